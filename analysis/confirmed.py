@@ -1,0 +1,66 @@
+"""Confirm trials, averaged over their seeds: the only numbers the study's answer is made of.
+
+A search trial was picked by its own validation score; a confirm trial runs the winning setting again on a fresh seed
+and meets the test patients once. Everything that claims something about test patients starts here.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+# What has to be equal for two backbones to be compared.
+SETTING = ["method", "norm", "label_init", "distill_steps", "distill_epochs"]
+MEANS = {
+    "val_hm": "val_hm",
+    "test_sensitivity": "sensitivity",
+    "test_specificity": "specificity",
+    "test_auc": "auc",
+    "test_hm_at_0.4": "hm_at_0.4",
+    "memory_mib": "memory_mib",
+    "memory_star_kb": "memory_star_kb",
+}
+
+
+def confirm_rows(records: pd.DataFrame) -> pd.DataFrame:
+    """The finished confirm trials of `records` that have a test HM."""
+    finished = records["phase"].eq("confirm") & records["status"].eq("done") & records["test_hm"].notna()
+    return records[finished.fillna(False).astype(bool)]
+
+
+def cell_means(records: pd.DataFrame) -> pd.DataFrame:
+    """One row a setting, backbone and image count, in study order.
+
+    Columns: SETTING, backbone, images, parameters, then over the seeds `hm` (mean), `hm_low` and `hm_high` (the lowest
+    and highest seed), `seeds` (how many), and the means of the other measures, each in the unit of `records`.
+    """
+    by = [*SETTING, "backbone", "images"]
+    return (
+        confirm_rows(records)
+        .groupby(by, sort=False, dropna=False)
+        .agg(
+            parameters=("parameters", "max"),
+            hm=("test_hm", "mean"),
+            hm_low=("test_hm", "min"),
+            hm_high=("test_hm", "max"),
+            seeds=("test_hm", "size"),
+            **{name: (column, "mean") for column, name in MEANS.items()},
+        )
+        .reset_index()
+    )
+
+
+def setting_labels(frame: pd.DataFrame) -> pd.Series:
+    """For each row, the parts of its setting that differ within `frame`, in words; empty where nothing does."""
+    words = {
+        "method": lambda value: str(value).upper(),
+        "norm": lambda value: f"norm {value}",
+        "label_init": lambda value: f"labels {value}",
+        "distill_steps": lambda value: f"distill steps {value}",
+        "distill_epochs": lambda value: f"distill epochs {value}",
+    }
+    differing = [column for column in SETTING if frame[column].nunique(dropna=False) > 1]
+    return pd.Series(
+        [", ".join(words[column](row[column]) for column in differing) for _, row in frame.iterrows()],
+        index=frame.index,
+        dtype="string",
+    )

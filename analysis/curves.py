@@ -1,0 +1,171 @@
+"""What happens around a threshold: HM(delta) of one confirm trial a cell, and the search that led to it.
+
+As in `figures`, each figure is two functions: one returns numbers, one draws them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.confirmed import confirm_rows, setting_labels
+from analysis.records import Study
+from analysis.theme import FAINT, INK, PALETTE, SYMBOLS, figure, hover, images_word, log_axis, number, plain
+
+PAPER_DELTA = 0.4  # the threshold the source papers fix
+SPLITS = {"validation": PALETTE[0], "test": PALETTE[1]}
+CURVE_COLUMNS = ["trial", "cell", "label", "split", "kind", "delta", "hm"]
+
+
+def shown_trials(study: Study) -> pd.DataFrame:
+    """The confirm trial that stands for its cell where only one can be shown: the done one with the lowest index.
+
+    Columns of `records`, and `label`: backbone, image count and whatever of the setting differs in the study.
+    """
+    rows = confirm_rows(study.records).drop_duplicates("cell")
+    settings = setting_labels(rows)
+    names = rows["backbone"] + " · " + rows["images"].map(images_word).astype("string")
+    return rows.assign(label=names.where(settings == "", names + " · " + settings))
+
+
+def hm_by_delta_frame(study: Study) -> pd.DataFrame:
+    """HM at every threshold, one row a point: trial, cell, label, split (`validation`, `test`), kind, delta, hm.
+
+    `kind` is `curve` for the steps of HM(delta): hm holds for thresholds up to and including delta, down to the
+    point before. The other kinds are one marked point a split: `chosen` (on validation patients), `papers` (0.4) and
+    `best` (the curve's maximum, which on test patients is hindsight).
+    """
+    rows: list[tuple[Any, ...]] = []
+    for _, trial in shown_trials(study).iterrows():
+        result = study.result(trial["trial"])
+        for split in SPLITS:
+            key = (trial["trial"], trial["cell"], trial["label"], split)
+            rows += [(*key, *point) for point in _points(result.get(split), trial["delta"])]
+    return pd.DataFrame(rows, columns=CURVE_COLUMNS).astype({"delta": "float64", "hm": "float64"})
+
+
+def _points(split: Any, chosen: float) -> Iterator[tuple[str, float, float]]:
+    if not isinstance(split, dict):
+        return
+    curve = split.get("curve") or {}
+    steps = [
+        (float(delta), float(hm))
+        for delta, hm in zip(curve.get("delta") or [], curve.get("hm") or [], strict=False)
+        if delta is not None and hm is not None
+    ]
+    yield from (("curve", delta, hm) for delta, hm in steps)
+    if split.get("hm") is not None and pd.notna(chosen):
+        yield "chosen", float(chosen), float(split["hm"])
+    if split.get("hm_at_0.4") is not None:
+        yield "papers", PAPER_DELTA, float(split["hm_at_0.4"])
+    if steps:
+        yield "best", *max(steps, key=lambda step: step[1])
+
+
+def hm_by_delta_figure(frame: pd.DataFrame) -> go.Figure:
+    """HM(delta) on validation and on test patients of the first cell in `frame`; the traces of every other cell are
+    there but hidden, each with its cell as `meta` (the page picks by it)."""
+    drawn = figure(
+        xaxis={"title": {"text": "threshold δ"}, "range": [-0.02, 1.02]},
+        yaxis={"title": {"text": "HM"}, "range": [0, 1.03]},
+        height=470,
+    )
+    for place, cell in enumerate(frame["cell"].unique()):
+        for trace in _curve_traces(frame[frame["cell"] == cell]):
+            drawn.add_trace(trace.update(visible=place == 0, meta=cell))
+    return drawn
+
+
+def _curve_traces(cell: pd.DataFrame) -> Iterator[go.Scatter]:
+    marks = {
+        "chosen": ("δ chosen on validation patients", "star", 17),
+        "papers": ("δ = 0.4, as in the papers", "diamond", 12),
+        "best": ("best δ of each curve", "circle-open", 17),
+    }
+    for split, colour in SPLITS.items():
+        steps = cell[(cell["split"] == split) & (cell["kind"] == "curve")]
+        yield go.Scatter(
+            x=steps["delta"].tolist(),
+            y=steps["hm"].tolist(),
+            mode="lines",
+            # hm[k] holds on (delta[k-1], delta[k]]: up first, then along.
+            line={"color": colour, "width": 2.5, "shape": "vh", "dash": "solid" if split == "test" else "dot"},
+            name=f"{split} patients",
+            hovertemplate="δ ≤ %{x:.3f}: HM %{y:.3f}<extra></extra>",
+        )
+    for kind, (name, symbol, size) in marks.items():
+        points = cell[cell["kind"] == kind]
+        colours = points["split"].map(SPLITS).tolist()
+        yield go.Scatter(
+            x=points["delta"].tolist(),
+            y=points["hm"].tolist(),
+            mode="markers",
+            name=name,
+            # One trace for both curves, so one entry in the legend; each point wears its curve's colour.
+            marker={"symbol": symbol, "size": size, "color": colours, "line": {"width": 1.5, "color": INK}},
+            hovertext=[
+                hover(f"{name}, {row['split']} patients", δ=number(row["delta"]), HM=number(row["hm"]))
+                for _, row in points.iterrows()
+            ],
+            hoverinfo="text",
+        )
+
+
+def search_frame(study: Study) -> pd.DataFrame:
+    """Search trials that ended: columns of `records`; `val_hm` is missing where the trial gave no score."""
+    rows = study.records
+    ended = rows["phase"].eq("search") & rows["status"].ne("running")
+    return rows[ended.fillna(False).astype(bool) & (rows["outer_lr"] > 0) & (rows["inner_lr"] > 0)]
+
+
+def search_figure(frame: pd.DataFrame) -> go.Figure:
+    """Where the search looked: both rates on log axes, a symbol a backbone, coloured by HM on validation patients."""
+    drawn = figure(
+        xaxis=log_axis("outer rate", frame["outer_lr"], "{:g}".format),
+        yaxis=log_axis("inner rate at the start", frame["inner_lr"], "{:g}".format),
+        coloraxis={
+            "colorscale": "Cividis",
+            "cmin": 0,
+            "cmax": 1,
+            "colorbar": {"title": {"text": "HM on<br>validation"}, "thickness": 12, "outlinewidth": 0},
+        },
+    )
+    found = frame[frame["val_hm"].notna()]
+    for place, (backbone, rows) in enumerate(found.groupby("backbone", sort=False)):
+        marker = {"size": 11, "symbol": SYMBOLS[place % len(SYMBOLS)], "line": {"width": 0.5, "color": INK}}
+        scored = marker | {"color": rows["val_hm"].tolist(), "coloraxis": "coloraxis"}
+        name = plain(backbone)
+        # The legend cannot show a colour scale: a trace without a point shows the symbol in ink.
+        drawn.add_trace(_search_trace(rows, name, scored).update(legendgroup=name, showlegend=False))
+        symbol = go.Scatter(x=[None], y=[None], mode="markers", marker=marker | {"color": INK}, name=name)
+        drawn.add_trace(symbol.update(legendgroup=name))
+    lost = frame[frame["val_hm"].isna()]
+    if len(lost):
+        drawn.add_trace(_search_trace(lost, "gave no score", {"size": 11, "symbol": "x-thin-open", "color": FAINT}))
+    return drawn
+
+
+def _search_trace(rows: pd.DataFrame, name: str, marker: dict[str, Any]) -> go.Scatter:
+    return go.Scatter(
+        x=rows["outer_lr"].tolist(),
+        y=rows["inner_lr"].tolist(),
+        mode="markers",
+        name=name,
+        marker=marker,
+        hovertext=[
+            hover(
+                row["trial"],
+                outcome=row["status"],
+                HM_on_validation_patients=number(row["val_hm"]),
+                outer_rate=f"{row['outer_lr']:.3g}",
+                inner_rate_at_the_start=f"{row['inner_lr']:.3g}",
+                threshold=number(row["delta"]),
+                because=None if pd.isna(row["error"]) else row["error"],
+            )
+            for _, row in rows.iterrows()
+        ],
+        hoverinfo="text",
+    )

@@ -1,0 +1,182 @@
+"""One self-contained page a study: python -m analysis.dashboard results/demo
+
+    python -m analysis.dashboard results/demo                      writes results/demo/dashboard.html
+    python -m analysis.dashboard results/a results/b --out ab.html  both studies on one page
+
+The page opens from the file system, needs no network, and is rebuilt from the ledger at any time, also while the
+study runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import yaml
+
+from analysis import curves, figures
+from analysis.confirmed import confirm_rows
+from analysis.gallery import gallery
+from analysis.minimum import FLOOR, MARGIN
+from analysis.page import card, chart, document, facts, menu, table
+from analysis.records import SCHEMA, NotAStudyError, Study, read_study, write_atomically
+from analysis.story import headline, highlights, protocol, state, troubles
+
+ONLY_CONFIRM = "Confirm trials only; the mean over seeds, bars from the lowest to the highest seed."
+
+
+def write_dashboard(folder: Path | str, *more: Path | str, out: Path | str | None = None) -> Path:
+    """Write the page of the study in `folder`, followed by `more` studies, to `out` or `folder/dashboard.html`."""
+    studies = [read_study(each) for each in (folder, *more)]
+    path = Path(out) if out is not None else Path(folder) / "dashboard.html"
+    links = "".join(f'<a href="#study-{place}">{escape(study.name)}</a>' for place, study in enumerate(studies))
+    articles = "\n".join(_article(study, f"study-{place}") for place, study in enumerate(studies))
+    title = f"{', '.join(study.name for study in studies)}: how few distilled images suffice?"
+    write_atomically(path, document(title, (f"<nav>{links}</nav>\n" if len(studies) > 1 else "") + articles))
+    return path
+
+
+def _article(study: Study, identity: str) -> str:
+    story = "".join(f"<p>{escape(sentence)}</p>\n" for sentence in headline(study))
+    notices = "".join(f'<p class="notice">{escape(notice)}</p>\n' for notice in state(study))
+    tiles = "".join(
+        f'<div class="tile"><b>{escape(value)}</b><span>{escape(caption)}</span></div>'
+        for value, caption in highlights(study)
+    )
+    return f"""<article id="{identity}">
+<p class="kind">Soft-label dataset distillation study</p>
+<h1>{escape(study.name)}</h1>
+{notices}<div class="card story">
+{story}<p class="protocol">{escape(protocol(study))}</p>
+</div>
+<div class="tiles">{tiles}</div>
+<div class="grid">
+{"".join(_charts(study, identity))}{_images(study)}{_troubles(study)}{_trials(study)}{_provenance(study)}
+</div>
+</article>"""
+
+
+def _charts(study: Study, identity: str) -> list[str]:
+    """The panels that have something to draw."""
+    answer = (
+        f"The smallest count whose HM is within {MARGIN:.2f} of the backbone's best: the source paper's rule. A "
+        f"backbone whose best HM is under {FLOOR:g} has none: hollow at the top, kept out of the correlation."
+    )
+    delta = (
+        "HM as a function of the threshold δ a patient's share of positive patches must reach; one confirm trial a "
+        "cell (the first). δ was chosen on validation patients; the best δ on test patients is hindsight, used nowhere."
+    )
+    looked = "Search trials, scored on validation patients only. One point a trial, a symbol a backbone."
+    minimum: pd.DataFrame = figures.minimum_frame(study)
+    if confirm_rows(study.records).empty:
+        minimum = minimum.iloc[:0]
+    panels: list[tuple[str, str, pd.DataFrame, Callable[[pd.DataFrame], go.Figure], str, bool]] = [
+        ("minimum", "Smallest sufficient count, by parameters", minimum, figures.minimum_figure, answer, False),
+        (
+            "hm-by-images",
+            "HM by distilled images",
+            figures.hm_by_images_frame(study),
+            figures.hm_by_images_figure,
+            f"{ONLY_CONFIRM} Ringed: the smallest count that suffices.",
+            False,
+        ),
+        (
+            "hm-by-parameters",
+            "HM by parameters",
+            figures.hm_by_parameters_frame(study),
+            figures.hm_by_parameters_figure,
+            ONLY_CONFIRM,
+            False,
+        ),
+        ("search", "Where the search looked", curves.search_frame(study), curves.search_figure, looked, False),
+        ("hm-by-delta", "HM by threshold", curves.hm_by_delta_frame(study), curves.hm_by_delta_figure, delta, True),
+    ]
+    drawn = []
+    for name, title, frame, draw, caption, wide in panels:
+        if len(frame):
+            content = chart(draw(frame), f"{identity}-{name}")
+            if name == "hm-by-delta":
+                cells = frame[["cell", "label"]].drop_duplicates().itertuples(index=False, name=None)
+                content = menu("Cell", cells, f"{identity}-{name}") + content
+            drawn.append(card(title, content, caption, wide))
+    return drawn
+
+
+def _images(study: Study) -> str:
+    shown = gallery(study)
+    return card("Distilled images and their soft labels", shown, wide=True) if shown else ""
+
+
+def _troubles(study: Study) -> str:
+    listed = troubles(study)
+    if listed.empty:
+        return ""
+    rows = listed.fillna("").itertuples(index=False)
+    return card("Failed, diverged and refused", table(["where", "phase", "status", "reason"], rows, False), wide=True)
+
+
+def _trials(study: Study) -> str:
+    records = study.records
+    if records.empty:
+        return ""
+    # `cell` is the trial's name without its number; nothing else is left out.
+    names = [name for name in SCHEMA if name != "cell"]
+    rows = ([_plain(value) for value in row] for row in records[names].itertuples(index=False))
+    caption = "Search trials have no test scores: they never met a test patient. The same rows are in records.csv."
+    return card(
+        f"All {len(records)} trials", table([name.replace("_", " ") for name in names], rows), caption, wide=True
+    )
+
+
+def _plain(value: Any) -> Any:
+    if pd.isna(value):
+        return None
+    return value.item() if hasattr(value, "item") else value
+
+
+def _provenance(study: Study) -> str:
+    known = dict(study.provenance)
+    cohort = known.pop("cohort", None)
+    cohort = cohort if isinstance(cohort, dict) else {}
+    pairs: list[tuple[str, Any]] = [("command", study.command)]
+    pairs += [(f"cohort {name}", _words(value)) for name, value in cohort.items()]
+    pairs += [(str(name), _words(value)) for name, value in known.items()]
+    config = escape(yaml.safe_dump(study.config, sort_keys=False, allow_unicode=True))
+    details = f"<details><summary>The resolved configuration</summary><pre>{config}</pre></details>"
+    return card("Provenance", facts(pairs) + details, wide=True)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {each}" for name, each in value.items())
+    return "" if value is None else str(value)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.dashboard",
+        description="Write one self-contained page about one or more studies.",
+        epilog="example: python -m analysis.dashboard results/demo",
+    )
+    parser.add_argument("studies", nargs="+", type=Path, metavar="STUDY", help="a study's folder, with its study.yaml")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="the page (default: dashboard.html in the first STUDY)"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        print(write_dashboard(*options.studies, out=options.out))
+    except (NotAStudyError, OSError) as error:
+        print(f"dashboard: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

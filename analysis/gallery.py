@@ -1,0 +1,81 @@
+"""The distilled images of a study beside their soft labels: what would leave the hospital, to look at."""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+
+from analysis.curves import shown_trials
+from analysis.packages import CLASSES, Distilled, png_uri, read_distilled, shares
+from analysis.records import Study
+from analysis.theme import CLASS_WORDS, number
+
+MOST_IMAGES = 12  # of one cell; the rest is in its package
+CAPTION = (
+    "One confirm trial a cell (the first). Each image is stretched to its own darkest and brightest value, so "
+    "brightness cannot be compared between images. The learned labels are unbounded weights y; shown is y / sum(y)."
+)
+CLIPPED = " † A weight was negative and is shown as zero; the shares are those of the rest."
+
+
+def gallery(study: Study) -> str:
+    """The images of every confirmed cell as an HTML grid; empty where no package can be read."""
+    cells = []
+    for _, trial in shown_trials(study).iterrows():
+        distilled = read_distilled(study.trial_folder(trial["trial"]))
+        if distilled is not None:
+            title = f"<b>{escape(trial['label'])}</b> <small>test HM {number(trial['test_hm'], 2)} · "
+            caption = f"<figcaption>{title}{escape(_rates(distilled.rates))}</small></figcaption>"
+            cells.append(f'<figure class="cell">{caption}<div class="films">{_films(distilled)}</div></figure>')
+    if not cells:
+        return ""
+    key = "".join(f'<i class="{name}"></i>{name} {word}' for name, word in CLASS_WORDS.items())
+    clipped = CLIPPED if any("†" in cell for cell in cells) else ""
+    grid = "\n".join(cells)
+    return (
+        f'<div class="gallery">\n{grid}\n</div>\n'
+        f'<p class="caption"><span class="key">Soft label:{key}.</span> {escape(CAPTION + clipped)}</p>'
+    )
+
+
+def _rates(rates: np.ndarray) -> str:
+    if rates.size == 1:
+        return f"learned rate {rates.item():.3g}"
+    epochs = [", ".join(f"{rate:.3g}" for rate in epoch) for epoch in rates]
+    if len(epochs) == 1:
+        return f"learned rates of the steps {epochs[0]}"
+    return "learned rates, " + "; ".join(f"epoch {place}: {each}" for place, each in enumerate(epochs, start=1))
+
+
+def _films(distilled: Distilled) -> str:
+    steps, images = distilled.images.shape[:2]
+    places = [(step, image) for step in range(steps) for image in range(images)]
+    shown = [
+        _film(
+            distilled.images[place],
+            distilled.labels[place],
+            f"step {place[0] + 1}, image {place[1] + 1}" if steps > 1 else f"image {place[1] + 1}",
+        )
+        for place in places[:MOST_IMAGES]
+    ]
+    more = len(places) - len(shown)
+    return "".join(shown) + (f'<p class="empty">and {more} more in the package</p>' if more else "")
+
+
+def _film(image: np.ndarray, label: np.ndarray, name: str) -> str:
+    parts, clipped = shares(label)
+    weights = ", ".join(f"{kind} {weight:.3f}" for kind, weight in zip(CLASSES, label, strict=True))
+    if parts is None:
+        bar, words = "", "no positive weight"
+    else:
+        bar = "".join(
+            f'<i class="{k}" style="width:{100 * share:.1f}%"></i>' for k, share in zip(CLASSES, parts, strict=True)
+        )
+        words = " · ".join(f"{kind} {100 * share:.0f}" for kind, share in zip(CLASSES, parts, strict=True)) + " %"
+    mark = " †" if clipped else ""
+    return (
+        f'<figure class="film" title="learned weights: {weights}">'
+        f'<img src="{png_uri(image)}" alt="distilled {name}, soft label {words}">'
+        f'<div class="bar">{bar}</div><figcaption>{words}{mark}</figcaption></figure>'
+    )

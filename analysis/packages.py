@@ -1,0 +1,67 @@
+"""What a trial would share, as far as a reader can look at it: distilled images, their soft labels, learned rates.
+
+Reads `package.safetensors` with numpy alone; the statistics for the network (`theta_bn`) stay unread.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+
+CLASSES = ("I", "N", "P")
+LONGEST_SIDE = 160  # pixels of a thumbnail: a page of a hundred images stays a few megabytes
+
+
+@dataclass(frozen=True, eq=False)
+class Distilled:
+    """The visible part of a package.
+
+    `images` float (S, M, height, width): distill step, image, rows, columns; no unit, roughly standardised gray.
+    `labels` float (S, M, 3): the learned weights of I, N, P, any real numbers. `rates` float (E, S): inner rates.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    rates: np.ndarray
+
+
+def read_distilled(trial_folder: Path) -> Distilled | None:
+    """The package in `trial_folder`, or None where there is none that can be read."""
+    try:
+        with safe_open(trial_folder / "package.safetensors", framework="numpy") as package:
+            images, labels, rates = (package.get_tensor(name) for name in ("images", "labels", "rates"))
+    except (OSError, SafetensorError, ValueError):
+        return None
+    if images.ndim != 5 or labels.shape != (*images.shape[:2], len(CLASSES)) or rates.ndim != 2:
+        return None
+    return Distilled(images.astype(float).mean(axis=2), labels.astype(float), rates.astype(float))
+
+
+def shares(label: np.ndarray) -> tuple[np.ndarray | None, bool]:
+    """A learned label (3,) as shares of one: `y / sum(y)`, with what is negative taken as zero.
+
+    Returns the shares, None where nothing is positive, and whether anything had to be taken as zero. Not a softmax:
+    the labels enter the loss as weights, so a softmax would show proportions no step ever used.
+    """
+    positive = np.clip(np.nan_to_num(label), 0, None)
+    total = positive.sum()
+    return (positive / total if total > 0 else None), bool((label < 0).any())
+
+
+def png_uri(image: np.ndarray) -> str:
+    """One image (height, width) as a PNG data URI: its own darkest value black, its brightest white, scaled down to
+    `LONGEST_SIDE` where it is larger."""
+    finite = np.nan_to_num(image)
+    low, high = finite.min(), finite.max()
+    gray = np.rint(255 * (finite - low) / (high - low)) if high > low else np.full(finite.shape, 128.0)
+    picture = Image.fromarray(gray.astype(np.uint8))
+    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
+    file = io.BytesIO()
+    picture.save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

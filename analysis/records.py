@@ -1,0 +1,226 @@
+"""The ledger of a study, read into one tidy table: a row a trial, a column a fact.
+
+The ledger is the truth (`study.yaml` and `trials/<cell>/<i>/`); `records.csv` is rebuilt from it and never edited.
+Workers write while this reads, so a file that is missing, half written or damaged is an ordinary case here: a result
+that does not parse counts as not there yet, a trial whose config does not parse is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+# Column -> dtype, in the order of records.csv: a contract, other programs read it (design.md).
+SCHEMA: dict[str, str] = {
+    "trial": "string",
+    "cell": "string",
+    "phase": "string",
+    "attempt": "Int64",
+    "status": "string",
+    "error": "string",
+    "method": "string",
+    "backbone": "string",
+    "parameters": "Int64",
+    "images": "Int64",
+    "label_init": "string",
+    "norm": "string",
+    "distill_steps": "Int64",
+    "distill_epochs": "Int64",
+    "seed": "Int64",
+    "outer_lr": "float64",
+    "inner_lr": "float64",
+    "delta": "float64",
+    "val_hm": "float64",
+    "val_auc": "float64",
+    "val_patch_accuracy": "float64",
+    "test_sensitivity": "float64",
+    "test_specificity": "float64",
+    "test_hm": "float64",
+    "test_hm_at_0.4": "float64",
+    "test_auc": "float64",
+    "test_patch_accuracy": "float64",
+    "undecided_patients": "Int64",
+    "outer_steps": "Int64",
+    "seconds": "float64",
+    "peak_memory_mib": "float64",
+    "device": "string",
+    "memory_mib": "float64",
+    "memory_star_kb": "float64",
+    "compression_rate": "float64",
+}
+COLUMNS = list(SCHEMA)
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+class NotAStudyError(ValueError):
+    """The folder given holds no readable study; the message is one line for the user."""
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """One study as its ledger tells it.
+
+    `cells` are the grid points of `study.yaml` in study order, refused ones included; `records` has the columns
+    of `COLUMNS`, one row a trial. Whole results (curves, histories) stay on disk until `result` asks for one.
+    """
+
+    name: str
+    folder: Path
+    config: dict[str, Any]
+    provenance: dict[str, Any]
+    command: str
+    cells: list[dict[str, Any]]
+    records: pd.DataFrame
+
+    def trial_folder(self, trial: str) -> Path:
+        """Where the trial `<cell>/<i>` keeps its files."""
+        return self.folder / "trials" / trial
+
+    def result(self, trial: str) -> dict[str, Any]:
+        """The trial's whole `result.json`, read now; empty where there is none (yet)."""
+        return _read_result(self.trial_folder(trial)) or {}
+
+
+def read_study(folder: Path | str) -> Study:
+    """Read the study in `folder` (the one that holds `study.yaml`)."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NotAStudyError(f"{folder}: no such folder")
+    try:
+        described = yaml.safe_load((folder / "study.yaml").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotAStudyError(f"{folder}: not a study folder, it has no study.yaml") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        raise NotAStudyError(f"{folder}: its study.yaml cannot be read as YAML") from None
+    if not isinstance(described, dict):
+        raise NotAStudyError(f"{folder}: its study.yaml does not describe a study")
+    cells = [cell for cell in described.get("cells") or [] if isinstance(cell, dict) and cell.get("cell")]
+    return Study(
+        name=str(described.get("name") or folder.resolve().name),
+        folder=folder,
+        config=_mapping(described.get("config")),
+        provenance=_mapping(described.get("provenance")),
+        command=str(described.get("command") or ""),
+        cells=cells,
+        records=_frame(
+            [_row(trial, config) for trial, config in _trials(folder, [str(cell["cell"]) for cell in cells])]
+        ),
+    )
+
+
+def write_records(study_folder: Path | str) -> Path:
+    """Rebuild `records.csv` from the ledger in `study_folder`; whoever reads it sees the old file or the new one."""
+    study = read_study(study_folder)
+    table = study.records.copy()
+    for column in (name for name, dtype in SCHEMA.items() if dtype == "string"):
+        table[column] = table[column].map(_defuse, na_action="ignore")
+    path = study.folder / "records.csv"
+    write_atomically(path, table.to_csv(index=False, lineterminator="\n"))
+    return path
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` to `path` as a whole or not at all."""
+    # Not tempfile: its files are readable by their owner only, and these are meant to be shared.
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with draft.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        os.replace(draft, path)  # noqa: PTH105 - the name the project's contract uses
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _trials(folder: Path, cells: list[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every trial's folder and configuration: cells in study order, unknown ones after them, trials by number."""
+    rank = {cell: place for place, cell in enumerate(cells)}
+    trials = folder / "trials"
+    if not trials.is_dir():
+        return
+    found = [entry for entry in trials.iterdir() if entry.is_dir()]
+    for cell in sorted(found, key=lambda entry: (rank.get(entry.name, len(rank)), entry.name)):
+        numbered = [entry for entry in cell.iterdir() if entry.name.isdecimal() and entry.is_dir()]
+        for trial in sorted(numbered, key=lambda entry: int(entry.name)):
+            if config := _read_json(trial / "config.json"):
+                yield trial, config
+
+
+def _row(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
+    result = _read_result(folder)
+    row: dict[str, Any] = {name: config.get(name) for name in COLUMNS}
+    # Folder names, not what the file says of itself: they are what leads back to the files.
+    row |= {"trial": f"{folder.parent.name}/{folder.name}", "cell": folder.parent.name, "status": "running"}
+    if result is None:
+        return row
+    own = ("outer_steps", "seconds", "peak_memory_mib", "device", "memory_mib", "memory_star_kb", "compression_rate")
+    row |= {name: result.get(name) for name in ("status", "error", *own)}
+    for name in ("attempt", "delta"):
+        if result.get(name) is not None:
+            row[name] = result[name]
+    validation = _mapping(result.get("validation"))
+    # A search trial may not look at test patients, so nothing of the kind is ever shown for one.
+    test = _mapping(result.get("test")) if config.get("phase") == "confirm" else {}
+    for prefix, split, metrics in (
+        ("val", validation, ("hm", "auc", "patch_accuracy")),
+        ("test", test, ("sensitivity", "specificity", "hm", "hm_at_0.4", "auc", "patch_accuracy")),
+    ):
+        row |= {f"{prefix}_{metric}": split.get(metric) for metric in metrics}
+    row["undecided_patients"] = (test or validation).get("undecided_patients")
+    return row
+
+
+def _read_result(folder: Path) -> dict[str, Any] | None:
+    result = _read_json(folder / "result.json")
+    return result if result is not None and isinstance(result.get("status"), str) else None
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    convert = {"Int64": _integer, "float64": _number, "string": _text}
+    return pd.DataFrame(
+        {name: pd.Series([convert[dtype](row[name]) for row in rows], dtype=dtype) for name, dtype in SCHEMA.items()},
+        columns=COLUMNS,
+    )
+
+
+def _integer(value: Any) -> int | None:
+    """An integer that fits the column; never through a float, which would round a 64-bit seed."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and -(2**63) <= value < 2**63 else None
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
+
+
+def _text(value: Any) -> str | None:
+    """One line of valid Unicode."""
+    if value is None:
+        return None
+    return " ".join(str(value).encode("utf-8", "backslashreplace").decode("utf-8").split())
+
+
+def _defuse(text: str) -> str:
+    """Keep a spreadsheet from running a text cell as a formula."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text

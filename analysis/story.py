@@ -1,0 +1,156 @@
+"""What the study says in words: what was asked, what was answered, and how far along it is.
+
+Plain text throughout; whoever puts it on a page escapes it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from analysis.confirmed import cell_means, confirm_rows, setting_labels
+from analysis.minimum import minimum_images, verdict
+from analysis.records import Study
+from analysis.theme import images_word, number, parameters_word
+
+MOST_NAMED = 8  # answers spelled out one by one; beyond, the figure tells it better
+HONEST = "Thresholds and states were chosen on validation patients; test patients were scored once."
+PAPER_PROTOCOL = (
+    "This study ran the papers' protocol: states were chosen on the test patients themselves, "
+    "so its test scores are optimistic and not comparable with an ordinary study's."
+)
+
+
+def headline(study: Study) -> list[str]:
+    """Three sentences with the measured numbers: asked, answered, and what it says about parameters."""
+    answer = minimum_images(study.records)
+    if confirm_rows(study.records).empty:
+        return [_asked(study), "There is no answer yet: no cell is confirmed on test patients."]
+    return [_asked(study), _answered(study, answer), verdict(answer)]
+
+
+def _asked(study: Study) -> str:
+    cells = pd.DataFrame(study.cells, columns=["backbone", "parameters", "images"])
+    source = cells if len(cells) else study.records
+    counts = [str(count) for count in sorted(_integers(source["images"]))]
+    sizes = _integers(source["parameters"])
+    ends = dict.fromkeys(parameters_word(size) for size in (min(sizes), max(sizes))) if sizes else {}
+    train = split_sizes(study).get("train")
+    whose = f"the radiographs of {train} training patients" if train else "the training patients' radiographs"
+    networks = source["backbone"].nunique()
+    of = f" of {' to '.join(ends)} parameters" if ends else ""
+    tried = f", trying {_listed(counts, 'or')} image{'s' * (counts != ['1'])}" if counts else ""
+    return (
+        f"Asked: how few distilled images can stand in for {whose}, "
+        f"for {networks} network{'' if networks == 1 else 's'}{of}{tried}?"
+    )
+
+
+def _integers(column: pd.Series) -> set[int]:
+    return {int(value) for value in pd.to_numeric(column, errors="coerce").dropna()}
+
+
+def _answered(study: Study, answer: pd.DataFrame) -> str:
+    patients = split_sizes(study).get("test")
+    where = f"Measured on {patients} test patients: " if patients else "Measured on the test patients: "
+    decided = answer[answer["tried"] != ""]
+    if len(decided) > MOST_NAMED:
+        found = decided[~decided["censored"]]
+        spread = f", from {found['minimum_images'].min()} to {found['minimum_images'].max()}" if len(found) else ""
+        return f"{where}a count suffices for {len(found)} of {len(decided)} networks and settings{spread}."
+    said = []
+    for (_, row), setting in zip(decided.iterrows(), setting_labels(decided), strict=True):
+        name = f"{row['backbone']} ({setting})" if setting else row["backbone"]
+        if row["censored"]:
+            said.append(f"no count suffices for {name} ({row['reason']})")
+        else:
+            best = f"; its best is {number(row['best_hm'], 2)}, with {images_word(row['best_images'])}"
+            best = ", its best" if row["best_images"] == row["minimum_images"] else best
+            needs = images_word(row["minimum_images"])
+            said.append(f"{name} needs {needs} (HM {number(row['hm_at_minimum'], 2)}{best})")
+    return f"{where}{'; '.join(said)}."
+
+
+def state(study: Study) -> list[str]:
+    """What a reader has to know before trusting the page: nothing run, only failures, not finished. Empty if done."""
+    records, said = study.records, []
+    done, total = confirmed_cells(study)
+    if records.empty:
+        return ["No trial has run yet: there are 0 trials in the ledger."]
+    ended = records[records["status"] != "running"]
+    running = len(records) - len(ended)
+    if len(ended) and not ended["status"].eq("done").any():
+        said.append(f"No trial has succeeded: {_counts(ended['status'])}. The reasons are listed below.")
+    if done < total:
+        said.append(f"Not finished: {done} of {total} cells confirmed. What follows may still change.")
+    if running:
+        said.append(f"{running} trial{' has' if running == 1 else 's have'} no result yet: running, or interrupted.")
+    return said
+
+
+def confirmed_cells(study: Study) -> tuple[int, int]:
+    """How many cells have a finished confirm trial, and how many there are to confirm (refused ones are not)."""
+    wanted = {str(cell["cell"]) for cell in study.cells if not cell.get("refused")}
+    confirmed = set(confirm_rows(study.records)["cell"])
+    return len(confirmed), len(wanted | confirmed)
+
+
+def protocol(study: Study) -> str:
+    """The sentence on how test patients were used; the papers' protocol is called what it is."""
+    return PAPER_PROTOCOL if _uses_paper_protocol(study.config) else HONEST
+
+
+def _uses_paper_protocol(config: Any) -> bool:
+    if isinstance(config, dict):
+        return any(
+            (key == "protocol" and value == "paper") or _uses_paper_protocol(value) for key, value in config.items()
+        )
+    return False
+
+
+def highlights(study: Study) -> list[tuple[str, str]]:
+    """Number and caption of the few figures worth a tile."""
+    done, total = confirmed_cells(study)
+    tiles = [(f"{done} of {total}", "cells confirmed"), (str(len(study.records)), "trials")]
+    means = cell_means(study.records)
+    if means.empty:
+        return tiles
+    best = means.iloc[means["hm"].argmax()]
+    tiles.append(
+        (number(best["hm"], 2), f"best HM on test patients: {best['backbone']}, {images_word(best['images'])}")
+    )
+    if pd.notna(best["memory_star_kb"]):
+        caption = "shared for that"
+        if pd.notna(best["memory_mib"]):
+            caption += f", instead of all parameters' {best['memory_mib']:.3g} MiB"
+        tiles.append((f"{best['memory_star_kb']:.3g} kB", caption))
+    return tiles
+
+
+def troubles(study: Study) -> pd.DataFrame:
+    """Trials that failed, diverged or were refused, and cells refused before they began: where, status, reason."""
+    rows = study.records[study.records["status"].isin(["failed", "diverged", "refused"])]
+    trials = rows.rename(columns={"trial": "where", "error": "reason"})[["where", "phase", "status", "reason"]]
+    cells = [
+        {"where": str(cell["cell"]), "phase": "", "status": "refused", "reason": str(cell["refused"])}
+        for cell in study.cells
+        if cell.get("refused") and str(cell["cell"]) not in set(rows["cell"])
+    ]
+    listed = pd.concat([trials, pd.DataFrame(cells, columns=trials.columns, dtype="string")], ignore_index=True)
+    return listed.fillna({"reason": "no reason was recorded"})
+
+
+def split_sizes(study: Study) -> dict[str, int]:
+    """Patients in each split (`train`, `validation`, `test`), as far as the provenance says."""
+    cohort = study.provenance.get("cohort")
+    splits = cohort.get("splits") if isinstance(cohort, dict) else None
+    return splits if isinstance(splits, dict) else {}
+
+
+def _counts(statuses: pd.Series) -> str:
+    return ", ".join(f"{count} {status}" for status, count in statuses.value_counts().items())
+
+
+def _listed(words: list[str], last: str) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"

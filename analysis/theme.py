@@ -1,0 +1,109 @@
+"""How every figure looks: one template, one palette, one way to spell a network.
+
+Colours are Okabe and Ito's, told apart with any kind of colour vision; each comes with a marker of its own, so that a
+gray print still reads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+
+# Okabe & Ito, "Color Universal Design" (2008), without the yellow, which vanishes on white.
+PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
+SYMBOLS = ["circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "star"]
+DASHES = ["solid", "dash", "dot", "dashdot", "longdash"]
+INK, FAINT, GRID = "#1f2933", "#6b7785", "#e4e8ec"
+CLASS_COLOURS = {"I": "#9aa5b1", "N": "#0072B2", "P": "#D55E00"}
+CLASS_WORDS = {"I": "irrelevant", "N": "negative", "P": "positive"}
+MISSING = ("", "None", "nan", "<NA>")  # how what is not known spells itself, be it pandas' or Python's
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
+
+_AXIS = {
+    "gridcolor": GRID,
+    "linecolor": FAINT,
+    "zeroline": False,
+    "showline": True,
+    "ticks": "outside",
+    "tickcolor": FAINT,
+    "automargin": True,
+    "title": {"standoff": 10},
+}
+TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"family": FONT, "size": 14, "color": INK},
+        "colorway": PALETTE,
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "height": 430,
+        "margin": {"l": 12, "r": 12, "t": 12, "b": 12},
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "hoverlabel": {"bgcolor": "white", "bordercolor": FAINT, "align": "left", "font": {"size": 13, "color": INK}},
+        # Over the plot: under it, a legend that wraps on a phone would run into the axis title.
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "tracegroupgap": 0},
+    }
+)
+
+
+def look(place: int, variant: int = 0) -> dict[str, Any]:
+    """Line and marker of a series: colour and symbol go by its `place`, dash and filling by its `variant`."""
+    colour = PALETTE[place % len(PALETTE)]
+    symbol = SYMBOLS[place % len(SYMBOLS)] + ("-open" if variant % 2 else "")
+    return {
+        "line": {"color": colour, "width": 2.5, "dash": DASHES[variant % len(DASHES)]},
+        "marker": {"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
+    }
+
+
+def figure(**layout: Any) -> go.Figure:
+    """An empty figure in the theme."""
+    return go.Figure(layout={"template": TEMPLATE, **layout})
+
+
+def log_axis(title: str, values: Iterable[float], word: Callable[[float], str], room: float = 0.06) -> dict[str, Any]:
+    """A logarithmic axis around `values` (positive) with a `room` share to either side, ticks spelled by `word`."""
+    known = [math.log10(value) for value in values] or [0.0]
+    low, high = min(known), max(known)
+    spare = room * (high - low) + 0.15
+    # Plotly's own ticks on a short log axis run into each other.
+    steps = (1, 2, 5) if high - low < 1.7 else (1, 3) if high - low < 3 else (1,)
+    decades = range(math.floor(low - spare), math.ceil(high + spare) + 1)
+    ticks = [step * 10.0**decade for decade in decades for step in steps]
+    ends = [low - spare, high + spare]
+    shown = [tick for tick in ticks if ends[0] <= math.log10(tick) <= ends[1]]
+    labels = {"tickvals": shown, "ticktext": [word(tick) for tick in shown]}
+    return {"type": "log", "title": {"text": title}, "range": ends, **labels}
+
+
+def plain(text: object) -> str:
+    """Text as plotly will draw it, letter for letter: it reads a little HTML in every label."""
+    return escape(str(text), quote=False)
+
+
+def hover(title: object, **facts: object) -> str:
+    """A hover box: a heading and a line a fact; facts that are missing are left out. `_` in a name is a space."""
+    known = [f"{name.replace('_', ' ')}: {plain(value)}" for name, value in facts.items() if str(value) not in MISSING]
+    return "<br>".join([f"<b>{plain(title)}</b>", *known])
+
+
+def images_word(count: int) -> str:
+    """`1 image`, `3 images`."""
+    return f"{count} image{'' if count == 1 else 's'}"
+
+
+def parameters_word(count: float) -> str:
+    """A parameter count as people say it: `470 k`, `11.2 M`."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:.0f}"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A measured number with fixed digits and thousands set apart; `n/a` where it is undefined."""
+    return "n/a" if str(value) in MISSING else f"{value:,.{digits}f}"

@@ -1,0 +1,1 @@
+"""Soft-label dataset distillation of radiographs: one distillation, start to end."""

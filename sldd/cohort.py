@@ -1,0 +1,260 @@
+"""A cohort: patients, their radiographs, organ masks and labels, decoded once a machine and memory-mapped by all.
+
+A source (``sldd/sources``) says what there is; ``prepare`` decodes it into one file of pixels and one of masks, named
+by the fingerprint of the data. Trials open those files read-only, so a second trial on a machine costs no memory.
+Nothing here carries a patient's identifier: patients are numbers, in the order of their sorted identifiers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Protocol
+
+import numpy as np
+from annotated_types import Ge, Lt
+
+from sldd.errors import InputError
+from sldd.streams import stream
+
+SPLITS = ("train", "validation", "test")
+_INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """How patients are divided where the manifest has no ``split`` column: shares of the patients of each label."""
+
+    validation: Annotated[float, Ge(0), Lt(1)] = 0.15
+    test: Annotated[float, Ge(0), Lt(1)] = 0.25
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Film:
+    """One radiograph of a source: the patient it belongs to (a number), that patient's label, split if fixed, place.
+
+    ``where`` names it in messages without naming the patient: "manifest.csv line 17".
+    """
+
+    patient: int
+    label: int
+    split: str | None
+    where: str
+
+
+class Source(Protocol):
+    """What a cohort is made from."""
+
+    films: Sequence[Film]
+    patient_ids: Sequence[str]
+
+    def fingerprint(self) -> str:
+        """Hash over all that decides the decoded pixels, masks, labels and splits."""
+        ...
+
+    def read(self, film: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """(height, width) uint8 or uint16 pixels, and a bool mask of the same shape or None where there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Decoded radiographs in the folder ``folder``; arrays are read-only views of memory-mapped files."""
+
+    folder: Path
+    fingerprint: str
+    dtype: str
+    shapes: list[list[int]]
+    film_patients: list[int]
+    has_mask: list[bool]
+    labels: list[int]
+    splits: list[str | None]
+    sums: list[float] = field(repr=False)
+    square_sums: list[float] = field(repr=False)
+
+    @property
+    def patients(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def films_of(self) -> list[list[int]]:
+        """Film numbers of each patient."""
+        films: list[list[int]] = [[] for _ in self.labels]
+        for film, patient in enumerate(self.film_patients):
+            films[patient].append(film)
+        return films
+
+    @cached_property
+    def _offsets(self) -> np.ndarray:
+        return np.concatenate([[0], np.cumsum([height * width for height, width in self.shapes])])
+
+    @cached_property
+    def _pixels(self) -> np.memmap:
+        return np.memmap(self.folder / "pixels.bin", dtype=self.dtype, mode="r")
+
+    @cached_property
+    def _masks(self) -> np.memmap:
+        return np.memmap(self.folder / "masks.bin", dtype=bool, mode="r")
+
+    def pixels(self, film: int) -> np.ndarray:
+        """(height, width) gray values of a film."""
+        return self._pixels[self._offsets[film] : self._offsets[film + 1]].reshape(self.shapes[film])
+
+    def mask(self, film: int) -> np.ndarray | None:
+        """(height, width) organ mask of a film, or None where the manifest names none."""
+        if not self.has_mask[film]:
+            return None
+        return self._masks[self._offsets[film] : self._offsets[film + 1]].reshape(self.shapes[film])
+
+    def intensity(self, patients: Sequence[int]) -> tuple[float, float]:
+        """Mean and standard deviation of the gray values of these patients' films."""
+        films = [film for patient in patients for film in self.films_of[patient]]
+        count = sum(self.shapes[film][0] * self.shapes[film][1] for film in films)
+        mean = sum(self.sums[film] for film in films) / count
+        variance = sum(self.square_sums[film] for film in films) / count - mean**2
+        return mean, max(variance, 0.0) ** 0.5
+
+
+def prepare(source: Source, cache: Path) -> Cohort:
+    """Decode ``source`` into ``cache`` unless it lies there already, and open it.
+
+    Raises:
+        InputError: a radiograph or mask cannot be used; nothing is left behind.
+    """
+    fingerprint = source.fingerprint()
+    folder = cache / f"cohort-{fingerprint[:16]}"
+    if not (folder / _INDEX).is_file():
+        try:
+            cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+            scratch = Path(tempfile.mkdtemp(prefix=".decoding-", dir=cache))
+        except OSError as error:
+            raise InputError(f"data.cache: cannot write to {cache} ({error.strerror}); name a folder you own") from None
+        try:
+            _decode(source, fingerprint, scratch)
+            try:
+                scratch.rename(folder)
+            except OSError:
+                if not (folder / _INDEX).is_file():  # another process was faster, unless it was not
+                    raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return open_cohort(folder)
+
+
+def open_cohort(folder: Path) -> Cohort:
+    """Open a cohort that ``prepare`` left in ``folder``."""
+    index = json.loads((folder / _INDEX).read_text())
+    return Cohort(folder=folder, **index)
+
+
+def _decode(source: Source, fingerprint: str, folder: Path) -> None:
+    shapes, has_mask, sums, square_sums = [], [], [], []
+    depths: set[str] = set()
+    with (folder / "pixels.bin").open("wb") as pixel_file, (folder / "masks.bin").open("wb") as mask_file:
+        for number, film in enumerate(source.films):
+            try:
+                pixels, mask = source.read(number)
+            except InputError as error:
+                raise InputError(f"{film.where}: {error}") from None
+            if mask is not None and mask.shape != pixels.shape:
+                raise InputError(
+                    f"{film.where}: the mask is {mask.shape[1]} x {mask.shape[0]} and the image "
+                    f"{pixels.shape[1]} x {pixels.shape[0]} pixels; draw the mask on the image itself"
+                )
+            depths.add(str(pixels.dtype))
+            if len(depths) > 1:
+                raise InputError(
+                    f"{film.where}: 8-bit and deeper images in one cohort have no common gray scale; "
+                    "convert all of them to one bit depth"
+                )
+            pixel_file.write(np.ascontiguousarray(pixels).tobytes())
+            mask_file.write((np.zeros(pixels.shape, bool) if mask is None else np.ascontiguousarray(mask)).tobytes())
+            shapes.append(list(pixels.shape))
+            has_mask.append(mask is not None)
+            # Exact integer sums: the standardisation must not depend on a summation order.
+            counts = np.bincount(pixels.ravel()).astype(object)
+            values = np.arange(len(counts)).astype(object)
+            sums.append(float((counts * values).sum()))
+            square_sums.append(float((counts * values * values).sum()))
+    labels, splits = _by_patient(source)
+    index = Cohort(
+        folder=folder,
+        fingerprint=fingerprint,
+        dtype=depths.pop(),
+        shapes=shapes,
+        film_patients=[film.patient for film in source.films],
+        has_mask=has_mask,
+        labels=labels,
+        splits=splits,
+        sums=sums,
+        square_sums=square_sums,
+    )
+    (folder / _INDEX).write_text(json.dumps({k: v for k, v in asdict(index).items() if k != "folder"}))
+
+
+def _by_patient(source: Source) -> tuple[list[int], list[str | None]]:
+    patients = len(source.patient_ids)
+    labels: list[int] = [0] * patients
+    splits: list[str | None] = [None] * patients
+    for film in source.films:
+        labels[film.patient], splits[film.patient] = film.label, film.split
+    return labels, splits
+
+
+@dataclass(frozen=True)
+class Split:
+    """Patient numbers of the three parts, each sorted."""
+
+    train: list[int]
+    validation: list[int]
+    test: list[int]
+
+
+def split_patients(cohort: Cohort, settings: SplitSettings) -> Split:
+    """Divide patients, never radiographs: by the manifest's ``split`` column, else stratified by label and seed.
+
+    Raises:
+        InputError: a part has no positive or no negative patient.
+    """
+    parts: dict[str, list[int]] = {name: [] for name in SPLITS}
+    if any(cohort.splits):
+        for patient, part in enumerate(cohort.splits):
+            parts[part or "train"].append(patient)
+    else:
+        for label in (0, 1):
+            patients = [patient for patient, value in enumerate(cohort.labels) if value == label]
+            order = stream(settings.seed, "split", label).permutation(patients).tolist()
+            test = round(settings.test * len(order))
+            validation = round(settings.validation * len(order))
+            parts["test"] += order[:test]
+            parts["validation"] += order[test : test + validation]
+            parts["train"] += order[test + validation :]
+    for part, patients in parts.items():
+        for label, word in ((1, "positive"), (0, "negative")):
+            if not any(cohort.labels[patient] == label for patient in patients):
+                raise InputError(
+                    f"the {part} split has no {word} patient ({len(patients)} patients in all); "
+                    "change data.split or the manifest's split column, or add patients"
+                )
+    return Split(**{part: sorted(patients) for part, patients in parts.items()})
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, or of its absence (``prepare`` then says which file is missing)."""
+    if not path.is_file():
+        return "missing"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def default_cache() -> Path:
+    """``$XDG_CACHE_HOME/sldd-study``; decoded radiographs are patient data, so the folder is the user's alone."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sldd-study"

@@ -1,0 +1,233 @@
+"""The outer loop, shared by distillation and ordinary training: steps, evaluation, the best state, resuming.
+
+A ``Learner`` knows how to improve on one batch of real patches and which network weights its state stands for. The
+loop draws the batches, scores validation patients at even intervals, keeps the best state seen, and can be stopped
+and resumed at any step. Test patients are scored once, at the end, by ``score``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Protocol
+
+import torch
+from annotated_types import Ge, Gt
+from torch import nn
+
+from sldd.cohort import Split
+from sldd.detect import Votes, count_votes, threshold_curve
+from sldd.norms import load_statistics, measure_statistics
+from sldd.patches import BalancedBatches, Patches
+from sldd.streams import stream
+from sldd.unroll import Weights
+
+State = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class OuterSettings:
+    """The outer loop: budget, schedule, evaluation."""
+
+    steps: Annotated[int, Ge(1)] = 400
+    batch_size: Annotated[int, Ge(3)] = 96
+    """Real patches a step, a third of each class."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """Outer rate over the steps: as given, or down to zero along half a cosine."""
+    evaluations: Annotated[int, Ge(1)] = 10
+    """Times that validation patients are scored, evenly spaced, the last after the last step."""
+    statistics_batches: Annotated[int, Ge(1)] = 10
+    """Real training batches averaged for ``theta_bn``."""
+    score_batch: Annotated[int, Ge(1)] = 256
+    """Crops in memory at a time when a patient is scored."""
+    checkpoint_every: Annotated[int, Gt(0)] = 25
+    """Steps between checkpoints."""
+
+
+class Diverged(ArithmeticError):
+    """A rate, loss or learned value is no longer finite."""
+
+
+class Learner(Protocol):
+    """What the loop improves."""
+
+    network: nn.Module
+
+    def step(self, images: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
+        """Improve on (batch, 1, h, w) patches of (batch,) classes at this outer rate; the loss before the step."""
+        ...
+
+    def weights(self, state: State) -> Weights:
+        """Network weights that a state stands for."""
+        ...
+
+    def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
+        """(batch, 3) logits under ``weights``."""
+        ...
+
+    def state(self) -> State:
+        """Detached copies of what is learned."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on, the optimiser included."""
+        ...
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Go on from there."""
+        ...
+
+
+@dataclass
+class Best:
+    """The best state seen, by validation patients: HM at its best threshold, then AUC, then patch accuracy."""
+
+    step: int
+    key: tuple[float, float, float]
+    state: State
+    theta_bn: State
+
+
+@dataclass
+class Progress:
+    """Where a run stands; plain values and tensors only, so that a checkpoint can hold it."""
+
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    history: list[dict[str, float | int | None]] = field(default_factory=list)
+
+
+class OuterLoop:
+    """One run of a learner on the training patients of a split.
+
+    Args:
+        learner: what is improved.
+        patches, split: the cohort's patches and who may be used for what.
+        settings: budget and evaluation.
+        rate: outer rate at the first step.
+        seed: names the batches that are drawn.
+        device: where the network runs.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        patches: Patches,
+        split: Split,
+        settings: OuterSettings,
+        *,
+        rate: float,
+        seed: int,
+        device: torch.device,
+        batches: BalancedBatches | None = None,
+    ) -> None:
+        self.learner = learner
+        self.progress = Progress()
+        self.best: Best | None = None
+        self._patches, self._split, self._settings = patches, split, settings
+        self._rate, self._seed, self._device = rate, seed, device
+        self._batches = batches or BalancedBatches(patches, split.train)
+        interval = settings.steps / settings.evaluations
+        self._evaluate_at = {round(interval * (number + 1)) for number in range(settings.evaluations)}
+
+    @property
+    def finished(self) -> bool:
+        return self.progress.step >= self._settings.steps
+
+    def advance(self) -> float:
+        """One outer step, and an evaluation where one is due.
+
+        Returns:
+            The loss on the step's batch.
+
+        Raises:
+            Diverged: the loss or a learned value is not finite; ``best`` still holds the best state before.
+        """
+        number = self.progress.step
+        images, classes = self._batch("batch", number)
+        loss = self.learner.step(images, classes, self._scheduled(number))
+        if not math.isfinite(loss):
+            raise Diverged(f"the loss is {loss} at outer step {number + 1}")
+        for name, value in self.learner.state().items():
+            if not bool(torch.isfinite(value).all()):
+                raise Diverged(f"{name} is not finite after outer step {number + 1}")
+        self.progress.step += 1
+        self.progress.losses.append(loss)
+        if self.progress.step in self._evaluate_at:
+            self._evaluate()
+        return loss
+
+    def score(self, patients: list[int]) -> Votes:
+        """Votes of the best state's network on these patients.
+
+        Raises:
+            RuntimeError: nothing was evaluated yet.
+        """
+        if self.best is None:
+            raise RuntimeError("no state has been evaluated")
+        return self._votes(self.best.state, self.best.theta_bn, patients)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on bit for bit on the same machine and thread count."""
+        return {
+            "learner": self.learner.state_dict(),
+            "progress": vars(self.progress).copy(),
+            "best": None if self.best is None else vars(self.best).copy(),
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Go on from ``state_dict``."""
+        self.learner.load_state_dict(saved["learner"])
+        self.progress = Progress(**saved["progress"])
+        best = saved["best"]
+        self.best = None if best is None else Best(**(best | {"key": tuple(best["key"])}))
+
+    def _scheduled(self, step: int) -> float:
+        if self._settings.schedule == "constant":
+            return self._rate
+        return self._rate * 0.5 * (1 + math.cos(math.pi * step / self._settings.steps))
+
+    def _batch(self, name: str, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        images, classes = self._batches.draw(stream(self._seed, name, number), self._settings.batch_size)
+        return images.to(self._device), classes.to(self._device)
+
+    def _evaluate(self) -> None:
+        state = self.learner.state()
+        weights = self.learner.weights(state)
+        statistics_batches = (
+            self._batch("statistics", number)[0] for number in range(self._settings.statistics_batches)
+        )
+        theta_bn = measure_statistics(
+            self.learner.network, lambda images: self.learner.forward(weights, images), statistics_batches
+        )
+        votes = self._votes(state, theta_bn, self._split.validation)
+        hm, _ = threshold_curve(votes).best()
+        recent = self.progress.losses[-max(1, self._settings.steps // self._settings.evaluations) :]
+        self.progress.history.append(
+            {
+                "step": self.progress.step,
+                "loss": sum(recent) / len(recent),
+                "val_hm": hm,
+                "val_auc": votes.auc,
+                "val_patch_accuracy": votes.patch_accuracy,
+            }
+        )
+        key = (hm, votes.auc or 0.0, votes.patch_accuracy or 0.0)
+        if self.best is None or key > self.best.key:
+            self.best = Best(self.progress.step, key, state, theta_bn)
+
+    def _votes(self, state: State, theta_bn: State, patients: list[int]) -> Votes:
+        weights = self.learner.weights(state)
+        network = self.learner.network
+        load_statistics(network, theta_bn)
+        network.eval()
+        try:
+            return count_votes(
+                lambda images: self.learner.forward(weights, images),
+                self._patches,
+                patients,
+                batch=self._settings.score_batch,
+                device=self._device,
+            )
+        finally:
+            network.train()

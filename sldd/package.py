@@ -1,0 +1,111 @@
+"""What one hospital sends another: distilled images, soft labels, inner rates, ``theta_bn``, and how to use them.
+
+One safetensors file. The network itself is not in it: backbone, norm setting and seed rebuild the start bit for bit,
+and the inner steps do the rest (Algorithm 2).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from sldd.backbones import build
+from sldd.errors import InputError
+from sldd.initialise import fingerprint, initialise
+from sldd.norms import keep_no_statistics, load_statistics
+from sldd.patches import CLASSES, PatchSettings
+from sldd.unroll import Unroll
+
+FORMAT = "sldd-package/1"
+_BN = "theta_bn/"
+
+
+@dataclass(frozen=True)
+class Package:
+    """The content of the file.
+
+    Attributes:
+        images: (S, M, 1, h, w) float32, standardised gray values.
+        labels: (S, M, 3) float32 over I, N, P.
+        rates: (E, S) float32 inner rates as used.
+        theta_bn: batch-norm mean and variance by buffer name.
+        backbone, norm, seed: rebuild the start; start_fingerprint checks it.
+        mean, deviation: standardise a radiograph's gray values.
+        patches: how to cut a radiograph.
+        delta: threshold on the patient's score, chosen on validation patients.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    rates: torch.Tensor
+    theta_bn: dict[str, torch.Tensor]
+    backbone: str
+    norm: str
+    seed: int
+    start_fingerprint: str
+    mean: float
+    deviation: float
+    patches: PatchSettings
+    delta: float
+
+    def save(self, path: Path) -> None:
+        """Write the file; it appears whole or not at all."""
+        tensors = {"images": self.images, "labels": self.labels, "rates": self.rates}
+        tensors |= {_BN + name: value for name, value in self.theta_bn.items()}
+        facts = {key: value for key, value in asdict(self).items() if key not in (*tensors, "theta_bn")}
+        metadata = {"format": FORMAT, "classes": json.dumps(CLASSES)}
+        metadata |= {key: json.dumps(value) for key, value in facts.items()}
+        scratch = path.with_name(f".{path.name}.{os.getpid()}")
+        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, scratch, metadata)
+        scratch.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Package:
+        """Read a file.
+
+        Raises:
+            InputError: not a package, or one of a later format.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata: dict[str, str] = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{path}: not a readable package ({error}); copy the file again") from None
+        if metadata.get("format") != FORMAT:
+            raise InputError(f"{path}: format {metadata.get('format')!r}, this version reads {FORMAT!r}")
+        facts: dict[str, Any] = {k: json.loads(v) for k, v in metadata.items() if k not in ("format", "classes")}
+        facts["patches"] = PatchSettings(**facts["patches"])
+        theta_bn = {name.removeprefix(_BN): value for name, value in tensors.items() if name.startswith(_BN)}
+        shared = {name: tensors[name] for name in ("images", "labels", "rates")}
+        return cls(**shared, theta_bn=theta_bn, **facts)
+
+    def rebuild(self) -> nn.Module:
+        """The trained network in evaluation mode: start, inner steps, ``theta_bn``.
+
+        Raises:
+            InputError: the start is not the sender's, bit for bit.
+        """
+        network = build(self.backbone, input_size=self.patches.input_size, norm=self.norm)
+        initialise(network, self.seed)
+        if fingerprint(network) != self.start_fingerprint:
+            raise InputError(
+                f"the start of {self.backbone} differs from the sender's; install the timm and torchvision versions "
+                "that the package's study names"
+            )
+        keep_no_statistics(network)
+        unroll = Unroll(network, list(network.parameters()))
+        weights = unroll.steps(self.images, self.labels, self.rates, differentiable=False)
+        with torch.no_grad():
+            for parameter, weight in zip(network.parameters(), weights, strict=True):
+                parameter.copy_(weight)
+        load_statistics(network, self.theta_bn)
+        return network.eval()

@@ -1,0 +1,209 @@
+"""Windows over a radiograph, their class by the organ mask, and batches cropped on demand.
+
+Nothing is written out and nothing is kept: a crop is copied out of the memory-mapped radiograph when a batch asks
+for it (1,225 crops of a 2048 x 2048 radiograph would be 25 times its size).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge, Gt, Le
+
+from sldd.cohort import Cohort
+from sldd.errors import InputError
+
+IRRELEVANT, NEGATIVE, POSITIVE = 0, 1, 2
+CLASSES = ("I", "N", "P")
+DISCARDED = -1
+
+
+@dataclass(frozen=True)
+class PatchSettings:
+    """Windows and classes (Li et al. 2022, section 3.1 and 4.1).
+
+    ``size`` and the strides are pixels, or, below 1, shares of the radiograph's shorter side.
+    """
+
+    size: Annotated[float, Gt(0)] = 299
+    stride: Annotated[float, Gt(0)] = 50
+    score_stride: Annotated[float, Gt(0)] | None = None
+    """Stride when a patient is scored; ``stride`` unless given."""
+    input_size: Annotated[int, Ge(8)] = 224
+    """Side to which a patch is resized for the network, in pixels."""
+    irrelevant_below: Annotated[float, Gt(0), Le(1)] = 0.01
+    organ_above: Annotated[float, Ge(0), Le(1)] = 0.85
+
+
+def in_pixels(length: float, side: int) -> int:
+    """A length in pixels: as given, or a share of ``side`` where below 1; never less than one pixel."""
+    return max(1, round(length * side) if length < 1 else round(length))
+
+
+def window_starts(side: int, size: int, stride: int) -> np.ndarray:
+    """First pixels of the windows along one side: 0, stride ... while the window fits."""
+    return np.arange(0, side - size + 1, stride)
+
+
+def organ_shares(mask: np.ndarray, size: int, stride: int) -> np.ndarray:
+    """Share of every window that lies inside the organ.
+
+    Args:
+        mask: (height, width) bool.
+
+    Returns:
+        (rows, columns) float64 of window shares, from one summed-area table.
+    """
+    table = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
+    mask.cumsum(0, out=table[1:, 1:], dtype=np.int64)
+    table[1:, 1:].cumsum(1, out=table[1:, 1:])
+    top = window_starts(mask.shape[0], size, stride)[:, None]
+    left = window_starts(mask.shape[1], size, stride)[None, :]
+    inside = table[top + size, left + size] - table[top, left + size] - table[top + size, left] + table[top, left]
+    return inside / size**2
+
+
+def window_classes(shares: np.ndarray, label: int, settings: PatchSettings) -> np.ndarray:
+    """I below ``irrelevant_below``, the patient's class above ``organ_above``, ``DISCARDED`` between (section 3.1)."""
+    classes = np.full(shares.shape, DISCARDED, np.int8)
+    classes[shares < settings.irrelevant_below] = IRRELEVANT
+    classes[shares > settings.organ_above] = POSITIVE if label else NEGATIVE
+    return classes
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where a crop lies: film number, first row and column, side in pixels."""
+
+    film: int
+    top: int
+    left: int
+    size: int
+
+
+class Patches:
+    """The patches of a cohort, standardised with the mean and deviation of the training patients' gray values.
+
+    Args:
+        cohort: where the pixels are.
+        settings: windows and classes.
+        mean, deviation: in the cohort's own gray values.
+
+    Raises:
+        InputError: a patch is larger than a radiograph.
+    """
+
+    def __init__(self, cohort: Cohort, settings: PatchSettings, mean: float, deviation: float) -> None:
+        self.cohort = cohort
+        self.settings = settings
+        self.mean, self.deviation = mean, max(deviation, 1e-6)
+        for film, (height, width) in enumerate(cohort.shapes):
+            side = min(height, width)
+            if in_pixels(settings.size, side) > side:
+                raise InputError(
+                    f"patches.size: {settings.size:g} pixels is larger than radiograph {film + 1} of the cohort "
+                    f"({width} x {height}); choose at most {side}, or a share of its side such as 0.15"
+                )
+
+    def geometry(self, film: int, *, scoring: bool) -> tuple[int, int]:
+        """Patch size and stride in a film, in pixels."""
+        side = min(self.cohort.shapes[film])
+        stride = self.settings.stride
+        if scoring and self.settings.score_stride is not None:
+            stride = self.settings.score_stride
+        return in_pixels(self.settings.size, side), in_pixels(stride, side)
+
+    def classes(self, film: int, *, scoring: bool) -> np.ndarray | None:
+        """(rows, columns) classes of a film's windows; None without a mask."""
+        mask = self.cohort.mask(film)
+        if mask is None:
+            return None
+        label = self.cohort.labels[self.cohort.film_patients[film]]
+        return window_classes(organ_shares(mask, *self.geometry(film, scoring=scoring)), label, self.settings)
+
+    def crop(self, windows: Sequence[Window]) -> torch.Tensor:
+        """(windows, 1, input, input) float32, standardised; resized with an anti-aliased bilinear filter."""
+        crops = [
+            self.cohort.pixels(w.film)[w.top : w.top + w.size, w.left : w.left + w.size].astype(np.float32)
+            for w in windows
+        ]
+        if len({crop.shape for crop in crops}) == 1:
+            images = self._resize(torch.from_numpy(np.stack(crops)[:, None]))
+        else:
+            images = torch.cat([self._resize(torch.from_numpy(crop[None, None])) for crop in crops])
+        return (images - self.mean) / self.deviation
+
+    def _resize(self, images: torch.Tensor) -> torch.Tensor:
+        side = self.settings.input_size
+        if images.shape[-1] == side:
+            return images
+        return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+
+    def scan(self, film: int, batch: int) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
+        """All windows of a film, at most ``batch`` crops at a time, with their classes where there is a mask."""
+        size, stride = self.geometry(film, scoring=True)
+        height, width = self.cohort.shapes[film]
+        windows = [
+            Window(film, int(top), int(left), size)
+            for top in window_starts(height, size, stride)
+            for left in window_starts(width, size, stride)
+        ]
+        classes = self.classes(film, scoring=True)
+        flat = None if classes is None else classes.ravel()
+        for start in range(0, len(windows), batch):
+            part = slice(start, start + batch)
+            yield self.crop(windows[part]), None if flat is None else flat[part]
+
+
+class BalancedBatches:
+    """Batches of training patches with equal numbers of I, N and P, drawn with replacement.
+
+    Args:
+        patches: where crops come from.
+        patients: the training patients.
+
+    Raises:
+        InputError: a training patient has no mask, or a class has no patch.
+    """
+
+    def __init__(self, patches: Patches, patients: Sequence[int]) -> None:
+        self._patches = patches
+        found: list[list[np.ndarray]] = [[] for _ in CLASSES]
+        for patient in patients:
+            for film in patches.cohort.films_of[patient]:
+                classes = patches.classes(film, scoring=False)
+                if classes is None:
+                    raise InputError(
+                        f"radiograph {film + 1} of the cohort has no mask and its patient is in the training split; "
+                        "give every training patient an organ mask"
+                    )
+                size, stride = patches.geometry(film, scoring=False)
+                for number in range(len(CLASSES)):
+                    rows, columns = np.nonzero(classes == number)
+                    place = np.stack([rows * stride, columns * stride], axis=1)
+                    found[number].append(np.insert(np.insert(place, 0, film, axis=1), 3, size, axis=1))
+        self._windows = [np.concatenate(group) for group in found]
+        for name, windows in zip(CLASSES, self._windows, strict=True):
+            if not len(windows):
+                raise InputError(
+                    f"no training patch of class {name} at patch size {patches.settings.size:g}; choose smaller "
+                    "patches (patches.size), a smaller stride, or other mask shares (patches.organ_above, "
+                    "patches.irrelevant_below)"
+                )
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Training patches of each class."""
+        return {name: len(windows) for name, windows in zip(CLASSES, self._windows, strict=True)}
+
+    def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(count, 1, input, input) float32 patches and (count,) int64 classes, in turns I, N, P."""
+        classes = np.arange(count) % len(CLASSES)
+        picked = [self._windows[number][random.integers(len(self._windows[number]))] for number in classes]
+        windows = [Window(*map(int, row)) for row in picked]
+        return self._patches.crop(windows), torch.from_numpy(classes)

@@ -1,0 +1,97 @@
+"""A cohort folder: ``manifest.csv`` with columns ``patient_id,image,mask,label[,split]`` and the files it names.
+
+``image`` and ``mask`` are relative to the manifest; ``label`` is 0 (negative) or 1 (positive); ``split`` is ``train``,
+``validation`` or ``test``. A patient may have several rows; all must agree on label and split.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from sldd.cohort import SPLITS, Film, file_digest
+from sldd.errors import InputError
+from sldd.radiograph import read_mask, read_radiograph
+
+MANIFEST = "manifest.csv"
+REQUIRED = ("patient_id", "image", "label")
+
+
+class FolderSource:
+    """The radiographs that a manifest lists.
+
+    Raises:
+        InputError: no manifest, a missing column, or a row that cannot be used, named by its line number.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        rows = self._read_manifest()
+        self.patient_ids = sorted({row["patient_id"] for _, row in rows})
+        number = {identifier: i for i, identifier in enumerate(self.patient_ids)}
+        self.films: list[Film] = []
+        self._files: list[tuple[Path, Path | None]] = []
+        first: dict[int, tuple[int, Film]] = {}
+        for line, row in rows:
+            where = f"{MANIFEST} line {line}"
+            if row["label"] not in ("0", "1"):
+                raise InputError(f"{where}: the label is {row['label']!r}; write 0 (negative) or 1 (positive)")
+            part = row.get("split") or None
+            if part is not None and part not in SPLITS:
+                raise InputError(f"{where}: the split is {part!r}; write one of {', '.join(SPLITS)}")
+            film = Film(number[row["patient_id"]], int(row["label"]), part, where)
+            earlier_line, earlier = first.setdefault(film.patient, (line, film))
+            if earlier.split != film.split:
+                raise InputError(
+                    f"{where}: the patient of line {earlier_line} is in two splits "
+                    f"({earlier.split or 'none'} and {film.split or 'none'}); give all rows of a patient one split"
+                )
+            if earlier.label != film.label:
+                raise InputError(f"{where}: the patient of line {earlier_line} has another label there; correct one")
+            self.films.append(film)
+            self._files.append((root / row["image"], root / row["mask"] if row.get("mask") else None))
+        given = sum(film.split is not None for film in self.films)
+        if 0 < given < len(self.films):
+            missing = next(film for film in self.films if film.split is None)
+            raise InputError(f"{missing.where}: the split is empty; fill the column for every row or for none")
+
+    def _read_manifest(self) -> list[tuple[int, dict[str, str]]]:
+        path = self._root / MANIFEST
+        if not path.is_file():
+            raise InputError(f"data.root: there is no {MANIFEST} in {self._root}; see the README for its columns")
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                reader = csv.DictReader(file)
+                missing = [name for name in REQUIRED if name not in (reader.fieldnames or [])]
+                if missing:
+                    raise InputError(f"{MANIFEST}: no column {', '.join(missing)}; the README lists the columns")
+                rows = [
+                    (reader.line_num, {k: (v or "").strip() for k, v in row.items() if isinstance(k, str)})
+                    for row in reader
+                ]
+        except (UnicodeDecodeError, csv.Error):
+            raise InputError(f"{MANIFEST}: not a UTF-8 comma-separated table; save it as one") from None
+        if not rows:
+            raise InputError(f"{MANIFEST}: no rows; list one radiograph a row")
+        for line, row in rows:
+            empty = [name for name in REQUIRED if not row[name]]
+            if empty:
+                raise InputError(f"{MANIFEST} line {line}: {', '.join(empty)} is empty; fill it or remove the row")
+        return rows
+
+    def fingerprint(self) -> str:
+        """SHA-256 over file contents, labels, splits and which rows share a patient."""
+        rows = [
+            [film.patient, film.label, film.split, file_digest(image), file_digest(mask) if mask else None]
+            for film, (image, mask) in zip(self.films, self._files, strict=True)
+        ]
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+    def read(self, film: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Decode one radiograph and its mask."""
+        image, mask = self._files[film]
+        return read_radiograph(image), read_mask(mask) if mask else None

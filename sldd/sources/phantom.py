@@ -1,0 +1,275 @@
+"""Phantom patients: made-up double-contrast radiographs of a stomach, for a demo and for tests without any real patient.
+
+    python -m sldd.sources.phantom data/phantom --patients 60 --size 256
+
+A patient is drawn in coordinates of [0, 1] and sampled at the size asked for, so a radiograph of 64 pixels and one of
+2048 show the same stomach. The label enters in one place, the *severity*, a smooth map over the film: where it is low,
+folds run straight and side by side on a fine mucosa; where it is high, they wind, thicken and fork on a coarse one.
+Pose, exposure, contrast, blur, noise, and the spacing and direction of folds are drawn without looking at the label.
+"""
+
+import argparse
+import csv
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from math import ceil, cos, pi, sin
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import TypeAdapter, ValidationError
+from scipy.ndimage import gaussian_filter
+
+from sldd.errors import InputError
+
+Plane = NDArray[np.float64]  # float64 throughout: a gray level must not depend on the machine's last bit
+
+DETAIL = 256  # pixels a side that show everything drawn here; smaller radiographs are averaged down from it
+
+
+@dataclass(frozen=True)
+class PhantomSettings:
+    """A cohort of phantom patients."""
+
+    patients: Annotated[int, Ge(2)] = 60  # every other one positive (gastritis)
+    size: Annotated[int, Ge(64), Le(2048)] = 256  # side of the square radiograph, in pixels
+    seed: Annotated[int, Ge(0)] = 0
+
+
+def phantom_label(index: int) -> int:
+    """0 negative, 1 positive."""
+    return index % 2
+
+
+def phantom_id(index: int) -> str:
+    return f"PHANTOM-{index + 1:04d}"
+
+
+def phantom_patient(settings: PhantomSettings, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """The radiograph and the organ mask of one patient: a function of (seed, index, size), not of `patients`."""
+    oversample = ceil(DETAIL / settings.size)
+    film = _Film(_generator(settings.seed, index), settings.size * oversample)
+    organ = _stomach(film)
+    density = _body(film) + _barium(film, organ, _severity(film, phantom_label(index)))
+    gray = _expose(film, density)
+
+    def shrink(plane: Plane) -> Plane:
+        return plane.reshape(settings.size, oversample, settings.size, oversample).mean(axis=(1, 3))
+
+    mask = shrink((organ.depth > 0).astype(np.float64)) >= 0.5
+    return np.rint(shrink(gray) * 255).astype(np.uint8), mask
+
+
+def _generator(seed: int, index: int) -> np.random.Generator:
+    digest = hashlib.blake2b(repr(("phantom", seed, index)).encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+
+
+@dataclass(frozen=True)
+class _Film:
+    """Where one patient is drawn: its random numbers and the coordinates of its pixels, x to the right, y down."""
+
+    rng: np.random.Generator
+    size: int
+    x: Plane = field(init=False)
+    y: Plane = field(init=False)
+
+    def __post_init__(self) -> None:
+        centres = (np.arange(self.size) + 0.5) / self.size
+        object.__setattr__(self, "x", centres[None, :])
+        object.__setattr__(self, "y", centres[:, None])
+
+    def between(self, low: float, high: float) -> float:
+        return float(self.rng.uniform(low, high))
+
+    def noise(self, cells: float) -> Plane:
+        """Smooth noise of about unit variance, `cells` cells a side: a cubic B-spline over a random lattice."""
+        where, offset = np.divmod(self.x[0] * cells, 1.0)
+        knots = int(ceil(cells)) + 3
+        basis = np.zeros((self.size, knots))
+        t, rows, first = offset, np.arange(self.size), where.astype(int)
+        weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
+        for k, weight in enumerate(weights):
+            basis[rows, first + k] = weight / 6
+        return basis @ self.rng.standard_normal((knots, knots)) @ basis.T / 0.48
+
+    def blob(self, x: float, y: float, rx: float, ry: float, edge: float) -> Plane:
+        """An ellipse, 1 inside and 0 outside, with a soft edge."""
+        radius = np.hypot((self.x - x) / rx, (self.y - y) / ry)
+        return _step((1 - radius) / edge)
+
+
+@dataclass(frozen=True)
+class _Organ:
+    """A stomach as coordinates: along it, across it (-1 .. 1 between the two curvatures), and depth from its wall."""
+
+    along: Plane
+    across: Plane
+    depth: Plane
+
+
+def _step(t: Plane) -> Plane:
+    return 0.5 + 0.5 * np.tanh(2 * t)
+
+
+def _stomach(film: _Film) -> _Organ:
+    """A J: a straight body that runs into an arc, tapering towards the pylorus, then turned, scaled and bent."""
+    turn, scale = film.between(-0.22, 0.22), film.between(0.92, 1.1)
+    bend = film.between(0.012, 0.028)
+    x = (film.x - film.between(0.49, 0.55) + bend * film.noise(2.5)) / scale
+    y = (film.y - film.between(0.47, 0.53) + bend * film.noise(2.5)) / scale
+    x, y = x * cos(turn) - y * sin(turn), x * sin(turn) + y * cos(turn)
+
+    radius, body, top = film.between(0.2, 0.26), film.between(0.3, 0.42), film.between(-0.32, -0.24)
+    axis = film.between(0.08, 0.14)
+    arc, end = radius * film.between(1.7, 2.3), top + body
+    straight = (y < end) & (x > axis - radius)
+    angle = np.mod(np.arctan2(y - end, x - (axis - radius)), 2 * pi)
+    along = np.where(straight, y - top, body + radius * angle)
+    across = np.where(straight, x - axis, np.hypot(x - (axis - radius), y - end) - radius)
+
+    taper = np.clip((along - 0.6 * body) / (0.4 * body + arc), 0, 1)
+    width = film.between(0.165, 0.19) * (1 - film.between(0.3, 0.45) * taper**2 * (3 - 2 * taper))
+    width *= 1 + film.between(0.02, 0.06) * np.sin(2 * pi * (along / film.between(0.25, 0.4) + film.between(0, 1)))
+    beyond = np.maximum(np.maximum(-along, along - body - arc), 0)
+    return _Organ(along, across / width, scale * (width - np.hypot(across, beyond)))
+
+
+def _severity(film: _Film, label: int) -> Plane:
+    """How inflamed the mucosa is, 0 .. 1: a level for the patient, and patches of a film that deviate from it."""
+    level = film.between(0.8, 1.5) * (1 if label else -1)
+    return _step(0.9 * (level + film.between(0.4, 0.7) * film.noise(5)))
+
+
+def _body(film: _Film) -> Plane:
+    """What lies around a stomach: soft tissue, spine, ribs, loops and bubbles of gas."""
+    tissue = film.between(0.2, 0.3) - film.between(0.15, 0.4) * ((film.x - 0.5) ** 2 + 0.6 * (film.y - 0.5) ** 2)
+    tissue = tissue + 0.05 * film.noise(3) + 0.012 * film.noise(24)
+
+    off = film.x - film.between(0.36, 0.46) - film.between(-0.1, 0.1) * (film.y - 0.5) - 0.01 * film.noise(2)
+    half, disc = film.between(0.055, 0.075), 2 * pi * (film.y / film.between(0.13, 0.17) + film.between(0, 1))
+    column = _step((half * (1 - 0.12 * np.cos(disc)) - np.abs(off)) / 0.02)
+    spine = column * (0.1 + 0.05 * np.tanh(3 * np.cos(disc) + 1.5) + 0.03 * (off / half) ** 2)
+
+    slope, gap = film.between(0.25, 0.5), film.between(0.13, 0.19)
+    rib = np.cos(2 * pi * (film.y + slope * (film.x - 0.4) ** 2 * 2 + film.between(0, 1)) / gap)
+    ribs = 0.05 * _step((rib - 0.55) / 0.2) * _step((0.55 - film.y) / 0.1) * (1 - column)
+
+    density = tissue + film.between(0.6, 1.2) * (spine + ribs)
+    for _ in range(6):
+        rx = film.between(0.015, 0.06)
+        bubble = film.blob(film.between(0, 1), film.between(0, 1), rx, rx * film.between(0.7, 1.4), 0.25)
+        density -= film.between(0.03, 0.09) * bubble
+    return density
+
+
+def _barium(film: _Film, organ: _Organ, severity: Plane) -> Plane:
+    """The coated stomach: a bright wall, a pool of barium, and the relief of folds and mucosa."""
+    inside = _step(organ.depth / 0.006)
+    wall = np.exp(-((organ.depth / film.between(0.005, 0.009)) ** 2))
+    pool = _step((film.noise(2) + film.between(-1, 1)) / 1.0)
+    relief = _relief(film, organ, severity)
+    within = organ.depth > 0
+    relief = (relief - relief[within].mean()) / relief[within].std()
+    coat = film.between(0.1, 0.2) + film.between(0.05, 0.2) * pool + film.between(0.07, 0.1) * relief
+    return inside * coat + film.between(0.15, 0.3) * wall
+
+
+def _relief(film: _Film, organ: _Organ, severity: Plane) -> Plane:
+    """Grooves filled with barium are the crests of a wave across the stomach, folds lie between them.
+
+    A second, disordered wave makes them wind, end and fork.
+    """
+    folds = film.between(3.4, 5.2)
+    direction = film.between(-2.5, 2.5)
+    wander = (0.3 + 2.0 * severity) * film.noise(7) + 0.6 * film.noise(3)
+    phase = 2 * pi * (0.5 * folds * organ.across + direction * organ.along) + wander
+    disorder = 1.1 * severity
+    real = np.cos(phase) + disorder * film.noise(3.2 * folds)
+    imaginary = np.sin(phase) + disorder * film.noise(3.2 * folds)
+    crest = real / np.sqrt(real**2 + imaginary**2 + 0.15)
+    fullness = 0.3 * film.noise(6)
+    grooves = np.tanh(2.5 * (crest - 0.3 - 0.25 * severity)) * (0.85 + fullness)
+    edges = np.exp(-(((crest - 0.1) / 0.3) ** 2)) * (0.3 + 0.3 * fullness)
+
+    smooth, coarse = film.noise(film.between(80, 110)), film.noise(film.between(38, 52))
+    areae = 1.6 * (0.7 - np.abs(coarse))  # the furrows between areae gastricae are where the noise changes sign
+    return grooves + edges + film.between(0.4, 0.6) * ((1 - severity) * 0.35 * smooth + severity * areae)
+
+
+def _expose(film: _Film, density: Plane) -> Plane:
+    """The film: unsharpness, contrast, exposure and grain; gray levels 0 .. 1."""
+    sharp = gaussian_filter(density, film.between(0.001, 0.0024) * film.size, truncate=3)
+    signal = film.between(0.85, 1.2) * (sharp - 0.4) + film.between(0.38, 0.52)
+    grain = film.noise(DETAIL) + 0.5 * film.rng.standard_normal(density.shape)
+    signal = signal + film.between(0.006, 0.016) * grain
+    return np.clip(signal, 0, 1) ** film.between(0.85, 1.15)
+
+
+def _write_cohort(settings: PhantomSettings, folder: Path) -> None:
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("patient_id", "image", "mask", "label"))
+        for index in range(settings.patients):
+            name, planes = f"{phantom_id(index)}.png", phantom_patient(settings, index)
+            image, mask = f"images/{name}", f"masks/{name}"
+            Image.fromarray(planes[0]).save(folder / image)
+            Image.fromarray(planes[1].astype(np.uint8) * 255).save(folder / mask)
+            rows.writerow((phantom_id(index), image, mask, phantom_label(index)))
+
+
+def write_phantoms(settings: PhantomSettings, out: Path) -> None:
+    """Write a cohort folder: images, masks and a manifest; all of it or nothing."""
+    out = out.resolve()
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError(f"{out} exists and is not an empty folder; name a new one or remove it first")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as staging:
+            _write_cohort(settings, Path(staging) / out.name)
+            os.replace(Path(staging) / out.name, out)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    defaults = PhantomSettings()
+    parser = argparse.ArgumentParser(
+        prog="python -m sldd.sources.phantom",
+        description="Write phantom patients as a cohort folder: images/, masks/ and manifest.csv.",
+        epilog="example: python -m sldd.sources.phantom data/phantom --patients 60 --size 256 --seed 0",
+    )
+    parser.add_argument("out", metavar="OUT", type=Path, help="a new or empty folder")
+    for name, text in (
+        ("patients", "how many, every other one positive"),
+        ("size", "side of a radiograph in pixels, 64 to 2048"),
+        ("seed", "another seed, other patients"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name), help=f"{text} (%(default)s)")
+    given = vars(parser.parse_args(arguments))
+    out = given.pop("out")
+    try:
+        try:
+            settings = TypeAdapter(PhantomSettings).validate_python(given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(f"--{first['loc'][0]} {first['input']}: {first['msg']}") from error
+        write_phantoms(settings, out)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{settings.patients} phantom patients in {out} ({asdict(settings)})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""Ordinary training on real patches: what a distillation is compared with, on the same budget of batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.func import functional_call
+
+from sldd.norms import keep_no_statistics
+from sldd.outer import State
+from sldd.unroll import Weights
+
+
+class Training:
+    """Adam on all weights of a network, from the same start and through the same outer loop as a distillation."""
+
+    def __init__(self, network: nn.Module, *, device: torch.device) -> None:
+        self.network = network.to(device).train()
+        keep_no_statistics(network)
+        self._names = [name for name, _ in network.named_parameters()]
+        self._weights = [parameter.detach().clone().requires_grad_() for parameter in network.parameters()]
+        self._adam = torch.optim.Adam(self._weights)
+
+    def step(self, images: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
+        """One Adam step on a batch; the loss before it."""
+        loss = F.cross_entropy(self.forward(self._weights, images), classes)
+        gradients = torch.autograd.grad(loss, self._weights, allow_unused=True, materialize_grads=True)
+        for weight, gradient in zip(self._weights, gradients, strict=True):
+            weight.grad = gradient
+        for group in self._adam.param_groups:
+            group["lr"] = rate
+        self._adam.step()
+        self._adam.zero_grad()
+        return loss.item()
+
+    def weights(self, state: State) -> Weights:
+        """The weights themselves."""
+        return [state[name] for name in self._names]
+
+    def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
+        """(batch, 3) logits under ``weights``."""
+        return functional_call(self.network, dict(zip(self._names, weights, strict=True)), (images,))
+
+    def state(self) -> State:
+        """All weights by name."""
+        return {name: weight.detach().clone() for name, weight in zip(self._names, self._weights, strict=True)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, and Adam's moments."""
+        return {"weights": self.state(), "adam": self._adam.state_dict()}
+
+    @torch.no_grad()
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Go on from ``state_dict``."""
+        for weight, name in zip(self._weights, self._names, strict=True):
+            weight.copy_(saved["weights"][name])
+        self._adam.load_state_dict(saved["adam"])

@@ -1,0 +1,97 @@
+"""Ray: join the cluster that is there or start one on this machine, and how many trials fit."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt
+
+from sldd.errors import InputError
+
+# Telemetry off; no loggers and files that nobody reads; trials stay in the directory they were started from.
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own snapshots are never read: the ledger is the truth
+    "RAY_TQDM": "0",
+}
+
+
+@dataclass(frozen=True)
+class ResourceSettings:
+    """What one trial takes, and how many run at once. None of it changes a result but ``threads``."""
+
+    cpus_per_trial: Annotated[float, Gt(0)] = 1
+    gpus_per_trial: Annotated[float, Ge(0)] | Literal["auto"] = "auto"
+    """A share of a GPU, such as 0.5 for two trials on one; auto: a whole one where the cluster has any."""
+    threads: Annotated[int, Ge(1)] = 1
+    """PyTorch threads a trial. Results are the same only for the same number: training is chaotic."""
+    concurrent: Annotated[int, Ge(1)] | None = None
+    """Trials at once; as many as fit unless given. Give it for a cluster that grows."""
+    retries: Annotated[int, Ge(0)] = 2
+    """Times that a trial is tried again after an error or the loss of its machine."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """What a trial gets, and how many run at once."""
+
+    cpus: float
+    gpus: float
+    concurrent: int
+
+
+@contextmanager
+def connect(address: str | None, settings: ResourceSettings) -> Iterator[tuple[str, Slots]]:
+    """Connect to Ray for the length of a ``with`` block.
+
+    Args:
+        address: a running cluster's, or None: the one that ``RAY_ADDRESS`` names, else a new one on this machine.
+
+    Yields:
+        What was connected to, in words, and the slots for trials.
+
+    Raises:
+        InputError: the cluster cannot be reached, or cannot hold a single trial.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray  # after the environment is set: Ray reads it on import
+
+    address = address or os.environ.get("RAY_ADDRESS")
+    quiet = {"include_dashboard": False} if address is None else {}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise InputError(f"--address {address}: cannot connect to Ray ({str(error).splitlines()[0]})") from None
+    try:
+        total = ray.cluster_resources()
+        slots = _slots(settings, total.get("CPU", 0.0), total.get("GPU", 0.0))
+        nodes = len(ray.nodes())
+        where = "this machine" if address is None else f"the cluster at {address} ({nodes} nodes)"
+        yield f"Ray on {where}: {total.get('CPU', 0):g} CPUs, {total.get('GPU', 0):g} GPUs", slots
+    finally:
+        ray.shutdown()
+
+
+def _slots(settings: ResourceSettings, cpus: float, gpus: float) -> Slots:
+    per_trial = settings.gpus_per_trial
+    wanted = (1.0 if gpus else 0.0) if per_trial == "auto" else per_trial
+    fitting = int(cpus // settings.cpus_per_trial)
+    if wanted:
+        fitting = min(fitting, int(gpus / wanted + 1e-9))
+    if settings.concurrent is None and fitting < 1:
+        raise InputError(
+            f"resources: a trial takes {settings.cpus_per_trial:g} CPUs and {wanted:g} GPUs, the cluster has "
+            f"{cpus:g} and {gpus:g}; lower resources.cpus_per_trial or resources.gpus_per_trial"
+        )
+    return Slots(settings.cpus_per_trial, wanted, settings.concurrent or fitting)

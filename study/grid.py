@@ -1,0 +1,73 @@
+"""Axes -> cells. A cell is one point of the grid; the search happens inside it."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, MinLen
+from pydantic import BeforeValidator
+
+Method = Literal["sldd", "dd", "train"]
+Norm = Literal["as_is", "batch", "none", "group", "instance"]
+LabelInit = Literal["one_hot", "smoothed", "uniform", "constant:I", "constant:N", "constant:P"]
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+# A single value is an axis of one point: grid.images=3.
+_axis = BeforeValidator(_as_list)
+
+
+@dataclass(frozen=True)
+class GridSettings:
+    """The axes. Cells are their product; what a method does not have (``train`` has no images) makes no cells."""
+
+    backbone: Annotated[list[str], _axis, MinLen(1)]
+    images: Annotated[list[Annotated[int, Ge(1)]], _axis, MinLen(1)]
+    method: Annotated[list[Method], _axis, MinLen(1)] = field(default_factory=lambda: ["sldd"])
+    label_init: Annotated[list[LabelInit], _axis, MinLen(1)] = field(default_factory=lambda: ["one_hot"])
+    norm: Annotated[list[Norm], _axis, MinLen(1)] = field(default_factory=lambda: ["as_is"])
+    distill_steps: Annotated[list[Annotated[int, Ge(1)]], _axis, MinLen(1)] = field(default_factory=lambda: [1])
+    distill_epochs: Annotated[list[Annotated[int, Ge(1)]], _axis, MinLen(1)] = field(default_factory=lambda: [1])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the grid. Ordinary training has no images, label start, distill steps or epochs."""
+
+    backbone: str
+    method: Method
+    norm: Norm
+    images: int | None = None
+    label_init: LabelInit | None = None
+    distill_steps: int | None = None
+    distill_epochs: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The cell's folder name: ``test_resnet-m3-one_hot-as_is-sldd-s1e1``."""
+        parts = [self.backbone]
+        if self.images is not None:
+            parts += [f"m{self.images}", str(self.label_init)]
+        parts += [self.norm, self.method]
+        if self.distill_steps is not None:
+            parts.append(f"s{self.distill_steps}e{self.distill_epochs}")
+        return re.sub(r"[^A-Za-z0-9_.=-]", "=", "-".join(parts))
+
+
+def cells(grid: GridSettings) -> list[Cell]:
+    """All cells, backbone by backbone, without repeats."""
+    found: dict[Cell, None] = {}
+    for backbone, method, norm, label_init, steps, epochs, images in itertools.product(
+        grid.backbone, grid.method, grid.norm, grid.label_init, grid.distill_steps, grid.distill_epochs, grid.images
+    ):
+        if method == "train":
+            found[Cell(backbone, method, norm)] = None
+        else:
+            found[Cell(backbone, method, norm, images, label_init, steps, epochs)] = None
+    return list(found)

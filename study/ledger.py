@@ -1,0 +1,291 @@
+"""The truth on disk. A study is what its ledger says, whatever Ray, the driver or a worker remembers.
+
+    <study>/study.yaml                     configuration, provenance, cells
+    <study>/pseudonyms.key                 the study's own key; patients cannot be named without it: never share it
+    <study>/trials/<cell>/<i>/config.json  written before the trial starts
+                              checkpoint/  while it runs
+                              result.json  last: a trial with a result is finished and never runs again
+                              package.safetensors
+    <study>/superseded/<cell>/<i>          confirm trials of a setting that a longer search has overtaken
+
+Every file appears whole or not at all (temporary file, then ``os.replace``). Each start of a trial takes a new owner
+token; a worker that finds another token has been replaced and writes nothing more.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+import yaml
+
+from sldd.errors import InputError
+
+FORMAT = 1
+
+
+class Replaced(RuntimeError):
+    """Another worker has taken this trial over."""
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all, and survives a power cut once written."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with scratch.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    write_atomically(path, json.dumps(value, indent=1).encode())
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """None where the file is missing or cut."""
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+@dataclass
+class Trial:
+    """One trial of the ledger: what it was asked (``config``) and, once finished, what came out (``result``)."""
+
+    folder: Path
+    config: dict[str, Any]
+    result: dict[str, Any] | None = None
+
+    @property
+    def cell(self) -> str:
+        return str(self.config["cell"])
+
+    @property
+    def index(self) -> int:
+        return int(self.config["index"])
+
+    @property
+    def status(self) -> str:
+        return "running" if self.result is None else str(self.result["status"])
+
+    @property
+    def settled(self) -> bool:
+        """True where the same command must not run it again; a failed trial may be tried again."""
+        return self.status in ("done", "diverged")
+
+
+class TrialFolder:
+    """What a worker sees of the ledger: its own trial's folder, as long as it owns it."""
+
+    def __init__(self, folder: Path, owner: str) -> None:
+        self._folder, self._owner = folder, owner
+
+    def _check_owner(self) -> None:
+        config = _read_json(self._folder / "config.json")
+        if config is None or config.get("owner") != self._owner:
+            raise Replaced(f"{self._folder.parent.name}/{self._folder.name} runs elsewhere by now")
+
+    @property
+    def package_path(self) -> Path:
+        return self._folder / "package.safetensors"
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        """Replace the checkpoint.
+
+        Raises:
+            Replaced: another worker owns the trial now.
+        """
+        self._check_owner()
+        folder = self._folder / "checkpoint"
+        folder.mkdir(exist_ok=True)
+        scratch = folder / f".state.{os.getpid()}.tmp"
+        torch.save(state, scratch)
+        scratch.replace(folder / "state.pt")
+
+    def load_checkpoint(self, device: torch.device) -> dict[str, Any] | None:
+        """The last whole checkpoint, or None."""
+        path = self._folder / "checkpoint" / "state.pt"
+        if not path.is_file():
+            return None
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        return state
+
+    def note_error(self, error: str) -> None:
+        """Leave the reason for the driver, should this have been the last try."""
+        write_atomically(self._folder / "error.txt", error.encode())
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Write the result, then drop the checkpoint.
+
+        Raises:
+            Replaced: another worker owns the trial now.
+        """
+        self._check_owner()
+        _write_json(self._folder / "result.json", result)
+        shutil.rmtree(self._folder / "checkpoint", ignore_errors=True)
+
+
+@dataclass
+class Ledger:
+    """A study's folder, held by one driver at a time."""
+
+    folder: Path
+    trials: dict[str, list[Trial]] = field(default_factory=dict)
+    _lock: IO[str] | None = None
+
+    @property
+    def header_path(self) -> Path:
+        return self.folder / "study.yaml"
+
+    @property
+    def stop_path(self) -> Path:
+        """Workers that see this file checkpoint and stop."""
+        return self.folder / ".stop"
+
+    def header(self) -> dict[str, Any] | None:
+        """The content of ``study.yaml``; None for a study that was never started.
+
+        Raises:
+            InputError: the folder holds something else.
+        """
+        if not self.header_path.is_file():
+            if self.folder.is_dir() and any(self.folder.iterdir()):
+                raise InputError(f"{self.folder} is not empty and holds no study; choose another --out or name")
+            return None
+        try:
+            header = yaml.safe_load(self.header_path.read_text())
+        except yaml.YAMLError:
+            header = None
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise InputError(f"{self.header_path}: not a study of this version; choose another --out or name")
+        return header
+
+    def open(self, header: dict[str, Any]) -> None:
+        """Take the study for this driver, write its header, and read its trials.
+
+        Raises:
+            InputError: the folder cannot be written, or another driver holds the study.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.folder / ".lock").open("a+")
+        except OSError as error:
+            raise InputError(f"cannot write to {self.folder} ({error.strerror}); choose another --out") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.seek(0)
+            holder = self._lock.read().strip() or "another process"
+            self._lock.close()
+            raise InputError(f"{self.folder} is being run by {holder}; wait for it or stop it") from None
+        self._lock.truncate(0)
+        self._lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        self._lock.flush()
+        self.stop_path.unlink(missing_ok=True)
+        write_atomically(self.header_path, yaml.safe_dump(header, sort_keys=False, width=120).encode())
+        self._scan()
+
+    def close(self) -> None:
+        """Let go of the study."""
+        self.stop_path.unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _scan(self) -> None:
+        self.trials = {}
+        for path in sorted(self.folder.glob("trials/*/*/config.json")):
+            config = _read_json(path)
+            if config is not None and path.parent.name.isdecimal():
+                trial = Trial(path.parent, config, _read_json(path.parent / "result.json"))
+                self.trials.setdefault(trial.cell, []).append(trial)
+        for trials in self.trials.values():
+            trials.sort(key=lambda trial: trial.index)
+
+    def of(self, cell: str, phase: str) -> list[Trial]:
+        """A cell's trials of a phase, oldest first."""
+        return [trial for trial in self.trials.get(cell, []) if trial.config["phase"] == phase]
+
+    def begin(self, trial: Trial) -> Trial:
+        """Write a trial's configuration, under a new owner, before it starts; a failed one counts a new attempt."""
+        failed = trial.status == "failed"
+        config = trial.config | {
+            "attempt": trial.config.get("attempt", 1) + (1 if failed else 0),
+            "owner": secrets.token_hex(8),
+        }
+        trial.folder.mkdir(parents=True, exist_ok=True)
+        for leftover in ("result.json", "error.txt"):
+            (trial.folder / leftover).unlink(missing_ok=True)
+        _write_json(trial.folder / "config.json", config)
+        trial.config, trial.result = config, None
+        return trial
+
+    def add(self, cell: str, config: dict[str, Any]) -> Trial:
+        """A new trial of a cell, with the next free index; nothing is written before ``begin``."""
+        trials = self.trials.setdefault(cell, [])
+        index = max((trial.index for trial in trials), default=-1) + 1
+        folder = self.folder / "trials" / cell / str(index)
+        trial = Trial(folder, {"trial": f"{cell}/{index}", "cell": cell, "index": index, **config})
+        trials.append(trial)
+        return trial
+
+    def refresh(self, trial: Trial) -> None:
+        """Read a trial's result, if there is one by now."""
+        trial.result = _read_json(trial.folder / "result.json")
+
+    def fail(self, trial: Trial) -> None:
+        """Record that a trial could not be run, with the reason its worker left."""
+        note = trial.folder / "error.txt"
+        error = note.read_text() if note.is_file() else "the worker was lost: its process or machine died"
+        line = next(iter(error.splitlines()), "")
+        _write_json(trial.folder / "result.json", {"status": "failed", "error": line, **_attempt(trial)})
+        self.refresh(trial)
+
+    def refuse(self, cell: str, config: dict[str, Any], reason: str) -> None:
+        """Record that a cell cannot be run; a cell refused before is replaced."""
+        for earlier in self.trials.pop(cell, []):
+            shutil.rmtree(earlier.folder, ignore_errors=True)
+        trial = self.begin(self.add(cell, config))
+        _write_json(trial.folder / "result.json", {"status": "refused", "error": reason, **_attempt(trial)})
+        self.refresh(trial)
+
+    def unrefuse(self, cell: str) -> None:
+        """Forget an earlier refusal of a cell that can be run by now."""
+        trials = self.trials.get(cell, [])
+        if trials and trials[0].status == "refused":
+            shutil.rmtree(trials[0].folder)
+            self.trials[cell] = trials[1:]
+
+    def supersede(self, trial: Trial) -> None:
+        """Move a confirm trial aside whose setting is no longer the cell's best."""
+        target = self.folder / "superseded" / trial.cell / f"{trial.index}-{secrets.token_hex(2)}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        trial.folder.rename(target)
+        self.trials[trial.cell].remove(trial)
+
+    def pseudonyms(self, patient_ids: Sequence[str]) -> list[str]:
+        """``P-3f9a12bc04``-like names, one a patient: a keyed hash under a key that only this study's folder has."""
+        path = self.folder / "pseudonyms.key"
+        if not path.is_file():
+            write_atomically(path, secrets.token_hex(32).encode())
+            path.chmod(0o600)
+        key = path.read_bytes()
+        return ["P-" + hmac.new(key, patient.encode(), hashlib.sha256).hexdigest()[:10] for patient in patient_ids]
+
+
+def _attempt(trial: Trial) -> dict[str, Any]:
+    return {"attempt": trial.config.get("attempt", 1)}

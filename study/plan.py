@@ -1,0 +1,164 @@
+"""What a study will cost, and which cells cannot be run, before anything runs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from sldd.backbones import build, check_name, parameter_count
+from sldd.cohort import Split
+from sldd.distill import Design, Distillation
+from sldd.errors import InputError
+from sldd.initialise import initialise
+from sldd.patches import BalancedBatches, Patches, window_starts
+from sldd.streams import stream
+from sldd.train import Training
+from study.config import StudyConfig
+from study.grid import Cell
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Seconds of one outer step's parts on this machine, at the study's input and batch size."""
+
+    batch: float
+    plain: float
+    inner: float
+    """One inner step and its adjoint."""
+    forward: float
+    """A patch at scoring time, cropping included."""
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell, its network's size, and either the reason it is refused or what a trial is expected to take."""
+
+    cell: Cell
+    parameters: int | None
+    refused: str | None
+    seconds: float | None
+
+
+def plan_cells(
+    cells: list[Cell],
+    config: StudyConfig,
+    patches: Patches,
+    split: Split,
+    batches: BalancedBatches,
+    *,
+    timed: set[Cell],
+) -> list[PlannedCell]:
+    """Check every cell and, for those in ``timed``, measure one outer step a backbone.
+
+    Raises:
+        InputError: a backbone's name is unknown.
+    """
+    for backbone in config.grid.backbone:
+        check_name(backbone)
+    side = config.patches.input_size
+    torch.set_num_threads(config.resources.threads)
+
+    @lru_cache(maxsize=None)
+    def clock(backbone: str, norm: str, method: str) -> StepTime | str:
+        images = max(cell.images or 1 for cell in cells)
+        return _time_step(backbone, norm, method == "train", images, config, patches, batches)
+
+    planned = []
+    for cell in cells:
+        parameters, refused = _check(cell, side)
+        seconds = None
+        if refused is None and cell in timed:
+            step = clock(cell.backbone, cell.norm, cell.method)
+            if isinstance(step, str):
+                refused = step
+            else:
+                seconds = _trial_seconds(cell, step, config, patches, split)
+        planned.append(PlannedCell(cell, parameters, refused, seconds))
+    return planned
+
+
+def _check(cell: Cell, side: int) -> tuple[int | None, str | None]:
+    """Parameters, and why the cell cannot be run, from shapes alone: nothing is allocated."""
+    try:
+        with torch.device("meta"):
+            network = build(cell.backbone, input_size=side, norm=cell.norm)
+    except InputError as error:
+        return None, str(error)
+    parameters = parameter_count(network)
+    try:
+        network(torch.empty(cell.images or 2, 1, side, side, device="meta"))
+    except NotImplementedError:
+        pass  # an operation without a shape-only version; the timed step will tell
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):
+            return parameters, (
+                f"batch norm sees one value a channel: {cell.images} image a step and a last map of 1 x 1 at "
+                f"{side} x {side}; use more images, a larger patches.input_size, or norm: group"
+            )
+        return parameters, f"{cell.backbone}: {_first_line(error)}"
+    except RuntimeError as error:
+        return parameters, f"{cell.backbone} at {side} x {side}: {_first_line(error)}"
+    return parameters, None
+
+
+def _time_step(
+    backbone: str,
+    norm: str,
+    training: bool,
+    images: int,
+    config: StudyConfig,
+    patches: Patches,
+    batches: BalancedBatches,
+) -> StepTime | str:
+    """One timed outer step after a warm-up; the reason, where the network cannot be differentiated twice."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    side, count = config.patches.input_size, config.outer.batch_size
+    network = build(backbone, input_size=side, norm=norm)
+    initialise(network, config.seed)
+    plain = Training(network, device=device)
+    draw_time, (patch, classes) = _timed(lambda number: batches.draw(stream(0, "plan", number), count))
+    patch, classes = patch.to(device), classes.to(device)
+    try:
+        with torch.no_grad():
+            forward, _ = _timed(lambda _: plain.forward(plain.weights(plain.state()), patch))
+        plain_time, _ = _timed(lambda _: plain.step(patch, classes, 1e-4))
+        inner = 0.0
+        if not training:
+            learner = Distillation(
+                network, Design(max(images, 2)), input_size=side, inner_lr=0.02, seed=0, device=device
+            )
+            whole, _ = _timed(lambda _: learner.step(patch, classes, 1e-4))
+            inner = max(0.0, whole - plain_time)
+    except (RuntimeError, NotImplementedError) as error:
+        return f"{backbone} cannot be differentiated twice: {_first_line(error)}"
+    return StepTime(draw_time, plain_time, inner, (forward + draw_time) / count)
+
+
+def _timed(work):  # type: ignore[no-untyped-def]
+    """(seconds of the second of two calls, its value); ``work`` is given 0 and 1."""
+    work(0)
+    begun = time.perf_counter()
+    value = work(1)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - begun, value
+
+
+def _trial_seconds(cell: Cell, step: StepTime, config: StudyConfig, patches: Patches, split: Split) -> float:
+    outer = step.batch + step.plain + step.inner * (cell.distill_steps or 0) * (cell.distill_epochs or 0)
+    crops = sum(
+        len(window_starts(patches.cohort.shapes[film][0], *geometry))
+        * len(window_starts(patches.cohort.shapes[film][1], *geometry))
+        for patient in split.validation
+        for film in patches.cohort.films_of[patient]
+        for geometry in [patches.geometry(film, scoring=True)]
+    )
+    evaluation = (crops + config.outer.statistics_batches * config.outer.batch_size) * step.forward
+    return outer * config.outer.steps + evaluation * (config.outer.evaluations + 1)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,298 @@
+"""Run a study, or go on with one.
+
+    python -m study.run                                    the demo on phantom patients
+    python -m study.run lungs --dry-run                    what a preset would cost
+    python -m study.run my.yaml search.trials=12 --out /data/studies
+    python -m study.run data.source=folder data.root=FOLDER name=ours grid.backbone=[resnet18,vgg16]
+
+The same command again resumes. More trials, repeats or grid points than before run only what is new.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import platform
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from analysis.dashboard import write_dashboard
+from analysis.records import write_records
+from sldd.cohort import Cohort, Split, Source, default_cache, prepare, split_patients
+from sldd.errors import InputError
+from sldd.patches import BalancedBatches, Patches
+from sldd.sources import open_source
+from study.cluster import Slots, connect
+from study.config import StudyConfig, as_tree, differences, load, presets
+from study.grid import cells
+from study.ledger import FORMAT, Ledger
+from study.plan import PlannedCell, plan_cells
+from study.progress import ProgressLine, TuneReports, duration, end_table, plan_table
+from study.search import CellSearch, StudySearcher
+from study.trial import TrialContext, run_trial
+
+_VERSIONED = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pandas", "plotly")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status: 0, 1 after failed trials, 2 for bad input, 130 when interrupted."""
+    options = _options(arguments)
+    console = Console()
+    try:
+        config = load(options.study, options.settings)
+        return _run(config, options, console)
+    except InputError as error:
+        print(f"study.run: {error}", file=sys.stderr)
+        return 2
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m study.run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="PRESET | FILE.yaml | KEY=VALUE",
+        help=f"a preset ({', '.join(presets())}; demo unless given) or a study file, then any settings",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print cells, trials, steps and time, and stop")
+    parser.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    parser.add_argument("--address", metavar="ADDRESS", help="a running Ray cluster, such as auto or ray://head:10001")
+    options = parser.parse_intermixed_args(arguments)
+    names = [word for word in options.words if "=" not in word]
+    if len(names) > 1:
+        parser.error(f"one preset or file at a time, got {', '.join(names)}")
+    options.study = names[0] if names else "demo"
+    options.settings = [word for word in options.words if "=" in word]
+    return options
+
+
+def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> int:
+    grid = cells(config.grid)
+    ledger = Ledger(options.out / config.name)
+    before = ledger.header()
+    source = open_source(config.data)
+    cache = Path(config.data.cache).expanduser() if config.data.cache else default_cache()
+    cohort = prepare(source, cache)
+    if before is not None:
+        _check_same_study(before, config, cohort, ledger.folder)
+    split = split_patients(cohort, config.data.split)
+    patches = Patches(cohort, config.patches, *cohort.intensity(split.train))
+    batches = BalancedBatches(patches, split.train)
+    _announce(console, config, cohort, split, batches)
+
+    begun = {path.parent.name for path in ledger.folder.glob("trials/*/*")}
+    timed = {cell for cell in grid if options.dry_run or cell.name not in begun}
+    plan = plan_cells(grid, config, patches, split, batches, timed=timed)
+    runnable = [entry for entry in plan if entry.refused is None]
+    if options.dry_run:
+        _print_plan(console, config, plan)
+        return 0 if runnable else 2
+    if not runnable:
+        raise InputError(f"every cell is refused; {plan[0].cell.name}: {plan[0].refused}")
+
+    with connect(options.address, config.resources) as (where, slots):
+        ledger.open(_header(config, cohort, split, plan, options, before))
+        try:
+            console.print(where, highlight=False)
+            interrupted = _search(config, ledger, plan, slots, console, _context(config, ledger, cohort, source, cache))
+        finally:
+            ledger.close()
+    write_records(ledger.folder)
+    page = write_dashboard(ledger.folder)
+    if not interrupted:
+        console.print(end_table(plan, ledger))
+    console.print(f"page: {page}", soft_wrap=True, highlight=False)
+    if interrupted:
+        console.print("interrupted; the same command goes on from the checkpoints", highlight=False)
+        return 128 + interrupted
+    failed = [trial for group in ledger.trials.values() for trial in group if trial.status == "failed"]
+    for trial in failed[:5]:
+        print(f"failed: {trial.config['trial']}: {(trial.result or {}).get('error')}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _check_same_study(before: dict[str, Any], config: StudyConfig, cohort: Cohort, folder: Path) -> None:
+    changed = differences(before["config"], as_tree(config))
+    if before["provenance"]["cohort"]["fingerprint"] != cohort.fingerprint:
+        changed.append("the data (fingerprint) changed")
+    if changed:
+        more = f", and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise InputError(
+            f"{folder} holds another study: {'; '.join(changed[:3])}{more}; give this one another name (name=...)"
+        )
+
+
+def _search(
+    config: StudyConfig,
+    ledger: Ledger,
+    plan: list[PlannedCell],
+    slots: Slots,
+    console: Console,
+    context: TrialContext,
+) -> int:
+    """Run all that is left to run; returns the number of the signal that interrupted it, or 0."""
+    from ray import tune
+
+    searches = []
+    for entry in plan:
+        facts = {**asdict(entry.cell), "parameters": entry.parameters}
+        if entry.refused is not None:
+            nothing = dict.fromkeys(("outer_lr", "inner_lr", "delta", "source"))
+            ledger.refuse(entry.cell.name, facts | {"phase": "search", "seed": config.seed} | nothing, entry.refused)
+        else:
+            ledger.unrefuse(entry.cell.name)
+            searches.append(CellSearch(entry.cell, config.search, ledger, config.seed, facts))
+    for entry in plan:
+        if entry.refused is not None:
+            console.print(f"refused: {entry.cell.name}: {entry.refused}", highlight=False, soft_wrap=True)
+
+    line = ProgressLine(console, config.name, plan, ledger, slots.concurrent)
+    searcher = StudySearcher(searches, ledger, line.show)
+    line.searcher, line.searches = searcher, searches
+
+    scratch = tempfile.mkdtemp(prefix="study-tune-")  # Tune wants a folder; nothing in it is ever read
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(run_trial, context=context), {"cpu": slots.cpus, "gpu": slots.gpus}),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher, num_samples=-1, max_concurrent_trials=slots.concurrent, reuse_actors=True
+        ),
+        run_config=tune.RunConfig(
+            storage_path=scratch,
+            name=config.name,
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=config.resources.retries),
+            callbacks=[TuneReports(line)],
+        ),
+    )
+    try:
+        with line, _stopping(searcher, ledger, console) as received:
+            tuner.fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return received[0] if received else 0
+
+
+@contextmanager
+def _stopping(searcher: StudySearcher, ledger: Ledger, console: Console) -> Iterator[list[int]]:
+    """On Ctrl-C or SIGTERM, start nothing more and let running trials checkpoint; the second time, give up at once."""
+    received: list[int] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        searcher.stopping = True
+        ledger.stop_path.touch()
+        console.print("stopping: running trials are writing their checkpoints", highlight=False)
+
+    earlier = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+def _context(config: StudyConfig, ledger: Ledger, cohort: Cohort, source: Source, cache: Path) -> TrialContext:
+    return TrialContext(
+        data=config.data,
+        cache=cache,
+        cohort_folder=cohort.folder,
+        fingerprint=cohort.fingerprint,
+        patches=config.patches,
+        outer=config.outer,
+        pseudonyms=ledger.pseudonyms(source.patient_ids),
+        threads=config.resources.threads,
+        stop_path=ledger.stop_path.absolute(),
+    )
+
+
+def _header(
+    config: StudyConfig,
+    cohort: Cohort,
+    split: Split,
+    plan: list[PlannedCell],
+    options: argparse.Namespace,
+    before: dict[str, Any] | None,
+) -> dict[str, Any]:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    words = shlex.join(options.words)
+    return {
+        "format": FORMAT,
+        "name": config.name,
+        "command": f"python -m study.run {words}".strip(),
+        "config": _plain(as_tree(config)),
+        "provenance": {
+            "versions": {"python": platform.python_version()}
+            | {name: importlib.metadata.version(name) for name in _VERSIONED},
+            "revision": _revision(),
+            "cohort": {
+                "fingerprint": cohort.fingerprint,
+                "patients": cohort.patients,
+                "positive": sum(cohort.labels),
+                "splits": {name: len(patients) for name, patients in vars(split).items()},
+            },
+            "threads": config.resources.threads,
+            "started": before["provenance"]["started"] if before else now,
+        },
+        "cells": [
+            {"cell": entry.cell.name, "parameters": entry.parameters, "refused": entry.refused, **asdict(entry.cell)}
+            for entry in plan
+        ],
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _revision() -> str | None:
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
+
+
+def _announce(console: Console, config: StudyConfig, cohort: Cohort, split: Split, batches: BalancedBatches) -> None:
+    parts = ", ".join(f"{len(patients)} {name}" for name, patients in vars(split).items())
+    patches = ", ".join(f"{count:,} {name}" for name, count in batches.counts.items())
+    console.print(f"{config.name}: {cohort.patients} patients ({parts}); training patches {patches}", highlight=False)
+
+
+def _print_plan(console: Console, config: StudyConfig, plan: list[PlannedCell]) -> None:
+    console.print(plan_table(plan))
+    runnable = [entry for entry in plan if entry.refused is None]
+    each = config.search.trials + config.search.repeats
+    seconds = sum(entry.seconds or 0.0 for entry in runnable) * each
+    console.print(
+        f"{len(runnable)} cells, {len(runnable) * each} trials ({config.search.trials} search and "
+        f"{config.search.repeats} confirm a cell), {len(runnable) * each * config.outer.steps:,} outer steps; "
+        f"about {duration(seconds)} of one trial slot on this machine",
+        highlight=False,
+    )
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore", FutureWarning)  # of libraries; nothing that a user of this command can act on
+    sys.exit(main())

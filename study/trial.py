@@ -1,0 +1,251 @@
+"""What runs on a worker: one trial, from its configuration to its result in the ledger."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from sldd.backbones import build, parameter_count
+from sldd.cohort import Cohort, Split, open_cohort, prepare, split_patients
+from sldd.detect import PUBLISHED_DELTA, Votes, operate, threshold_curve
+from sldd.distill import Design, Distillation
+from sldd.errors import InputError
+from sldd.footprint import footprint
+from sldd.initialise import fingerprint, initialise
+from sldd.outer import Diverged, Learner, OuterLoop, OuterSettings
+from sldd.package import Package
+from sldd.patches import BalancedBatches, Patches, PatchSettings
+from sldd.sources import DataSettings, open_source
+from sldd.train import Training
+from study.ledger import Replaced, TrialFolder
+
+_STOP_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class TrialContext:
+    """What all trials of a study share."""
+
+    data: DataSettings
+    cache: Path
+    cohort_folder: Path
+    fingerprint: str
+    patches: PatchSettings
+    outer: OuterSettings
+    pseudonyms: list[str]
+    threads: int
+    stop_path: Path
+
+
+@lru_cache(maxsize=1)
+def _cohort(context_key: tuple[Path, str], data: DataSettings, cache: Path) -> Cohort:
+    folder, expected = context_key
+    # The driver decoded the cohort on its own machine; every other node does so once, for itself.
+    cohort = open_cohort(folder) if folder.is_dir() else prepare(open_source(data), cache)
+    if cohort.fingerprint != expected:
+        raise InputError("data: the cohort on this node differs from the one that the study began with")
+    return cohort
+
+
+@lru_cache(maxsize=1)
+def _materials(
+    context_key: tuple[Path, str], data: DataSettings, cache: Path, settings: PatchSettings
+) -> tuple[Patches, Split, BalancedBatches]:
+    """Kept between the trials of a worker: the windows of a large cohort take seconds to find."""
+    cohort = _cohort(context_key, data, cache)
+    split = split_patients(cohort, data.split)
+    patches = Patches(cohort, settings, *cohort.intensity(split.train))
+    return patches, split, BalancedBatches(patches, split.train)
+
+
+def run_trial(config: dict[str, Any], context: TrialContext) -> None:
+    """Ray Tune's trainable: run or resume a trial, checkpoint as it goes, write its result.
+
+    Reports ``step``, ``steps`` and ``val_hm`` as it goes. Returns without a result when the study is stopping, and
+    when another worker has taken the trial over.
+    """
+    folder = TrialFolder(Path(config["folder"]), config["owner"])
+    try:
+        _run(config, context, folder)
+    except Replaced:
+        return
+    except Exception as error:
+        folder.note_error(f"{type(error).__name__}: {error}")
+        raise
+
+
+def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> None:
+    torch.set_num_threads(context.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    _reset_peak_memory(device)
+    key = (context.cohort_folder, context.fingerprint)
+    patches, split, batches = _materials(key, context.data, context.cache, context.patches)
+
+    network = build(config["backbone"], input_size=context.patches.input_size, norm=config["norm"])
+    initialise(network, config["seed"])
+    start = fingerprint(network)
+    learner = make_learner(network, config, context.patches.input_size, device)
+    loop = OuterLoop(
+        learner,
+        patches,
+        split,
+        context.outer,
+        rate=config["outer_lr"],
+        seed=config["seed"],
+        device=device,
+        batches=batches,
+    )
+    spent = 0.0
+    saved = folder.load_checkpoint(device)
+    if saved is not None:
+        loop.load_state_dict(saved["loop"])
+        spent = saved["seconds"]
+    begun = time.monotonic()
+
+    def checkpoint() -> None:
+        folder.save_checkpoint({"loop": loop.state_dict(), "seconds": spent + time.monotonic() - begun})
+
+    error: str | None = None
+    polled = time.monotonic()
+    try:
+        while not loop.finished:
+            loop.advance()
+            if time.monotonic() - polled > _STOP_POLL_SECONDS:
+                polled = time.monotonic()
+                if context.stop_path.exists():
+                    checkpoint()
+                    return
+            if loop.progress.step % context.outer.checkpoint_every == 0 and not loop.finished:
+                checkpoint()
+                tune.report({"step": loop.progress.step, "steps": context.outer.steps, "val_hm": _best_hm(loop)})
+    except Diverged as divergence:
+        error = str(divergence)
+
+    result = _result(config, context, loop, split, error)
+    result["seconds"] = spent + time.monotonic() - begun
+    result["peak_memory_mib"] = _peak_memory_mib(device)
+    result["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    if isinstance(learner, Distillation) and loop.best is not None:
+        package = _package(config, context, loop, patches, start, result["delta"])
+        result |= vars(footprint(parameter_count(network), package.images, package.theta_bn))
+        result["rates"] = package.rates.tolist()
+        package.save(folder.package_path)
+    folder.finish(result)
+    tune.report({"step": loop.progress.step, "steps": context.outer.steps, "val_hm": _best_hm(loop)})
+
+
+def make_learner(network: torch.nn.Module, config: dict[str, Any], input_size: int, device: torch.device) -> Learner:
+    """The learner that a cell's method names."""
+    if config["method"] == "train":
+        return Training(network, device=device)
+    design = Design(
+        images=config["images"],
+        steps=config["distill_steps"],
+        epochs=config["distill_epochs"],
+        label_init=config["label_init"],
+        learn_labels=config["method"] == "sldd",
+    )
+    return Distillation(
+        network, design, input_size=input_size, inner_lr=config["inner_lr"], seed=config["seed"], device=device
+    )
+
+
+def _best_hm(loop: OuterLoop) -> float:
+    return loop.best.key[0] if loop.best else 0.0
+
+
+def _result(
+    config: dict[str, Any], context: TrialContext, loop: OuterLoop, split: Split, error: str | None
+) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "status": "done" if error is None else "diverged",
+        "error": error,
+        "attempt": config["attempt"],
+        "delta": None,
+        "validation": None,
+        "test": None,
+        "outer_steps": loop.progress.step,
+        "best_step": loop.best.step if loop.best else None,
+        "memory_mib": None,
+        "memory_star_kb": None,
+        "compression_rate": None,
+        "rates": None,
+        "history": loop.progress.history,
+    }
+    if loop.best is None:
+        return result
+    validation = loop.score(split.validation)
+    _, delta = threshold_curve(validation).best()
+    result["delta"] = delta
+    result["validation"] = scores(validation, delta, context.pseudonyms)
+    if config["phase"] == "confirm" and error is None:
+        # The only place where test patients are read: once, with everything chosen.
+        result["test"] = scores(loop.score(split.test), delta, context.pseudonyms)
+    return result
+
+
+def scores(votes: Votes, delta: float, pseudonyms: list[str]) -> dict[str, Any]:
+    """A group of patients at one threshold, with the whole curve and every patient's votes, as the ledger keeps it."""
+    at = operate(votes, delta)
+    return {
+        "sensitivity": at.sensitivity,
+        "specificity": at.specificity,
+        "hm": at.hm,
+        "hm_at_0.4": operate(votes, PUBLISHED_DELTA).hm,
+        "auc": votes.auc,
+        "patch_accuracy": votes.patch_accuracy,
+        "undecided_patients": votes.undecided,
+        "curve": vars(threshold_curve(votes)),
+        "patients": [
+            {"patient": pseudonyms[patient], "label": int(label), "votes": counts.tolist()}
+            for patient, label, counts in zip(votes.patients, votes.labels, votes.counts, strict=True)
+        ],
+    }
+
+
+def _package(
+    config: dict[str, Any], context: TrialContext, loop: OuterLoop, patches: Patches, start: str, delta: float
+) -> Package:
+    assert loop.best is not None
+    state = loop.best.state
+    return Package(
+        images=state["images"],
+        labels=state["labels"],
+        rates=torch.nn.functional.softplus(state["raw_rates"]),
+        theta_bn=loop.best.theta_bn,
+        backbone=config["backbone"],
+        norm=config["norm"],
+        seed=config["seed"],
+        start_fingerprint=start,
+        mean=patches.mean,
+        deviation=patches.deviation,
+        patches=context.patches,
+        delta=delta,
+    )
+
+
+def _reset_peak_memory(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: start the resident peak anew for a reused worker
+    except OSError:
+        pass
+
+
+def _peak_memory_mib(device: torch.device) -> float | None:
+    """Peak of the device's memory on a GPU, of the worker's resident memory otherwise (Linux)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024

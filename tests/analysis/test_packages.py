@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import save_file
+
+from analysis.packages import LONGEST_SIDE, png_uri, read_distilled, shares
+from analysis.records import read_study
+
+
+def pixels(uri: str) -> np.ndarray:
+    head, _, data = uri.partition(",")
+    assert head == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+def test_a_package_is_read_without_torch(demo):
+    study = read_study(demo)
+    distilled = read_distilled(study.trial_folder(study.records["trial"].iloc[-1]))
+    assert distilled is not None
+    assert distilled.images.shape == (1, 3, 32, 32)
+    assert distilled.labels.shape == (1, 3, 3)
+    assert distilled.rates == pytest.approx(0.031)
+
+
+def test_a_package_that_is_missing_damaged_or_of_another_shape_is_none(tmp_path):
+    assert read_distilled(tmp_path) is None
+    (tmp_path / "package.safetensors").write_bytes(b"\xff" * 100)
+    assert read_distilled(tmp_path) is None
+    save_file({"images": np.zeros((1, 2, 1, 4, 4), np.float32)}, tmp_path / "package.safetensors")
+    assert read_distilled(tmp_path) is None
+    tensors = {"images": np.zeros((1, 2, 1, 4, 4)), "labels": np.zeros((1, 1, 3)), "rates": np.zeros((1, 1))}
+    save_file(tensors, tmp_path / "package.safetensors")
+    assert read_distilled(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("label", "expected", "clipped"),
+    [
+        ([1.0, 1.0, 2.0], [0.25, 0.25, 0.5], False),
+        ([-1.0, 1.0, 3.0], [0.0, 0.25, 0.75], True),
+        ([-1.0, -1.0, 0.0], None, True),
+        ([0.0, 0.0, 0.0], None, False),
+        ([float("nan"), 0.0, 2.0], [0.0, 0.0, 1.0], False),
+    ],
+)
+def test_shares_of_a_label(label, expected, clipped):
+    found, was_clipped = shares(np.array(label))
+    assert was_clipped is clipped
+    assert (found is None) if expected is None else (found == pytest.approx(expected))
+
+
+def test_an_image_spans_black_to_white_and_stays_small():
+    assert pixels(png_uri(np.array([[-3.0, 0.0], [1.0, 5.0]]))).tolist() == [[0, 96], [128, 255]]
+    assert pixels(png_uri(np.zeros((4, 4)))).tolist() == [[128] * 4] * 4
+    assert pixels(png_uri(np.random.default_rng(0).normal(size=(224, 112)))).shape == (LONGEST_SIDE, LONGEST_SIDE // 2)
