@@ -1,4 +1,4 @@
-"""A name -> a network: timm or torchvision, one gray channel in, three classes out, ready to be differentiated twice."""
+"""A name -> a network: timm or torchvision, one gray channel in, three classes out, twice differentiable."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def build(name: str, *, input_size: int, norm: str = "as_is", channels: int = 1)
         if isinstance(module, (nn.Dropout, nn.Dropout2d, nn.AlphaDropout)):
             module.p = 0.0
         if hasattr(module, "drop_prob"):  # timm's stochastic depth
-            module.drop_prob = 0.0
+            module.drop_prob = 0.0  # type: ignore[assignment]
         if hasattr(module, "inplace"):  # an overwritten activation cannot be differentiated a second time
-            module.inplace = False
+            module.inplace = False  # type: ignore[assignment]
     return network.train()
 
 

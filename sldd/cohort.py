@@ -53,8 +53,15 @@ class Film:
 class Source(Protocol):
     """What a cohort is made from."""
 
-    films: Sequence[Film]
-    patient_ids: Sequence[str]
+    @property
+    def films(self) -> Sequence[Film]:
+        """All radiographs."""
+        ...
+
+    @property
+    def patient_ids(self) -> Sequence[str]:
+        """Identifiers as the source has them, sorted; they never leave the driver."""
+        ...
 
     def fingerprint(self) -> str:
         """Hash over all that decides the decoded pixels, masks, labels and splits."""

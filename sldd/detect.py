@@ -115,7 +115,8 @@ def operate(votes: Votes, delta: float) -> Operating:
 class Curve:
     """HM(delta), a step function with at most one step a patient.
 
-    ``hm[k]`` holds for thresholds in (``delta[k-1]``, ``delta[k]``]; the first interval starts at 0, the last ends at 1.
+    ``hm[k]`` holds for thresholds in (``delta[k-1]``, ``delta[k]``]; the first interval starts at 0,
+    the last ends at 1.
     """
 
     delta: list[float]

@@ -44,7 +44,7 @@ class OuterSettings:
     """Steps between checkpoints."""
 
 
-class Diverged(ArithmeticError):
+class DivergedError(ArithmeticError):
     """A rate, loss or learned value is no longer finite."""
 
 
@@ -141,16 +141,16 @@ class OuterLoop:
             The loss on the step's batch.
 
         Raises:
-            Diverged: the loss or a learned value is not finite; ``best`` still holds the best state before.
+            DivergedError: the loss or a learned value is not finite; ``best`` still holds the best state before.
         """
         number = self.progress.step
         images, classes = self._batch("batch", number)
         loss = self.learner.step(images, classes, self._scheduled(number))
         if not math.isfinite(loss):
-            raise Diverged(f"the loss is {loss} at outer step {number + 1}")
+            raise DivergedError(f"the loss is {loss} at outer step {number + 1}")
         for name, value in self.learner.state().items():
             if not bool(torch.isfinite(value).all()):
-                raise Diverged(f"{name} is not finite after outer step {number + 1}")
+                raise DivergedError(f"{name} is not finite after outer step {number + 1}")
         self.progress.step += 1
         self.progress.losses.append(loss)
         if self.progress.step in self._evaluate_at:

@@ -35,7 +35,7 @@ from sldd.errors import InputError
 FORMAT = 1
 
 
-class Replaced(RuntimeError):
+class ReplacedError(RuntimeError):
     """Another worker has taken this trial over."""
 
 
@@ -97,7 +97,7 @@ class TrialFolder:
     def _check_owner(self) -> None:
         config = _read_json(self._folder / "config.json")
         if config is None or config.get("owner") != self._owner:
-            raise Replaced(f"{self._folder.parent.name}/{self._folder.name} runs elsewhere by now")
+            raise ReplacedError(f"{self._folder.parent.name}/{self._folder.name} runs elsewhere by now")
 
     @property
     def package_path(self) -> Path:
@@ -107,7 +107,7 @@ class TrialFolder:
         """Replace the checkpoint.
 
         Raises:
-            Replaced: another worker owns the trial now.
+            ReplacedError: another worker owns the trial now.
         """
         self._check_owner()
         folder = self._folder / "checkpoint"
@@ -132,7 +132,7 @@ class TrialFolder:
         """Write the result, then drop the checkpoint.
 
         Raises:
-            Replaced: another worker owns the trial now.
+            ReplacedError: another worker owns the trial now.
         """
         self._check_owner()
         _write_json(self._folder / "result.json", result)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import torch
 
@@ -61,7 +61,7 @@ def plan_cells(
     side = config.patches.input_size
     torch.set_num_threads(config.resources.threads)
 
-    @lru_cache(maxsize=None)
+    @cache
     def clock(backbone: str, norm: str, method: str) -> StepTime | str:
         images = max(cell.images or 1 for cell in cells)
         return _time_step(backbone, norm, method == "train", images, config, patches, batches)

@@ -81,11 +81,12 @@ class ProgressLine:
         total = 0.0
         for search in self.searches:
             name = search.cell.name
-            known = measured[name] or ([self._planned[name]] if self._planned.get(name) else overall)
+            planned = self._planned.get(name)
+            known = measured[name] or ([planned] if planned else overall)
             if search.remaining and not known:
                 return None
             if search.remaining:
-                total += search.remaining * sum(s for s in known if s) / len(known)
+                total += search.remaining * sum(known) / len(known)
         for search, trial in self.searcher.running.values() if self.searcher else ():
             known = measured[search.cell.name]
             total -= self._shares.get(str(trial.folder), 0.0) * (sum(known) / len(known) if known else 0.0)

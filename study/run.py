@@ -32,7 +32,7 @@ from rich.console import Console
 
 from analysis.dashboard import write_dashboard
 from analysis.records import write_records
-from sldd.cohort import Cohort, Split, Source, default_cache, prepare, split_patients
+from sldd.cohort import Cohort, Source, Split, default_cache, prepare, split_patients
 from sldd.errors import InputError
 from sldd.patches import BalancedBatches, Patches
 from sldd.sources import open_source

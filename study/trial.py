@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,12 +19,12 @@ from sldd.distill import Design, Distillation
 from sldd.errors import InputError
 from sldd.footprint import footprint
 from sldd.initialise import fingerprint, initialise
-from sldd.outer import Diverged, Learner, OuterLoop, OuterSettings
+from sldd.outer import DivergedError, Learner, OuterLoop, OuterSettings
 from sldd.package import Package
 from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.sources import DataSettings, open_source
 from sldd.train import Training
-from study.ledger import Replaced, TrialFolder
+from study.ledger import ReplacedError, TrialFolder
 
 _STOP_POLL_SECONDS = 0.5
 
@@ -73,7 +74,7 @@ def run_trial(config: dict[str, Any], context: TrialContext) -> None:
     folder = TrialFolder(Path(config["folder"]), config["owner"])
     try:
         _run(config, context, folder)
-    except Replaced:
+    except ReplacedError:
         return
     except Exception as error:
         folder.note_error(f"{type(error).__name__}: {error}")
@@ -101,15 +102,17 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
         device=device,
         batches=batches,
     )
-    spent = 0.0
+    spent, starts = 0.0, []
     saved = folder.load_checkpoint(device)
     if saved is not None:
         loop.load_state_dict(saved["loop"])
-        spent = saved["seconds"]
+        spent, starts = saved["seconds"], saved["starts"]
+    starts.append(loop.progress.step)
     begun = time.monotonic()
 
     def checkpoint() -> None:
-        folder.save_checkpoint({"loop": loop.state_dict(), "seconds": spent + time.monotonic() - begun})
+        seconds = spent + time.monotonic() - begun
+        folder.save_checkpoint({"loop": loop.state_dict(), "seconds": seconds, "starts": starts})
 
     error: str | None = None
     polled = time.monotonic()
@@ -124,10 +127,11 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
             if loop.progress.step % context.outer.checkpoint_every == 0 and not loop.finished:
                 checkpoint()
                 tune.report({"step": loop.progress.step, "steps": context.outer.steps, "val_hm": _best_hm(loop)})
-    except Diverged as divergence:
+    except DivergedError as divergence:
         error = str(divergence)
 
     result = _result(config, context, loop, split, error)
+    result["starts"] = starts  # the step at which each start of this trial began; [0] where nothing interrupted it
     result["seconds"] = spent + time.monotonic() - begun
     result["peak_memory_mib"] = _peak_memory_mib(device)
     result["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
@@ -234,10 +238,8 @@ def _reset_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
-    try:
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # Linux: start the resident peak anew for a reused worker
-    except OSError:
-        pass
 
 
 def _peak_memory_mib(device: torch.device) -> float | None:

@@ -46,7 +46,7 @@ def charts(dom: str) -> dict[str, str]:
 def test_every_panel_is_drawn(demo, tmp_path):
     dom = drawn(write_dashboard(demo, out=tmp_path / "page.html"), tmp_path / "profile")
     traces = {name: len(re.findall(r'<g class="trace scatter', part)) for name, part in charts(dom).items()}
-    # The answer; three lines and the rings; three image counts; three backbones and their symbols; two curves, three marks.
+    # The answer; lines and rings; image counts; backbones and, for the legend, their symbols; two curves, three marks.
     assert traces == {"minimum": 1, "hm-by-images": 4, "hm-by-parameters": 3, "search": 6, "hm-by-delta": 5}
 
 

@@ -1,0 +1,43 @@
+"""What all tests share: one thread, no network, and small cohorts made on the spot."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+torch.set_num_threads(1)
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def write_film(folder: Path, name: str, pixels: np.ndarray, mask: np.ndarray) -> None:
+    """One radiograph and its mask, as PNG files."""
+    for kind, values in (("images", pixels), ("masks", mask.astype(np.uint8) * 255)):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(values).save(folder / kind / name)
+
+
+def write_manifest(folder: Path, rows: list[str], header: str = "patient_id,image,mask,label") -> None:
+    """``manifest.csv`` from finished lines."""
+    (folder / "manifest.csv").write_text("\n".join([header, *rows]) + "\n")
+
+
+@pytest.fixture
+def cohort_folder(tmp_path: Path) -> Path:
+    """Twelve patients of 64 x 64 pixels, half positive: an organ in the middle, brighter where positive."""
+    folder = tmp_path / "cohort"
+    random = np.random.default_rng(5)
+    rows = []
+    for patient in range(12):
+        label = patient % 2
+        mask = np.zeros((64, 64), bool)
+        mask[12:52, 12:52] = True
+        pixels = random.integers(0, 40, (64, 64)) + mask * (120 + 60 * label)
+        write_film(folder, f"{patient}.png", pixels.astype(np.uint8), mask)
+        rows.append(f"patient-{patient:02d},images/{patient}.png,masks/{patient}.png,{label}")
+    write_manifest(folder, rows)
+    return folder
