@@ -51,8 +51,8 @@ def measure_statistics(
         return {}
     momenta = {name: layer.momentum for name, layer in layers.items()}
     for layer in layers.values():
+        layer.track_running_stats = True  # first: a layer that keeps none does not reset them either
         layer.reset_running_stats()
-        layer.track_running_stats = True
         layer.momentum = None  # PyTorch's word for a cumulative average
     try:
         for batch in batches:

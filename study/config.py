@@ -29,7 +29,8 @@ from study.search import SearchSettings
 
 # A study may grow along these; everything else is what its numbers mean.
 GROWING = ("grid.", "search.trials", "search.repeats")
-FREE = ("resources.", "data.cache", "data.root")  # where and how fast, not what; the fingerprint guards the data
+# Where and how fast, not what (but for the threads, which change results); the fingerprint guards the data.
+FREE = ("resources.", "data.cache", "data.root")
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     found = []
     for key in sorted(before.keys() | after.keys()):
         was, now = before.get(key), after.get(key)
-        if was == now or key.startswith(FREE):
+        if was == now or (key.startswith(FREE) and key != "resources.threads"):
             continue
         if key.startswith(GROWING):
             grown = set(was) <= set(now) if isinstance(was, list) and isinstance(now, list) else now >= was  # type: ignore[operator]

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, MinLen
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
+from pydantic_core import PydanticCustomError
 
 Method = Literal["sldd", "dd", "train"]
 Norm = Literal["as_is", "batch", "none", "group", "instance"]
@@ -19,21 +20,32 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
+def _distinct(values: list[Any]) -> list[Any]:
+    repeated = [value for value in values if values.count(value) > 1]
+    if repeated:
+        raise PydanticCustomError("repeated", "the value {value} is listed twice", {"value": repr(repeated[0])})
+    return values
+
+
 # A single value is an axis of one point: grid.images=3.
-_axis = BeforeValidator(_as_list)
+_as_axis, _points = BeforeValidator(_as_list), AfterValidator(_distinct)
 
 
 @dataclass(frozen=True)
 class GridSettings:
     """The axes. Cells are their product; what a method does not have (``train`` has no images) makes no cells."""
 
-    backbone: Annotated[list[str], _axis, MinLen(1)]
-    images: Annotated[list[Annotated[int, Ge(1)]], _axis, MinLen(1)]
-    method: Annotated[list[Method], _axis, MinLen(1)] = field(default_factory=lambda: ["sldd"])
-    label_init: Annotated[list[LabelInit], _axis, MinLen(1)] = field(default_factory=lambda: ["one_hot"])
-    norm: Annotated[list[Norm], _axis, MinLen(1)] = field(default_factory=lambda: ["as_is"])
-    distill_steps: Annotated[list[Annotated[int, Ge(1)]], _axis, MinLen(1)] = field(default_factory=lambda: [1])
-    distill_epochs: Annotated[list[Annotated[int, Ge(1)]], _axis, MinLen(1)] = field(default_factory=lambda: [1])
+    backbone: Annotated[list[str], _as_axis, MinLen(1), _points]
+    images: Annotated[list[Annotated[int, Ge(1)]], _as_axis, MinLen(1), _points]
+    method: Annotated[list[Method], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["sldd"])
+    label_init: Annotated[list[LabelInit], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["one_hot"])
+    norm: Annotated[list[Norm], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["as_is"])
+    distill_steps: Annotated[list[Annotated[int, Ge(1)]], _as_axis, MinLen(1), _points] = field(
+        default_factory=lambda: [1]
+    )
+    distill_epochs: Annotated[list[Annotated[int, Ge(1)]], _as_axis, MinLen(1), _points] = field(
+        default_factory=lambda: [1]
+    )
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ import optuna
 from annotated_types import Ge, Gt
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, create_trial
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 from ray.tune.search import Searcher
 
 from study.grid import Cell
@@ -25,7 +27,14 @@ from study.ledger import Ledger, Trial
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-Range = tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]]
+
+def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] >= ends[1]:
+        raise PydanticCustomError("range", "a range is [lowest, highest], lowest first")
+    return ends
+
+
+Range = Annotated[tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]], AfterValidator(_ordered)]
 
 
 @dataclass(frozen=True)

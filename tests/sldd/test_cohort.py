@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_film, write_manifest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -16,6 +15,7 @@ from sldd.cohort import Cohort, SplitSettings, open_cohort, prepare, split_patie
 from sldd.errors import InputError
 from sldd.sources import DataSettings, open_source
 from sldd.sources.folder import FolderSource
+from tests.conftest import write_film, write_manifest
 
 
 def _prepare(folder: Path) -> Cohort:

@@ -1,0 +1,61 @@
+"""Backbones from timm and torchvision, gray in, three classes out, with any norm setting."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from sldd.backbones import build, check_name, count_parameters, parameter_count
+from sldd.errors import InputError
+from sldd.norms import NORMS, batch_norms
+
+
+@pytest.mark.parametrize(
+    "name", ["test_resnet", "test_vit", "test_efficientnet", "torchvision/resnet18", "torchvision/squeezenet1_1"]
+)
+def test_gray_in_three_classes_out(name: str) -> None:
+    network = build(name, input_size=64)
+    assert network.training
+    assert network(torch.zeros(2, 1, 64, 64)).shape == (2, 3)
+    assert parameter_count(network) == count_parameters(name, input_size=64)
+
+
+def test_torchvision_resnet18_to_the_parameter() -> None:
+    # 11,689,512 as torchvision documents it, less the head (513,000) and two thirds of the stem, plus our head.
+    assert count_parameters("torchvision/resnet18", input_size=224) == 11_689_512 - 513_000 - 2 * 64 * 49 + 513 * 3
+
+
+def test_nothing_in_training_is_random() -> None:
+    network = build("torchvision/alexnet", input_size=64)
+    image = torch.ones(2, 1, 64, 64)
+    assert torch.equal(network(image), network(image))
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_norm_settings(norm: str) -> None:
+    network = build("test_resnet", input_size=64, norm=norm)
+    kept = len(batch_norms(network))
+    assert (kept > 0) == (norm in ("as_is", "batch"))
+    kinds = {"group": nn.GroupNorm, "instance": nn.InstanceNorm2d}
+    if norm in kinds:
+        assert any(isinstance(module, kinds[norm]) for module in network.modules())
+    assert network(torch.randn(2, 1, 64, 64)).shape == (2, 3)
+
+
+def test_batch_norm_is_added_after_every_convolution() -> None:
+    network = build("torchvision/alexnet", input_size=64, norm="batch")
+    convolutions = sum(isinstance(module, nn.Conv2d) for module in network.modules())
+    assert len(batch_norms(network)) == convolutions == 5
+
+
+def test_removing_batch_norm_keeps_the_activations() -> None:
+    whole, without = (build("test_resnet", input_size=32, norm=norm) for norm in ("as_is", "none"))
+    activations = [sum(isinstance(m, nn.ReLU) for m in network.modules()) for network in (whole, without)]
+    assert activations[0] == activations[1]
+
+
+@pytest.mark.parametrize("name", ["resnet81", "torchvision/vgg61", "test_resnett"])
+def test_unknown_names_get_suggestions(name: str) -> None:
+    with pytest.raises(InputError, match=rf"no backbone '{name}'; did you mean"):
+        check_name(name)

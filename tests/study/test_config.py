@@ -1,0 +1,92 @@
+"""Settings: presets, overrides, and what a mistake is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sldd.errors import InputError
+from study.config import as_tree, differences, load, parse, presets
+from study.grid import cells
+
+
+@pytest.mark.parametrize("preset", presets())
+def test_presets_survive_being_written_and_read(preset: str) -> None:
+    config = load(preset, [])
+    assert config.name == preset
+    assert parse(as_tree(config)) == config
+    assert cells(config.grid)
+
+
+def test_demo_asks_the_question() -> None:
+    config = load("demo", [])
+    assert len(config.grid.backbone) >= 3
+    assert config.grid.images == [1, 2, 3]
+
+
+def test_overrides_reach_any_setting() -> None:
+    config = load(
+        "demo",
+        ["search.trials=9", "grid.backbone=[a,b]", "grid.images=2", "search.outer_lr=[1e-3, 0.1]", "patches.size=0.2"],
+    )
+    assert config.search.trials == 9
+    assert config.grid.backbone == ["a", "b"]
+    assert config.grid.images == [2]
+    assert config.search.outer_lr == (0.001, 0.1)
+    assert config.patches.size == 0.2
+
+
+def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
+    path = tmp_path / "ours.yaml"
+    path.write_text("grid: {backbone: resnet18, images: [1, 2]}\n")
+    assert load(str(path), []).name == "ours"
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (["serch.trials=3"], "unknown setting serch; did you mean search?"),
+        (["search.trial=3"], "unknown setting search.trial; did you mean search.trials?"),
+        (["search.trials=many"], "search.trials: input should be a valid integer"),
+        (["search.trials=0"], "search.trials: input should be greater than or equal to 1 (got 0)"),
+        (["grid.images=[1,0]"], "grid.images.1: input should be greater than or equal to 1 (got 0)"),
+        (["grid.method=[sldd,sdd]"], "grid.method.1: input should be 'sldd', 'dd' or 'train' (got 'sdd')"),
+        (["grid.label_init=constant:Q"], "grid.label_init.0"),
+        (["grid.backbone=[]"], "grid.backbone"),
+        (["grid=3"], "grid: a group of settings is a mapping"),
+        (["grid.images.x=3"], "grid.images.x: images is a value"),
+        (["grid.images=[1"], "cannot be read as a value"),
+        (["name=../elsewhere"], "name: '../elsewhere' names a folder"),
+        (["search.outer_lr=[0.2, 0.1]"], "search.outer_lr"),
+        (["grid.images=[1,1]"], "grid.images"),
+        (["data.split.test=1.5"], "data.split.test"),
+    ],
+)
+def test_mistakes_are_named(settings: list[str], says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load("demo", settings)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_preset_suggests() -> None:
+    with pytest.raises(InputError, match="did you mean demo"):
+        load("dmo", [])
+    with pytest.raises(InputError, match="no such file"):
+        load("none.yaml", [])
+
+
+def test_study_may_grow_and_nothing_else() -> None:
+    before = as_tree(load("demo", []))
+    grown = ["search.trials=30", "search.repeats=9", "grid.images=[1,2,3,5]", "resources.threads=1", "data.cache=/x"]
+    assert differences(before, as_tree(load("demo", grown))) == []
+    for setting, named in [
+        ("search.trials=1", "search.trials"),
+        ("grid.images=[1,2]", "grid.images"),
+        ("outer.steps=7", "outer.steps was 200 and is now 7"),
+        ("data.phantom.size=128", "data.phantom.size"),
+        ("resources.threads=2", "resources.threads"),
+    ]:
+        (line,) = differences(before, as_tree(load("demo", [setting])))
+        assert named in line

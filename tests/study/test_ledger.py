@@ -1,0 +1,104 @@
+"""The ledger: whole files or none, one driver, one owner a trial."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sldd.errors import InputError
+from study.ledger import FORMAT, Ledger, ReplacedError, TrialFolder
+from tests.study.conftest import OpenLedger
+
+HEADER = {"format": FORMAT, "name": "x"}
+CONFIG = {"phase": "search", "seed": 0}
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, open_ledger: OpenLedger) -> Ledger:
+    return open_ledger(tmp_path / "study")
+
+
+def test_what_was_begun_and_finished_is_found_again(ledger: Ledger, open_ledger: OpenLedger) -> None:
+    first = ledger.begin(ledger.add("cell", dict(CONFIG)))
+    second = ledger.begin(ledger.add("cell", dict(CONFIG)))
+    TrialFolder(first.folder, first.config["owner"]).finish({"status": "done"})
+    again = open_ledger(ledger.folder)
+    assert [(t.index, t.status, t.settled) for t in again.of("cell", "search")] == [
+        (0, "done", True),
+        (1, "running", False),
+    ]
+    assert again.of("cell", "search")[1].config == second.config
+
+
+def test_a_result_cut_in_half_counts_as_none(ledger: Ledger, open_ledger: OpenLedger) -> None:
+    trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
+    (trial.folder / "result.json").write_text('{"status": "do')
+    assert open_ledger(ledger.folder).of("cell", "search")[0].status == "running"
+
+
+def test_ten_trials_are_in_order(ledger: Ledger, open_ledger: OpenLedger) -> None:
+    for _ in range(12):
+        ledger.begin(ledger.add("cell", dict(CONFIG)))
+    assert [trial.index for trial in open_ledger(ledger.folder).of("cell", "search")] == list(range(12))
+
+
+def test_replaced_worker_writes_nothing(ledger: Ledger) -> None:
+    trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
+    old = TrialFolder(trial.folder, trial.config["owner"])
+    old.save_checkpoint({"step": torch.tensor(1)})
+    new = TrialFolder(trial.folder, ledger.begin(trial).config["owner"])
+    for write in (lambda: old.finish({"status": "done"}), lambda: old.save_checkpoint({"step": torch.tensor(9)})):
+        with pytest.raises(ReplacedError):
+            write()
+    saved = new.load_checkpoint(torch.device("cpu"))
+    assert saved is not None
+    assert saved["step"] == 1
+
+
+def test_failed_trial_is_tried_again_as_a_new_attempt(ledger: Ledger) -> None:
+    trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
+    TrialFolder(trial.folder, trial.config["owner"]).note_error("OSError: disk\nsecond line")
+    ledger.fail(trial)
+    assert trial.result == {"status": "failed", "error": "OSError: disk", "attempt": 1}
+    assert not trial.settled
+    ledger.begin(trial)
+    assert trial.config["attempt"] == 2
+    assert trial.status == "running"
+    assert ledger.begin(trial).config["attempt"] == 2, "a resumed trial is the same attempt"
+
+
+def test_second_driver_is_refused_and_told_of_the_first(ledger: Ledger) -> None:
+    code = (
+        "import sys; from pathlib import Path; from study.ledger import Ledger\n"
+        "try: Ledger(Path(sys.argv[1])).open({})\nexcept ValueError as error: print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", code, ledger.folder], capture_output=True, text=True, check=True)
+    assert "is being run by process" in said.stdout
+    assert Ledger(ledger.folder).header() == HEADER
+
+
+def test_foreign_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.docx").touch()
+    with pytest.raises(InputError, match="holds no study"):
+        Ledger(tmp_path).header()
+
+
+def test_superseded_trial_is_moved_not_lost(ledger: Ledger) -> None:
+    trial = ledger.begin(ledger.add("cell", {**CONFIG, "phase": "confirm"}))
+    TrialFolder(trial.folder, trial.config["owner"]).finish({"status": "done"})
+    ledger.supersede(trial)
+    assert ledger.of("cell", "confirm") == []
+    assert len(list(ledger.folder.glob("superseded/cell/*/result.json"))) == 1
+
+
+def test_pseudonyms_are_the_studys_own(ledger: Ledger, tmp_path: Path, open_ledger: OpenLedger) -> None:
+    names = ledger.pseudonyms(["Jane Doe", "John Roe"])
+    assert names == ledger.pseudonyms(["Jane Doe", "John Roe"])
+    assert len(set(names)) == 2
+    other = open_ledger(tmp_path / "other")
+    assert not set(names) & set(other.pseudonyms(["Jane Doe", "John Roe"]))
+    assert (ledger.folder / "pseudonyms.key").stat().st_mode & 0o077 == 0

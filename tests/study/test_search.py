@@ -1,0 +1,144 @@
+"""The search inside a cell, without Ray: a stub stands in for the worker."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.tune.search import Searcher
+
+from study.grid import Cell
+from study.ledger import Ledger, Trial, TrialFolder
+from study.search import CellSearch, SearchSettings, StudySearcher
+from tests.study.conftest import OpenLedger
+
+CELLS = [Cell("a", "sldd", "as_is", 3, "one_hot", 1, 1), Cell("b", "train", "as_is")]
+
+
+def _searches(ledger: Ledger, settings: SearchSettings) -> list[CellSearch]:
+    return [CellSearch(cell, settings, ledger, seed=7, facts={"backbone": cell.backbone}) for cell in CELLS]
+
+
+def _result(config: dict[str, Any], status: str = "done") -> dict[str, Any]:
+    """HM falls with the distance of the outer rate from 0.03; the best threshold is 0.6."""
+    hm = round(max(0.0, 1 - abs(config["outer_lr"] - 0.03) * 20), 6)
+    curve = {"delta": [0.5, 0.7, 1.0], "hm": [hm / 2, hm, 0.0]}
+    validation = {"hm": hm, "auc": hm, "patch_accuracy": 0.5, "curve": curve}
+    return {"status": status, "delta": 0.6, "validation": validation, "seconds": 1.0}
+
+
+def _run(
+    ledger: Ledger, settings: SearchSettings, *, limit: int | None = None, order: int = 0, status: str = "done"
+) -> list[str]:
+    """Two slots, finishing in an order of chance; returns the trials that ran."""
+    searcher = StudySearcher(_searches(ledger, settings), ledger)
+    chance = random.Random(order)
+    running: list[tuple[str, dict[str, Any]]] = []
+    ran: list[str] = []
+    while limit is None or len(ran) < limit:
+        if len(running) < 2:
+            name = f"t{len(ran) + len(running)}-{chance.random()}"
+            config = searcher.suggest(name)
+            if isinstance(config, dict):
+                running.append((name, config))
+                continue
+            if config == Searcher.FINISHED and not running:
+                break
+        name, config = running.pop(chance.randrange(len(running)))
+        TrialFolder(Path(config["folder"]), config["owner"]).finish(_result(config, status))
+        searcher.on_trial_complete(name)
+        ran.append(config["trial"])
+    return ran
+
+
+def _asked(ledger: Ledger) -> dict[str, dict[str, Any]]:
+    return {
+        trial.config["trial"]: {k: v for k, v in trial.config.items() if k != "owner"}
+        for group in ledger.trials.values()
+        for trial in group
+    }
+
+
+def test_every_cell_gets_its_trials_and_its_confirmation(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path)
+    ran = _run(ledger, SearchSettings(trials=6, repeats=2))
+    assert len(ran) == len(set(ran)) == 2 * (6 + 2)
+    for cell in CELLS:
+        best = max(ledger.of(cell.name, "search"), key=lambda t: (t.result or {})["validation"]["hm"])
+        confirm = ledger.of(cell.name, "confirm")
+        assert [t.config["seed"] for t in confirm] == [8, 9]
+        assert {t.config["source"] for t in confirm} == {best.index}
+        assert {t.config["outer_lr"] for t in confirm} == {best.config["outer_lr"]}
+        assert {t.config["delta"] for t in confirm} == {None}, "each confirm run chooses its own threshold"
+
+
+@pytest.mark.parametrize("order", range(3))
+def test_suggestions_do_not_depend_on_who_finishes_first(tmp_path: Path, open_ledger: OpenLedger, order: int) -> None:
+    settings = SearchSettings(trials=7, repeats=2)
+    one, other = open_ledger(tmp_path / "one"), open_ledger(tmp_path / "other")
+    _run(one, settings)
+    _run(other, settings, order=order + 1)
+    assert _asked(one) == _asked(other)
+
+
+@pytest.mark.parametrize("cut", [1, 4, 9, 15])
+def test_resuming_changes_nothing_and_repeats_nothing(tmp_path: Path, open_ledger: OpenLedger, cut: int) -> None:
+    settings = SearchSettings(trials=7, repeats=2)
+    whole = open_ledger(tmp_path / "whole")
+    _run(whole, settings)
+    before = open_ledger(tmp_path / "cut")
+    first = _run(before, settings, limit=cut)
+    after = open_ledger(tmp_path / "cut")
+    second = _run(after, settings, order=5)
+    assert not set(first) & set(second)
+    assert _asked(after) == _asked(whole)
+
+
+def test_more_trials_run_only_what_is_new(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path)
+    first = _run(ledger, SearchSettings(trials=4, repeats=1))
+    ledger = open_ledger(tmp_path)
+    second = _run(ledger, SearchSettings(trials=6, repeats=2))
+    assert not set(first) & set(second)
+    for cell in CELLS:
+        assert len(ledger.of(cell.name, "search")) == 6
+        best = max(ledger.of(cell.name, "search"), key=lambda t: (t.result or {})["validation"]["hm"])
+        assert [t.config["source"] for t in ledger.of(cell.name, "confirm")] == [best.index] * 2
+    assert _run(ledger, SearchSettings(trials=6, repeats=2)) == []
+
+
+def test_cell_that_only_diverges_is_not_confirmed(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path)
+    ran = _run(ledger, SearchSettings(trials=3, repeats=2), status="diverged")
+    assert len(ran) == 6
+    assert not any(ledger.of(cell.name, "confirm") for cell in CELLS)
+
+
+def test_sampler_learns_the_threshold_for_free(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path)
+    search = _searches(ledger, SearchSettings(trials=3))[0]
+    trial = search.next()
+    assert trial is not None
+    TrialFolder(trial.folder, trial.config["owner"]).finish(_result(trial.config))
+    ledger.refresh(trial)
+    suggested, best = search._seen(trial, search._ranges())
+    assert suggested.params["delta"] == trial.config["delta"] == 0.5
+    assert best.params["delta"] == 0.6
+    assert best.value == 2 * suggested.value  # type: ignore[operator]
+
+
+def test_failed_trial_is_given_up_until_the_next_start(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path)
+    searcher = StudySearcher(_searches(ledger, SearchSettings(trials=2, repeats=1))[:1], ledger)
+    config = searcher.suggest("one")
+    assert isinstance(config, dict)
+    searcher.on_trial_complete("one", error=True)
+    other = searcher.suggest("two")
+    assert isinstance(other, dict)
+    assert other["index"] == 1
+    ledger = open_ledger(tmp_path)
+    again = _searches(ledger, SearchSettings(trials=2, repeats=1))[0].next()
+    assert isinstance(again, Trial)
+    assert (again.index, again.config["attempt"]) == (0, 2)
