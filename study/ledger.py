@@ -23,6 +23,7 @@ import secrets
 import shutil
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -174,8 +175,8 @@ class Ledger:
             raise InputError(f"{self.header_path}: not a study of this version; choose another --out or name")
         return header
 
-    def open(self, header: dict[str, Any]) -> None:
-        """Take the study for this driver, write its header, and read its trials.
+    def hold(self) -> None:
+        """Take the study for this driver.
 
         Raises:
             InputError: the folder cannot be written, or another driver holds the study.
@@ -196,15 +197,21 @@ class Ledger:
         self._lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         self._lock.flush()
         self.stop_path.unlink(missing_ok=True)
+
+    def start(self, header: dict[str, Any]) -> None:
+        """Write the study's header and read its trials."""
         write_atomically(self.header_path, yaml.safe_dump(header, sort_keys=False, width=120).encode())
         self._scan()
 
     def close(self) -> None:
-        """Let go of the study."""
+        """Let go of the study; one that never started leaves nothing."""
         self.stop_path.unlink(missing_ok=True)
         if self._lock is not None:
+            (self.folder / ".lock").unlink(missing_ok=True)
             self._lock.close()
             self._lock = None
+            with suppress(OSError):  # a study that was started is not empty
+                self.folder.rmdir()
 
     def _scan(self) -> None:
         self.trials = {}

@@ -120,12 +120,12 @@ def duration(seconds: float) -> str:
 def plan_table(plan: list[PlannedCell]) -> Table:
     """Cells with their parameter counts and expected seconds a trial."""
     table = Table(box=None, pad_edge=False)
-    for title, justify in (("cell", "left"), ("parameters", "right"), ("a trial", "right"), ("", "left")):
-        table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for title, justify in (("cell", "left"), ("parameters", "right"), ("a trial", "right")):
+        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for entry in plan:
         parameters = "" if entry.parameters is None else f"{entry.parameters:,}"
         seconds = "" if entry.seconds is None else duration(entry.seconds)
-        table.add_row(entry.cell.name, parameters, seconds, f"refused: {entry.refused}" if entry.refused else "")
+        table.add_row(entry.cell.name, parameters, "refused" if entry.refused else seconds)
     return table
 
 

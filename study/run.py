@@ -51,7 +51,7 @@ _VERSIONED = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pandas"
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status: 0, 1 after failed trials, 2 for bad input, 130 when interrupted."""
     options = _options(arguments)
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=160)  # a log file has no 80 columns
     try:
         config = load(options.study, options.settings)
         return _run(config, options, console)
@@ -106,13 +106,15 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     if not runnable:
         raise InputError(f"every cell is refused; {plan[0].cell.name}: {plan[0].refused}")
 
-    with connect(options.address, config.resources) as (where, slots):
-        ledger.open(_header(config, cohort, split, plan, options, before))
-        try:
+    _print_refused(console, plan)
+    ledger.hold()
+    try:
+        with connect(options.address, config.resources) as (where, slots):
             console.print(where, highlight=False)
+            ledger.start(_header(config, cohort, split, plan, options, before))
             interrupted = _search(config, ledger, plan, slots, console, _context(config, ledger, cohort, source, cache))
-        finally:
-            ledger.close()
+    finally:
+        ledger.close()
     write_records(ledger.folder)
     page = write_dashboard(ledger.folder)
     if not interrupted:
@@ -158,10 +160,6 @@ def _search(
         else:
             ledger.unrefuse(entry.cell.name)
             searches.append(CellSearch(entry.cell, config.search, ledger, config.seed, facts))
-    for entry in plan:
-        if entry.refused is not None:
-            console.print(f"refused: {entry.cell.name}: {entry.refused}", highlight=False, soft_wrap=True)
-
     line = ProgressLine(console, config.name, plan, ledger, slots.concurrent)
     searcher = StudySearcher(searches, ledger, line.show)
     line.searcher, line.searches = searcher, searches
@@ -277,11 +275,22 @@ def _revision() -> str | None:
 def _announce(console: Console, config: StudyConfig, cohort: Cohort, split: Split, batches: BalancedBatches) -> None:
     parts = ", ".join(f"{len(patients)} {name}" for name, patients in vars(split).items())
     patches = ", ".join(f"{count:,} {name}" for name, count in batches.counts.items())
-    console.print(f"{config.name}: {cohort.patients} patients ({parts}); training patches {patches}", highlight=False)
+    console.print(
+        f"{config.name}: {cohort.patients} patients ({parts}); training patches {patches}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _print_refused(console: Console, plan: list[PlannedCell]) -> None:
+    for entry in plan:
+        if entry.refused is not None:
+            console.print(f"refused: {entry.cell.name}: {entry.refused}", highlight=False, soft_wrap=True)
 
 
 def _print_plan(console: Console, config: StudyConfig, plan: list[PlannedCell]) -> None:
     console.print(plan_table(plan))
+    _print_refused(console, plan)
     runnable = [entry for entry in plan if entry.refused is None]
     each = config.search.trials + config.search.repeats
     seconds = sum(entry.seconds or 0.0 for entry in runnable) * each
@@ -290,6 +299,7 @@ def _print_plan(console: Console, config: StudyConfig, plan: list[PlannedCell]) 
         f"{config.search.repeats} confirm a cell), {len(runnable) * each * config.outer.steps:,} outer steps; "
         f"about {duration(seconds)} of one trial slot on this machine",
         highlight=False,
+        soft_wrap=True,
     )
 
 

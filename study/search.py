@@ -203,7 +203,7 @@ class StudySearcher(Searcher):
     """
 
     def __init__(self, cells: list[CellSearch], ledger: Ledger, on_change: Callable[[], None] = lambda: None) -> None:
-        super().__init__(metric="val_hm", mode="max")
+        super().__init__()  # what a trial is worth is read from the ledger, not from its reports
         self._cells, self._ledger, self._on_change = cells, ledger, on_change
         self._turn = 0
         self.running: dict[str, tuple[CellSearch, Trial]] = {}

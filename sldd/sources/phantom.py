@@ -1,21 +1,21 @@
-"""Phantom patients: made-up double-contrast radiographs of a stomach, for a demo and for tests without any real patient.
+"""Phantom patients: made-up double-contrast radiographs of a stomach, for demos and tests without real patients.
 
     python -m sldd.sources.phantom data/phantom --patients 60 --size 256
 
 A patient is drawn in coordinates of [0, 1] and sampled at the size asked for, so a radiograph of 64 pixels and one of
-2048 show the same stomach. The label enters in one place, the *severity*, a smooth map over the film: where it is low,
+2048 show the same stomach. The label enters in one place, the severity, a smooth map over the film: where it is low,
 folds run straight and side by side on a fine mucosa; where it is high, they wind, thicken and fork on a coarse one.
 Pose, exposure, contrast, blur, noise, and the spacing and direction of folds are drawn without looking at the label.
 """
 
+from __future__ import annotations
+
 import argparse
 import csv
-import hashlib
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from math import ceil, cos, pi, sin
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +28,7 @@ from pydantic import TypeAdapter, ValidationError
 from scipy.ndimage import gaussian_filter
 
 from sldd.errors import InputError
+from sldd.streams import stream
 
 Plane = NDArray[np.float64]  # float64 throughout: a gray level must not depend on the machine's last bit
 
@@ -38,9 +39,12 @@ DETAIL = 256  # pixels a side that show everything drawn here; smaller radiograp
 class PhantomSettings:
     """A cohort of phantom patients."""
 
-    patients: Annotated[int, Ge(2)] = 60  # every other one positive (gastritis)
-    size: Annotated[int, Ge(64), Le(2048)] = 256  # side of the square radiograph, in pixels
+    patients: Annotated[int, Ge(2)] = 60
+    """How many; every other one is positive (gastritis)."""
+    size: Annotated[int, Ge(64), Le(2048)] = 256
+    """Side of the square radiograph, in pixels."""
     seed: Annotated[int, Ge(0)] = 0
+    """Another seed, other patients."""
 
 
 def phantom_label(index: int) -> int:
@@ -53,12 +57,12 @@ def phantom_id(index: int) -> str:
 
 
 def phantom_patient(settings: PhantomSettings, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """The radiograph and the organ mask of one patient: a function of (seed, index, size), not of `patients`."""
+    """The radiograph and the organ mask of one patient: a function of (seed, index, size), not of ``patients``."""
     oversample = ceil(DETAIL / settings.size)
-    film = _Film(_generator(settings.seed, index), settings.size * oversample)
-    organ = _stomach(film)
-    density = _body(film) + _barium(film, organ, _severity(film, phantom_label(index)))
-    gray = _expose(film, density)
+    canvas = _Canvas(stream(settings.seed, "phantom", index), settings.size * oversample)
+    organ = _stomach(canvas)
+    density = _body(canvas) + _barium(canvas, organ, _severity(canvas, phantom_label(index)))
+    gray = _expose(canvas, density)
 
     def shrink(plane: Plane) -> Plane:
         return plane.reshape(settings.size, oversample, settings.size, oversample).mean(axis=(1, 3))
@@ -67,43 +71,26 @@ def phantom_patient(settings: PhantomSettings, index: int) -> tuple[NDArray[np.u
     return np.rint(shrink(gray) * 255).astype(np.uint8), mask
 
 
-def _generator(seed: int, index: int) -> np.random.Generator:
-    digest = hashlib.blake2b(repr(("phantom", seed, index)).encode(), digest_size=16).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
-
-
-@dataclass(frozen=True)
-class _Film:
+class _Canvas:
     """Where one patient is drawn: its random numbers and the coordinates of its pixels, x to the right, y down."""
 
-    rng: np.random.Generator
-    size: int
-    x: Plane = field(init=False)
-    y: Plane = field(init=False)
-
-    def __post_init__(self) -> None:
-        centres = (np.arange(self.size) + 0.5) / self.size
-        object.__setattr__(self, "x", centres[None, :])
-        object.__setattr__(self, "y", centres[:, None])
+    def __init__(self, random: np.random.Generator, size: int) -> None:
+        self.random, self.size = random, size
+        centres = (np.arange(size) + 0.5) / size
+        self.x, self.y = centres[None, :], centres[:, None]
 
     def between(self, low: float, high: float) -> float:
-        return float(self.rng.uniform(low, high))
+        return float(self.random.uniform(low, high))
 
     def noise(self, cells: float) -> Plane:
-        """Smooth noise of about unit variance, `cells` cells a side: a cubic B-spline over a random lattice."""
-        where, offset = np.divmod(self.x[0] * cells, 1.0)
-        knots = int(ceil(cells)) + 3
+        """Smooth noise of about unit variance, ``cells`` cells a side: a cubic B-spline over a random lattice."""
+        where, t = np.divmod(self.x[0] * cells, 1)
+        rows, first, knots = np.arange(self.size), where.astype(int), ceil(cells) + 3
         basis = np.zeros((self.size, knots))
-        t, rows, first = offset, np.arange(self.size), where.astype(int)
         weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
         for k, weight in enumerate(weights):
             basis[rows, first + k] = weight / 6
-        return basis @ self.rng.standard_normal((knots, knots)) @ basis.T / 0.48
-
-    def blob(self, x: float, y: float, rx: float, ry: float, edge: float) -> Plane:
-        """An ellipse, 1 inside and 0 outside, with a soft edge."""
-        radius = np.hypot((self.x - x) / rx, (self.y - y) / ry)
-        return _step((1 - radius) / edge)
+        return basis @ self.random.standard_normal((knots, knots)) @ basis.T / 0.48
 
 
 @dataclass(frozen=True)
@@ -119,98 +106,107 @@ def _step(t: Plane) -> Plane:
     return 0.5 + 0.5 * np.tanh(2 * t)
 
 
-def _stomach(film: _Film) -> _Organ:
+def _stomach(canvas: _Canvas) -> _Organ:
     """A J: a straight body that runs into an arc, tapering towards the pylorus, then turned, scaled and bent."""
-    turn, scale = film.between(-0.22, 0.22), film.between(0.92, 1.1)
-    bend = film.between(0.012, 0.028)
-    x = (film.x - film.between(0.49, 0.55) + bend * film.noise(2.5)) / scale
-    y = (film.y - film.between(0.47, 0.53) + bend * film.noise(2.5)) / scale
+    between, noise = canvas.between, canvas.noise
+    turn, scale = between(-0.22, 0.22), between(0.92, 1.1)
+    bend = between(0.012, 0.028)
+    x = (canvas.x - between(0.49, 0.55) + bend * noise(2.5)) / scale
+    y = (canvas.y - between(0.47, 0.53) + bend * noise(2.5)) / scale
     x, y = x * cos(turn) - y * sin(turn), x * sin(turn) + y * cos(turn)
 
-    radius, body, top = film.between(0.2, 0.26), film.between(0.3, 0.42), film.between(-0.32, -0.24)
-    axis = film.between(0.08, 0.14)
-    arc, end = radius * film.between(1.7, 2.3), top + body
+    radius, body, top = between(0.2, 0.26), between(0.3, 0.42), between(-0.32, -0.24)
+    axis = between(0.08, 0.14)
+    arc, end = radius * between(1.7, 2.3), top + body
     straight = (y < end) & (x > axis - radius)
     angle = np.mod(np.arctan2(y - end, x - (axis - radius)), 2 * pi)
     along = np.where(straight, y - top, body + radius * angle)
     across = np.where(straight, x - axis, np.hypot(x - (axis - radius), y - end) - radius)
 
     taper = np.clip((along - 0.6 * body) / (0.4 * body + arc), 0, 1)
-    width = film.between(0.165, 0.19) * (1 - film.between(0.3, 0.45) * taper**2 * (3 - 2 * taper))
-    width *= 1 + film.between(0.02, 0.06) * np.sin(2 * pi * (along / film.between(0.25, 0.4) + film.between(0, 1)))
+    width = between(0.165, 0.19) * (1 - between(0.3, 0.45) * taper**2 * (3 - 2 * taper))
+    width *= 1 + between(0.02, 0.06) * np.sin(2 * pi * (along / between(0.25, 0.4) + between(0, 1)))
     beyond = np.maximum(np.maximum(-along, along - body - arc), 0)
     return _Organ(along, across / width, scale * (width - np.hypot(across, beyond)))
 
 
-def _severity(film: _Film, label: int) -> Plane:
-    """How inflamed the mucosa is, 0 .. 1: a level for the patient, and patches of a film that deviate from it."""
-    level = film.between(0.8, 1.5) * (1 if label else -1)
-    return _step(0.9 * (level + film.between(0.4, 0.7) * film.noise(5)))
+def _severity(canvas: _Canvas, label: int) -> Plane:
+    """How inflamed the mucosa is, 0 .. 1: a level for the patient, and patches of it that deviate from it."""
+    between, noise = canvas.between, canvas.noise
+    level = between(1.0, 1.5) * (1 if label else -1)
+    return _step(0.9 * (level + between(0.4, 0.6) * noise(5)))
 
 
-def _body(film: _Film) -> Plane:
-    """What lies around a stomach: soft tissue, spine, ribs, loops and bubbles of gas."""
-    tissue = film.between(0.2, 0.3) - film.between(0.15, 0.4) * ((film.x - 0.5) ** 2 + 0.6 * (film.y - 0.5) ** 2)
-    tissue = tissue + 0.05 * film.noise(3) + 0.012 * film.noise(24)
+def _body(canvas: _Canvas) -> Plane:
+    """What lies around a stomach: soft tissue, spine, ribs, bubbles of gas."""
+    between, noise = canvas.between, canvas.noise
+    tissue = between(0.2, 0.3) - between(0.15, 0.4) * ((canvas.x - 0.5) ** 2 + 0.6 * (canvas.y - 0.5) ** 2)
+    tissue = tissue + 0.05 * noise(3) + 0.012 * noise(24)
 
-    off = film.x - film.between(0.36, 0.46) - film.between(-0.1, 0.1) * (film.y - 0.5) - 0.01 * film.noise(2)
-    half, disc = film.between(0.055, 0.075), 2 * pi * (film.y / film.between(0.13, 0.17) + film.between(0, 1))
+    off = canvas.x - between(0.36, 0.46) - between(-0.1, 0.1) * (canvas.y - 0.5) - 0.01 * noise(2)
+    half, disc = between(0.055, 0.075), 2 * pi * (canvas.y / between(0.13, 0.17) + between(0, 1))
     column = _step((half * (1 - 0.12 * np.cos(disc)) - np.abs(off)) / 0.02)
     spine = column * (0.1 + 0.05 * np.tanh(3 * np.cos(disc) + 1.5) + 0.03 * (off / half) ** 2)
 
-    slope, gap = film.between(0.25, 0.5), film.between(0.13, 0.19)
-    rib = np.cos(2 * pi * (film.y + slope * (film.x - 0.4) ** 2 * 2 + film.between(0, 1)) / gap)
-    ribs = 0.05 * _step((rib - 0.55) / 0.2) * _step((0.55 - film.y) / 0.1) * (1 - column)
+    slope, gap = between(0.5, 1.0), between(0.13, 0.19)
+    rib = np.cos(2 * pi * (canvas.y + slope * (canvas.x - 0.4) ** 2 + between(0, 1)) / gap)
+    ribs = 0.05 * _step((rib - 0.55) / 0.2) * _step((0.55 - canvas.y) / 0.1) * (1 - column)
 
-    density = tissue + film.between(0.6, 1.2) * (spine + ribs)
+    density = tissue + between(0.6, 1.2) * (spine + ribs)
     for _ in range(6):
-        rx = film.between(0.015, 0.06)
-        bubble = film.blob(film.between(0, 1), film.between(0, 1), rx, rx * film.between(0.7, 1.4), 0.25)
-        density -= film.between(0.03, 0.09) * bubble
+        width = between(0.015, 0.06)
+        height = width * between(0.7, 1.4)
+        radius = np.hypot((canvas.x - between(0, 1)) / width, (canvas.y - between(0, 1)) / height)
+        density -= between(0.03, 0.09) * _step((1 - radius) / 0.25)
     return density
 
 
-def _barium(film: _Film, organ: _Organ, severity: Plane) -> Plane:
+def _barium(canvas: _Canvas, organ: _Organ, severity: Plane) -> Plane:
     """The coated stomach: a bright wall, a pool of barium, and the relief of folds and mucosa."""
+    between, noise = canvas.between, canvas.noise
     inside = _step(organ.depth / 0.006)
-    wall = np.exp(-((organ.depth / film.between(0.005, 0.009)) ** 2))
-    pool = _step((film.noise(2) + film.between(-1, 1)) / 1.0)
-    relief = _relief(film, organ, severity)
+    wall = np.exp(-((organ.depth / between(0.005, 0.009)) ** 2))
+    pool = _step(noise(2) + between(-1, 1))
+    relief = _relief(canvas, organ, severity)
     within = organ.depth > 0
     relief = (relief - relief[within].mean()) / relief[within].std()
-    coat = film.between(0.1, 0.2) + film.between(0.05, 0.2) * pool + film.between(0.07, 0.1) * relief
-    return inside * coat + film.between(0.15, 0.3) * wall
+    coat = between(0.1, 0.2) + between(0.05, 0.2) * pool + between(0.08, 0.1) * relief
+    return inside * coat + between(0.15, 0.3) * wall
 
 
-def _relief(film: _Film, organ: _Organ, severity: Plane) -> Plane:
-    """Grooves filled with barium are the crests of a wave across the stomach, folds lie between them.
+def _relief(canvas: _Canvas, organ: _Organ, severity: Plane) -> Plane:
+    """Grooves full of barium are the crests of a wave across the stomach, with the folds between them.
 
-    A second, disordered wave makes them wind, end and fork.
+    Its phase wanders, which winds the folds; a disordered second wave ends and forks them.
     """
-    folds = film.between(3.4, 5.2)
-    direction = film.between(-2.5, 2.5)
-    wander = (0.3 + 2.0 * severity) * film.noise(7) + 0.6 * film.noise(3)
+    between, noise = canvas.between, canvas.noise
+    folds = between(3.4, 5.2)
+    direction = between(-2.5, 2.5)
+    wander = (0.3 + 3.0 * severity) * noise(7) + 0.6 * noise(3)
     phase = 2 * pi * (0.5 * folds * organ.across + direction * organ.along) + wander
-    disorder = 1.1 * severity
-    real = np.cos(phase) + disorder * film.noise(3.2 * folds)
-    imaginary = np.sin(phase) + disorder * film.noise(3.2 * folds)
+    disorder = 0.55 * severity
+    real = np.cos(phase) + disorder * noise(2 * folds)
+    imaginary = np.sin(phase) + disorder * noise(2 * folds)
     crest = real / np.sqrt(real**2 + imaginary**2 + 0.15)
-    fullness = 0.3 * film.noise(6)
+    fullness = 0.3 * noise(6)
     grooves = np.tanh(2.5 * (crest - 0.3 - 0.25 * severity)) * (0.85 + fullness)
     edges = np.exp(-(((crest - 0.1) / 0.3) ** 2)) * (0.3 + 0.3 * fullness)
 
-    smooth, coarse = film.noise(film.between(80, 110)), film.noise(film.between(38, 52))
-    areae = 1.6 * (0.7 - np.abs(coarse))  # the furrows between areae gastricae are where the noise changes sign
-    return grooves + edges + film.between(0.4, 0.6) * ((1 - severity) * 0.35 * smooth + severity * areae)
+    fine, coarse = noise(between(100, 130)), noise(between(82, 96))
+    furrows = 2.4 * (np.exp(-((coarse / 0.8) ** 2)) - 0.5)  # between areae gastricae: where the noise changes sign
+    mucosa = (1 - severity) * 0.2 * fine + severity * furrows
+    return grooves + edges + between(0.65, 0.8) * mucosa
 
 
-def _expose(film: _Film, density: Plane) -> Plane:
+def _expose(canvas: _Canvas, density: Plane) -> Plane:
     """The film: unsharpness, contrast, exposure and grain; gray levels 0 .. 1."""
-    sharp = gaussian_filter(density, film.between(0.001, 0.0024) * film.size, truncate=3)
-    signal = film.between(0.85, 1.2) * (sharp - 0.4) + film.between(0.38, 0.52)
-    grain = film.noise(DETAIL) + 0.5 * film.rng.standard_normal(density.shape)
-    signal = signal + film.between(0.006, 0.016) * grain
-    return np.clip(signal, 0, 1) ** film.between(0.85, 1.15)
+    between, noise = canvas.between, canvas.noise
+    sharp = gaussian_filter(density, between(0.001, 0.002) * canvas.size, truncate=3)
+    signal = between(0.92, 1.1) * (sharp - 0.4) + between(0.38, 0.52)
+    coarseness, gamma = between(0.006, 0.016), between(0.85, 1.15)
+    # The grain of single pixels is drawn last: how many numbers it takes depends on the size.
+    grain = noise(DETAIL) + 0.5 * canvas.random.standard_normal(density.shape)
+    return np.clip(signal + coarseness * grain, 0, 1) ** gamma
 
 
 def _write_cohort(settings: PhantomSettings, folder: Path) -> None:
@@ -236,7 +232,7 @@ def write_phantoms(settings: PhantomSettings, out: Path) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as staging:
             _write_cohort(settings, Path(staging) / out.name)
-            os.replace(Path(staging) / out.name, out)
+            (Path(staging) / out.name).replace(out)
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror or error}") from error
 
@@ -267,7 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"{settings.patients} phantom patients in {out} ({asdict(settings)})")
+    print(f"{settings.patients} phantom patients in {out}")
     return 0
 
 

@@ -21,7 +21,8 @@ def open_ledger() -> Iterator[OpenLedger]:
         if folder in held:
             held[folder].close()
         held[folder] = Ledger(folder)
-        held[folder].open({"format": FORMAT, "name": "x"})
+        held[folder].hold()
+        held[folder].start({"format": FORMAT, "name": "x"})
         return held[folder]
 
     yield open_again

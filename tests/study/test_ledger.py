@@ -74,7 +74,7 @@ def test_failed_trial_is_tried_again_as_a_new_attempt(ledger: Ledger) -> None:
 def test_second_driver_is_refused_and_told_of_the_first(ledger: Ledger) -> None:
     code = (
         "import sys; from pathlib import Path; from study.ledger import Ledger\n"
-        "try: Ledger(Path(sys.argv[1])).open({})\nexcept ValueError as error: print(error)"
+        "try: Ledger(Path(sys.argv[1])).hold()\nexcept ValueError as error: print(error)"
     )
     said = subprocess.run([sys.executable, "-c", code, ledger.folder], capture_output=True, text=True, check=True)
     assert "is being run by process" in said.stdout

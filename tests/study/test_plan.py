@@ -1,0 +1,62 @@
+"""What cannot be run is refused before anything runs, with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sldd.cohort import prepare, split_patients
+from sldd.errors import InputError
+from sldd.patches import BalancedBatches, Patches
+from sldd.sources import open_source
+from study.config import StudyConfig, load
+from study.grid import Cell, cells
+from study.plan import PlannedCell, plan_cells
+
+
+def _plan(config: StudyConfig, cache: Path, timed: set[Cell] | None = None) -> list[PlannedCell]:
+    cohort = prepare(open_source(config.data), cache)
+    split = split_patients(cohort, config.data.split)
+    patches = Patches(cohort, config.patches, *cohort.intensity(split.train))
+    grid = cells(config.grid)
+    return plan_cells(
+        grid, config, patches, split, BalancedBatches(patches, split.train), timed=set(grid) if timed is None else timed
+    )
+
+
+def _config(*settings: str) -> StudyConfig:
+    small = ["data.phantom={patients: 16, size: 128}", "patches={size: 24, stride: 8, input_size: 32}"]
+    return load("demo", [*small, "outer.batch_size=12", *settings])
+
+
+def test_one_value_a_channel_is_refused(tmp_path: Path) -> None:
+    planned = _plan(_config("grid.backbone=test_resnet", "grid.images=[1,2]"), tmp_path, timed=set())
+    assert planned[0].refused is not None
+    assert "batch norm sees one value a channel" in planned[0].refused
+    assert planned[1].refused is None
+    assert [entry.parameters for entry in planned] == [372_691] * 2
+
+
+def test_same_cell_runs_with_group_norm(tmp_path: Path) -> None:
+    planned = _plan(_config("grid.backbone=test_resnet", "grid.images=1", "grid.norm=group"), tmp_path)
+    assert planned[0].refused is None
+    assert planned[0].seconds is not None
+
+
+def test_more_inner_steps_are_expected_to_take_longer(tmp_path: Path) -> None:
+    settings = ("grid.backbone=test_resnet", "grid.images=3", "grid.distill_steps=[1,9]", "grid.method=[sldd,train]")
+    times = {(e.cell.method, e.cell.distill_steps): e.seconds or 0.0 for e in _plan(_config(*settings), tmp_path)}
+    assert 0 < times["sldd", 1] < times["sldd", 9]
+    assert times["train", None] > 0
+
+
+def test_unknown_backbone_ends_the_plan(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="did you mean resnet18"):
+        _plan(_config("grid.backbone=resnet_18"), tmp_path)
+
+
+def test_network_too_deep_for_its_input_is_refused(tmp_path: Path) -> None:
+    (planned,) = _plan(_config("grid.backbone=torchvision/alexnet", "grid.images=3"), tmp_path, timed=set())
+    assert planned.refused is not None
+    assert "torchvision/alexnet at 32 x 32" in planned.refused

@@ -1,0 +1,214 @@
+"""The command as a user meets it: messages, exit status, a whole small study, and what survives being killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from study.run import main
+from tests.conftest import write_manifest
+
+TINY = [
+    "demo", "name=tiny", "grid.backbone=[test_resnet]", "grid.images=[2,3]",
+    "data.phantom={patients: 16, size: 128}", "patches={size: 24, stride: 8, input_size: 32}",
+    "outer={steps: 40, batch_size: 12, evaluations: 2, statistics_batches: 2, checkpoint_every: 5}",
+    "search.trials=2", "search.repeats=1",
+]  # fmt: skip
+MEASURED = ["seconds", "peak_memory_mib"]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "user-cache"))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+def _said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Runs the command, which must refuse; returns its one line."""
+    assert main(list(arguments)) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (["grid.backbone=resnet_18"], "there is no backbone 'resnet_18'; did you mean resnet18"),
+        (["grid.images=0"], "grid.images.0"),
+        (["patches.size=129"], "patches.size: 129 pixels is larger than radiograph 1"),
+        (["patches.irrelevant_below=1e-9", "patches.organ_above=1"], "no training patch of class"),
+        (["data.split.validation=0"], "the validation split has no positive patient"),
+        (["grid.images=1"], "every cell is refused; test_resnet-m1-one_hot-as_is-sldd-s1e1: batch norm sees one value"),
+        (["data.source=folder"], "data.root: not given"),
+        (["outer.stepz=3"], "unknown setting outer.stepz; did you mean outer.steps?"),
+    ],
+)
+def test_bad_input_gets_one_line_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: list[str], says: str
+) -> None:
+    assert says in _said(capsys, *TINY, *settings, "--out", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_manifest_is_told_without_naming_a_patient(cohort_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_manifest(cohort_folder, ["Jane Doe,images/jane-doe.png,masks/0.png,1"])
+    said = _said(capsys, *TINY, "data.source=folder", f"data.root={cohort_folder}", "--out", str(cohort_folder / "o"))
+    assert "manifest.csv line 2: the image does not exist" in said
+    assert "jane" not in said.lower()
+
+
+def test_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert "cannot write to" in _said(capsys, *TINY, "--out", str(tmp_path / "file"))
+
+
+def test_dry_run_names_every_cell_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*TINY, "grid.images=[1,2,3]", "--dry-run", "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    for images in (1, 2, 3):
+        assert f"test_resnet-m{images}-one_hot-as_is-sldd-s1e1" in said
+    assert "372,691" in said
+    assert "refused: test_resnet-m1-one_hot-as_is-sldd-s1e1: batch norm sees one value" in said
+    assert "2 cells, 6 trials" in said
+    assert not (tmp_path / "out").exists()
+
+
+class Command:
+    """The command in a process of its own, with its study's folder."""
+
+    def __init__(self, out: Path, *settings: str) -> None:
+        self.study = out / "tiny"
+        self.log = out.with_suffix(".log")
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-m", "study.run", *TINY, *settings, "--out", str(out)],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait(self) -> int:
+        return self.process.wait(timeout=300)
+
+    def until(self, happened: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 120
+        while not happened():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.02)
+
+    def trials(self, name: str) -> list[Path]:
+        return sorted(self.study.glob(f"trials/*/*/{name}"))
+
+    def checkpoints(self) -> dict[Path, int]:
+        """Steps in the checkpoint of every unfinished trial."""
+        found = {}
+        for path in self.trials("checkpoint/state.pt"):
+            if not (path.parents[1] / "result.json").exists():
+                found[path.parents[1]] = int(torch.load(path, weights_only=True)["loop"]["progress"]["step"])
+        return found
+
+    def records(self) -> pd.DataFrame:
+        return pd.read_csv(self.study / "records.csv").drop(columns=MEASURED)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Command:
+    command = Command(tmp_path_factory.mktemp("undisturbed") / "out")
+    assert command.wait() == 0, command.log.read_text()
+    return command
+
+
+@pytest.mark.slow
+def test_a_whole_study(undisturbed: Command) -> None:
+    records = undisturbed.records()
+    assert len(records) == 2 * (2 + 1)
+    assert set(records["status"]) == {"done"}
+    confirm = records[records["phase"] == "confirm"]
+    assert len(confirm) == 2
+    assert confirm["test_hm"].notna().all()
+    assert records.loc[records["phase"] == "search", "test_hm"].isna().all(), "search never sees test patients"
+    assert (undisturbed.study / "dashboard.html").stat().st_size > 1_000_000, "plotly travels inside the page"
+    for path in undisturbed.study.rglob("*"):
+        if path.is_file():
+            assert b"PHANTOM-" not in path.read_bytes(), f"{path.name} names a patient"
+    assert len(undisturbed.trials("package.safetensors")) == 6
+    assert not undisturbed.trials("checkpoint")
+
+
+@pytest.mark.slow
+def test_killed_three_times_loses_and_repeats_nothing(undisturbed: Command, tmp_path: Path) -> None:
+    """SIGKILL once a first checkpoint is there, once a first result is, and once a confirm trial is under way."""
+    finished: dict[Path, bytes] = {}
+    resumed: dict[Path, list[int]] = {}
+
+    def confirming(command: Command) -> bool:
+        return any(
+            json.loads((folder / "config.json").read_text())["phase"] == "confirm" for folder in command.checkpoints()
+        )
+
+    moments: list[Callable[[Command], bool]] = [
+        lambda command: bool(command.trials("checkpoint/state.pt")),
+        lambda command: bool(command.trials("result.json")) and bool(command.checkpoints()),
+        confirming,
+    ]
+    for moment in moments:
+        command = Command(tmp_path / "out")
+        command.until(lambda: moment(command))  # noqa: B023
+        os.kill(command.process.pid, signal.SIGKILL)
+        command.wait()
+        time.sleep(3)  # orphaned workers of the dead driver end by themselves
+        for folder, step in command.checkpoints().items():
+            resumed.setdefault(folder, []).append(step)
+        for path in command.trials("result.json"):
+            finished.setdefault(path, path.read_bytes())
+    command = Command(tmp_path / "out")
+    assert command.wait() == 0, command.log.read_text()
+
+    assert finished
+    assert resumed
+    for path, content in finished.items():
+        assert path.read_bytes() == content, "a finished trial ran again"
+    for folder, steps in resumed.items():
+        starts = json.loads((folder / "result.json").read_text())["starts"]
+        assert set(steps) <= set(starts), f"{folder} had checkpoints at {steps} and started at {starts}"
+    pd.testing.assert_frame_equal(command.records(), undisturbed.records(), check_exact=True)
+
+
+@pytest.mark.slow
+def test_interrupt_then_resume_then_grow(undisturbed: Command, tmp_path: Path) -> None:
+    command = Command(tmp_path / "out")
+    command.until(lambda: bool(command.trials("checkpoint/state.pt")))
+    os.kill(command.process.pid, signal.SIGINT)
+    assert command.wait() == 130, command.log.read_text()
+    assert "the same command goes on" in command.log.read_text()
+    assert (command.study / "dashboard.html").exists()
+    left = command.checkpoints()
+    assert left
+
+    command = Command(tmp_path / "out")
+    assert command.wait() == 0, command.log.read_text()
+    for folder, step in left.items():
+        assert step in json.loads((folder / "result.json").read_text())["starts"]
+    pd.testing.assert_frame_equal(command.records(), undisturbed.records(), check_exact=True)
+
+    kept = {path: path.read_bytes() for path in command.trials("result.json")}
+    grown = Command(tmp_path / "out", "search.repeats=2")
+    assert grown.wait() == 0, grown.log.read_text()
+    assert len(grown.trials("result.json")) == 8
+    assert all(path.read_bytes() == content for path, content in kept.items())
+
+    other = Command(tmp_path / "out", "search.repeats=2", "outer.schedule=constant", "seed=3")
+    assert other.wait() == 2
+    assert "outer.schedule was 'cosine' and is now 'constant'; seed was 0 and is now 3" in other.log.read_text()
