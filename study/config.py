@@ -19,10 +19,10 @@ import yaml
 from annotated_types import Ge
 from pydantic import TypeAdapter, ValidationError
 
+from sldd.data import DataSettings
 from sldd.errors import InputError
 from sldd.outer import OuterSettings
 from sldd.patches import PatchSettings
-from sldd.sources import DataSettings
 from study.cluster import ResourceSettings
 from study.grid import GridSettings
 from study.search import SearchSettings

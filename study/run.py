@@ -33,9 +33,9 @@ from rich.console import Console
 from analysis.dashboard import write_dashboard
 from analysis.records import write_records
 from sldd.cohort import Cohort, Source, Split, default_cache, prepare, split_patients
+from sldd.data import open_source
 from sldd.errors import InputError
 from sldd.patches import BalancedBatches, Patches
-from sldd.sources import open_source
 from study.cluster import Slots, connect
 from study.config import StudyConfig, as_tree, differences, load, presets
 from study.grid import cells

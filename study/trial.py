@@ -14,6 +14,7 @@ from ray import tune
 
 from sldd.backbones import build, parameter_count
 from sldd.cohort import Cohort, Split, open_cohort, prepare, split_patients
+from sldd.data import DataSettings, open_source
 from sldd.detect import PUBLISHED_DELTA, Votes, operate, threshold_curve
 from sldd.distill import Design, Distillation
 from sldd.errors import InputError
@@ -22,7 +23,6 @@ from sldd.initialise import fingerprint, initialise
 from sldd.outer import DivergedError, Learner, OuterLoop, OuterSettings
 from sldd.package import Package
 from sldd.patches import BalancedBatches, Patches, PatchSettings
-from sldd.sources import DataSettings, open_source
 from sldd.train import Training
 from study.ledger import ReplacedError, TrialFolder
 

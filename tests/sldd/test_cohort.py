@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sldd.cohort import Cohort, SplitSettings, open_cohort, prepare, split_patients
+from sldd.data import DataSettings, open_source
 from sldd.errors import InputError
-from sldd.sources import DataSettings, open_source
 from sldd.sources.folder import FolderSource
 from tests.conftest import write_film, write_manifest
 

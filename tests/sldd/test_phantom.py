@@ -12,8 +12,9 @@ from PIL import Image
 from scipy.stats import mannwhitneyu
 
 from sldd.errors import InputError
-from sldd.sources import phantom
 from sldd.sources.phantom import PhantomSettings, main, phantom_id, phantom_label, phantom_patient, write_phantoms
+from sldd.sources.stomach import draw_stomach
+from sldd.streams import stream
 
 
 def windows(plane: np.ndarray) -> np.ndarray:
@@ -59,11 +60,9 @@ def test_a_patient_depends_on_seed_and_index_alone() -> None:
     assert not np.array_equal(image, phantom_patient(PhantomSettings(size=64, seed=1), 3)[0])
 
 
-def test_the_label_changes_the_mucosa_and_nothing_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = PhantomSettings(size=128)
-    negative, mask = phantom_patient(settings, 0)
-    monkeypatch.setattr(phantom, "phantom_label", lambda index: 1)
-    positive, same_mask = phantom_patient(settings, 0)
+def test_the_label_changes_the_mucosa_and_nothing_around_it() -> None:
+    negative, mask = draw_stomach(stream(0, "one"), 128, 0)
+    positive, same_mask = draw_stomach(stream(0, "one"), 128, 1)
     assert np.array_equal(mask, same_mask)
     changed = np.abs(negative.astype(int) - positive) > 2
     assert changed[mask].mean() > 0.5

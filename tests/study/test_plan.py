@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from sldd.cohort import prepare, split_patients
+from sldd.data import open_source
 from sldd.errors import InputError
 from sldd.patches import BalancedBatches, Patches
-from sldd.sources import open_source
 from study.config import StudyConfig, load
 from study.grid import Cell, cells
 from study.plan import PlannedCell, plan_cells
