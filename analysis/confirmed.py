@@ -27,16 +27,29 @@ def confirm_rows(records: pd.DataFrame) -> pd.DataFrame:
     return records[finished.fillna(False).astype(bool)]
 
 
+def distilled(records: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `records` that are about distilled images; ordinary training has none."""
+    return records[records["images"].notna()]
+
+
 def cell_means(records: pd.DataFrame) -> pd.DataFrame:
-    """One row a setting, backbone and image count, in study order.
+    """One row a setting, backbone and image count, in study order; distilled cells only.
 
     Columns: SETTING, backbone, images, parameters, then over the seeds `hm` (mean), `hm_low` and `hm_high` (the lowest
     and highest seed), `seeds` (how many), and the means of the other measures, each in the unit of `records`.
     """
+    return _means(confirm_rows(distilled(records)))
+
+
+def training_means(records: pd.DataFrame) -> pd.DataFrame:
+    """The same columns for ordinary training on real patches, a row a backbone and norm; `images` is missing."""
+    return _means(confirm_rows(records[records["images"].isna() & records["method"].eq("train")]))
+
+
+def _means(rows: pd.DataFrame) -> pd.DataFrame:
     by = [*SETTING, "backbone", "images"]
     return (
-        confirm_rows(records)
-        .groupby(by, sort=False, dropna=False)
+        rows.groupby(by, sort=False, dropna=False)
         .agg(
             parameters=("parameters", "max"),
             hm=("test_hm", "mean"),

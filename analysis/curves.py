@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.confirmed import confirm_rows, setting_labels
+from analysis.confirmed import confirm_rows, distilled, setting_labels
 from analysis.records import Study
 from analysis.theme import FAINT, INK, PALETTE, SYMBOLS, figure, hover, images_word, log_axis, number, plain
 
@@ -26,7 +26,8 @@ def shown_trials(study: Study) -> pd.DataFrame:
     Columns of `records`, and `label`: backbone, image count and whatever of the setting differs in the study.
     """
     rows = confirm_rows(study.records).drop_duplicates("cell")
-    settings = setting_labels(rows)
+    # Ordinary training has no setting of its own to tell apart.
+    settings = setting_labels(distilled(rows)).reindex(rows.index, fill_value="")
     names = rows["backbone"] + " · " + rows["images"].map(images_word).astype("string")
     return rows.assign(label=names.where(settings == "", names + " · " + settings))
 

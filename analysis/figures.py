@@ -12,33 +12,45 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.confirmed import SETTING, cell_means, setting_labels
+from analysis.confirmed import SETTING, cell_means, distilled, setting_labels, training_means
 from analysis.minimum import minimum_images
 from analysis.records import Study
-from analysis.theme import figure, hover, images_word, log_axis, look, number, parameters_word, plain
+from analysis.theme import INK, figure, hover, images_word, log_axis, look, number, parameters_word, plain
 
 _HM_AXIS = {"title": {"text": "HM on test patients"}, "range": [0, 1.03]}
 
 
 def hm_by_parameters_frame(study: Study) -> pd.DataFrame:
-    """One row a cell: columns of `cell_means`, and `series`, the image count (and setting) that names its trace."""
-    means = cell_means(study.records).sort_values("parameters", kind="stable")
-    series = [images_word(count) for count in means["images"]]
-    return means.assign(series=_named(series, setting_labels(means)))
+    """One row a cell: columns of `cell_means`, and `series`, the image count (and setting) that names its trace.
+
+    Ordinary training, where the study ran it, follows with `images` missing.
+    """
+    parts = []
+    for means in (cell_means(study.records), training_means(study.records)):
+        series = [images_word(count) for count in means["images"]]
+        parts.append(means.assign(series=_named(series, setting_labels(means))))
+    return pd.concat(parts, ignore_index=True).sort_values("parameters", kind="stable")
 
 
 def hm_by_parameters_figure(frame: pd.DataFrame) -> go.Figure:
     """Mean test HM against parameters, a trace an image count; bars span the lowest and the highest seed."""
     drawn = figure(xaxis=_parameters_axis(frame, 0.06), yaxis=_HM_AXIS)
-    return drawn.add_traces(_hm_traces(frame.sort_values("images", kind="stable"), "images", "parameters", "markers"))
+    counted = distilled(frame).sort_values("images", kind="stable")
+    drawn.add_traces(_hm_traces(counted, "images", "parameters", "markers"))
+    for trace in _hm_traces(frame[frame["images"].isna()], "method", "parameters", "markers"):
+        drawn.add_trace(trace.update(marker={"symbol": "x-thin-open", "size": 13, "color": INK}))
+    return drawn
 
 
 def hm_by_images_frame(study: Study) -> pd.DataFrame:
-    """One row a cell: columns of `cell_means`; `series`, the backbone (and setting) that names its line; and
-    `smallest`, whether this count is the smallest that suffices for its backbone."""
+    """One row a cell: columns of `cell_means`; `series`, the backbone (and setting) that names its line; `smallest`,
+    whether this count is the smallest that suffices for its backbone; and `trained`, the mean HM of ordinary training
+    of that backbone and norm, missing where the study did not run it."""
     means = cell_means(study.records).sort_values("images", kind="stable")
     answer = minimum_images(study.records)[[*SETTING, "backbone", "minimum_images"]]
     means = means.merge(answer, on=[*SETTING, "backbone"], how="left")
+    trained = training_means(study.records)[["backbone", "norm", "hm"]].rename(columns={"hm": "trained"})
+    means = means.merge(trained, on=["backbone", "norm"], how="left")
     return means.assign(
         series=_named(means["backbone"].tolist(), setting_labels(means)),
         smallest=means["images"].eq(means["minimum_images"]).fillna(False).astype(bool),
@@ -51,6 +63,12 @@ def hm_by_images_figure(frame: pd.DataFrame) -> go.Figure:
     axis = {"title": {"text": "distilled images"}, "tickvals": counts, "ticktext": [str(count) for count in counts]}
     drawn = figure(xaxis=axis, yaxis=_HM_AXIS)
     drawn.add_traces(_hm_traces(frame.sort_values("parameters", kind="stable"), "backbone", "images", "lines+markers"))
+    for backbone, rows in frame[frame["trained"].notna()].groupby("backbone", sort=False):
+        drawn.add_hline(
+            y=float(rows["trained"].iloc[0]),
+            line={"dash": "dot", "width": 1.2, "color": INK},
+            annotation={"text": plain(f"{backbone}, ordinary training"), "font": {"size": 11}},
+        )
     rings = frame[frame["smallest"]]
     drawn.add_trace(
         go.Scatter(
@@ -182,10 +200,16 @@ def _hm_hover(row: pd.Series) -> str:
         HM_on_validation_patients=number(row["val_hm"]),
         method=str(row["method"]).upper(),
         norm=row["norm"],
-        labels_start=row["label_init"],
-        distill_steps_x_epochs=f"{row['distill_steps']} x {row['distill_epochs']}",
-        shared=f"{number(row['memory_star_kb'], 1)} kB",
+        **({} if pd.isna(row["images"]) else _distilled_facts(row)),
     )
+
+
+def _distilled_facts(row: pd.Series) -> dict[str, str]:
+    return {
+        "labels_start": row["label_init"],
+        "distill_steps_x_epochs": f"{row['distill_steps']} x {row['distill_epochs']}",
+        "shared": f"{number(row['memory_star_kb'], 1)} kB",
+    }
 
 
 def _named(series: list[str], settings: pd.Series) -> list[str]:

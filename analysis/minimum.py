@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from analysis.confirmed import SETTING, cell_means, setting_labels
+from analysis.confirmed import SETTING, cell_means, distilled, setting_labels
 from analysis.records import SCHEMA
 
 MARGIN = 0.10
@@ -59,6 +59,7 @@ def minimum_images(records: pd.DataFrame, margin: float = MARGIN, floor: float =
     is done, or the best mean HM is under `floor`; `reason` says which.
     """
     by = [*SETTING, "backbone"]
+    records = distilled(records)
     known = records.groupby(by, sort=False, dropna=False)["parameters"].max().reset_index()
     means = known.merge(cell_means(records).drop(columns="parameters"), on=by, how="left")
     rows = [_minimum(group, margin, floor) for _, group in means.groupby(by, sort=False, dropna=False)]

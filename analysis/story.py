@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.confirmed import cell_means, confirm_rows, setting_labels
+from analysis.confirmed import cell_means, confirm_rows, setting_labels, training_means
 from analysis.minimum import minimum_images, verdict
 from analysis.records import Study
 from analysis.theme import images_word, number, parameters_word
@@ -69,7 +69,13 @@ def _answered(study: Study, answer: pd.DataFrame) -> str:
             best = ", its best" if row["best_images"] == row["minimum_images"] else best
             needs = images_word(row["minimum_images"])
             said.append(f"{name} needs {needs} (HM {number(row['hm_at_minimum'], 2)}{best})")
-    return f"{where}{'; '.join(said)}."
+    return f"{where}{'; '.join(said)}.{_trained(study)}"
+
+
+def _trained(study: Study) -> str:
+    means = training_means(study.records)
+    said = [f"{number(row['hm'], 2)} for {row['backbone']}" for _, row in means.iterrows()]
+    return f" Ordinary training on all patches gives HM {_listed(said, 'and')}." if said else ""
 
 
 def state(study: Study) -> list[str]:

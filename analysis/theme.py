@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 # Okabe & Ito, "Color Universal Design" (2008), without the yellow, which vanishes on white.
@@ -91,8 +92,10 @@ def hover(title: object, **facts: object) -> str:
     return "<br>".join([f"<b>{plain(title)}</b>", *known])
 
 
-def images_word(count: int) -> str:
-    """`1 image`, `3 images`."""
+def images_word(count: int | None) -> str:
+    """`1 image`, `3 images`; without any, the network was trained in the ordinary way."""
+    if count is None or pd.isna(count):
+        return "ordinary training"
     return f"{count} image{'' if count == 1 else 's'}"
 
 

@@ -135,7 +135,7 @@ def test_nothing_is_left_behind_when_drawing_fails(tmp_path: Path, monkeypatch: 
     def fail(settings: PhantomSettings, index: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(phantom, "phantom_patient", fail)
+    monkeypatch.setattr("sldd.sources.phantom.phantom_patient", fail)
     with pytest.raises(InputError, match="No space left on device"):
         write_phantoms(PhantomSettings(patients=2, size=64), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

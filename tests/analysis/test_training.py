@@ -1,0 +1,52 @@
+"""Ordinary training beside distilled images: shown as what it is, and never part of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from analysis import figures
+from analysis.confirmed import cell_means, training_means
+from analysis.curves import shown_trials
+from analysis.dashboard import write_dashboard
+from analysis.minimum import minimum_images
+from analysis.records import Study, read_study
+from analysis.story import headline
+from tests.analysis.conftest import Ledger
+
+TRAINING = {"method": "train", "label_init": None, "distill_steps": None, "distill_epochs": None}
+
+
+@pytest.fixture
+def study(ledger: Callable[..., Ledger]) -> Study:
+    written = ledger()
+    for images, hm in ((1, 0.6), (3, 0.8)):
+        written.done(written.cell("net", 1000, images), 0, hm=hm)
+    trained = written.cell("net", 1000, None, cell="net-as_is-train", **TRAINING)  # type: ignore[arg-type]
+    for index, hm in enumerate((0.85, 0.95)):
+        written.done(trained, index, hm=hm)
+    return read_study(written.folder)
+
+
+def test_training_is_averaged_apart(study: Study) -> None:
+    assert cell_means(study.records)["images"].tolist() == [1, 3]
+    (trained,) = training_means(study.records).to_dict("records")
+    assert (trained["backbone"], trained["seeds"]) == ("net", 2)
+    assert trained["hm"] == pytest.approx(0.9)
+
+
+def test_training_is_no_image_count(study: Study) -> None:
+    (answer,) = minimum_images(study.records).to_dict("records")
+    assert answer["minimum_images"] == 3
+    assert answer["best_hm"] == pytest.approx(0.8), "the margin is to the best distilled count"
+
+
+def test_training_is_drawn_and_told(study: Study) -> None:
+    by_parameters = figures.hm_by_parameters_figure(figures.hm_by_parameters_frame(study))
+    assert {trace.name for trace in by_parameters.data} == {"1 image", "3 images", "ordinary training"}
+    by_images = figures.hm_by_images_figure(figures.hm_by_images_frame(study))
+    assert [shape.y0 for shape in by_images.layout.shapes] == [pytest.approx(0.9)]
+    assert "Ordinary training on all patches gives HM 0.90 for net." in headline(study)[1]
+    assert shown_trials(study)["label"].tolist() == ["net · 1 image", "net · 3 images", "net · ordinary training"]
+    assert write_dashboard(study.folder).is_file()
