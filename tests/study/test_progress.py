@@ -1,0 +1,65 @@
+"""The line and the tables that a user watches."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from study.grid import Cell
+from study.ledger import TrialFolder
+from study.plan import PlannedCell
+from study.progress import ProgressLine, duration, end_table, plan_table
+from study.search import CellSearch, SearchSettings, StudySearcher
+from tests.study.conftest import OpenLedger
+
+CELL = Cell("net", "sldd", "as_is", 3, "one_hot", 1, 1)
+PLAN = [PlannedCell(CELL, 1234, None, 100.0), PlannedCell(Cell("deep", "sldd", "as_is", 1), 99, "too deep", None)]
+
+
+@pytest.mark.parametrize(("seconds", "says"), [(45, "45 s"), (600, "10 min"), (12_240, "3.4 h")])
+def test_durations(seconds: float, says: str) -> None:
+    assert duration(seconds) == says
+
+
+def test_line_counts_and_estimates(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path / "study")
+    line = ProgressLine(Console(file=io.StringIO()), "demo", PLAN, ledger, slots=2)
+    search = CellSearch(CELL, SearchSettings(trials=3, repeats=1), ledger, 0, {})
+    line.searcher, line.searches = StudySearcher([search], ledger), [search]
+    assert line.text() == "demo: 0/4 trials done, 0 running, 0 failed, about 3 min left"
+    config = line.searcher.suggest("one")
+    assert isinstance(config, dict)
+    assert "1 running" in line.text()
+    validation = {"hm": 0.75, "auc": 0.8, "patch_accuracy": 0.5, "curve": {"delta": [1.0], "hm": [0.75]}}
+    result = {"status": "done", "seconds": 20.0, "delta": 0.5, "validation": validation}
+    TrialFolder(Path(config["folder"]), config["owner"]).finish(result)
+    line.searcher.on_trial_complete("one")
+    assert line.text() == "demo: 1/4 trials done, 0 running, 0 failed, best validation HM 0.75, about 30 s left"
+
+
+def _drawn(table: object) -> str:
+    console = Console(file=io.StringIO(), width=140)
+    console.print(table)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_plan_names_cells_and_refusals() -> None:
+    drawn = _drawn(plan_table(PLAN))
+    assert "net-m3-one_hot-as_is-sldd-s1e1" in drawn
+    assert "1,234" in drawn
+    assert "refused" in drawn
+
+
+def test_end_table_averages_the_confirm_trials(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path / "study")
+    for hm in (0.8, 0.9):
+        trial = ledger.begin(ledger.add(CELL.name, {"phase": "confirm"}))
+        test = {"hm": hm, "sensitivity": hm, "specificity": hm, "auc": None}
+        TrialFolder(trial.folder, trial.config["owner"]).finish({"status": "done", "delta": 0.4, "test": test})
+        ledger.refresh(trial)
+    drawn = _drawn(end_table(PLAN, ledger))
+    assert "0.85 (0.80 to 0.90)" in drawn
+    assert "2 done" in drawn
