@@ -111,9 +111,7 @@ def read_study(folder: Path | str) -> Study:
         provenance=_mapping(described.get("provenance")),
         command=str(described.get("command") or ""),
         cells=cells,
-        records=_frame(
-            [_row(trial, config) for trial, config in _trials(folder, [str(cell["cell"]) for cell in cells])]
-        ),
+        records=_frame(_rows(folder, cells)),
     )
 
 
@@ -138,6 +136,18 @@ def write_atomically(path: Path, text: str) -> None:
         os.replace(draft, path)  # noqa: PTH105 - the name the project's contract uses
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _rows(folder: Path, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every trial's row, and one for each cell that was refused before it had any."""
+    rows = [_row(trial, config) for trial, config in _trials(folder, [str(cell["cell"]) for cell in cells])]
+    tried = {row["cell"] for row in rows}
+    for cell in cells:
+        if cell.get("refused") and str(cell["cell"]) not in tried:
+            known = {name: cell.get(name) for name in COLUMNS}
+            rows.append(known | {"trial": str(cell["cell"]), "status": "refused", "error": cell["refused"]})
+    rank = {str(cell["cell"]): place for place, cell in enumerate(cells)}
+    return sorted(rows, key=lambda row: rank.get(row["cell"], len(rank)))
 
 
 def _trials(folder: Path, cells: list[str]) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -80,7 +80,7 @@ def _trained(study: Study) -> str:
 
 def state(study: Study) -> list[str]:
     """What a reader has to know before trusting the page: nothing run, only failures, not finished. Empty if done."""
-    records, said = study.records, []
+    records, said = _run(study.records), []
     done, total = confirmed_cells(study)
     if records.empty:
         return ["No trial has run yet: there are 0 trials in the ledger."]
@@ -93,6 +93,11 @@ def state(study: Study) -> list[str]:
     if running:
         said.append(f"{running} trial{' has' if running == 1 else 's have'} no result yet: running, or interrupted.")
     return said
+
+
+def _run(records: pd.DataFrame) -> pd.DataFrame:
+    """The rows of trials that were started; a refused cell has a row but no trial."""
+    return records[records["status"].ne("refused")]
 
 
 def confirmed_cells(study: Study) -> tuple[int, int]:
@@ -118,7 +123,7 @@ def _uses_paper_protocol(config: Any) -> bool:
 def highlights(study: Study) -> list[tuple[str, str]]:
     """Number and caption of the few figures worth a tile."""
     done, total = confirmed_cells(study)
-    tiles = [(f"{done} of {total}", "cells confirmed"), (str(len(study.records)), "trials")]
+    tiles = [(f"{done} of {total}", "cells confirmed"), (str(len(_run(study.records))), "trials")]
     means = cell_means(study.records)
     if means.empty:
         return tiles
@@ -138,13 +143,7 @@ def troubles(study: Study) -> pd.DataFrame:
     """Trials that failed, diverged or were refused, and cells refused before they began: where, status, reason."""
     rows = study.records[study.records["status"].isin(["failed", "diverged", "refused"])]
     trials = rows.rename(columns={"trial": "where", "error": "reason"})[["where", "phase", "status", "reason"]]
-    cells = [
-        {"where": str(cell["cell"]), "phase": "", "status": "refused", "reason": str(cell["refused"])}
-        for cell in study.cells
-        if cell.get("refused") and str(cell["cell"]) not in set(rows["cell"])
-    ]
-    listed = pd.concat([trials, pd.DataFrame(cells, columns=trials.columns, dtype="string")], ignore_index=True)
-    return listed.fillna({"reason": "no reason was recorded"})
+    return trials.fillna({"phase": "", "reason": "no reason was recorded"}).reset_index(drop=True)
 
 
 def split_sizes(study: Study) -> dict[str, int]:

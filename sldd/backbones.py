@@ -30,13 +30,16 @@ def build(name: str, *, input_size: int, norm: str = "as_is", channels: int = 1)
     """
     library, bare = check_name(name)
     try:
-        network = _torchvision(bare, channels) if library == "torchvision" else _timm(bare, input_size, channels)
-    except (ValueError, RuntimeError, AssertionError, TypeError) as error:
-        raise InputError(f"backbone {name}: cannot be built for {input_size} x {input_size} input ({error})") from None
+        network = (
+            _torchvision(bare, input_size, channels) if library == "torchvision" else _timm(bare, input_size, channels)
+        )
+    except Exception as error:  # two libraries of builders, with every kind of complaint
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"backbone {name}: cannot be built for {input_size} x {input_size} input ({reason})") from None
     set_norm(network, norm)
     for module in network.modules():
         # The same start must always give the same network: what is random in training is off (method.md, section 2).
-        if isinstance(module, (nn.Dropout, nn.Dropout2d, nn.AlphaDropout)):
+        if isinstance(module, (nn.modules.dropout._DropoutNd, torchvision.ops.StochasticDepth)):
             module.p = 0.0
         if hasattr(module, "drop_prob"):  # timm's stochastic depth
             module.drop_prob = 0.0  # type: ignore[assignment]
@@ -77,7 +80,7 @@ def _timm(name: str, input_size: int, channels: int) -> nn.Module:
     return timm.create_model(name, pretrained=False, in_chans=channels, num_classes=len(CLASSES), **options)
 
 
-def _torchvision(name: str, channels: int) -> nn.Module:
+def _torchvision(name: str, input_size: int, channels: int) -> nn.Module:
     builder = torchvision.models.get_model_builder(name)
     options: dict[str, object] = {"weights": None, "num_classes": len(CLASSES)}
     accepted = inspect.signature(builder).parameters
@@ -85,6 +88,8 @@ def _torchvision(name: str, channels: int) -> nn.Module:
         options |= {"aux_logits": False, "init_weights": False}
     elif "init_weights" in accepted:
         options["init_weights"] = False
+    if name.startswith("vit_"):  # its builders take the size through **kwargs
+        options["image_size"] = input_size
     network: nn.Module = builder(**options)
     for path, module in network.named_modules():
         if isinstance(module, nn.Conv2d) and module.in_channels == 3:

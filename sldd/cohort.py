@@ -145,7 +145,10 @@ def prepare(source: Source, cache: Path) -> Cohort:
         except OSError as error:
             raise InputError(f"data.cache: cannot write to {cache} ({error.strerror}); name a folder you own") from None
         try:
-            _decode(source, fingerprint, scratch)
+            try:
+                _decode(source, fingerprint, scratch)
+            except OSError as error:
+                raise InputError(f"data.cache: cannot write to {cache} ({error.strerror}); make room there") from None
             try:
                 scratch.rename(folder)
             except OSError:
@@ -255,11 +258,12 @@ def split_patients(cohort: Cohort, settings: SplitSettings) -> Split:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, or of its absence (``prepare`` then says which file is missing)."""
-    if not path.is_file():
-        return "missing"
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file; a word where it cannot be read (``prepare`` then says which line names it)."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return "unreadable"
 
 
 def default_cache() -> Path:

@@ -90,7 +90,7 @@ class Distillation:
 
     def state(self) -> State:
         """Images (S, M, 1, h, w), labels (S, M, 3) and raw rates (E, S)."""
-        return {name: value.detach().clone() for name, value in self._learned.items()}
+        return {name: value.detach() for name, value in self._learned.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """What is learned, and Adam's moments."""

@@ -66,7 +66,7 @@ class Learner(Protocol):
         ...
 
     def state(self) -> State:
-        """Detached copies of what is learned."""
+        """What is learned, by name: detached, not copied."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -194,6 +194,8 @@ class OuterLoop:
     def _evaluate(self) -> None:
         state = self.learner.state()
         weights = self.learner.weights(state)
+        if not all(bool(torch.isfinite(weight).all()) for weight in weights):
+            raise DivergedError(f"the network's weights are not finite after outer step {self.progress.step}")
         statistics_batches = (
             self._batch("statistics", number)[0] for number in range(self._settings.statistics_batches)
         )
@@ -214,7 +216,8 @@ class OuterLoop:
         )
         key = (hm, votes.auc or 0.0, votes.patch_accuracy or 0.0)
         if self.best is None or key > self.best.key:
-            self.best = Best(self.progress.step, key, state, theta_bn)
+            kept = {name: value.clone() for name, value in state.items()}
+            self.best = Best(self.progress.step, key, kept, theta_bn)
 
     def _votes(self, state: State, theta_bn: State, patients: list[int]) -> Votes:
         weights = self.learner.weights(state)

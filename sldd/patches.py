@@ -21,6 +21,7 @@ from sldd.errors import InputError
 IRRELEVANT, NEGATIVE, POSITIVE = 0, 1, 2
 CLASSES = ("I", "N", "P")
 DISCARDED = -1
+SMALLEST_PATCH = 8  # pixels
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,15 @@ class Patches:
         self.cohort = cohort
         self.settings = settings
         self.mean, self.deviation = mean, max(deviation, 1e-6)
+        if settings.irrelevant_below > settings.organ_above:
+            raise InputError("patches.irrelevant_below is above patches.organ_above; a patch would have two classes")
         for film, (height, width) in enumerate(cohort.shapes):
             side = min(height, width)
+            if in_pixels(settings.size, side) < SMALLEST_PATCH:
+                raise InputError(
+                    f"patches.size: {settings.size:g} is a patch of {in_pixels(settings.size, side)} pixels; choose at "
+                    f"least {SMALLEST_PATCH}, or a share of the side below 1"
+                )
             if in_pixels(settings.size, side) > side:
                 raise InputError(
                     f"patches.size: {settings.size:g} pixels is larger than radiograph {film + 1} of the cohort "

@@ -9,6 +9,9 @@ from PIL import Image
 
 from sldd.errors import InputError
 
+DECODING = 1
+"""Part of a cohort's fingerprint. Raise it whenever the same file would give other pixels than before."""
+
 DICOM_SUFFIXES = {".dcm", ".dicom"}
 
 
@@ -22,26 +25,39 @@ def read_radiograph(path: Path) -> np.ndarray:
     Raises:
         InputError: the file is missing, cannot be decoded, or holds no single gray-scale image.
     """
-    if not path.is_file():
+    if not _exists(path):
         raise InputError("the image does not exist; correct the path in the manifest")
-    if path.suffix.lower() in DICOM_SUFFIXES or _is_dicom(path):
+    try:
+        dicom = path.suffix.lower() in DICOM_SUFFIXES or _is_dicom(path)
+    except OSError as error:
+        raise InputError(f"the image cannot be read ({error.strerror})") from None
+    if dicom:
         return _read_dicom(path)
-    return _read_raster(path)
+    return _read_raster(path, "image")
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """Read an organ mask: (height, width) bool, true where the file is brighter than half its type's range.
+    """Read an organ mask: (height, width) bool, true where the file is brighter than half its brightest value.
 
-    A mask drawn with ones instead of 255s is accepted: where the brightest value is 1, one counts as inside.
+    Raises:
+        InputError: the file is missing, cannot be decoded, or marks no organ.
     """
-    if not path.is_file():
+    if not _exists(path):
         raise InputError("the mask does not exist; correct the path in the manifest")
-    values = _read_raster(path)
-    top = int(values.max(initial=0))
-    return values > (0 if top <= 1 else np.iinfo(values.dtype).max // 2)
+    values = _read_raster(path, "mask")
+    if not values.any():
+        raise InputError("the mask is all black; draw the organ, or leave the manifest's mask empty")
+    return values > values.max() // 2
 
 
-def _read_raster(path: Path) -> np.ndarray:
+def _exists(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder that may not be searched
+        return False
+
+
+def _read_raster(path: Path, what: str) -> np.ndarray:
     try:
         with Image.open(path) as image:
             image.load()
@@ -50,12 +66,13 @@ def _read_raster(path: Path) -> np.ndarray:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         # Pillow's own message names the file, and files are named after patients.
         raise InputError(
-            f"the image cannot be read ({type(error).__name__}); it should be a whole PNG, TIFF or DICOM file"
+            f"the {what} cannot be read ({type(error).__name__}); it should be a whole PNG or TIFF file"
+            + (", or DICOM" if what == "image" else "")
         ) from None
     if pixels.dtype == np.uint8:
         return pixels
     if pixels.min() < 0 or pixels.max() > np.iinfo(np.uint16).max or np.any(pixels != np.floor(pixels)):
-        raise InputError("the image holds values outside 0..65535; save it as 8 to 16 bit gray scale")
+        raise InputError(f"the {what} holds values outside 0..65535; save it as 8 to 16 bit gray scale")
     return pixels.astype(np.uint16)
 
 
@@ -73,7 +90,13 @@ def _read_dicom(path: Path) -> np.ndarray:
         stored = dataset.pixel_array
         if stored.ndim != 2:
             raise InputError("the DICOM file holds more than one gray-scale frame; export the single radiograph")
+        if dataset.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
+            raise InputError(f"the DICOM file is {dataset.PhotometricInterpretation}, not gray scale")
+        for tag in ("RescaleSlope", "RescaleIntercept", "VOILUTSequence", "ModalityLUTSequence", "WindowCenter"):
+            if tag in dataset and not dataset[tag].value and dataset[tag].value != 0:
+                del dataset[tag]  # present but empty, as some exports write them
         shown = apply_voi_lut(apply_modality_lut(stored, dataset), dataset).astype(np.float64)
+        low, high = _displayed_range(dataset, shown)
     except InputError:
         raise
     except Exception as error:  # pydicom raises a wide range, and its messages may quote header fields
@@ -81,7 +104,6 @@ def _read_dicom(path: Path) -> np.ndarray:
             f"the DICOM file cannot be decoded ({type(error).__name__}); "
             "compressed files may need the extra decoders: pip install 'sldd-study[dicom]'"
         ) from None
-    low, high = _displayed_range(dataset, shown)
     scaled = np.clip((shown - low) / max(high - low, 1e-9), 0.0, 1.0)
     # MONOCHROME1 shows low values bright; presentation shape INVERSE says the same in newer files.
     if dataset.PhotometricInterpretation == "MONOCHROME1" or dataset.get("PresentationLUTShape") == "INVERSE":
@@ -92,7 +114,7 @@ def _read_dicom(path: Path) -> np.ndarray:
 def _displayed_range(dataset: object, shown: np.ndarray) -> tuple[float, float]:
     """The value range that the stored bits, rescaled, can take (DICOM PS3.3 C.11.2.1.2: the window's output range)."""
     get = dataset.get  # type: ignore[attr-defined]
-    if "VOILUTSequence" in dataset and "WindowCenter" not in dataset:  # type: ignore[operator]
+    if "VOILUTSequence" in dataset:  # type: ignore[operator]  # pydicom prefers it to a window
         return 0.0, 2.0 ** int(get("VOILUTSequence")[0].LUTDescriptor[2]) - 1
     if "ModalityLUTSequence" in dataset:  # type: ignore[operator]
         return 0.0, 2.0 ** int(get("ModalityLUTSequence")[0].LUTDescriptor[2]) - 1

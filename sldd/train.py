@@ -46,7 +46,7 @@ class Training:
 
     def state(self) -> State:
         """All weights by name."""
-        return {name: weight.detach().clone() for name, weight in zip(self._names, self._weights, strict=True)}
+        return {name: weight.detach() for name, weight in zip(self._names, self._weights, strict=True)}
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, and Adam's moments."""

@@ -22,7 +22,6 @@ _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own snapshots are never read: the ledger is the truth
-    "RAY_TQDM": "0",
 }
 
 
@@ -65,7 +64,7 @@ def connect(address: str | None, settings: ResourceSettings) -> Iterator[tuple[s
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    import ray  # after the environment is set: Ray reads it on import
+    import ray
 
     address = address or os.environ.get("RAY_ADDRESS")
     quiet = {"include_dashboard": False} if address is None else {}

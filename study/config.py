@@ -114,9 +114,14 @@ def _read(study: str) -> dict[str, Any]:
     if study in presets():
         text, where = (resources.files("study") / "presets" / f"{study}.yaml").read_text(), f"preset {study}"
     elif path.suffix in (".yaml", ".yml"):
-        if not path.is_file():
-            raise InputError(f"{study}: there is no such file")
-        text, where = path.read_text(), study
+        try:
+            text, where = path.read_text(encoding="utf-8"), study
+        except FileNotFoundError:
+            raise InputError(f"{study}: there is no such file") from None
+        except OSError as error:
+            raise InputError(f"{study}: cannot be read ({error.strerror})") from None
+        except UnicodeDecodeError:
+            raise InputError(f"{study}: not UTF-8 text; save it as UTF-8") from None
     else:
         near = difflib.get_close_matches(study, presets(), n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(presets())}"

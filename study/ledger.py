@@ -8,8 +8,9 @@
                               package.safetensors
     <study>/superseded/<cell>/<i>          confirm trials of a setting that a longer search has overtaken
 
-Every file appears whole or not at all (temporary file, then ``os.replace``). Each start of a trial takes a new owner
-token; a worker that finds another token has been replaced and writes nothing more.
+Every file appears whole or not at all (temporary file, then ``os.replace``). Each time a driver begins a trial, and
+each time a worker starts on it, a new token is written; a worker that finds another token than its own has been
+replaced and writes nothing more.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import hmac
+import io
 import json
 import os
+import pickle
 import secrets
 import shutil
 import socket
@@ -40,10 +43,10 @@ class ReplacedError(RuntimeError):
     """Another worker has taken this trial over."""
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write a file that appears whole or not at all, and survives a power cut once written."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with scratch.open("wb") as file:
+    with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:  # noqa: PTH123
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -90,18 +93,49 @@ class Trial:
 
 
 class TrialFolder:
-    """What a worker sees of the ledger: its own trial's folder, as long as it owns it."""
+    """What a worker sees of the ledger: its own trial's folder, as long as it owns it.
+
+    Args:
+        folder: the trial's.
+        owner: the token under which the driver began the trial.
+
+    Raises:
+        InputError: this machine does not see the study's folder.
+        ReplacedError: the trial was begun anew since.
+    """
 
     def __init__(self, folder: Path, owner: str) -> None:
         self._folder, self._owner = folder, owner
+        self._worker = secrets.token_hex(8)
+        if not (folder / "config.json").is_file():
+            raise InputError(
+                f"{socket.gethostname()} does not see {folder}; --out must be a folder that all machines share"
+            )
+        self._check_driver()
+        write_atomically(folder / "worker", self._worker.encode())
 
-    def _check_owner(self) -> None:
+    def _check_driver(self) -> None:
         config = _read_json(self._folder / "config.json")
         if config is None or config.get("owner") != self._owner:
-            raise ReplacedError(f"{self._folder.parent.name}/{self._folder.name} runs elsewhere by now")
+            raise ReplacedError(f"{self._folder.parent.name}/{self._folder.name} was begun anew")
+
+    def _check_owner(self) -> None:
+        self._check_driver()
+        if (self._folder / "worker").read_text() != self._worker:
+            raise ReplacedError(f"{self._folder.parent.name}/{self._folder.name} runs on another worker by now")
 
     @property
+    def finished(self) -> bool:
+        """True once the trial has a result: a worker that was started again has nothing left to do."""
+        return _read_json(self._folder / "result.json") is not None
+
     def package_path(self) -> Path:
+        """Where the package goes.
+
+        Raises:
+            ReplacedError: another worker owns the trial now.
+        """
+        self._check_owner()
         return self._folder / "package.safetensors"
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
@@ -113,20 +147,22 @@ class TrialFolder:
         self._check_owner()
         folder = self._folder / "checkpoint"
         folder.mkdir(exist_ok=True)
-        scratch = folder / f".state.{os.getpid()}.tmp"
-        torch.save(state, scratch)
-        scratch.replace(folder / "state.pt")
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_atomically(folder / "state.pt", content.getvalue())
 
     def load_checkpoint(self, device: torch.device) -> dict[str, Any] | None:
         """The last whole checkpoint, or None."""
-        path = self._folder / "checkpoint" / "state.pt"
-        if not path.is_file():
-            return None
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        try:
+            path = self._folder / "checkpoint" / "state.pt"
+            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+            return None  # none yet, or cut by something stronger than us: begin again
         return state
 
     def note_error(self, error: str) -> None:
         """Leave the reason for the driver, should this have been the last try."""
+        self._check_owner()
         write_atomically(self._folder / "error.txt", error.encode())
 
     def finish(self, result: dict[str, Any]) -> None:
@@ -138,6 +174,8 @@ class TrialFolder:
         self._check_owner()
         _write_json(self._folder / "result.json", result)
         shutil.rmtree(self._folder / "checkpoint", ignore_errors=True)
+        for leftover in ("error.txt", "worker"):
+            (self._folder / leftover).unlink(missing_ok=True)
 
 
 @dataclass
@@ -163,15 +201,19 @@ class Ledger:
         Raises:
             InputError: the folder holds something else.
         """
-        if not self.header_path.is_file():
-            if self.folder.is_dir() and any(self.folder.iterdir()):
-                raise InputError(f"{self.folder} is not empty and holds no study; choose another --out or name")
-            return None
         try:
-            header = yaml.safe_load(self.header_path.read_text())
-        except yaml.YAMLError:
+            if not self.header_path.is_file():
+                # A dot file is ours: the lock of a driver that was killed before it began.
+                if self.folder.is_dir() and any(not path.name.startswith(".") for path in self.folder.iterdir()):
+                    raise InputError(f"{self.folder} is not empty and holds no study; choose another --out or name")
+                return None
+            header = yaml.safe_load(self.header_path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"cannot read {self.folder} ({error.strerror}); choose another --out") from None
+        except (yaml.YAMLError, UnicodeDecodeError):
             header = None
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
+        known = isinstance(header, dict) and header.get("format") == FORMAT
+        if not known or not {"config", "provenance"} <= header.keys():
             raise InputError(f"{self.header_path}: not a study of this version; choose another --out or name")
         return header
 
@@ -193,6 +235,9 @@ class Ledger:
             holder = self._lock.read().strip() or "another process"
             self._lock.close()
             raise InputError(f"{self.folder} is being run by {holder}; wait for it or stop it") from None
+        if not os.path.samestat(os.fstat(self._lock.fileno()), (self.folder / ".lock").stat()):
+            self._lock.close()
+            raise InputError(f"{self.folder} was let go of by another process this moment; try again")
         self._lock.truncate(0)
         self._lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         self._lock.flush()
@@ -228,17 +273,23 @@ class Ledger:
         return [trial for trial in self.trials.get(cell, []) if trial.config["phase"] == phase]
 
     def begin(self, trial: Trial) -> Trial:
-        """Write a trial's configuration, under a new owner, before it starts; a failed one counts a new attempt."""
+        """Write a trial's configuration, under a new owner, before it starts; a failed one counts a new attempt.
+
+        A worker of a driver that was killed may have finished the trial meanwhile: it is then settled, and not begun.
+        """
         failed = trial.status == "failed"
         config = trial.config | {
             "attempt": trial.config.get("attempt", 1) + (1 if failed else 0),
             "owner": secrets.token_hex(8),
         }
         trial.folder.mkdir(parents=True, exist_ok=True)
-        for leftover in ("result.json", "error.txt"):
-            (trial.folder / leftover).unlink(missing_ok=True)
-        _write_json(trial.folder / "config.json", config)
-        trial.config, trial.result = config, None
+        _write_json(trial.folder / "config.json", config)  # from here on, no earlier worker writes
+        trial.config = config
+        self.refresh(trial)
+        if not trial.settled:
+            trial.result = None
+            for leftover in ("result.json", "error.txt"):
+                (trial.folder / leftover).unlink(missing_ok=True)
         return trial
 
     def add(self, cell: str, config: dict[str, Any]) -> Trial:
@@ -256,26 +307,14 @@ class Ledger:
 
     def fail(self, trial: Trial) -> None:
         """Record that a trial could not be run, with the reason its worker left."""
+        config = _read_json(trial.folder / "config.json")
+        if config is None or config.get("owner") != trial.config["owner"]:
+            return  # another driver's by now
         note = trial.folder / "error.txt"
         error = note.read_text() if note.is_file() else "the worker was lost: its process or machine died"
         line = next(iter(error.splitlines()), "")
         _write_json(trial.folder / "result.json", {"status": "failed", "error": line, **_attempt(trial)})
         self.refresh(trial)
-
-    def refuse(self, cell: str, config: dict[str, Any], reason: str) -> None:
-        """Record that a cell cannot be run; a cell refused before is replaced."""
-        for earlier in self.trials.pop(cell, []):
-            shutil.rmtree(earlier.folder, ignore_errors=True)
-        trial = self.begin(self.add(cell, config))
-        _write_json(trial.folder / "result.json", {"status": "refused", "error": reason, **_attempt(trial)})
-        self.refresh(trial)
-
-    def unrefuse(self, cell: str) -> None:
-        """Forget an earlier refusal of a cell that can be run by now."""
-        trials = self.trials.get(cell, [])
-        if trials and trials[0].status == "refused":
-            shutil.rmtree(trials[0].folder)
-            self.trials[cell] = trials[1:]
 
     def supersede(self, trial: Trial) -> None:
         """Move a confirm trial aside whose setting is no longer the cell's best."""
@@ -288,8 +327,7 @@ class Ledger:
         """``P-3f9a12bc04``-like names, one a patient: a keyed hash under a key that only this study's folder has."""
         path = self.folder / "pseudonyms.key"
         if not path.is_file():
-            write_atomically(path, secrets.token_hex(32).encode())
-            path.chmod(0o600)
+            write_atomically(path, secrets.token_hex(32).encode(), mode=0o600)
         key = path.read_bytes()
         return ["P-" + hmac.new(key, patient.encode(), hashlib.sha256).hexdigest()[:10] for patient in patient_ids]
 

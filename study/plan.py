@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 
@@ -61,17 +60,18 @@ def plan_cells(
     side = config.patches.input_size
     torch.set_num_threads(config.resources.threads)
 
-    @cache
-    def clock(backbone: str, norm: str, method: str) -> StepTime | str:
-        images = max(cell.images or 1 for cell in cells)
-        return _time_step(backbone, norm, method == "train", images, config, patches, batches)
+    clocks: dict[tuple[str, str, bool, int | None], StepTime | str] = {}
 
     planned = []
     for cell in cells:
         parameters, refused = _check(cell, side)
         seconds = None
         if refused is None and cell in timed:
-            step = clock(cell.backbone, cell.norm, cell.method)
+            # One image is timed apart: it is the one that batch norm may refuse.
+            key = (cell.backbone, cell.norm, cell.method == "train", 1 if cell.images == 1 else None)
+            if key not in clocks:
+                clocks[key] = _time_step(cell, config, patches, batches)
+            step = clocks[key]
             if isinstance(step, str):
                 refused = step
             else:
@@ -91,49 +91,49 @@ def _check(cell: Cell, side: int) -> tuple[int | None, str | None]:
     try:
         network(torch.empty(cell.images or 2, 1, side, side, device="meta"))
     except NotImplementedError:
-        pass  # an operation without a shape-only version; the timed step will tell
-    except ValueError as error:
-        if "more than 1 value per channel" in str(error):
-            return parameters, (
-                f"batch norm sees one value a channel: {cell.images} image a step and a last map of 1 x 1 at "
-                f"{side} x {side}; use more images, a larger patches.input_size, or norm: group"
-            )
-        return parameters, f"{cell.backbone}: {_first_line(error)}"
-    except RuntimeError as error:
-        return parameters, f"{cell.backbone} at {side} x {side}: {_first_line(error)}"
+        return parameters, None  # an operation without a shape-only version; the timed step will tell
+    except Exception as error:  # whatever a network says about its input
+        return parameters, _reason(error, cell, side)
     return parameters, None
 
 
-def _time_step(
-    backbone: str,
-    norm: str,
-    training: bool,
-    images: int,
-    config: StudyConfig,
-    patches: Patches,
-    batches: BalancedBatches,
-) -> StepTime | str:
-    """One timed outer step after a warm-up; the reason, where the network cannot be differentiated twice."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _reason(error: Exception, cell: Cell, side: int) -> str:
+    if "more than 1 value per channel" in str(error):
+        return (
+            f"batch norm sees one value a channel: {cell.images} image a step and a last map of 1 x 1 at "
+            f"{side} x {side}; use more images, a larger patches.input_size, or norm: group"
+        )
+    if isinstance(error, torch.OutOfMemoryError):
+        return f"{cell.backbone} at {side} x {side}: out of memory; lower outer.batch_size or patches.input_size"
+    return f"{cell.backbone} at {side} x {side}: {_first_line(error)}"
+
+
+def _time_step(cell: Cell, config: StudyConfig, patches: Patches, batches: BalancedBatches) -> StepTime | str:
+    """One timed outer step after a warm-up; the reason, where the network cannot be distilled."""
+    gpu = config.resources.gpus_per_trial != 0 and torch.cuda.is_available()
+    device = torch.device("cuda" if gpu else "cpu")
     side, count = config.patches.input_size, config.outer.batch_size
-    network = build(backbone, input_size=side, norm=norm)
+    network = build(cell.backbone, input_size=side, norm=cell.norm)
     initialise(network, config.seed)
     plain = Training(network, device=device)
     draw_time, (patch, classes) = _timed(lambda number: batches.draw(stream(0, "plan", number), count))
     patch, classes = patch.to(device), classes.to(device)
     try:
         with torch.no_grad():
-            forward, _ = _timed(lambda _: plain.forward(plain.weights(plain.state()), patch))
+            weights = plain.weights(plain.state())
+            if not torch.allclose(plain.forward(weights, patch), plain.forward(weights, patch), rtol=1e-3, atol=1e-3):
+                return f"{cell.backbone} draws random numbers in training mode; its start would not be reproducible"
+            forward, _ = _timed(lambda _: plain.forward(weights, patch))
         plain_time, _ = _timed(lambda _: plain.step(patch, classes, 1e-4))
         inner = 0.0
-        if not training:
-            learner = Distillation(
-                network, Design(max(images, 2)), input_size=side, inner_lr=0.02, seed=0, device=device
-            )
+        if cell.images is not None:
+            learner = Distillation(network, Design(cell.images), input_size=side, inner_lr=0.02, seed=0, device=device)
             whole, _ = _timed(lambda _: learner.step(patch, classes, 1e-4))
             inner = max(0.0, whole - plain_time)
-    except (RuntimeError, NotImplementedError) as error:
-        return f"{backbone} cannot be differentiated twice: {_first_line(error)}"
+    except Exception as error:
+        if "derivative" in str(error):
+            return f"{cell.backbone} cannot be differentiated twice: {_first_line(error)}"
+        return _reason(error, cell, side)
     return StepTime(draw_time, plain_time, inner, (forward + draw_time) / count)
 
 

@@ -11,6 +11,7 @@ The same command again resumes. More trials, repeats or grid points than before 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.metadata
 import platform
 import shlex
@@ -58,6 +59,9 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"study.run: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("study.run: interrupted; the same command goes on from the last checkpoints", file=sys.stderr)
+        return 130
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -84,10 +88,14 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> int:
     grid = cells(config.grid)
-    ledger = Ledger(options.out / config.name)
+    # Workers run elsewhere: every path they are given is absolute.
+    ledger = Ledger(options.out.resolve() / config.name)
     before = ledger.header()
+    if config.data.root is not None:
+        root = str(Path(config.data.root).expanduser().resolve())
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=root))
     source = open_source(config.data)
-    cache = Path(config.data.cache).expanduser() if config.data.cache else default_cache()
+    cache = (Path(config.data.cache).expanduser() if config.data.cache else default_cache()).resolve()
     cohort = prepare(source, cache)
     if before is not None:
         _check_same_study(before, config, cohort, ledger.folder)
@@ -96,7 +104,7 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     batches = BalancedBatches(patches, split.train)
     _announce(console, config, cohort, split, batches)
 
-    begun = {path.parent.name for path in ledger.folder.glob("trials/*/*")}
+    begun = {path.name for path in ledger.folder.glob("trials/*")}  # they have shown what a step takes
     timed = {cell for cell in grid if options.dry_run or cell.name not in begun}
     plan = plan_cells(grid, config, patches, split, batches, timed=timed)
     runnable = [entry for entry in plan if entry.refused is None]
@@ -112,7 +120,8 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
         with connect(options.address, config.resources) as (where, slots):
             console.print(where, highlight=False)
             ledger.start(_header(config, cohort, split, plan, options, before))
-            interrupted = _search(config, ledger, plan, slots, console, _context(config, ledger, cohort, source, cache))
+            context = _context(config, ledger, cohort, source, cache, slots)
+            interrupted = _search(config, ledger, runnable, slots, console, context)
     finally:
         ledger.close()
     write_records(ledger.folder)
@@ -151,15 +160,12 @@ def _search(
     """Run all that is left to run; returns the number of the signal that interrupted it, or 0."""
     from ray import tune
 
-    searches = []
-    for entry in plan:
-        facts = {**asdict(entry.cell), "parameters": entry.parameters}
-        if entry.refused is not None:
-            nothing = dict.fromkeys(("outer_lr", "inner_lr", "delta", "source"))
-            ledger.refuse(entry.cell.name, facts | {"phase": "search", "seed": config.seed} | nothing, entry.refused)
-        else:
-            ledger.unrefuse(entry.cell.name)
-            searches.append(CellSearch(entry.cell, config.search, ledger, config.seed, facts))
+    searches = [
+        CellSearch(
+            entry.cell, config.search, ledger, config.seed, {**asdict(entry.cell), "parameters": entry.parameters}
+        )
+        for entry in plan
+    ]
     line = ProgressLine(console, config.name, plan, ledger, slots.concurrent)
     searcher = StudySearcher(searches, ledger, line.show)
     line.searcher, line.searches = searcher, searches
@@ -207,7 +213,9 @@ def _stopping(searcher: StudySearcher, ledger: Ledger, console: Console) -> Iter
             signal.signal(number, handler)
 
 
-def _context(config: StudyConfig, ledger: Ledger, cohort: Cohort, source: Source, cache: Path) -> TrialContext:
+def _context(
+    config: StudyConfig, ledger: Ledger, cohort: Cohort, source: Source, cache: Path, slots: Slots
+) -> TrialContext:
     return TrialContext(
         data=config.data,
         cache=cache,
@@ -217,7 +225,8 @@ def _context(config: StudyConfig, ledger: Ledger, cohort: Cohort, source: Source
         outer=config.outer,
         pseudonyms=ledger.pseudonyms(source.patient_ids),
         threads=config.resources.threads,
-        stop_path=ledger.stop_path.absolute(),
+        gpus=slots.gpus,
+        stop_path=ledger.stop_path,
     )
 
 

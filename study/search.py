@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import optuna
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Lt
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, create_trial
 from pydantic import AfterValidator
@@ -34,7 +34,10 @@ def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
     return ends
 
 
-Range = Annotated[tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]], AfterValidator(_ordered)]
+_Rate = Annotated[float, Gt(0), Lt(1e6)]
+_Share = Annotated[float, Gt(0), Lt(1)]
+RateRange = Annotated[tuple[_Rate, _Rate], AfterValidator(_ordered)]
+ShareRange = Annotated[tuple[_Share, _Share], AfterValidator(_ordered)]
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,13 @@ class SearchSettings:
     """Search trials a cell. The first takes the geometric middle of every range."""
     repeats: Annotated[int, Ge(1)] = 3
     """Confirm trials a cell, each on a fresh seed."""
-    outer_lr: Range = (0.005, 0.2)
+    outer_lr: RateRange = (0.005, 0.2)
     """Adam's rate on images, labels and raw inner rates."""
-    inner_lr: Range = (0.005, 0.5)
+    inner_lr: RateRange = (0.005, 0.5)
     """Where the learned inner rates start."""
-    train_lr: Range = (0.0003, 0.01)
+    train_lr: RateRange = (0.0003, 0.01)
     """Adam's rate on the weights, for ``method: train``."""
-    delta: Range = (0.05, 0.95)
+    delta: ShareRange = (0.05, 0.95)
     """Threshold on a patient's score."""
 
 
@@ -99,18 +102,31 @@ class CellSearch:
         planned = self._settings.trials + (self._settings.repeats if self.best or not self.searched else 0)
         return max(0, planned - sum(map(self._over, started)))
 
+    @property
+    def interrupted(self) -> bool:
+        """True where an earlier start left a trial unfinished."""
+        return any(trial.status == "running" for trial in self._ledger.trials.get(self.cell.name, []))
+
     def _over(self, trial: Trial) -> bool:
         return trial.settled or trial.index in self._given_up
 
     def next(self) -> Trial | None:
         """The next trial to start, or None where there is none at the moment."""
+        trial = self._next()
+        while trial is not None and self._ledger.begin(trial).settled:
+            trial = self._next()  # it was finished behind our back, by a worker of a driver that was killed
+        if trial is not None:
+            self._running.add(trial.index)
+        return trial
+
+    def _next(self) -> Trial | None:
         waiting = [trial for trial in self._ledger.trials.get(self.cell.name, []) if not self._over(trial)]
         search = [trial for trial in waiting if trial.config["phase"] == "search"]
         if search:
-            return self._start(search[0]) if search[0].index not in self._running else None
+            return search[0] if search[0].index not in self._running else None
         done = self._ledger.of(self.cell.name, "search")
         if len(done) < self._settings.trials:
-            return self._start(self._suggest(len(done)))
+            return self._suggest(len(done))
         best = self.best
         if best is None:
             return None
@@ -121,20 +137,19 @@ class CellSearch:
         confirm = self._ledger.of(self.cell.name, "confirm")
         for trial in confirm:
             if not self._over(trial) and trial.index not in self._running:
-                return self._start(trial)
+                return trial
         if len(confirm) < self._settings.repeats:
-            return self._start(self._confirm(best, len(confirm)))
+            return self._confirm(best, len(confirm))
         return None
 
-    def ended(self, trial: Trial) -> None:
-        """Take note that a trial no longer runs; what came of it is in the ledger."""
-        self._running.discard(trial.index)
-        if trial.status == "failed":
-            self._given_up.add(trial.index)  # not again in this run; the next start tries it again
+    def ended(self, trial: Trial, *, given_up: bool) -> None:
+        """Take note that a trial no longer runs; what came of it is in the ledger.
 
-    def _start(self, trial: Trial) -> Trial:
-        self._running.add(trial.index)
-        return self._ledger.begin(trial)
+        One that is not settled is given up for this run, if so told; the next start tries it again.
+        """
+        self._running.discard(trial.index)
+        if given_up and not trial.settled:
+            self._given_up.add(trial.index)
 
     def _suggest(self, number: int) -> Trial:
         ranges = self._ranges()
@@ -180,13 +195,13 @@ class CellSearch:
         parameters = {name: trial.config[name] for name in ranges}
         if result["status"] != "done" or result.get("validation") is None:
             return [_frozen(parameters, ranges, 0.0)]
-        curve = result["validation"]["curve"]
-        step = next((k for k, end in enumerate(curve["delta"]) if parameters["delta"] <= end), -1)
         best = min(max(result["delta"], ranges["delta"].low), ranges["delta"].high)
-        return [
-            _frozen(parameters, ranges, curve["hm"][step]),
-            _frozen(parameters | {"delta": best}, ranges, result["validation"]["hm"]),
-        ]
+        curve = result["validation"]["curve"]
+
+        def hm(delta: float) -> float:
+            return float(next(hm for end, hm in zip(curve["delta"], curve["hm"], strict=True) if delta <= end))
+
+        return [_frozen(parameters | {"delta": delta}, ranges, hm(delta)) for delta in (parameters["delta"], best)]
 
 
 def _frozen(parameters: dict[str, float], ranges: dict[str, FloatDistribution], value: float) -> FrozenTrial:
@@ -204,7 +219,9 @@ class StudySearcher(Searcher):
 
     def __init__(self, cells: list[CellSearch], ledger: Ledger, on_change: Callable[[], None] = lambda: None) -> None:
         super().__init__()  # what a trial is worth is read from the ledger, not from its reports
-        self._cells, self._ledger, self._on_change = cells, ledger, on_change
+        # What an earlier start left unfinished comes first; the sort is stable, so cells keep their order otherwise.
+        self._cells = sorted(cells, key=lambda search: not search.interrupted)
+        self._ledger, self._on_change = ledger, on_change
         self._turn = 0
         self.running: dict[str, tuple[CellSearch, Trial]] = {}
         self.stopping = False
@@ -228,9 +245,9 @@ class StudySearcher(Searcher):
         """Read what the trial left in the ledger; one that left nothing after its last retry has failed."""
         search, trial = self.running.pop(trial_id)
         self._ledger.refresh(trial)
-        if trial.result is None and error:
+        if trial.result is None and not self.stopping:
             self._ledger.fail(trial)
-        search.ended(trial)
+        search.ended(trial, given_up=not self.stopping)
         self._on_change()
 
     def __getstate__(self) -> dict[str, Any]:

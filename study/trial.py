@@ -41,6 +41,7 @@ class TrialContext:
     outer: OuterSettings
     pseudonyms: list[str]
     threads: int
+    gpus: float
     stop_path: Path
 
 
@@ -71,19 +72,29 @@ def run_trial(config: dict[str, Any], context: TrialContext) -> None:
     Reports ``step``, ``steps`` and ``val_hm`` as it goes. Returns without a result when the study is stopping, and
     when another worker has taken the trial over.
     """
-    folder = TrialFolder(Path(config["folder"]), config["owner"])
+    try:
+        folder = TrialFolder(Path(config["folder"]), config["owner"])
+    except ReplacedError:
+        return
+    if folder.finished:
+        return  # Ray started this worker again after it had written its result
     try:
         _run(config, context, folder)
     except ReplacedError:
         return
     except Exception as error:
-        folder.note_error(f"{type(error).__name__}: {error}")
+        folder.note_error(_described(error))
         raise
+
+
+def _described(error: Exception) -> str:
+    """An error's kind and message; of the operating system's, not the file it names: files are named after patients."""
+    return f"{type(error).__name__}: {error.strerror if isinstance(error, OSError) else error}"
 
 
 def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> None:
     torch.set_num_threads(context.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda" if context.gpus and torch.cuda.is_available() else "cpu")
     _reset_peak_memory(device)
     key = (context.cohort_folder, context.fingerprint)
     patches, split, batches = _materials(key, context.data, context.cache, context.patches)
@@ -124,7 +135,7 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
                 if context.stop_path.exists():
                     checkpoint()
                     return
-            if loop.progress.step % context.outer.checkpoint_every == 0 and not loop.finished:
+            if loop.progress.step % context.outer.checkpoint_every == 0 or loop.finished:
                 checkpoint()
                 tune.report({"step": loop.progress.step, "steps": context.outer.steps, "val_hm": _best_hm(loop)})
     except DivergedError as divergence:
@@ -139,7 +150,7 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
         package = _package(config, context, loop, patches, start, result["delta"])
         result |= vars(footprint(parameter_count(network), package.images, package.theta_bn))
         result["rates"] = package.rates.tolist()
-        package.save(folder.package_path)
+        package.save(folder.package_path())
     folder.finish(result)
     tune.report({"step": loop.progress.step, "steps": context.outer.steps, "val_hm": _best_hm(loop)})
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from sldd.cohort import SPLITS, Film, file_digest
 from sldd.errors import InputError
-from sldd.radiograph import read_mask, read_radiograph
+from sldd.radiograph import DECODING, read_mask, read_radiograph
 
 MANIFEST = "manifest.csv"
 REQUIRED = ("patient_id", "image", "label")
@@ -39,10 +39,10 @@ class FolderSource:
         for line, row in rows:
             where = f"{MANIFEST} line {line}"
             if row["label"] not in ("0", "1"):
-                raise InputError(f"{where}: the label is {row['label']!r}; write 0 (negative) or 1 (positive)")
+                raise InputError(f"{where}: the label is neither 0 (negative) nor 1 (positive); write one of them")
             part = row.get("split") or None
             if part is not None and part not in SPLITS:
-                raise InputError(f"{where}: the split is {part!r}; write one of {', '.join(SPLITS)}")
+                raise InputError(f"{where}: the split is not one of {', '.join(SPLITS)}; write one of them")
             film = Film(number[row["patient_id"]], int(row["label"]), part, where)
             earlier_line, earlier = first.setdefault(film.patient, (line, film))
             if earlier.split != film.split:
@@ -61,7 +61,7 @@ class FolderSource:
 
     def _read_manifest(self) -> list[tuple[int, dict[str, str]]]:
         path = self._root / MANIFEST
-        if not path.is_file():
+        if not path.parent.is_dir() or not path.is_file():
             raise InputError(f"data.root: there is no {MANIFEST} in {self._root}; see the README for its columns")
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
@@ -69,12 +69,17 @@ class FolderSource:
                 missing = [name for name in REQUIRED if name not in (reader.fieldnames or [])]
                 if missing:
                     raise InputError(f"{MANIFEST}: no column {', '.join(missing)}; the README lists the columns")
-                rows = [
-                    (reader.line_num, {k: (v or "").strip() for k, v in row.items() if isinstance(k, str)})
-                    for row in reader
-                ]
+                rows = []
+                for row in reader:
+                    if None in row:  # csv's key for cells beyond the header
+                        raise InputError(
+                            f"{MANIFEST} line {reader.line_num}: more cells than columns; quote cells that hold a comma"
+                        )
+                    rows.append((reader.line_num, {name: (cell or "").strip() for name, cell in row.items()}))
         except (UnicodeDecodeError, csv.Error):
             raise InputError(f"{MANIFEST}: not a UTF-8 comma-separated table; save it as one") from None
+        except OSError as error:
+            raise InputError(f"{MANIFEST}: cannot be read ({error.strerror})") from None
         if not rows:
             raise InputError(f"{MANIFEST}: no rows; list one radiograph a row")
         for line, row in rows:
@@ -89,7 +94,7 @@ class FolderSource:
             [film.patient, film.label, film.split, file_digest(image), file_digest(mask) if mask else None]
             for film, (image, mask) in zip(self.films, self._files, strict=True)
         ]
-        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([DECODING, rows]).encode()).hexdigest()
 
     def read(self, film: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Decode one radiograph and its mask."""

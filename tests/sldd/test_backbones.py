@@ -26,8 +26,9 @@ def test_torchvision_resnet18_to_the_parameter() -> None:
     assert count_parameters("torchvision/resnet18", input_size=224) == 11_689_512 - 513_000 - 2 * 64 * 49 + 513 * 3
 
 
-def test_nothing_in_training_is_random() -> None:
-    network = build("torchvision/alexnet", input_size=64)
+@pytest.mark.parametrize("name", ["torchvision/alexnet", "torchvision/convnext_tiny", "test_vit"])
+def test_nothing_in_training_is_random(name: str) -> None:
+    network = build(name, input_size=64)
     image = torch.ones(2, 1, 64, 64)
     assert torch.equal(network(image), network(image))
 

@@ -102,7 +102,7 @@ def test_part_without_positives_is_refused() -> None:
 @pytest.mark.parametrize(
     ("rows", "header", "says"),
     [
-        (["a,images/0.png,masks/0.png,2"], None, "manifest.csv line 2: the label is '2'"),
+        (["a,images/0.png,masks/0.png,2"], None, "manifest.csv line 2: the label is neither 0 (negative) nor 1"),
         (["a,images/none.png,masks/0.png,1"], None, "manifest.csv line 2: the image does not exist"),
         (["a,images/0.png,masks/none.png,1"], None, "manifest.csv line 2: the mask does not exist"),
         (["a,images/0.png,masks/wide.png,1"], None, "line 2: the mask is 80 x 64 and the image 64 x 64"),
@@ -112,6 +112,8 @@ def test_part_without_positives_is_refused() -> None:
         (["a,images/0.png,masks/0.png,1", "a,images/1.png,masks/1.png,0"], None, "line 3: the patient of line 2 has"),
         (["a,images/0.png,1"], "patient_id,picture,label", "no column image"),
         ([], None, "no rows"),
+        (["Doe, Jane,images/0.png,masks/0.png,1"], None, "line 2: more cells than columns; quote cells"),
+        (["a,images/0.png,masks/black.png,1"], None, "line 2: the mask is all black"),
         (
             ["a,images/0.png,masks/0.png,1,train", "a,images/1.png,masks/1.png,1,test"],
             "patient_id,image,mask,label,split",
@@ -120,7 +122,7 @@ def test_part_without_positives_is_refused() -> None:
         (
             ["a,images/0.png,masks/0.png,1,exam"],
             "patient_id,image,mask,label,split",
-            "line 2: the split is 'exam'",
+            "line 2: the split is not one of train, validation, test",
         ),
         (
             ["a,images/0.png,masks/0.png,1,train", "b,images/1.png,masks/1.png,0,"],
@@ -130,7 +132,8 @@ def test_part_without_positives_is_refused() -> None:
     ],
 )
 def test_bad_manifest_gets_one_line(cohort_folder: Path, rows: list[str], header: str | None, says: str) -> None:
-    write_film(cohort_folder, "wide.png", np.zeros((64, 80), np.uint8), np.zeros((64, 80), bool))
+    write_film(cohort_folder, "wide.png", np.zeros((64, 80), np.uint8), np.ones((64, 80), bool))
+    write_film(cohort_folder, "black.png", np.zeros((64, 64), np.uint8), np.zeros((64, 64), bool))
     (cohort_folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
     Image.fromarray(np.zeros((64, 64), np.uint16)).save(cohort_folder / "deep.png")
     write_manifest(cohort_folder, rows, header or "patient_id,image,mask,label")
@@ -140,6 +143,7 @@ def test_bad_manifest_gets_one_line(cohort_folder: Path, rows: list[str], header
     assert says in message
     assert "\n" not in message
     assert ".png" not in message, "file names can name patients"
+    assert "Jane" not in message
     cache = cohort_folder.parent / "cache"
     assert not cache.exists() or not list(cache.iterdir()), "nothing half-written"
 

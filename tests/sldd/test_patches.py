@@ -121,6 +121,18 @@ def test_patch_larger_than_a_radiograph(cohort: Cohort) -> None:
         Patches(cohort, PatchSettings(size=65), 0.0, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (PatchSettings(size=1), "a patch of 1 pixels; choose at least 8, or a share of the side below 1"),
+        (PatchSettings(size=16, irrelevant_below=0.9), "irrelevant_below is above patches.organ_above"),
+    ],
+)
+def test_settings_that_cannot_be_meant(cohort: Cohort, settings: PatchSettings, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        Patches(cohort, settings, 0.0, 1.0)
+
+
 def test_no_patch_of_a_class(cohort: Cohort) -> None:
     patches = Patches(cohort, PatchSettings(size=50, stride=7, input_size=16), 0.0, 1.0)
     with pytest.raises(InputError, match="no training patch of class"):

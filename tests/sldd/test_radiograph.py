@@ -76,8 +76,33 @@ def test_eight_bits_stay_eight_bits(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read, values)
 
 
-@pytest.mark.parametrize("inside", [1, 255])
-def test_masks_of_ones_and_of_255(tmp_path: Path, inside: int) -> None:
+def test_lookup_table_wins_over_a_window(tmp_path: Path) -> None:
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData = [4096, 0, 16], (RAMP.ravel() * 8).tobytes()
+    tags = {"VOILUTSequence": [table], "WindowCenter": 2000, "WindowWidth": 1000}
+    read = read_radiograph(_write_dicom(tmp_path / "a.dcm", **tags))
+    np.testing.assert_array_equal(read, RAMP * 8)
+
+
+def test_empty_tags_are_as_good_as_none(tmp_path: Path) -> None:
+    plain = read_radiograph(_write_dicom(tmp_path / "a.dcm"))
+    empty = {"VOILUTSequence": [], "WindowCenter": None, "RescaleSlope": None, "RescaleIntercept": None}
+    np.testing.assert_array_equal(read_radiograph(_write_dicom(tmp_path / "b.dcm", **empty)), plain)
+
+
+def test_colour_dicom_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="PALETTE COLOR, not gray scale"):
+        read_radiograph(_write_dicom(tmp_path / "a.dcm", PhotometricInterpretation="PALETTE COLOR"))
+
+
+def test_empty_mask_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / "m.png")
+    with pytest.raises(InputError, match="the mask is all black"):
+        read_mask(tmp_path / "m.png")
+
+
+@pytest.mark.parametrize("inside", [1, 100, 255])
+def test_masks_of_any_two_values(tmp_path: Path, inside: int) -> None:
     values = np.zeros((16, 16), np.uint8)
     values[4:8] = inside
     Image.fromarray(values).save(tmp_path / "m.png")

@@ -22,7 +22,7 @@ def open_ledger() -> Iterator[OpenLedger]:
             held[folder].close()
         held[folder] = Ledger(folder)
         held[folder].hold()
-        held[folder].start({"format": FORMAT, "name": "x"})
+        held[folder].start({"format": FORMAT, "name": "x", "config": {}, "provenance": {}})
         return held[folder]
 
     yield open_again

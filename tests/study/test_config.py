@@ -58,7 +58,9 @@ def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
         (["grid.images.x=3"], "grid.images.x: images is a value"),
         (["grid.images=[1"], "cannot be read as a value"),
         (["name=../elsewhere"], "name: '../elsewhere' names a folder"),
-        (["search.outer_lr=[0.2, 0.1]"], "search.outer_lr"),
+        (["search.outer_lr=[0.2, 0.1]"], "search.outer_lr: a range is [lowest, highest], lowest first"),
+        (["search.inner_lr=[0.1, .inf]"], "search.inner_lr.1: input should be less than 1000000"),
+        (["search.delta=[0.1, 1.5]"], "search.delta.1: input should be less than 1"),
         (["grid.images=[1,1]"], "grid.images"),
         (["data.split.test=1.5"], "data.split.test"),
     ],
@@ -68,6 +70,12 @@ def test_mistakes_are_named(settings: list[str], says: str) -> None:
         load("demo", settings)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes("name: Köln".encode("cp1252"))
+    with pytest.raises(InputError, match="not UTF-8"):
+        load(str(tmp_path / "a.yaml"), [])
 
 
 def test_unknown_preset_suggests() -> None:
@@ -84,7 +92,7 @@ def test_study_may_grow_and_nothing_else() -> None:
     for setting, named in [
         ("search.trials=1", "search.trials"),
         ("grid.images=[1,2]", "grid.images"),
-        ("outer.steps=7", "outer.steps was 200 and is now 7"),
+        ("outer.steps=7", "outer.steps was 150 and is now 7"),
         ("data.phantom.size=128", "data.phantom.size"),
         ("resources.threads=2", "resources.threads"),
     ]:

@@ -13,7 +13,7 @@ from sldd.errors import InputError
 from study.ledger import FORMAT, Ledger, ReplacedError, TrialFolder
 from tests.study.conftest import OpenLedger
 
-HEADER = {"format": FORMAT, "name": "x"}
+HEADER = {"format": FORMAT, "name": "x", "config": {}, "provenance": {}}
 CONFIG = {"phase": "search", "seed": 0}
 
 
@@ -51,7 +51,12 @@ def test_replaced_worker_writes_nothing(ledger: Ledger) -> None:
     old = TrialFolder(trial.folder, trial.config["owner"])
     old.save_checkpoint({"step": torch.tensor(1)})
     new = TrialFolder(trial.folder, ledger.begin(trial).config["owner"])
-    for write in (lambda: old.finish({"status": "done"}), lambda: old.save_checkpoint({"step": torch.tensor(9)})):
+    for write in (
+        lambda: old.finish({"status": "done"}),
+        lambda: old.save_checkpoint({"step": torch.tensor(9)}),
+        lambda: old.note_error("late"),
+        old.package_path,
+    ):
         with pytest.raises(ReplacedError):
             write()
     saved = new.load_checkpoint(torch.device("cpu"))
@@ -102,3 +107,44 @@ def test_pseudonyms_are_the_studys_own(ledger: Ledger, tmp_path: Path, open_ledg
     other = open_ledger(tmp_path / "other")
     assert not set(names) & set(other.pseudonyms(["Jane Doe", "John Roe"]))
     assert (ledger.folder / "pseudonyms.key").stat().st_mode & 0o077 == 0
+
+
+def test_worker_started_again_by_ray_replaces_the_one_before(ledger: Ledger) -> None:
+    trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
+    lost = TrialFolder(trial.folder, trial.config["owner"])
+    again = TrialFolder(trial.folder, trial.config["owner"])
+    again.save_checkpoint({"step": torch.tensor(5)})
+    with pytest.raises(ReplacedError):
+        lost.save_checkpoint({"step": torch.tensor(3)})
+    assert not again.finished
+    again.finish({"status": "done"})
+    assert TrialFolder(trial.folder, trial.config["owner"]).finished
+
+
+def test_result_of_an_orphaned_worker_is_kept(ledger: Ledger, open_ledger: OpenLedger) -> None:
+    """The driver dies, a new one reads the ledger, and only then the old worker finishes."""
+    trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
+    orphan = TrialFolder(trial.folder, trial.config["owner"])
+    (unfinished,) = open_ledger(ledger.folder).of("cell", "search")
+    orphan.finish({"status": "done"})
+    assert open_ledger(ledger.folder).begin(unfinished).settled
+    assert unfinished.result == {"status": "done"}
+
+
+def test_checkpoint_cut_in_half_counts_as_none(ledger: Ledger) -> None:
+    trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
+    worker = TrialFolder(trial.folder, trial.config["owner"])
+    worker.save_checkpoint({"step": torch.arange(1000)})
+    state = trial.folder / "checkpoint" / "state.pt"
+    state.write_bytes(state.read_bytes()[:700])
+    assert worker.load_checkpoint(torch.device("cpu")) is None
+
+
+def test_machine_that_does_not_see_the_study_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"does not see .*--out must be a folder that all machines share"):
+        TrialFolder(tmp_path / "elsewhere", "token")
+
+
+def test_driver_killed_before_it_began_leaves_the_folder_usable(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text("process 1 on nowhere")
+    assert Ledger(tmp_path).header() is None

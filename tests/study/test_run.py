@@ -84,6 +84,17 @@ def test_dry_run_names_every_cell_and_writes_nothing(tmp_path: Path, capsys: pyt
     assert not (tmp_path / "out").exists()
 
 
+def test_interrupt_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("study.run.prepare", interrupt)
+    assert main([*TINY, "--out", str(tmp_path / "out")]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
 class Command:
     """The command in a process of its own, with its study's folder."""
 
