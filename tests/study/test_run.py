@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import torch
 
@@ -122,6 +123,9 @@ class Command:
     def trials(self, name: str) -> list[Path]:
         return sorted(self.study.glob(f"trials/*/*/{name}"))
 
+    def trial_folders(self) -> list[Path]:
+        return [path.parent for path in self.trials("result.json")]
+
     def checkpoints(self) -> dict[Path, int]:
         """Steps in the checkpoint of every unfinished trial."""
         found = {}
@@ -194,6 +198,25 @@ def test_killed_three_times_loses_and_repeats_nothing(undisturbed: Command, tmp_
     for folder, steps in resumed.items():
         starts = json.loads((folder / "result.json").read_text())["starts"]
         assert set(steps) <= set(starts), f"{folder} had checkpoints at {steps} and started at {starts}"
+    pd.testing.assert_frame_equal(command.records(), undisturbed.records(), check_exact=True)
+
+
+@pytest.mark.slow
+def test_killed_worker_is_replaced(undisturbed: Command, tmp_path: Path) -> None:
+    command = Command(tmp_path / "out")
+    command.until(lambda: bool(command.checkpoints()))
+    workers = [
+        process
+        for process in psutil.Process(command.process.pid).children(recursive=True)
+        if process.name().startswith("ray::Implicit")
+    ]
+    assert workers
+    before = command.checkpoints()
+    workers[0].kill()
+    assert command.wait() == 0, command.log.read_text()
+    starts = [json.loads((folder / "result.json").read_text())["starts"] for folder in command.trial_folders()]
+    assert sum(len(each) - 1 for each in starts) == 1, "one trial was started twice"
+    assert before
     pd.testing.assert_frame_equal(command.records(), undisturbed.records(), check_exact=True)
 
 
