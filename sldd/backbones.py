@@ -7,6 +7,7 @@ import inspect
 
 import timm
 import torch
+import torch.nn.functional as F
 import torchvision
 from torch import nn
 
@@ -15,6 +16,14 @@ from sldd.norms import set_norm
 from sldd.patches import CLASSES
 
 TORCHVISION = "torchvision/"
+
+
+class HardSigmoid(nn.Module):
+    """``relu6(x + 3) / 6``: PyTorch's own hard sigmoid, whose second derivative is not implemented, in two steps."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Any shape, element by element."""
+        return F.relu6(x + 3) / 6
 
 
 def build(name: str, *, input_size: int, norm: str = "as_is", channels: int = 1) -> nn.Module:
@@ -37,6 +46,9 @@ def build(name: str, *, input_size: int, norm: str = "as_is", channels: int = 1)
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"backbone {name}: cannot be built for {input_size} x {input_size} input ({reason})") from None
     set_norm(network, norm)
+    for path, module in list(network.named_modules()):
+        if isinstance(module, nn.Hardsigmoid):
+            network.set_submodule(path, HardSigmoid())
     for module in network.modules():
         # The same start must always give the same network: what is random in training is off (method.md, section 2).
         if isinstance(module, (nn.modules.dropout._DropoutNd, torchvision.ops.StochasticDepth)):

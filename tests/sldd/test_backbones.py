@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from sldd.backbones import build, check_name, count_parameters, parameter_count
+from sldd.backbones import HardSigmoid, build, check_name, count_parameters, parameter_count
 from sldd.errors import InputError
-from sldd.norms import NORMS, batch_norms
+from sldd.initialise import initialise
+from sldd.norms import NORMS, batch_norms, keep_no_statistics
+from sldd.unroll import Unroll
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,27 @@ def test_nothing_in_training_is_random(name: str) -> None:
     network = build(name, input_size=64)
     image = torch.ones(2, 1, 64, 64)
     assert torch.equal(network(image), network(image))
+
+
+@pytest.mark.parametrize("name", ["test_vit", "mobilenetv3_small_050"])
+def test_attention_and_hard_sigmoids_are_differentiated_twice(name: str) -> None:
+    network = build(name, input_size=32)
+    initialise(network, 0)
+    keep_no_statistics(network)
+    unroll = Unroll(network, list(network.parameters()))
+    theta = unroll.steps(torch.randn(1, 2, 1, 32, 32), torch.eye(3)[None, :2], torch.full((1, 1), 0.1))
+    outer = torch.autograd.grad(
+        unroll.forward(theta, torch.randn(4, 1, 32, 32)).square().sum(),
+        theta,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+    assert unroll.adjoint(outer).images.abs().sum() > 0
+
+
+def test_hard_sigmoid_has_the_values_of_pytorchs() -> None:
+    x = torch.linspace(-5, 5, 101)
+    assert torch.allclose(HardSigmoid()(x), torch.nn.functional.hardsigmoid(x))
 
 
 @pytest.mark.parametrize("norm", NORMS)
