@@ -123,9 +123,6 @@ class Command:
     def trials(self, name: str) -> list[Path]:
         return sorted(self.study.glob(f"trials/*/*/{name}"))
 
-    def trial_folders(self) -> list[Path]:
-        return [path.parent for path in self.trials("result.json")]
-
     def checkpoints(self) -> dict[Path, int]:
         """Steps in the checkpoint of every unfinished trial."""
         found = {}
@@ -202,7 +199,7 @@ def test_killed_three_times_loses_and_repeats_nothing(undisturbed: Command, tmp_
 
 
 @pytest.mark.slow
-def test_killed_worker_is_replaced(undisturbed: Command, tmp_path: Path) -> None:
+def test_killed_workers_are_replaced(undisturbed: Command, tmp_path: Path) -> None:
     command = Command(tmp_path / "out")
     command.until(lambda: bool(command.checkpoints()))
     workers = [
@@ -211,12 +208,13 @@ def test_killed_worker_is_replaced(undisturbed: Command, tmp_path: Path) -> None
         if process.name().startswith("ray::Implicit")
     ]
     assert workers
-    before = command.checkpoints()
-    workers[0].kill()
+    for worker in workers:
+        worker.kill()
+    left = command.checkpoints()
+    assert left
     assert command.wait() == 0, command.log.read_text()
-    starts = [json.loads((folder / "result.json").read_text())["starts"] for folder in command.trial_folders()]
-    assert sum(len(each) - 1 for each in starts) == 1, "one trial was started twice"
-    assert before
+    for folder, step in left.items():
+        assert step in json.loads((folder / "result.json").read_text())["starts"]
     pd.testing.assert_frame_equal(command.records(), undisturbed.records(), check_exact=True)
 
 
