@@ -3,7 +3,7 @@
     python -m study.run                                    the demo on phantom patients
     python -m study.run lungs --dry-run                    what a preset would cost
     python -m study.run my.yaml search.trials=12 --out /data/studies
-    python -m study.run data.source=folder data.root=FOLDER name=ours grid.backbone=[resnet18,vgg16]
+    python -m study.run cohort data.root=FOLDER name=ours grid.backbone=[resnet18,vgg16]
 
 The same command again resumes. More trials, repeats or grid points than before run only what is new.
 """
