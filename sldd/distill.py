@@ -12,7 +12,7 @@ from torch import nn
 
 from sldd.labels import initial_labels
 from sldd.norms import keep_no_statistics
-from sldd.outer import State
+from sldd.outer import State, descend
 from sldd.streams import stream
 from sldd.unroll import Unroll, Weights
 
@@ -71,12 +71,7 @@ class Distillation:
         gradients = self._unroll.adjoint(outer)
         (raw_gradient,) = torch.autograd.grad(rates, raw, gradients.rates)
         found = {"images": gradients.images, "labels": gradients.labels, "raw_rates": raw_gradient}
-        for name in self._optimised:
-            learned[name].grad = found[name]
-        for group in self._adam.param_groups:
-            group["lr"] = rate
-        self._adam.step()
-        self._adam.zero_grad()
+        descend(self._adam, [found[name] for name in self._optimised], rate)
         return loss.item()
 
     def weights(self, state: State) -> Weights:

@@ -8,6 +8,7 @@ and resumed at any step. Test patients are scored once, at the end, by ``score``
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol
 
@@ -76,6 +77,16 @@ class Learner(Protocol):
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Go on from there."""
         ...
+
+
+def descend(optimiser: torch.optim.Optimizer, gradients: Sequence[torch.Tensor], rate: float) -> None:
+    """One step of ``optimiser`` along gradients that were computed outside autograd's own bookkeeping."""
+    (group,) = optimiser.param_groups
+    group["lr"] = rate
+    for parameter, gradient in zip(group["params"], gradients, strict=True):
+        parameter.grad = gradient
+    optimiser.step()
+    optimiser.zero_grad()
 
 
 @dataclass

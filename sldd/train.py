@@ -10,7 +10,7 @@ from torch import nn
 from torch.func import functional_call
 
 from sldd.norms import keep_no_statistics
-from sldd.outer import State
+from sldd.outer import State, descend
 from sldd.unroll import Weights
 
 
@@ -28,12 +28,7 @@ class Training:
         """One Adam step on a batch; the loss before it."""
         loss = F.cross_entropy(self.forward(self._weights, images), classes)
         gradients = torch.autograd.grad(loss, self._weights, allow_unused=True, materialize_grads=True)
-        for weight, gradient in zip(self._weights, gradients, strict=True):
-            weight.grad = gradient
-        for group in self._adam.param_groups:
-            group["lr"] = rate
-        self._adam.step()
-        self._adam.zero_grad()
+        descend(self._adam, gradients, rate)
         return loss.item()
 
     def weights(self, state: State) -> Weights:
