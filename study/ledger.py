@@ -18,12 +18,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import hmac
-import io
-import json
 import os
-import pickle
 import secrets
-import shutil
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -31,39 +27,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-import torch
 import yaml
 
 from sldd.errors import InputError
+from study.trial_folder import read_json, write_atomically, write_json
 
 FORMAT = 1
-
-
-class ReplacedError(RuntimeError):
-    """Another worker has taken this trial over."""
-
-
-def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a file that appears whole or not at all, and survives a power cut once written."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:  # noqa: PTH123
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    write_atomically(path, json.dumps(value, indent=1).encode())
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    """None where the file is missing or cut."""
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 @dataclass
@@ -90,92 +59,6 @@ class Trial:
     def settled(self) -> bool:
         """True where the same command must not run it again; a failed trial may be tried again."""
         return self.status in ("done", "diverged")
-
-
-class TrialFolder:
-    """What a worker sees of the ledger: its own trial's folder, as long as it owns it.
-
-    Args:
-        folder: the trial's.
-        owner: the token under which the driver began the trial.
-
-    Raises:
-        InputError: this machine does not see the study's folder.
-        ReplacedError: the trial was begun anew since.
-    """
-
-    def __init__(self, folder: Path, owner: str) -> None:
-        self._folder, self._owner = folder, owner
-        self._worker = secrets.token_hex(8)
-        if not (folder / "config.json").is_file():
-            raise InputError(
-                f"{socket.gethostname()} does not see {folder}; --out must be a folder that all machines share"
-            )
-        self._check_driver()
-        write_atomically(folder / "worker", self._worker.encode())
-
-    def _check_driver(self) -> None:
-        config = _read_json(self._folder / "config.json")
-        if config is None or config.get("owner") != self._owner:
-            raise ReplacedError(f"{self._folder.parent.name}/{self._folder.name} was begun anew")
-
-    def _check_owner(self) -> None:
-        self._check_driver()
-        if (self._folder / "worker").read_text() != self._worker:
-            raise ReplacedError(f"{self._folder.parent.name}/{self._folder.name} runs on another worker by now")
-
-    @property
-    def finished(self) -> bool:
-        """True once the trial has a result: a worker that was started again has nothing left to do."""
-        return _read_json(self._folder / "result.json") is not None
-
-    def package_path(self) -> Path:
-        """Where the package goes.
-
-        Raises:
-            ReplacedError: another worker owns the trial now.
-        """
-        self._check_owner()
-        return self._folder / "package.safetensors"
-
-    def save_checkpoint(self, state: dict[str, Any]) -> None:
-        """Replace the checkpoint.
-
-        Raises:
-            ReplacedError: another worker owns the trial now.
-        """
-        self._check_owner()
-        folder = self._folder / "checkpoint"
-        folder.mkdir(exist_ok=True)
-        content = io.BytesIO()
-        torch.save(state, content)
-        write_atomically(folder / "state.pt", content.getvalue())
-
-    def load_checkpoint(self, device: torch.device) -> dict[str, Any] | None:
-        """The last whole checkpoint, or None."""
-        try:
-            path = self._folder / "checkpoint" / "state.pt"
-            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
-            return None  # none yet, or cut by something stronger than us: begin again
-        return state
-
-    def note_error(self, error: str) -> None:
-        """Leave the reason for the driver, should this have been the last try."""
-        self._check_owner()
-        write_atomically(self._folder / "error.txt", error.encode())
-
-    def finish(self, result: dict[str, Any]) -> None:
-        """Write the result, then drop the checkpoint.
-
-        Raises:
-            ReplacedError: another worker owns the trial now.
-        """
-        self._check_owner()
-        _write_json(self._folder / "result.json", result)
-        shutil.rmtree(self._folder / "checkpoint", ignore_errors=True)
-        for leftover in ("error.txt", "worker"):
-            (self._folder / leftover).unlink(missing_ok=True)
 
 
 @dataclass
@@ -261,9 +144,9 @@ class Ledger:
     def _scan(self) -> None:
         self.trials = {}
         for path in sorted(self.folder.glob("trials/*/*/config.json")):
-            config = _read_json(path)
+            config = read_json(path)
             if config is not None and path.parent.name.isdecimal():
-                trial = Trial(path.parent, config, _read_json(path.parent / "result.json"))
+                trial = Trial(path.parent, config, read_json(path.parent / "result.json"))
                 self.trials.setdefault(trial.cell, []).append(trial)
         for trials in self.trials.values():
             trials.sort(key=lambda trial: trial.index)
@@ -283,7 +166,7 @@ class Ledger:
             "owner": secrets.token_hex(8),
         }
         trial.folder.mkdir(parents=True, exist_ok=True)
-        _write_json(trial.folder / "config.json", config)  # from here on, no earlier worker writes
+        write_json(trial.folder / "config.json", config)  # from here on, no earlier worker writes
         trial.config = config
         self.refresh(trial)
         if not trial.settled:
@@ -303,17 +186,17 @@ class Ledger:
 
     def refresh(self, trial: Trial) -> None:
         """Read a trial's result, if there is one by now."""
-        trial.result = _read_json(trial.folder / "result.json")
+        trial.result = read_json(trial.folder / "result.json")
 
     def fail(self, trial: Trial) -> None:
         """Record that a trial could not be run, with the reason its worker left."""
-        config = _read_json(trial.folder / "config.json")
+        config = read_json(trial.folder / "config.json")
         if config is None or config.get("owner") != trial.config["owner"]:
             return  # another driver's by now
         note = trial.folder / "error.txt"
         error = note.read_text() if note.is_file() else "the worker was lost: its process or machine died"
         line = next(iter(error.splitlines()), "")
-        _write_json(trial.folder / "result.json", {"status": "failed", "error": line, **_attempt(trial)})
+        write_json(trial.folder / "result.json", {"status": "failed", "error": line, **_attempt(trial)})
         self.refresh(trial)
 
     def supersede(self, trial: Trial) -> None:

@@ -12,19 +12,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.metadata
-import platform
-import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -40,13 +35,12 @@ from sldd.patches import BalancedBatches, Patches
 from study.cluster import Slots, connect
 from study.config import StudyConfig, as_tree, differences, load, presets
 from study.grid import cells
-from study.ledger import FORMAT, Ledger
+from study.ledger import Ledger
 from study.plan import PlannedCell, plan_cells
 from study.progress import ProgressLine, TuneReports, duration, end_table, plan_table
+from study.provenance import describe
 from study.search import CellSearch, StudySearcher
 from study.trial import TrialContext, run_trial
-
-_VERSIONED = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pandas", "plotly")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -119,7 +113,7 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     try:
         with connect(options.address, config.resources) as (where, slots):
             console.print(where, highlight=False)
-            ledger.start(_header(config, cohort, split, plan, options, before))
+            ledger.start(describe(config, cohort, split, plan, options.words, before))
             context = _context(config, ledger, cohort, source, cache, slots)
             interrupted = _search(config, ledger, runnable, slots, console, context)
     finally:
@@ -228,57 +222,6 @@ def _context(
         gpus=slots.gpus,
         stop_path=ledger.stop_path,
     )
-
-
-def _header(
-    config: StudyConfig,
-    cohort: Cohort,
-    split: Split,
-    plan: list[PlannedCell],
-    options: argparse.Namespace,
-    before: dict[str, Any] | None,
-) -> dict[str, Any]:
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    words = shlex.join(options.words)
-    return {
-        "format": FORMAT,
-        "name": config.name,
-        "command": f"python -m study.run {words}".strip(),
-        "config": _plain(as_tree(config)),
-        "provenance": {
-            "versions": {"python": platform.python_version()}
-            | {name: importlib.metadata.version(name) for name in _VERSIONED},
-            "revision": _revision(),
-            "cohort": {
-                "fingerprint": cohort.fingerprint,
-                "patients": cohort.patients,
-                "positive": sum(cohort.labels),
-                "splits": {name: len(patients) for name, patients in vars(split).items()},
-            },
-            "threads": config.resources.threads,
-            "started": before["provenance"]["started"] if before else now,
-        },
-        "cells": [
-            {"cell": entry.cell.name, "parameters": entry.parameters, "refused": entry.refused, **asdict(entry.cell)}
-            for entry in plan
-        ],
-    }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _revision() -> str | None:
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return found.stdout.strip()
 
 
 def _announce(console: Console, config: StudyConfig, cohort: Cohort, split: Split, batches: BalancedBatches) -> None:

@@ -24,7 +24,7 @@ from sldd.outer import DivergedError, Learner, OuterLoop, OuterSettings
 from sldd.package import Package
 from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.train import Training
-from study.ledger import ReplacedError, TrialFolder
+from study.trial_folder import ReplacedError, TrialFolder
 
 _STOP_POLL_SECONDS = 0.5
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from sldd.errors import InputError
-from study.ledger import FORMAT, Ledger, ReplacedError, TrialFolder
+from study.ledger import FORMAT, Ledger
+from study.trial_folder import ReplacedError, TrialFolder
 from tests.study.conftest import OpenLedger
 
 HEADER = {"format": FORMAT, "name": "x", "config": {}, "provenance": {}}

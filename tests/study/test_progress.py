@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from study.grid import Cell
-from study.ledger import TrialFolder
 from study.plan import PlannedCell
 from study.progress import ProgressLine, duration, end_table, plan_table
 from study.search import CellSearch, SearchSettings, StudySearcher
+from study.trial_folder import TrialFolder
 from tests.study.conftest import OpenLedger
 
 CELL = Cell("net", "sldd", "as_is", 3, "one_hot", 1, 1)

@@ -10,8 +10,9 @@ import pytest
 from ray.tune.search import Searcher
 
 from study.grid import Cell
-from study.ledger import Ledger, Trial, TrialFolder
+from study.ledger import Ledger, Trial
 from study.search import CellSearch, SearchSettings, StudySearcher
+from study.trial_folder import TrialFolder
 from tests.study.conftest import OpenLedger
 
 CELLS = [Cell("a", "sldd", "as_is", 3, "one_hot", 1, 1), Cell("b", "train", "as_is")]

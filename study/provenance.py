@@ -1,0 +1,76 @@
+"""What a study is and where it comes from, as ``study.yaml`` tells it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shlex
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sldd.cohort import Cohort, Split
+from study.config import StudyConfig, as_tree
+from study.ledger import FORMAT
+from study.plan import PlannedCell
+
+_VERSIONED = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pandas", "plotly")
+
+
+def describe(
+    config: StudyConfig,
+    cohort: Cohort,
+    split: Split,
+    plan: list[PlannedCell],
+    words: Sequence[str],
+    before: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """The content of ``study.yaml``: command, resolved configuration, provenance and cells, in plain values.
+
+    Args:
+        words: the command's arguments.
+        before: what ``study.yaml`` said so far, where the study is resumed.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {
+        "format": FORMAT,
+        "name": config.name,
+        "command": f"python -m study.run {shlex.join(words)}".strip(),
+        "config": _plain(as_tree(config)),
+        "provenance": {
+            "versions": {"python": platform.python_version()}
+            | {name: importlib.metadata.version(name) for name in _VERSIONED},
+            "revision": _revision(),
+            "cohort": {
+                "fingerprint": cohort.fingerprint,
+                "patients": cohort.patients,
+                "positive": sum(cohort.labels),
+                "splits": {name: len(patients) for name, patients in vars(split).items()},
+            },
+            "threads": config.resources.threads,
+            "started": before["provenance"]["started"] if before else now,
+        },
+        "cells": [
+            {"cell": entry.cell.name, "parameters": entry.parameters, "refused": entry.refused, **asdict(entry.cell)}
+            for entry in plan
+        ],
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _revision() -> str | None:
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
