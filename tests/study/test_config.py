@@ -92,7 +92,7 @@ def test_study_may_grow_and_nothing_else() -> None:
     for setting, named in [
         ("search.trials=1", "search.trials"),
         ("grid.images=[1,2]", "grid.images"),
-        ("outer.steps=7", "outer.steps was 120 and is now 7"),
+        ("outer.steps=7", "outer.steps was 150 and is now 7"),
         ("data.phantom.size=128", "data.phantom.size"),
         ("resources.threads=2", "resources.threads"),
     ]:
