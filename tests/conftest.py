@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 torch.set_num_threads(1)
+# A slow machine is no bug; examples are the same every time, so that a red run can be repeated.
+hypothesis.settings.register_profile("project", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("project")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
