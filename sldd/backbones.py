@@ -65,12 +65,6 @@ def parameter_count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def count_parameters(name: str, *, input_size: int, norm: str = "as_is") -> int:
-    """Number of trainable values of a backbone, without allocating them."""
-    with torch.device("meta"):
-        return parameter_count(build(name, input_size=input_size, norm=norm))
-
-
 def check_name(name: str) -> tuple[str, str]:
     """The library ("timm" or "torchvision") and bare name of a backbone; InputError suggests the nearest names."""
     if name.startswith(TORCHVISION):

@@ -54,7 +54,6 @@ class Distillation:
         self._learned: State = {
             "images": noise.to(device),
             "labels": labels.clone().to(device),
-            # The rate used is softplus of this: it can never become negative.
             "raw_rates": raw_rates.to(device),
         }
         self._optimised = [name for name in self._learned if name != "labels" or design.learn_labels]
@@ -64,7 +63,7 @@ class Distillation:
         """One outer step: Algorithm 1, lines 4 to 6. Returns L on the batch before the update."""
         learned = self._learned
         raw = learned["raw_rates"].detach().requires_grad_()
-        rates = F.softplus(raw)
+        rates = inner_rates({"raw_rates": raw})
         theta = self._unroll.steps(learned["images"], learned["labels"], rates)
         loss = F.cross_entropy(self._unroll.forward(theta, images), classes)
         outer = torch.autograd.grad(loss, theta, allow_unused=True, materialize_grads=True)
@@ -76,8 +75,7 @@ class Distillation:
 
     def weights(self, state: State) -> Weights:
         """``theta_opt`` of a state: the inner steps without their graphs (Algorithm 2)."""
-        rates = F.softplus(state["raw_rates"])
-        return self._unroll.steps(state["images"], state["labels"], rates, differentiable=False)
+        return self._unroll.steps(state["images"], state["labels"], inner_rates(state), differentiable=False)
 
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
         """(batch, 3) logits under ``weights``."""
@@ -96,6 +94,11 @@ class Distillation:
         for name, value in saved["learned"].items():
             self._learned[name].copy_(value)
         self._adam.load_state_dict(saved["adam"])
+
+
+def inner_rates(state: State) -> torch.Tensor:
+    """(E, S) inner rates that a state stands for: softplus of what is learned, so that none can become negative."""
+    return F.softplus(state["raw_rates"])
 
 
 def _inverse_softplus(value: float) -> float:

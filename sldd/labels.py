@@ -23,12 +23,6 @@ def image_classes(images: int) -> list[int]:
     return [number % len(CLASSES) for number in range(images)]
 
 
-def check_start(start: str) -> None:
-    """Raise InputError unless ``start`` names a label start."""
-    if start not in STARTS:
-        raise InputError(f"grid.label_init: {start!r} is unknown; choose from {', '.join(STARTS)}")
-
-
 def initial_labels(start: str, images: int) -> torch.Tensor:
     """Soft labels at the start of a distillation.
 
@@ -38,8 +32,12 @@ def initial_labels(start: str, images: int) -> torch.Tensor:
 
     Returns:
         (M, 3) float32, rows summing to 1.
+
+    Raises:
+        InputError: no such start.
     """
-    check_start(start)
+    if start not in STARTS:
+        raise InputError(f"grid.label_init: {start!r} is unknown; choose from {', '.join(STARTS)}")
     classes = len(CLASSES)
     uniform = torch.full((images, classes), 1.0 / classes)
     if start == "uniform":

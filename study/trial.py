@@ -16,7 +16,7 @@ from sldd.backbones import build, parameter_count
 from sldd.cohort import Cohort, Split, open_cohort, prepare, split_patients
 from sldd.data import DataSettings, open_source
 from sldd.detect import PUBLISHED_DELTA, Votes, operate, threshold_curve
-from sldd.distill import Design, Distillation
+from sldd.distill import Design, Distillation, inner_rates
 from sldd.errors import InputError
 from sldd.footprint import footprint
 from sldd.initialise import fingerprint, initialise
@@ -232,7 +232,7 @@ def _package(
     return Package(
         images=state["images"],
         labels=state["labels"],
-        rates=torch.nn.functional.softplus(state["raw_rates"]),
+        rates=inner_rates(state),
         theta_bn=loop.best.theta_bn,
         backbone=config["backbone"],
         norm=config["norm"],

@@ -11,7 +11,7 @@ import torch
 from sldd.backbones import build
 from sldd.cohort import Split, prepare
 from sldd.detect import count_votes
-from sldd.distill import Design, Distillation
+from sldd.distill import Design, Distillation, inner_rates
 from sldd.errors import InputError
 from sldd.initialise import fingerprint, initialise
 from sldd.outer import DivergedError, OuterLoop, OuterSettings
@@ -129,7 +129,7 @@ def _package(loop: OuterLoop, patches: Patches) -> Package:
     return Package(
         images=state["images"],
         labels=state["labels"],
-        rates=torch.nn.functional.softplus(state["raw_rates"]),
+        rates=inner_rates(state),
         theta_bn=loop.best.theta_bn,
         backbone="test_resnet",
         norm="as_is",
@@ -170,4 +170,4 @@ def test_rates_never_become_negative(patches: Patches) -> None:
     for _ in range(3):
         loop.advance()
     state = loop.learner.state()
-    assert (torch.nn.functional.softplus(state["raw_rates"]) > 0).all()
+    assert (inner_rates(state) > 0).all()
