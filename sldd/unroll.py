@@ -1,30 +1,44 @@
 """The inner steps and their adjoint: the heart of a distillation.
 
-From a fixed start ``theta_0`` a few gradient steps are taken on the distilled images (Li et al. 2022, Eq. 1 and 5):
+From a fixed start ``theta_0`` a few gradient steps are taken on the distilled images (Li et al. 2022, Eq. 1 and 5),
+with momentum ``m`` where asked for (zero as published):
 
-    theta_{i+1} = theta_i - a_i g_i,      g_i = grad_theta l(x_s, y_s, theta_i),      i = e S + s
+    g_i = grad_theta l(x_s, y_s, theta_i),      v_{i+1} = m v_i + g_i,      theta_{i+1} = theta_i - a_i v_{i+1}
 
-and the outer loss L(theta_opt) is differentiated with respect to images x, labels y and rates a. Reverse mode does
-that exactly, one step at a time. With the adjoint lambda = dL/dtheta_{i+1}, step i contributes
+with i = e S + s, and the outer loss L(theta_opt) is differentiated with respect to images x, labels y and rates a.
+Reverse mode does that exactly, one step at a time. With the adjoints lambda = dL/dtheta_{i+1} and
+nu = dL/dv_{i+1} = m nu_next - a_i lambda, step i contributes
 
-    dL/da_i  = -<lambda, g_i>
-    dL/dx_s +=  d<g_i, -a_i lambda>/dx_s,      dL/dy_s += d<g_i, -a_i lambda>/dy_s
-    lambda  <-  lambda + d<g_i, -a_i lambda>/dtheta_i         (not needed at the first step: theta_0 is fixed)
+    dL/da_i  = -<lambda, v_{i+1}>
+    dL/dx_s +=  d<g_i, nu>/dx_s,      dL/dy_s += d<g_i, nu>/dy_s
+    lambda  <-  lambda + d<g_i, nu>/dtheta_i         (not needed at the first step: theta_0 is fixed)
 
-so only the graph of one inner gradient is ever differentiated, and it is freed before the next one.
+so only the graph of one inner gradient is ever differentiated, and it is freed before the next one. Each step's graph
+is either kept from the forward pass, or made again from the weights at that step; of those, only a few are kept
+(``sldd.snapshots``) and the others walked to again. Both give the same numbers.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Literal
 
+import psutil
 import torch
 from torch import nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from sldd.snapshots import next_snapshot
+
 Weights = list[torch.Tensor]
+Memory = Literal["auto", "keep", "recompute"]
+
+SNAPSHOTS = 5
+"""Weights kept at a time when recomputing: at 9 steps 10 are walked instead of 8, at 27 steps 46 instead of 26."""
 
 
 def soft_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -38,17 +52,19 @@ def soft_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tens
 
 @dataclass
 class _Step:
-    """One inner step, cut off from its neighbours: leaves in, inner gradient out (with its graph, if kept)."""
+    """A place on the way: the weights before inner step ``number``, and the step itself where its graph is held."""
 
+    number: int
     theta: Weights
-    images: torch.Tensor
-    labels: torch.Tensor
-    gradient: Weights
+    velocity: Weights | None
+    images: torch.Tensor | None = None
+    labels: torch.Tensor | None = None
+    gradient: Weights | None = None
 
 
 @dataclass
 class Gradients:
-    """dL with respect to what is learned, shaped like it: images (S, M, ...), labels (S, M, C), rates (E, S)."""
+    """dL with respect to what is learned, shaped like it: images (S, M, ...), labels (S, M, C), rates (E, S[, T])."""
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -62,83 +78,195 @@ class Unroll:
         network: in training mode; batch norm must keep no statistics (``sldd.norms.keep_no_statistics``) and nothing
             in it may be random, or the steps could not be repeated elsewhere.
         start: ``theta_0`` in the order of ``network.named_parameters()``.
+        momentum: ``m`` above.
+        memory: ``keep`` each step's graph, ``recompute`` it, or ``auto``: keep where all graphs take at most half of
+            the memory that is free at the first call.
+        autocast: a floating type narrower than the weights' in which inner steps run; None for the weights' own.
     """
 
-    def __init__(self, network: nn.Module, start: Sequence[torch.Tensor]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        start: Sequence[torch.Tensor],
+        *,
+        momentum: float = 0.0,
+        memory: Memory = "keep",
+        autocast: torch.dtype | None = None,
+    ) -> None:
         self._network = network
         self._names = [name for name, _ in network.named_parameters()]
         self._start = [weight.detach() for weight in start]
-        self._steps: list[_Step] = []
-        self._rates = torch.empty(0)
+        self._momentum, self._autocast = momentum, autocast
+        self.memory = memory  # what ``auto`` chose, after the first steps
+        self._images = self._labels = torch.empty(0)
+        self._rates: list[list[float] | list[list[float]]] = []
+        self._rates_like = torch.empty(0)
+        self._trail: list[_Step] = []
 
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
         """Logits of the network under ``weights``: (batch, classes)."""
-        return functional_call(self._network, dict(zip(self._names, weights, strict=True)), (images,))
+        logits: torch.Tensor = functional_call(
+            self._network, dict(zip(self._names, weights, strict=True)), (images,)
+        )
+        return logits
 
     def steps(
-        self, images: torch.Tensor, labels: torch.Tensor, rates: torch.Tensor, *, differentiable: bool = True
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        rates: torch.Tensor,
+        *,
+        differentiable: bool = True,
+        stop: int | None = None,
+        window: int | None = None,
     ) -> Weights:
-        """Take S x E inner steps from the start.
+        """Take inner steps from the start.
 
         Args:
             images: (S, M, channels, height, width).
             labels: (S, M, classes).
-            rates: (E, S), all used as they are.
-            differentiable: keep each step's graph for ``adjoint``; without, only the weights are kept.
+            rates: (E, S), or (E, S, T) with one rate for each of the network's T parameter tensors; used as they are.
+            differentiable: prepare for ``adjoint``; without, nothing but the last weights is kept.
+            stop: steps to take, all S x E by default.
+            window: the last steps that ``adjoint`` goes back through, all by default (truncated backpropagation).
 
         Returns:
-            ``theta_opt``: leaves that require gradients if differentiable.
+            The weights after the last step: leaves that require gradients if differentiable.
         """
         self._network.train()  # in evaluation mode the same images would give another network
-        self._steps, self._rates = [], rates.detach()
-        theta = self._start
-        epochs, batches = rates.shape
-        for epoch in range(epochs):
-            for batch in range(batches):
-                theta = [weight.detach().requires_grad_() for weight in theta]
-                step = self._step(theta, images[batch], labels[batch], differentiable)
-                if differentiable:
-                    self._steps.append(step)
-                with torch.no_grad():
-                    scaled = torch._foreach_mul(step.gradient, self._rates[epoch, batch])
-                    theta = list(torch._foreach_sub(theta, scaled))
-        return [weight.detach().requires_grad_(differentiable) for weight in theta]
-
-    def _step(self, theta: Weights, images: torch.Tensor, labels: torch.Tensor, differentiable: bool) -> _Step:
-        x = images.detach().requires_grad_(differentiable)
-        y = labels.detach().requires_grad_(differentiable)
-        # Fused attention has no second derivative; the math kernel gives the same values up to rounding.
-        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-            loss = soft_cross_entropy(self.forward(theta, x), y)
-            gradient = torch.autograd.grad(
-                loss, theta, create_graph=differentiable, allow_unused=True, materialize_grads=True
-            )
-        return _Step(theta, x, y, list(gradient))
+        self._images, self._labels = images.detach(), labels.detach()
+        self._rates, self._rates_like = rates.detach().tolist(), rates.detach()
+        self._trail = []
+        stop = math.prod(rates.shape[:2]) if stop is None else stop
+        first = 0 if window is None else max(0, stop - window)
+        begun = _Step(0, self._start, None)
+        if not differentiable:
+            return self._walk(begun, stop).theta
+        if self.memory == "auto":
+            self.memory = self._fitting(stop - first)
+        self._sweep(self._walk(begun, first), stop)
+        return [weight.detach().requires_grad_() for weight in self._after(self._trail[-1]).theta]
 
     def adjoint(self, outer: Sequence[torch.Tensor]) -> Gradients:
         """Pull ``outer`` = dL/dtheta_opt back through the steps taken last; their graphs are freed on the way."""
-        epochs, batches = self._rates.shape
-        if len(self._steps) != epochs * batches:
+        if not self._trail:
             raise RuntimeError("adjoint needs the graphs of steps(..., differentiable=True), and needs them once")
-        images = torch.zeros_like(torch.stack([step.images for step in self._steps[:batches]]))
-        labels = torch.zeros_like(torch.stack([step.labels for step in self._steps[:batches]]))
-        rates = torch.zeros_like(self._rates)
-        adjoint = list(outer)
-        for number in reversed(range(epochs * batches)):
-            epoch, batch = divmod(number, batches)
-            step = self._steps.pop()
-            products = [(a * g.detach()).sum() for a, g in zip(adjoint, step.gradient, strict=True)]
-            rates[epoch, batch] = -torch.stack(products).sum()
-            kept = [(g, a) for g, a in zip(step.gradient, adjoint, strict=True) if g.requires_grad]
-            pulled = torch.autograd.grad(
-                [g for g, _ in kept],
-                [step.images, step.labels, *(step.theta if number else [])],
-                [a * -self._rates[epoch, batch] for _, a in kept],
-                allow_unused=True,
-                materialize_grads=True,
+        found = Gradients(*map(torch.zeros_like, (self._images, self._labels, self._rates_like)))
+        adjoint, carried = list(outer), None
+        while self._trail:
+            step = self._trail.pop()
+            if step.gradient is None:
+                self._sweep(step, end)  # noqa: F821 - the trail ends with a graph
+                continue
+            end = step.number
+            adjoint, carried = self._pull(step, adjoint, carried, found, last=not self._trail)
+        return found
+
+    def _pull(
+        self, step: _Step, adjoint: Weights, carried: Weights | None, found: Gradients, *, last: bool
+    ) -> tuple[Weights, Weights | None]:
+        """One step of the adjoint: adds to ``found`` and returns lambda and m nu for the step before."""
+        assert step.gradient is not None and step.images is not None and step.labels is not None
+        epoch, batch = divmod(step.number, len(self._images))
+        rate = self._rates[epoch][batch]
+        velocity = self._velocity(step)
+        products = torch.stack([torch.vdot(a.flatten(), v.flatten()) for a, v in zip(adjoint, velocity, strict=True)])
+        found.rates[epoch, batch] = -products if isinstance(rate, list) else -products.sum()
+        nu = _scaled(adjoint, rate, -1.0)
+        if carried is not None:
+            torch._foreach_add_(nu, carried)
+        kept = [(g, n) for g, n in zip(step.gradient, nu, strict=True) if g.requires_grad]
+        pulled = torch.autograd.grad(
+            [g for g, _ in kept],
+            [step.images, step.labels, *([] if last else step.theta)],
+            [n for _, n in kept],
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        found.images[batch] += pulled[0]
+        found.labels[batch] += pulled[1]
+        if last:
+            return adjoint, None
+        carried = list(torch._foreach_mul(nu, self._momentum)) if self._momentum else None
+        return list(torch._foreach_add(adjoint, pulled[2:])), carried
+
+    def _sweep(self, step: _Step, end: int) -> None:
+        """Walk from ``step`` to ``end`` and leave on the trail what the adjoint needs, the last step with its graph."""
+        first = self._trail[0].number if self._trail else step.number
+        while step.number < end - 1:
+            if self.memory == "keep":
+                self._trail.append(self._graph(step))
+                step = self._after(self._trail[-1])
+                continue
+            self._trail.append(step)
+            held = sum(place.number > first for place in self._trail)  # the start of all costs nothing
+            step = self._walk(step, step.number + next_snapshot(end - step.number, SNAPSHOTS - held))
+        self._trail.append(self._graph(step))
+
+    def _walk(self, step: _Step, end: int) -> _Step:
+        """Take steps up to ``end``, keeping nothing on the way."""
+        while step.number < end:
+            step = self._after(self._graph(step, differentiable=False))
+        return step
+
+    def _graph(self, step: _Step, *, differentiable: bool = True) -> _Step:
+        """The step with its inner gradient, cut off from its neighbours: leaves in, gradient out."""
+        batch = step.number % len(self._images)
+        x = self._images[batch].detach().requires_grad_(differentiable)
+        y = self._labels[batch].detach().requires_grad_(differentiable)
+        theta = [weight.detach().requires_grad_() for weight in step.theta]
+        # Fused attention has no second derivative; the math kernel gives the same values up to rounding.
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+            with self._precision(x):
+                logits = self.forward(theta, x)
+            loss = soft_cross_entropy(logits.to(y.dtype), y)
+            gradient = torch.autograd.grad(
+                loss, theta, create_graph=differentiable, allow_unused=True, materialize_grads=True
             )
-            images[batch] += pulled[0]
-            labels[batch] += pulled[1]
-            if number:
-                adjoint = list(torch._foreach_add(adjoint, list(pulled[2:])))
-        return Gradients(images, labels, rates)
+        return _Step(step.number, theta, step.velocity, x, y, list(gradient))
+
+    def _precision(self, x: torch.Tensor) -> AbstractContextManager[object]:
+        return nullcontext() if self._autocast is None else torch.autocast(x.device.type, self._autocast)
+
+    @torch.no_grad()
+    def _after(self, step: _Step) -> _Step:
+        """The place after a step."""
+        epoch, batch = divmod(step.number, len(self._images))
+        velocity = self._velocity(step)
+        theta = _stepped(step.theta, velocity, self._rates[epoch][batch])
+        return _Step(step.number + 1, theta, velocity if self._momentum else None)
+
+    @torch.no_grad()
+    def _velocity(self, step: _Step) -> Weights:
+        assert step.gradient is not None
+        gradient = [g.detach() for g in step.gradient]
+        if step.velocity is None:
+            return gradient
+        return list(torch._foreach_add(gradient, step.velocity, alpha=self._momentum))
+
+    def _fitting(self, steps: int) -> Literal["keep", "recompute"]:
+        """Measure the first step's graph and compare all of them with the memory that is free."""
+        seen: dict[int, int] = {}
+
+        def note(tensor: torch.Tensor) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            seen[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            step = self._graph(_Step(0, self._start, None))
+        assert step.gradient is not None
+        graph = sum(seen.values()) + sum(g.untyped_storage().nbytes() for g in step.gradient)
+        device = self._images.device
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+        return "keep" if steps * graph <= free / 2 else "recompute"
+
+
+def _scaled(tensors: Weights, rate: float | list[float], sign: float) -> Weights:
+    return list(torch._foreach_mul(tensors, [sign * r for r in rate] if isinstance(rate, list) else sign * rate))
+
+
+def _stepped(theta: Weights, velocity: Weights, rate: float | list[float]) -> Weights:
+    if isinstance(rate, list):
+        return [weight.sub(v, alpha=r) for weight, v, r in zip(theta, velocity, rate, strict=True)]
+    return list(torch._foreach_sub(theta, velocity, alpha=rate))

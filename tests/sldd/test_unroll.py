@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import psutil
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +14,7 @@ from torch import nn
 from torch.func import functional_call
 
 from sldd.norms import keep_no_statistics
-from sldd.unroll import Unroll, soft_cross_entropy
+from sldd.unroll import Gradients, Memory, Unroll, soft_cross_entropy
 
 
 class Attention(nn.Module):
@@ -54,35 +57,100 @@ def _outer(unroll: Unroll, theta: list[torch.Tensor], real: torch.Tensor, classe
     return F.cross_entropy(unroll.forward(theta, real), classes)
 
 
-def _full_graph(network: nn.Module, problem: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+def _full_graph(
+    network: nn.Module, problem: tuple[torch.Tensor, ...], *, momentum: float = 0.0, window: int = 99
+) -> tuple[torch.Tensor, ...]:
     """Differentiate through everything at once: the definition, with every graph in memory."""
     x, y, rates, real, classes = problem
     x, y, rates = (value.clone().requires_grad_() for value in (x, y, rates))
     theta = {name: value.detach().requires_grad_() for name, value in network.named_parameters()}
+    velocity = {name: torch.zeros_like(value) for name, value in theta.items()}
+    epochs, steps = rates.shape[:2]
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-        for epoch in range(rates.shape[0]):
-            for step in range(rates.shape[1]):
-                loss = soft_cross_entropy(functional_call(network, theta, (x[step],)), y[step])
-                gradient = torch.autograd.grad(loss, list(theta.values()), create_graph=True)
-                theta = {
-                    name: value - rates[epoch, step] * g
-                    for (name, value), g in zip(theta.items(), gradient, strict=True)
-                }
-        return torch.autograd.grad(F.cross_entropy(functional_call(network, theta, (real,)), classes), [x, y, rates])
+        for number in range(epochs * steps):
+            epoch, step = divmod(number, steps)
+            if number == epochs * steps - window:
+                theta = {name: value.detach().requires_grad_() for name, value in theta.items()}
+                velocity = {name: value.detach() for name, value in velocity.items()}
+            loss = soft_cross_entropy(functional_call(network, theta, (x[step],)), y[step])
+            gradient = torch.autograd.grad(loss, list(theta.values()), create_graph=True)
+            velocity = {name: momentum * velocity[name] + g for name, g in zip(theta, gradient, strict=True)}
+            rate = rates[epoch, step].expand(len(theta))
+            theta = {name: theta[name] - a * velocity[name] for name, a in zip(theta, rate, strict=True)}
+        outer = F.cross_entropy(functional_call(network, theta, (real,)), classes)
+        return torch.autograd.grad(outer, [x, y, rates], allow_unused=True, materialize_grads=True)
 
 
+def _found(unroll: Unroll, problem: tuple[torch.Tensor, ...], window: int | None = None) -> Gradients:
+    x, y, rates, real, classes = problem
+    theta = unroll.steps(x, y, rates, window=window)
+    return unroll.adjoint(torch.autograd.grad(_outer(unroll, theta, real, classes), theta))
+
+
+@pytest.mark.parametrize("memory", ["keep", "recompute"])
 @pytest.mark.parametrize("kind", ["plain", "batch_norm", "attention"])
 @settings(max_examples=12, deadline=None)
-@given(images=st.integers(1, 4), steps=st.integers(1, 3), epochs=st.integers(1, 3))
-def test_adjoint_equals_full_graph(kind: str, images: int, steps: int, epochs: int) -> None:
+@given(
+    images=st.integers(1, 4),
+    steps=st.integers(1, 3),
+    epochs=st.integers(1, 4),
+    momentum=st.sampled_from([0.0, 0.7]),
+    tensor_rates=st.booleans(),
+    window=st.one_of(st.none(), st.integers(1, 12)),
+)
+def test_adjoint_equals_full_graph(
+    kind: str,
+    memory: Memory,
+    images: int,
+    steps: int,
+    epochs: int,
+    momentum: float,
+    tensor_rates: bool,
+    window: int | None,
+) -> None:
     network = _network(kind)
-    problem = _problem(images, steps, epochs)
-    x, y, rates, real, classes = problem
+    x, y, rates, *rest = _problem(images, steps, epochs)
+    if tensor_rates:
+        rates = rates[..., None] * torch.linspace(0.5, 1.5, len(list(network.parameters())), dtype=torch.float64)
+    problem = (x, y, rates, *rest)
+    unroll = Unroll(network, list(network.parameters()), momentum=momentum, memory=memory)
+    found = _found(unroll, problem, window)
+    exact = _full_graph(network, problem, momentum=momentum, window=window or 99)
+    for ours, expected in zip((found.images, found.labels, found.rates), exact, strict=True):
+        assert (ours - expected).norm() <= 1e-10 * expected.norm()
+
+
+@pytest.mark.parametrize("total", [2, 3, 9, 27])
+def test_recomputing_changes_no_bit(total: int) -> None:
+    network = _network("batch_norm").float()
+    problem = tuple(value.float() if value.is_floating_point() else value for value in _problem(3, 1, total))
+    start = list(network.parameters())
+    kept, recomputed = (
+        _found(Unroll(network, start, momentum=0.5, memory=memory), problem) for memory in ("keep", "recompute")
+    )
+    for ours, theirs in zip(vars(recomputed).values(), vars(kept).values(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_auto_recomputes_where_the_graphs_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = _network("plain")
+    x, y, rates, *_ = _problem(images=3, steps=2, epochs=2)
+    chosen = []
+    for free in (10**9, 1000):
+        monkeypatch.setattr(psutil, "virtual_memory", lambda free=free: SimpleNamespace(available=free))
+        unroll = Unroll(network, list(network.parameters()), memory="auto")
+        unroll.steps(x, y, rates)
+        chosen.append(unroll.memory)
+    assert chosen == ["keep", "recompute"]
+
+
+def test_a_step_can_be_the_last_one() -> None:
+    network = _network("plain")
+    x, y, rates, *_ = _problem(images=2, steps=2, epochs=3)
     unroll = Unroll(network, list(network.parameters()))
-    theta = unroll.steps(x, y, rates)
-    found = unroll.adjoint(torch.autograd.grad(_outer(unroll, theta, real, classes), theta))
-    for ours, exact in zip((found.images, found.labels, found.rates), _full_graph(network, problem), strict=True):
-        assert (ours - exact).norm() <= 1e-10 * exact.norm()
+    some = unroll.steps(x, y, rates, differentiable=False, stop=2)
+    first_epoch = unroll.steps(x, y, rates[:1], differentiable=False)
+    assert all(torch.equal(a, b) for a, b in zip(some, first_epoch, strict=True))
 
 
 @pytest.mark.parametrize("kind", ["plain", "batch_norm", "attention"])
