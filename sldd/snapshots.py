@@ -5,10 +5,10 @@ Binomial checkpointing (Griewank & Walther 2000, "revolve"), solved exactly by d
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 
-@lru_cache(maxsize=None)
+@cache
 def _plan(steps: int, free: int) -> tuple[int, int]:
     """(steps taken without a graph, first split) for a sweep of ``steps`` whose start is held."""
     if steps == 1:

@@ -51,15 +51,21 @@ def soft_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tens
 
 
 @dataclass
-class _Step:
-    """A place on the way: the weights before inner step ``number``, and the step itself where its graph is held."""
+class _Place:
+    """A place on the way: the weights before inner step ``number``, and the velocity where there is momentum."""
 
     number: int
     theta: Weights
     velocity: Weights | None
-    images: torch.Tensor | None = None
-    labels: torch.Tensor | None = None
-    gradient: Weights | None = None
+
+
+@dataclass
+class _Step(_Place):
+    """An inner step, cut off from its neighbours: leaves in, inner gradient out (with its graph, if kept)."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    gradient: Weights
 
 
 @dataclass
@@ -101,13 +107,11 @@ class Unroll:
         self._images = self._labels = torch.empty(0)
         self._rates: list[list[float] | list[list[float]]] = []
         self._rates_like = torch.empty(0)
-        self._trail: list[_Step] = []
+        self._trail: list[_Place] = []
 
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
         """Logits of the network under ``weights``: (batch, classes)."""
-        logits: torch.Tensor = functional_call(
-            self._network, dict(zip(self._names, weights, strict=True)), (images,)
-        )
+        logits: torch.Tensor = functional_call(self._network, dict(zip(self._names, weights, strict=True)), (images,))
         return logits
 
     def steps(
@@ -139,13 +143,13 @@ class Unroll:
         self._trail = []
         stop = math.prod(rates.shape[:2]) if stop is None else stop
         first = 0 if window is None else max(0, stop - window)
-        begun = _Step(0, self._start, None)
+        begun = _Place(0, self._start, None)
         if not differentiable:
             return self._walk(begun, stop).theta
         if self.memory == "auto":
             self.memory = self._fitting(stop - first)
-        self._sweep(self._walk(begun, first), stop)
-        return [weight.detach().requires_grad_() for weight in self._after(self._trail[-1]).theta]
+        last = self._sweep(self._walk(begun, first), stop)
+        return [weight.detach().requires_grad_() for weight in self._after(last).theta]
 
     def adjoint(self, outer: Sequence[torch.Tensor]) -> Gradients:
         """Pull ``outer`` = dL/dtheta_opt back through the steps taken last; their graphs are freed on the way."""
@@ -153,20 +157,20 @@ class Unroll:
             raise RuntimeError("adjoint needs the graphs of steps(..., differentiable=True), and needs them once")
         found = Gradients(*map(torch.zeros_like, (self._images, self._labels, self._rates_like)))
         adjoint, carried = list(outer), None
+        end = 0  # where the part still to be pulled through ends; set by the last step, which has its graph
         while self._trail:
-            step = self._trail.pop()
-            if step.gradient is None:
-                self._sweep(step, end)  # noqa: F821 - the trail ends with a graph
+            place = self._trail.pop()
+            if not isinstance(place, _Step):
+                self._sweep(place, end)
                 continue
-            end = step.number
-            adjoint, carried = self._pull(step, adjoint, carried, found, last=not self._trail)
+            adjoint, carried = self._pull(place, adjoint, carried, found, first=not self._trail)
+            end = place.number
         return found
 
     def _pull(
-        self, step: _Step, adjoint: Weights, carried: Weights | None, found: Gradients, *, last: bool
+        self, step: _Step, adjoint: Weights, carried: Weights | None, found: Gradients, *, first: bool
     ) -> tuple[Weights, Weights | None]:
         """One step of the adjoint: adds to ``found`` and returns lambda and m nu for the step before."""
-        assert step.gradient is not None and step.images is not None and step.labels is not None
         epoch, batch = divmod(step.number, len(self._images))
         rate = self._rates[epoch][batch]
         velocity = self._velocity(step)
@@ -178,43 +182,46 @@ class Unroll:
         kept = [(g, n) for g, n in zip(step.gradient, nu, strict=True) if g.requires_grad]
         pulled = torch.autograd.grad(
             [g for g, _ in kept],
-            [step.images, step.labels, *([] if last else step.theta)],
+            [step.images, step.labels, *([] if first else step.theta)],
             [n for _, n in kept],
             allow_unused=True,
             materialize_grads=True,
         )
         found.images[batch] += pulled[0]
         found.labels[batch] += pulled[1]
-        if last:
+        if first:
             return adjoint, None
         carried = list(torch._foreach_mul(nu, self._momentum)) if self._momentum else None
         return list(torch._foreach_add(adjoint, pulled[2:])), carried
 
-    def _sweep(self, step: _Step, end: int) -> None:
-        """Walk from ``step`` to ``end`` and leave on the trail what the adjoint needs, the last step with its graph."""
-        first = self._trail[0].number if self._trail else step.number
-        while step.number < end - 1:
+    def _sweep(self, place: _Place, end: int) -> _Step:
+        """Walk to ``end`` and leave on the trail what the adjoint needs; the last step, with its graph, comes back."""
+        first = self._trail[0].number if self._trail else place.number
+        while place.number < end - 1:
             if self.memory == "keep":
-                self._trail.append(self._graph(step))
-                step = self._after(self._trail[-1])
-                continue
-            self._trail.append(step)
-            held = sum(place.number > first for place in self._trail)  # the start of all costs nothing
-            step = self._walk(step, step.number + next_snapshot(end - step.number, SNAPSHOTS - held))
-        self._trail.append(self._graph(step))
+                step = self._graph(place)
+                self._trail.append(step)
+                place = self._after(step)
+            else:
+                self._trail.append(place)
+                held = sum(kept.number > first for kept in self._trail)  # of the rest; the first is held anyhow
+                place = self._walk(place, place.number + next_snapshot(end - place.number, SNAPSHOTS - held))
+        last = self._graph(place)
+        self._trail.append(last)
+        return last
 
-    def _walk(self, step: _Step, end: int) -> _Step:
+    def _walk(self, place: _Place, end: int) -> _Place:
         """Take steps up to ``end``, keeping nothing on the way."""
-        while step.number < end:
-            step = self._after(self._graph(step, differentiable=False))
-        return step
+        while place.number < end:
+            place = self._after(self._graph(place, differentiable=False))
+        return place
 
-    def _graph(self, step: _Step, *, differentiable: bool = True) -> _Step:
-        """The step with its inner gradient, cut off from its neighbours: leaves in, gradient out."""
-        batch = step.number % len(self._images)
+    def _graph(self, place: _Place, *, differentiable: bool = True) -> _Step:
+        """The step from ``place``, with its inner gradient."""
+        batch = place.number % len(self._images)
         x = self._images[batch].detach().requires_grad_(differentiable)
         y = self._labels[batch].detach().requires_grad_(differentiable)
-        theta = [weight.detach().requires_grad_() for weight in step.theta]
+        theta = [weight.detach().requires_grad_() for weight in place.theta]
         # Fused attention has no second derivative; the math kernel gives the same values up to rounding.
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             with self._precision(x):
@@ -223,22 +230,21 @@ class Unroll:
             gradient = torch.autograd.grad(
                 loss, theta, create_graph=differentiable, allow_unused=True, materialize_grads=True
             )
-        return _Step(step.number, theta, step.velocity, x, y, list(gradient))
+        return _Step(place.number, theta, place.velocity, x, y, list(gradient))
 
     def _precision(self, x: torch.Tensor) -> AbstractContextManager[object]:
         return nullcontext() if self._autocast is None else torch.autocast(x.device.type, self._autocast)
 
     @torch.no_grad()
-    def _after(self, step: _Step) -> _Step:
+    def _after(self, step: _Step) -> _Place:
         """The place after a step."""
         epoch, batch = divmod(step.number, len(self._images))
         velocity = self._velocity(step)
         theta = _stepped(step.theta, velocity, self._rates[epoch][batch])
-        return _Step(step.number + 1, theta, velocity if self._momentum else None)
+        return _Place(step.number + 1, theta, velocity if self._momentum else None)
 
     @torch.no_grad()
     def _velocity(self, step: _Step) -> Weights:
-        assert step.gradient is not None
         gradient = [g.detach() for g in step.gradient]
         if step.velocity is None:
             return gradient
@@ -254,8 +260,7 @@ class Unroll:
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            step = self._graph(_Step(0, self._start, None))
-        assert step.gradient is not None
+            step = self._graph(_Place(0, self._start, None))
         graph = sum(seen.values()) + sum(g.untyped_storage().nbytes() for g in step.gradient)
         device = self._images.device
         free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
