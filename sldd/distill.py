@@ -4,29 +4,43 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Gt, Lt
 from torch import nn
 
-from sldd.labels import initial_labels
+from sldd.clip import AdaptiveClip
+from sldd.compute import ComputeSettings, autocast_type, outer_gradient
+from sldd.images import ImageInit
 from sldd.norms import keep_no_statistics
 from sldd.outer import State, descend
 from sldd.streams import stream
 from sldd.unroll import Unroll, Weights
 
+_SMALLEST_SHARE = 0.01
+"""Share under which a label's class cannot start when labels are softmax outputs, whose logits would be infinite."""
+
 
 @dataclass(frozen=True)
-class Design:
-    """What is distilled: M images in each of S batches, repeated for E epochs."""
+class DistillSettings:
+    """How distilled images are learned; all of it may be searched (``search.options``)."""
 
-    images: int
-    steps: int = 1
-    epochs: int = 1
-    label_init: str = "one_hot"
-    learn_labels: bool = True
-    """False is dataset distillation with fixed labels (DD; Wang et al. 2018)."""
+    image_init: ImageInit = "noise"
+    """Where images start: noise, as published, or real training patches."""
+    labels: Literal["raw", "softmax"] = "raw"
+    """Soft labels as they are learned, free of any constraint, or as the softmax of what is learned."""
+    rates: Literal["step", "tensor"] = "step"
+    """One learned inner rate a step, as published, or one for each parameter tensor of the network."""
+    inner_momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
+    window: Annotated[int, Ge(1)] | None = None
+    """Random truncated window (RaT-BPTT, Feng et al. 2023): each outer step stops after a random number of inner
+    steps and goes back through the last ``window`` of them. None: through all, always."""
+    clip: Annotated[float, Gt(0)] | None = None
+    """Scale the gradient of images, labels or rates down to at most this many times its usual norm."""
+    average: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Decay of an exponential moving average of what is learned; the average is what is evaluated and shared."""
 
 
 class Distillation:
@@ -34,71 +48,131 @@ class Distillation:
 
     Args:
         network: initialised; its parameters are the start ``theta_0`` and stay as they are.
-        design: how many images, steps and epochs.
-        input_size: side of the images in pixels.
+        images: (S, M, channels, height, width), where the images start.
+        labels: (M, C), where the soft labels of each of the S batches start.
+        epochs: E, how often the S batches are repeated.
         inner_lr: where the inner rates start.
-        seed: names the noise from which the images start.
+        learn_labels: False is dataset distillation with fixed labels (DD; Wang et al. 2018).
+        seed: names the random choices.
         device: where the tensors lie.
     """
 
     def __init__(
-        self, network: nn.Module, design: Design, *, input_size: int, inner_lr: float, seed: int, device: torch.device
+        self,
+        network: nn.Module,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        *,
+        epochs: int = 1,
+        inner_lr: float,
+        learn_labels: bool = True,
+        settings: DistillSettings = DistillSettings(),
+        compute: ComputeSettings = ComputeSettings(),
+        seed: int,
+        device: torch.device,
     ) -> None:
-        self.network = network.to(device).train()
+        self.network = network.to(device).to(memory_format=compute.memory_format).train()
         keep_no_statistics(network)
-        self._unroll = Unroll(network, [parameter.detach().clone() for parameter in network.parameters()])
-        shape = (design.steps, design.images, 1, input_size, input_size)
-        noise = torch.from_numpy(stream(seed, "noise").standard_normal(shape, dtype="float32"))
-        labels = initial_labels(design.label_init, design.images).expand(design.steps, -1, -1)
-        raw_rates = torch.full((design.epochs, design.steps), _inverse_softplus(inner_lr))
+        self._settings, self._compute, self._seed = settings, compute, seed
+        self._unroll = Unroll(
+            network,
+            [parameter.detach().clone() for parameter in network.parameters()],
+            momentum=settings.inner_momentum,
+            memory=compute.memory,
+            autocast=autocast_type(compute.inner_precision),
+        )
+        steps = len(images)
+        shape = (epochs, steps) + ((len(list(network.parameters())),) if settings.rates == "tensor" else ())
         self._learned: State = {
-            "images": noise.to(device),
-            "labels": labels.clone().to(device),
-            "raw_rates": raw_rates.to(device),
+            "images": images.to(device, copy=True),
+            "labels": self._raw_labels(labels).expand(steps, -1, -1).to(device, copy=True),
+            "rates": torch.full(shape, _inverse_softplus(inner_lr), device=device),
         }
-        self._optimised = [name for name in self._learned if name != "labels" or design.learn_labels]
+        self._average = {name: value.clone() for name, value in self._learned.items()} if settings.average else None
+        self._optimised = [name for name in self._learned if name != "labels" or learn_labels]
         self._adam = torch.optim.Adam([self._learned[name] for name in self._optimised])
+        self._clip = AdaptiveClip(settings.clip) if settings.clip else None
+        self._taken = 0
+
+    @property
+    def inner_steps(self) -> int:
+        """S x E."""
+        return math.prod(self._learned["rates"].shape[:2])
 
     def step(self, images: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
         """One outer step: Algorithm 1, lines 4 to 6. Returns L on the batch before the update."""
-        learned = self._learned
-        raw = learned["raw_rates"].detach().requires_grad_()
-        rates = inner_rates({"raw_rates": raw})
-        theta = self._unroll.steps(learned["images"], learned["labels"], rates)
-        loss = F.cross_entropy(self._unroll.forward(theta, images), classes)
-        outer = torch.autograd.grad(loss, theta, allow_unused=True, materialize_grads=True)
-        gradients = self._unroll.adjoint(outer)
-        (raw_gradient,) = torch.autograd.grad(rates, raw, gradients.rates)
-        found = {"images": gradients.images, "labels": gradients.labels, "raw_rates": raw_gradient}
-        descend(self._adam, [found[name] for name in self._optimised], rate)
-        return loss.item()
+        raw = {name: value.detach().requires_grad_() for name, value in self._learned.items()}
+        used = self._used(raw)
+        theta = self._unroll.steps(*used.values(), stop=self._stop(), window=self._settings.window)
+        loss, outer = outer_gradient(self._unroll.forward, theta, images, classes, self._compute)
+        pulled = vars(self._unroll.adjoint(outer))
+        names = self._optimised
+        found = torch.autograd.grad([used[n] for n in names], [raw[n] for n in names], [pulled[n] for n in names])
+        gradients = dict(zip(names, found, strict=True))
+        if self._clip is not None:
+            self._clip.apply(gradients)
+        descend(self._adam, list(gradients.values()), rate)
+        self._taken += 1
+        self._follow()
+        return loss
 
     def weights(self, state: State) -> Weights:
         """``theta_opt`` of a state: the inner steps without their graphs (Algorithm 2)."""
-        return self._unroll.steps(state["images"], state["labels"], inner_rates(state), differentiable=False)
+        return self._unroll.steps(state["images"], state["labels"], state["rates"], differentiable=False)
 
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
-        """(batch, 3) logits under ``weights``."""
+        """(batch, C) logits under ``weights``."""
         return self._unroll.forward(weights, images)
 
     def state(self) -> State:
-        """Images (S, M, 1, h, w), labels (S, M, 3) and raw rates (E, S)."""
-        return {name: value.detach() for name, value in self._learned.items()}
+        """What a receiver needs: images (S, M, ...), soft labels (S, M, C) and inner rates (E, S[, T]), as used."""
+        chosen = self._learned if self._average is None else self._average
+        return {name: value.detach() for name, value in self._used(chosen).items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """What is learned, and Adam's moments."""
-        return {"learned": self.state(), "adam": self._adam.state_dict()}
+        """What is learned, its average, Adam's moments, usual gradient norms and the number of steps taken."""
+        return {
+            "learned": {name: value.detach() for name, value in self._learned.items()},
+            "average": self._average,
+            "adam": self._adam.state_dict(),
+            "norms": self._clip.norms if self._clip else {},
+            "taken": self._taken,
+        }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Go on from ``state_dict``."""
         for name, value in saved["learned"].items():
             self._learned[name].copy_(value)
+        self._average = saved["average"]
         self._adam.load_state_dict(saved["adam"])
+        if self._clip is not None:
+            self._clip.norms = dict(saved["norms"])
+        self._taken = saved["taken"]
 
+    def _used(self, raw: State) -> State:
+        """What the inner steps use: rates through a softplus, so that none can become negative, and the labels."""
+        labels = raw["labels"].softmax(-1) if self._settings.labels == "softmax" else raw["labels"]
+        return {"images": raw["images"], "labels": labels, "rates": F.softplus(raw["rates"])}
 
-def inner_rates(state: State) -> torch.Tensor:
-    """(E, S) inner rates that a state stands for: softplus of what is learned, so that none can become negative."""
-    return F.softplus(state["raw_rates"])
+    def _raw_labels(self, labels: torch.Tensor) -> torch.Tensor:
+        if self._settings.labels == "raw":
+            return labels
+        return labels.clamp(min=_SMALLEST_SHARE).log()
+
+    def _stop(self) -> int | None:
+        window = self._settings.window
+        if window is None or window >= self.inner_steps:
+            return None
+        return int(stream(self._seed, "window", self._taken).integers(window, self.inner_steps + 1))
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        if self._average is None:
+            return
+        # A young average follows quickly: its start would weigh on it for 1 / (1 - decay) steps.
+        decay = min(self._settings.average, (1 + self._taken) / (10 + self._taken))
+        for name, value in self._learned.items():
+            self._average[name].lerp_(value, 1 - decay)
 
 
 def _inverse_softplus(value: float) -> float:

@@ -20,6 +20,7 @@ from sldd.cohort import Split
 from sldd.detect import Votes, count_votes, threshold_curve
 from sldd.norms import load_statistics, measure_statistics
 from sldd.patches import BalancedBatches, Patches
+from sldd.prefetch import Batch, Prefetch
 from sldd.streams import stream
 from sldd.unroll import Weights
 
@@ -35,6 +36,8 @@ class OuterSettings:
     """Real patches a step, a third of each class."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """Outer rate over the steps: as given, or down to zero along half a cosine."""
+    warmup: Annotated[int, Ge(0)] = 0
+    """First steps, over which the outer rate rises from zero."""
     evaluations: Annotated[int, Ge(1)] = 10
     """Times that validation patients are scored, evenly spaced, the last after the last step."""
     statistics_batches: Annotated[int, Ge(1)] = 10
@@ -67,7 +70,7 @@ class Learner(Protocol):
         ...
 
     def state(self) -> State:
-        """What is learned, by name: detached, not copied."""
+        """What stands for the network now, by name: detached, not copied."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -138,6 +141,8 @@ class OuterLoop:
         self._patches, self._split, self._settings = patches, split, settings
         self._rate, self._seed, self._device = rate, seed, device
         self._batches = batches or BalancedBatches(patches, split.train)
+        self._training = Prefetch(lambda number: self._draw("batch", number), device)
+        self._statistics = Prefetch(lambda number: self._draw("statistics", number), device, ahead=False)
         interval = settings.steps / settings.evaluations
         self._evaluate_at = {round(interval * (number + 1)) for number in range(settings.evaluations)}
 
@@ -155,7 +160,7 @@ class OuterLoop:
             DivergedError: the loss or a learned value is not finite; ``best`` still holds the best state before.
         """
         number = self.progress.step
-        images, classes = self._batch("batch", number)
+        images, classes = self._training.get(number)
         loss = self.learner.step(images, classes, self._scheduled(number))
         if not math.isfinite(loss):
             raise DivergedError(f"the loss is {loss} at outer step {number + 1}")
@@ -167,6 +172,10 @@ class OuterLoop:
         if self.progress.step in self._evaluate_at:
             self._evaluate()
         return loss
+
+    def close(self) -> None:
+        """End the thread that prepares batches, where there is one."""
+        self._training.close()
 
     def score(self, patients: list[int]) -> Votes:
         """Votes of the best state's network on these patients.
@@ -194,22 +203,20 @@ class OuterLoop:
         self.best = None if best is None else Best(**(best | {"key": tuple(best["key"])}))
 
     def _scheduled(self, step: int) -> float:
+        rate = self._rate * min(1.0, (step + 1) / (self._settings.warmup + 1))
         if self._settings.schedule == "constant":
-            return self._rate
-        return self._rate * 0.5 * (1 + math.cos(math.pi * step / self._settings.steps))
+            return rate
+        return rate * 0.5 * (1 + math.cos(math.pi * step / self._settings.steps))
 
-    def _batch(self, name: str, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        images, classes = self._batches.draw(stream(self._seed, name, number), self._settings.batch_size)
-        return images.to(self._device), classes.to(self._device)
+    def _draw(self, name: str, number: int) -> Batch:
+        return self._batches.draw(stream(self._seed, name, number), self._settings.batch_size)
 
     def _evaluate(self) -> None:
         state = self.learner.state()
         weights = self.learner.weights(state)
         if not all(bool(torch.isfinite(weight).all()) for weight in weights):
             raise DivergedError(f"the network's weights are not finite after outer step {self.progress.step}")
-        statistics_batches = (
-            self._batch("statistics", number)[0] for number in range(self._settings.statistics_batches)
-        )
+        statistics_batches = (self._statistics.get(number)[0] for number in range(self._settings.statistics_batches))
         theta_bn = measure_statistics(
             self.learner.network, lambda images: self.learner.forward(weights, images), statistics_batches
         )

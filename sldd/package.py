@@ -18,13 +18,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sldd.backbones import build
+from sldd.compute import Precision, autocast_type
 from sldd.errors import InputError
 from sldd.initialise import fingerprint, initialise
 from sldd.norms import keep_no_statistics, load_statistics
 from sldd.patches import CLASSES, PatchSettings
 from sldd.unroll import Unroll
 
-FORMAT = "sldd-package/1"
+FORMAT = "sldd-package/2"
 _BN = "theta_bn/"
 
 
@@ -35,8 +36,9 @@ class Package:
     Attributes:
         images: (S, M, 1, h, w) float32, standardised gray values.
         labels: (S, M, 3) float32 over I, N, P.
-        rates: (E, S) float32 inner rates as used.
+        rates: (E, S) float32 inner rates as used, or (E, S, T) with one for each parameter tensor.
         theta_bn: batch-norm mean and variance by buffer name.
+        momentum, inner_precision: of the inner steps.
         backbone, norm, seed: rebuild the start; start_fingerprint checks it.
         mean, deviation: standardise a radiograph's gray values.
         patches: how to cut a radiograph.
@@ -47,6 +49,8 @@ class Package:
     labels: torch.Tensor
     rates: torch.Tensor
     theta_bn: dict[str, torch.Tensor]
+    momentum: float
+    inner_precision: Precision
     backbone: str
     norm: str
     seed: int
@@ -102,7 +106,12 @@ class Package:
                 "that the package's study names"
             )
         keep_no_statistics(network)
-        unroll = Unroll(network, list(network.parameters()))
+        unroll = Unroll(
+            network,
+            list(network.parameters()),
+            momentum=self.momentum,
+            autocast=autocast_type(self.inner_precision),
+        )
         weights = unroll.steps(self.images, self.labels, self.rates, differentiable=False)
         with torch.no_grad():
             for parameter, weight in zip(network.parameters(), weights, strict=True):

@@ -205,6 +205,11 @@ class BalancedBatches:
                 )
 
     @property
+    def side(self) -> int:
+        """Side of a patch as the network sees it, in pixels."""
+        return self._patches.settings.input_size
+
+    @property
     def counts(self) -> dict[str, int]:
         """Training patches of each class."""
         return {name: len(windows) for name, windows in zip(CLASSES, self._windows, strict=True)}
@@ -212,6 +217,9 @@ class BalancedBatches:
     def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(count, 1, input, input) float32 patches and (count,) int64 classes, in turns I, N, P."""
         classes = np.arange(count) % len(CLASSES)
+        return self.of_classes(random, classes.tolist()), torch.from_numpy(classes)
+
+    def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
+        """(len(classes), 1, input, input) float32 patches, one of each class in turn."""
         picked = [self._windows[number][random.integers(len(self._windows[number]))] for number in classes]
-        windows = [Window(*map(int, row)) for row in picked]
-        return self._patches.crop(windows), torch.from_numpy(classes)
+        return self._patches.crop([Window(*map(int, row)) for row in picked])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
+from sldd.compute import ComputeSettings, outer_gradient
 from sldd.norms import keep_no_statistics
 from sldd.outer import State, descend
 from sldd.unroll import Weights
@@ -17,8 +17,11 @@ from sldd.unroll import Weights
 class Training:
     """Adam on all weights of a network, from the same start and through the same outer loop as a distillation."""
 
-    def __init__(self, network: nn.Module, *, device: torch.device) -> None:
-        self.network = network.to(device).train()
+    def __init__(
+        self, network: nn.Module, *, device: torch.device, compute: ComputeSettings = ComputeSettings()
+    ) -> None:
+        self.network = network.to(device).to(memory_format=compute.memory_format).train()
+        self._compute = compute
         keep_no_statistics(network)
         self._names = [name for name, _ in network.named_parameters()]
         self._weights = [parameter.detach().clone().requires_grad_() for parameter in network.parameters()]
@@ -26,10 +29,9 @@ class Training:
 
     def step(self, images: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
         """One Adam step on a batch; the loss before it."""
-        loss = F.cross_entropy(self.forward(self._weights, images), classes)
-        gradients = torch.autograd.grad(loss, self._weights, allow_unused=True, materialize_grads=True)
+        loss, gradients = outer_gradient(self.forward, self._weights, images, classes, self._compute)
         descend(self._adam, gradients, rate)
-        return loss.item()
+        return loss
 
     def weights(self, state: State) -> Weights:
         """The weights themselves."""

@@ -21,6 +21,8 @@ _ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    # What cuBLAS wants to hear for compute.deterministic, before it is loaded.
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     # Every trial of a reused worker runs in a thread of its own; glibc would keep an arena of freed memory for each.
     "MALLOC_ARENA_MAX": "2",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own snapshots are never read: the ledger is the truth

@@ -19,7 +19,9 @@ import yaml
 from annotated_types import Ge
 from pydantic import TypeAdapter, ValidationError
 
+from sldd.compute import ComputeSettings
 from sldd.data import DataSettings
+from sldd.distill import DistillSettings
 from sldd.errors import InputError
 from sldd.outer import OuterSettings
 from sldd.patches import PatchSettings
@@ -30,7 +32,7 @@ from study.search import SearchSettings
 # A study may grow along these; everything else is what its numbers mean.
 GROWING = ("grid.", "search.trials", "search.repeats")
 # Where and how fast, not what (but for the threads, which change results); the fingerprint guards the data.
-FREE = ("resources.", "data.cache", "data.root")
+FREE = ("resources.", "compute.memory", "data.cache", "data.root")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ class StudyConfig:
     grid: GridSettings
     data: DataSettings = field(default_factory=DataSettings)
     patches: PatchSettings = field(default_factory=PatchSettings)
+    distill: DistillSettings = field(default_factory=DistillSettings)
     outer: OuterSettings = field(default_factory=OuterSettings)
+    compute: ComputeSettings = field(default_factory=ComputeSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
     resources: ResourceSettings = field(default_factory=ResourceSettings)
     seed: Annotated[int, Ge(0)] = 0

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from sldd.backbones import build, check_name, parameter_count
 from sldd.cohort import Split
-from sldd.distill import Design, Distillation
+from sldd.distill import Distillation
 from sldd.errors import InputError
 from sldd.initialise import initialise
+from sldd.labels import initial_labels
 from sldd.patches import BalancedBatches, Patches, window_starts
 from sldd.streams import stream
 from sldd.train import Training
@@ -58,7 +59,7 @@ def plan_cells(
     for backbone in config.grid.backbone:
         check_name(backbone)
     side = config.patches.input_size
-    torch.set_num_threads(config.resources.threads)
+    config.compute.apply(config.resources.threads)
 
     clocks: dict[tuple[str, str, bool, int | None], StepTime | str] = {}
 
@@ -115,7 +116,7 @@ def _time_step(cell: Cell, config: StudyConfig, patches: Patches, batches: Balan
     side, count = config.patches.input_size, config.outer.batch_size
     network = build(cell.backbone, input_size=side, norm=cell.norm)
     initialise(network, config.seed)
-    plain = Training(network, device=device)
+    plain = Training(network, device=device, compute=config.compute)
     draw_time, (patch, classes) = _timed(lambda number: batches.draw(stream(0, "plan", number), count))
     patch, classes = patch.to(device), classes.to(device)
     try:
@@ -127,7 +128,16 @@ def _time_step(cell: Cell, config: StudyConfig, patches: Patches, batches: Balan
         plain_time, _ = _timed(lambda _: plain.step(patch, classes, 1e-4))
         inner = 0.0
         if cell.images is not None:
-            learner = Distillation(network, Design(cell.images), input_size=side, inner_lr=0.02, seed=0, device=device)
+            learner = Distillation(
+                network,
+                torch.randn(1, cell.images, 1, side, side),
+                initial_labels("one_hot", cell.images),
+                inner_lr=0.02,
+                settings=replace(config.distill, window=None),
+                compute=config.compute,
+                seed=0,
+                device=device,
+            )
             whole, _ = _timed(lambda _: learner.step(patch, classes, 1e-4))
             inner = max(0.0, whole - plain_time)
     except Exception as error:

@@ -8,20 +8,22 @@ no state: a suggestion is a function of the study's seed, the cell, i, and the c
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import optuna
-from annotated_types import Ge, Gt, Lt
-from optuna.distributions import FloatDistribution
+from annotated_types import Ge, Gt, Lt, MinLen
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, create_trial
-from pydantic import AfterValidator
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 from ray.tune.search import Searcher
 
+from sldd.distill import DistillSettings
 from study.grid import Cell
 from study.ledger import Ledger, Trial
 
@@ -32,6 +34,24 @@ def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
     if ends[0] >= ends[1]:
         raise PydanticCustomError("range", "a range is [lowest, highest], lowest first")
     return ends
+
+
+def _distill_options(options: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    known = [field.name for field in dataclasses.fields(DistillSettings)]
+    for name, choices in options.items():
+        if name not in known:
+            raise PydanticCustomError(
+                "option",
+                "{name} is no setting of distill; choose from {known}",
+                {"name": name, "known": ", ".join(known)},
+            )
+        for choice in choices:
+            try:
+                TypeAdapter(DistillSettings).validate_python({name: choice})
+            except ValidationError as error:
+                reason = error.errors()[0]["msg"].lower()
+                raise PydanticCustomError("option", "{name}: {reason}", {"name": name, "reason": reason}) from None
+    return options
 
 
 _Rate = Annotated[float, Gt(0), Lt(1e6)]
@@ -56,6 +76,11 @@ class SearchSettings:
     """Adam's rate on the weights, for ``method: train``."""
     delta: ShareRange = (0.05, 0.95)
     """Threshold on a patient's score."""
+    options: Annotated[dict[str, Annotated[list[Any], MinLen(1)]], AfterValidator(_distill_options)] = field(
+        default_factory=dict
+    )
+    """Settings of ``distill`` to choose from, such as ``{labels: [raw, softmax], clip: [null, 3]}``; the first trial
+    takes the first of each."""
 
 
 def objective(result: dict[str, Any]) -> tuple[float, float, float]:
@@ -152,23 +177,24 @@ class CellSearch:
             self._given_up.add(trial.index)
 
     def _suggest(self, number: int) -> Trial:
-        ranges = self._ranges()
+        space = self._space()
         if number == 0:
-            chosen = {name: math.sqrt(d.low * d.high) for name, d in ranges.items()}
-            chosen["delta"] = (ranges["delta"].low + ranges["delta"].high) / 2
+            chosen = {name: _middle(distribution) for name, distribution in space.items()}
         else:
             seed = zlib.crc32(f"{self._seed}/{self.cell.name}/{number}".encode())
             sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=4, multivariate=True)
             study = optuna.create_study(direction="maximize", sampler=sampler)
-            study.add_trials([seen for trial in self._earlier() for seen in self._seen(trial, ranges)])
-            chosen = study.ask(dict(ranges)).params
+            study.add_trials([seen for trial in self._earlier() for seen in self._seen(trial, space)])
+            chosen = study.ask(dict(space)).params
         parameters = {"outer_lr": chosen["outer_lr"], "inner_lr": chosen.get("inner_lr"), "delta": chosen["delta"]}
+        options = {name: chosen[name] for name in self._settings.options if name in chosen}
         return self._ledger.add(
-            self.cell.name, self._facts | {"phase": "search", "seed": self._seed, "source": None, **parameters}
+            self.cell.name,
+            self._facts | {"phase": "search", "seed": self._seed, "source": None, **parameters, "options": options},
         )
 
     def _confirm(self, best: Trial, repeat: int) -> Trial:
-        kept = {name: best.config[name] for name in ("outer_lr", "inner_lr")}
+        kept = {name: best.config[name] for name in ("outer_lr", "inner_lr", "options")}
         return self._ledger.add(
             self.cell.name,
             # Fresh seeds: none equals the search's. The threshold is chosen anew on this run's validation patients.
@@ -176,7 +202,7 @@ class CellSearch:
             | {"phase": "confirm", "seed": self._seed + 1 + repeat, "source": best.index, "delta": None, **kept},
         )
 
-    def _ranges(self) -> dict[str, FloatDistribution]:
+    def _space(self) -> dict[str, BaseDistribution]:
         delta = FloatDistribution(*self._settings.delta)
         if self.cell.method == "train":
             return {"outer_lr": FloatDistribution(*self._settings.train_lr, log=True), "delta": delta}
@@ -184,28 +210,40 @@ class CellSearch:
             "outer_lr": FloatDistribution(*self._settings.outer_lr, log=True),
             "inner_lr": FloatDistribution(*self._settings.inner_lr, log=True),
             "delta": delta,
+            **{name: CategoricalDistribution(choices) for name, choices in self._settings.options.items()},
         }
 
     def _earlier(self) -> list[Trial]:
         return [trial for trial in self._ledger.of(self.cell.name, "search") if trial.settled]
 
-    def _seen(self, trial: Trial, ranges: dict[str, FloatDistribution]) -> list[FrozenTrial]:
+    def _seen(self, trial: Trial, space: dict[str, BaseDistribution]) -> list[FrozenTrial]:
         """What the sampler learns from a trial: HM at the threshold it suggested, and at the exact best one."""
         result = trial.result or {}
-        parameters = {name: trial.config[name] for name in ranges}
+        facts = trial.config | trial.config["options"]
+        parameters = {name: facts[name] for name in space}
         if result["status"] != "done" or result.get("validation") is None:
-            return [_frozen(parameters, ranges, 0.0)]
-        best = min(max(result["delta"], ranges["delta"].low), ranges["delta"].high)
+            return [_frozen(parameters, space, 0.0)]
+        lowest, highest = self._settings.delta
+        best = min(max(result["delta"], lowest), highest)
         curve = result["validation"]["curve"]
 
         def hm(delta: float) -> float:
             return float(next(hm for end, hm in zip(curve["delta"], curve["hm"], strict=True) if delta <= end))
 
-        return [_frozen(parameters | {"delta": delta}, ranges, hm(delta)) for delta in (parameters["delta"], best)]
+        return [_frozen(parameters | {"delta": delta}, space, hm(delta)) for delta in (parameters["delta"], best)]
 
 
-def _frozen(parameters: dict[str, float], ranges: dict[str, FloatDistribution], value: float) -> FrozenTrial:
-    return create_trial(params=parameters, distributions=dict(ranges), value=value)
+def _middle(distribution: BaseDistribution) -> Any:
+    """The geometric middle of a rate's range, the middle of the threshold's, the first of a list of options."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[0]
+    assert isinstance(distribution, FloatDistribution)
+    low, high = distribution.low, distribution.high
+    return math.sqrt(low * high) if distribution.log else (low + high) / 2
+
+
+def _frozen(parameters: dict[str, Any], space: dict[str, BaseDistribution], value: float) -> FrozenTrial:
+    return create_trial(params=parameters, distributions=dict(space), value=value)
 
 
 class StudySearcher(Searcher):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ from ray import tune
 
 from sldd.backbones import build, parameter_count
 from sldd.cohort import Cohort, Split, open_cohort, prepare, split_patients
+from sldd.compute import ComputeSettings
 from sldd.data import DataSettings, open_source
 from sldd.detect import PUBLISHED_DELTA, Votes, operate, threshold_curve
-from sldd.distill import Design, Distillation, inner_rates
+from sldd.distill import Distillation, DistillSettings
 from sldd.errors import InputError
 from sldd.footprint import footprint
+from sldd.images import initial_images
 from sldd.initialise import fingerprint, initialise
+from sldd.labels import initial_labels
 from sldd.outer import DivergedError, Learner, OuterLoop, OuterSettings
 from sldd.package import Package
 from sldd.patches import BalancedBatches, Patches, PatchSettings
@@ -38,7 +41,9 @@ class TrialContext:
     cohort_folder: Path
     fingerprint: str
     patches: PatchSettings
+    distill: DistillSettings
     outer: OuterSettings
+    compute: ComputeSettings
     pseudonyms: list[str]
     threads: int
     gpus: float
@@ -93,7 +98,7 @@ def _described(error: Exception) -> str:
 
 
 def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> None:
-    torch.set_num_threads(context.threads)
+    context.compute.apply(context.threads)
     device = torch.device("cuda" if context.gpus and torch.cuda.is_available() else "cpu")
     _reset_peak_memory(device)
     key = (context.cohort_folder, context.fingerprint)
@@ -102,7 +107,8 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
     network = build(config["backbone"], input_size=context.patches.input_size, norm=config["norm"])
     initialise(network, config["seed"])
     start = fingerprint(network)
-    learner = make_learner(network, config, context.patches.input_size, device)
+    distill = replace(context.distill, **config["options"])
+    learner = make_learner(network, config, distill, context.compute, batches, device)
     loop = OuterLoop(
         learner,
         patches,
@@ -147,27 +153,40 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
     result["peak_memory_mib"] = _peak_memory_mib(device)
     result["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     if isinstance(learner, Distillation) and loop.best is not None:
-        package = _package(config, context, loop, patches, start, result["delta"])
+        package = _package(config, context, distill, loop, patches, start, result["delta"])
         result |= vars(footprint(parameter_count(network), package.images, package.theta_bn))
         result["rates"] = package.rates.tolist()
         package.save(folder.package_path())
     folder.finish(result)
+    loop.close()
     tune.report({"step": loop.progress.step, "steps": context.outer.steps, "val_hm": _best_hm(loop)})
 
 
-def make_learner(network: torch.nn.Module, config: dict[str, Any], input_size: int, device: torch.device) -> Learner:
+def make_learner(
+    network: torch.nn.Module,
+    config: dict[str, Any],
+    distill: DistillSettings,
+    compute: ComputeSettings,
+    batches: BalancedBatches,
+    device: torch.device,
+) -> Learner:
     """The learner that a cell's method names."""
     if config["method"] == "train":
-        return Training(network, device=device)
-    design = Design(
-        images=config["images"],
-        steps=config["distill_steps"],
-        epochs=config["distill_epochs"],
-        label_init=config["label_init"],
-        learn_labels=config["method"] == "sldd",
+        return Training(network, device=device, compute=compute)
+    images = initial_images(
+        distill.image_init, steps=config["distill_steps"], images=config["images"], seed=config["seed"], batches=batches
     )
     return Distillation(
-        network, design, input_size=input_size, inner_lr=config["inner_lr"], seed=config["seed"], device=device
+        network,
+        images,
+        initial_labels(config["label_init"], config["images"]),
+        epochs=config["distill_epochs"],
+        inner_lr=config["inner_lr"],
+        learn_labels=config["method"] == "sldd",
+        settings=distill,
+        compute=compute,
+        seed=config["seed"],
+        device=device,
     )
 
 
@@ -225,14 +244,19 @@ def scores(votes: Votes, delta: float, pseudonyms: list[str]) -> dict[str, Any]:
 
 
 def _package(
-    config: dict[str, Any], context: TrialContext, loop: OuterLoop, patches: Patches, start: str, delta: float
+    config: dict[str, Any],
+    context: TrialContext,
+    distill: DistillSettings,
+    loop: OuterLoop,
+    patches: Patches,
+    start: str,
+    delta: float,
 ) -> Package:
     assert loop.best is not None
-    state = loop.best.state
     return Package(
-        images=state["images"],
-        labels=state["labels"],
-        rates=inner_rates(state),
+        **loop.best.state,
+        momentum=distill.inner_momentum,
+        inner_precision=context.compute.inner_precision,
         theta_bn=loop.best.theta_bn,
         backbone=config["backbone"],
         norm=config["norm"],

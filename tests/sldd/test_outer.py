@@ -10,13 +10,16 @@ import torch
 
 from sldd.backbones import build
 from sldd.cohort import Split, prepare
+from sldd.compute import ComputeSettings
 from sldd.detect import count_votes
-from sldd.distill import Design, Distillation, inner_rates
+from sldd.distill import Distillation, DistillSettings
 from sldd.errors import InputError
+from sldd.images import initial_images
 from sldd.initialise import fingerprint, initialise
+from sldd.labels import initial_labels
 from sldd.outer import DivergedError, OuterLoop, OuterSettings
 from sldd.package import Package
-from sldd.patches import Patches, PatchSettings
+from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.sources.folder import FolderSource
 from sldd.train import Training
 
@@ -33,22 +36,34 @@ def patches(cohort_folder: Path) -> Patches:
 
 
 def _loop(
-    patches: Patches, *, method: str = "sldd", rate: float = 0.02, steps: int = 2, settings: OuterSettings = SETTINGS
+    patches: Patches,
+    *,
+    method: str = "sldd",
+    rate: float = 0.02,
+    steps: int = 2,
+    settings: OuterSettings = SETTINGS,
+    distill: DistillSettings = DistillSettings(),
+    compute: ComputeSettings = ComputeSettings(),
 ) -> OuterLoop:
     network = build("test_resnet", input_size=32)
     initialise(network, 0)
-    learner: Any = (
-        Training(network, device=CPU)
-        if method == "train"
-        else Distillation(
+    learner: Any
+    if method == "train":
+        learner = Training(network, device=CPU, compute=compute)
+    else:
+        batches = BalancedBatches(patches, SPLIT.train)
+        learner = Distillation(
             network,
-            Design(3, steps=steps, epochs=steps, learn_labels=method == "sldd"),
-            input_size=32,
+            initial_images(distill.image_init, steps=steps, images=3, seed=0, batches=batches),
+            initial_labels("one_hot", 3),
+            epochs=steps,
             inner_lr=0.05,
+            learn_labels=method == "sldd",
+            settings=distill,
+            compute=compute,
             seed=0,
             device=CPU,
         )
-    )
     return OuterLoop(learner, patches, SPLIT, settings, rate=rate, seed=0, device=CPU)
 
 
@@ -68,15 +83,31 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-@pytest.mark.parametrize("method", ["sldd", "train"])
-@pytest.mark.parametrize("cut", [1, 4, 7])
-def test_resuming_is_bit_for_bit(patches: Patches, tmp_path: Path, method: str, cut: int) -> None:
-    whole = _finish(_loop(patches, method=method))
-    first = _loop(patches, method=method)
+EVERYTHING = DistillSettings(
+    image_init="real",
+    labels="softmax",
+    rates="tensor",
+    inner_momentum=0.5,
+    window=2,
+    clip=1.5,
+    average=0.9,
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "distill", "cut"),
+    [("sldd", DistillSettings(), 1), ("sldd", DistillSettings(), 7), ("sldd", EVERYTHING, 4)]
+    + [("train", DistillSettings(), cut) for cut in (1, 4)],
+)
+def test_resuming_is_bit_for_bit(
+    patches: Patches, tmp_path: Path, method: str, distill: DistillSettings, cut: int
+) -> None:
+    whole = _finish(_loop(patches, method=method, distill=distill))
+    first = _loop(patches, method=method, distill=distill)
     for _ in range(cut):
         first.advance()
     torch.save(first.state_dict(), tmp_path / "state.pt")
-    second = _loop(patches, method=method)
+    second = _loop(patches, method=method, distill=distill)
     second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     _finish(second)
     assert _same(whole.state_dict(), second.state_dict())
@@ -113,7 +144,7 @@ def test_divergence_keeps_the_last_good_state(patches: Patches) -> None:
     for _ in range(4):
         loop.advance()
     good = loop.best
-    loop.learner._learned["raw_rates"].fill_(float("nan"))  # type: ignore[attr-defined]
+    loop.learner._learned["rates"].fill_(float("nan"))  # type: ignore[attr-defined]
     with pytest.raises(DivergedError, match="at outer step 5"):
         loop.advance()
     assert loop.best is good
@@ -121,7 +152,7 @@ def test_divergence_keeps_the_last_good_state(patches: Patches) -> None:
     assert all(torch.isfinite(value).all() for value in good.state.values())
 
 
-def _package(loop: OuterLoop, patches: Patches) -> Package:
+def _package(loop: OuterLoop, patches: Patches, momentum: float = 0.0) -> Package:
     assert loop.best is not None
     network = build("test_resnet", input_size=32)
     initialise(network, 0)
@@ -129,8 +160,10 @@ def _package(loop: OuterLoop, patches: Patches) -> Package:
     return Package(
         images=state["images"],
         labels=state["labels"],
-        rates=inner_rates(state),
+        rates=state["rates"],
         theta_bn=loop.best.theta_bn,
+        momentum=momentum,
+        inner_precision="float32",
         backbone="test_resnet",
         norm="as_is",
         seed=0,
@@ -142,9 +175,12 @@ def _package(loop: OuterLoop, patches: Patches) -> Package:
     )
 
 
-def test_package_rebuilds_the_network_that_was_scored(patches: Patches, tmp_path: Path) -> None:
-    loop = _finish(_loop(patches))
-    _package(loop, patches).save(tmp_path / "package.safetensors")
+@pytest.mark.parametrize("distill", [DistillSettings(), EVERYTHING])
+def test_package_rebuilds_the_network_that_was_scored(
+    patches: Patches, tmp_path: Path, distill: DistillSettings
+) -> None:
+    loop = _finish(_loop(patches, distill=distill))
+    _package(loop, patches, distill.inner_momentum).save(tmp_path / "package.safetensors")
     assert [path.name for path in tmp_path.glob("*.safetensors*")] == ["package.safetensors"]
     package = Package.load(tmp_path / "package.safetensors")
     assert package.patches == PATCHES
@@ -170,4 +206,42 @@ def test_rates_never_become_negative(patches: Patches) -> None:
     for _ in range(3):
         loop.advance()
     state = loop.learner.state()
-    assert (inner_rates(state) > 0).all()
+    assert (state["rates"] > 0).all()
+
+
+def test_the_outer_rate_warms_up(patches: Patches) -> None:
+    settings = OuterSettings(steps=12, batch_size=12, evaluations=1, schedule="constant", warmup=3)
+    loop = _loop(patches, rate=0.4, settings=settings)
+    assert [round(loop._scheduled(step), 3) for step in range(5)] == [0.1, 0.2, 0.3, 0.4, 0.4]
+
+
+def test_the_average_is_what_is_evaluated(patches: Patches) -> None:
+    plain, averaged = (_loop(patches, distill=DistillSettings(average=decay)) for decay in (0.0, 0.99))
+    states = []
+    for loop in (plain, averaged):
+        for _ in range(3):
+            loop.advance()
+        states.append(loop.learner.state()["images"])
+    start = _loop(patches).learner.state()["images"]
+    # The optimiser goes the same way; the average lags behind it.
+    assert _same(plain.learner.state_dict()["learned"], averaged.learner.state_dict()["learned"])
+    assert 0 < (states[1] - start).norm() < (states[0] - start).norm()
+
+
+def test_softmax_labels_stay_shares(patches: Patches) -> None:
+    loop = _loop(patches, distill=DistillSettings(labels="softmax"), rate=0.3)
+    begun = loop.learner.state()["labels"].clone()
+    for _ in range(3):
+        loop.advance()
+    labels = loop.learner.state()["labels"]
+    assert torch.allclose(begun.argmax(-1), torch.eye(3).argmax(-1).expand(2, 3))
+    assert torch.allclose(labels.sum(-1), torch.ones(2, 3))
+    assert not torch.allclose(labels, begun)
+
+
+def test_real_starts_are_training_patches_of_their_class(patches: Patches) -> None:
+    batches = BalancedBatches(patches, SPLIT.train)
+    images = initial_images("real", steps=2, images=3, seed=0, batches=batches)
+    assert images.shape == (2, 3, 1, 32, 32)
+    brightness = images.mean((2, 3, 4))  # the cohort's organ is bright, brighter in positives
+    assert (brightness.diff(dim=1) > 0).all()

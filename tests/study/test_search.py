@@ -124,7 +124,7 @@ def test_sampler_learns_the_threshold_for_free(tmp_path: Path, open_ledger: Open
     assert trial is not None
     TrialFolder(trial.folder, trial.config["owner"]).finish(_result(trial.config))
     ledger.refresh(trial)
-    suggested, best = search._seen(trial, search._ranges())
+    suggested, best = search._seen(trial, search._space())
     assert suggested.params["delta"] == trial.config["delta"] == 0.5
     assert best.params["delta"] == 0.6
     assert best.value == 2 * suggested.value  # type: ignore[operator]
@@ -143,3 +143,16 @@ def test_failed_trial_is_given_up_until_the_next_start(tmp_path: Path, open_ledg
     again = _searches(ledger, SearchSettings(trials=2, repeats=1))[0].next()
     assert isinstance(again, Trial)
     assert (again.index, again.config["attempt"]) == (0, 2)
+
+
+def test_options_are_chosen_learned_from_and_confirmed(open_ledger: OpenLedger, tmp_path: Path) -> None:
+    settings = SearchSettings(trials=12, repeats=2, options={"clip": [None, 3.0], "labels": ["raw", "softmax"]})
+    ledger = open_ledger(tmp_path)
+    _run(ledger, settings)
+    sldd, train = (ledger.of(name, "search") for name in (CELLS[0].name, CELLS[1].name))
+    assert sldd[0].config["options"] == {"clip": None, "labels": "raw"}
+    assert len({tuple(trial.config["options"].values()) for trial in sldd}) > 2
+    assert all(trial.config["options"] == {} for trial in train)  # ordinary training has none of them
+    best = max(sldd, key=lambda trial: ((trial.result or {})["validation"]["hm"], -trial.index))
+    confirm = ledger.of(CELLS[0].name, "confirm")
+    assert all(trial.config["options"] == best.config["options"] for trial in confirm)

@@ -1,0 +1,87 @@
+"""How the arithmetic of a run is carried out: precision, memory, determinism. What is computed is said elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge
+
+from sldd.unroll import Memory, Weights
+
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class ComputeSettings:
+    """Speed and memory of a trial. All but ``memory`` change results by rounding or more; ``study.yaml`` keeps them."""
+
+    memory: Memory = "auto"
+    """Graphs of the inner steps: keep them, recompute them from a few snapshots, or decide by the memory there is."""
+    precision: Precision = "float32"
+    """Of the pass over real patches; bfloat16 by autocast. Scoring is always float32."""
+    inner_precision: Precision = "float32"
+    """Of the inner steps. Receivers must use the same, so the package names it."""
+    micro_batch: Annotated[int, Ge(1)] | None = None
+    """Real patches in memory at a time. The same gradient but for batch norm, which then sees smaller batches."""
+    channels_last: bool = False
+    """Channels-last weights and images: for GPUs with tensor cores. Slower on a CPU (benchmarks)."""
+    deterministic: bool = False
+    """Only algorithms that always add in the same order; an operation without one is an error."""
+
+    def apply(self, threads: int) -> None:
+        """Set what PyTorch keeps for the whole process."""
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(self.deterministic)
+        torch.backends.cudnn.benchmark = not self.deterministic
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+
+def autocast_type(precision: Precision) -> torch.dtype | None:
+    """The type that ``torch.autocast`` is given; None for none."""
+    return torch.bfloat16 if precision == "bfloat16" else None
+
+
+def outer_gradient(
+    forward: Callable[[Weights, torch.Tensor], torch.Tensor],
+    weights: Weights,
+    images: torch.Tensor,
+    classes: torch.Tensor,
+    settings: ComputeSettings,
+) -> tuple[float, Weights]:
+    """Cross-entropy on a batch of real patches, and its gradient.
+
+    Args:
+        forward: (weights, (batch, channels, h, w)) -> (batch, classes) logits.
+        weights: leaves that require gradients.
+        classes: (batch,) int64.
+
+    Returns:
+        The mean loss and its gradient with respect to ``weights``.
+    """
+    total: Weights | None = None
+    loss = torch.zeros((), device=images.device)
+    images = images.contiguous(memory_format=settings.memory_format)
+    size = settings.micro_batch or len(images)
+    for part, truth in zip(images.split(size), classes.split(size), strict=True):
+        share = len(part) / len(images)
+        with _cast(images.device, settings.precision):
+            logits = forward(weights, part)
+        part_loss = F.cross_entropy(logits.float(), truth) * share
+        gradient = torch.autograd.grad(part_loss, weights, allow_unused=True, materialize_grads=True)
+        total = list(gradient) if total is None else list(torch._foreach_add(total, gradient))
+        loss += part_loss.detach()
+    assert total is not None
+    return loss.item(), total
+
+
+def _cast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    dtype = autocast_type(precision)
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)

@@ -1,0 +1,54 @@
+"""Batches one step ahead: cut and copied to the GPU while it works on the batch before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+class Prefetch:
+    """Numbered batches on a device.
+
+    Batches are drawn by number, so drawing ahead changes none of them.
+
+    Args:
+        draw: makes batch ``number``.
+        device: where batches are wanted.
+        ahead: prepare the next one in a thread of its own; by default on a GPU only, since on a CPU it would take the
+            core from the step.
+    """
+
+    def __init__(self, draw: Callable[[int], Batch], device: torch.device, *, ahead: bool | None = None) -> None:
+        self._draw, self._device = draw, device
+        ahead = device.type == "cuda" if ahead is None else ahead
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches") if ahead else None
+        self._next: tuple[int, Future[Batch]] | None = None
+
+    def get(self, number: int) -> Batch:
+        """Batch ``number``; the one after it is begun. An error in drawing it is raised here."""
+        if self._thread is None:
+            return self._moved(self._draw(number))
+        if self._next is None or self._next[0] != number:
+            self._next = (number, self._thread.submit(self._pinned, number))
+        batch = self._next[1].result()
+        self._next = (number + 1, self._thread.submit(self._pinned, number + 1))
+        return self._moved(batch)
+
+    def close(self) -> None:
+        """End the thread; what it has prepared is dropped."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _pinned(self, number: int) -> Batch:
+        images, classes = self._draw(number)
+        if self._device.type == "cuda":  # only pinned memory is copied while the GPU works
+            return images.pin_memory(), classes.pin_memory()
+        return images, classes
+
+    def _moved(self, batch: Batch) -> Batch:
+        images, classes = batch
+        return images.to(self._device, non_blocking=True), classes.to(self._device, non_blocking=True)
