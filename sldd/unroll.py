@@ -26,19 +26,19 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
-import psutil
 import torch
 from torch import nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from sldd.memory import SavedTensors, free_memory
 from sldd.snapshots import next_snapshot
 
 Weights = list[torch.Tensor]
 Memory = Literal["auto", "keep", "recompute"]
 
-SNAPSHOTS = 5
-"""Weights kept at a time when recomputing: at 9 steps 10 are walked instead of 8, at 27 steps 46 instead of 26."""
+SNAPSHOTS = 2
+"""Weights kept at a time when recomputing: at 9 steps 13 are walked instead of 8, at 27 steps 73 instead of 26."""
 
 
 def soft_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -139,7 +139,7 @@ class Unroll:
         """
         self._network.train()  # in evaluation mode the same images would give another network
         self._images, self._labels = images.detach(), labels.detach()
-        self._rates, self._rates_like = rates.detach().tolist(), rates.detach()
+        self._rates, self._rates_like = rates.detach().tolist(), rates.detach().to(images.device)
         self._trail = []
         stop = math.prod(rates.shape[:2]) if stop is None else stop
         first = 0 if window is None else max(0, stop - window)
@@ -152,31 +152,38 @@ class Unroll:
         return [weight.detach().requires_grad_() for weight in self._after(last).theta]
 
     def adjoint(self, outer: Sequence[torch.Tensor]) -> Gradients:
-        """Pull ``outer`` = dL/dtheta_opt back through the steps taken last; their graphs are freed on the way."""
+        """Pull ``outer`` = dL/dtheta_opt back through the steps taken last.
+
+        Graphs are freed on the way, and ``outer`` is overwritten.
+        """
         if not self._trail:
             raise RuntimeError("adjoint needs the graphs of steps(..., differentiable=True), and needs them once")
         found = Gradients(*map(torch.zeros_like, (self._images, self._labels, self._rates_like)))
-        adjoint, carried = list(outer), None
+        adjoint, carried = [gradient.contiguous() for gradient in outer], None
         end = 0  # where the part still to be pulled through ends; set by the last step, which has its graph
         while self._trail:
             place = self._trail.pop()
             if not isinstance(place, _Step):
                 self._sweep(place, end)
                 continue
-            adjoint, carried = self._pull(place, adjoint, carried, found, first=not self._trail)
+            carried = self._pull(place, adjoint, carried, found, first=not self._trail)
             end = place.number
         return found
 
     def _pull(
         self, step: _Step, adjoint: Weights, carried: Weights | None, found: Gradients, *, first: bool
-    ) -> tuple[Weights, Weights | None]:
-        """One step of the adjoint: adds to ``found`` and returns lambda and m nu for the step before."""
+    ) -> Weights | None:
+        """One step of the adjoint: adds to ``found``, takes lambda a step back in place, and returns m nu."""
         epoch, batch = divmod(step.number, len(self._images))
         rate = self._rates[epoch][batch]
         velocity = self._velocity(step)
         products = torch.stack([torch.vdot(a.flatten(), v.flatten()) for a, v in zip(adjoint, velocity, strict=True)])
+        del velocity
         found.rates[epoch, batch] = -products if isinstance(rate, list) else -products.sum()
-        nu = _scaled(adjoint, rate, -1.0)
+        if isinstance(rate, list) or self._momentum:
+            nu, factor = _scaled(adjoint, rate, -1.0), 1.0
+        else:
+            nu, factor = adjoint, -rate  # nu = factor lambda, without a copy of it
         if carried is not None:
             torch._foreach_add_(nu, carried)
         kept = [(g, n) for g, n in zip(step.gradient, nu, strict=True) if g.requires_grad]
@@ -187,12 +194,12 @@ class Unroll:
             allow_unused=True,
             materialize_grads=True,
         )
-        found.images[batch] += pulled[0]
-        found.labels[batch] += pulled[1]
+        found.images[batch].add_(pulled[0], alpha=factor)
+        found.labels[batch].add_(pulled[1], alpha=factor)
         if first:
-            return adjoint, None
-        carried = list(torch._foreach_mul(nu, self._momentum)) if self._momentum else None
-        return list(torch._foreach_add(adjoint, pulled[2:])), carried
+            return None
+        torch._foreach_add_(adjoint, pulled[2:], alpha=factor)
+        return list(torch._foreach_mul(nu, self._momentum)) if self._momentum else None
 
     def _sweep(self, place: _Place, end: int) -> _Step:
         """Walk to ``end`` and leave on the trail what the adjoint needs; the last step, with its graph, comes back."""
@@ -212,8 +219,9 @@ class Unroll:
 
     def _walk(self, place: _Place, end: int) -> _Place:
         """Take steps up to ``end``, keeping nothing on the way."""
+        held = place  # by the trail, or the start: the only weights that must stay as they are
         while place.number < end:
-            place = self._after(self._graph(place, differentiable=False))
+            place = self._after(self._graph(place, differentiable=False), overwrite=place is not held)
         return place
 
     def _graph(self, place: _Place, *, differentiable: bool = True) -> _Step:
@@ -236,11 +244,17 @@ class Unroll:
         return nullcontext() if self._autocast is None else torch.autocast(x.device.type, self._autocast)
 
     @torch.no_grad()
-    def _after(self, step: _Step) -> _Place:
-        """The place after a step."""
+    def _after(self, step: _Step, *, overwrite: bool = False) -> _Place:
+        """The place after a step, in the memory of the one before it where nobody needs that any more."""
         epoch, batch = divmod(step.number, len(self._images))
         velocity = self._velocity(step)
-        theta = _stepped(step.theta, velocity, self._rates[epoch][batch])
+        rate = self._rates[epoch][batch]
+        change, alpha = (torch._foreach_mul(velocity, rate), 1.0) if isinstance(rate, list) else (velocity, rate)
+        theta = [weight.detach() for weight in step.theta]
+        if overwrite:
+            torch._foreach_sub_(theta, change, alpha=alpha)
+        else:
+            theta = list(torch._foreach_sub(theta, change, alpha=alpha))
         return _Place(step.number + 1, theta, velocity if self._momentum else None)
 
     @torch.no_grad()
@@ -252,26 +266,11 @@ class Unroll:
 
     def _fitting(self, steps: int) -> Literal["keep", "recompute"]:
         """Measure the first step's graph and compare all of them with the memory that is free."""
-        seen: dict[int, int] = {}
-
-        def note(tensor: torch.Tensor) -> torch.Tensor:
-            storage = tensor.untyped_storage()
-            seen[storage.data_ptr()] = storage.nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        with SavedTensors() as saved:
             step = self._graph(_Place(0, self._start, None))
-        graph = sum(seen.values()) + sum(g.untyped_storage().nbytes() for g in step.gradient)
-        device = self._images.device
-        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-        return "keep" if steps * graph <= free / 2 else "recompute"
+        graph = saved.nbytes + sum(g.untyped_storage().nbytes() for g in step.gradient)
+        return "keep" if steps * graph <= free_memory(self._images.device) / 2 else "recompute"
 
 
 def _scaled(tensors: Weights, rate: float | list[float], sign: float) -> Weights:
     return list(torch._foreach_mul(tensors, [sign * r for r in rate] if isinstance(rate, list) else sign * rate))
-
-
-def _stepped(theta: Weights, velocity: Weights, rate: float | list[float]) -> Weights:
-    if isinstance(rate, list):
-        return [weight.sub(v, alpha=r) for weight, v, r in zip(theta, velocity, rate, strict=True)]
-    return list(torch._foreach_sub(theta, velocity, alpha=rate))

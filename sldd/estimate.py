@@ -1,0 +1,82 @@
+"""What a distillation needs of memory, and whether a network can be distilled at all, from shapes alone.
+
+The inner step, the outer pass and the adjoint are carried out on the meta device, where tensors have shapes and no
+data: what autograd would save is counted, whatever has no second derivative fails, and nothing is allocated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from sldd.compute import ComputeSettings, outer_gradient
+from sldd.memory import SavedTensors
+from sldd.norms import keep_no_statistics
+from sldd.unroll import SNAPSHOTS, Memory, Unroll
+
+_RUNTIME = 500 * 2**20
+"""Bytes that Python, PyTorch and its kernels take before anything is computed."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes by what holds them.
+
+    ``weights``: one copy of the network. ``inner``: the graph of one inner gradient. ``outer``: what the pass over real
+    patches saves.
+    """
+
+    weights: int
+    inner: int
+    outer: int
+
+    def distilling(self, inner_steps: int, memory: Memory) -> int:
+        """Peak of a distillation with that many inner steps; ``auto`` is counted as what it can fall back on."""
+        kept = inner_steps * (self.inner + self.weights)
+        recomputed = self.inner + (1 + min(inner_steps - 1, SNAPSHOTS)) * self.weights
+        trail = kept if memory == "keep" else min(kept, recomputed)
+        start = 2 * self.weights  # the network's own, and theta_0
+        outer_pass = 2 * self.weights + self.outer  # theta_opt and its gradient
+        adjoint = 4 * self.weights + self.inner  # theta_opt, lambda, nu, what is pulled back, and its own temporaries
+        return _RUNTIME + start + trail + max(outer_pass, adjoint)
+
+    def training(self) -> int:
+        """Peak of ordinary training with Adam: weights twice, gradient, two moments."""
+        return _RUNTIME + 5 * self.weights + self.outer
+
+
+def needs(network: nn.Module, *, images: int, side: int, batch: int, compute: ComputeSettings) -> Needs:
+    """What distilling this network needs.
+
+    Args:
+        network: on the meta device, in training mode.
+        images: M; 0 for ordinary training.
+        side: of the input in pixels.
+        batch: real patches a step.
+
+    Raises:
+        RuntimeError, ValueError ...: whatever the network says about such an input, or about second derivatives.
+    """
+    keep_no_statistics(network)
+    weights = sum(parameter.nbytes for parameter in network.parameters())
+    unroll = Unroll(network, list(network.parameters()))
+    theta = [parameter.detach().requires_grad_() for parameter in network.parameters()]
+    inner = 0
+    if images:
+        x = torch.empty(1, images, 1, side, side, device="meta")
+        with torch.no_grad():
+            classes = unroll.forward(theta, x[0]).shape[1]
+        labels = torch.empty(1, images, classes, device="meta")
+        with SavedTensors() as saved:
+            theta = unroll.steps(x, labels, torch.ones(1, 1))
+        inner = saved.nbytes
+    size = min(batch, compute.micro_batch or batch)
+    with SavedTensors() as saved:
+        logits = unroll.forward(theta, torch.empty(size, 1, side, side, device="meta"))
+        loss = nn.functional.cross_entropy(logits, torch.zeros(size, dtype=torch.long, device="meta"))
+    outer = torch.autograd.grad(loss, theta, allow_unused=True, materialize_grads=True)
+    if images:
+        unroll.adjoint(outer)
+    return Needs(weights, inner, saved.nbytes)
