@@ -1,9 +1,17 @@
-"""A name -> a network: timm or torchvision, one gray channel in, three classes out, twice differentiable."""
+"""A name -> a network: timm or torchvision, one gray channel in, three classes out, twice differentiable.
+
+python -m sldd.backbones audit                            # every timm family by its smallest member
+python -m sldd.backbones audit resnet18 test_vit          # these, families or backbones
+python -m sldd.backbones audit --out docs/backbones.csv   # keep the table
+"""
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import inspect
+import sys
+from pathlib import Path
 
 import timm
 import torch
@@ -16,6 +24,9 @@ from sldd.norms import set_norm
 from sldd.patches import CLASSES
 
 TORCHVISION = "torchvision/"
+
+_COLOUR_ONLY = ("csatv2",)
+"""timm models whose first layer is a fixed colour transform: three channels, whatever ``in_chans`` says."""
 
 
 class HardSigmoid(nn.Module):
@@ -81,7 +92,21 @@ def check_name(name: str) -> tuple[str, str]:
     raise InputError(f"grid.backbone: there is no backbone {name!r}; {hint}")
 
 
+class RepeatedChannel(nn.Module):
+    """Shows a gray image to a network whose stem is made for red, green and blue."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, 1, height, width) -> what the network makes of three equal channels."""
+        return self.network(x.expand(-1, 3, -1, -1))
+
+
 def _timm(name: str, input_size: int, channels: int) -> nn.Module:
+    if name.startswith(_COLOUR_ONLY) and channels == 1:
+        return RepeatedChannel(_timm(name, input_size, 3))
     options = {"img_size": input_size} if timm.get_pretrained_cfg_value(name, "fixed_input_size") else {}
     return timm.create_model(name, pretrained=False, in_chans=channels, num_classes=len(CLASSES), **options)
 
@@ -110,3 +135,39 @@ def _torchvision(name: str, input_size: int, channels: int) -> nn.Module:
             network.set_submodule(path, stem)
             return network
     raise InputError(f"backbone {TORCHVISION}{name}: no three-channel stem to replace with a gray one")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m sldd.backbones``; 0 where all that was audited passes, 1 where not, 2 for a wrong name."""
+    from sldd.audit import audit, families, write_table  # tries out what this module builds
+
+    parser = argparse.ArgumentParser(
+        prog="python -m sldd.backbones", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    command = parser.add_subparsers(dest="command", required=True).add_parser(
+        "audit", help="try out whether backbones can be distilled"
+    )
+    command.add_argument("names", nargs="*", metavar="FAMILY | BACKBONE", help="all timm families unless given")
+    command.add_argument("--out", type=Path, metavar="FILE.csv", help="write the table there")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    names = options.names or families()
+    rows = []
+    try:
+        for number, row in enumerate(audit(names), 1):
+            rows.append(row)
+            facts = f"{row.parameters or 0:>13,} parameters  input {row.smallest_input or '-':>3}  {row.batch_norms} BN"
+            verdict = f"{row.seconds:.2f} s" if row.twice_differentiable else f"FAILS: {row.note}"
+            print(f"{number:>3}/{len(names)}  {row.member:<36} {facts:<50} {verdict}", flush=True)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    passed = sum(row.twice_differentiable for row in rows)
+    print(f"{passed} of {len(rows)} can be distilled")
+    if options.out is not None:
+        write_table(rows, options.out)
+    return 0 if passed == len(rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

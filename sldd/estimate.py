@@ -11,13 +11,17 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from sldd.compute import ComputeSettings, outer_gradient
+from sldd.compute import ComputeSettings
 from sldd.memory import SavedTensors
 from sldd.norms import keep_no_statistics
 from sldd.unroll import SNAPSHOTS, Memory, Unroll
 
-_RUNTIME = 500 * 2**20
-"""Bytes that Python, PyTorch and its kernels take before anything is computed."""
+_RUNTIME = 900 * 2**20
+"""Bytes that Python, PyTorch and the model libraries take before anything is computed, as measured on a CPU."""
+
+
+class NoClassScoresError(ValueError):
+    """The network's output is not one row of class scores an image."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +61,18 @@ def needs(network: nn.Module, *, images: int, side: int, batch: int, compute: Co
         batch: real patches a step.
 
     Raises:
+        NoClassScoresError: it is no classifier.
         RuntimeError, ValueError ...: whatever the network says about such an input, or about second derivatives.
     """
     keep_no_statistics(network)
     weights = sum(parameter.nbytes for parameter in network.parameters())
     unroll = Unroll(network, list(network.parameters()))
     theta = [parameter.detach().requires_grad_() for parameter in network.parameters()]
+    with torch.no_grad():
+        classes = _classes(unroll.forward(theta, torch.empty(max(images, 2), 1, side, side, device="meta")))
     inner = 0
     if images:
         x = torch.empty(1, images, 1, side, side, device="meta")
-        with torch.no_grad():
-            classes = unroll.forward(theta, x[0]).shape[1]
         labels = torch.empty(1, images, classes, device="meta")
         with SavedTensors() as saved:
             theta = unroll.steps(x, labels, torch.ones(1, 1))
@@ -80,3 +85,10 @@ def needs(network: nn.Module, *, images: int, side: int, batch: int, compute: Co
     if images:
         unroll.adjoint(outer)
     return Needs(weights, inner, saved.nbytes)
+
+
+def _classes(output: object) -> int:
+    if isinstance(output, torch.Tensor) and output.ndim == 2:
+        return output.shape[1]
+    found = f"{tuple(output.shape)}" if isinstance(output, torch.Tensor) else f"a {type(output).__name__}"
+    raise NoClassScoresError(f"gives {found} where one row of class scores an image is wanted")

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import psutil
+import torch
 from annotated_types import Ge, Gt
 
 from sldd.errors import InputError
@@ -84,6 +86,17 @@ def connect(address: str | None, settings: ResourceSettings) -> Iterator[tuple[s
         yield f"Ray on {where}: {total.get('CPU', 0):g} CPUs, {total.get('GPU', 0):g} GPUs", slots
     finally:
         ray.shutdown()
+
+
+def memory_per_trial(settings: ResourceSettings, address: str | None) -> int | None:
+    """Bytes of this machine's memory, or of its GPU's, that a trial can have; None for a cluster of other machines."""
+    if address or os.environ.get("RAY_ADDRESS"):
+        return None
+    gpus = torch.cuda.device_count() if settings.gpus_per_trial != 0 else 0
+    slots = _slots(settings, float(os.cpu_count() or 1), float(gpus))
+    if slots.gpus:
+        return int(torch.cuda.mem_get_info()[1] * min(1.0, slots.gpus))
+    return psutil.virtual_memory().total // slots.concurrent
 
 
 def _slots(settings: ResourceSettings, cpus: float, gpus: float) -> Slots:

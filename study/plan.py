@@ -11,6 +11,7 @@ from sldd.backbones import build, check_name, parameter_count
 from sldd.cohort import Split
 from sldd.distill import Distillation
 from sldd.errors import InputError
+from sldd.estimate import needs
 from sldd.initialise import initialise
 from sldd.labels import initial_labels
 from sldd.patches import BalancedBatches, Patches, window_starts
@@ -50,22 +51,25 @@ def plan_cells(
     batches: BalancedBatches,
     *,
     timed: set[Cell],
+    memory: int | None,
 ) -> list[PlannedCell]:
     """Check every cell and, for those in ``timed``, measure one outer step a backbone.
+
+    Args:
+        memory: bytes that a trial can have; None where the machines are not known.
 
     Raises:
         InputError: a backbone's name is unknown.
     """
     for backbone in config.grid.backbone:
         check_name(backbone)
-    side = config.patches.input_size
     config.compute.apply(config.resources.threads)
 
     clocks: dict[tuple[str, str, bool, int | None], StepTime | str] = {}
 
     planned = []
     for cell in cells:
-        parameters, refused = _check(cell, side)
+        parameters, refused = _check(cell, config, memory)
         seconds = None
         if refused is None and cell in timed:
             # One image is timed apart: it is the one that batch norm may refuse.
@@ -81,8 +85,9 @@ def plan_cells(
     return planned
 
 
-def _check(cell: Cell, side: int) -> tuple[int | None, str | None]:
+def _check(cell: Cell, config: StudyConfig, memory: int | None) -> tuple[int | None, str | None]:
     """Parameters, and why the cell cannot be run, from shapes alone: nothing is allocated."""
+    side = config.patches.input_size
     try:
         with torch.device("meta"):
             network = build(cell.backbone, input_size=side, norm=cell.norm)
@@ -90,11 +95,21 @@ def _check(cell: Cell, side: int) -> tuple[int | None, str | None]:
         return None, str(error)
     parameters = parameter_count(network)
     try:
-        network(torch.empty(cell.images or 2, 1, side, side, device="meta"))
-    except NotImplementedError:
+        need = needs(network, images=cell.images or 0, side=side, batch=config.outer.batch_size, compute=config.compute)
+    except NotImplementedError as error:
+        if "derivative" in str(error):
+            return parameters, _reason(error, cell, side)
         return parameters, None  # an operation without a shape-only version; the timed step will tell
     except Exception as error:  # whatever a network says about its input
         return parameters, _reason(error, cell, side)
+    inner_steps = (cell.distill_steps or 0) * (cell.distill_epochs or 0)
+    wanted = need.distilling(inner_steps, config.compute.memory) if inner_steps else need.training()
+    if memory is not None and wanted > memory:
+        return parameters, (
+            f"{cell.backbone} at {side} x {side} needs about {wanted / 2**30:.1f} GiB and a trial can have "
+            f"{memory / 2**30:.1f} GiB here; lower resources.concurrent, outer.batch_size or patches.input_size, or "
+            "set compute.micro_batch"
+        )
     return parameters, None
 
 
@@ -106,6 +121,8 @@ def _reason(error: Exception, cell: Cell, side: int) -> str:
         )
     if isinstance(error, torch.OutOfMemoryError):
         return f"{cell.backbone} at {side} x {side}: out of memory; lower outer.batch_size or patches.input_size"
+    if "derivative" in str(error):
+        return f"{cell.backbone} cannot be differentiated twice: {_first_line(error)}"
     return f"{cell.backbone} at {side} x {side}: {_first_line(error)}"
 
 
@@ -141,8 +158,6 @@ def _time_step(cell: Cell, config: StudyConfig, patches: Patches, batches: Balan
             whole, _ = _timed(lambda _: learner.step(patch, classes, 1e-4))
             inner = max(0.0, whole - plain_time)
     except Exception as error:
-        if "derivative" in str(error):
-            return f"{cell.backbone} cannot be differentiated twice: {_first_line(error)}"
         return _reason(error, cell, side)
     return StepTime(draw_time, plain_time, inner, (forward + draw_time) / count)
 

@@ -32,7 +32,7 @@ from sldd.cohort import Cohort, Source, Split, default_cache, prepare, split_pat
 from sldd.data import open_source
 from sldd.errors import InputError
 from sldd.patches import BalancedBatches, Patches
-from study.cluster import Slots, connect
+from study.cluster import Slots, connect, memory_per_trial
 from study.config import StudyConfig, as_tree, differences, load, presets
 from study.grid import cells
 from study.ledger import Ledger
@@ -100,7 +100,8 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
 
     begun = {path.name for path in ledger.folder.glob("trials/*")}  # they have shown what a step takes
     timed = {cell for cell in grid if options.dry_run or cell.name not in begun}
-    plan = plan_cells(grid, config, patches, split, batches, timed=timed)
+    memory = memory_per_trial(config.resources, options.address)
+    plan = plan_cells(grid, config, patches, split, batches, timed=timed, memory=memory)
     runnable = [entry for entry in plan if entry.refused is None]
     if options.dry_run:
         _print_plan(console, config, plan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from sldd.cohort import prepare, split_patients
 from sldd.data import open_source
@@ -15,14 +16,15 @@ from study.grid import Cell, cells
 from study.plan import PlannedCell, plan_cells
 
 
-def _plan(config: StudyConfig, cache: Path, timed: set[Cell] | None = None) -> list[PlannedCell]:
+def _plan(
+    config: StudyConfig, cache: Path, timed: set[Cell] | None = None, memory: int | None = None
+) -> list[PlannedCell]:
     cohort = prepare(open_source(config.data), cache)
     split = split_patients(cohort, config.data.split)
     patches = Patches(cohort, config.patches, *cohort.intensity(split.train))
     grid = cells(config.grid)
-    return plan_cells(
-        grid, config, patches, split, BalancedBatches(patches, split.train), timed=set(grid) if timed is None else timed
-    )
+    batches = BalancedBatches(patches, split.train)
+    return plan_cells(grid, config, patches, split, batches, timed=set(grid) if timed is None else timed, memory=memory)
 
 
 def _config(*settings: str) -> StudyConfig:
@@ -60,3 +62,21 @@ def test_network_too_deep_for_its_input_is_refused(tmp_path: Path) -> None:
     (planned,) = _plan(_config("grid.backbone=torchvision/alexnet", "grid.images=3"), tmp_path, timed=set())
     assert planned.refused is not None
     assert "torchvision/alexnet at 32 x 32" in planned.refused
+
+
+def test_network_that_does_not_fit_into_memory_is_refused(tmp_path: Path) -> None:
+    config = _config("grid.backbone=[test_resnet,vgg19]", "grid.images=3", "grid.distill_epochs=9")
+    small, large = _plan(config, tmp_path, timed=set(), memory=2 * 2**30)
+    assert small.refused is None
+    assert large.refused is not None
+    assert "vgg19 at 32 x 32 needs about" in large.refused
+    assert "2.0 GiB" in large.refused
+
+
+def test_network_without_a_second_derivative_is_refused_from_shapes_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sldd.backbones.HardSigmoid", nn.Hardsigmoid)
+    (planned,) = _plan(_config("grid.backbone=mobilenetv3_small_050", "grid.images=3"), tmp_path, timed=set())
+    assert planned.refused is not None
+    assert "cannot be differentiated twice" in planned.refused
