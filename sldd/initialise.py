@@ -1,7 +1,7 @@
 """The known start ``theta``: Xavier weights that seed and backbone alone decide, on any device and thread count.
 
 Each parameter is drawn by name from its own counter-based stream, by exact float32 arithmetic on raw bits, so two
-hospitals that share a seed share every bit of the start; ``fingerprint`` lets them check.
+hospitals that share a seed share every bit of the start; ``layer_fingerprints`` let them check.
 """
 
 from __future__ import annotations
@@ -66,10 +66,11 @@ def _fill_uniform(parameter: torch.Tensor, bound: float, seed: int, name: str) -
     parameter.copy_(torch.from_numpy(values).view(parameter.shape))
 
 
-def fingerprint(network: nn.Module) -> str:
-    """SHA-256 over names, shapes and bytes of all parameters."""
-    digest = hashlib.sha256()
-    for name, parameter in sorted(network.named_parameters()):
-        digest.update(f"{name}{tuple(parameter.shape)}".encode())
+def layer_fingerprints(network: nn.Module) -> dict[str, str]:
+    """The first 16 hexadecimal digits of SHA-256 over each parameter's shape and bytes, by name."""
+    found = {}
+    for name, parameter in network.named_parameters():
+        digest = hashlib.sha256(str(tuple(parameter.shape)).encode())
         digest.update(parameter.detach().cpu().float().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+        found[name] = digest.hexdigest()[:16]
+    return found

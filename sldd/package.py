@@ -1,7 +1,7 @@
 """What one hospital sends another: distilled images, soft labels, inner rates, ``theta_bn``, and how to use them.
 
-One safetensors file. The network itself is not in it: backbone, norm setting and seed rebuild the start bit for bit,
-and the inner steps do the rest (Algorithm 2).
+One safetensors file. The network itself is not in it: backbone, norm setting, start and seed give its first weights bit
+for bit, and the inner steps do the rest (Algorithm 2).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from torch import nn
 from sldd.backbones import build
 from sldd.compute import Precision, autocast_type
 from sldd.errors import InputError
-from sldd.initialise import fingerprint, initialise
 from sldd.norms import keep_no_statistics, load_statistics
 from sldd.patches import CLASSES, PatchSettings
+from sldd.start import FILE_ENDINGS, check_start, set_start
 from sldd.unroll import Unroll
 
 FORMAT = "sldd-package/2"
@@ -39,7 +39,8 @@ class Package:
         rates: (E, S) float32 inner rates as used, or (E, S, T) with one for each parameter tensor.
         theta_bn: batch-norm mean and variance by buffer name.
         momentum, inner_precision: of the inner steps.
-        backbone, norm, seed: rebuild the start; start_fingerprint checks it.
+        backbone, norm, start, seed: rebuild the start; start_fingerprints, by parameter, check it. A start from a file
+            is given as the file's name.
         mean, deviation: standardise a radiograph's gray values.
         patches: how to cut a radiograph.
         delta: threshold on the patient's score, chosen on validation patients.
@@ -53,8 +54,9 @@ class Package:
     inner_precision: Precision
     backbone: str
     norm: str
+    start: str
     seed: int
-    start_fingerprint: str
+    start_fingerprints: dict[str, str]
     mean: float
     deviation: float
     patches: PatchSettings
@@ -92,19 +94,20 @@ class Package:
         shared = {name: tensors[name] for name in ("images", "labels", "rates")}
         return cls(**shared, theta_bn=theta_bn, **facts)
 
-    def rebuild(self) -> nn.Module:
+    def rebuild(self, start: Path | None = None) -> nn.Module:
         """The trained network in evaluation mode: start, inner steps, ``theta_bn``.
 
+        Args:
+            start: the file of weights that the sender started from, where it was one.
+
         Raises:
-            InputError: the start is not the sender's, bit for bit.
+            InputError: the start is not the sender's, bit for bit; the message names the layer.
         """
         network = build(self.backbone, input_size=self.patches.input_size, norm=self.norm)
-        initialise(network, self.seed)
-        if fingerprint(network) != self.start_fingerprint:
-            raise InputError(
-                f"the start of {self.backbone} differs from the sender's; install the timm and torchvision versions "
-                "that the package's study names"
-            )
+        if self.start.endswith(FILE_ENDINGS) and start is None:
+            raise InputError(f"this package starts from the file {self.start}; say where it is")
+        set_start(network, backbone=self.backbone, start=str(start or self.start), seed=self.seed)
+        check_start(network, self.start_fingerprints, f"package for {self.backbone}")
         keep_no_statistics(network)
         unroll = Unroll(
             network,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, MinLen
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
+
+from sldd.start import FILE_ENDINGS, PRETRAINED, XAVIER
 
 Method = Literal["sldd", "dd", "train"]
 Norm = Literal["as_is", "batch", "none", "group", "instance"]
@@ -27,6 +30,16 @@ def _distinct(values: list[Any]) -> list[Any]:
     return values
 
 
+def _known_start(start: str) -> str:
+    if start not in (XAVIER, PRETRAINED) and not start.endswith(FILE_ENDINGS):
+        raise PydanticCustomError(
+            "start",
+            "neither xavier nor pretrained nor a file of weights ({endings})",
+            {"endings": ", ".join(FILE_ENDINGS)},
+        )
+    return start
+
+
 # A single value is an axis of one point: grid.images=3.
 _as_axis, _points = BeforeValidator(_as_list), AfterValidator(_distinct)
 
@@ -40,6 +53,10 @@ class GridSettings:
     method: Annotated[list[Method], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["sldd"])
     label_init: Annotated[list[LabelInit], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["one_hot"])
     norm: Annotated[list[Norm], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["as_is"])
+    start: Annotated[list[Annotated[str, AfterValidator(_known_start)]], _as_axis, MinLen(1), _points] = field(
+        default_factory=lambda: [XAVIER]
+    )
+    """``xavier``, ``pretrained``, or a file of weights."""
     distill_steps: Annotated[list[Annotated[int, Ge(1)]], _as_axis, MinLen(1), _points] = field(
         default_factory=lambda: [1]
     )
@@ -59,6 +76,7 @@ class Cell:
     label_init: LabelInit | None = None
     distill_steps: int | None = None
     distill_epochs: int | None = None
+    start: str = XAVIER
 
     @property
     def name(self) -> str:
@@ -67,6 +85,8 @@ class Cell:
         if self.images is not None:
             parts += [f"m{self.images}", str(self.label_init)]
         parts += [self.norm, self.method]
+        if self.start != XAVIER:
+            parts.append(Path(self.start).stem)
         if self.distill_steps is not None:
             parts.append(f"s{self.distill_steps}e{self.distill_epochs}")
         return re.sub(r"[^A-Za-z0-9_.=-]", "=", "-".join(parts))
@@ -75,11 +95,18 @@ class Cell:
 def cells(grid: GridSettings) -> list[Cell]:
     """All cells, backbone by backbone, without repeats."""
     found: dict[Cell, None] = {}
-    for backbone, method, norm, label_init, steps, epochs, images in itertools.product(
-        grid.backbone, grid.method, grid.norm, grid.label_init, grid.distill_steps, grid.distill_epochs, grid.images
+    for backbone, start, method, norm, label_init, steps, epochs, images in itertools.product(
+        grid.backbone,
+        grid.start,
+        grid.method,
+        grid.norm,
+        grid.label_init,
+        grid.distill_steps,
+        grid.distill_epochs,
+        grid.images,
     ):
         if method == "train":
-            found[Cell(backbone, method, norm)] = None
+            found[Cell(backbone, method, norm, start=start)] = None
         else:
-            found[Cell(backbone, method, norm, images, label_init, steps, epochs)] = None
+            found[Cell(backbone, method, norm, images, label_init, steps, epochs, start)] = None
     return list(found)

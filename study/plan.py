@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -15,6 +16,7 @@ from sldd.estimate import needs
 from sldd.initialise import initialise
 from sldd.labels import initial_labels
 from sldd.patches import BalancedBatches, Patches, window_starts
+from sldd.start import XAVIER, copy_weights, read_weights
 from sldd.streams import stream
 from sldd.train import Training
 from study.config import StudyConfig
@@ -94,6 +96,11 @@ def _check(cell: Cell, config: StudyConfig, memory: int | None) -> tuple[int | N
     except InputError as error:
         return None, str(error)
     parameters = parameter_count(network)
+    if cell.start != XAVIER:
+        try:
+            copy_weights(network, read_weights(cell.backbone, cell.start), where=Path(cell.start).name)
+        except InputError as error:
+            return parameters, str(error)
     try:
         need = needs(network, images=cell.images or 0, side=side, batch=config.outer.batch_size, compute=config.compute)
     except NotImplementedError as error:

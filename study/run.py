@@ -32,6 +32,7 @@ from sldd.cohort import Cohort, Source, Split, default_cache, prepare, split_pat
 from sldd.data import open_source
 from sldd.errors import InputError
 from sldd.patches import BalancedBatches, Patches
+from sldd.start import FILE_ENDINGS
 from study.cluster import Slots, connect, memory_per_trial
 from study.config import StudyConfig, as_tree, differences, load, presets
 from study.grid import cells
@@ -81,8 +82,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> int:
-    grid = cells(config.grid)
     # Workers run elsewhere: every path they are given is absolute.
+    starts = [
+        str(Path(start).expanduser().resolve()) if start.endswith(FILE_ENDINGS) else start
+        for start in config.grid.start
+    ]
+    config = dataclasses.replace(config, grid=dataclasses.replace(config.grid, start=starts))
+    grid = cells(config.grid)
     ledger = Ledger(options.out.resolve() / config.name)
     before = ledger.header()
     if config.data.root is not None:

@@ -21,11 +21,12 @@ from sldd.distill import Distillation, DistillSettings
 from sldd.errors import InputError
 from sldd.footprint import footprint
 from sldd.images import initial_images
-from sldd.initialise import fingerprint, initialise
+from sldd.initialise import layer_fingerprints
 from sldd.labels import initial_labels
 from sldd.outer import DivergedError, Learner, OuterLoop, OuterSettings
 from sldd.package import Package
 from sldd.patches import BalancedBatches, Patches, PatchSettings
+from sldd.start import check_start, set_start
 from sldd.train import Training
 from study.trial_folder import ReplacedError, TrialFolder
 
@@ -105,8 +106,8 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
     patches, split, batches = _materials(key, context.data, context.cache, context.patches)
 
     network = build(config["backbone"], input_size=context.patches.input_size, norm=config["norm"])
-    initialise(network, config["seed"])
-    start = fingerprint(network)
+    set_start(network, backbone=config["backbone"], start=config["start"], seed=config["seed"])
+    start = layer_fingerprints(network)
     distill = replace(context.distill, **config["options"])
     learner = make_learner(network, config, distill, context.compute, batches, device)
     loop = OuterLoop(
@@ -122,6 +123,7 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
     spent, starts = 0.0, []
     saved = folder.load_checkpoint(device)
     if saved is not None:
+        check_start(network, saved["start"], f"checkpoint of {config['trial']}")
         loop.load_state_dict(saved["loop"])
         spent, starts = saved["seconds"], saved["starts"]
     starts.append(loop.progress.step)
@@ -129,7 +131,7 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
 
     def checkpoint() -> None:
         seconds = spent + time.monotonic() - begun
-        folder.save_checkpoint({"loop": loop.state_dict(), "seconds": seconds, "starts": starts})
+        folder.save_checkpoint({"loop": loop.state_dict(), "start": start, "seconds": seconds, "starts": starts})
 
     error: str | None = None
     polled = time.monotonic()
@@ -249,7 +251,7 @@ def _package(
     distill: DistillSettings,
     loop: OuterLoop,
     patches: Patches,
-    start: str,
+    start: dict[str, str],
     delta: float,
 ) -> Package:
     assert loop.best is not None
@@ -260,8 +262,9 @@ def _package(
         theta_bn=loop.best.theta_bn,
         backbone=config["backbone"],
         norm=config["norm"],
+        start=Path(config["start"]).name,
         seed=config["seed"],
-        start_fingerprint=start,
+        start_fingerprints=start,
         mean=patches.mean,
         deviation=patches.deviation,
         patches=context.patches,

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sldd.backbones import build
-from sldd.initialise import fingerprint, initialise
+from sldd.initialise import initialise, layer_fingerprints
 
 
 def test_known_bits() -> None:
@@ -31,7 +31,7 @@ def test_the_global_random_state_is_neither_read_nor_moved() -> None:
         before = torch.get_rng_state()
         initialise(network, 0)
         assert torch.equal(before, torch.get_rng_state())
-        prints.append(fingerprint(network))
+        prints.append(layer_fingerprints(network))
     assert prints[0] == prints[1]
 
 
@@ -69,5 +69,5 @@ def test_every_parameter_of_a_transformer_is_decided() -> None:
         torch.manual_seed(seed)
         network = build("test_vit", input_size=32)
         initialise(network, 0)
-        prints.append(fingerprint(network))
+        prints.append(layer_fingerprints(network))
     assert prints[0] == prints[1]

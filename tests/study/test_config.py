@@ -61,6 +61,7 @@ def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
         (["search.outer_lr=[0.2, 0.1]"], "search.outer_lr: a range is [lowest, highest], lowest first"),
         (["search.options={clop: [1]}"], "search.options: clop is no setting of distill; choose from image_init, "),
         (["search.options={clip: [null, -1]}"], "search.options: clip: input should be greater than 0"),
+        (["grid.start=imagenet"], "grid.start.0: neither xavier nor pretrained nor a file of weights"),
         (["distill.image_init=noisy"], "distill.image_init: input should be 'noise' or 'real'"),
         (["search.inner_lr=[0.1, .inf]"], "search.inner_lr.1: input should be less than 1000000"),
         (["search.delta=[0.1, 1.5]"], "search.delta.1: input should be less than 1"),

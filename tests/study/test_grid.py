@@ -38,3 +38,15 @@ def test_names_are_distinct_folder_names() -> None:
     names = [cell.name for cell in found]
     assert len(set(names)) == len(names)
     assert not any(set("/: ") & set(name) for name in names)
+
+
+def test_starts_are_an_axis() -> None:
+    found = cells(GridSettings(["a"], [3], ["sldd", "train"], start=["xavier", "pretrained", "/x/chest.pt"]))  # type: ignore[arg-type]
+    assert [cell.name for cell in found] == [
+        "a-m3-one_hot-as_is-sldd-s1e1",
+        "a-as_is-train",
+        "a-m3-one_hot-as_is-sldd-pretrained-s1e1",
+        "a-as_is-train-pretrained",
+        "a-m3-one_hot-as_is-sldd-chest-s1e1",
+        "a-as_is-train-chest",
+    ]

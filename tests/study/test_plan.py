@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
 from sldd.cohort import prepare, split_patients
@@ -80,3 +81,12 @@ def test_network_without_a_second_derivative_is_refused_from_shapes_alone(
     (planned,) = _plan(_config("grid.backbone=mobilenetv3_small_050", "grid.images=3"), tmp_path, timed=set())
     assert planned.refused is not None
     assert "cannot be differentiated twice" in planned.refused
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    torch.save({"fc.weight": torch.zeros(3, 96)}, tmp_path / "elsewhere.pt")
+    config = _config("grid.backbone=test_resnet", "grid.images=3", f"grid.start=[xavier,{tmp_path}/elsewhere.pt]")
+    fits, other = _plan(config, tmp_path, timed=set())
+    assert fits.refused is None
+    assert other.refused is not None
+    assert "layer conv1.0.weight is missing in the weights of elsewhere.pt" in other.refused
