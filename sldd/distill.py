@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,7 @@ from torch import nn
 from sldd.clip import AdaptiveClip
 from sldd.compute import ComputeSettings, autocast_type, outer_gradient
 from sldd.images import ImageInit
-from sldd.norms import keep_no_statistics
+from sldd.norms import following, keep_no_statistics, load_statistics, statistics
 from sldd.outer import State, descend
 from sldd.streams import stream
 from sldd.unroll import Unroll, Weights
@@ -53,6 +54,7 @@ class Distillation:
         epochs: E, how often the S batches are repeated.
         inner_lr: where the inner rates start.
         learn_labels: False is dataset distillation with fixed labels (DD; Wang et al. 2018).
+        follow: let batch norm's running statistics follow the real batches (``OuterSettings.statistics``).
         seed: names the random choices.
         device: where the tensors lie.
     """
@@ -68,12 +70,14 @@ class Distillation:
         learn_labels: bool = True,
         settings: DistillSettings = DistillSettings(),
         compute: ComputeSettings = ComputeSettings(),
+        follow: bool = False,
         seed: int,
         device: torch.device,
     ) -> None:
         self.network = network.to(device).to(memory_format=compute.memory_format).train()
         keep_no_statistics(network)
         self._settings, self._compute, self._seed = settings, compute, seed
+        self._follow_statistics = follow
         self._unroll = Unroll(
             network,
             [parameter.detach().clone() for parameter in network.parameters()],
@@ -104,7 +108,8 @@ class Distillation:
         raw = {name: value.detach().requires_grad_() for name, value in self._learned.items()}
         used = self._used(raw)
         theta = self._unroll.steps(*used.values(), stop=self._stop(), window=self._settings.window)
-        loss, outer = outer_gradient(self._unroll.forward, theta, images, classes, self._compute)
+        with following(self.network) if self._follow_statistics else nullcontext():
+            loss, outer = outer_gradient(self._unroll.forward, theta, images, classes, self._compute)
         pulled = vars(self._unroll.adjoint(outer))
         names = self._optimised
         found = torch.autograd.grad([used[n] for n in names], [raw[n] for n in names], [pulled[n] for n in names])
@@ -113,7 +118,7 @@ class Distillation:
             self._clip.apply(gradients)
         descend(self._adam, list(gradients.values()), rate)
         self._taken += 1
-        self._follow()
+        self._update_average()
         return loss
 
     def weights(self, state: State) -> Weights:
@@ -130,13 +135,14 @@ class Distillation:
         return {name: value.detach() for name, value in self._used(chosen).items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """What is learned, its average, Adam's moments, usual gradient norms and the number of steps taken."""
+        """What is learned, its average, Adam's moments, usual gradient norms, steps taken and running statistics."""
         return {
             "learned": {name: value.detach() for name, value in self._learned.items()},
             "average": self._average,
             "adam": self._adam.state_dict(),
             "norms": self._clip.norms if self._clip else {},
             "taken": self._taken,
+            "statistics": statistics(self.network) if self._follow_statistics else {},
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -148,6 +154,7 @@ class Distillation:
         if self._clip is not None:
             self._clip.norms = dict(saved["norms"])
         self._taken = saved["taken"]
+        load_statistics(self.network, saved["statistics"])
 
     def _used(self, raw: State) -> State:
         """What the inner steps use: rates through a softplus, so that none can become negative, and the labels."""
@@ -166,7 +173,7 @@ class Distillation:
         return int(stream(self._seed, "window", self._taken).integers(window, self.inner_steps + 1))
 
     @torch.no_grad()
-    def _follow(self) -> None:
+    def _update_average(self) -> None:
         if self._average is None:
             return
         # A young average follows quickly: its start would weigh on it for 1 / (1 - decay) steps.

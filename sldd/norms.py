@@ -1,14 +1,16 @@
 """Batch normalisation: the norm setting of a network, and ``theta_bn``, the statistics that are shared.
 
-In the inner steps and on real batches a network normalises with the batch's own statistics and keeps none: nothing
-can leak from one outer step into the next. ``theta_bn`` is measured when a state is evaluated, as a fresh average over
-real training batches under that state's final weights (precise statistics), and used at test time only.
+In the inner steps and on real batches a network normalises with the batch's own statistics: nothing can leak from one
+outer step into the next. ``theta_bn`` is used at test time only. It is measured when a state is evaluated, as a fresh
+average over real training batches under that state's final weights (precise), or follows the real batches of all outer
+steps as an exponential average, as published, and so lags behind the weights.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -32,6 +34,19 @@ def keep_no_statistics(network: nn.Module) -> None:
         module.track_running_stats = False
 
 
+@contextmanager
+def following(network: nn.Module) -> Iterator[None]:
+    """Inside the block, batch-norm layers update their running statistics, each with its own momentum."""
+    layers = batch_norms(network).values()
+    for layer in layers:
+        layer.track_running_stats = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = False
+
+
 @torch.no_grad()
 def measure_statistics(
     network: nn.Module, forward: Callable[[torch.Tensor], object], batches: Iterable[torch.Tensor]
@@ -50,16 +65,15 @@ def measure_statistics(
     if not layers:
         return {}
     momenta = {name: layer.momentum for name, layer in layers.items()}
-    for layer in layers.values():
-        layer.track_running_stats = True  # first: a layer that keeps none does not reset them either
-        layer.reset_running_stats()
-        layer.momentum = None  # PyTorch's word for a cumulative average
     try:
-        for batch in batches:
-            forward(batch)
+        with following(network):
+            for layer in layers.values():
+                layer.reset_running_stats()
+                layer.momentum = None  # PyTorch's word for a cumulative average
+            for batch in batches:
+                forward(batch)
     finally:
         for name, layer in layers.items():
-            layer.track_running_stats = False
             layer.momentum = momenta[name]
     return statistics(network)
 

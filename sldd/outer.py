@@ -18,7 +18,7 @@ from torch import nn
 
 from sldd.cohort import Split
 from sldd.detect import Votes, count_votes, threshold_curve
-from sldd.norms import load_statistics, measure_statistics
+from sldd.norms import load_statistics, measure_statistics, statistics
 from sldd.patches import BalancedBatches, Patches
 from sldd.prefetch import Batch, Prefetch
 from sldd.streams import stream
@@ -40,8 +40,11 @@ class OuterSettings:
     """First steps, over which the outer rate rises from zero."""
     evaluations: Annotated[int, Ge(1)] = 10
     """Times that validation patients are scored, evenly spaced, the last after the last step."""
+    statistics: Literal["precise", "exponential"] = "precise"
+    """``theta_bn``: measured anew under the weights that are evaluated, or the running average of the outer steps' own
+    batches, as published."""
     statistics_batches: Annotated[int, Ge(1)] = 10
-    """Real training batches averaged for ``theta_bn``."""
+    """Real training batches averaged for precise statistics."""
     score_batch: Annotated[int, Ge(1)] = 256
     """Crops in memory at a time when a patient is scored."""
     checkpoint_every: Annotated[int, Gt(0)] = 25
@@ -216,10 +219,7 @@ class OuterLoop:
         weights = self.learner.weights(state)
         if not all(bool(torch.isfinite(weight).all()) for weight in weights):
             raise DivergedError(f"the network's weights are not finite after outer step {self.progress.step}")
-        statistics_batches = (self._statistics.get(number)[0] for number in range(self._settings.statistics_batches))
-        theta_bn = measure_statistics(
-            self.learner.network, lambda images: self.learner.forward(weights, images), statistics_batches
-        )
+        theta_bn = self._theta_bn(weights)
         votes = self._votes(state, theta_bn, self._split.validation)
         hm, _ = threshold_curve(votes).best()
         recent = self.progress.losses[-max(1, self._settings.steps // self._settings.evaluations) :]
@@ -236,6 +236,13 @@ class OuterLoop:
         if self.best is None or key > self.best.key:
             kept = {name: value.clone() for name, value in state.items()}
             self.best = Best(self.progress.step, key, kept, theta_bn)
+
+    def _theta_bn(self, weights: Weights) -> State:
+        network = self.learner.network
+        if self._settings.statistics == "exponential":
+            return statistics(network)
+        batches = (self._statistics.get(number)[0] for number in range(self._settings.statistics_batches))
+        return measure_statistics(network, lambda images: self.learner.forward(weights, images), batches)
 
     def _votes(self, state: State, theta_bn: State, patients: list[int]) -> Votes:
         weights = self.learner.weights(state)

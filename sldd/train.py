@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 from torch.func import functional_call
 
 from sldd.compute import ComputeSettings, outer_gradient
-from sldd.norms import keep_no_statistics
+from sldd.norms import following, keep_no_statistics, load_statistics, statistics
 from sldd.outer import State, descend
 from sldd.unroll import Weights
 
@@ -18,10 +19,15 @@ class Training:
     """Adam on all weights of a network, from the same start and through the same outer loop as a distillation."""
 
     def __init__(
-        self, network: nn.Module, *, device: torch.device, compute: ComputeSettings = ComputeSettings()
+        self,
+        network: nn.Module,
+        *,
+        device: torch.device,
+        compute: ComputeSettings = ComputeSettings(),
+        follow: bool = False,
     ) -> None:
         self.network = network.to(device).to(memory_format=compute.memory_format).train()
-        self._compute = compute
+        self._compute, self._follow_statistics = compute, follow
         keep_no_statistics(network)
         self._names = [name for name, _ in network.named_parameters()]
         self._weights = [parameter.detach().clone().requires_grad_() for parameter in network.parameters()]
@@ -29,7 +35,8 @@ class Training:
 
     def step(self, images: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
         """One Adam step on a batch; the loss before it."""
-        loss, gradients = outer_gradient(self.forward, self._weights, images, classes, self._compute)
+        with following(self.network) if self._follow_statistics else nullcontext():
+            loss, gradients = outer_gradient(self.forward, self._weights, images, classes, self._compute)
         descend(self._adam, gradients, rate)
         return loss
 
@@ -46,8 +53,12 @@ class Training:
         return {name: weight.detach() for name, weight in zip(self._names, self._weights, strict=True)}
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, and Adam's moments."""
-        return {"weights": self.state(), "adam": self._adam.state_dict()}
+        """Weights, Adam's moments and running statistics."""
+        return {
+            "weights": self.state(),
+            "adam": self._adam.state_dict(),
+            "statistics": statistics(self.network) if self._follow_statistics else {},
+        }
 
     @torch.no_grad()
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -55,3 +66,4 @@ class Training:
         for weight, name in zip(self._weights, self._names, strict=True):
             weight.copy_(saved["weights"][name])
         self._adam.load_state_dict(saved["adam"])
+        load_statistics(self.network, saved["statistics"])

@@ -109,7 +109,8 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
     set_start(network, backbone=config["backbone"], start=config["start"], seed=config["seed"])
     start = layer_fingerprints(network)
     distill = replace(context.distill, **config["options"])
-    learner = make_learner(network, config, distill, context.compute, batches, device)
+    follow = context.outer.statistics == "exponential"
+    learner = make_learner(network, config, distill, context.compute, batches, device, follow=follow)
     loop = OuterLoop(
         learner,
         patches,
@@ -171,10 +172,12 @@ def make_learner(
     compute: ComputeSettings,
     batches: BalancedBatches,
     device: torch.device,
+    *,
+    follow: bool,
 ) -> Learner:
     """The learner that a cell's method names."""
     if config["method"] == "train":
-        return Training(network, device=device, compute=compute)
+        return Training(network, device=device, compute=compute, follow=follow)
     images = initial_images(
         distill.image_init, steps=config["distill_steps"], images=config["images"], seed=config["seed"], batches=batches
     )
@@ -187,6 +190,7 @@ def make_learner(
         learn_labels=config["method"] == "sldd",
         settings=distill,
         compute=compute,
+        follow=follow,
         seed=config["seed"],
         device=device,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def _loop(
     initialise(network, 0)
     learner: Any
     if method == "train":
-        learner = Training(network, device=CPU, compute=compute)
+        learner = Training(network, device=CPU, compute=compute, follow=settings.statistics == "exponential")
     else:
         batches = BalancedBatches(patches, SPLIT.train)
         learner = Distillation(
@@ -61,6 +62,7 @@ def _loop(
             learn_labels=method == "sldd",
             settings=distill,
             compute=compute,
+            follow=settings.statistics == "exponential",
             seed=0,
             device=CPU,
         )
@@ -111,6 +113,25 @@ def test_resuming_is_bit_for_bit(
     second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     _finish(second)
     assert _same(whole.state_dict(), second.state_dict())
+
+
+@pytest.mark.parametrize("method", ["sldd", "train"])
+def test_exponential_statistics_follow_the_real_batches(patches: Patches, tmp_path: Path, method: str) -> None:
+    settings = dataclasses.replace(SETTINGS, statistics="exponential", steps=4, evaluations=2)
+    whole = _finish(_loop(patches, method=method, settings=settings))
+    precise = _finish(_loop(patches, method=method, settings=dataclasses.replace(settings, statistics="precise")))
+    # What is learned does not depend on it, what is kept does; four steps of momentum 0.1 leave most of the start.
+    assert _same(whole.learner.state(), precise.learner.state())
+    assert whole.best is not None
+    assert precise.best is not None
+    ours, theirs = (loop.best.theta_bn["bn1.running_var"] for loop in (whole, precise))  # type: ignore[union-attr]
+    assert (ours - 1).abs().mean() < (theirs - 1).abs().mean()
+    cut = _loop(patches, method=method, settings=settings)
+    cut.advance()
+    torch.save(cut.state_dict(), tmp_path / "state.pt")
+    resumed = _loop(patches, method=method, settings=settings)
+    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert _same(_finish(resumed).state_dict(), whole.state_dict())
 
 
 @pytest.mark.parametrize("method", ["sldd", "dd", "train"])

@@ -73,9 +73,7 @@ def test_without_a_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyP
         raise OSError("no network")
 
     monkeypatch.setattr("sldd.start.timm.create_model", offline)
-    with pytest.raises(
-        InputError, match=r"weights of test_resnet \(no network\).*set grid.start to its path"
-    ):
+    with pytest.raises(InputError, match=r"weights of test_resnet \(no network\).*set grid.start to its path"):
         set_start(nn.Linear(1, 1), backbone="test_resnet", start="pretrained", seed=0)
 
 
