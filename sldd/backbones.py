@@ -1,4 +1,4 @@
-"""A name -> a network: timm or torchvision, one gray channel in, three classes out, twice differentiable.
+"""A name -> a network from timm, torchvision or ``sldd.layouts``: gray in, three classes out, twice differentiable.
 
 python -m sldd.backbones audit                            # every timm family by its smallest member
 python -m sldd.backbones audit resnet18 test_vit          # these, families or backbones
@@ -20,6 +20,7 @@ import torchvision
 from torch import nn
 
 from sldd.errors import InputError
+from sldd.layouts import LAYOUTS
 from sldd.norms import set_norm
 from sldd.patches import CLASSES
 
@@ -37,11 +38,14 @@ class HardSigmoid(nn.Module):
         return F.relu6(x + 3) / 6
 
 
-def build(name: str, *, input_size: int, norm: str = "as_is", channels: int = 1) -> nn.Module:
+def build(
+    name: str, *, input_size: int, norm: str = "as_is", channels: int = 1, classes: int = len(CLASSES)
+) -> nn.Module:
     """Build a backbone without weights worth keeping (``sldd.initialise`` sets them), in training mode.
 
     Args:
-        name: a timm model name, or ``torchvision/<name>``; a bare name that only torchvision knows is found there.
+        name: one of ``sldd.layouts``, a timm model name, or ``torchvision/<name>``; a bare name that only torchvision
+            knows is found there.
         input_size: side of the square input in pixels.
         norm: norm setting, see ``sldd.norms.set_norm``.
 
@@ -50,9 +54,7 @@ def build(name: str, *, input_size: int, norm: str = "as_is", channels: int = 1)
     """
     library, bare = check_name(name)
     try:
-        network = (
-            _torchvision(bare, input_size, channels) if library == "torchvision" else _timm(bare, input_size, channels)
-        )
+        network = _BUILDERS[library](bare, input_size, channels, classes)
     except Exception as error:  # two libraries of builders, with every kind of complaint
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"backbone {name}: cannot be built for {input_size} x {input_size} input ({reason})") from None
@@ -77,7 +79,9 @@ def parameter_count(network: nn.Module) -> int:
 
 
 def check_name(name: str) -> tuple[str, str]:
-    """The library ("timm" or "torchvision") and bare name of a backbone; InputError suggests the nearest names."""
+    """The library ("sldd", "timm" or "torchvision") and bare name of a backbone; InputError suggests the nearest."""
+    if name in LAYOUTS:
+        return "sldd", name
     if name.startswith(TORCHVISION):
         bare = name.removeprefix(TORCHVISION)
         if bare in torchvision.models.list_models(module=torchvision.models):
@@ -86,7 +90,9 @@ def check_name(name: str) -> tuple[str, str]:
         return "timm", name
     elif name in torchvision.models.list_models(module=torchvision.models):
         return "torchvision", name
-    known = timm.list_models() + [TORCHVISION + other for other in torchvision.models.list_models(torchvision.models)]
+    known = [*LAYOUTS, *timm.list_models()] + [
+        TORCHVISION + other for other in torchvision.models.list_models(torchvision.models)
+    ]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models() for the names"
     raise InputError(f"grid.backbone: there is no backbone {name!r}; {hint}")
@@ -104,16 +110,20 @@ class RepeatedChannel(nn.Module):
         return self.network(x.expand(-1, 3, -1, -1))
 
 
-def _timm(name: str, input_size: int, channels: int) -> nn.Module:
+def _layout(name: str, input_size: int, channels: int, classes: int) -> nn.Module:
+    return LAYOUTS[name](input_size=input_size, channels=channels, classes=classes)
+
+
+def _timm(name: str, input_size: int, channels: int, classes: int) -> nn.Module:
     if name.startswith(_COLOUR_ONLY) and channels == 1:
-        return RepeatedChannel(_timm(name, input_size, 3))
+        return RepeatedChannel(_timm(name, input_size, 3, classes))
     options = {"img_size": input_size} if timm.get_pretrained_cfg_value(name, "fixed_input_size") else {}
-    return timm.create_model(name, pretrained=False, in_chans=channels, num_classes=len(CLASSES), **options)
+    return timm.create_model(name, pretrained=False, in_chans=channels, num_classes=classes, **options)
 
 
-def _torchvision(name: str, input_size: int, channels: int) -> nn.Module:
+def _torchvision(name: str, input_size: int, channels: int, classes: int) -> nn.Module:
     builder = torchvision.models.get_model_builder(name)
-    options: dict[str, object] = {"weights": None, "num_classes": len(CLASSES)}
+    options: dict[str, object] = {"weights": None, "num_classes": classes}
     accepted = inspect.signature(builder).parameters
     if name in ("googlenet", "inception_v3"):
         options |= {"aux_logits": False, "init_weights": False}
@@ -135,6 +145,9 @@ def _torchvision(name: str, input_size: int, channels: int) -> nn.Module:
             network.set_submodule(path, stem)
             return network
     raise InputError(f"backbone {TORCHVISION}{name}: no three-channel stem to replace with a gray one")
+
+
+_BUILDERS = {"sldd": _layout, "timm": _timm, "torchvision": _torchvision}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -54,11 +54,8 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, Adam's moments and running statistics."""
-        return {
-            "weights": self.state(),
-            "adam": self._adam.state_dict(),
-            "statistics": statistics(self.network) if self._follow_statistics else {},
-        }
+        kept = statistics(self.network) if self._follow_statistics else {}
+        return {"weights": self.state(), "adam": self._adam.state_dict(), "statistics": kept}
 
     @torch.no_grad()
     def load_state_dict(self, saved: dict[str, Any]) -> None:

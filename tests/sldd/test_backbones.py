@@ -24,6 +24,16 @@ def test_gray_in_three_classes_out(name: str) -> None:
         assert parameter_count(network) == parameter_count(build(name, input_size=64))
 
 
+# The literature's ConvNet for CIFAR-10 has 320,010 parameters; two thirds of its first layer are for colour.
+@pytest.mark.parametrize(
+    ("name", "size", "classes", "count"), [("lenet", 28, 10, 61_706), ("convnet", 32, 10, 320_010 - 2 * 9 * 128)]
+)
+def test_layouts_to_the_parameter(name: str, size: int, classes: int, count: int) -> None:
+    network = build(name, input_size=size, classes=classes)
+    assert parameter_count(network) == count
+    assert network(torch.zeros(2, 1, size, size)).shape == (2, classes)
+
+
 def test_torchvision_resnet18_to_the_parameter() -> None:
     # 11,689,512 as torchvision documents it, less the head (513,000) and two thirds of the stem, plus our head.
     assert (

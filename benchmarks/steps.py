@@ -1,0 +1,95 @@
+"""The outer step against a plain training step, and recomputing against keeping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch.func import functional_call
+
+from benchmarks.measure import Figure, peak_bytes, ratio
+from sldd.backbones import build
+from sldd.compute import ComputeSettings
+from sldd.distill import Distillation
+from sldd.initialise import initialise
+from sldd.labels import initial_labels
+from sldd.norms import keep_no_statistics
+
+CPU = torch.device("cpu")
+
+
+class Problem:
+    """A network and one batch, to be trained plainly or distilled for.
+
+    Args:
+        side, batch, classes, images: pixels, real patches a step, classes, distilled images a step.
+    """
+
+    def __init__(self, backbone: str, *, side: int, batch: int, classes: int, images: int) -> None:
+        self._backbone, self._side, self._classes, self._images = backbone, side, classes, images
+        draw = torch.Generator().manual_seed(0)
+        self._real = torch.randn(batch, 1, side, side, generator=draw)
+        self._truth = torch.arange(batch) % classes
+
+    def plain(self) -> Callable[[], object]:
+        """Forward, backward and the cheapest update there is: gradient descent in place."""
+        network = self._network()
+        names = [name for name, _ in network.named_parameters()]
+        weights = [parameter.detach().clone().requires_grad_() for parameter in network.parameters()]
+
+        def step() -> None:
+            logits = functional_call(network, dict(zip(names, weights, strict=True)), (self._real,))
+            gradient = torch.autograd.grad(F.cross_entropy(logits, self._truth), weights)
+            with torch.no_grad():
+                torch._foreach_sub_(weights, gradient, alpha=1e-4)
+
+        return step
+
+    def distilling(self, *, steps: int = 1, epochs: int = 1, compute: ComputeSettings) -> Callable[[], object]:
+        """One whole outer step: inner steps, outer pass, adjoint, Adam."""
+        draw = torch.Generator().manual_seed(1)
+        labels = torch.eye(self._classes)[torch.arange(self._images) % self._classes]
+        learner = Distillation(
+            self._network(),
+            torch.randn(steps, self._images, 1, self._side, self._side, generator=draw),
+            labels if self._classes != 3 else initial_labels("one_hot", self._images),
+            epochs=epochs,
+            inner_lr=0.001,
+            compute=compute,
+            seed=0,
+            device=CPU,
+        )
+        return lambda: learner.step(self._real, self._truth, 1e-4)
+
+    def _network(self) -> torch.nn.Module:
+        network = build(self._backbone, input_size=self._side, classes=self._classes)
+        initialise(network, 0)
+        keep_no_statistics(network)
+        return network.train()
+
+
+def figures() -> Iterator[Figure]:
+    """Time and memory of outer steps."""
+    keep, recompute = ComputeSettings(memory="keep"), ComputeSettings(memory="recompute")
+    resnet = Problem("resnet18", side=64, batch=64, classes=3, images=3)
+    plain = resnet.plain()
+    yield Figure("outer step / plain step, resnet18, 64 px, M = 3", ratio(resnet.distilling(compute=keep), plain), 1.25)
+    half = ComputeSettings(memory="keep", precision="bfloat16")
+    yield Figure("the same, outer pass in bfloat16", ratio(resnet.distilling(compute=half), plain), 0.80)
+
+    lenet = Problem("lenet", side=28, batch=256, classes=10, images=10)
+    plain = lenet.plain()
+    for steps, target in ((1, 1.35), (3, 2.5)):
+        work = lenet.distilling(steps=steps, epochs=3, compute=keep)
+        yield Figure(f"outer step / plain step, LeNet, 10 images, S = {steps}, E = 3", ratio(work, plain, 101), target)
+
+    for name, problem in (("resnet18", resnet), ("LeNet", lenet)):
+        added = {
+            count: peak_bytes(problem.distilling(epochs=count, compute=recompute)) - peak_bytes(problem.plain())
+            for count in (3, 27)
+        }
+        yield Figure(f"memory the unroll adds, 27 steps / 3 steps, recomputing, {name}", added[27] / added[3], 1.3)
+    for name, problem in (("resnet18", resnet), ("LeNet", lenet)):
+        again, kept = (problem.distilling(epochs=9, compute=settings) for settings in (recompute, keep))
+        yield Figure(f"time recomputing / keeping, 9 steps, {name}", ratio(again, kept), 1.30)
