@@ -1,6 +1,6 @@
 """Which backbones can be distilled: every timm family by its smallest member, tried out, not believed.
 
-A backbone passes when one outer step gives finite images gradients that are not all zero, at the smallest input that
+A backbone passes when one outer step gives the images a finite gradient that is not zero, at the smallest input that
 it takes, and when it draws no random numbers.
 """
 
@@ -14,12 +14,10 @@ from pathlib import Path
 
 import timm
 import torch
-from torch import nn
 
 from sldd.backbones import build, check_name, parameter_count
 from sldd.compute import ComputeSettings, outer_gradient
-from sldd.errors import InputError
-from sldd.estimate import Needs, NoClassScoresError, needs
+from sldd.estimate import NoClassScoresError, needs
 from sldd.initialise import initialise
 from sldd.memory import free_memory
 from sldd.norms import batch_norms, keep_no_statistics
@@ -28,7 +26,7 @@ from sldd.streams import stream
 from sldd.unroll import Unroll
 
 SIDES = (32, 48, 64, 96, 128, 160, 192, 224, 240, 256, 288, 320, 384, 448, 512)
-"""Input sides that are tried, in pixels, smallest first."""
+"""Input sides that are tried, in pixels."""
 
 _IMAGES, _BATCH = 2, 4
 
@@ -84,38 +82,31 @@ def write_table(rows: Sequence[Row], path: Path) -> None:
         writer.writerows(asdict(row) for row in rows)
 
 
+class _RandomError(Exception):
+    """The network draws random numbers."""
+
+
 def _tried(family: str, name: str) -> Row:
-    side, network, need, reason = _smallest_input(name)
-    parameters = parameter_count(network) if network is not None else None
-    layers = len(batch_norms(network)) if network is not None else None
-    if side is None or need is None:
-        return Row(family, name, parameters, False, layers, None, None, reason)
-    bytes_needed = need.distilling(1, "keep")
-    if bytes_needed > 0.9 * free_memory(torch.device("cpu")):
-        note = f"not run here: needs about {bytes_needed / 2**30:.0f} GiB"
-        return Row(family, name, parameters, False, layers, side, None, note)
-    try:
-        seconds = _one_step(name, side)
-    except Exception as error:  # a network may object in any way
-        return Row(family, name, parameters, False, layers, side, None, _first_line(error))
-    return Row(family, name, parameters, True, layers, side, round(seconds, 3), "")
-
-
-def _smallest_input(name: str) -> tuple[int | None, nn.Module | None, Needs | None, str]:
-    """The smallest side at which shapes fit, the network on the meta device, what it needs, or why nothing fits."""
-    network, reason = None, ""
+    """Sides from the smallest up, until one outer step works."""
+    parameters, layers, reason = None, None, ""
     for side in SIDES:
         try:
             with torch.device("meta"):
                 network = build(name, input_size=side)
+            parameters, layers = parameter_count(network), len(batch_norms(network))
             need = needs(network, images=_IMAGES, side=side, batch=_BATCH, compute=ComputeSettings())
-        except NoClassScoresError as error:
-            return None, network, None, str(error)
-        except Exception as error:  # a network may object in any way
-            reason = _first_line(error)
-            continue
-        return side, network, need, ""
-    return None, network, None, reason
+            wanted = need.distilling(1, "keep")
+            if wanted > 0.9 * free_memory(torch.device("cpu")):
+                reason = f"not run here: needs about {wanted / 2**30:.0f} GiB at {side} px"
+                break
+            seconds = _one_step(name, side)
+            return Row(family, name, parameters, True, layers, side, round(seconds, 3), "")
+        except (NoClassScoresError, _RandomError) as error:
+            reason = str(error)
+            break
+        except Exception as error:  # a network may object to a size in any way
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return Row(family, name, parameters, False, layers, None, None, reason)
 
 
 def _one_step(name: str, side: int) -> float:
@@ -132,7 +123,7 @@ def _one_step(name: str, side: int) -> float:
     with torch.no_grad():
         once, again = (unroll.forward(list(network.parameters()), real) for _ in range(2))
     if not torch.equal(once, again):
-        raise InputError("draws random numbers in training mode")
+        raise _RandomError("draws random numbers in training mode")
     begun = time.perf_counter()
     theta = unroll.steps(
         draw(1, _IMAGES, 1, side, side), torch.eye(len(CLASSES))[None, :_IMAGES], torch.ones(1, 1) / 100
@@ -141,11 +132,7 @@ def _one_step(name: str, side: int) -> float:
     images = unroll.adjoint(outer).images
     seconds = time.perf_counter() - begun
     if not bool(images.isfinite().all()):
-        raise InputError("the gradient of the images is not finite")
+        raise ArithmeticError("the gradient of the images is not finite")
     if not bool(images.any()):
-        raise InputError("the gradient of the images is zero")
+        raise ArithmeticError("the gradient of the images is zero")
     return seconds
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

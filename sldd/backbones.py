@@ -66,8 +66,9 @@ def build(
         # The same start must always give the same network: what is random in training is off (method.md, section 2).
         if isinstance(module, (nn.modules.dropout._DropoutNd, torchvision.ops.StochasticDepth)):
             module.p = 0.0
-        if hasattr(module, "drop_prob"):  # timm's stochastic depth
-            module.drop_prob = 0.0  # type: ignore[assignment]
+        for rate in ("drop_prob", "drop_rate"):  # timm's stochastic depth, and dropout without a layer of its own
+            if hasattr(module, rate):
+                setattr(module, rate, 0.0)
         if hasattr(module, "inplace"):  # an overwritten activation cannot be differentiated a second time
             module.inplace = False  # type: ignore[assignment]
     return network.train()
