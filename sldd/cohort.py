@@ -247,14 +247,43 @@ def split_patients(cohort: Cohort, settings: SplitSettings) -> Split:
             parts["test"] += order[:test]
             parts["validation"] += order[test : test + validation]
             parts["train"] += order[test + validation :]
-    for part, patients in parts.items():
+    return _checked(cohort, Split(**{part: sorted(patients) for part, patients in parts.items()}))
+
+
+def fold_patients(cohort: Cohort, folds: int, settings: SplitSettings) -> list[Split]:
+    """Splits in which every patient is a test patient once, stratified by label.
+
+    Args:
+        folds: how many; a share of about 1 / folds of the patients is tested in each.
+        settings: the share of the other patients that validates, and the seed; the share of test patients is not used.
+
+    Raises:
+        InputError: a part of a fold has no positive or no negative patient.
+    """
+    parts: list[dict[str, list[int]]] = [{name: [] for name in SPLITS} for _ in range(folds)]
+    for label in (0, 1):
+        patients = [patient for patient, value in enumerate(cohort.labels) if value == label]
+        order = stream(settings.seed, "folds", label).permutation(patients).tolist()
+        for fold, part in enumerate(parts):
+            test = order[fold::folds]
+            rest = [patient for patient in order if patient not in set(test)]
+            rest = stream(settings.seed, "folds", label, fold).permutation(rest).tolist()
+            validation = round(settings.validation * len(rest))
+            part["test"] += test
+            part["validation"] += rest[:validation]
+            part["train"] += rest[validation:]
+    return [_checked(cohort, Split(**{name: sorted(patients) for name, patients in part.items()})) for part in parts]
+
+
+def _checked(cohort: Cohort, split: Split) -> Split:
+    for part, patients in vars(split).items():
         for label, word in ((1, "positive"), (0, "negative")):
             if not any(cohort.labels[patient] == label for patient in patients):
                 raise InputError(
                     f"the {part} split has no {word} patient ({len(patients)} patients in all); "
                     "change data.split or the manifest's split column, or add patients"
                 )
-    return Split(**{part: sorted(patients) for part, patients in parts.items()})
+    return split
 
 
 def file_digest(path: Path) -> str:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sldd.cohort import Cohort, SplitSettings, open_cohort, prepare, split_patients
+from sldd.cohort import Cohort, SplitSettings, fold_patients, open_cohort, prepare, split_patients
 from sldd.data import DataSettings, open_source
 from sldd.errors import InputError
 from sldd.sources.folder import FolderSource
@@ -156,3 +156,16 @@ def test_missing_folder_is_named() -> None:
 def test_index_is_plain_json(cohort_folder: Path) -> None:
     index = json.loads((_prepare(cohort_folder).folder / "index.json").read_text())
     assert index["labels"] == [0, 1] * 6
+
+
+def test_folds_test_every_patient_once_and_mix_nobody(cohort_folder: Path, tmp_path: Path) -> None:
+    cohort = prepare(FolderSource(cohort_folder), tmp_path / "cache")
+    splits = fold_patients(cohort, 3, SplitSettings(validation=0.25))
+    assert sorted(patient for split in splits for patient in split.test) == list(range(cohort.patients))
+    for split in splits:
+        assert sorted(split.train + split.validation + split.test) == list(range(cohort.patients))
+        assert {cohort.labels[patient] for patient in split.validation} == {0, 1}
+    assert splits == fold_patients(cohort, 3, SplitSettings(validation=0.25))
+    assert splits != fold_patients(cohort, 3, SplitSettings(validation=0.25, seed=1))
+    with pytest.raises(InputError, match="split has no"):
+        fold_patients(cohort, 20, SplitSettings())
