@@ -68,10 +68,14 @@ def plan_cells(
     config.compute.apply(config.resources.threads)
 
     clocks: dict[tuple[str, str, bool, int | None], StepTime | str] = {}
+    checked: dict[Cell, tuple[int | None, str | None]] = {}
 
     planned = []
     for cell in cells:
-        parameters, refused = _check(cell, config, memory)
+        shapes = replace(cell, label_init=None, method="sldd")  # neither changes a shape
+        if shapes not in checked:
+            checked[shapes] = _check(cell, config, memory)
+        parameters, refused = checked[shapes]
         seconds = None
         if refused is None and cell in timed:
             # One image is timed apart: it is the one that batch norm may refuse.

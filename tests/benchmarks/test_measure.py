@@ -1,0 +1,92 @@
+"""The instruments of the benchmarks: they measure what they say."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.digits import main as digits
+from benchmarks.lungs import difference, pooled
+from benchmarks.measure import Figure, peak_bytes, private_bytes, ratio
+from benchmarks.steps import Problem
+from sldd.compute import ComputeSettings
+from sldd.detect import Votes
+
+
+def test_peak_is_what_is_held_at_once() -> None:
+    def work() -> None:
+        first = torch.ones(1 << 18)  # 1 MiB
+        second = first + 1  # 2 MiB together
+        del first
+        (second * 2).sum()  # 2 MiB again
+
+    assert 2 << 20 <= peak_bytes(work) < (2 << 20) + 4096
+
+
+def test_ratio_of_equal_work_is_one() -> None:
+    square = torch.ones(300, 300)
+    assert ratio(lambda: square @ square, lambda: square @ square) == pytest.approx(1, abs=0.5)
+
+
+def test_private_memory_grows_with_what_is_made() -> None:
+    before = private_bytes()
+    held = np.ones(8 << 20, np.uint8)
+    assert private_bytes() - before >= 7 << 20
+    assert held.any()
+
+
+def test_a_missed_target_is_said() -> None:
+    assert Figure("x", 1.2, 1.25).reached
+    assert not Figure("x", 1.3, 1.25).reached
+
+
+def test_problems_step() -> None:
+    problem = Problem("lenet", side=28, batch=20, classes=10, images=10)
+    problem.plain()()
+    problem.distilling(steps=2, epochs=2, compute=ComputeSettings(memory="recompute"))()
+
+
+def _votes(patients: list[int], positive: list[int]) -> Votes:
+    labels = np.array([patient % 2 for patient in patients])
+    counts = np.array([[0, 10 - votes, votes] for votes in positive])
+    return Votes(patients, labels, counts, np.zeros((3, 3), np.int64))
+
+
+def test_folds_are_pooled_and_compared_patient_by_patient() -> None:
+    runs = [
+        {"patients": part, "labels": [p % 2 for p in part], "counts": [[0, 5, p] for p in part], "confusion": np.eye(3)}
+        for part in ([0, 1, 2], [3, 4, 5])
+    ]
+    votes = pooled(runs)
+    assert votes.patients == [0, 1, 2, 3, 4, 5]
+    assert np.array_equal(votes.confusion, 2 * np.eye(3))
+    order = [5, 3, 1, 0, 2, 4]
+    good = _votes(list(range(40)), [1 + 8 * (p % 2) for p in range(40)])
+    poor = _votes(list(reversed(range(40))), [p % 7 for p in range(40)])
+    middle, low, high = difference(good, poor, draws=100)
+    assert low <= middle <= high
+    assert low > 0
+    shuffled, sorted_ = _votes(order, order), _votes(list(range(6)), list(range(6)))
+    assert difference(shuffled, sorted_, draws=20) == (0, 0, 0)
+
+
+def test_digits_on_a_small_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(0)
+    classes = (np.arange(10_000) % 10).astype(np.uint8)
+    pixels = random.integers(0, 30, (10_000, 28, 28)).astype(np.uint8)
+    pixels[np.arange(10_000), 2 * classes, 4:24] = 255  # a line whose height is the class
+    with gzip.open(tmp_path / "t10k-images-idx3-ubyte.gz", "wb", compresslevel=1) as file:
+        file.write(struct.pack(">4i", 2051, 10_000, 28, 28) + pixels.tobytes())
+    with gzip.open(tmp_path / "t10k-labels-idx1-ubyte.gz", "wb") as file:
+        file.write(struct.pack(">2i", 2049, 10_000) + classes.tobytes())
+    few = ["--methods", "sldd", "--seeds", "1", "--steps", "10", "--batch", "64"]
+    assert digits(["--data", str(tmp_path), "--out", str(tmp_path / "out.json"), *few]) == 1  # far from 96 % by then
+    assert "MISSED" in capsys.readouterr().out
+    assert (tmp_path / "out.json").is_file()
+    assert digits(["--data", str(tmp_path / "nowhere")]) == 2
+    assert "name their folder with --data" in capsys.readouterr().err
