@@ -83,10 +83,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> int:
     # Workers run elsewhere: every path they are given is absolute.
-    starts = [
-        str(Path(start).expanduser().resolve()) if start.endswith(FILE_ENDINGS) else start
-        for start in config.grid.start
-    ]
+    starts = [_absolute_file(start) if start.endswith(FILE_ENDINGS) else start for start in config.grid.start]
     config = dataclasses.replace(config, grid=dataclasses.replace(config.grid, start=starts))
     grid = cells(config.grid)
     ledger = Ledger(options.out.resolve() / config.name)
@@ -137,6 +134,13 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     for trial in failed[:5]:
         print(f"failed: {trial.config['trial']}: {(trial.result or {}).get('error')}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _absolute_file(path: str) -> str:
+    file = Path(path).expanduser().resolve()
+    if not file.is_file():
+        raise InputError(f"grid.start: {path}: there is no such file")
+    return str(file)
 
 
 def _check_same_study(before: dict[str, Any], config: StudyConfig, cohort: Cohort, folder: Path) -> None:

@@ -52,6 +52,7 @@ def _said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["data.split.validation=0"], "the validation split has no positive patient"),
         (["grid.images=1"], "every cell is refused; test_resnet-m1-one_hot-as_is-sldd-s1e1: batch norm sees one value"),
         (["data.source=folder"], "data.root: not given"),
+        (["grid.start=[xavier,elsewhere.pt]"], "grid.start: elsewhere.pt: there is no such file"),
         (["outer.stepz=3"], "unknown setting outer.stepz; did you mean outer.steps?"),
     ],
 )
