@@ -35,8 +35,8 @@ def test_ratio_of_equal_work_is_one() -> None:
 
 def test_private_memory_grows_with_what_is_made() -> None:
     before = private_bytes()
-    held = np.ones(8 << 20, np.uint8)
-    assert private_bytes() - before >= 7 << 20
+    held = np.ones(64 << 20, np.uint8)  # so large that it comes fresh from the system
+    assert private_bytes() - before >= 60 << 20
     assert held.any()
 
 
