@@ -29,7 +29,7 @@ class ComputeSettings:
     micro_batch: Annotated[int, Ge(1)] | None = None
     """Real patches in memory at a time. The same gradient but for batch norm, which then sees smaller batches."""
     channels_last: bool = False
-    """Channels-last weights and images: for GPUs with tensor cores. Slower on a CPU (benchmarks)."""
+    """Channels-last weights and images: meant for GPUs with tensor cores; on a CPU it was slower where measured."""
     deterministic: bool = False
     """Only algorithms that always add in the same order; an operation without one is an error."""
 

@@ -18,7 +18,7 @@ from sldd.images import ImageInit
 from sldd.norms import following, keep_no_statistics, load_statistics, statistics
 from sldd.outer import State, descend
 from sldd.streams import stream
-from sldd.unroll import Unroll, Weights
+from sldd.unroll import Memory, Unroll, Weights
 
 _SMALLEST_SHARE = 0.01
 """Share under which a label's class cannot start when labels are softmax outputs, whose logits would be infinite."""
@@ -102,6 +102,11 @@ class Distillation:
     def inner_steps(self) -> int:
         """S x E."""
         return math.prod(self._learned["rates"].shape[:2])
+
+    @property
+    def memory(self) -> Memory:
+        """How the graphs of the inner steps are held; what ``auto`` chose, once a step was taken."""
+        return self._unroll.memory
 
     def step(self, images: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
         """One outer step: Algorithm 1, lines 4 to 6. Returns L on the batch before the update."""

@@ -155,6 +155,7 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
     result["seconds"] = spent + time.monotonic() - begun
     result["peak_memory_mib"] = _peak_memory_mib(device)
     result["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    result["inner_graphs"] = learner.memory if isinstance(learner, Distillation) else None
     if isinstance(learner, Distillation) and loop.best is not None:
         package = _package(config, context, distill, loop, patches, start, result["delta"])
         result |= vars(footprint(parameter_count(network), package.images, package.theta_bn))
