@@ -40,6 +40,8 @@ def gallery(study: Study) -> str:
 
 
 def _rates(rates: np.ndarray) -> str:
+    if rates.ndim == 3:
+        return f"learned rates of {rates.shape[2]} tensors, {rates.min():.3g} to {rates.max():.3g}"
     if rates.size == 1:
         return f"learned rate {rates.item():.3g}"
     epochs = [", ".join(f"{rate:.3g}" for rate in epoch) for epoch in rates]

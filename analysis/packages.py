@@ -23,7 +23,8 @@ class Distilled:
     """The visible part of a package.
 
     `images` float (S, M, height, width): distill step, image, rows, columns; no unit, roughly standardised gray.
-    `labels` float (S, M, 3): the learned weights of I, N, P, any real numbers. `rates` float (E, S): inner rates.
+    `labels` float (S, M, 3): the learned weights of I, N, P, any real numbers. `rates` float (E, S), or
+    (E, S, T) with one for each of the network's T parameter tensors: inner rates.
     """
 
     images: np.ndarray
@@ -38,7 +39,7 @@ def read_distilled(trial_folder: Path) -> Distilled | None:
             images, labels, rates = (package.get_tensor(name) for name in ("images", "labels", "rates"))
     except (OSError, SafetensorError, ValueError):
         return None
-    if images.ndim != 5 or labels.shape != (*images.shape[:2], len(CLASSES)) or rates.ndim != 2:
+    if images.ndim != 5 or labels.shape != (*images.shape[:2], len(CLASSES)) or rates.ndim not in (2, 3):
         return None
     return Distilled(images.astype(float).mean(axis=2), labels.astype(float), rates.astype(float))
 

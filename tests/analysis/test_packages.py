@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
+from analysis.gallery import _rates
 from analysis.packages import LONGEST_SIDE, png_uri, read_distilled, shares
 from analysis.records import read_study
 
@@ -36,6 +37,15 @@ def test_a_package_that_is_missing_damaged_or_of_another_shape_is_none(tmp_path)
     tensors = {"images": np.zeros((1, 2, 1, 4, 4)), "labels": np.zeros((1, 1, 3)), "rates": np.zeros((1, 1))}
     save_file(tensors, tmp_path / "package.safetensors")
     assert read_distilled(tmp_path) is None
+
+
+def test_rates_of_every_tensor_are_told_as_a_range(tmp_path):
+    rates = np.linspace(0.01, 0.05, 6).reshape(1, 2, 3)
+    tensors = {"images": np.zeros((2, 1, 1, 4, 4)), "labels": np.zeros((2, 1, 3)), "rates": rates}
+    save_file(tensors, tmp_path / "package.safetensors")
+    distilled = read_distilled(tmp_path)
+    assert distilled is not None
+    assert _rates(distilled.rates) == "learned rates of 3 tensors, 0.01 to 0.05"
 
 
 @pytest.mark.parametrize(
