@@ -13,7 +13,6 @@ from sldd.backbones import build
 from sldd.compute import ComputeSettings
 from sldd.distill import Distillation
 from sldd.initialise import initialise
-from sldd.labels import initial_labels
 from sldd.norms import keep_no_statistics
 
 CPU = torch.device("cpu")
@@ -53,7 +52,7 @@ class Problem:
         learner = Distillation(
             self._network(),
             torch.randn(steps, self._images, 1, self._side, self._side, generator=draw),
-            labels if self._classes != 3 else initial_labels("one_hot", self._images),
+            labels,
             epochs=epochs,
             inner_lr=0.001,
             compute=compute,

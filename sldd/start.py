@@ -10,7 +10,6 @@ from pathlib import Path
 import timm
 import torch
 import torchvision
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -117,9 +116,7 @@ def _from_file(path: Path) -> dict[str, torch.Tensor]:
         weights = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"grid.start: {path}: there is no such file") from None
-    except (OSError, SafetensorError, RuntimeError, ValueError, EOFError, ImportError) as error:
-        raise InputError(f"grid.start: {path}: not readable as weights ({type(error).__name__})") from None
-    except Exception as error:  # pickle has errors of its own, and of what it was asked to make
+    except Exception as error:  # each format has errors of its own, and pickle those of what it is asked to make
         raise InputError(f"grid.start: {path}: not readable as weights ({type(error).__name__})") from None
     if isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
         weights = weights["state_dict"]

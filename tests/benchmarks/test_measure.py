@@ -48,7 +48,10 @@ def test_a_missed_target_is_said() -> None:
 def test_problems_step() -> None:
     problem = Problem("lenet", side=28, batch=20, classes=10, images=10)
     problem.plain()()
-    problem.distilling(steps=2, epochs=2, compute=ComputeSettings(memory="recompute"))()
+    step = problem.distilling(steps=2, epochs=2, compute=ComputeSettings(memory="recompute"))
+    first, second = step(), step()
+    assert isinstance(first, float)
+    assert first != second  # it learned something
 
 
 def _votes(patients: list[int], positive: list[int]) -> Votes:
