@@ -30,6 +30,7 @@ class AdaptiveClip:
         for name, gradient in gradients.items():
             norm = gradient.norm()
             usual = self.norms.get(name, norm)
-            allowed = torch.minimum(norm, self._times * usual)
+            # Nothing is known about the norm of what was zero so far.
+            allowed = torch.where(usual > 0, torch.minimum(norm, self._times * usual), norm)
             gradient.mul_(torch.where(norm > 0, allowed / norm, 1.0))
             self.norms[name] = _DECAY * usual + (1 - _DECAY) * allowed

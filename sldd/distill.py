@@ -15,7 +15,7 @@ from torch import nn
 from sldd.clip import AdaptiveClip
 from sldd.compute import ComputeSettings, autocast_type, outer_gradient
 from sldd.images import ImageInit
-from sldd.norms import following, keep_no_statistics, load_statistics, statistics
+from sldd.norms import keep_no_statistics, load_statistics, statistics, tracking_statistics
 from sldd.outer import State, descend
 from sldd.streams import stream
 from sldd.unroll import Memory, Unroll, Weights
@@ -54,7 +54,7 @@ class Distillation:
         epochs: E, how often the S batches are repeated.
         inner_lr: where the inner rates start.
         learn_labels: False is dataset distillation with fixed labels (DD; Wang et al. 2018).
-        follow: let batch norm's running statistics follow the real batches (``OuterSettings.statistics``).
+        track_statistics: let batch norm's running statistics follow the real batches (``OuterSettings.statistics``).
         seed: names the random choices.
         device: where the tensors lie.
     """
@@ -70,14 +70,14 @@ class Distillation:
         learn_labels: bool = True,
         settings: DistillSettings = DistillSettings(),
         compute: ComputeSettings = ComputeSettings(),
-        follow: bool = False,
+        track_statistics: bool = False,
         seed: int,
         device: torch.device,
     ) -> None:
         self.network = network.to(device).to(memory_format=compute.memory_format).train()
         keep_no_statistics(network)
         self._settings, self._compute, self._seed = settings, compute, seed
-        self._follow_statistics = follow
+        self._track_statistics = track_statistics
         self._unroll = Unroll(
             network,
             [parameter.detach().clone() for parameter in network.parameters()],
@@ -113,7 +113,7 @@ class Distillation:
         raw = {name: value.detach().requires_grad_() for name, value in self._learned.items()}
         used = self._used(raw)
         theta = self._unroll.steps(*used.values(), stop=self._stop(), window=self._settings.window)
-        with following(self.network) if self._follow_statistics else nullcontext():
+        with tracking_statistics(self.network) if self._track_statistics else nullcontext():
             loss, outer = outer_gradient(self._unroll.forward, theta, images, classes, self._compute)
         pulled = vars(self._unroll.adjoint(outer))
         names = self._optimised
@@ -147,7 +147,7 @@ class Distillation:
             "adam": self._adam.state_dict(),
             "norms": self._clip.norms if self._clip else {},
             "taken": self._taken,
-            "statistics": statistics(self.network) if self._follow_statistics else {},
+            "statistics": statistics(self.network) if self._track_statistics else {},
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ def keep_no_statistics(network: nn.Module) -> None:
 
 
 @contextmanager
-def following(network: nn.Module) -> Iterator[None]:
+def tracking_statistics(network: nn.Module) -> Iterator[None]:
     """Inside the block, batch-norm layers update their running statistics, each with its own momentum."""
     layers = batch_norms(network).values()
     for layer in layers:
@@ -66,7 +66,7 @@ def measure_statistics(
         return {}
     momenta = {name: layer.momentum for name, layer in layers.items()}
     try:
-        with following(network):
+        with tracking_statistics(network):
             for layer in layers.values():
                 layer.reset_running_stats()
                 layer.momentum = None  # PyTorch's word for a cumulative average

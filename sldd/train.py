@@ -10,7 +10,7 @@ from torch import nn
 from torch.func import functional_call
 
 from sldd.compute import ComputeSettings, outer_gradient
-from sldd.norms import following, keep_no_statistics, load_statistics, statistics
+from sldd.norms import keep_no_statistics, load_statistics, statistics, tracking_statistics
 from sldd.outer import State, descend
 from sldd.unroll import Weights
 
@@ -24,10 +24,10 @@ class Training:
         *,
         device: torch.device,
         compute: ComputeSettings = ComputeSettings(),
-        follow: bool = False,
+        track_statistics: bool = False,
     ) -> None:
         self.network = network.to(device).to(memory_format=compute.memory_format).train()
-        self._compute, self._follow_statistics = compute, follow
+        self._compute, self._track_statistics = compute, track_statistics
         keep_no_statistics(network)
         self._names = [name for name, _ in network.named_parameters()]
         self._weights = [parameter.detach().clone().requires_grad_() for parameter in network.parameters()]
@@ -35,7 +35,7 @@ class Training:
 
     def step(self, images: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
         """One Adam step on a batch; the loss before it."""
-        with following(self.network) if self._follow_statistics else nullcontext():
+        with tracking_statistics(self.network) if self._track_statistics else nullcontext():
             loss, gradients = outer_gradient(self.forward, self._weights, images, classes, self._compute)
         descend(self._adam, gradients, rate)
         return loss
@@ -54,7 +54,7 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, Adam's moments and running statistics."""
-        kept = statistics(self.network) if self._follow_statistics else {}
+        kept = statistics(self.network) if self._track_statistics else {}
         return {"weights": self.state(), "adam": self._adam.state_dict(), "statistics": kept}
 
     @torch.no_grad()

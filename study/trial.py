@@ -109,8 +109,10 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
     set_start(network, backbone=config["backbone"], start=config["start"], seed=config["seed"])
     start = layer_fingerprints(network)
     distill = replace(context.distill, **config["options"])
-    follow = context.outer.statistics == "exponential"
-    learner = make_learner(network, config, distill, context.compute, batches, device, follow=follow)
+    track_statistics = context.outer.statistics == "exponential"
+    learner = make_learner(
+        network, config, distill, context.compute, batches, device, track_statistics=track_statistics
+    )
     loop = OuterLoop(
         learner,
         patches,
@@ -149,6 +151,8 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
                 tune.report({"step": loop.progress.step, "steps": context.outer.steps, "val_hm": _best_hm(loop)})
     except DivergedError as divergence:
         error = str(divergence)
+    finally:
+        loop.close()
 
     result = _result(config, context, loop, split, error)
     result["starts"] = starts  # the step at which each start of this trial began; [0] where nothing interrupted it
@@ -162,7 +166,6 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
         result["rates"] = package.rates.tolist()
         package.save(folder.package_path())
     folder.finish(result)
-    loop.close()
     tune.report({"step": loop.progress.step, "steps": context.outer.steps, "val_hm": _best_hm(loop)})
 
 
@@ -174,11 +177,11 @@ def make_learner(
     batches: BalancedBatches,
     device: torch.device,
     *,
-    follow: bool,
+    track_statistics: bool,
 ) -> Learner:
     """The learner that a cell's method names."""
     if config["method"] == "train":
-        return Training(network, device=device, compute=compute, follow=follow)
+        return Training(network, device=device, compute=compute, track_statistics=track_statistics)
     images = initial_images(
         distill.image_init, steps=config["distill_steps"], images=config["images"], seed=config["seed"], batches=batches
     )
@@ -191,7 +194,7 @@ def make_learner(
         learn_labels=config["method"] == "sldd",
         settings=distill,
         compute=compute,
-        follow=follow,
+        track_statistics=track_statistics,
         seed=config["seed"],
         device=device,
     )

@@ -50,7 +50,7 @@ def _loop(
     initialise(network, 0)
     learner: Any
     if method == "train":
-        learner = Training(network, device=CPU, compute=compute, follow=settings.statistics == "exponential")
+        learner = Training(network, device=CPU, compute=compute, track_statistics=settings.statistics == "exponential")
     else:
         batches = BalancedBatches(patches, SPLIT.train)
         learner = Distillation(
@@ -62,7 +62,7 @@ def _loop(
             learn_labels=method == "sldd",
             settings=distill,
             compute=compute,
-            follow=settings.statistics == "exponential",
+            track_statistics=settings.statistics == "exponential",
             seed=0,
             device=CPU,
         )
