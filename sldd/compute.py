@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from annotated_types import Ge
 
+from sldd.kernels import Kernels
 from sldd.unroll import Memory, Weights
 
 Precision = Literal["float32", "bfloat16"]
@@ -72,7 +73,7 @@ def outer_gradient(
     size = settings.micro_batch or len(images)
     for part, truth in zip(images.split(size), classes.split(size), strict=True):
         share = len(part) / len(images)
-        with _cast(images.device, settings.precision):
+        with _cast(images.device, settings.precision), Kernels():
             logits = forward(weights, part)
         part_loss = F.cross_entropy(logits.float(), truth) * share
         gradient = torch.autograd.grad(part_loss, weights, allow_unused=True, materialize_grads=True)

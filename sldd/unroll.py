@@ -31,6 +31,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from sldd.kernels import Kernels
 from sldd.memory import SavedTensors, free_memory
 from sldd.snapshots import next_snapshot
 
@@ -103,6 +104,7 @@ class Unroll:
         self._names = [name for name, _ in network.named_parameters()]
         self._start = [weight.detach() for weight in start]
         self._momentum, self._autocast = momentum, autocast
+        self._kernels = Kernels()
         self.memory = memory  # what ``auto`` chose, after the first steps
         self._images = self._labels = torch.empty(0)
         self._rates: list[list[float] | list[list[float]]] = []
@@ -187,13 +189,14 @@ class Unroll:
         if carried is not None:
             torch._foreach_add_(nu, carried)
         kept = [(g, n) for g, n in zip(step.gradient, nu, strict=True) if g.requires_grad]
-        pulled = torch.autograd.grad(
-            [g for g, _ in kept],
-            [step.images, step.labels, *([] if first else step.theta)],
-            [n for _, n in kept],
-            allow_unused=True,
-            materialize_grads=True,
-        )
+        with self._kernels.asking(images=True, parameters=not first):
+            pulled = torch.autograd.grad(
+                [g for g, _ in kept],
+                [step.images, step.labels, *([] if first else step.theta)],
+                [n for _, n in kept],
+                allow_unused=True,
+                materialize_grads=True,
+            )
         found.images[batch].add_(pulled[0], alpha=factor)
         found.labels[batch].add_(pulled[1], alpha=factor)
         if first:
@@ -232,12 +235,13 @@ class Unroll:
         theta = [weight.detach().requires_grad_() for weight in place.theta]
         # Fused attention has no second derivative; the math kernel gives the same values up to rounding.
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-            with self._precision(x):
+            with self._precision(x), self._kernels:
                 logits = self.forward(theta, x)
             loss = soft_cross_entropy(logits.to(y.dtype), y)
-            gradient = torch.autograd.grad(
-                loss, theta, create_graph=differentiable, allow_unused=True, materialize_grads=True
-            )
+            with self._kernels.asking(images=False, parameters=True):
+                gradient = torch.autograd.grad(
+                    loss, theta, create_graph=differentiable, allow_unused=True, materialize_grads=True
+                )
         return _Step(place.number, theta, place.velocity, x, y, list(gradient))
 
     def _precision(self, x: torch.Tensor) -> AbstractContextManager[object]:
