@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt, Lt
 from torch import nn
 
+from sldd.backbones import InnerWeights, inner_parameters
 from sldd.clip import AdaptiveClip
 from sldd.compute import ComputeSettings, autocast_type, outer_gradient
 from sldd.images import ImageInit
@@ -28,6 +29,9 @@ _SMALLEST_SHARE = 0.01
 class DistillSettings:
     """How distilled images are learned; all of it may be searched (``search.options``)."""
 
+    inner_weights: InnerWeights = "all"
+    """What the inner steps change: all weights, as published, or those of the last layer. The rest of the network then
+    stays as it starts, so an outer step goes forward through it only, and many more fit into the same time."""
     image_init: ImageInit = "noise"
     """Where images start: noise, as published, or real training patches."""
     labels: Literal["raw", "softmax"] = "raw"
@@ -78,15 +82,18 @@ class Distillation:
         keep_no_statistics(network)
         self._settings, self._compute, self._seed = settings, compute, seed
         self._track_statistics = track_statistics
+        network.requires_grad_(False)  # inner steps change copies; nothing is to be worked out for the originals
+        names = inner_parameters(network, settings.inner_weights)
         self._unroll = Unroll(
             network,
-            [parameter.detach().clone() for parameter in network.parameters()],
+            [network.get_parameter(name).clone() for name in names],
             momentum=settings.inner_momentum,
             memory=compute.memory,
             autocast=autocast_type(compute.inner_precision),
+            names=names,
         )
         steps = len(images)
-        shape = (epochs, steps) + ((len(list(network.parameters())),) if settings.rates == "tensor" else ())
+        shape = (epochs, steps) + ((len(names),) if settings.rates == "tensor" else ())
         self._learned: State = {
             "images": images.to(device, copy=True),
             "labels": self._raw_labels(labels).expand(steps, -1, -1).to(device, copy=True),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from sldd.backbones import InnerWeights, inner_parameters
 from sldd.compute import ComputeSettings
 from sldd.memory import SavedTensors
 from sldd.norms import keep_no_statistics
@@ -51,7 +52,15 @@ class Needs:
         return _RUNTIME + 5 * self.weights + self.outer
 
 
-def needs(network: nn.Module, *, images: int, side: int, batch: int, compute: ComputeSettings) -> Needs:
+def needs(
+    network: nn.Module,
+    *,
+    images: int,
+    side: int,
+    batch: int,
+    compute: ComputeSettings,
+    inner_weights: InnerWeights = "all",
+) -> Needs:
     """What distilling this network needs.
 
     Args:
@@ -59,6 +68,7 @@ def needs(network: nn.Module, *, images: int, side: int, batch: int, compute: Co
         images: M; 0 for ordinary training.
         side: of the input in pixels.
         batch: real patches a step.
+        inner_weights: what the inner steps change.
 
     Raises:
         NoClassScoresError: it is no classifier.
@@ -66,8 +76,10 @@ def needs(network: nn.Module, *, images: int, side: int, batch: int, compute: Co
     """
     keep_no_statistics(network)
     weights = sum(parameter.nbytes for parameter in network.parameters())
-    unroll = Unroll(network, list(network.parameters()))
-    theta = [parameter.detach().requires_grad_() for parameter in network.parameters()]
+    names = inner_parameters(network, inner_weights)
+    network.requires_grad_(False)
+    unroll = Unroll(network, [network.get_parameter(name) for name in names], names=names)
+    theta = [network.get_parameter(name).detach().requires_grad_() for name in names]
     with torch.no_grad():
         classes = _classes(unroll.forward(theta, torch.empty(max(images, 2), 1, side, side, device="meta")))
     inner = 0

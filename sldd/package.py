@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from sldd.backbones import build
+from sldd.backbones import InnerWeights, build, inner_parameters
 from sldd.compute import Precision, autocast_type
 from sldd.errors import InputError
 from sldd.norms import keep_no_statistics, load_statistics
@@ -25,7 +25,7 @@ from sldd.patches import CLASSES, PatchSettings
 from sldd.start import FILE_ENDINGS, check_start, set_start
 from sldd.unroll import Unroll
 
-FORMAT = "sldd-package/2"
+FORMAT = "sldd-package/3"
 _BN = "theta_bn/"
 
 
@@ -38,7 +38,7 @@ class Package:
         labels: (S, M, 3) float32 over I, N, P.
         rates: (E, S) float32 inner rates as used, or (E, S, T) with one for each parameter tensor.
         theta_bn: batch-norm mean and variance by buffer name.
-        momentum, inner_precision: of the inner steps.
+        inner_weights, momentum, inner_precision: of the inner steps.
         backbone, norm, start, seed: rebuild the start; start_fingerprints, by parameter, check it. A start from a file
             is given as the file's name.
         mean, deviation: standardise a radiograph's gray values.
@@ -50,6 +50,7 @@ class Package:
     labels: torch.Tensor
     rates: torch.Tensor
     theta_bn: dict[str, torch.Tensor]
+    inner_weights: InnerWeights
     momentum: float
     inner_precision: Precision
     backbone: str
@@ -109,15 +110,18 @@ class Package:
         set_start(network, backbone=self.backbone, start=str(start or self.start), seed=self.seed)
         check_start(network, self.start_fingerprints, f"package for {self.backbone}")
         keep_no_statistics(network)
+        network.requires_grad_(False)
+        names = inner_parameters(network, self.inner_weights)
         unroll = Unroll(
             network,
-            list(network.parameters()),
+            [network.get_parameter(name) for name in names],
             momentum=self.momentum,
             autocast=autocast_type(self.inner_precision),
+            names=names,
         )
         weights = unroll.steps(self.images, self.labels, self.rates, differentiable=False)
-        with torch.no_grad():
-            for parameter, weight in zip(network.parameters(), weights, strict=True):
-                parameter.copy_(weight)
+        for name, weight in zip(names, weights, strict=True):
+            network.get_parameter(name).copy_(weight)
+        network.requires_grad_(True)
         load_statistics(network, self.theta_bn)
         return network.eval()

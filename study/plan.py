@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from sldd.backbones import build, check_name, parameter_count
+from sldd.backbones import InnerWeights, build, check_name, parameter_count
 from sldd.cohort import Split
 from sldd.distill import Distillation
 from sldd.errors import InputError
@@ -106,7 +106,14 @@ def _check(cell: Cell, config: StudyConfig, memory: int | None) -> tuple[int | N
         except InputError as error:
             return parameters, str(error)
     try:
-        need = needs(network, images=cell.images or 0, side=side, batch=config.outer.batch_size, compute=config.compute)
+        need = needs(
+            network,
+            images=cell.images or 0,
+            side=side,
+            batch=config.outer.batch_size,
+            compute=config.compute,
+            inner_weights=_inner_weights(config) if cell.images else "all",
+        )
     except NotImplementedError as error:
         if "derivative" in str(error):
             return parameters, _reason(error, cell, side)
@@ -122,6 +129,12 @@ def _check(cell: Cell, config: StudyConfig, memory: int | None) -> tuple[int | N
             "set compute.micro_batch"
         )
     return parameters, None
+
+
+def _inner_weights(config: StudyConfig) -> InnerWeights:
+    """The most that a trial's inner steps may change."""
+    searched = config.search.options.get("inner_weights", [config.distill.inner_weights])
+    return "all" if "all" in searched else "head"
 
 
 def _reason(error: Exception, cell: Cell, side: int) -> str:

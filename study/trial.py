@@ -265,6 +265,7 @@ def _package(
     assert loop.best is not None
     return Package(
         **loop.best.state,
+        inner_weights=distill.inner_weights,
         momentum=distill.inner_momentum,
         inner_precision=context.compute.inner_precision,
         theta_bn=loop.best.theta_bn,

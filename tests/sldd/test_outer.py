@@ -173,7 +173,7 @@ def test_divergence_keeps_the_last_good_state(patches: Patches) -> None:
     assert all(torch.isfinite(value).all() for value in good.state.values())
 
 
-def _package(loop: OuterLoop, patches: Patches, momentum: float = 0.0) -> Package:
+def _package(loop: OuterLoop, patches: Patches, distill: DistillSettings = DistillSettings()) -> Package:
     assert loop.best is not None
     network = build("test_resnet", input_size=32)
     initialise(network, 0)
@@ -183,7 +183,8 @@ def _package(loop: OuterLoop, patches: Patches, momentum: float = 0.0) -> Packag
         labels=state["labels"],
         rates=state["rates"],
         theta_bn=loop.best.theta_bn,
-        momentum=momentum,
+        inner_weights=distill.inner_weights,
+        momentum=distill.inner_momentum,
         inner_precision="float32",
         backbone="test_resnet",
         norm="as_is",
@@ -197,12 +198,12 @@ def _package(loop: OuterLoop, patches: Patches, momentum: float = 0.0) -> Packag
     )
 
 
-@pytest.mark.parametrize("distill", [DistillSettings(), EVERYTHING])
+@pytest.mark.parametrize("distill", [DistillSettings(), EVERYTHING, DistillSettings(inner_weights="head")])
 def test_package_rebuilds_the_network_that_was_scored(
     patches: Patches, tmp_path: Path, distill: DistillSettings
 ) -> None:
     loop = _finish(_loop(patches, distill=distill))
-    _package(loop, patches, distill.inner_momentum).save(tmp_path / "package.safetensors")
+    _package(loop, patches, distill).save(tmp_path / "package.safetensors")
     assert [path.name for path in tmp_path.glob("*.safetensors*")] == ["package.safetensors"]
     package = Package.load(tmp_path / "package.safetensors")
     assert package.patches == PATCHES
