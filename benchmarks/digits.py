@@ -1,6 +1,6 @@
 """Ten distilled digits for eight thousand real ones: LeNet with a fixed start, S = 1.
 
-    python -m benchmarks.digits                   # DD and SLDD, three seeds each; about an hour on one core
+    python -m benchmarks.digits                   # DD and SLDD, three seeds each; an hour and a half on one core
     python -m benchmarks.digits --seeds 1 --steps 500
 
 MNIST's 10,000 test digits (idx files, named by --data or in ../shared/data/mnist), split by order: 8,000 to train and
@@ -74,7 +74,7 @@ def distil(
         epochs=options.epochs,
         inner_lr=options.inner_lr,
         learn_labels=method == "sldd",
-        settings=DistillSettings(clip=options.clip, average=options.average),
+        settings=DistillSettings(rates=options.rates, clip=options.clip, average=options.average),
         compute=ComputeSettings(memory="keep"),
         seed=seed,
         device=CPU,
@@ -104,11 +104,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/mnist"), metavar="DIR")
     parser.add_argument("--methods", nargs="+", choices=list(TARGETS), default=list(TARGETS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=6000, help="outer steps")
+    parser.add_argument("--steps", type=int, default=10_000, help="outer steps")
     parser.add_argument("--epochs", type=int, default=3, help="E: times that the ten images are shown")
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--outer-lr", type=float, default=0.05)
+    parser.add_argument("--outer-lr", type=float, default=0.1)
     parser.add_argument("--inner-lr", type=float, default=0.02)
+    parser.add_argument(
+        "--rates", choices=["step", "tensor"], default="tensor", help="inner rates: one a step, or more"
+    )
     parser.add_argument("--clip", type=float)
     parser.add_argument("--average", type=float, default=0.0)
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="keep accuracies and curves")

@@ -75,19 +75,19 @@ def _scoring(patches: Patches) -> float:
 
 def _second_worker(folder: Path) -> int:
     """Bytes that a process adds for itself alone by using every film, while this process holds them all."""
-    _touch(folder)
+    _held.append(_touch(folder))  # pages that one process alone has mapped would count as that process's own
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_grown, (folder,))
+
+
+_held: list[object] = []
 
 
 def _grown(folder: Path) -> int:
     before = private_bytes()
     _held.append(_touch(folder))
     return private_bytes() - before
-
-
-_held: list[object] = []
 
 
 def _touch(folder: Path) -> object:
