@@ -29,15 +29,15 @@ _SMALLEST_SHARE = 0.01
 class DistillSettings:
     """How distilled images are learned; all of it may be searched (``search.options``)."""
 
-    inner_weights: InnerWeights = "all"
-    """What the inner steps change: all weights, as published, or those of the last layer. The rest of the network then
-    stays as it starts, so an outer step goes forward through it only, and many more fit into the same time."""
     image_init: ImageInit = "noise"
     """Where images start: noise, as published, or real training patches."""
     labels: Literal["raw", "softmax"] = "raw"
     """Soft labels as they are learned, free of any constraint, or as the softmax of what is learned."""
     rates: Literal["step", "tensor"] = "step"
     """One learned inner rate a step, as published, or one for each parameter tensor of the network."""
+    inner_weights: InnerWeights = "all"
+    """What the inner steps change: all weights, as published, or those of the last layer. The rest of the network then
+    stays as it starts, so an outer step goes forward through it only, and many more fit into the same time."""
     inner_momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
     window: Annotated[int, Ge(1)] | None = None
     """Random truncated window (RaT-BPTT, Feng et al. 2023): each outer step stops after a random number of inner
