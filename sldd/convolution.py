@@ -117,15 +117,15 @@ class _Call:
 
     geometry: Geometry
     scope: Scope
-    first: bool
-    """The input is an image, not made from other tensors."""
-    plain: bool
-    """The weight is a parameter, not made from other tensors."""
+    of_images: bool
+    """The input is not made from other tensors."""
+    of_parameters: bool
+    """The weight is not made from other tensors."""
 
     def wanted(self, role: str) -> bool:
         if role == "input":
-            return self.scope.images or not self.first
-        return role == "output" or self.scope.parameters or not self.plain
+            return self.scope.images or not self.of_images
+        return role == "output" or self.scope.parameters or not self.of_parameters
 
 
 class _Member(torch.autograd.Function):
