@@ -1,4 +1,8 @@
-"""How the arithmetic of a run is carried out: precision, memory, determinism. What is computed is said elsewhere."""
+"""How the arithmetic of a run is carried out: precision, memory, determinism. What is computed is said elsewhere.
+
+``torch.compile`` has no place here: compiled code cannot be differentiated twice, and where only one derivative is
+wanted, in the pass over real patches, it was no faster than eager code on a CPU and changed the numbers.
+"""
 
 from __future__ import annotations
 
