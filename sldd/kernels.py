@@ -125,5 +125,4 @@ class _Layout(torch.autograd.Function):
 def _pair(value: str | int | Sequence[int]) -> tuple[int, int]:
     if isinstance(value, int):
         return value, value
-    first, second = (int(value[0]), int(value[-1]))
-    return first, second
+    return int(value[0]), int(value[-1])
