@@ -82,11 +82,9 @@ class Distillation:
         keep_no_statistics(network)
         self._settings, self._compute, self._seed = settings, compute, seed
         self._track_statistics = track_statistics
-        network.requires_grad_(False)  # inner steps change copies; nothing is to be worked out for the originals
         names = inner_parameters(network, settings.inner_weights)
         self._unroll = Unroll(
             network,
-            [network.get_parameter(name).clone() for name in names],
             momentum=settings.inner_momentum,
             memory=compute.memory,
             autocast=autocast_type(compute.inner_precision),

@@ -42,10 +42,9 @@ class Needs:
         kept = inner_steps * (self.inner + self.weights)
         recomputed = self.inner + (1 + min(inner_steps - 1, SNAPSHOTS)) * self.weights
         trail = kept if memory == "keep" else min(kept, recomputed)
-        start = 2 * self.weights  # the network's own, and theta_0
         outer_pass = 2 * self.weights + self.outer  # theta_opt and its gradient
         adjoint = 4 * self.weights + self.inner  # theta_opt, lambda, nu, what is pulled back, and its own temporaries
-        return _RUNTIME + start + trail + max(outer_pass, adjoint)
+        return _RUNTIME + self.weights + trail + max(outer_pass, adjoint)
 
     def training(self) -> int:
         """Peak of ordinary training with Adam: weights twice, gradient, two moments."""
@@ -77,8 +76,7 @@ def needs(
     keep_no_statistics(network)
     weights = sum(parameter.nbytes for parameter in network.parameters())
     names = inner_parameters(network, inner_weights)
-    network.requires_grad_(False)
-    unroll = Unroll(network, [network.get_parameter(name) for name in names], names=names)
+    unroll = Unroll(network, names=names)
     theta = [network.get_parameter(name).detach().requires_grad_() for name in names]
     with torch.no_grad():
         classes = _classes(unroll.forward(theta, torch.empty(max(images, 2), 1, side, side, device="meta")))

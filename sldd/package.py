@@ -110,11 +110,9 @@ class Package:
         set_start(network, backbone=self.backbone, start=str(start or self.start), seed=self.seed)
         check_start(network, self.start_fingerprints, f"package for {self.backbone}")
         keep_no_statistics(network)
-        network.requires_grad_(False)
         names = inner_parameters(network, self.inner_weights)
         unroll = Unroll(
             network,
-            [network.get_parameter(name) for name in names],
             momentum=self.momentum,
             autocast=autocast_type(self.inner_precision),
             names=names,

@@ -82,9 +82,9 @@ class Unroll:
     """Takes the inner steps of one network and pulls gradients back through them.
 
     Args:
-        network: in training mode; batch norm must keep no statistics (``sldd.norms.keep_no_statistics``) and nothing
-            in it may be random, or the steps could not be repeated elsewhere.
-        start: ``theta_0``, in the order of ``names``.
+        network: its parameters are the start ``theta_0``. In training mode; batch norm must keep no statistics
+            (``sldd.norms.keep_no_statistics``) and nothing in it may be random, or the steps could not be repeated
+            elsewhere. Its parameters stay as they are and no longer ask for gradients: inner steps change copies.
         momentum: ``m`` above.
         memory: ``keep`` each step's graph, ``recompute`` it, or ``auto``: keep where all graphs take at most half of
             the memory that is free at the first call.
@@ -95,16 +95,15 @@ class Unroll:
     def __init__(
         self,
         network: nn.Module,
-        start: Sequence[torch.Tensor],
         *,
         momentum: float = 0.0,
         memory: Memory = "keep",
         autocast: torch.dtype | None = None,
         names: Sequence[str] | None = None,
     ) -> None:
-        self._network = network
+        self._network = network.requires_grad_(False)
         self._names = [name for name, _ in network.named_parameters()] if names is None else list(names)
-        self._start = [weight.detach() for weight in start]
+        self._start = [network.get_parameter(name).detach() for name in self._names]
         self._momentum, self._autocast = momentum, autocast
         self._kernels = Kernels()
         self.memory = memory  # what ``auto`` chose, after the first steps

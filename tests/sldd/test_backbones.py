@@ -53,7 +53,7 @@ def test_attention_and_hard_sigmoids_are_differentiated_twice(name: str) -> None
     network = build(name, input_size=32)
     initialise(network, 0)
     keep_no_statistics(network)
-    unroll = Unroll(network, list(network.parameters()))
+    unroll = Unroll(network)
     theta = unroll.steps(torch.randn(1, 2, 1, 32, 32), torch.eye(3)[None, :2], torch.full((1, 1), 0.1))
     outer = torch.autograd.grad(
         unroll.forward(theta, torch.randn(4, 1, 32, 32)).square().sum(),

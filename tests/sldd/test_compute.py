@@ -23,7 +23,7 @@ def _gradient(norm: str, settings: ComputeSettings) -> Weights:
     initialise(network, 0)
     keep_no_statistics(network)
     network.to(memory_format=settings.memory_format)
-    unroll = Unroll(network, list(network.parameters()))
+    unroll = Unroll(network)
     weights = [parameter.detach().requires_grad_() for parameter in network.parameters()]
     images = torch.randn(12, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     loss, gradient = outer_gradient(unroll.forward, weights, images, torch.arange(12) % 3, settings)
@@ -65,7 +65,7 @@ def test_inner_steps_in_bfloat16_are_near() -> None:
     problem = (torch.randn(1, 3, 1, 32, 32, generator=draw), torch.eye(3)[None], torch.full((2, 1), 0.01))
     found = []
     for dtype in (None, torch.bfloat16):
-        unroll = Unroll(network, list(network.parameters()), autocast=dtype)
+        unroll = Unroll(network, autocast=dtype)
         theta = unroll.steps(*problem)
         found.append((theta, unroll.adjoint([torch.ones_like(weight) for weight in theta])))
     start = [parameter.detach() for parameter in network.parameters()]

@@ -122,8 +122,7 @@ def test_adjoint_equals_full_graph(
     if tensor_rates:
         rates = rates[..., None] * torch.linspace(0.5, 1.5, len(names), dtype=torch.float64)
     problem = (x, y, rates, *rest)
-    start = [network.get_parameter(name) for name in names]
-    unroll = Unroll(network, start, momentum=momentum, memory=memory, names=names)
+    unroll = Unroll(network, momentum=momentum, memory=memory, names=names)
     found = _found(unroll, problem, window)
     exact = _full_graph(network, problem, names=names, momentum=momentum, window=window or 99)
     for ours, expected in zip((found.images, found.labels, found.rates), exact, strict=True):
@@ -134,9 +133,8 @@ def test_adjoint_equals_full_graph(
 def test_recomputing_changes_no_bit(total: int) -> None:
     network = _network("batch_norm").float()
     problem = tuple(value.float() if value.is_floating_point() else value for value in _problem(3, 1, total))
-    start = list(network.parameters())
     kept, recomputed = (
-        _found(Unroll(network, start, momentum=0.5, memory=memory), problem) for memory in ("keep", "recompute")
+        _found(Unroll(network, momentum=0.5, memory=memory), problem) for memory in ("keep", "recompute")
     )
     for ours, theirs in zip(vars(recomputed).values(), vars(kept).values(), strict=True):
         assert torch.equal(ours, theirs)
@@ -148,7 +146,7 @@ def test_auto_recomputes_where_the_graphs_do_not_fit(monkeypatch: pytest.MonkeyP
     chosen = []
     for free in (10**9, 1000):
         monkeypatch.setattr(psutil, "virtual_memory", lambda free=free: SimpleNamespace(available=free))
-        unroll = Unroll(network, list(network.parameters()), memory="auto")
+        unroll = Unroll(network, memory="auto")
         unroll.steps(x, y, rates)
         chosen.append(unroll.memory)
     assert chosen == ["keep", "recompute"]
@@ -157,7 +155,7 @@ def test_auto_recomputes_where_the_graphs_do_not_fit(monkeypatch: pytest.MonkeyP
 def test_a_step_can_be_the_last_one() -> None:
     network = _network("plain")
     x, y, rates, *_ = _problem(images=2, steps=2, epochs=3)
-    unroll = Unroll(network, list(network.parameters()))
+    unroll = Unroll(network)
     some = unroll.steps(x, y, rates, differentiable=False, stop=2)
     first_epoch = unroll.steps(x, y, rates[:1], differentiable=False)
     assert all(torch.equal(a, b) for a, b in zip(some, first_epoch, strict=True))
@@ -167,7 +165,7 @@ def test_a_step_can_be_the_last_one() -> None:
 def test_adjoint_equals_finite_differences(kind: str) -> None:
     network = _network(kind)
     x, y, rates, real, classes = _problem(images=3, steps=2, epochs=2)
-    unroll = Unroll(network, list(network.parameters()))
+    unroll = Unroll(network)
 
     def loss(*learned: torch.Tensor) -> torch.Tensor:
         return _outer(unroll, unroll.steps(*learned, differentiable=False), real, classes)
@@ -189,7 +187,7 @@ def test_steps_leave_the_network_as_it_was() -> None:
     network = _network("batch_norm")
     before = {name: value.clone() for name, value in network.state_dict().items()}
     x, y, rates, real, classes = _problem(images=2, steps=1, epochs=2)
-    unroll = Unroll(network, list(network.parameters()))
+    unroll = Unroll(network)
     theta = unroll.steps(x, y, rates)
     unroll.adjoint(torch.autograd.grad(_outer(unroll, theta, real, classes), theta))
     after = network.state_dict()
@@ -199,7 +197,7 @@ def test_steps_leave_the_network_as_it_was() -> None:
 def test_steps_do_not_depend_on_the_mode_of_the_network() -> None:
     network = _network("batch_norm")
     x, y, rates, *_ = _problem(images=2, steps=1, epochs=1)
-    unroll = Unroll(network, list(network.parameters()))
+    unroll = Unroll(network)
     trained = unroll.steps(x, y, rates, differentiable=False)
     network.eval()
     rebuilt = unroll.steps(x, y, rates, differentiable=False)
@@ -209,7 +207,7 @@ def test_steps_do_not_depend_on_the_mode_of_the_network() -> None:
 def test_adjoint_wants_its_graphs_once() -> None:
     network = _network("plain")
     x, y, rates, real, classes = _problem(images=1, steps=1, epochs=1)
-    unroll = Unroll(network, list(network.parameters()))
+    unroll = Unroll(network)
     theta = unroll.steps(x, y, rates)
     outer = torch.autograd.grad(_outer(unroll, theta, real, classes), theta)
     unroll.adjoint(outer)
