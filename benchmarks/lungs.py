@@ -1,11 +1,13 @@
 """Three distilled images against all patches of all patients, on real films, every patient tested once.
 
-    python -m benchmarks.lungs                          # the default and ordinary training, five folds
-    python -m benchmarks.lungs --variants train sldd naive --out lungs.json
+    python -m benchmarks.lungs                                     # the default and ordinary training, five folds
+    python -m benchmarks.lungs --part validation --variants sldd head naive
+    python -m benchmarks.lungs --variants train train_pretext sldd --out lungs.json
 
 138 films (NLM Montgomery County set) by --data, a cohort folder. Five patient-wise folds; the scores of all test
 patients are pooled. The last state is scored: nothing is chosen on test patients. VARIANTS is the ablation. Each
-distilled run is packed, rebuilt in a fresh process, and must give every patch the same vote.
+distilled run is packed, rebuilt in a fresh process, and must give every patch the same vote. The start of some variants
+is made first (python -m sldd.pretext), of the films below --films, public ones of other patients (NIH ChestX-ray14).
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.measure import one_thread
@@ -34,15 +37,19 @@ from sldd.detect import Votes, count_votes
 from sldd.distill import Distillation, DistillSettings
 from sldd.errors import InputError
 from sldd.images import initial_images
-from sldd.initialise import initialise, layer_fingerprints
+from sldd.initialise import layer_fingerprints
 from sldd.labels import initial_labels
 from sldd.outer import Learner, OuterLoop, OuterSettings
 from sldd.package import Package
 from sldd.patches import BalancedBatches, Patches, PatchSettings
+from sldd.pretext import PretextSettings, read_films, train_start
+from sldd.start import XAVIER, set_start
 from sldd.train import Training
 
 FOLDS = 5
 TARGET = -0.03
+START = "start.safetensors"
+PRETEXT = PretextSettings(patch=75 / 512)
 CPU = torch.device("cpu")
 
 
@@ -52,18 +59,23 @@ class Variant:
 
     backbone: str = "convnet_w32"
     method: str = "sldd"
+    pretext: bool = False
     input_size: int = 48
     steps: int = 1000
+    batch_size: int = 96
     outer_lr: float = 0.05
     inner_lr: float = 0.02
     epochs: int = 1
     distill: DistillSettings = field(default_factory=lambda: DistillSettings(image_init="real"))
 
 
+HEAD = DistillSettings(image_init="real", inner_weights="head")
 VARIANTS = {
     "train": Variant(method="train", outer_lr=0.003, steps=600),
-    "sldd": Variant(),
-    "head": Variant(steps=3000, distill=DistillSettings(image_init="real", inner_weights="head")),
+    "train_pretext": Variant(method="train", pretext=True, outer_lr=0.003, steps=600),
+    "sldd": Variant(pretext=True, steps=6000, batch_size=510, distill=HEAD),
+    "head": Variant(steps=6000, batch_size=510, distill=HEAD),
+    "all_weights": Variant(),
     "noise": Variant(distill=DistillSettings()),
     "naive": Variant(backbone="test_resnet", outer_lr=0.02, distill=DistillSettings()),
     "naive_train": Variant(backbone="test_resnet", method="train", outer_lr=0.002, steps=600),
@@ -77,14 +89,15 @@ def _fold(root: str, variant: Variant, fold: int) -> tuple[Patches, Split]:
     return Patches(cohort, settings, *cohort.intensity(split.train)), split
 
 
-def run_fold(root: str, name: str, fold: int, seed: int, packages: str, part: str) -> dict[str, Any]:
-    """Train or distil on one fold; votes of its ``part``. A distilled run leaves its package in ``packages``."""
+def run_fold(root: str, name: str, fold: int, seed: int, folder: str, part: str) -> dict[str, Any]:
+    """Train or distil on one fold; votes of its ``part``. A distilled run leaves its package in ``folder``."""
     one_thread()
     variant = VARIANTS[name]
     patches, split = _fold(root, variant, fold)
     batches = BalancedBatches(patches, split.train)
     network = build(variant.backbone, input_size=variant.input_size)
-    initialise(network, seed)
+    start = str(Path(folder) / START) if variant.pretext else XAVIER
+    set_start(network, backbone=variant.backbone, start=start, seed=seed)
     fingerprints = layer_fingerprints(network)
     learner: Learner
     if variant.method == "train":
@@ -101,7 +114,7 @@ def run_fold(root: str, name: str, fold: int, seed: int, packages: str, part: st
             seed=seed,
             device=CPU,
         )
-    outer = OuterSettings(steps=variant.steps, batch_size=96, evaluations=1)
+    outer = OuterSettings(steps=variant.steps, batch_size=variant.batch_size, evaluations=1)
     loop = OuterLoop(learner, patches, split, outer, rate=variant.outer_lr, seed=seed, device=CPU, batches=batches)
     begun = time.perf_counter()
     while not loop.finished:
@@ -118,14 +131,14 @@ def run_fold(root: str, name: str, fold: int, seed: int, packages: str, part: st
             inner_precision="float32",
             backbone=variant.backbone,
             norm="as_is",
-            start="xavier",
+            start=Path(start).name,
             seed=seed,
             start_fingerprints=fingerprints,
             mean=patches.mean,
             deviation=patches.deviation,
             patches=patches.settings,
             delta=0.5,
-        ).save(Path(packages) / f"{name}-{fold}.safetensors")
+        ).save(Path(folder) / f"{name}-{fold}.safetensors")
     return {
         "variant": name,
         "fold": fold,
@@ -138,11 +151,13 @@ def run_fold(root: str, name: str, fold: int, seed: int, packages: str, part: st
     }
 
 
-def rebuilt_counts(root: str, name: str, fold: int, packages: str, part: str) -> list[list[int]]:
+def rebuilt_counts(root: str, name: str, fold: int, folder: str, part: str) -> list[list[int]]:
     """Votes of the same patients by the network that a fold's package rebuilds."""
     one_thread()
-    patches, split = _fold(root, VARIANTS[name], fold)
-    network = Package.load(Path(packages) / f"{name}-{fold}.safetensors").rebuild()
+    variant = VARIANTS[name]
+    patches, split = _fold(root, variant, fold)
+    start = Path(folder) / START if variant.pretext else None
+    network = Package.load(Path(folder) / f"{name}-{fold}.safetensors").rebuild(start)
     votes = count_votes(network, patches, getattr(split, part), batch=256, device=CPU)
     counts: list[list[int]] = votes.counts.tolist()
     return counts
@@ -180,6 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m benchmarks.lungs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", default="../shared/data/lungs", metavar="DIR")
+    parser.add_argument("--films", type=Path, default="../shared/data/chest/nih512", metavar="DIR")
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=["train", "sldd"])
     parser.add_argument(
         "--part", choices=["test", "validation"], default="test", help="score validation patients to choose a variant"
@@ -193,19 +209,22 @@ def main(arguments: list[str] | None = None) -> int:
     runs: dict[str, list[dict[str, Any]]] = {}
     votes: dict[str, Votes] = {}
     same = True
-    with tempfile.TemporaryDirectory() as packages:
+    with tempfile.TemporaryDirectory() as folder:
         try:
             prepare(open_source(DataSettings(source="folder", root=options.data)), default_cache())
+            if any(VARIANTS[name].pretext for name in options.variants):
+                one_thread()
+                save_file(train_start(read_films(options.films), PRETEXT), Path(folder) / START)
         except InputError as error:
             print(error, file=sys.stderr)
             return 2
         with ProcessPoolExecutor(options.workers, spawn) as pool, ProcessPoolExecutor(1, spawn) as fresh:
-            running = [pool.submit(run_fold, options.data, *job, options.seed, packages, options.part) for job in jobs]
+            running = [pool.submit(run_fold, options.data, *job, options.seed, folder, options.part) for job in jobs]
             for (name, fold), future in zip(jobs, running, strict=True):
                 run = future.result()
                 runs.setdefault(name, []).append(run)
                 if VARIANTS[name].method != "train":
-                    again = fresh.submit(rebuilt_counts, options.data, name, fold, packages, options.part).result()
+                    again = fresh.submit(rebuilt_counts, options.data, name, fold, folder, options.part).result()
                     same &= again == run["counts"]
                 if len(runs[name]) == FOLDS:
                     votes[name] = _report(name, runs[name])

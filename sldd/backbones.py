@@ -12,7 +12,6 @@ import difflib
 import inspect
 import sys
 from pathlib import Path
-from typing import Literal
 
 import timm
 import torch
@@ -26,8 +25,6 @@ from sldd.norms import set_norm
 from sldd.patches import CLASSES
 
 TORCHVISION = "torchvision/"
-
-InnerWeights = Literal["all", "head"]
 
 _COLOUR_ONLY = ("csatv2",)
 """timm models whose first layer is a fixed colour transform: three channels, whatever ``in_chans`` says."""
@@ -80,23 +77,6 @@ def build(
 def parameter_count(network: nn.Module) -> int:
     """Number of trainable values."""
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-def inner_parameters(network: nn.Module, part: InnerWeights) -> list[str]:
-    """Names of the parameters that inner steps change: all of a network's, or those of its last layer.
-
-    Raises:
-        InputError: there is no last layer that gives the class scores.
-    """
-    if part == "all":
-        return [name for name, _ in network.named_parameters()]
-    layers = [(path, module) for path, module in network.named_modules() if list(module.parameters(recurse=False))]
-    path, head = layers[-1]
-    if not isinstance(head, (nn.Linear, nn.Conv2d)):
-        raise InputError(
-            f"distill.inner_weights: the network ends in {path}, not in a layer of class scores; use 'all'"
-        )
-    return [f"{path}.{name}" for name, _ in head.named_parameters()]
 
 
 def check_name(name: str) -> tuple[str, str]:

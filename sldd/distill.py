@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -12,17 +13,26 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt, Lt
 from torch import nn
 
-from sldd.backbones import InnerWeights, inner_parameters
 from sldd.clip import AdaptiveClip
 from sldd.compute import ComputeSettings, autocast_type, outer_gradient
+from sldd.head import Batches, FeatureBatches, Head
 from sldd.images import ImageInit
-from sldd.norms import keep_no_statistics, load_statistics, statistics, tracking_statistics
+from sldd.norms import (
+    keep_no_statistics,
+    load_statistics,
+    measure_statistics,
+    statistics,
+    tracking_statistics,
+)
 from sldd.outer import State, descend
 from sldd.streams import stream
 from sldd.unroll import Memory, Unroll, Weights
 
 _SMALLEST_SHARE = 0.01
 """Share under which a label's class cannot start when labels are softmax outputs, whose logits would be infinite."""
+
+
+InnerWeights = Literal["all", "head"]
 
 
 @dataclass(frozen=True)
@@ -36,8 +46,10 @@ class DistillSettings:
     rates: Literal["step", "tensor"] = "step"
     """One learned inner rate a step, as published, or one for each parameter tensor of the network."""
     inner_weights: InnerWeights = "all"
-    """What the inner steps change: all weights, as published, or those of the last layer. The rest of the network then
-    stays as it starts, so an outer step goes forward through it only, and many more fit into the same time."""
+    """What the inner steps change: all weights, as published, or those of the last layer (``sldd.head``). The rest then
+    stays as it starts, with ``theta_bn`` measured there, and many more outer steps fit into the same time."""
+    feature_bank: Annotated[int, Ge(3)] = 18_000
+    """Real patches whose features are kept where only the last layer changes; later steps draw from these."""
     inner_momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
     window: Annotated[int, Ge(1)] | None = None
     """Random truncated window (RaT-BPTT, Feng et al. 2023): each outer step stops after a random number of inner
@@ -81,17 +93,19 @@ class Distillation:
         self.network = network.to(device).to(memory_format=compute.memory_format).train()
         keep_no_statistics(network)
         self._settings, self._compute, self._seed = settings, compute, seed
-        self._track_statistics = track_statistics
-        names = inner_parameters(network, settings.inner_weights)
+        self._head = Head(network) if settings.inner_weights == "head" else None
+        if self._head is not None:
+            self._head.check(images[0].to(device))
+        self._track_statistics = track_statistics and self._head is None
+        changed = network if self._head is None else self._head.layer
         self._unroll = Unroll(
-            network,
+            changed,
             momentum=settings.inner_momentum,
             memory=compute.memory,
             autocast=autocast_type(compute.inner_precision),
-            names=names,
         )
         steps = len(images)
-        shape = (epochs, steps) + ((len(names),) if settings.rates == "tensor" else ())
+        shape = (epochs, steps) + ((len(list(changed.parameters())),) if settings.rates == "tensor" else ())
         self._learned: State = {
             "images": images.to(device, copy=True),
             "labels": self._raw_labels(labels).expand(steps, -1, -1).to(device, copy=True),
@@ -113,16 +127,32 @@ class Distillation:
         """How the graphs of the inner steps are held; what ``auto`` chose, once a step was taken."""
         return self._unroll.memory
 
-    def step(self, images: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
+    def begin(self, batches: Batches, real: Iterable[torch.Tensor]) -> Batches:
+        """Batches as ``step`` wants them: of patches, or of features, for which ``real`` give ``theta_bn``."""
+        if self._head is None:
+            return batches
+        measure_statistics(self.network, self.network, real)
+        return FeatureBatches(batches, self.inputs, rows=self._settings.feature_bank, seed=self._seed)
+
+    def inputs(self, images: torch.Tensor) -> torch.Tensor:
+        """What ``step`` wants of real patches: the patches, or their features."""
+        if self._head is None:
+            return images
+        with torch.no_grad():
+            return torch.cat(
+                [self._head.features(part) for part in images.split(self._compute.micro_batch or len(images))]
+            )
+
+    def step(self, inputs: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
         """One outer step: Algorithm 1, lines 4 to 6. Returns L on the batch before the update."""
         raw = {name: value.detach().requires_grad_() for name, value in self._learned.items()}
-        used = self._used(raw)
-        theta = self._unroll.steps(*used.values(), stop=self._stop(), window=self._settings.window)
+        seen = self._seen(self._used(raw))
+        theta = self._unroll.steps(*seen.values(), stop=self._stop(), window=self._settings.window)
         with tracking_statistics(self.network) if self._track_statistics else nullcontext():
-            loss, outer = outer_gradient(self._unroll.forward, theta, images, classes, self._compute)
+            loss, outer = outer_gradient(self._unroll.forward, theta, inputs, classes, self._compute)
         pulled = vars(self._unroll.adjoint(outer))
         names = self._optimised
-        found = torch.autograd.grad([used[n] for n in names], [raw[n] for n in names], [pulled[n] for n in names])
+        found = torch.autograd.grad([seen[n] for n in names], [raw[n] for n in names], [pulled[n] for n in names])
         gradients = dict(zip(names, found, strict=True))
         if self._clip is not None:
             self._clip.apply(gradients)
@@ -133,11 +163,19 @@ class Distillation:
 
     def weights(self, state: State) -> Weights:
         """``theta_opt`` of a state: the inner steps without their graphs (Algorithm 2)."""
-        return self._unroll.steps(state["images"], state["labels"], state["rates"], differentiable=False)
+        with torch.no_grad():
+            seen = self._seen(state)
+        return self._unroll.steps(seen["images"], seen["labels"], seen["rates"], differentiable=False)
 
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
         """(batch, C) logits under ``weights``."""
-        return self._unroll.forward(weights, images)
+        return self._unroll.forward(weights, images if self._head is None else self._head.features(images))
+
+    def theta_bn(self, weights: Weights, real: Iterable[torch.Tensor]) -> State:
+        """Statistics that go with ``weights``: measured over ``real``, or as the steps or ``begin`` left them."""
+        if self._track_statistics or self._head is not None:
+            return statistics(self.network)
+        return measure_statistics(self.network, lambda images: self.forward(weights, images), real)
 
     def state(self) -> State:
         """What a receiver needs: images (S, M, ...), soft labels (S, M, C) and inner rates (E, S[, T]), as used."""
@@ -170,6 +208,13 @@ class Distillation:
         """What the inner steps use: rates through a softplus, so that none can become negative, and the labels."""
         labels = raw["labels"].softmax(-1) if self._settings.labels == "softmax" else raw["labels"]
         return {"images": raw["images"], "labels": labels, "rates": F.softplus(raw["rates"])}
+
+    def _seen(self, used: State) -> State:
+        """What the inner steps see of it: where they change the last layer only, the images' features."""
+        if self._head is None:
+            return used
+        images = used["images"]
+        return used | {"images": self._head.features(images.flatten(0, 1)).unflatten(0, images.shape[:2])}
 
     def _raw_labels(self, labels: torch.Tensor) -> torch.Tensor:
         if self._settings.labels == "raw":

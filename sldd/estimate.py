@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from sldd.backbones import InnerWeights, inner_parameters
 from sldd.compute import ComputeSettings
+from sldd.distill import InnerWeights
+from sldd.head import Head
 from sldd.memory import SavedTensors
 from sldd.norms import keep_no_statistics
 from sldd.unroll import SNAPSHOTS, Memory, Unroll
@@ -29,22 +30,28 @@ class NoClassScoresError(ValueError):
 class Needs:
     """Bytes by what holds them.
 
-    ``weights``: one copy of the network. ``inner``: the graph of one inner gradient. ``outer``: what the pass over real
-    patches saves.
+    ``weights``: one copy of the network. ``changed``: one of what inner steps change. ``inner``: the graph of one inner
+    gradient. ``outer``: what the pass over real patches saves. ``features``: what one real patch is to the last layer
+    where only that changes, else 0.
     """
 
     weights: int
+    changed: int
     inner: int
     outer: int
+    features: int
 
-    def distilling(self, inner_steps: int, memory: Memory) -> int:
-        """Peak of a distillation with that many inner steps; ``auto`` is counted as what it can fall back on."""
-        kept = inner_steps * (self.inner + self.weights)
-        recomputed = self.inner + (1 + min(inner_steps - 1, SNAPSHOTS)) * self.weights
+    def distilling(self, inner_steps: int, memory: Memory, bank: int = 0) -> int:
+        """Peak of a distillation with that many inner steps; ``auto`` is counted as what it can fall back on.
+
+        ``bank``: real patches whose features are kept; they lie there twice while they are put in order.
+        """
+        kept = inner_steps * (self.inner + self.changed)
+        recomputed = self.inner + (1 + min(inner_steps - 1, SNAPSHOTS)) * self.changed
         trail = kept if memory == "keep" else min(kept, recomputed)
-        outer_pass = 2 * self.weights + self.outer  # theta_opt and its gradient
-        adjoint = 4 * self.weights + self.inner  # theta_opt, lambda, nu, what is pulled back, and its own temporaries
-        return _RUNTIME + self.weights + trail + max(outer_pass, adjoint)
+        outer_pass = 2 * self.changed + self.outer  # theta_opt and its gradient
+        adjoint = 4 * self.changed + self.inner  # theta_opt, lambda, nu, what is pulled back, and its own temporaries
+        return _RUNTIME + self.weights + 2 * bank * self.features + trail + max(outer_pass, adjoint)
 
     def training(self) -> int:
         """Peak of ordinary training with Adam: weights twice, gradient, two moments."""
@@ -75,26 +82,35 @@ def needs(
     """
     keep_no_statistics(network)
     weights = sum(parameter.nbytes for parameter in network.parameters())
-    names = inner_parameters(network, inner_weights)
-    unroll = Unroll(network, names=names)
-    theta = [network.get_parameter(name).detach().requires_grad_() for name in names]
+    head = Head(network) if inner_weights == "head" else None
+    changing = network if head is None else head.layer
+    unroll = Unroll(changing)
+
+    def seen(count: int, *, learned: bool = False) -> torch.Tensor:
+        patches = torch.empty(count, 1, side, side, device="meta", requires_grad=learned)
+        return patches if head is None else head.features(patches)
+
     with torch.no_grad():
-        classes = _classes(unroll.forward(theta, torch.empty(max(images, 2), 1, side, side, device="meta")))
+        classes = _classes(network(torch.empty(max(images, 2), 1, side, side, device="meta")))
+        features = 0 if head is None else seen(1).nbytes
+    theta = [parameter.detach().requires_grad_() for parameter in changing.parameters()]
+    changed = sum(weight.nbytes for weight in theta)
     inner = 0
     if images:
-        x = torch.empty(1, images, 1, side, side, device="meta")
         labels = torch.empty(1, images, classes, device="meta")
         with SavedTensors() as saved:
-            theta = unroll.steps(x, labels, torch.ones(1, 1))
+            theta = unroll.steps(seen(images, learned=True)[None], labels, torch.ones(1, 1))
         inner = saved.nbytes
     size = min(batch, compute.micro_batch or batch)
+    with torch.no_grad():
+        real = seen(size)
     with SavedTensors() as saved:
-        logits = unroll.forward(theta, torch.empty(size, 1, side, side, device="meta"))
+        logits = unroll.forward(theta, real)
         loss = nn.functional.cross_entropy(logits, torch.zeros(size, dtype=torch.long, device="meta"))
     outer = torch.autograd.grad(loss, theta, allow_unused=True, materialize_grads=True)
     if images:
         unroll.adjoint(outer)
-    return Needs(weights, inner, saved.nbytes)
+    return Needs(weights, changed, inner, saved.nbytes, features)
 
 
 def _classes(output: object) -> int:

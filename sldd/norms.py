@@ -54,7 +54,7 @@ def measure_statistics(
     """Set the running statistics to the plain average over ``batches`` and return them as ``theta_bn``.
 
     Args:
-        network: in training mode; left so.
+        network: measured in training mode; its mode is as before afterwards.
         forward: runs the network on a batch under the weights in question.
         batches: (batch, channels, height, width) each.
 
@@ -65,7 +65,9 @@ def measure_statistics(
     if not layers:
         return {}
     momenta = {name: layer.momentum for name, layer in layers.items()}
+    training = network.training
     try:
+        network.train()
         with tracking_statistics(network):
             for layer in layers.values():
                 layer.reset_running_stats()
@@ -73,6 +75,7 @@ def measure_statistics(
             for batch in batches:
                 forward(batch)
     finally:
+        network.train(training)
         for name, layer in layers.items():
             layer.momentum = momenta[name]
     return statistics(network)

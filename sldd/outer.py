@@ -8,7 +8,7 @@ and resumed at any step. Test patients are scored once, at the end, by ``score``
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol
 
@@ -18,7 +18,8 @@ from torch import nn
 
 from sldd.cohort import Split
 from sldd.detect import Votes, count_votes, threshold_curve
-from sldd.norms import load_statistics, measure_statistics, statistics
+from sldd.head import Batches
+from sldd.norms import load_statistics
 from sldd.patches import BalancedBatches, Patches
 from sldd.prefetch import Batch, Prefetch
 from sldd.streams import stream
@@ -60,8 +61,12 @@ class Learner(Protocol):
 
     network: nn.Module
 
-    def step(self, images: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
-        """Improve on (batch, 1, h, w) patches of (batch,) classes at this outer rate; the loss before the step."""
+    def begin(self, batches: Batches, real: Iterable[torch.Tensor]) -> Batches:
+        """Called once: batches as ``step`` wants them, of these of patches; ``real`` are some more, for statistics."""
+        ...
+
+    def step(self, inputs: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
+        """Improve on inputs as ``begin`` gives them, of (batch,) classes, at this outer rate; the loss before."""
         ...
 
     def weights(self, state: State) -> Weights:
@@ -70,6 +75,10 @@ class Learner(Protocol):
 
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
         """(batch, 3) logits under ``weights``."""
+        ...
+
+    def theta_bn(self, weights: Weights, real: Iterable[torch.Tensor]) -> State:
+        """Batch-norm statistics that go with ``weights``; ``real`` are batches of patches to measure them over."""
         ...
 
     def state(self) -> State:
@@ -144,8 +153,7 @@ class OuterLoop:
         self._patches, self._split, self._settings = patches, split, settings
         self._rate, self._seed, self._device = rate, seed, device
         self._batches = batches or BalancedBatches(patches, split.train)
-        self._training = Prefetch(lambda number: self._draw("batch", number), device)
-        self._statistics = Prefetch(lambda number: self._draw("statistics", number), device, ahead=False)
+        self._training = learner.begin(Prefetch(lambda number: self._draw("batch", number), device), self._real())
         interval = settings.steps / settings.evaluations
         self._evaluate_at = {round(interval * (number + 1)) for number in range(settings.evaluations)}
 
@@ -163,8 +171,8 @@ class OuterLoop:
             DivergedError: the loss or a learned value is not finite; ``best`` still holds the best state before.
         """
         number = self.progress.step
-        images, classes = self._training.get(number)
-        loss = self.learner.step(images, classes, self._scheduled(number))
+        inputs, classes = self._training.get(number)
+        loss = self.learner.step(inputs, classes, self._scheduled(number))
         if not math.isfinite(loss):
             raise DivergedError(f"the loss is {loss} at outer step {number + 1}")
         for name, value in self.learner.state().items():
@@ -219,7 +227,7 @@ class OuterLoop:
         weights = self.learner.weights(state)
         if not all(bool(torch.isfinite(weight).all()) for weight in weights):
             raise DivergedError(f"the network's weights are not finite after outer step {self.progress.step}")
-        theta_bn = self._theta_bn(weights)
+        theta_bn = self.learner.theta_bn(weights, self._real())
         votes = self._votes(state, theta_bn, self._split.validation)
         hm, _ = threshold_curve(votes).best()
         recent = self.progress.losses[-max(1, self._settings.steps // self._settings.evaluations) :]
@@ -237,17 +245,15 @@ class OuterLoop:
             kept = {name: value.clone() for name, value in state.items()}
             self.best = Best(self.progress.step, key, kept, theta_bn)
 
-    def _theta_bn(self, weights: Weights) -> State:
-        network = self.learner.network
-        if self._settings.statistics == "exponential":
-            return statistics(network)
-        batches = (self._statistics.get(number)[0] for number in range(self._settings.statistics_batches))
-        return measure_statistics(network, lambda images: self.learner.forward(weights, images), batches)
+    def _real(self) -> Iterator[torch.Tensor]:
+        for number in range(self._settings.statistics_batches):
+            yield self._draw("statistics", number)[0].to(self._device)
 
     def _votes(self, state: State, theta_bn: State, patients: list[int]) -> Votes:
         weights = self.learner.weights(state)
         network = self.learner.network
         load_statistics(network, theta_bn)
+        training = network.training
         network.eval()
         try:
             return count_votes(
@@ -258,4 +264,4 @@ class OuterLoop:
                 device=self._device,
             )
         finally:
-            network.train()
+            network.train(training)

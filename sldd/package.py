@@ -17,15 +17,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from sldd.backbones import InnerWeights, build, inner_parameters
+from sldd.backbones import build
 from sldd.compute import Precision, autocast_type
+from sldd.distill import InnerWeights
 from sldd.errors import InputError
+from sldd.head import Head
 from sldd.norms import keep_no_statistics, load_statistics
 from sldd.patches import CLASSES, PatchSettings
 from sldd.start import FILE_ENDINGS, check_start, set_start
 from sldd.unroll import Unroll
 
-FORMAT = "sldd-package/3"
+FORMAT = "sldd-package/4"
 _BN = "theta_bn/"
 
 
@@ -110,16 +112,15 @@ class Package:
         set_start(network, backbone=self.backbone, start=str(start or self.start), seed=self.seed)
         check_start(network, self.start_fingerprints, f"package for {self.backbone}")
         keep_no_statistics(network)
-        names = inner_parameters(network, self.inner_weights)
-        unroll = Unroll(
-            network,
-            momentum=self.momentum,
-            autocast=autocast_type(self.inner_precision),
-            names=names,
-        )
-        weights = unroll.steps(self.images, self.labels, self.rates, differentiable=False)
-        for name, weight in zip(names, weights, strict=True):
-            network.get_parameter(name).copy_(weight)
-        network.requires_grad_(True)
         load_statistics(network, self.theta_bn)
-        return network.eval()
+        seen, changed = self.images, network
+        if self.inner_weights == "head":
+            head = Head(network)
+            with torch.no_grad():
+                seen = head.features(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
+            changed = head.layer
+        unroll = Unroll(changed, momentum=self.momentum, autocast=autocast_type(self.inner_precision))
+        weights = unroll.steps(seen, self.labels, self.rates, differentiable=False)
+        for parameter, weight in zip(changed.parameters(), weights, strict=True):
+            parameter.copy_(weight)
+        return network.requires_grad_(True).eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any
 
@@ -10,7 +11,14 @@ from torch import nn
 from torch.func import functional_call
 
 from sldd.compute import ComputeSettings, outer_gradient
-from sldd.norms import keep_no_statistics, load_statistics, statistics, tracking_statistics
+from sldd.head import Batches
+from sldd.norms import (
+    keep_no_statistics,
+    load_statistics,
+    measure_statistics,
+    statistics,
+    tracking_statistics,
+)
 from sldd.outer import State, descend
 from sldd.unroll import Weights
 
@@ -33,6 +41,10 @@ class Training:
         self._weights = [parameter.detach().clone().requires_grad_() for parameter in network.parameters()]
         self._adam = torch.optim.Adam(self._weights)
 
+    def begin(self, batches: Batches, real: Iterable[torch.Tensor]) -> Batches:
+        """Batches of patches, as they come."""
+        return batches
+
     def step(self, images: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
         """One Adam step on a batch; the loss before it."""
         with tracking_statistics(self.network) if self._track_statistics else nullcontext():
@@ -47,6 +59,12 @@ class Training:
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
         """(batch, 3) logits under ``weights``."""
         return functional_call(self.network, dict(zip(self._names, weights, strict=True)), (images,))
+
+    def theta_bn(self, weights: Weights, real: Iterable[torch.Tensor]) -> State:
+        """Statistics that go with ``weights``: measured over ``real``, or as the steps left them."""
+        if self._track_statistics:
+            return statistics(self.network)
+        return measure_statistics(self.network, lambda images: self.forward(weights, images), real)
 
     def state(self) -> State:
         """All weights by name."""

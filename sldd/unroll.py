@@ -89,7 +89,6 @@ class Unroll:
         memory: ``keep`` each step's graph, ``recompute`` it, or ``auto``: keep where all graphs take at most half of
             the memory that is free at the first call.
         autocast: a floating type narrower than the weights' in which inner steps run; None for the weights' own.
-        names: the parameters that inner steps change, all by default. The others are the network's own, as they are.
     """
 
     def __init__(
@@ -99,11 +98,10 @@ class Unroll:
         momentum: float = 0.0,
         memory: Memory = "keep",
         autocast: torch.dtype | None = None,
-        names: Sequence[str] | None = None,
     ) -> None:
         self._network = network.requires_grad_(False)
-        self._names = [name for name, _ in network.named_parameters()] if names is None else list(names)
-        self._start = [network.get_parameter(name).detach() for name in self._names]
+        self._names = [name for name, _ in network.named_parameters()]
+        self._start = [parameter.detach() for parameter in network.parameters()]
         self._momentum, self._autocast = momentum, autocast
         self._kernels = Kernels()
         self.memory = memory  # what ``auto`` chose, after the first steps
@@ -132,7 +130,7 @@ class Unroll:
         Args:
             images: (S, M, channels, height, width).
             labels: (S, M, classes).
-            rates: (E, S), or (E, S, T) with one rate for each of the T parameters that change; used as they are.
+            rates: (E, S), or (E, S, T) with one rate for each of the T parameters; used as they are.
             differentiable: prepare for ``adjoint``; without, nothing but the last weights is kept.
             stop: steps to take, all S x E by default.
             window: the last steps that ``adjoint`` goes back through, all by default (truncated backpropagation).

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
-from sldd.backbones import InnerWeights, build, check_name, parameter_count
+from sldd.backbones import build, check_name, parameter_count
 from sldd.cohort import Split
 from sldd.distill import Distillation
 from sldd.errors import InputError
@@ -106,22 +108,13 @@ def _check(cell: Cell, config: StudyConfig, memory: int | None) -> tuple[int | N
         except InputError as error:
             return parameters, str(error)
     try:
-        need = needs(
-            network,
-            images=cell.images or 0,
-            side=side,
-            batch=config.outer.batch_size,
-            compute=config.compute,
-            inner_weights=_inner_weights(config) if cell.images else "all",
-        )
+        wanted = _wanted(network, cell, config)
     except NotImplementedError as error:
         if "derivative" in str(error):
             return parameters, _reason(error, cell, side)
         return parameters, None  # an operation without a shape-only version; the timed step will tell
     except Exception as error:  # whatever a network says about its input
         return parameters, _reason(error, cell, side)
-    inner_steps = (cell.distill_steps or 0) * (cell.distill_epochs or 0)
-    wanted = need.distilling(inner_steps, config.compute.memory) if inner_steps else need.training()
     if memory is not None and wanted > memory:
         return parameters, (
             f"{cell.backbone} at {side} x {side} needs about {wanted / 2**30:.1f} GiB and a trial can have "
@@ -131,10 +124,26 @@ def _check(cell: Cell, config: StudyConfig, memory: int | None) -> tuple[int | N
     return parameters, None
 
 
-def _inner_weights(config: StudyConfig) -> InnerWeights:
-    """The most that a trial's inner steps may change."""
-    searched = config.search.options.get("inner_weights", [config.distill.inner_weights])
-    return "all" if "all" in searched else "head"
+def _wanted(network: nn.Module, cell: Cell, config: StudyConfig) -> int:
+    """Bytes that a trial of a cell needs; the most of them, where what inner steps change is searched."""
+    inner_steps = (cell.distill_steps or 0) * (cell.distill_epochs or 0)
+    bank = min(config.distill.feature_bank, config.outer.steps * config.outer.batch_size)
+    searched: list[Any] = ["all"]
+    if inner_steps:
+        searched = config.search.options.get("inner_weights", [config.distill.inner_weights])
+    wanted = []
+    for part in searched:
+        need = needs(
+            network,
+            images=cell.images or 0,
+            side=config.patches.input_size,
+            batch=config.outer.batch_size,
+            compute=config.compute,
+            inner_weights=part,
+        )
+        distilling = need.distilling(inner_steps, config.compute.memory, bank)
+        wanted.append(distilling if inner_steps else need.training())
+    return max(wanted)
 
 
 def _reason(error: Exception, cell: Cell, side: int) -> str:
@@ -179,8 +188,9 @@ def _time_step(cell: Cell, config: StudyConfig, patches: Patches, batches: Balan
                 seed=0,
                 device=device,
             )
-            whole, _ = _timed(lambda _: learner.step(patch, classes, 1e-4))
-            inner = max(0.0, whole - plain_time)
+            inputs = learner.inputs(patch)
+            whole, _ = _timed(lambda _: learner.step(inputs, classes, 1e-4))
+            inner = max(0.0, whole - plain_time) if inputs is patch else whole
     except Exception as error:
         return _reason(error, cell, side)
     return StepTime(draw_time, plain_time, inner, (forward + draw_time) / count)
@@ -197,7 +207,12 @@ def _timed(work):  # type: ignore[no-untyped-def]
 
 
 def _trial_seconds(cell: Cell, step: StepTime, config: StudyConfig, patches: Patches, split: Split) -> float:
-    outer = step.batch + step.plain + step.inner * (cell.distill_steps or 0) * (cell.distill_epochs or 0)
+    inner = step.inner * (cell.distill_steps or 0) * (cell.distill_epochs or 0)
+    if cell.images is not None and config.distill.inner_weights == "head":
+        kept = min(config.distill.feature_bank, config.outer.steps * config.outer.batch_size)
+        seconds = kept * step.forward + config.outer.steps * inner
+    else:
+        seconds = config.outer.steps * (step.batch + step.plain + inner)
     crops = sum(
         len(window_starts(patches.cohort.shapes[film][0], *geometry))
         * len(window_starts(patches.cohort.shapes[film][1], *geometry))
@@ -206,7 +221,7 @@ def _trial_seconds(cell: Cell, step: StepTime, config: StudyConfig, patches: Pat
         for geometry in [patches.geometry(film, scoring=True)]
     )
     evaluation = (crops + config.outer.statistics_batches * config.outer.batch_size) * step.forward
-    return outer * config.outer.steps + evaluation * (config.outer.evaluations + 1)
+    return seconds + evaluation * (config.outer.evaluations + 1)
 
 
 def _first_line(error: Exception) -> str:

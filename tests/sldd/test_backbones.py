@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sldd.backbones import HardSigmoid, build, check_name, inner_parameters, parameter_count
+from sldd.backbones import HardSigmoid, build, check_name, parameter_count
 from sldd.errors import InputError
 from sldd.initialise import initialise
 from sldd.norms import NORMS, batch_norms, keep_no_statistics
@@ -96,18 +96,3 @@ def test_removing_batch_norm_keeps_the_activations() -> None:
 def test_unknown_names_get_suggestions(name: str) -> None:
     with pytest.raises(InputError, match=rf"no backbone '{name}'; did you mean"):
         check_name(name)
-
-
-@pytest.mark.parametrize(
-    ("name", "head"), [("lenet", "11"), ("test_resnet", "fc"), ("torchvision/vgg11", "classifier.6")]
-)
-def test_the_head_is_the_last_layer(name: str, head: str) -> None:
-    with torch.device("meta"):
-        network = build(name, input_size=32)
-    assert inner_parameters(network, "head") == [f"{head}.weight", f"{head}.bias"]
-    assert inner_parameters(network, "all") == [parameter for parameter, _ in network.named_parameters()]
-
-
-def test_a_network_without_a_head_is_refused() -> None:
-    with pytest.raises(InputError, match=r"inner_weights: the network ends in 1, not in a layer"):
-        inner_parameters(nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3)), "head")

@@ -94,11 +94,13 @@ EVERYTHING = DistillSettings(
     clip=1.5,
     average=0.9,
 )
+HEAD = DistillSettings(inner_weights="head", feature_bank=60)  # five batches
 
 
 @pytest.mark.parametrize(
     ("method", "distill", "cut"),
     [("sldd", DistillSettings(), 1), ("sldd", DistillSettings(), 7), ("sldd", EVERYTHING, 4)]
+    + [("sldd", HEAD, 2), ("sldd", HEAD, 9)]
     + [("train", DistillSettings(), cut) for cut in (1, 4)],
 )
 def test_resuming_is_bit_for_bit(
@@ -198,7 +200,7 @@ def _package(loop: OuterLoop, patches: Patches, distill: DistillSettings = Disti
     )
 
 
-@pytest.mark.parametrize("distill", [DistillSettings(), EVERYTHING, DistillSettings(inner_weights="head")])
+@pytest.mark.parametrize("distill", [DistillSettings(), EVERYTHING, HEAD])
 def test_package_rebuilds_the_network_that_was_scored(
     patches: Patches, tmp_path: Path, distill: DistillSettings
 ) -> None:

@@ -1,0 +1,179 @@
+"""A start that two hospitals can share, trained on films that anyone may have, without labels or masks.
+
+    python -m sldd.pretext FOLDER --out start.safetensors
+    python -m sldd.pretext FOLDER --backbone resnet18 --input-size 224 --patch 0.1 --out start.safetensors
+    python -m study.run lungs grid.start='[start.safetensors]'
+
+The network learns to say where in a film a patch was cut out, and of which film (Doersch et al. 2015 let it place two
+patches to each other). What it needs for that, its first layers, is then a better start than random weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+
+from sldd.backbones import build
+from sldd.errors import InputError
+from sldd.head import Head
+from sldd.initialise import initialise
+from sldd.kernels import Kernels
+from sldd.outer import descend
+from sldd.radiograph import read_radiograph
+from sldd.streams import stream
+
+_FILM_WEIGHT = 0.5
+"""Weight of telling films apart beside telling places apart."""
+
+
+@dataclass(frozen=True)
+class PretextSettings:
+    """What is learned from, and for how long."""
+
+    backbone: str = "convnet_w32"
+    input_size: int = 48
+    patch: float = 0.15
+    """Side of a patch as a share of the film's shorter side; up to a fifth more or less."""
+    places: int = 4
+    """Rows and columns of the grid over a film in whose cells a patch is placed."""
+    steps: int = 1000
+    batch_size: int = 96
+    rate: float = 0.002
+    """Adam's rate at first, falling to zero along half a cosine."""
+    seed: int = 0
+
+
+def read_films(folder: Path) -> list[np.ndarray]:
+    """All PNG, TIFF and DICOM films below a folder, in the order of their names.
+
+    Raises:
+        InputError: there is none, or one cannot be read.
+    """
+    endings = {".png", ".tif", ".tiff", ".dcm", ".dicom"}
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings)
+    if not paths:
+        raise InputError(f"{folder}: no PNG, TIFF or DICOM film in it")
+    films = []
+    for number, path in enumerate(paths, 1):
+        try:
+            films.append(read_radiograph(path))
+        except InputError as error:
+            raise InputError(f"{folder}: film {number} of {len(paths)} by name: {error}") from None
+    return films
+
+
+class PlacedPatches:
+    """Patches cut anywhere out of films, standardised film by film, at any brightness.
+
+    Args:
+        films: (height, width) each.
+    """
+
+    def __init__(self, films: list[np.ndarray], settings: PretextSettings) -> None:
+        self._films, self._settings = films, settings
+        self._scales = [(float(film.mean()), max(float(film.std()), 1e-6)) for film in films]
+
+    def draw(self, number: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Batch ``number``: (batch, 1, input, input) patches, (batch,) places and (batch,) films."""
+        random = stream(self._settings.seed, "pretext", number)
+        cut = [self._cut(random) for _ in range(self._settings.batch_size)]
+        images, places, films = zip(*cut, strict=True)
+        return torch.cat(images), torch.tensor(places), torch.tensor(films)
+
+    def _cut(self, random: np.random.Generator) -> tuple[torch.Tensor, int, int]:
+        settings = self._settings
+        number = int(random.integers(len(self._films)))
+        film, (mean, deviation) = self._films[number], self._scales[number]
+        height, width = film.shape
+        longest = min(height, width)
+        side = min(longest, max(2, round(settings.patch * longest * random.uniform(0.8, 1.2))))
+        top, left = (int(random.integers(length - side + 1)) for length in (height, width))
+        patch = torch.from_numpy(film[top : top + side, left : left + side].astype(np.float32))[None, None]
+        size = (settings.input_size, settings.input_size)
+        patch = F.interpolate(patch, size=size, mode="bilinear", antialias=True, align_corners=False)
+        patch = (patch - mean) / deviation * random.uniform(0.7, 1.4) + random.normal(0, 0.3)
+        row, column = (
+            int((start + side / 2) / length * settings.places) for start, length in ((top, height), (left, width))
+        )
+        return patch, row * settings.places + column, number
+
+
+def train_start(films: list[np.ndarray], settings: PretextSettings, *, say: bool = False) -> dict[str, torch.Tensor]:
+    """Weights by parameter name, all but those of the last layer, which says places and films and nothing more.
+
+    Args:
+        films: (height, width) each.
+        say: print the loss as it goes.
+
+    Raises:
+        InputError: the backbone is unknown, or has no last layer that gives class scores.
+    """
+    places = settings.places**2
+    network = build(settings.backbone, input_size=settings.input_size, classes=places + len(films))
+    initialise(network, settings.seed)
+    last = Head(network).path
+    network.train().requires_grad_(True)
+    patches = PlacedPatches(films, settings)
+    optimiser = torch.optim.Adam(network.parameters())
+    every = max(1, settings.steps // 20)
+    hits = 0.0
+    for number in range(settings.steps):
+        images, place, film = patches.draw(number)
+        with Kernels():
+            scores = network(images)
+        loss = F.cross_entropy(scores[:, :places], place) + _FILM_WEIGHT * F.cross_entropy(scores[:, places:], film)
+        gradients = torch.autograd.grad(loss, list(network.parameters()), allow_unused=True, materialize_grads=True)
+        descend(optimiser, gradients, settings.rate * 0.5 * (1 + math.cos(math.pi * number / settings.steps)))
+        hits += float((scores[:, :places].argmax(1) == place).float().mean())
+        if say and (number + 1) % every == 0:
+            print(f"step {number + 1:>5} of {settings.steps}: {hits / every:.0%} of patches placed", flush=True)
+        if (number + 1) % every == 0:
+            hits = 0.0
+    return {name: value.detach() for name, value in network.named_parameters() if not name.startswith(f"{last}.")}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m sldd.pretext``; 2 where the films or the backbone cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sldd.pretext", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    default = PretextSettings()
+    parser.add_argument("films", type=Path, metavar="FOLDER", help="PNG, TIFF or DICOM films, no manifest")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
+    parser.add_argument("--backbone", default=default.backbone)
+    parser.add_argument("--input-size", type=int, default=default.input_size, help="as the study's patches.input_size")
+    parser.add_argument("--patch", type=float, default=default.patch, help="side, as a share of the film's")
+    parser.add_argument("--steps", type=int, default=default.steps)
+    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument("--threads", type=int, default=1, help="change the weights in their last bits")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    settings = PretextSettings(
+        backbone=options.backbone,
+        input_size=options.input_size,
+        patch=options.patch,
+        steps=options.steps,
+        seed=options.seed,
+    )
+    try:
+        if options.out.suffix != ".safetensors":
+            raise InputError(f"--out {options.out}: name a .safetensors file")
+        weights = train_start(read_films(options.films), settings, say=True)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    save_file({name: value.contiguous() for name, value in weights.items()}, options.out)
+    print(f"{options.out}: set grid.start to this file; send it to whoever is to use the packages")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

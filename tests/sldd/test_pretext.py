@@ -1,0 +1,86 @@
+"""A start from unlabelled films: it learns places, is the same every time, and serves as a study's start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from sldd import pretext
+from sldd.backbones import build
+from sldd.errors import InputError
+from sldd.initialise import layer_fingerprints
+from sldd.pretext import PlacedPatches, PretextSettings, read_films
+from sldd.start import set_start
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """Three films of 64 x 96 pixels that brighten to the right and are striped below."""
+    folder = tmp_path / "films"
+    random = np.random.default_rng(0)
+    for number in range(3):
+        pixels = np.add.outer(np.zeros(64), np.arange(96)) + random.integers(0, 9, (64, 96))
+        pixels[32:] += 60 * (np.arange(96) // 4 % 2)
+        (folder / f"{number % 2}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number % 2}" / f"{number}.png")
+    (folder / "labels.csv").write_text("not a film")
+    return folder
+
+
+def test_a_patch_is_named_by_the_cell_that_its_middle_lies_in() -> None:
+    rows, columns = np.mgrid[:64, :128]
+    film = (rows // 16 * 40 + columns // 32 * 10).astype(np.uint8)  # a value tells its cell of the four by four
+    patches = PlacedPatches([film, film.T.copy()], PretextSettings(input_size=8, patch=0.04, batch_size=200))
+    images, places, which = patches.draw(0)
+    assert images.shape == (200, 1, 8, 8)
+    assert set(which.tolist()) == {0, 1}
+    row, column = places // 4, places % 4
+    values = torch.where(which == 0, row * 40 + column * 10, column * 40 + row * 10)
+    together = torch.corrcoef(torch.stack([images.mean((1, 2, 3)), values.float()]))
+    assert together[0, 1] > 0.9  # patches are brightened and darkened at random
+    assert torch.equal(patches.draw(1)[0], patches.draw(1)[0])
+
+
+def test_places_are_learned(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "start.safetensors"
+    command = [str(films), "--backbone", "convnet_w32", "--input-size", "16", "--patch", "0.2", "--out", str(out)]
+    assert pretext.main([*command, "--steps", "60"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    shares = [int(line.split(": ")[1].split("%")[0]) for line in said[:-1]]
+    assert len(shares) == 20
+    assert sum(shares[-5:]) > sum(shares[:5]) + 50
+    once = out.read_bytes()
+    assert pretext.main([*command, "--steps", "60"]) == 0
+    assert out.read_bytes() == once
+
+    network, xavier = (build("convnet_w32", input_size=16) for _ in range(2))
+    set_start(network, backbone="convnet_w32", start=str(out), seed=3)
+    set_start(xavier, backbone="convnet_w32", start="xavier", seed=3)
+    found, drawn = layer_fingerprints(network), layer_fingerprints(xavier)
+    differing = {name.split(".")[0] for name in found if found[name] != drawn[name]}
+    assert differing == {name.split(".")[0] for name in load_file(out)} == {"0", "1", "4", "5", "8", "9"}
+
+
+def test_folders_that_hold_no_films_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="no PNG, TIFF or DICOM film in it"):
+        read_films(tmp_path)
+    (tmp_path / "ANNA.png").write_bytes(b"half a fi")
+    assert pretext.main([str(tmp_path), "--out", str(tmp_path / "start.safetensors")]) == 2
+    said = capsys.readouterr().err
+    assert "film 1 of 1 by name: the image cannot be read" in said
+    assert "ANNA" not in said
+    assert pretext.main([str(tmp_path), "--out", str(tmp_path / "start.pt")]) == 2
+    assert "name a .safetensors file" in capsys.readouterr().err
+
+
+def test_any_backbone_can_be_started(films: Path) -> None:
+    weights = pretext.train_start(
+        read_films(films), PretextSettings(backbone="test_resnet", input_size=32, steps=2, batch_size=6)
+    )
+    assert "fc.weight" not in weights
+    assert all(bool(value.isfinite().all()) for value in weights.values())
