@@ -47,6 +47,33 @@ def test_same_cell_runs_with_group_norm(tmp_path: Path) -> None:
     assert planned[0].seconds is not None
 
 
+def test_one_image_is_enough_where_only_the_last_layer_changes(tmp_path: Path) -> None:
+    settings = ("grid.backbone=test_resnet", "grid.images=1", "distill.inner_weights=head")
+    (planned,) = _plan(_config(*settings), tmp_path)
+    assert planned.refused is None
+    assert planned.seconds is not None
+
+
+def test_features_that_do_not_fit_into_memory_are_refused(tmp_path: Path) -> None:
+    settings = ("grid.backbone=convnet", "grid.images=1", "distill.inner_weights=head", "outer.steps=9000")
+    small, large = (
+        _plan(_config(*settings, f"distill.feature_bank={rows}"), tmp_path, timed=set(), memory=2 * 2**30)[0].refused
+        for rows in (18_000, 180_000)  # of 128 x 4 x 4 values each, or as many as the steps see
+    )
+    assert small is None
+    assert large is not None
+    assert "convnet at 32 x 32 needs about" in large
+
+
+def test_a_network_without_a_last_layer_is_refused_where_only_that_changes(tmp_path: Path) -> None:
+    config = _config("grid.backbone=torchvision/squeezenet1_1", "grid.images=3", "distill.inner_weights=head")
+    (planned,) = _plan(config, tmp_path, timed=set())
+    assert planned.refused is None  # shapes do not tell; the timed step does
+    (planned,) = _plan(config, tmp_path)
+    assert planned.refused is not None
+    assert "the network ends in classifier.1, but does more after it; use 'all'" in planned.refused
+
+
 def test_more_inner_steps_are_expected_to_take_longer(tmp_path: Path) -> None:
     settings = ("grid.backbone=test_resnet", "grid.images=3", "grid.distill_steps=[1,9]", "grid.method=[sldd,train]")
     times = {(e.cell.method, e.cell.distill_steps): e.seconds or 0.0 for e in _plan(_config(*settings), tmp_path)}
