@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import nullcontext
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from torch import nn
 from torch.func import functional_call
 
@@ -19,8 +21,24 @@ from sldd.norms import (
     statistics,
     tracking_statistics,
 )
-from sldd.outer import State, descend
+from sldd.outer import OuterSettings, State, descend
 from sldd.unroll import Weights
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What is different for ordinary training."""
+
+    steps: Annotated[int, Ge(1)] | None = None
+    batch_size: Annotated[int, Ge(3)] | None = None
+    """Both as in ``outer`` unless given: a distillation that changes the last layer only takes many more and larger
+    steps in the same time."""
+
+    def budget(self, outer: OuterSettings, method: str) -> OuterSettings:
+        """The outer loop's settings for a method: ordinary training's own where this is ``train``."""
+        if method != "train":
+            return outer
+        return replace(outer, steps=self.steps or outer.steps, batch_size=self.batch_size or outer.batch_size)
 
 
 class Training:

@@ -25,6 +25,7 @@ from sldd.distill import DistillSettings
 from sldd.errors import InputError
 from sldd.outer import OuterSettings
 from sldd.patches import PatchSettings
+from sldd.train import TrainSettings
 from study.cluster import ResourceSettings
 from study.grid import GridSettings
 from study.search import SearchSettings
@@ -45,6 +46,7 @@ class StudyConfig:
     patches: PatchSettings = field(default_factory=PatchSettings)
     distill: DistillSettings = field(default_factory=DistillSettings)
     outer: OuterSettings = field(default_factory=OuterSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
     resources: ResourceSettings = field(default_factory=ResourceSettings)

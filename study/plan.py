@@ -137,7 +137,7 @@ def _wanted(network: nn.Module, cell: Cell, config: StudyConfig) -> int:
             network,
             images=cell.images or 0,
             side=config.patches.input_size,
-            batch=config.outer.batch_size,
+            batch=config.train.budget(config.outer, cell.method).batch_size,
             compute=config.compute,
             inner_weights=part,
         )
@@ -163,7 +163,8 @@ def _time_step(cell: Cell, config: StudyConfig, patches: Patches, batches: Balan
     """One timed outer step after a warm-up; the reason, where the network cannot be distilled."""
     gpu = config.resources.gpus_per_trial != 0 and torch.cuda.is_available()
     device = torch.device("cuda" if gpu else "cpu")
-    side, count = config.patches.input_size, config.outer.batch_size
+    side = config.patches.input_size
+    count = config.train.budget(config.outer, cell.method).batch_size
     network = build(cell.backbone, input_size=side, norm=cell.norm)
     initialise(network, config.seed)
     plain = Training(network, device=device, compute=config.compute)
@@ -207,12 +208,13 @@ def _timed(work):  # type: ignore[no-untyped-def]
 
 
 def _trial_seconds(cell: Cell, step: StepTime, config: StudyConfig, patches: Patches, split: Split) -> float:
+    outer = config.train.budget(config.outer, cell.method)
     inner = step.inner * (cell.distill_steps or 0) * (cell.distill_epochs or 0)
     if cell.images is not None and config.distill.inner_weights == "head":
-        kept = min(config.distill.feature_bank, config.outer.steps * config.outer.batch_size)
-        seconds = kept * step.forward + config.outer.steps * inner
+        kept = min(config.distill.feature_bank, outer.steps * outer.batch_size)
+        seconds = kept * step.forward + outer.steps * inner
     else:
-        seconds = config.outer.steps * (step.batch + step.plain + inner)
+        seconds = outer.steps * (step.batch + step.plain + inner)
     crops = sum(
         len(window_starts(patches.cohort.shapes[film][0], *geometry))
         * len(window_starts(patches.cohort.shapes[film][1], *geometry))
@@ -220,8 +222,8 @@ def _trial_seconds(cell: Cell, step: StepTime, config: StudyConfig, patches: Pat
         for film in patches.cohort.films_of[patient]
         for geometry in [patches.geometry(film, scoring=True)]
     )
-    evaluation = (crops + config.outer.statistics_batches * config.outer.batch_size) * step.forward
-    return seconds + evaluation * (config.outer.evaluations + 1)
+    evaluation = (crops + outer.statistics_batches * outer.batch_size) * step.forward
+    return seconds + evaluation * (outer.evaluations + 1)
 
 
 def _first_line(error: Exception) -> str:

@@ -229,6 +229,7 @@ def _context(
         patches=config.patches,
         distill=config.distill,
         outer=config.outer,
+        train=config.train,
         compute=config.compute,
         pseudonyms=ledger.pseudonyms(source.patient_ids),
         threads=config.resources.threads,
@@ -259,9 +260,10 @@ def _print_plan(console: Console, config: StudyConfig, plan: list[PlannedCell]) 
     runnable = [entry for entry in plan if entry.refused is None]
     each = config.search.trials + config.search.repeats
     seconds = sum(entry.seconds or 0.0 for entry in runnable) * each
+    steps = sum(config.train.budget(config.outer, entry.cell.method).steps for entry in runnable) * each
     console.print(
         f"{len(runnable)} cells, {len(runnable) * each} trials ({config.search.trials} search and "
-        f"{config.search.repeats} confirm a cell), {len(runnable) * each * config.outer.steps:,} outer steps; "
+        f"{config.search.repeats} confirm a cell), {steps:,} outer steps; "
         f"about {duration(seconds)} of one trial slot on this machine",
         highlight=False,
         soft_wrap=True,

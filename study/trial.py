@@ -27,7 +27,7 @@ from sldd.outer import DivergedError, Learner, OuterLoop, OuterSettings
 from sldd.package import Package
 from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.start import check_start, set_start
-from sldd.train import Training
+from sldd.train import Training, TrainSettings
 from study.trial_folder import ReplacedError, TrialFolder
 
 _STOP_POLL_SECONDS = 0.5
@@ -44,6 +44,7 @@ class TrialContext:
     patches: PatchSettings
     distill: DistillSettings
     outer: OuterSettings
+    train: TrainSettings
     compute: ComputeSettings
     pseudonyms: list[str]
     threads: int
@@ -109,7 +110,8 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
     set_start(network, backbone=config["backbone"], start=config["start"], seed=config["seed"])
     start = layer_fingerprints(network)
     distill = replace(context.distill, **config["options"])
-    track_statistics = context.outer.statistics == "exponential"
+    outer = context.train.budget(context.outer, config["method"])
+    track_statistics = outer.statistics == "exponential"
     learner = make_learner(
         network, config, distill, context.compute, batches, device, track_statistics=track_statistics
     )
@@ -117,7 +119,7 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
         learner,
         patches,
         split,
-        context.outer,
+        outer,
         rate=config["outer_lr"],
         seed=config["seed"],
         device=device,
@@ -146,9 +148,9 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
                 if context.stop_path.exists():
                     checkpoint()
                     return
-            if loop.progress.step % context.outer.checkpoint_every == 0 or loop.finished:
+            if loop.progress.step % outer.checkpoint_every == 0 or loop.finished:
                 checkpoint()
-                tune.report({"step": loop.progress.step, "steps": context.outer.steps, "val_hm": _best_hm(loop)})
+                tune.report({"step": loop.progress.step, "steps": outer.steps, "val_hm": _best_hm(loop)})
     except DivergedError as divergence:
         error = str(divergence)
     finally:
@@ -166,7 +168,7 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
         result["rates"] = package.rates.tolist()
         package.save(folder.package_path())
     folder.finish(result)
-    tune.report({"step": loop.progress.step, "steps": context.outer.steps, "val_hm": _best_hm(loop)})
+    tune.report({"step": loop.progress.step, "steps": outer.steps, "val_hm": _best_hm(loop)})
 
 
 def make_learner(

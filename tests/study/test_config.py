@@ -89,6 +89,14 @@ def test_unknown_preset_suggests() -> None:
         load("none.yaml", [])
 
 
+def test_ordinary_training_may_have_its_own_number_of_steps() -> None:
+    for setting, steps in (("train.steps=7", 7), ("train={}", 150)):
+        config = load("demo", [setting])
+        assert config.train.budget(config.outer, "train").steps == steps
+        assert config.train.budget(config.outer, "train").batch_size == 48
+        assert config.train.budget(config.outer, "sldd") is config.outer
+
+
 def test_study_may_grow_and_nothing_else() -> None:
     before = as_tree(load("demo", []))
     grown = ["search.trials=30", "search.repeats=9", "grid.images=[1,2,3,5]", "resources.threads=1", "data.cache=/x"]
