@@ -1,8 +1,8 @@
 """Three distilled images against all patches of all patients, on real films, every patient tested once.
 
-    python -m benchmarks.lungs                                     # the default and ordinary training, five folds
+    python -m benchmarks.lungs                                  # the default and ordinary training, five folds
     python -m benchmarks.lungs --part validation --variants sldd head naive
-    python -m benchmarks.lungs --variants train train_pretext sldd --out lungs.json
+    python -m benchmarks.lungs --variants train train_pretext sldd --seeds 0 1 2 --out lungs.json
 
 138 films (NLM Montgomery County set) by --data, a cohort folder. Five patient-wise folds; the scores of all test
 patients are pooled. The last state is scored: nothing is chosen on test patients. VARIANTS is the ablation. Each
@@ -89,7 +89,7 @@ def _fold(root: str, variant: Variant, fold: int) -> tuple[Patches, Split]:
     return Patches(cohort, settings, *cohort.intensity(split.train)), split
 
 
-def run_fold(root: str, name: str, fold: int, seed: int, folder: str, part: str) -> dict[str, Any]:
+def run_fold(root: str, name: str, seed: int, fold: int, folder: str, part: str) -> dict[str, Any]:
     """Train or distil on one fold; votes of its ``part``. A distilled run leaves its package in ``folder``."""
     one_thread()
     variant = VARIANTS[name]
@@ -138,9 +138,10 @@ def run_fold(root: str, name: str, fold: int, seed: int, folder: str, part: str)
             deviation=patches.deviation,
             patches=patches.settings,
             delta=0.5,
-        ).save(Path(folder) / f"{name}-{fold}.safetensors")
+        ).save(Path(folder) / f"{name}-{seed}-{fold}.safetensors")
     return {
         "variant": name,
+        "seed": seed,
         "fold": fold,
         "loss": float(np.mean(loop.progress.losses[-100:])),
         "seconds": seconds,
@@ -151,13 +152,13 @@ def run_fold(root: str, name: str, fold: int, seed: int, folder: str, part: str)
     }
 
 
-def rebuilt_counts(root: str, name: str, fold: int, folder: str, part: str) -> list[list[int]]:
+def rebuilt_counts(root: str, name: str, seed: int, fold: int, folder: str, part: str) -> list[list[int]]:
     """Votes of the same patients by the network that a fold's package rebuilds."""
     one_thread()
     variant = VARIANTS[name]
     patches, split = _fold(root, variant, fold)
     start = Path(folder) / START if variant.pretext else None
-    network = Package.load(Path(folder) / f"{name}-{fold}.safetensors").rebuild(start)
+    network = Package.load(Path(folder) / f"{name}-{seed}-{fold}.safetensors").rebuild(start)
     votes = count_votes(network, patches, getattr(split, part), batch=256, device=CPU)
     counts: list[list[int]] = votes.counts.tolist()
     return counts
@@ -173,19 +174,25 @@ def pooled(runs: list[dict[str, Any]]) -> Votes:
     )
 
 
-def difference(one: Votes, other: Votes, draws: int = 2000) -> tuple[float, float, float]:
-    """Pooled AUC of ``one`` less that of ``other``, with a 95 % interval from a paired bootstrap over patients."""
-    if one.patients != other.patients:
+def difference(ones: list[Votes], others: list[Votes], draws: int = 2000) -> tuple[float, float, float]:
+    """Pooled AUC of ``ones`` less that of ``others``, a member a seed, averaged over seeds; with a 95 % interval from a
+    bootstrap over patients and seeds, paired by both."""
+    if any(votes.patients != ones[0].patients for votes in (*ones, *others)):
         raise ValueError("not the same patients, in the same order")
-    labels, scores = one.labels, (one.scores, other.scores)
+    labels = ones[0].labels
+    scores = [(one.scores, other.scores) for one, other in zip(ones, others, strict=True)]
     random = np.random.default_rng(0)
+
+    def mean(patients: np.ndarray, seeds: np.ndarray) -> float:
+        aucs = [[roc_auc_score(labels[patients], score[patients]) for score in scores[seed]] for seed in seeds]
+        return float(np.mean([one - other for one, other in aucs]))
+
     found = []
     for _ in range(draws):
         picked = random.integers(len(labels), size=len(labels))
         if len(set(labels[picked].tolist())) == 2:
-            aucs = [roc_auc_score(labels[picked], score[picked]) for score in scores]
-            found.append(aucs[0] - aucs[1])
-    middle = float(roc_auc_score(labels, scores[0]) - roc_auc_score(labels, scores[1]))
+            found.append(mean(picked, random.integers(len(scores), size=len(scores))))
+    middle = mean(np.arange(len(labels)), np.arange(len(scores)))
     return middle, float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975))
 
 
@@ -200,14 +207,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--part", choices=["test", "validation"], default="test", help="score validation patients to choose a variant"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="of heads, images and batches")
     parser.add_argument("--workers", type=int, default=2, help="folds at once, each on one thread")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="keep all votes")
     options = parser.parse_args(arguments)
-    jobs = [(name, fold) for name in options.variants for fold in range(FOLDS)]
+    jobs = [(name, seed, fold) for name in options.variants for seed in options.seeds for fold in range(FOLDS)]
     spawn = multiprocessing.get_context("spawn")
-    runs: dict[str, list[dict[str, Any]]] = {}
-    votes: dict[str, Votes] = {}
+    runs: list[dict[str, Any]] = []
+    votes: dict[str, list[Votes]] = {}
     same = True
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -219,15 +226,14 @@ def main(arguments: list[str] | None = None) -> int:
             print(error, file=sys.stderr)
             return 2
         with ProcessPoolExecutor(options.workers, spawn) as pool, ProcessPoolExecutor(1, spawn) as fresh:
-            running = [pool.submit(run_fold, options.data, *job, options.seed, folder, options.part) for job in jobs]
-            for (name, fold), future in zip(jobs, running, strict=True):
-                run = future.result()
-                runs.setdefault(name, []).append(run)
-                if VARIANTS[name].method != "train":
-                    again = fresh.submit(rebuilt_counts, options.data, name, fold, folder, options.part).result()
-                    same &= again == run["counts"]
-                if len(runs[name]) == FOLDS:
-                    votes[name] = _report(name, runs[name])
+            running = [pool.submit(run_fold, options.data, *job, folder, options.part) for job in jobs]
+            for job, future in zip(jobs, running, strict=True):
+                runs.append(future.result())
+                if VARIANTS[job[0]].method != "train":
+                    again = fresh.submit(rebuilt_counts, options.data, *job, folder, options.part).result()
+                    same &= again == runs[-1]["counts"]
+                if len(runs) % FOLDS == 0:
+                    votes.setdefault(job[0], []).append(_report(runs[-FOLDS:]))
     print(f"packages rebuilt in another process give {'the same' if same else 'OTHER'} votes")
     if options.out is not None:
         options.out.write_text(json.dumps(runs))
@@ -241,11 +247,12 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if reached else 1
 
 
-def _report(name: str, runs: list[dict[str, Any]]) -> Votes:
+def _report(runs: list[dict[str, Any]]) -> Votes:
+    """Print a variant's figures, of one seed and all folds, and pool its votes."""
     votes = pooled(runs)
     folds = " ".join(f"{pooled([run]).auc:.2f}" for run in runs)
     print(
-        f"{name:<12} pooled AUC {votes.auc:.3f}, folds {folds}; balanced patch accuracy {votes.patch_accuracy:.3f}; "
+        f"{runs[0]['variant']:<13} seed {runs[0]['seed']}: pooled AUC {votes.auc:.3f}, folds {folds}; balanced patch accuracy {votes.patch_accuracy:.3f}; "
         f"loss {np.mean([run['loss'] for run in runs]):.3f}; "
         f"{np.mean([run['seconds'] for run in runs]):.0f} s a fold",
         flush=True,

@@ -70,12 +70,14 @@ def test_folds_are_pooled_and_compared_patient_by_patient() -> None:
     assert np.array_equal(votes.confusion, 2 * np.eye(3))
     good = _votes(list(range(40)), [1 + 8 * (p % 2) for p in range(40)])
     poor = _votes(list(range(40)), [p % 7 for p in range(40)])
-    middle, low, high = difference(good, poor, draws=100)
+    middle, low, high = difference([good, poor], [poor, poor], draws=100)
+    assert middle == difference([good], [poor], draws=20)[0] / 2  # the mean over two seeds, one without a difference
+    middle, low, high = difference([good], [poor], draws=100)
     assert low <= middle <= high
     assert low > 0
-    assert difference(good, good, draws=20) == (0, 0, 0)
+    assert difference([good], [good], draws=20) == (0, 0, 0)
     with pytest.raises(ValueError, match="not the same patients"):
-        difference(good, _votes(list(reversed(range(40))), [1] * 40))
+        difference([good], [_votes(list(reversed(range(40))), [1] * 40)])
 
 
 def test_digits_on_a_small_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
