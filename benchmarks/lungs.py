@@ -252,8 +252,8 @@ def _report(runs: list[dict[str, Any]]) -> Votes:
     votes = pooled(runs)
     folds = " ".join(f"{pooled([run]).auc:.2f}" for run in runs)
     print(
-        f"{runs[0]['variant']:<13} seed {runs[0]['seed']}: pooled AUC {votes.auc:.3f}, folds {folds}; balanced patch accuracy {votes.patch_accuracy:.3f}; "
-        f"loss {np.mean([run['loss'] for run in runs]):.3f}; "
+        f"{runs[0]['variant']:<13} seed {runs[0]['seed']}: pooled AUC {votes.auc:.3f}, folds {folds}; "
+        f"balanced patch accuracy {votes.patch_accuracy:.3f}; loss {np.mean([run['loss'] for run in runs]):.3f}; "
         f"{np.mean([run['seconds'] for run in runs]):.0f} s a fold",
         flush=True,
     )
