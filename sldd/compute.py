@@ -64,8 +64,9 @@ def outer_gradient(
     """Cross-entropy on a batch of real patches, and its gradient.
 
     Args:
-        forward: (weights, (batch, channels, h, w)) -> (batch, classes) logits.
+        forward: (weights, images) -> (batch, classes) logits.
         weights: leaves that require gradients.
+        images: (batch, channels, height, width), or features of them.
         classes: (batch,) int64.
 
     Returns:
@@ -73,7 +74,8 @@ def outer_gradient(
     """
     total: Weights | None = None
     loss = torch.zeros((), device=images.device)
-    images = images.contiguous(memory_format=settings.memory_format)
+    if images.ndim == 4:
+        images = images.contiguous(memory_format=settings.memory_format)
     size = settings.micro_batch or len(images)
     for part, truth in zip(images.split(size), classes.split(size), strict=True):
         share = len(part) / len(images)

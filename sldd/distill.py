@@ -15,7 +15,7 @@ from torch import nn
 
 from sldd.clip import AdaptiveClip
 from sldd.compute import ComputeSettings, autocast_type, outer_gradient
-from sldd.head import Batches, FeatureBatches, Head
+from sldd.head import FeatureBatches, Head
 from sldd.images import ImageInit
 from sldd.norms import (
     keep_no_statistics,
@@ -25,6 +25,7 @@ from sldd.norms import (
     tracking_statistics,
 )
 from sldd.outer import State, descend
+from sldd.prefetch import Batches
 from sldd.streams import stream
 from sldd.unroll import Memory, Unroll, Weights
 
@@ -138,10 +139,9 @@ class Distillation:
         """What ``step`` wants of real patches: the patches, or their features."""
         if self._head is None:
             return images
+        parts = images.split(self._compute.micro_batch or len(images))
         with torch.no_grad():
-            return torch.cat(
-                [self._head.features(part) for part in images.split(self._compute.micro_batch or len(images))]
-            )
+            return torch.cat([self._head.features(part) for part in parts])
 
     def step(self, inputs: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
         """One outer step: Algorithm 1, lines 4 to 6. Returns L on the batch before the update."""
@@ -213,8 +213,7 @@ class Distillation:
         """What the inner steps see of it: where they change the last layer only, the images' features."""
         if self._head is None:
             return used
-        images = used["images"]
-        return used | {"images": self._head.features(images.flatten(0, 1)).unflatten(0, images.shape[:2])}
+        return used | {"images": self._head.features(used["images"])}
 
     def _raw_labels(self, labels: torch.Tensor) -> torch.Tensor:
         if self._settings.labels == "raw":

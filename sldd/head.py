@@ -7,7 +7,6 @@ kept, and the body has to be differentiated only once, at the distilled images, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from torch import nn
 
 from sldd.errors import InputError
 from sldd.kernels import Kernels
-from sldd.prefetch import Batch
+from sldd.prefetch import Batch, Batches
 from sldd.streams import stream
 
 
@@ -42,15 +41,15 @@ class Head:
         self.layer = nn.Sequential(self._last, nn.Flatten()) if isinstance(self._last, nn.Conv2d) else self._last
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """What the last layer is given: (batch, ...) for (batch, channels, height, width)."""
+        """What the last layer is given: (..., features) for (..., channels, height, width)."""
         caught: list[torch.Tensor] = []
         hook = self._last.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
         try:
             with Kernels():
-                self._network(images)
+                self._network(images.flatten(0, -4))
         finally:
             hook.remove()
-        return caught[-1]
+        return caught[-1].unflatten(0, images.shape[:-3])
 
     @torch.no_grad()
     def check(self, images: torch.Tensor) -> None:
@@ -62,18 +61,6 @@ class Head:
 
     def _refusal(self, what: str) -> InputError:
         return InputError(f"distill.inner_weights: the network ends in {self.path}, {what}; use 'all'")
-
-
-class Batches(Protocol):
-    """Numbered batches for the steps of a learner."""
-
-    def get(self, number: int) -> Batch:
-        """Inputs and (batch,) classes of batch ``number``."""
-        ...
-
-    def close(self) -> None:
-        """Let go of whatever prepares batches."""
-        ...
 
 
 class FeatureBatches:

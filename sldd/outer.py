@@ -18,10 +18,9 @@ from torch import nn
 
 from sldd.cohort import Split
 from sldd.detect import Votes, count_votes, threshold_curve
-from sldd.head import Batches
 from sldd.norms import load_statistics
 from sldd.patches import BalancedBatches, Patches
-from sldd.prefetch import Batch, Prefetch
+from sldd.prefetch import Batch, Batches, Prefetch
 from sldd.streams import stream
 from sldd.unroll import Weights
 

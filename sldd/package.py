@@ -117,7 +117,7 @@ class Package:
         if self.inner_weights == "head":
             head = Head(network)
             with torch.no_grad():
-                seen = head.features(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
+                seen = head.features(seen)
             changed = head.layer
         unroll = Unroll(changed, momentum=self.momentum, autocast=autocast_type(self.inner_precision))
         weights = unroll.steps(seen, self.labels, self.rates, differentiable=False)

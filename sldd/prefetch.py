@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
 
 import torch
 
 Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+class Batches(Protocol):
+    """Numbered batches for the steps of a learner."""
+
+    def get(self, number: int) -> Batch:
+        """Inputs and (batch,) classes of batch ``number``."""
+        ...
+
+    def close(self) -> None:
+        """Let go of whatever prepares batches."""
+        ...
 
 
 class Prefetch:

@@ -13,7 +13,6 @@ from torch import nn
 from torch.func import functional_call
 
 from sldd.compute import ComputeSettings, outer_gradient
-from sldd.head import Batches
 from sldd.norms import (
     keep_no_statistics,
     load_statistics,
@@ -22,6 +21,7 @@ from sldd.norms import (
     tracking_statistics,
 )
 from sldd.outer import OuterSettings, State, descend
+from sldd.prefetch import Batches
 from sldd.unroll import Weights
 
 

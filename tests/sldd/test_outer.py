@@ -117,6 +117,13 @@ def test_resuming_is_bit_for_bit(
     assert _same(whole.state_dict(), second.state_dict())
 
 
+def test_features_are_the_same_in_any_memory_format_and_part(patches: Patches) -> None:
+    compute = ComputeSettings(channels_last=True, micro_batch=5)
+    whole, parts = (_loop(patches, distill=HEAD, compute=settings) for settings in (ComputeSettings(), compute))
+    for _ in range(8):
+        assert whole.advance() == pytest.approx(parts.advance(), rel=1e-3)
+
+
 @pytest.mark.parametrize("method", ["sldd", "train"])
 def test_exponential_statistics_follow_the_real_batches(patches: Patches, tmp_path: Path, method: str) -> None:
     settings = dataclasses.replace(SETTINGS, statistics="exponential", steps=4, evaluations=2)
