@@ -1,4 +1,4 @@
-"""A name -> a network from timm, torchvision or ``sldd.layouts``: gray in, three classes out, twice differentiable.
+"""A name -> a network from timm, torchvision, the papers or ``sldd.layouts``: gray in, three classes out.
 
 python -m sldd.backbones audit                            # every timm family by its smallest member
 python -m sldd.backbones audit resnet18 test_vit          # these, families or backbones
@@ -22,9 +22,10 @@ from torch import nn
 from sldd.errors import InputError
 from sldd.layouts import LAYOUTS
 from sldd.norms import set_norm
+from sldd.papers import PAPER_NETWORKS, as_published
 from sldd.patches import CLASSES
 
-TORCHVISION = "torchvision/"
+TORCHVISION, PAPER = "torchvision/", "paper/"
 
 _COLOUR_ONLY = ("csatv2",)
 """timm models whose first layer is a fixed colour transform: three channels, whatever ``in_chans`` says."""
@@ -44,8 +45,8 @@ def build(
     """Build a backbone without weights worth keeping (``sldd.initialise`` sets them), in training mode.
 
     Args:
-        name: one of ``sldd.layouts``, a timm model name, or ``torchvision/<name>``; a bare name that only torchvision
-            knows is found there.
+        name: one of ``sldd.layouts``, a timm model name, ``torchvision/<name>``, or ``paper/<name>`` for one of the six
+            of Li et al. (2022); a bare name that only torchvision knows is found there.
         input_size: side of the square input in pixels.
         norm: norm setting, see ``sldd.norms.set_norm``.
 
@@ -80,9 +81,11 @@ def parameter_count(network: nn.Module) -> int:
 
 
 def check_name(name: str) -> tuple[str, str]:
-    """The library ("sldd", "timm" or "torchvision") and bare name of a backbone; InputError suggests the nearest."""
+    """The library (sldd, paper, timm or torchvision) and bare name of a backbone; InputError suggests the nearest."""
     if name in LAYOUTS:
         return "sldd", name
+    if name.startswith(PAPER) and name.removeprefix(PAPER) in PAPER_NETWORKS:
+        return "paper", name.removeprefix(PAPER)
     if name.startswith(TORCHVISION):
         bare = name.removeprefix(TORCHVISION)
         if bare in torchvision.models.list_models(module=torchvision.models):
@@ -91,7 +94,7 @@ def check_name(name: str) -> tuple[str, str]:
         return "timm", name
     elif name in torchvision.models.list_models(module=torchvision.models):
         return "torchvision", name
-    known = [*LAYOUTS, *timm.list_models()] + [
+    known = [*LAYOUTS, *timm.list_models(), *(PAPER + other for other in PAPER_NETWORKS)] + [
         TORCHVISION + other for other in torchvision.models.list_models(torchvision.models)
     ]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
@@ -148,7 +151,13 @@ def _torchvision(name: str, input_size: int, channels: int, classes: int) -> nn.
     raise InputError(f"backbone {TORCHVISION}{name}: no three-channel stem to replace with a gray one")
 
 
-_BUILDERS = {"sldd": _layout, "timm": _timm, "torchvision": _torchvision}
+def _paper(name: str, input_size: int, channels: int, classes: int) -> nn.Module:
+    network = _torchvision(name, input_size, channels, classes)
+    as_published(name, network)
+    return network
+
+
+_BUILDERS = {"sldd": _layout, "paper": _paper, "timm": _timm, "torchvision": _torchvision}
 
 
 def main(arguments: list[str] | None = None) -> int:

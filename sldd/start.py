@@ -97,6 +97,8 @@ def check_start(network: nn.Module, expected: dict[str, str], where: str) -> Non
 
 def _published(backbone: str) -> dict[str, torch.Tensor]:
     library, name = check_name(backbone)
+    if library == "sldd":
+        raise InputError(f"grid.start: nobody publishes weights of {backbone}; set grid.start to xavier or to a file")
     try:
         if library == "timm":
             network: nn.Module = timm.create_model(name, pretrained=True)

@@ -119,3 +119,8 @@ def test_another_start_is_named_by_its_first_layer() -> None:
         network.get_parameter("layer3.0.conv2.weight")[0, 0, 0, 0] += 1e-3
     with pytest.raises(InputError, match=r"package: its start has another layer layer3\.0\.conv2\.weight; use"):
         check_start(network, prints, "package")
+
+
+def test_layouts_of_our_own_have_no_published_weights() -> None:
+    with pytest.raises(InputError, match="nobody publishes weights of convnet_w32; set grid.start to xavier or"):
+        set_start(build("convnet_w32", input_size=16), backbone="convnet_w32", start="pretrained", seed=0)

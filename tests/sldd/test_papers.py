@@ -1,0 +1,42 @@
+"""The papers' networks, to the parameter."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sldd.backbones import build, parameter_count
+from sldd.initialise import initialise
+
+PUBLISHED = {
+    "googlenet": 5_984_915,
+    "resnet18": 11_176_963,
+    "resnet34": 21_285_123,
+    "alexnet": 57_000_643,
+    "vgg16": 134_271_683,
+    "vgg19": 139_581_379,
+}
+
+
+@pytest.mark.parametrize(("name", "parameters"), PUBLISHED.items())
+def test_parameters_are_the_published_ones(name: str, parameters: int) -> None:
+    with torch.device("meta"):
+        network = build(f"paper/{name}", input_size=224)
+        scores = network(torch.empty(2, 1, 224, 224))
+    assert parameter_count(network) == parameters
+    assert scores.shape == (2, 3)
+
+
+@pytest.mark.parametrize("name", ["googlenet", "resnet18"])
+def test_layouts_run(name: str) -> None:
+    network = build(f"paper/{name}", input_size=64)
+    initialise(network, 0)
+    assert bool(network(torch.randn(3, 1, 64, 64)).isfinite().all())
+
+
+def test_every_googlenet_convolution_keeps_its_map() -> None:
+    with torch.device("meta"):
+        paper, torchvisions = (build(f"{library}/googlenet", input_size=64) for library in ("paper", "torchvision"))
+        x = torch.empty(2, 192, 8, 8)
+        assert paper.inception3a(x).shape == torchvisions.inception3a(x).shape  # type: ignore[operator]
+    assert paper.inception3a.branch3[1].conv.kernel_size == (5, 5)  # type: ignore[index, union-attr]
