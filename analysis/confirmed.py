@@ -65,7 +65,7 @@ def _means(rows: pd.DataFrame) -> pd.DataFrame:
 def setting_labels(frame: pd.DataFrame) -> pd.Series:
     """For each row, the parts of its setting that differ within `frame`, in words; empty where nothing does."""
     words = {
-        "method": lambda value: str(value).upper(),
+        "method": lambda value: str(value).upper().replace("_", " "),
         "norm": lambda value: f"norm {value}",
         "label_init": lambda value: f"labels {value}",
         "distill_steps": lambda value: f"distill steps {value}",

@@ -198,7 +198,7 @@ def _hm_hover(row: pd.Series) -> str:
         AUC=number(row["auc"]),
         **{"HM at threshold 0.4": number(row["hm_at_0.4"])},
         HM_on_validation_patients=number(row["val_hm"]),
-        method=str(row["method"]).upper(),
+        method=str(row["method"]).upper().replace("_", " "),
         norm=row["norm"],
         **({} if pd.isna(row["images"]) else _distilled_facts(row)),
     )

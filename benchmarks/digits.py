@@ -26,7 +26,7 @@ import torch
 from benchmarks.measure import one_thread
 from sldd.backbones import build
 from sldd.compute import ComputeSettings
-from sldd.distill import Distillation, DistillSettings
+from sldd.distill import LEARNED, Distillation, DistillSettings
 from sldd.initialise import initialise
 from sldd.streams import stream
 
@@ -73,7 +73,7 @@ def distil(
         torch.eye(10),
         epochs=options.epochs,
         inner_lr=options.inner_lr,
-        learn_labels=method == "sldd",
+        learned=LEARNED[method],
         settings=DistillSettings(rates=options.rates, clip=options.clip, average=options.average),
         compute=ComputeSettings(memory="keep"),
         seed=seed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -28,6 +28,14 @@ from sldd.outer import State, descend
 from sldd.prefetch import Batches
 from sldd.streams import stream
 from sldd.unroll import Memory, Unroll, Weights
+
+LEARNED = {
+    "sldd": ("images", "labels", "rates"),
+    "dd": ("images", "rates"),
+    "random_real": ("labels", "rates"),
+}
+"""What each method learns: soft labels with the images (Sucholutsky & Schonlau 2019), the images under fixed labels
+(Wang et al. 2018), or, as a control of what images add, the labels of real patches that stay as they are."""
 
 _SMALLEST_SHARE = 0.01
 """Share under which a label's class cannot start when labels are softmax outputs, whose logits would be infinite."""
@@ -70,7 +78,7 @@ class Distillation:
         labels: (M, C), where the soft labels of each of the S batches start.
         epochs: E, how often the S batches are repeated.
         inner_lr: where the inner rates start.
-        learn_labels: False is dataset distillation with fixed labels (DD; Wang et al. 2018).
+        learned: what changes; see ``LEARNED``.
         track_statistics: let batch norm's running statistics follow the real batches (``OuterSettings.statistics``).
         seed: names the random choices.
         device: where the tensors lie.
@@ -84,7 +92,7 @@ class Distillation:
         *,
         epochs: int = 1,
         inner_lr: float,
-        learn_labels: bool = True,
+        learned: Sequence[str] = LEARNED["sldd"],
         settings: DistillSettings = DistillSettings(),
         compute: ComputeSettings = ComputeSettings(),
         track_statistics: bool = False,
@@ -113,7 +121,7 @@ class Distillation:
             "rates": torch.full(shape, _inverse_softplus(inner_lr), device=device),
         }
         self._average = {name: value.clone() for name, value in self._learned.items()} if settings.average else None
-        self._optimised = [name for name in self._learned if name != "labels" or learn_labels]
+        self._optimised = [name for name in self._learned if name in learned]
         self._adam = torch.optim.Adam([self._learned[name] for name in self._optimised])
         self._clip = AdaptiveClip(settings.clip) if settings.clip else None
         self._taken = 0

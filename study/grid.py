@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from sldd.start import FILE_ENDINGS, PRETRAINED, XAVIER
 
-Method = Literal["sldd", "dd", "train"]
+Method = Literal["sldd", "dd", "random_real", "train"]
 Norm = Literal["as_is", "batch", "none", "group", "instance"]
 LabelInit = Literal["one_hot", "smoothed", "uniform", "constant:I", "constant:N", "constant:P"]
 

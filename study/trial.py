@@ -17,7 +17,7 @@ from sldd.cohort import Cohort, Split, open_cohort, prepare, split_patients
 from sldd.compute import ComputeSettings
 from sldd.data import DataSettings, open_source
 from sldd.detect import PUBLISHED_DELTA, Votes, operate, threshold_curve
-from sldd.distill import Distillation, DistillSettings
+from sldd.distill import LEARNED, Distillation, DistillSettings
 from sldd.errors import InputError
 from sldd.footprint import footprint
 from sldd.images import initial_images
@@ -166,7 +166,8 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
         package = _package(config, context, distill, loop, patches, start, result["delta"])
         result |= vars(footprint(parameter_count(network), package.images, package.theta_bn))
         result["rates"] = package.rates.tolist()
-        package.save(folder.package_path())
+        if config["method"] != "random_real":  # whose images are patients' own, and nothing to be shared
+            package.save(folder.package_path())
     folder.finish(result)
     tune.report({"step": loop.progress.step, "steps": outer.steps, "val_hm": _best_hm(loop)})
 
@@ -184,8 +185,9 @@ def make_learner(
     """The learner that a cell's method names."""
     if config["method"] == "train":
         return Training(network, device=device, compute=compute, track_statistics=track_statistics)
+    image_init = "real" if config["method"] == "random_real" else distill.image_init
     images = initial_images(
-        distill.image_init, steps=config["distill_steps"], images=config["images"], seed=config["seed"], batches=batches
+        image_init, steps=config["distill_steps"], images=config["images"], seed=config["seed"], batches=batches
     )
     return Distillation(
         network,
@@ -193,7 +195,7 @@ def make_learner(
         initial_labels(config["label_init"], config["images"]),
         epochs=config["distill_epochs"],
         inner_lr=config["inner_lr"],
-        learn_labels=config["method"] == "sldd",
+        learned=LEARNED[config["method"]],
         settings=distill,
         compute=compute,
         track_statistics=track_statistics,

@@ -13,7 +13,7 @@ from sldd.backbones import build
 from sldd.cohort import Split, prepare
 from sldd.compute import ComputeSettings
 from sldd.detect import count_votes
-from sldd.distill import Distillation, DistillSettings
+from sldd.distill import LEARNED, Distillation, DistillSettings
 from sldd.errors import InputError
 from sldd.images import initial_images
 from sldd.initialise import initialise, layer_fingerprints
@@ -59,7 +59,7 @@ def _loop(
             initial_labels("one_hot", 3),
             epochs=steps,
             inner_lr=0.05,
-            learn_labels=method == "sldd",
+            learned=LEARNED[method],
             settings=distill,
             compute=compute,
             track_statistics=settings.statistics == "exponential",
@@ -158,6 +158,14 @@ def test_fixed_labels_stay_fixed(patches: Patches) -> None:
     loop = _finish(_loop(patches, method="dd"))
     assert torch.equal(loop.learner.state()["labels"], torch.eye(3).expand(2, 3, 3))
     assert not torch.equal(_finish(_loop(patches)).learner.state()["labels"], torch.eye(3).expand(2, 3, 3))
+
+
+@pytest.mark.parametrize("distill", [DistillSettings(image_init="real"), DistillSettings(inner_weights="head")])
+def test_real_patches_stay_as_they_are(patches: Patches, distill: DistillSettings) -> None:
+    begun = _loop(patches, distill=distill).learner.state()
+    ended = _finish(_loop(patches, method="random_real", distill=distill)).learner.state()
+    assert torch.equal(begun["images"], ended["images"])
+    assert all(not torch.equal(begun[name], ended[name]) for name in ("labels", "rates"))
 
 
 def test_evaluating_changes_nothing_that_follows(patches: Patches) -> None:

@@ -122,5 +122,5 @@ def test_another_start_is_named_by_its_first_layer() -> None:
 
 
 def test_layouts_of_our_own_have_no_published_weights() -> None:
-    with pytest.raises(InputError, match="nobody publishes weights of convnet_w32; set grid.start to xavier or"):
+    with pytest.raises(InputError, match=r"nobody publishes weights of convnet_w32; set grid.start to xavier or"):
         set_start(build("convnet_w32", input_size=16), backbone="convnet_w32", start="pretrained", seed=0)

@@ -161,6 +161,27 @@ def test_a_whole_study(undisturbed: Command) -> None:
 
 
 @pytest.mark.slow
+def test_methods_side_by_side(tmp_path: Path) -> None:
+    """The control shares nothing, since its images are patients' own; ordinary training may have its own budget."""
+    command = Command(
+        tmp_path / "out",
+        "grid.method=[sldd,random_real,train]",
+        "grid.images=1",
+        "distill.inner_weights=head",
+        "train={steps: 4, batch_size: 6}",
+        "search={trials: 1, repeats: 1}",
+    )
+    assert command.wait() == 0, command.log.read_text()
+    records = command.records()
+    assert set(records["status"]) == {"done"}
+    steps = records.groupby("method")["outer_steps"].unique()
+    assert steps["train"].tolist() == [4]
+    assert steps["sldd"].tolist() == steps["random_real"].tolist() != [4]
+    assert {path.parents[1].name.split("-")[4] for path in command.trials("package.safetensors")} == {"sldd"}
+    assert records.loc[records["method"] == "random_real", "memory_star_kb"].notna().all()
+
+
+@pytest.mark.slow
 def test_killed_three_times_loses_and_repeats_nothing(undisturbed: Command, tmp_path: Path) -> None:
     """SIGKILL once a first checkpoint is there, once a first result is, and once a confirm trial is under way."""
     finished: dict[Path, bytes] = {}
