@@ -1,6 +1,6 @@
 """Ten distilled digits for eight thousand real ones: LeNet with a fixed start, S = 1.
 
-    python -m benchmarks.digits                   # DD and SLDD, three seeds each; an hour and a half on one core
+    python -m benchmarks.digits                   # DD and SLDD, three seeds each; an hour and a quarter on one core
     python -m benchmarks.digits --seeds 1 --steps 500
 
 MNIST's 10,000 test digits (idx files, named by --data or in ../shared/data/mnist), split by order: 8,000 to train and
