@@ -9,7 +9,7 @@ from __future__ import annotations
 import pandas as pd
 
 # What has to be equal for two backbones to be compared.
-SETTING = ["method", "norm", "label_init", "distill_steps", "distill_epochs"]
+SETTING = ["method", "norm", "start", "label_init", "distill_steps", "distill_epochs"]
 MEANS = {
     "val_hm": "val_hm",
     "test_sensitivity": "sensitivity",
@@ -42,7 +42,7 @@ def cell_means(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def training_means(records: pd.DataFrame) -> pd.DataFrame:
-    """The same columns for ordinary training on real patches, a row a backbone and norm; `images` is missing."""
+    """The same columns for ordinary training on real patches, a row a backbone, norm and start; `images` is missing."""
     return _means(confirm_rows(records[records["images"].isna() & records["method"].eq("train")]))
 
 
@@ -67,6 +67,7 @@ def setting_labels(frame: pd.DataFrame) -> pd.Series:
     words = {
         "method": lambda value: str(value).upper().replace("_", " "),
         "norm": lambda value: f"norm {value}",
+        "start": lambda value: f"start {value}",
         "label_init": lambda value: f"labels {value}",
         "distill_steps": lambda value: f"distill steps {value}",
         "distill_epochs": lambda value: f"distill epochs {value}",

@@ -45,12 +45,12 @@ def hm_by_parameters_figure(frame: pd.DataFrame) -> go.Figure:
 def hm_by_images_frame(study: Study) -> pd.DataFrame:
     """One row a cell: columns of `cell_means`; `series`, the backbone (and setting) that names its line; `smallest`,
     whether this count is the smallest that suffices for its backbone; and `trained`, the mean HM of ordinary training
-    of that backbone and norm, missing where the study did not run it."""
+    of that backbone, norm and start, missing where the study did not run it."""
     means = cell_means(study.records).sort_values("images", kind="stable")
     answer = minimum_images(study.records)[[*SETTING, "backbone", "minimum_images"]]
     means = means.merge(answer, on=[*SETTING, "backbone"], how="left")
-    trained = training_means(study.records)[["backbone", "norm", "hm"]].rename(columns={"hm": "trained"})
-    means = means.merge(trained, on=["backbone", "norm"], how="left")
+    trained = training_means(study.records)[["backbone", "norm", "start", "hm"]].rename(columns={"hm": "trained"})
+    means = means.merge(trained, on=["backbone", "norm", "start"], how="left")
     return means.assign(
         series=_named(means["backbone"].tolist(), setting_labels(means)),
         smallest=means["images"].eq(means["minimum_images"]).fillna(False).astype(bool),
@@ -63,11 +63,12 @@ def hm_by_images_figure(frame: pd.DataFrame) -> go.Figure:
     axis = {"title": {"text": "distilled images"}, "tickvals": counts, "ticktext": [str(count) for count in counts]}
     drawn = figure(xaxis=axis, yaxis=_HM_AXIS)
     drawn.add_traces(_hm_traces(frame.sort_values("parameters", kind="stable"), "backbone", "images", "lines+markers"))
-    for backbone, rows in frame[frame["trained"].notna()].groupby("backbone", sort=False):
+    own = ["backbone", *(column for column in ("norm", "start") if frame[column].nunique() > 1)]
+    for _, row in frame[frame["trained"].notna()].drop_duplicates(own).iterrows():
         drawn.add_hline(
-            y=float(rows["trained"].iloc[0]),
+            y=float(row["trained"]),
             line={"dash": "dot", "width": 1.2, "color": INK},
-            annotation={"text": plain(f"{backbone}, ordinary training"), "font": {"size": 11}},
+            annotation={"text": plain(", ".join([*row[own], "ordinary training"])), "font": {"size": 11}},
         )
     rings = frame[frame["smallest"]]
     drawn.add_trace(

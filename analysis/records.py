@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-# Column -> dtype, in the order of records.csv: a contract, other programs read it (design.md).
+# Column -> dtype, in the order of records.csv: a contract, other programs read it; new columns go to the end.
 SCHEMA: dict[str, str] = {
     "trial": "string",
     "cell": "string",
@@ -56,6 +56,7 @@ SCHEMA: dict[str, str] = {
     "memory_mib": "float64",
     "memory_star_kb": "float64",
     "compression_rate": "float64",
+    "start": "string",
 }
 COLUMNS = list(SCHEMA)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -145,7 +146,10 @@ def _rows(folder: Path, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for cell in cells:
         if cell.get("refused") and str(cell["cell"]) not in tried:
             known = {name: cell.get(name) for name in COLUMNS}
-            rows.append(known | {"trial": str(cell["cell"]), "status": "refused", "error": cell["refused"]})
+            rows.append(
+                known
+                | {"start": _start(cell), "trial": str(cell["cell"]), "status": "refused", "error": cell["refused"]}
+            )
     rank = {str(cell["cell"]): place for place, cell in enumerate(cells)}
     return sorted(rows, key=lambda row: rank.get(row["cell"], len(rank)))
 
@@ -169,6 +173,7 @@ def _row(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {name: config.get(name) for name in COLUMNS}
     # Folder names, not what the file says of itself: they are what leads back to the files.
     row |= {"trial": f"{folder.parent.name}/{folder.name}", "cell": folder.parent.name, "status": "running"}
+    row["start"] = _start(config)
     if result is None:
         return row
     own = ("outer_steps", "seconds", "peak_memory_mib", "device", "memory_mib", "memory_star_kb", "compression_rate")
@@ -186,6 +191,11 @@ def _row(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
         row |= {f"{prefix}_{metric}": split.get(metric) for metric in metrics}
     row["undecided_patients"] = (test or validation).get("undecided_patients")
     return row
+
+
+def _start(facts: dict[str, Any]) -> str:
+    """A start's name; of a file its own, not the folders it lies in. Studies from before there was a choice had one."""
+    return Path(str(facts.get("start") or "xavier")).name
 
 
 def _read_result(folder: Path) -> dict[str, Any] | None:

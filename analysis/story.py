@@ -74,7 +74,10 @@ def _answered(study: Study, answer: pd.DataFrame) -> str:
 
 def _trained(study: Study) -> str:
     means = training_means(study.records)
-    said = [f"{number(row['hm'], 2)} for {row['backbone']}" for _, row in means.iterrows()]
+    said = []
+    for (_, row), setting in zip(means.iterrows(), setting_labels(means), strict=True):
+        name = f"{row['backbone']} ({setting})" if setting else row["backbone"]
+        said.append(f"{number(row['hm'], 2)} for {name}")
     return f" Ordinary training on all patches gives HM {_listed(said, 'and')}." if said else ""
 
 

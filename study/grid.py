@@ -40,6 +40,16 @@ def _known_start(start: str) -> str:
     return start
 
 
+def _told_apart(starts: list[str]) -> list[str]:
+    stems = [Path(start).stem for start in starts]
+    repeated = [stem for stem in stems if stems.count(stem) > 1]
+    if repeated:
+        raise PydanticCustomError(
+            "stem", "two starts are called {stem}, and so would their cells be; rename one", {"stem": repeated[0]}
+        )
+    return starts
+
+
 # A single value is an axis of one point: grid.images=3.
 _as_axis, _points = BeforeValidator(_as_list), AfterValidator(_distinct)
 
@@ -53,9 +63,9 @@ class GridSettings:
     method: Annotated[list[Method], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["sldd"])
     label_init: Annotated[list[LabelInit], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["one_hot"])
     norm: Annotated[list[Norm], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["as_is"])
-    start: Annotated[list[Annotated[str, AfterValidator(_known_start)]], _as_axis, MinLen(1), _points] = field(
-        default_factory=lambda: [XAVIER]
-    )
+    start: Annotated[
+        list[Annotated[str, AfterValidator(_known_start)]], _as_axis, MinLen(1), _points, AfterValidator(_told_apart)
+    ] = field(default_factory=lambda: [XAVIER])
     """``xavier``, ``pretrained``, or a file of weights."""
     distill_steps: Annotated[list[Annotated[int, Ge(1)]], _as_axis, MinLen(1), _points] = field(
         default_factory=lambda: [1]

@@ -36,6 +36,21 @@ def test_training_is_averaged_apart(study: Study) -> None:
     assert trained["hm"] == pytest.approx(0.9)
 
 
+def test_another_start_is_another_setting(ledger: Callable[..., Ledger]) -> None:
+    written = ledger()
+    for start, hm in (("xavier", 0.5), ("/where/ever/public.safetensors", 0.9)):
+        for images in (1, 3):
+            written.done(written.cell("net", 1000, images, cell=f"net-m{images}-{hm}", start=start), 0, hm=hm)
+        trained = written.cell("net", 1000, None, cell=f"net-train-{hm}", start=start, **TRAINING)  # type: ignore[arg-type]
+        written.done(trained, 0, hm=hm + 0.05)
+    study = read_study(written.folder)
+    assert cell_means(study.records)["hm"].tolist() == [0.5, 0.5, 0.9, 0.9]
+    assert set(study.records["start"]) == {"xavier", "public.safetensors"}
+    by_images = figures.hm_by_images_figure(figures.hm_by_images_frame(study))
+    assert [shape.y0 for shape in by_images.layout.shapes] == pytest.approx([0.55, 0.95])
+    assert "gives HM 0.55 for net (start xavier) and 0.95 for net (start public.safetensors)." in headline(study)[1]
+
+
 def test_training_is_no_image_count(study: Study) -> None:
     (answer,) = minimum_images(study.records).to_dict("records")
     assert answer["minimum_images"] == 3

@@ -51,7 +51,10 @@ def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
         (["search.trials=many"], "search.trials: input should be a valid integer"),
         (["search.trials=0"], "search.trials: input should be greater than or equal to 1 (got 0)"),
         (["grid.images=[1,0]"], "grid.images.1: input should be greater than or equal to 1 (got 0)"),
-        (["grid.method=[sldd,sdd]"], "grid.method.1: input should be 'sldd', 'dd' or 'train' (got 'sdd')"),
+        (
+            ["grid.method=[sldd,sdd]"],
+            "grid.method.1: input should be 'sldd', 'dd', 'random_real' or 'train' (got 'sdd')",
+        ),
         (["grid.label_init=constant:Q"], "grid.label_init.0"),
         (["grid.backbone=[]"], "grid.backbone"),
         (["grid=3"], "grid: a group of settings is a mapping"),
@@ -62,6 +65,10 @@ def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
         (["search.options={clop: [1]}"], "search.options: clop is no setting of distill; choose from image_init, "),
         (["search.options={clip: [null, -1]}"], "search.options: clip: input should be greater than 0"),
         (["grid.start=imagenet"], "grid.start.0: neither xavier nor pretrained nor a file of weights"),
+        (
+            ["grid.start=[a/net.pt,b/net.pt]"],
+            "grid.start: two starts are called net, and so would their cells be; rename",
+        ),
         (["distill.image_init=noisy"], "distill.image_init: input should be 'noise' or 'real'"),
         (["search.inner_lr=[0.1, .inf]"], "search.inner_lr.1: input should be less than 1000000"),
         (["search.delta=[0.1, 1.5]"], "search.delta.1: input should be less than 1"),
