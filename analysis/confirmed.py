@@ -9,7 +9,16 @@ from __future__ import annotations
 import pandas as pd
 
 # What has to be equal for two backbones to be compared.
-SETTING = ["method", "norm", "start", "label_init", "distill_steps", "distill_epochs"]
+SETTING = [
+    "method",
+    "norm",
+    "start",
+    "label_init",
+    "distill_steps",
+    "distill_epochs",
+    "train_patches",
+    "train_classes",
+]
 MEANS = {
     "val_hm": "val_hm",
     "test_sensitivity": "sensitivity",
@@ -46,6 +55,12 @@ def training_means(records: pd.DataFrame) -> pd.DataFrame:
     return _means(confirm_rows(records[records["images"].isna() & records["method"].eq("train")]))
 
 
+def full_training_means(records: pd.DataFrame) -> pd.DataFrame:
+    """Those of `training_means` that saw all patches of all classes: what distilled images are measured against."""
+    means = training_means(records)
+    return means[means["train_patches"].isna() & means["train_classes"].ne("NP").fillna(True)]
+
+
 def _means(rows: pd.DataFrame) -> pd.DataFrame:
     by = [*SETTING, "backbone", "images"]
     return (
@@ -71,6 +86,8 @@ def setting_labels(frame: pd.DataFrame) -> pd.Series:
         "label_init": lambda value: f"labels {value}",
         "distill_steps": lambda value: f"distill steps {value}",
         "distill_epochs": lambda value: f"distill epochs {value}",
+        "train_patches": lambda value: "all patches" if pd.isna(value) else f"{value:,} patches a class",
+        "train_classes": lambda value: "N and P only" if value == "NP" else "all classes",
     }
     differing = [column for column in SETTING if frame[column].nunique(dropna=False) > 1]
     return pd.Series(

@@ -26,8 +26,8 @@ def shown_trials(study: Study) -> pd.DataFrame:
     Columns of `records`, and `label`: backbone, image count and whatever of the setting differs in the study.
     """
     rows = confirm_rows(study.records).drop_duplicates("cell")
-    # Ordinary training has no setting of its own to tell apart.
-    settings = setting_labels(distilled(rows)).reindex(rows.index, fill_value="")
+    trained = rows.drop(index=distilled(rows).index)
+    settings = pd.concat([setting_labels(part) for part in (distilled(rows), trained)]).reindex(rows.index)
     names = rows["backbone"] + " · " + rows["images"].map(images_word).astype("string")
     return rows.assign(label=names.where(settings == "", names + " · " + settings))
 

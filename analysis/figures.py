@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.confirmed import SETTING, cell_means, distilled, setting_labels, training_means
+from analysis.confirmed import SETTING, cell_means, distilled, full_training_means, setting_labels, training_means
 from analysis.minimum import minimum_images
 from analysis.records import Study
 from analysis.theme import INK, figure, hover, images_word, log_axis, look, number, parameters_word, plain
@@ -49,7 +49,7 @@ def hm_by_images_frame(study: Study) -> pd.DataFrame:
     means = cell_means(study.records).sort_values("images", kind="stable")
     answer = minimum_images(study.records)[[*SETTING, "backbone", "minimum_images"]]
     means = means.merge(answer, on=[*SETTING, "backbone"], how="left")
-    trained = training_means(study.records)[["backbone", "norm", "start", "hm"]].rename(columns={"hm": "trained"})
+    trained = full_training_means(study.records)[["backbone", "norm", "start", "hm"]].rename(columns={"hm": "trained"})
     means = means.merge(trained, on=["backbone", "norm", "start"], how="left")
     return means.assign(
         series=_named(means["backbone"].tolist(), setting_labels(means)),

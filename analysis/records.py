@@ -57,6 +57,8 @@ SCHEMA: dict[str, str] = {
     "memory_star_kb": "float64",
     "compression_rate": "float64",
     "start": "string",
+    "train_patches": "Int64",
+    "train_classes": "string",
 }
 COLUMNS = list(SCHEMA)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")

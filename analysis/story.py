@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.confirmed import cell_means, confirm_rows, setting_labels, training_means
+from analysis.confirmed import cell_means, confirm_rows, full_training_means, setting_labels
 from analysis.minimum import minimum_images, verdict
 from analysis.records import Study
 from analysis.theme import images_word, number, parameters_word
@@ -73,7 +73,7 @@ def _answered(study: Study, answer: pd.DataFrame) -> str:
 
 
 def _trained(study: Study) -> str:
-    means = training_means(study.records)
+    means = full_training_means(study.records)
     said = []
     for (_, row), setting in zip(means.iterrows(), setting_labels(means), strict=True):
         name = f"{row['backbone']} ({setting})" if setting else row["backbone"]

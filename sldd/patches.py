@@ -6,6 +6,7 @@ for it (1,225 crops of a 2048 x 2048 radiograph would be 25 times its size).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -196,6 +197,7 @@ class BalancedBatches:
                     place = np.stack([rows * stride, columns * stride], axis=1)
                     found[number].append(np.insert(np.insert(place, 0, film, axis=1), 3, size, axis=1))
         self._windows = [np.concatenate(group) for group in found]
+        self._turns = list(range(len(CLASSES)))
         for name, windows in zip(CLASSES, self._windows, strict=True):
             if not len(windows):
                 raise InputError(
@@ -203,6 +205,35 @@ class BalancedBatches:
                     "patches (patches.size), a smaller stride, or other mask shares (patches.organ_above, "
                     "patches.irrelevant_below)"
                 )
+
+    def subset(
+        self, random: np.random.Generator, *, classes: str = "".join(CLASSES), per_class: int | None = None
+    ) -> BalancedBatches:
+        """Batches of fewer patches.
+
+        Args:
+            random: draws them.
+            classes: letters of those that batches hold.
+            per_class: patches of each, drawn without replacement; all by default.
+
+        Raises:
+            InputError: a class has fewer patches.
+        """
+        smaller = copy.copy(self)
+        smaller._turns = [CLASSES.index(letter) for letter in classes]
+        if per_class is None:
+            return smaller
+        for number in smaller._turns:
+            if len(self._windows[number]) < per_class:
+                raise InputError(
+                    f"grid.train_patches: {per_class:,} patches a class, and class {CLASSES[number]} has "
+                    f"{len(self._windows[number]):,}; choose fewer, or a smaller stride"
+                )
+        smaller._windows = [
+            windows[random.choice(len(windows), min(per_class, len(windows)), replace=False)]
+            for windows in self._windows
+        ]
+        return smaller
 
     @property
     def side(self) -> int:
@@ -215,8 +246,8 @@ class BalancedBatches:
         return {name: len(windows) for name, windows in zip(CLASSES, self._windows, strict=True)}
 
     def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(count, 1, input, input) float32 patches and (count,) int64 classes, in turns I, N, P."""
-        classes = np.arange(count) % len(CLASSES)
+        """(count, 1, input, input) float32 patches and (count,) int64 classes, in turns I, N, P (or fewer classes)."""
+        classes = np.array(self._turns)[np.arange(count) % len(self._turns)]
         return self.of_classes(random, classes.tolist()), torch.from_numpy(classes)
 
     def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:

@@ -16,6 +16,7 @@ from sldd.start import FILE_ENDINGS, PRETRAINED, XAVIER
 
 Method = Literal["sldd", "dd", "random_real", "train"]
 Norm = Literal["as_is", "batch", "none", "group", "instance"]
+TrainClasses = Literal["INP", "NP"]
 LabelInit = Literal["one_hot", "smoothed", "uniform", "constant:I", "constant:N", "constant:P"]
 
 
@@ -73,11 +74,18 @@ class GridSettings:
     distill_epochs: Annotated[list[Annotated[int, Ge(1)]], _as_axis, MinLen(1), _points] = field(
         default_factory=lambda: [1]
     )
+    train_patches: Annotated[list[Annotated[int, Ge(1)] | None], _as_axis, MinLen(1), _points] = field(
+        default_factory=lambda: [None]
+    )
+    """Real patches a class for ordinary training, drawn anew with every seed; null for all there are."""
+    train_classes: Annotated[list[TrainClasses], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["INP"])
+    """Classes that ordinary training sees: all, or N and P only. The network has three outputs all the same."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of the grid. Ordinary training has no images, label start, distill steps or epochs."""
+    """One point of the grid. Ordinary training has no images, label start, distill steps or epochs; nothing else has a
+    number of patches or a choice of classes."""
 
     backbone: str
     method: Method
@@ -87,6 +95,8 @@ class Cell:
     distill_steps: int | None = None
     distill_epochs: int | None = None
     start: str = XAVIER
+    train_patches: int | None = None
+    train_classes: TrainClasses | None = None
 
     @property
     def name(self) -> str:
@@ -95,6 +105,10 @@ class Cell:
         if self.images is not None:
             parts += [f"m{self.images}", str(self.label_init)]
         parts += [self.norm, self.method]
+        if self.train_patches is not None:
+            parts.append(f"n{self.train_patches}")
+        if self.train_classes == "NP":
+            parts.append("NP")
         if self.start != XAVIER:
             parts.append(Path(self.start).stem)
         if self.distill_steps is not None:
@@ -105,7 +119,7 @@ class Cell:
 def cells(grid: GridSettings) -> list[Cell]:
     """All cells, backbone by backbone, without repeats."""
     found: dict[Cell, None] = {}
-    for backbone, start, method, norm, label_init, steps, epochs, images in itertools.product(
+    for backbone, start, method, norm, label_init, steps, epochs, images, patches, classes in itertools.product(
         grid.backbone,
         grid.start,
         grid.method,
@@ -114,9 +128,11 @@ def cells(grid: GridSettings) -> list[Cell]:
         grid.distill_steps,
         grid.distill_epochs,
         grid.images,
+        grid.train_patches,
+        grid.train_classes,
     ):
         if method == "train":
-            found[Cell(backbone, method, norm, start=start)] = None
+            found[Cell(backbone, method, norm, start=start, train_patches=patches, train_classes=classes)] = None
         else:
             found[Cell(backbone, method, norm, images, label_init, steps, epochs, start)] = None
     return list(found)

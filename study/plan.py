@@ -78,6 +78,8 @@ def plan_cells(
         if shapes not in checked:
             checked[shapes] = _check(cell, config, memory)
         parameters, refused = checked[shapes]
+        if refused is None and cell.train_patches is not None:
+            refused = _too_few(cell, batches)
         seconds = None
         if refused is None and cell in timed:
             # One image is timed apart: it is the one that batch norm may refuse.
@@ -91,6 +93,14 @@ def plan_cells(
                 seconds = _trial_seconds(cell, step, config, patches, split)
         planned.append(PlannedCell(cell, parameters, refused, seconds))
     return planned
+
+
+def _too_few(cell: Cell, batches: BalancedBatches) -> str | None:
+    try:
+        batches.subset(stream(0, "plan"), classes=cell.train_classes or "INP", per_class=cell.train_patches)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _check(cell: Cell, config: StudyConfig, memory: int | None) -> tuple[int | None, str | None]:

@@ -27,6 +27,7 @@ from sldd.outer import DivergedError, Learner, OuterLoop, OuterSettings
 from sldd.package import Package
 from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.start import check_start, set_start
+from sldd.streams import stream
 from sldd.train import Training, TrainSettings
 from study.trial_folder import ReplacedError, TrialFolder
 
@@ -112,6 +113,12 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
     distill = replace(context.distill, **config["options"])
     outer = context.train.budget(context.outer, config["method"])
     track_statistics = outer.statistics == "exponential"
+    if config["method"] == "train":
+        batches = batches.subset(
+            stream(config["seed"], "subset"),
+            classes=config.get("train_classes") or "INP",
+            per_class=config.get("train_patches"),
+        )
     learner = make_learner(
         network, config, distill, context.compute, batches, device, track_statistics=track_statistics
     )

@@ -51,6 +51,26 @@ def test_another_start_is_another_setting(ledger: Callable[..., Ledger]) -> None
     assert "gives HM 0.55 for net (start xavier) and 0.95 for net (start public.safetensors)." in headline(study)[1]
 
 
+def test_training_on_fewer_patches_is_told_apart(ledger: Callable[..., Ledger]) -> None:
+    written = ledger()
+    written.done(written.cell("net", 1000, 1), 0, hm=0.6)
+    for patches, classes, hm in ((None, "INP", 0.9), (100, "INP", 0.7), (None, "NP", 0.5)):
+        facts = TRAINING | {"train_patches": patches, "train_classes": classes}
+        written.done(written.cell("net", 1000, None, cell=f"net-{hm}", **facts), 0, hm=hm)  # type: ignore[arg-type]
+    few = read_study(written.folder)
+    by_parameters = figures.hm_by_parameters_figure(figures.hm_by_parameters_frame(few))
+    assert {trace.name for trace in by_parameters.data} == {
+        "1 image",
+        "ordinary training, all patches, all classes",
+        "ordinary training, 100 patches a class, all classes",
+        "ordinary training, all patches, N and P only",
+    }
+    by_images = figures.hm_by_images_figure(figures.hm_by_images_frame(few))
+    assert [shape.y0 for shape in by_images.layout.shapes] == [pytest.approx(0.9)]
+    assert "Ordinary training on all patches gives HM 0.90 for net." in headline(few)[1]
+    assert shown_trials(few)["label"].nunique() == 4
+
+
 def test_training_is_no_image_count(study: Study) -> None:
     (answer,) = minimum_images(study.records).to_dict("records")
     assert answer["minimum_images"] == 3

@@ -94,6 +94,22 @@ def test_batches_are_balanced_and_repeatable(cohort: Cohort) -> None:
     assert not torch.equal(images, other)
 
 
+def test_fewer_patches_of_fewer_classes(cohort: Cohort) -> None:
+    whole = BalancedBatches(Patches(cohort, SMALL, 0.0, 1.0), range(8))
+    few = whole.subset(stream(0, "subset"), classes="NP", per_class=5)
+    images, classes = few.draw(stream(1, "batch"), 200)
+    assert set(classes.tolist()) == {1, 2}
+    for number in (1, 2):
+        assert len({image.numpy().tobytes() for image in images[classes == number]}) <= 5
+    assert few.counts["N"] == few.counts["P"] == 5 < whole.counts["N"]
+    again = whole.subset(stream(0, "subset"), classes="NP", per_class=5)
+    assert torch.equal(again.draw(stream(1, "batch"), 20)[0], few.draw(stream(1, "batch"), 20)[0])
+    other = whole.subset(stream(1, "subset"), classes="NP", per_class=5)
+    assert not torch.equal(other.draw(stream(1, "batch"), 20)[0], few.draw(stream(1, "batch"), 20)[0])
+    with pytest.raises(InputError, match=r"grid\.train_patches: 9,999 patches a class, and class P has"):
+        whole.subset(stream(0, "subset"), classes="P", per_class=9999)
+
+
 def test_batches_hold_their_own_patients_only(cohort: Cohort) -> None:
     """Every crop drawn is found again, at some window, on a film of the patients that were named."""
     patches = Patches(cohort, SMALL, 0.0, 1.0)

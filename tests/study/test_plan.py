@@ -65,6 +65,14 @@ def test_features_that_do_not_fit_into_memory_are_refused(tmp_path: Path) -> Non
     assert "convnet at 32 x 32 needs about" in large
 
 
+def test_more_patches_than_there_are_is_refused(tmp_path: Path) -> None:
+    config = _config("grid.backbone=test_resnet", "grid.images=1", "grid.method=train", "grid.train_patches=[9,99999]")
+    few, many = _plan(config, tmp_path, timed=set())
+    assert few.refused is None
+    assert many.refused is not None
+    assert "99,999 patches a class, and class I has" in many.refused
+
+
 def test_a_network_without_a_last_layer_is_refused_where_only_that_changes(tmp_path: Path) -> None:
     config = _config("grid.backbone=torchvision/squeezenet1_1", "grid.images=3", "distill.inner_weights=head")
     (planned,) = _plan(config, tmp_path, timed=set())
