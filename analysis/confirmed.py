@@ -18,6 +18,7 @@ SETTING = [
     "distill_epochs",
     "train_patches",
     "train_classes",
+    "train_view",
 ]
 MEANS = {
     "val_hm": "val_hm",
@@ -88,6 +89,7 @@ def setting_labels(frame: pd.DataFrame) -> pd.Series:
         "distill_epochs": lambda value: f"distill epochs {value}",
         "train_patches": lambda value: "all patches" if pd.isna(value) else f"{value:,} patches a class",
         "train_classes": lambda value: "N and P only" if value == "NP" else "all classes",
+        "train_view": lambda value: "whole films" if value == "whole" else "patches",
     }
     differing = [column for column in SETTING if frame[column].nunique(dropna=False) > 1]
     return pd.Series(

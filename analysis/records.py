@@ -59,6 +59,7 @@ SCHEMA: dict[str, str] = {
     "start": "string",
     "train_patches": "Int64",
     "train_classes": "string",
+    "train_view": "string",
 }
 COLUMNS = list(SCHEMA)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")

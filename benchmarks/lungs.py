@@ -115,7 +115,7 @@ def run_fold(root: str, name: str, seed: int, fold: int, folder: str, part: str)
             device=CPU,
         )
     outer = OuterSettings(steps=variant.steps, batch_size=variant.batch_size, evaluations=1)
-    loop = OuterLoop(learner, patches, split, outer, rate=variant.outer_lr, seed=seed, device=CPU, batches=batches)
+    loop = OuterLoop(learner, patches, batches, split, outer, rate=variant.outer_lr, seed=seed, device=CPU)
     begun = time.perf_counter()
     while not loop.finished:
         loop.advance()

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from sldd.patches import CLASSES, DISCARDED, NEGATIVE, POSITIVE, Patches
+from sldd.cohort import Cohort
+from sldd.patches import CLASSES, DISCARDED, NEGATIVE, POSITIVE
 
 PUBLISHED_DELTA = 0.4
 UNDECIDED = -1.0
 """Score given to a patient without an N or P vote where an order is needed: below every threshold, so negative."""
+
+
+class Scanned(Protocol):
+    """What is scored: patches, or whole films."""
+
+    cohort: Cohort
+    soft_votes: bool
+    """Count class probabilities instead of votes by arg-max."""
+
+    def scan(self, film: int, batch: int) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
+        """A film's inputs, at most ``batch`` at a time, with their classes where these are known."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -23,7 +37,7 @@ class Votes:
     Attributes:
         patients: patient numbers.
         labels: (patients,) 0 or 1.
-        counts: (patients, 3) votes for I, N and P.
+        counts: (patients, 3) votes for I, N and P; sums of probabilities where votes are soft.
         confusion: (3, 3) patches by true class (row) and vote (column), over windows that have a class.
     """
 
@@ -36,7 +50,7 @@ class Votes:
     def scores(self) -> np.ndarray:
         """#P / (#N + #P) a patient (Eq. 9); ``UNDECIDED`` where no patch voted N or P."""
         decided = self.counts[:, NEGATIVE] + self.counts[:, POSITIVE]
-        return np.where(decided > 0, self.counts[:, POSITIVE] / np.maximum(decided, 1), UNDECIDED)
+        return np.where(decided > 0, self.counts[:, POSITIVE] / np.where(decided > 0, decided, 1), UNDECIDED)
 
     @property
     def undecided(self) -> int:
@@ -61,7 +75,7 @@ class Votes:
 @torch.no_grad()
 def count_votes(
     predict: Callable[[torch.Tensor], torch.Tensor],
-    patches: Patches,
+    patches: Scanned,
     patients: Sequence[int],
     *,
     batch: int,
@@ -72,13 +86,17 @@ def count_votes(
     Args:
         predict: (batch, 1, input, input) -> (batch, 3) logits, in evaluation mode.
     """
-    counts = np.zeros((len(patients), len(CLASSES)), np.int64)
+    counts = np.zeros((len(patients), len(CLASSES)), np.float64 if patches.soft_votes else np.int64)
     confusion = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
     for row, patient in enumerate(patients):
         for film in patches.cohort.films_of[patient]:
             for crops, classes in patches.scan(film, batch):
-                votes = predict(crops.to(device)).argmax(1).cpu().numpy()
-                counts[row] += np.bincount(votes, minlength=len(CLASSES))
+                logits = predict(crops.to(device))
+                votes = logits.argmax(1).cpu().numpy()
+                if patches.soft_votes:
+                    counts[row] += logits.double().softmax(1).sum(0).cpu().numpy()
+                else:
+                    counts[row] += np.bincount(votes, minlength=len(CLASSES))
                 if classes is not None:
                     known = classes != DISCARDED
                     np.add.at(confusion, (classes[known], votes[known]), 1)

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol
 
+import numpy as np
 import torch
 from annotated_types import Ge, Gt
 from torch import nn
 
 from sldd.cohort import Split
-from sldd.detect import Votes, count_votes, threshold_curve
+from sldd.detect import Scanned, Votes, count_votes, threshold_curve
 from sldd.norms import load_statistics
-from sldd.patches import BalancedBatches, Patches
 from sldd.prefetch import Batch, Batches, Prefetch
 from sldd.streams import stream
 from sldd.unroll import Weights
@@ -49,6 +49,14 @@ class OuterSettings:
     """Crops in memory at a time when a patient is scored."""
     checkpoint_every: Annotated[int, Gt(0)] = 25
     """Steps between checkpoints."""
+
+
+class Drawn(Protocol):
+    """Training data, drawn a batch at a time."""
+
+    def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(count, 1, h, w) float32 images and (count,) int64 classes."""
+        ...
 
 
 class DivergedError(ArithmeticError):
@@ -127,7 +135,9 @@ class OuterLoop:
 
     Args:
         learner: what is improved.
-        patches, split: the cohort's patches and who may be used for what.
+        patches: what is scored.
+        batches: what is learned from; of training patients.
+        split: who may be used for what.
         settings: budget and evaluation.
         rate: outer rate at the first step.
         seed: names the batches that are drawn.
@@ -137,21 +147,20 @@ class OuterLoop:
     def __init__(
         self,
         learner: Learner,
-        patches: Patches,
+        patches: Scanned,
+        batches: Drawn,
         split: Split,
         settings: OuterSettings,
         *,
         rate: float,
         seed: int,
         device: torch.device,
-        batches: BalancedBatches | None = None,
     ) -> None:
         self.learner = learner
         self.progress = Progress()
         self.best: Best | None = None
-        self._patches, self._split, self._settings = patches, split, settings
+        self._patches, self._batches, self._split, self._settings = patches, batches, split, settings
         self._rate, self._seed, self._device = rate, seed, device
-        self._batches = batches or BalancedBatches(patches, split.train)
         self._training = learner.begin(Prefetch(lambda number: self._draw("batch", number), device), self._real())
         interval = settings.steps / settings.evaluations
         self._evaluate_at = {round(interval * (number + 1)) for number in range(settings.evaluations)}

@@ -100,6 +100,8 @@ class Patches:
         InputError: a patch is larger than a radiograph.
     """
 
+    soft_votes = False
+
     def __init__(self, cohort: Cohort, settings: PatchSettings, mean: float, deviation: float) -> None:
         self.cohort = cohort
         self.settings = settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +17,7 @@ from sldd.start import FILE_ENDINGS, PRETRAINED, XAVIER
 Method = Literal["sldd", "dd", "random_real", "train"]
 Norm = Literal["as_is", "batch", "none", "group", "instance"]
 TrainClasses = Literal["INP", "NP"]
+TrainView = Literal["patches", "whole"]
 LabelInit = Literal["one_hot", "smoothed", "uniform", "constant:I", "constant:N", "constant:P"]
 
 
@@ -80,6 +81,8 @@ class GridSettings:
     """Real patches a class for ordinary training, drawn anew with every seed; null for all there are."""
     train_classes: Annotated[list[TrainClasses], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["INP"])
     """Classes that ordinary training sees: all, or N and P only. The network has three outputs all the same."""
+    train_view: Annotated[list[TrainView], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["patches"])
+    """What ordinary training sees: patches, or whole radiographs scaled down, which are N or P and need no mask."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ class Cell:
     start: str = XAVIER
     train_patches: int | None = None
     train_classes: TrainClasses | None = None
+    train_view: TrainView | None = None
 
     @property
     def name(self) -> str:
@@ -107,7 +111,9 @@ class Cell:
         parts += [self.norm, self.method]
         if self.train_patches is not None:
             parts.append(f"n{self.train_patches}")
-        if self.train_classes == "NP":
+        if self.train_view == "whole":
+            parts.append("whole")
+        elif self.train_classes == "NP":
             parts.append("NP")
         if self.start != XAVIER:
             parts.append(Path(self.start).stem)
@@ -119,20 +125,16 @@ class Cell:
 def cells(grid: GridSettings) -> list[Cell]:
     """All cells, backbone by backbone, without repeats."""
     found: dict[Cell, None] = {}
-    for backbone, start, method, norm, label_init, steps, epochs, images, patches, classes in itertools.product(
-        grid.backbone,
-        grid.start,
-        grid.method,
-        grid.norm,
-        grid.label_init,
-        grid.distill_steps,
-        grid.distill_epochs,
-        grid.images,
-        grid.train_patches,
-        grid.train_classes,
-    ):
+    for backbone, start, method, norm in itertools.product(grid.backbone, grid.start, grid.method, grid.norm):
+        cell = Cell(backbone, method, norm, start=start)
         if method == "train":
-            found[Cell(backbone, method, norm, start=start, train_patches=patches, train_classes=classes)] = None
-        else:
-            found[Cell(backbone, method, norm, images, label_init, steps, epochs, start)] = None
+            for view, patches, classes in itertools.product(grid.train_view, grid.train_patches, grid.train_classes):
+                patches, classes = (patches, classes) if view == "patches" else (None, "NP")
+                found[replace(cell, train_view=view, train_patches=patches, train_classes=classes)] = None
+            continue
+        for label_init, steps, epochs, images in itertools.product(
+            grid.label_init, grid.distill_steps, grid.distill_epochs, grid.images
+        ):
+            distilled = replace(cell, images=images, label_init=label_init)
+            found[replace(distilled, distill_steps=steps, distill_epochs=epochs)] = None
     return list(found)

@@ -232,6 +232,8 @@ def _trial_seconds(cell: Cell, step: StepTime, config: StudyConfig, patches: Pat
         for film in patches.cohort.films_of[patient]
         for geometry in [patches.geometry(film, scoring=True)]
     )
+    if cell.train_view == "whole":
+        crops = sum(len(patches.cohort.films_of[patient]) for patient in split.validation)
     evaluation = (crops + outer.statistics_batches * outer.batch_size) * step.forward
     return seconds + evaluation * (outer.evaluations + 1)
 

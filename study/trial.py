@@ -16,19 +16,20 @@ from sldd.backbones import build, parameter_count
 from sldd.cohort import Cohort, Split, open_cohort, prepare, split_patients
 from sldd.compute import ComputeSettings
 from sldd.data import DataSettings, open_source
-from sldd.detect import PUBLISHED_DELTA, Votes, operate, threshold_curve
+from sldd.detect import PUBLISHED_DELTA, Scanned, Votes, operate, threshold_curve
 from sldd.distill import LEARNED, Distillation, DistillSettings
 from sldd.errors import InputError
 from sldd.footprint import footprint
 from sldd.images import initial_images
 from sldd.initialise import layer_fingerprints
 from sldd.labels import initial_labels
-from sldd.outer import DivergedError, Learner, OuterLoop, OuterSettings
+from sldd.outer import DivergedError, Drawn, Learner, OuterLoop, OuterSettings
 from sldd.package import Package
 from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.start import check_start, set_start
 from sldd.streams import stream
 from sldd.train import Training, TrainSettings
+from sldd.whole import WholeBatches, WholeFilms
 from study.trial_folder import ReplacedError, TrialFolder
 
 _STOP_POLL_SECONDS = 0.5
@@ -113,24 +114,19 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
     distill = replace(context.distill, **config["options"])
     outer = context.train.budget(context.outer, config["method"])
     track_statistics = outer.statistics == "exponential"
-    if config["method"] == "train":
-        batches = batches.subset(
-            stream(config["seed"], "subset"),
-            classes=config.get("train_classes") or "INP",
-            per_class=config.get("train_patches"),
-        )
+    scanned, drawn = _training_data(config, patches, batches, split)
     learner = make_learner(
         network, config, distill, context.compute, batches, device, track_statistics=track_statistics
     )
     loop = OuterLoop(
         learner,
-        patches,
+        scanned,
+        drawn,
         split,
         outer,
         rate=config["outer_lr"],
         seed=config["seed"],
         device=device,
-        batches=batches,
     )
     spent, starts = 0.0, []
     saved = folder.load_checkpoint(device)
@@ -177,6 +173,17 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
             package.save(folder.package_path())
     folder.finish(result)
     tune.report({"step": loop.progress.step, "steps": outer.steps, "val_hm": _best_hm(loop)})
+
+
+def _training_data(
+    config: dict[str, Any], patches: Patches, batches: BalancedBatches, split: Split
+) -> tuple[Scanned, Drawn]:
+    """What a trial scores and what it learns from: for ordinary training, what its cell names."""
+    if config.get("train_view") == "whole":
+        films = WholeFilms(patches.cohort, patches.settings.input_size, patches.mean, patches.deviation)
+        return films, WholeBatches(films, split.train)
+    classes, per_class = config.get("train_classes") or "INP", config.get("train_patches")
+    return patches, batches.subset(stream(config["seed"], "subset"), classes=classes, per_class=per_class)
 
 
 def make_learner(

@@ -49,10 +49,10 @@ def _loop(
     network = build("test_resnet", input_size=32)
     initialise(network, 0)
     learner: Any
+    batches = BalancedBatches(patches, SPLIT.train)
     if method == "train":
         learner = Training(network, device=CPU, compute=compute, track_statistics=settings.statistics == "exponential")
     else:
-        batches = BalancedBatches(patches, SPLIT.train)
         learner = Distillation(
             network,
             initial_images(distill.image_init, steps=steps, images=3, seed=0, batches=batches),
@@ -66,7 +66,7 @@ def _loop(
             seed=0,
             device=CPU,
         )
-    return OuterLoop(learner, patches, SPLIT, settings, rate=rate, seed=0, device=CPU)
+    return OuterLoop(learner, patches, batches, SPLIT, settings, rate=rate, seed=0, device=CPU)
 
 
 def _finish(loop: OuterLoop) -> OuterLoop:

@@ -171,13 +171,20 @@ def test_methods_side_by_side(tmp_path: Path) -> None:
         "train={steps: 4, batch_size: 6}",
         "grid.train_patches=[null,9]",
         "grid.train_classes=[INP,NP]",
+        "grid.train_view=[patches,whole]",
         "search={trials: 1, repeats: 1}",
     )
     assert command.wait() == 0, command.log.read_text()
     records = command.records()
     assert set(records["status"]) == {"done"}
     trained = records[records["method"] == "train"]
-    assert {cell.removeprefix("test_resnet-as_is-train") for cell in trained["cell"]} == {"", "-NP", "-n9", "-n9-NP"}
+    assert {cell.removeprefix("test_resnet-as_is-train") for cell in trained["cell"]} == {
+        "",
+        "-NP",
+        "-n9",
+        "-n9-NP",
+        "-whole",
+    }
     steps = records.groupby("method")["outer_steps"].unique()
     assert steps["train"].tolist() == [4]
     assert steps["sldd"].tolist() == steps["random_real"].tolist() != [4]
