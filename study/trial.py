@@ -16,20 +16,17 @@ from sldd.backbones import build, parameter_count
 from sldd.cohort import Cohort, Split, open_cohort, prepare, split_patients
 from sldd.compute import ComputeSettings
 from sldd.data import DataSettings, open_source
-from sldd.detect import PUBLISHED_DELTA, Scanned, Votes, operate, threshold_curve
-from sldd.distill import LEARNED, Distillation, DistillSettings
+from sldd.detect import PUBLISHED_DELTA, Votes, operate, threshold_curve
+from sldd.distill import Distillation, DistillSettings
 from sldd.errors import InputError
 from sldd.footprint import footprint
-from sldd.images import initial_images
 from sldd.initialise import layer_fingerprints
-from sldd.labels import initial_labels
-from sldd.outer import DivergedError, Drawn, Learner, OuterLoop, OuterSettings
+from sldd.outer import DivergedError, OuterLoop, OuterSettings
 from sldd.package import Package
 from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.start import check_start, set_start
-from sldd.streams import stream
-from sldd.train import Training, TrainSettings
-from sldd.whole import WholeBatches, WholeFilms
+from sldd.train import TrainSettings
+from study.methods import make_learner, training_data
 from study.trial_folder import ReplacedError, TrialFolder
 
 _STOP_POLL_SECONDS = 0.5
@@ -114,7 +111,7 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
     distill = replace(context.distill, **config["options"])
     outer = context.train.budget(context.outer, config["method"])
     track_statistics = outer.statistics == "exponential"
-    scanned, drawn = _training_data(config, patches, batches, split)
+    scanned, drawn = training_data(config, patches, batches, split)
     learner = make_learner(
         network, config, distill, context.compute, batches, device, track_statistics=track_statistics
     )
@@ -173,49 +170,6 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
             package.save(folder.package_path())
     folder.finish(result)
     tune.report({"step": loop.progress.step, "steps": outer.steps, "val_hm": _best_hm(loop)})
-
-
-def _training_data(
-    config: dict[str, Any], patches: Patches, batches: BalancedBatches, split: Split
-) -> tuple[Scanned, Drawn]:
-    """What a trial scores and what it learns from: for ordinary training, what its cell names."""
-    if config.get("train_view") == "whole":
-        films = WholeFilms(patches.cohort, patches.settings.input_size, patches.mean, patches.deviation)
-        return films, WholeBatches(films, split.train)
-    classes, per_class = config.get("train_classes") or "INP", config.get("train_patches")
-    return patches, batches.subset(stream(config["seed"], "subset"), classes=classes, per_class=per_class)
-
-
-def make_learner(
-    network: torch.nn.Module,
-    config: dict[str, Any],
-    distill: DistillSettings,
-    compute: ComputeSettings,
-    batches: BalancedBatches,
-    device: torch.device,
-    *,
-    track_statistics: bool,
-) -> Learner:
-    """The learner that a cell's method names."""
-    if config["method"] == "train":
-        return Training(network, device=device, compute=compute, track_statistics=track_statistics)
-    image_init = "real" if config["method"] == "random_real" else distill.image_init
-    images = initial_images(
-        image_init, steps=config["distill_steps"], images=config["images"], seed=config["seed"], batches=batches
-    )
-    return Distillation(
-        network,
-        images,
-        initial_labels(config["label_init"], config["images"]),
-        epochs=config["distill_epochs"],
-        inner_lr=config["inner_lr"],
-        learned=LEARNED[config["method"]],
-        settings=distill,
-        compute=compute,
-        track_statistics=track_statistics,
-        seed=config["seed"],
-        device=device,
-    )
 
 
 def _best_hm(loop: OuterLoop) -> float:
