@@ -166,6 +166,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.out.suffix != ".safetensors":
             raise InputError(f"--out {options.out}: name a .safetensors file")
+        if not 0 < options.patch <= 1:
+            raise InputError(f"--patch {options.patch:g}: a share of the film's shorter side, above 0 and at most 1")
+        if options.steps < 1:
+            raise InputError(f"--steps {options.steps}: at least 1")
+        if not options.out.parent.is_dir():
+            raise InputError(f"--out {options.out}: there is no folder {options.out.parent}")
         weights = train_start(read_films(options.films), settings, say=True)
     except InputError as error:
         print(error, file=sys.stderr)

@@ -76,6 +76,8 @@ def test_folders_that_hold_no_films_are_refused(tmp_path: Path, capsys: pytest.C
     assert "ANNA" not in said
     assert pretext.main([str(tmp_path), "--out", str(tmp_path / "start.pt")]) == 2
     assert "name a .safetensors file" in capsys.readouterr().err
+    assert pretext.main([str(tmp_path), "--out", str(tmp_path / "start.safetensors"), "--patch", "75"]) == 2
+    assert "--patch 75: a share of the film's shorter side" in capsys.readouterr().err
 
 
 def test_any_backbone_can_be_started(films: Path) -> None:
