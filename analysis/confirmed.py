@@ -59,7 +59,7 @@ def training_means(records: pd.DataFrame) -> pd.DataFrame:
 def full_training_means(records: pd.DataFrame) -> pd.DataFrame:
     """Those of `training_means` that saw all patches of all classes: what distilled images are measured against."""
     means = training_means(records)
-    return means[means["train_patches"].isna() & means["train_classes"].ne("NP").fillna(True)]
+    return means[means["train_patches"].isna() & means["train_classes"].ne("NP")]
 
 
 def _means(rows: pd.DataFrame) -> pd.DataFrame:

@@ -149,10 +149,8 @@ def _rows(folder: Path, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for cell in cells:
         if cell.get("refused") and str(cell["cell"]) not in tried:
             known = {name: cell.get(name) for name in COLUMNS}
-            rows.append(
-                known
-                | {"start": _start(cell), "trial": str(cell["cell"]), "status": "refused", "error": cell["refused"]}
-            )
+            known |= {"trial": str(cell["cell"]), "status": "refused", "error": cell["refused"]}
+            rows.append(known | _setting(cell))
     rank = {str(cell["cell"]): place for place, cell in enumerate(cells)}
     return sorted(rows, key=lambda row: rank.get(row["cell"], len(rank)))
 
@@ -176,7 +174,7 @@ def _row(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {name: config.get(name) for name in COLUMNS}
     # Folder names, not what the file says of itself: they are what leads back to the files.
     row |= {"trial": f"{folder.parent.name}/{folder.name}", "cell": folder.parent.name, "status": "running"}
-    row["start"] = _start(config)
+    row |= _setting(config)
     if result is None:
         return row
     own = ("outer_steps", "seconds", "peak_memory_mib", "device", "memory_mib", "memory_star_kb", "compression_rate")
@@ -196,9 +194,16 @@ def _row(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _start(facts: dict[str, Any]) -> str:
-    """A start's name; of a file its own, not the folders it lies in. Studies from before there was a choice had one."""
-    return Path(str(facts.get("start") or "xavier")).name
+def _setting(facts: dict[str, Any]) -> dict[str, Any]:
+    """The start by name (of a file its own, not the folders it lies in) and what ordinary training saw.
+
+    Trials from before there was a choice are of the only kind there was, and stay with later ones of that kind.
+    """
+    setting: dict[str, Any] = {"start": Path(str(facts.get("start") or "xavier")).name}
+    if facts.get("method") == "train":
+        setting |= {"train_classes": facts.get("train_classes") or "INP"}
+        setting |= {"train_view": facts.get("train_view") or "patches"}
+    return setting
 
 
 def _read_result(folder: Path) -> dict[str, Any] | None:

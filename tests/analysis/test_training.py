@@ -71,6 +71,17 @@ def test_training_on_fewer_patches_is_told_apart(ledger: Callable[..., Ledger]) 
     assert shown_trials(few)["label"].nunique() == 4
 
 
+def test_trials_from_before_there_was_a_choice_stay_with_later_ones(ledger: Callable[..., Ledger]) -> None:
+    written = ledger()
+    cell = written.cell("net", 1000, None, cell="net-as_is-train", **TRAINING)  # type: ignore[arg-type]
+    written.done(cell, 0, hm=0.7)
+    later = written.trial(cell, 1, train_classes="INP", train_view="patches", start="xavier")
+    result = (written.folder / "trials" / cell / "0" / "result.json").read_text().replace("0.7", "0.9")
+    (later / "result.json").write_text(result)
+    (means,) = training_means(read_study(written.folder).records).to_dict("records")
+    assert means["hm"] == pytest.approx(0.8)
+
+
 def test_training_is_no_image_count(study: Study) -> None:
     (answer,) = minimum_images(study.records).to_dict("records")
     assert answer["minimum_images"] == 3
