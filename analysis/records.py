@@ -60,6 +60,9 @@ SCHEMA: dict[str, str] = {
     "train_patches": "Int64",
     "train_classes": "string",
     "train_view": "string",
+    "fold": "Int64",
+    "protocol": "string",
+    "shared_kb": "float64",
 }
 COLUMNS = list(SCHEMA)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -179,6 +182,8 @@ def _row(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
         return row
     own = ("outer_steps", "seconds", "peak_memory_mib", "device", "memory_mib", "memory_star_kb", "compression_rate")
     row |= {name: result.get(name) for name in ("status", "error", *own)}
+    if isinstance(result.get("shared_bytes"), int):
+        row["shared_kb"] = result["shared_bytes"] / 1000
     for name in ("attempt", "delta"):
         if result.get(name) is not None:
             row[name] = result[name]
@@ -195,11 +200,12 @@ def _row(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _setting(facts: dict[str, Any]) -> dict[str, Any]:
-    """The start by name (of a file its own, not the folders it lies in) and what ordinary training saw.
+    """The start by name (of a file its own, not the folders it lies in), the protocol, and what ordinary training saw.
 
     Trials from before there was a choice are of the only kind there was, and stay with later ones of that kind.
     """
     setting: dict[str, Any] = {"start": Path(str(facts.get("start") or "xavier")).name}
+    setting |= {"protocol": facts.get("protocol") or "validation"}
     if facts.get("method") == "train":
         setting |= {"train_classes": facts.get("train_classes") or "INP"}
         setting |= {"train_view": facts.get("train_view") or "patches"}
