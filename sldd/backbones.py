@@ -22,10 +22,11 @@ from torch import nn
 from sldd.errors import InputError
 from sldd.layouts import LAYOUTS
 from sldd.norms import set_norm
-from sldd.papers import PAPER_NETWORKS, as_published
+from sldd.papers import DIVISORS, PAPER_NETWORKS, as_published, narrow
 from sldd.patches import CLASSES
 
 TORCHVISION, PAPER = "torchvision/", "paper/"
+_PAPER_NAMES = [f"{PAPER}{name}{part}" for part in ("", *(f"/{by}" for by in DIVISORS)) for name in PAPER_NETWORKS]
 
 _COLOUR_ONLY = ("csatv2",)
 """timm models whose first layer is a fixed colour transform: three channels, whatever ``in_chans`` says."""
@@ -46,7 +47,8 @@ def build(
 
     Args:
         name: one of ``sldd.layouts``, a timm model name, ``torchvision/<name>``, or ``paper/<name>`` for one of the six
-            of Li et al. (2022); a bare name that only torchvision knows is found there.
+            of Li et al. (2022), ``paper/<name>/8`` for an eighth of its widths; a bare name that only torchvision knows
+            is found there.
         input_size: side of the square input in pixels.
         norm: norm setting, see ``sldd.norms.set_norm``.
 
@@ -84,7 +86,7 @@ def check_name(name: str) -> tuple[str, str]:
     """The library (sldd, paper, timm or torchvision) and bare name of a backbone; InputError suggests the nearest."""
     if name in LAYOUTS:
         return "sldd", name
-    if name.startswith(PAPER) and name.removeprefix(PAPER) in PAPER_NETWORKS:
+    if name in _PAPER_NAMES:
         return "paper", name.removeprefix(PAPER)
     if name.startswith(TORCHVISION):
         bare = name.removeprefix(TORCHVISION)
@@ -94,7 +96,7 @@ def check_name(name: str) -> tuple[str, str]:
         return "timm", name
     elif name in torchvision.models.list_models(module=torchvision.models):
         return "torchvision", name
-    known = [*LAYOUTS, *timm.list_models(), *(PAPER + other for other in PAPER_NETWORKS)] + [
+    known = [*LAYOUTS, *timm.list_models(), *_PAPER_NAMES] + [
         TORCHVISION + other for other in torchvision.models.list_models(torchvision.models)
     ]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
@@ -152,8 +154,11 @@ def _torchvision(name: str, input_size: int, channels: int, classes: int) -> nn.
 
 
 def _paper(name: str, input_size: int, channels: int, classes: int) -> nn.Module:
+    name, _, divisor = name.partition("/")
     network = _torchvision(name, input_size, channels, classes)
     as_published(name, network)
+    if divisor:
+        narrow(network, int(divisor))
     return network
 
 

@@ -97,7 +97,7 @@ def check_start(network: nn.Module, expected: dict[str, str], where: str) -> Non
 
 def _published(backbone: str) -> dict[str, torch.Tensor]:
     library, name = check_name(backbone)
-    if library == "sldd":
+    if library == "sldd" or "/" in name:
         raise InputError(f"grid.start: nobody publishes weights of {backbone}; set grid.start to xavier or to a file")
     try:
         if library == "timm":

@@ -7,6 +7,7 @@ import torch
 
 from sldd.backbones import build, parameter_count
 from sldd.initialise import initialise
+from sldd.papers import DIVISORS
 
 PUBLISHED = {
     "googlenet": 5_984_915,
@@ -27,7 +28,19 @@ def test_parameters_are_the_published_ones(name: str, parameters: int) -> None:
     assert scores.shape == (2, 3)
 
 
-@pytest.mark.parametrize("name", ["googlenet", "resnet18"])
+@pytest.mark.parametrize("divisor", DIVISORS)
+def test_narrow_networks_keep_the_papers_order(divisor: int) -> None:
+    counts = []
+    for name, whole in PUBLISHED.items():
+        with torch.device("meta"):
+            network = build(f"paper/{name}/{divisor}", input_size=64)
+            assert network(torch.empty(2, 1, 64, 64)).shape == (2, 3)
+        counts.append(parameter_count(network))
+        assert counts[-1] == pytest.approx(whole / divisor**2, rel=0.04)
+    assert counts == sorted(counts)
+
+
+@pytest.mark.parametrize("name", ["googlenet", "resnet18", "resnet34/8", "vgg16/8"])
 def test_layouts_run(name: str) -> None:
     network = build(f"paper/{name}", input_size=64)
     initialise(network, 0)
