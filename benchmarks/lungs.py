@@ -30,7 +30,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.measure import one_thread
 from sldd.backbones import build
-from sldd.cohort import Split, SplitSettings, default_cache, fold_patients, prepare
+from sldd.cohort import default_cache, prepare
 from sldd.compute import ComputeSettings
 from sldd.data import DataSettings, open_source
 from sldd.detect import Votes, count_votes
@@ -43,6 +43,7 @@ from sldd.outer import Learner, OuterLoop, OuterSettings
 from sldd.package import Package
 from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.pretext import PretextSettings, read_films, train_start
+from sldd.split import Split, SplitSettings, fold_patients
 from sldd.start import XAVIER, set_start
 from sldd.train import Training
 

@@ -16,25 +16,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Protocol
 
 import numpy as np
-from annotated_types import Ge, Lt
 
 from sldd.errors import InputError
-from sldd.streams import stream
 
-SPLITS = ("train", "validation", "test")
 _INDEX = "index.json"
-
-
-@dataclass(frozen=True)
-class SplitSettings:
-    """How patients are divided where the manifest has no ``split`` column: shares of the patients of each label."""
-
-    validation: Annotated[float, Ge(0), Lt(1)] = 0.15
-    test: Annotated[float, Ge(0), Lt(1)] = 0.25
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -217,73 +205,6 @@ def _by_patient(source: Source) -> tuple[list[int], list[str | None]]:
     for film in source.films:
         labels[film.patient], splits[film.patient] = film.label, film.split
     return labels, splits
-
-
-@dataclass(frozen=True)
-class Split:
-    """Patient numbers of the three parts, each sorted."""
-
-    train: list[int]
-    validation: list[int]
-    test: list[int]
-
-
-def split_patients(cohort: Cohort, settings: SplitSettings) -> Split:
-    """Divide patients, never radiographs: by the manifest's ``split`` column, else stratified by label and seed.
-
-    Raises:
-        InputError: a part has no positive or no negative patient.
-    """
-    parts: dict[str, list[int]] = {name: [] for name in SPLITS}
-    if any(cohort.splits):
-        for patient, part in enumerate(cohort.splits):
-            parts[part or "train"].append(patient)
-    else:
-        for label in (0, 1):
-            patients = [patient for patient, value in enumerate(cohort.labels) if value == label]
-            order = stream(settings.seed, "split", label).permutation(patients).tolist()
-            test = round(settings.test * len(order))
-            validation = round(settings.validation * len(order))
-            parts["test"] += order[:test]
-            parts["validation"] += order[test : test + validation]
-            parts["train"] += order[test + validation :]
-    return _checked(cohort, Split(**{part: sorted(patients) for part, patients in parts.items()}))
-
-
-def fold_patients(cohort: Cohort, folds: int, settings: SplitSettings) -> list[Split]:
-    """Splits in which every patient is a test patient once, stratified by label.
-
-    Args:
-        folds: how many; a share of about 1 / folds of the patients is tested in each.
-        settings: the share of the other patients that validates, and the seed; the share of test patients is not used.
-
-    Raises:
-        InputError: a part of a fold has no positive or no negative patient.
-    """
-    parts: list[dict[str, list[int]]] = [{name: [] for name in SPLITS} for _ in range(folds)]
-    for label in (0, 1):
-        patients = [patient for patient, value in enumerate(cohort.labels) if value == label]
-        order = stream(settings.seed, "folds", label).permutation(patients).tolist()
-        for fold, part in enumerate(parts):
-            test = order[fold::folds]
-            rest = [patient for patient in order if patient not in set(test)]
-            rest = stream(settings.seed, "folds", label, fold).permutation(rest).tolist()
-            validation = round(settings.validation * len(rest))
-            part["test"] += test
-            part["validation"] += rest[:validation]
-            part["train"] += rest[validation:]
-    return [_checked(cohort, Split(**{name: sorted(patients) for name, patients in part.items()})) for part in parts]
-
-
-def _checked(cohort: Cohort, split: Split) -> Split:
-    for part, patients in vars(split).items():
-        for label, word in ((1, "positive"), (0, "negative")):
-            if not any(cohort.labels[patient] == label for patient in patients):
-                raise InputError(
-                    f"the {part} split has no {word} patient ({len(patients)} patients in all); "
-                    "change data.split or the manifest's split column, or add patients"
-                )
-    return split
 
 
 def file_digest(path: Path) -> str:

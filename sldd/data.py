@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from sldd.cohort import Source, SplitSettings
+from sldd.cohort import Source
 from sldd.errors import InputError
 from sldd.sources.folder import FolderSource
 from sldd.sources.phantom import PhantomSettings, PhantomSource
+from sldd.split import SplitSettings
 
 
 @dataclass(frozen=True)

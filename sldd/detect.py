@@ -169,3 +169,17 @@ def threshold_curve(votes: Votes) -> Curve:
     if any(hm is None for hm in curve):
         raise ValueError("HM needs positive and negative patients")
     return Curve(ends, [hm for hm in curve if hm is not None])
+
+
+def choose_threshold(votes: Votes, delta: float | None = None) -> tuple[float, float]:
+    """HM of a group of patients and the threshold that gives it: ``delta``, or the best one where None.
+
+    Raises:
+        ValueError: a label is absent, so that HM is undefined.
+    """
+    if delta is None:
+        return threshold_curve(votes).best()
+    hm = operate(votes, delta).hm
+    if hm is None:
+        raise ValueError("HM needs positive and negative patients")
+    return hm, delta

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
@@ -17,10 +17,10 @@ import torch
 from annotated_types import Ge, Gt
 from torch import nn
 
-from sldd.cohort import Split
-from sldd.detect import Scanned, Votes, count_votes, threshold_curve
+from sldd.detect import Scanned, Votes, choose_threshold, count_votes
 from sldd.norms import load_statistics
 from sldd.prefetch import Batch, Batches, Prefetch
+from sldd.split import Split
 from sldd.streams import stream
 from sldd.unroll import Weights
 
@@ -32,6 +32,8 @@ class OuterSettings:
     """The outer loop: budget, schedule, evaluation."""
 
     steps: Annotated[int, Ge(1)] = 400
+    epochs: Annotated[int, Ge(1)] | None = None
+    """Passes over the training patches; where given, they decide the number of steps."""
     batch_size: Annotated[int, Ge(3)] = 96
     """Real patches a step, a third of each class."""
     schedule: Literal["constant", "cosine"] = "cosine"
@@ -49,6 +51,11 @@ class OuterSettings:
     """Crops in memory at a time when a patient is scored."""
     checkpoint_every: Annotated[int, Gt(0)] = 25
     """Steps between checkpoints."""
+
+    def over(self, patches: int, epochs: int | None = None) -> OuterSettings:
+        """These settings with the steps of ``epochs`` (or of their own, where they have any) over so many patches."""
+        epochs = epochs or self.epochs
+        return self if epochs is None else replace(self, steps=math.ceil(epochs * patches / self.batch_size))
 
 
 class Drawn(Protocol):
@@ -113,7 +120,7 @@ def descend(optimiser: torch.optim.Optimizer, gradients: Sequence[torch.Tensor],
 
 @dataclass
 class Best:
-    """The best state seen, by validation patients: HM at its best threshold, then AUC, then patch accuracy."""
+    """The best state seen, by validation patients: HM at its threshold, then AUC, then patch accuracy."""
 
     step: int
     key: tuple[float, float, float]
@@ -142,6 +149,7 @@ class OuterLoop:
         rate: outer rate at the first step.
         seed: names the batches that are drawn.
         device: where the network runs.
+        delta: the threshold at which states are compared; for each its own best one unless given.
     """
 
     def __init__(
@@ -155,12 +163,13 @@ class OuterLoop:
         rate: float,
         seed: int,
         device: torch.device,
+        delta: float | None = None,
     ) -> None:
         self.learner = learner
         self.progress = Progress()
         self.best: Best | None = None
         self._patches, self._batches, self._split, self._settings = patches, batches, split, settings
-        self._rate, self._seed, self._device = rate, seed, device
+        self._rate, self._seed, self._device, self._delta = rate, seed, device, delta
         self._training = learner.begin(Prefetch(lambda number: self._draw("batch", number), device), self._real())
         interval = settings.steps / settings.evaluations
         self._evaluate_at = {round(interval * (number + 1)) for number in range(settings.evaluations)}
@@ -237,7 +246,7 @@ class OuterLoop:
             raise DivergedError(f"the network's weights are not finite after outer step {self.progress.step}")
         theta_bn = self.learner.theta_bn(weights, self._real())
         votes = self._votes(state, theta_bn, self._split.validation)
-        hm, _ = threshold_curve(votes).best()
+        hm, _ = choose_threshold(votes, self._delta)
         recent = self.progress.losses[-max(1, self._settings.steps // self._settings.evaluations) :]
         self.progress.history.append(
             {

@@ -40,6 +40,11 @@ def set_start(network: nn.Module, *, backbone: str, start: str, seed: int) -> No
         copy_weights(network, read_weights(backbone, start), where=backbone if start == PRETRAINED else start)
 
 
+def start_of(backbone: str, start: str, files: dict[str, str]) -> str:
+    """The file that ``pretrained`` stands for where there is one of this backbone; the start itself elsewhere."""
+    return files.get(backbone, start) if start == PRETRAINED else start
+
+
 def read_weights(backbone: str, start: str) -> dict[str, torch.Tensor]:
     """Weights by parameter name, from the library that knows the backbone or from a file.
 
@@ -98,7 +103,9 @@ def check_start(network: nn.Module, expected: dict[str, str], where: str) -> Non
 def _published(backbone: str) -> dict[str, torch.Tensor]:
     library, name = check_name(backbone)
     if library == "sldd" or "/" in name:
-        raise InputError(f"grid.start: nobody publishes weights of {backbone}; set grid.start to xavier or to a file")
+        raise InputError(
+            f"grid.start: nobody publishes weights of {backbone}; name a file: pretrained={{{backbone}: FILE}}"
+        )
     try:
         if library == "timm":
             network: nn.Module = timm.create_model(name, pretrained=True)
@@ -108,7 +115,7 @@ def _published(backbone: str) -> dict[str, torch.Tensor]:
         reason = (str(error).splitlines() or [""])[0]
         raise InputError(
             f"grid.start: no pretrained weights of {backbone} ({reason}); where there is no network, copy the file of "
-            "weights to every machine and set grid.start to its path"
+            f"weights to every machine and say where it is: pretrained={{{backbone}: FILE}}"
         ) from None
     return dict(network.named_parameters())
 

@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import os
 import re
 import typing
-from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
-import yaml
-from annotated_types import Ge
-from pydantic import TypeAdapter, ValidationError
+from annotated_types import Ge, MinLen
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
+from analysis.rule import Rule
 from sldd.compute import ComputeSettings
 from sldd.data import DataSettings
 from sldd.distill import DistillSettings
@@ -26,14 +23,23 @@ from sldd.errors import InputError
 from sldd.outer import OuterSettings
 from sldd.patches import PatchSettings
 from sldd.train import TrainSettings
+from study.cell_search import ConfirmSettings, SearchSettings
 from study.cluster import ResourceSettings
-from study.grid import GridSettings
-from study.search import SearchSettings
+from study.grid import IMAGES, GridSettings, cells
+from study.protocol import Protocol
+from study.reading import read
 
-# A study may grow along these; everything else is what its numbers mean.
-GROWING = ("grid.", "search.trials", "search.repeats")
-# Where and how fast, not what (but for the threads, which change results); the fingerprint guards the data.
-FREE = ("resources.", "compute.memory", "data.cache", "data.root")
+# A study may grow along these and its grid; everything else is what its numbers mean.
+GROWING = ("search.trials", "confirm.repeats")
+# Where and how fast, not what (but for the threads, which change results), and what is read from the numbers
+# afterwards; the fingerprint guards the data.
+FREE = ("resources.", "compute.memory", "data.cache", "data.root", "minimum.")
+
+
+# One block of axes is a list of one.
+Grid = Annotated[
+    list[GridSettings], BeforeValidator(lambda tree: tree if isinstance(tree, list) else [tree]), MinLen(1)
+]
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class StudyConfig:
     """A whole study."""
 
     name: str
-    grid: GridSettings
+    grid: Grid
     data: DataSettings = field(default_factory=DataSettings)
     patches: PatchSettings = field(default_factory=PatchSettings)
     distill: DistillSettings = field(default_factory=DistillSettings)
@@ -49,34 +55,25 @@ class StudyConfig:
     train: TrainSettings = field(default_factory=TrainSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
+    confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
+    protocol: Protocol = "validation"
+    """``paper``: states are chosen on the test patients, at a threshold of 0.4, as the source papers did."""
+    pretrained: dict[str, str] = field(default_factory=dict)
+    """Files of weights by backbone, for ``grid.start: pretrained`` where there is no network or nobody publishes
+    any."""
+    minimum: Rule = field(default_factory=Rule)
     resources: ResourceSettings = field(default_factory=ResourceSettings)
     seed: Annotated[int, Ge(0)] = 0
     """Names every random stream of the study but the patient split (``data.split.seed``)."""
 
 
-def presets() -> list[str]:
-    """Names of the presets that come with the project."""
-    folder = resources.files("study") / "presets"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-
-
 def load(study: str, overrides: list[str]) -> StudyConfig:
-    """Read a preset or a YAML file and apply ``key=value`` settings.
+    """The configuration of a preset or a YAML file with ``key=value`` settings applied.
 
     Raises:
         InputError: no such preset or file, an unknown key, or a value that does not fit.
     """
-    tree = _read(study)
-    for override in overrides:
-        key, separator, text = override.partition("=")
-        if not separator:
-            raise InputError(f"{override!r} is neither a setting (key=value) nor the study's only name")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise InputError(f"{key}: {text!r} cannot be read as a value; quote lists as {key}='[a, b]'") from None
-        _set(tree, key, value)
-    return parse(tree)
+    return parse(read(study, overrides))
 
 
 def parse(tree: dict[str, Any]) -> StudyConfig:
@@ -86,7 +83,9 @@ def parse(tree: dict[str, Any]) -> StudyConfig:
         config: StudyConfig = TypeAdapter(StudyConfig).validate_python(tree)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
+        key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("function-", *IMAGES)))
+        if not isinstance(tree["grid"], list) or len(tree["grid"]) == 1:
+            key = key.replace("grid.0", "grid")
         value = "" if first["type"] == "missing" else f" (got {first['input']!r})"
         raise InputError(f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}{value}") from None
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", config.name):
@@ -101,59 +100,32 @@ def as_tree(config: StudyConfig) -> dict[str, Any]:
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What keeps ``new`` from continuing a study begun as ``old``: one line a setting; empty where nothing does."""
-    before, after = _flatten(old), _flatten(new)
-    found = []
+    found = _lost_cells(old.get("grid"), new["grid"])
+    before, after = (_flatten({name: value for name, value in tree.items() if name != "grid"}) for tree in (old, new))
     for key in sorted(before.keys() | after.keys()):
         was, now = before.get(key), after.get(key)
         if was == now or (key.startswith(FREE) and key != "resources.threads"):
             continue
-        if key.startswith(GROWING):
-            grown = set(was) <= set(now) if isinstance(was, list) and isinstance(now, list) else now >= was  # type: ignore[operator]
-            if grown:
-                continue
+        if key in GROWING and was is not None and now is not None and now >= was:
+            continue
+        if key.startswith("pretrained.") and was is None:
+            continue
         found.append(f"{key} was {was!r} and is now {now!r}")
     return found
 
 
-def _read(study: str) -> dict[str, Any]:
-    path = Path(study)
-    if study in presets():
-        text, where = (resources.files("study") / "presets" / f"{study}.yaml").read_text(), f"preset {study}"
-    elif path.suffix in (".yaml", ".yml"):
-        try:
-            text, where = path.read_text(encoding="utf-8"), study
-        except FileNotFoundError:
-            raise InputError(f"{study}: there is no such file") from None
-        except OSError as error:
-            raise InputError(f"{study}: cannot be read ({error.strerror})") from None
-        except UnicodeDecodeError:
-            raise InputError(f"{study}: not UTF-8 text; save it as UTF-8") from None
-    else:
-        near = difflib.get_close_matches(study, presets(), n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(presets())}"
-        raise InputError(f"{study!r} is neither a preset nor a .yaml file; {hint}")
+def _lost_cells(old: Any, new: Any) -> list[str]:
+    """A line on the cells that the old grid has and the new one has not."""
     try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        raise InputError(f"{where}: not valid YAML" + (f" at line {line + 1}" if line is not None else "")) from None
-    if not isinstance(tree, dict):
-        raise InputError(f"{where}: a study is a mapping of settings, see study/presets/demo.yaml")
-    tree.setdefault("name", path.stem)
-    root = (tree.get("data") or {}).get("root") if isinstance(tree.get("data"), dict) else None
-    if isinstance(root, str):
-        tree["data"]["root"] = os.path.expandvars(root)
-    return tree
-
-
-def _set(tree: dict[str, Any], key: str, value: Any) -> None:
-    *path, last = key.split(".")
-    for part in path:
-        branch = tree.setdefault(part, {})
-        if not isinstance(branch, dict):
-            raise InputError(f"{key}: {part} is a value, not a group of settings")
-        tree = branch
-    tree[last] = value
+        before, after = (
+            {replace(cell, counted=False).name for cell in cells(TypeAdapter(Grid).validate_python(tree))}
+            for tree in (old, new)
+        )
+    except ValidationError:
+        return ["its grid cannot be read"]
+    lost = sorted(before - after)
+    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    return [f"grid had the cell {lost[0]}{more} and has not now"] if lost else []
 
 
 def _check_keys(kind: type, tree: Any, prefix: str) -> None:
@@ -167,6 +139,9 @@ def _check_keys(kind: type, tree: Any, prefix: str) -> None:
             raise InputError(f"unknown setting {prefix}{key}; {hint}")
         if dataclasses.is_dataclass(hints[key]):
             _check_keys(typing.cast(type, hints[key]), value, f"{prefix}{key}.")
+        if kind is StudyConfig and key == "grid":
+            for block in value if isinstance(value, list) else [value]:
+                _check_keys(GridSettings, block, f"{prefix}{key}.")
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

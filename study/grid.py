@@ -1,15 +1,20 @@
-"""Axes -> cells. A cell is one point of the grid; the search happens inside it."""
+"""Axes -> cells. A cell is one point of the grid; the search happens inside it.
+
+A study's grid is one block of axes, or several whose cells are put together: the networks of one table and the
+comparison methods of another rarely share all their axes.
+"""
 
 from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, MinLen
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag
 from pydantic_core import PydanticCustomError
 
 from sldd.start import FILE_ENDINGS, PRETRAINED, XAVIER
@@ -54,6 +59,13 @@ def _told_apart(starts: list[str]) -> list[str]:
 
 # A single value is an axis of one point: grid.images=3.
 _as_axis, _points = BeforeValidator(_as_list), AfterValidator(_distinct)
+IMAGES = ("listed images", "searched images")
+"""Pydantic's names for the two kinds of ``grid.images``."""
+Images = Annotated[
+    Annotated[list[Annotated[int, Ge(1)]], _as_axis, MinLen(1), _points, Tag(IMAGES[0])]
+    | Annotated[Literal["search"], Tag(IMAGES[1])],
+    Discriminator(lambda value: IMAGES[value == "search"]),
+]
 
 
 @dataclass(frozen=True)
@@ -61,7 +73,8 @@ class GridSettings:
     """The axes. Cells are their product; what a method does not have (``train`` has no images) makes no cells."""
 
     backbone: Annotated[list[str], _as_axis, MinLen(1), _points]
-    images: Annotated[list[Annotated[int, Ge(1)]], _as_axis, MinLen(1), _points]
+    images: Images
+    """Image counts; ``search`` looks for the smallest that suffices instead, among 1 to ``most_images``."""
     method: Annotated[list[Method], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["sldd"])
     label_init: Annotated[list[LabelInit], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["one_hot"])
     norm: Annotated[list[Norm], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["as_is"])
@@ -83,12 +96,16 @@ class GridSettings:
     """Classes that ordinary training sees: all, or N and P only. The network has three outputs all the same."""
     train_view: Annotated[list[TrainView], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["patches"])
     """What ordinary training sees: patches, or whole radiographs scaled down, which are N or P and need no mask."""
+    most_images: Annotated[int, Ge(2)] = 6
+    """The largest image count that ``images: search`` may try; it is tried first, for what is best."""
+    epochs: Annotated[int, Ge(1)] | None = None
+    """Outer epochs of this block's cells, where they are not those of ``outer``."""
 
 
 @dataclass(frozen=True)
 class Cell:
     """One point of the grid. Ordinary training has no images, label start, distill steps or epochs; nothing else has a
-    number of patches or a choice of classes."""
+    number of patches or a choice of classes. Where folds rotate, each has a cell of its own."""
 
     backbone: str
     method: Method
@@ -101,6 +118,11 @@ class Cell:
     train_patches: int | None = None
     train_classes: TrainClasses | None = None
     train_view: TrainView | None = None
+    epochs: int | None = None
+    fold: int | None = None
+    """Counted from 0; its patients are tested, the others train and validate."""
+    counted: bool = False
+    """True where the image count is searched: whether this one is run depends on how others do."""
 
     @property
     def name(self) -> str:
@@ -119,22 +141,36 @@ class Cell:
             parts.append(Path(self.start).stem)
         if self.distill_steps is not None:
             parts.append(f"s{self.distill_steps}e{self.distill_epochs}")
+        if self.epochs is not None:
+            parts.append(f"t{self.epochs}")
+        if self.fold is not None:
+            parts.append(f"f{self.fold}")
         return re.sub(r"[^A-Za-z0-9_.=-]", "=", "-".join(parts))
 
 
-def cells(grid: GridSettings) -> list[Cell]:
-    """All cells, backbone by backbone, without repeats."""
+def cells(blocks: Sequence[GridSettings], folds: int | None = None) -> list[Cell]:
+    """All cells, backbone by backbone within a block, without repeats; ``folds`` of each, where they rotate."""
     found: dict[Cell, None] = {}
-    for backbone, start, method, norm in itertools.product(grid.backbone, grid.start, grid.method, grid.norm):
-        cell = Cell(backbone, method, norm, start=start)
+    for block in blocks:
+        found |= dict.fromkeys(_cells(block))
+    # A count that one block lists is run, whatever another searches.
+    listed = {cell for cell in found if not cell.counted}
+    kept = [cell for cell in found if not cell.counted or replace(cell, counted=False) not in listed]
+    return [replace(cell, fold=fold) for cell in kept for fold in (range(folds) if folds else [None])]
+
+
+def _cells(block: GridSettings) -> Iterator[Cell]:
+    counted = block.images == "search"
+    counts = range(1, block.most_images + 1) if block.images == "search" else block.images
+    for backbone, start, method, norm in itertools.product(block.backbone, block.start, block.method, block.norm):
+        cell = Cell(backbone, method, norm, start=start, epochs=block.epochs)
         if method == "train":
-            for view, patches, classes in itertools.product(grid.train_view, grid.train_patches, grid.train_classes):
+            for view, patches, classes in itertools.product(block.train_view, block.train_patches, block.train_classes):
                 patches, classes = (patches, classes) if view == "patches" else (None, "NP")
-                found[replace(cell, train_view=view, train_patches=patches, train_classes=classes)] = None
+                yield replace(cell, train_view=view, train_patches=patches, train_classes=classes)
             continue
         for label_init, steps, epochs, images in itertools.product(
-            grid.label_init, grid.distill_steps, grid.distill_epochs, grid.images
+            block.label_init, block.distill_steps, block.distill_epochs, counts
         ):
-            distilled = replace(cell, images=images, label_init=label_init)
-            found[replace(distilled, distill_steps=steps, distill_epochs=epochs)] = None
-    return list(found)
+            distilled = replace(cell, images=images, label_init=label_init, counted=counted)
+            yield replace(distilled, distill_steps=steps, distill_epochs=epochs)

@@ -32,7 +32,7 @@ import yaml
 from sldd.errors import InputError
 from study.trial_folder import read_json, write_atomically, write_json
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass

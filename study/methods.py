@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from sldd.cohort import Split
 from sldd.compute import ComputeSettings
 from sldd.detect import Scanned
 from sldd.distill import LEARNED, Distillation, DistillSettings
@@ -14,6 +13,7 @@ from sldd.images import initial_images
 from sldd.labels import initial_labels
 from sldd.outer import Drawn, Learner
 from sldd.patches import BalancedBatches, Patches
+from sldd.split import Split
 from sldd.streams import stream
 from sldd.train import Training
 from sldd.whole import WholeBatches, WholeFilms

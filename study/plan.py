@@ -11,14 +11,15 @@ import torch
 from torch import nn
 
 from sldd.backbones import build, check_name, parameter_count
-from sldd.cohort import Split
 from sldd.distill import Distillation
 from sldd.errors import InputError
 from sldd.estimate import needs
 from sldd.initialise import initialise
 from sldd.labels import initial_labels
+from sldd.outer import OuterSettings
 from sldd.patches import BalancedBatches, Patches, window_starts
-from sldd.start import XAVIER, copy_weights, read_weights
+from sldd.split import Split
+from sldd.start import XAVIER, copy_weights, read_weights, start_of
 from sldd.streams import stream
 from sldd.train import Training
 from study.config import StudyConfig
@@ -65,7 +66,7 @@ def plan_cells(
     Raises:
         InputError: a backbone's name is unknown.
     """
-    for backbone in config.grid.backbone:
+    for backbone in dict.fromkeys(cell.backbone for cell in cells):
         check_name(backbone)
     config.compute.apply(config.resources.threads)
 
@@ -74,9 +75,10 @@ def plan_cells(
 
     planned = []
     for cell in cells:
-        shapes = replace(cell, label_init=None, method="sldd")  # neither changes a shape
+        outer = cell_budget(config, cell, batches)
+        shapes = replace(cell, label_init=None, method="sldd", fold=None, counted=False)  # these change no shape
         if shapes not in checked:
-            checked[shapes] = _check(cell, config, memory)
+            checked[shapes] = _check(cell, config, outer, memory)
         parameters, refused = checked[shapes]
         if refused is None and cell.train_patches is not None:
             refused = _too_few(cell, batches)
@@ -85,14 +87,19 @@ def plan_cells(
             # One image is timed apart: it is the one that batch norm may refuse.
             key = (cell.backbone, cell.norm, cell.method == "train", 1 if cell.images == 1 else None)
             if key not in clocks:
-                clocks[key] = _time_step(cell, config, patches, batches)
+                clocks[key] = _time_step(cell, config, outer, patches, batches)
             step = clocks[key]
             if isinstance(step, str):
                 refused = step
             else:
-                seconds = _trial_seconds(cell, step, config, patches, split)
+                seconds = _trial_seconds(cell, step, config, outer, patches, split)
         planned.append(PlannedCell(cell, parameters, refused, seconds))
     return planned
+
+
+def cell_budget(config: StudyConfig, cell: Cell, batches: BalancedBatches) -> OuterSettings:
+    """The outer loop's settings for a cell: its epochs as steps, and its method's own budget."""
+    return config.train.budget(config.outer.over(sum(batches.counts.values()), cell.epochs), cell.method)
 
 
 def _too_few(cell: Cell, batches: BalancedBatches) -> str | None:
@@ -103,7 +110,7 @@ def _too_few(cell: Cell, batches: BalancedBatches) -> str | None:
     return None
 
 
-def _check(cell: Cell, config: StudyConfig, memory: int | None) -> tuple[int | None, str | None]:
+def _check(cell: Cell, config: StudyConfig, outer: OuterSettings, memory: int | None) -> tuple[int | None, str | None]:
     """Parameters, and why the cell cannot be run, from shapes alone: nothing is allocated."""
     side = config.patches.input_size
     try:
@@ -114,11 +121,12 @@ def _check(cell: Cell, config: StudyConfig, memory: int | None) -> tuple[int | N
     parameters = parameter_count(network)
     if cell.start != XAVIER:
         try:
-            copy_weights(network, read_weights(cell.backbone, cell.start), where=Path(cell.start).name)
+            start = start_of(cell.backbone, cell.start, config.pretrained)
+            copy_weights(network, read_weights(cell.backbone, start), where=Path(start).name)
         except InputError as error:
             return parameters, str(error)
     try:
-        wanted = _wanted(network, cell, config)
+        wanted = _wanted(network, cell, config, outer)
     except NotImplementedError as error:
         if "derivative" in str(error):
             return parameters, _reason(error, cell, side)
@@ -134,10 +142,10 @@ def _check(cell: Cell, config: StudyConfig, memory: int | None) -> tuple[int | N
     return parameters, None
 
 
-def _wanted(network: nn.Module, cell: Cell, config: StudyConfig) -> int:
+def _wanted(network: nn.Module, cell: Cell, config: StudyConfig, outer: OuterSettings) -> int:
     """Bytes that a trial of a cell needs; the most of them, where what inner steps change is searched."""
     inner_steps = (cell.distill_steps or 0) * (cell.distill_epochs or 0)
-    bank = min(config.distill.feature_bank, config.outer.steps * config.outer.batch_size)
+    bank = min(config.distill.feature_bank, outer.steps * outer.batch_size)
     searched: list[Any] = ["all"]
     if inner_steps:
         searched = config.search.options.get("inner_weights", [config.distill.inner_weights])
@@ -147,7 +155,7 @@ def _wanted(network: nn.Module, cell: Cell, config: StudyConfig) -> int:
             network,
             images=cell.images or 0,
             side=config.patches.input_size,
-            batch=config.train.budget(config.outer, cell.method).batch_size,
+            batch=outer.batch_size,
             compute=config.compute,
             inner_weights=part,
         )
@@ -169,12 +177,14 @@ def _reason(error: Exception, cell: Cell, side: int) -> str:
     return f"{cell.backbone} at {side} x {side}: {_first_line(error)}"
 
 
-def _time_step(cell: Cell, config: StudyConfig, patches: Patches, batches: BalancedBatches) -> StepTime | str:
+def _time_step(
+    cell: Cell, config: StudyConfig, outer: OuterSettings, patches: Patches, batches: BalancedBatches
+) -> StepTime | str:
     """One timed outer step after a warm-up; the reason, where the network cannot be distilled."""
     gpu = config.resources.gpus_per_trial != 0 and torch.cuda.is_available()
     device = torch.device("cuda" if gpu else "cpu")
     side = config.patches.input_size
-    count = config.train.budget(config.outer, cell.method).batch_size
+    count = outer.batch_size
     network = build(cell.backbone, input_size=side, norm=cell.norm)
     initialise(network, config.seed)
     plain = Training(network, device=device, compute=config.compute)
@@ -217,8 +227,9 @@ def _timed(work):  # type: ignore[no-untyped-def]
     return time.perf_counter() - begun, value
 
 
-def _trial_seconds(cell: Cell, step: StepTime, config: StudyConfig, patches: Patches, split: Split) -> float:
-    outer = config.train.budget(config.outer, cell.method)
+def _trial_seconds(
+    cell: Cell, step: StepTime, config: StudyConfig, outer: OuterSettings, patches: Patches, split: Split
+) -> float:
     inner = step.inner * (cell.distill_steps or 0) * (cell.distill_epochs or 0)
     if cell.images is not None and config.distill.inner_weights == "head":
         kept = min(config.distill.feature_bank, outer.steps * outer.batch_size)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ray.tune import Callback
@@ -12,11 +14,16 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from study.count_search import CountSearch
+from study.grid import Cell
 from study.ledger import Ledger
 from study.plan import PlannedCell
-from study.search import CellSearch, StudySearcher, objective
+from study.result import runs
+from study.search import Search, StudySearcher
+from study.suggest import objective
 
 _PLAIN_SECONDS = 30.0
+_RUN_COLUMNS = ("sensitivity", "specificity", "auc", "delta")
 
 
 class ProgressLine:
@@ -33,7 +40,7 @@ class ProgressLine:
         self._last_plain = 0.0
         self._shares: dict[str, float] = {}
         self.searcher: StudySearcher | None = None
-        self.searches: list[CellSearch] = []
+        self.searches: list[Search] = []
 
     def __enter__(self) -> ProgressLine:
         if self._live:
@@ -63,7 +70,7 @@ class ProgressLine:
         states = [trial.status for trial in trials]
         done, failed = sum(s in ("done", "diverged") for s in states), states.count("failed")
         running = len(self.searcher.running) if self.searcher else 0
-        remaining = sum(search.remaining for search in self.searches)
+        remaining = sum(cell.remaining for search in self.searches for cell in search.waiting)
         best = max((objective(trial.result)[0] for trial in trials if trial.result), default=0.0)
         parts = [f"{done}/{done + remaining} trials done", f"{running} running", f"{failed} failed"]
         if done:
@@ -79,16 +86,15 @@ class ProgressLine:
             measured[cell] += [t.result["seconds"] for t in group if t.result and t.result.get("seconds")]
         overall = [seconds for group in measured.values() for seconds in group]
         total = 0.0
-        for search in self.searches:
-            name = search.cell.name
+        for waiting in [cell for search in self.searches for cell in search.waiting]:
+            name = waiting.cell.name
             planned = self._planned.get(name)
             known = measured[name] or ([planned] if planned else overall)
-            if search.remaining and not known:
+            if not known:
                 return None
-            if search.remaining:
-                total += search.remaining * sum(known) / len(known)
-        for search, trial in self.searcher.running.values() if self.searcher else ():
-            known = measured[search.cell.name]
+            total += waiting.remaining * sum(known) / len(known)
+        for _, trial in self.searcher.running.values() if self.searcher else ():
+            known = measured[trial.cell]
             total -= self._shares.get(str(trial.folder), 0.0) * (sum(known) / len(known) if known else 0.0)
         return max(0.0, total) / self._slots
 
@@ -129,16 +135,22 @@ def plan_table(plan: list[PlannedCell]) -> Table:
     return table
 
 
-def end_table(plan: list[PlannedCell], ledger: Ledger) -> Table:
-    """One row a cell: test HM over the confirm trials, and what became of the rest."""
-    table = Table(box=None, pad_edge=False)
+def end_table(plan: list[PlannedCell], ledger: Ledger, note: str | None = None) -> Table:
+    """One row a cell, its folds together: test HM over the seeds of the confirm trials, and what became of the rest.
+
+    Args:
+        note: stands under the table.
+    """
+    table = Table(box=None, pad_edge=False, caption=note, caption_justify="left")
     for title in ("backbone", "method", "images", "test HM", "Sen", "Spe", "AUC", "delta", "trials"):
         table.add_column(title, justify="left" if title in ("backbone", "method") else "right")
+    folded: dict[Cell, list[Cell]] = defaultdict(list)
     for entry in plan:
-        cell = entry.cell
-        trials = ledger.trials.get(cell.name, [])
-        confirmed = [t.result for t in trials if t.config["phase"] == "confirm" and t.result and t.result.get("test")]
-        tested = [result["test"] for result in confirmed]
+        folded[replace(entry.cell, fold=None)].append(entry.cell)
+    for cell, folds in folded.items():
+        trials = [trial for fold in folds for trial in ledger.trials.get(fold.name, [])]
+        confirmed = [t for t in trials if t.config["phase"] == "confirm" and t.result and t.result.get("test")]
+        measured = runs(confirmed, len(folds))
         counts: dict[str, int] = defaultdict(int)
         for trial in trials:
             counts[trial.status] += 1
@@ -147,14 +159,28 @@ def end_table(plan: list[PlannedCell], ledger: Ledger) -> Table:
             cell.backbone,
             cell.method,
             "all patches" if cell.images is None else str(cell.images),
-            _spread([test["hm"] for test in tested]),
-            _mean([test["sensitivity"] for test in tested]),
-            _mean([test["specificity"] for test in tested]),
-            _mean([test["auc"] for test in tested]),
-            _mean([result["delta"] for result in confirmed]),
-            f"{counts['done']} done" + (f", {other}" if other else ""),
+            _spread([run.hm for run in measured]),
+            *(
+                _mean([getattr(run, name) for run in measured])
+                for name in ("sensitivity", "specificity", "auc", "delta")
+            ),
+            "not needed" if cell.counted and not trials else f"{counts['done']} done" + (f", {other}" if other else ""),
         )
     return table
+
+
+def spared(searches: Sequence[Search]) -> str | None:
+    """What searching image counts spared against running them all; None where none were searched."""
+    counted = [search for search in searches if isinstance(search, CountSearch)]
+    if not counted:
+        return None
+    cells = sum(len(search.spared) for search in counted)
+    trials = sum(search.spared_trials for search in counted)
+    seconds = sum(search.spared_trials * search.seconds for search in counted)
+    return (
+        f"searching image counts spared {cells} cells and {trials} trials of the full grid, "
+        f"about {duration(seconds)} of trial time at what their like took"
+    )
 
 
 def _mean(values: list[Any]) -> str:

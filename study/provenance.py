@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sldd.cohort import Cohort, Split
+from sldd.cohort import Cohort
+from sldd.split import Split
 from study.config import StudyConfig, as_tree
 from study.ledger import FORMAT
 from study.plan import PlannedCell
@@ -32,8 +33,12 @@ def describe(
 
     Args:
         words: the command's arguments.
+        split: of the first fold, where folds rotate.
         before: what ``study.yaml`` said so far, where the study is resumed.
     """
+    splits = {name: len(patients) for name, patients in vars(split).items()}
+    if config.protocol == "paper":
+        del splits["validation"]  # it has none: its states were chosen on the test patients
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {
         "format": FORMAT,
@@ -48,7 +53,7 @@ def describe(
                 "fingerprint": cohort.fingerprint,
                 "patients": cohort.patients,
                 "positive": sum(cohort.labels),
-                "splits": {name: len(patients) for name, patients in vars(split).items()},
+                "splits": splits,
             },
             "threads": config.resources.threads,
             "started": before["provenance"]["started"] if before else now,

@@ -11,7 +11,6 @@ The same command again resumes. More trials, repeats or grid points than before 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import shutil
 import signal
 import sys
@@ -19,7 +18,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,19 +27,24 @@ from rich.console import Console
 
 from analysis.dashboard import write_dashboard
 from analysis.records import write_records
-from sldd.cohort import Cohort, Source, Split, default_cache, prepare, split_patients
+from sldd.cohort import Cohort, Source, default_cache, prepare
 from sldd.data import open_source
 from sldd.errors import InputError
 from sldd.patches import BalancedBatches, Patches
+from sldd.split import Split
 from sldd.start import FILE_ENDINGS
+from study.cell_search import CellSearch
 from study.cluster import Slots, connect, memory_per_trial
-from study.config import StudyConfig, as_tree, differences, load, presets
-from study.grid import cells
+from study.config import StudyConfig, as_tree, differences, load
+from study.count_search import CountSearch, series
+from study.grid import Cell, cells
 from study.ledger import Ledger
-from study.plan import PlannedCell, plan_cells
-from study.progress import ProgressLine, TuneReports, duration, end_table, plan_table
+from study.plan import PlannedCell, cell_budget, plan_cells
+from study.progress import ProgressLine, TuneReports, duration, end_table, plan_table, spared
+from study.protocol import divide, fixed_delta
 from study.provenance import describe
-from study.search import CellSearch, StudySearcher
+from study.reading import presets
+from study.search import Search, StudySearcher
 from study.trial import TrialContext, run_trial
 
 
@@ -83,20 +87,19 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> int:
     # Workers run elsewhere: every path they are given is absolute.
-    starts = [_absolute_file(start) if start.endswith(FILE_ENDINGS) else start for start in config.grid.start]
-    config = dataclasses.replace(config, grid=dataclasses.replace(config.grid, start=starts))
-    grid = cells(config.grid)
+    config = _with_absolute_files(config)
+    grid = cells(config.grid, config.confirm.folds)
     ledger = Ledger(options.out.resolve() / config.name)
     before = ledger.header()
     if config.data.root is not None:
         root = str(Path(config.data.root).expanduser().resolve())
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=root))
+        config = replace(config, data=replace(config.data, root=root))
     source = open_source(config.data)
     cache = (Path(config.data.cache).expanduser() if config.data.cache else default_cache()).resolve()
     cohort = prepare(source, cache)
     if before is not None:
         _check_same_study(before, config, cohort, ledger.folder)
-    split = split_patients(cohort, config.data.split)
+    split = divide(cohort, config.data.split, config.protocol, config.confirm.folds, None)
     patches = Patches(cohort, config.patches, *cohort.intensity(split.train))
     batches = BalancedBatches(patches, split.train)
     _announce(console, config, cohort, split, batches)
@@ -107,7 +110,7 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     plan = plan_cells(grid, config, patches, split, batches, timed=timed, memory=memory)
     runnable = [entry for entry in plan if entry.refused is None]
     if options.dry_run:
-        _print_plan(console, config, plan)
+        _print_plan(console, config, plan, batches)
         return 0 if runnable else 2
     if not runnable:
         raise InputError(f"every cell is refused; {plan[0].cell.name}: {plan[0].refused}")
@@ -119,13 +122,14 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
             console.print(where, highlight=False)
             ledger.start(describe(config, cohort, split, plan, options.words, before))
             context = _context(config, ledger, cohort, source, cache, slots)
-            interrupted = _search(config, ledger, runnable, slots, console, context)
+            searches = _searches(config, ledger, runnable)
+            interrupted = _search(config, ledger, runnable, searches, slots, console, context)
     finally:
         ledger.close()
     write_records(ledger.folder)
     page = write_dashboard(ledger.folder)
     if not interrupted:
-        console.print(end_table(plan, ledger))
+        console.print(end_table(plan, ledger, note=_note(config, searches)))
     console.print(f"page: {page}", soft_wrap=True, highlight=False)
     if interrupted:
         console.print("interrupted; the same command goes on from the checkpoints", highlight=False)
@@ -136,11 +140,29 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     return 1 if failed else 0
 
 
-def _absolute_file(path: str) -> str:
-    file = Path(path).expanduser().resolve()
-    if not file.is_file():
-        raise InputError(f"grid.start: {path}: there is no such file")
-    return str(file)
+def _note(config: StudyConfig, searches: list[Search]) -> str | None:
+    notes = [spared(searches)]
+    if config.protocol == "paper":
+        notes.append("the papers' protocol: states were chosen on the test patients, at a threshold of 0.4")
+    return "\n".join(filter(None, notes)) or None
+
+
+def _with_absolute_files(config: StudyConfig) -> StudyConfig:
+    def absolute(setting: str, path: str) -> str:
+        file = Path(path).expanduser().resolve()
+        if not file.is_file():
+            raise InputError(f"{setting}: {path}: there is no such file")
+        return str(file)
+
+    grid = [
+        replace(
+            block,
+            start=[absolute("grid.start", start) if start.endswith(FILE_ENDINGS) else start for start in block.start],
+        )
+        for block in config.grid
+    ]
+    pretrained = {name: absolute(f"pretrained.{name}", file) for name, file in config.pretrained.items()}
+    return replace(config, grid=grid, pretrained=pretrained)
 
 
 def _check_same_study(before: dict[str, Any], config: StudyConfig, cohort: Cohort, folder: Path) -> None:
@@ -158,6 +180,7 @@ def _search(
     config: StudyConfig,
     ledger: Ledger,
     plan: list[PlannedCell],
+    searches: list[Search],
     slots: Slots,
     console: Console,
     context: TrialContext,
@@ -165,12 +188,6 @@ def _search(
     """Run all that is left to run; returns the number of the signal that interrupted it, or 0."""
     from ray import tune
 
-    searches = [
-        CellSearch(
-            entry.cell, config.search, ledger, config.seed, {**asdict(entry.cell), "parameters": entry.parameters}
-        )
-        for entry in plan
-    ]
     line = ProgressLine(console, config.name, plan, ledger, slots.concurrent)
     searcher = StudySearcher(searches, ledger, line.show)
     line.searcher, line.searches = searcher, searches
@@ -195,6 +212,20 @@ def _search(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return received[0] if received else 0
+
+
+def _searches(config: StudyConfig, ledger: Ledger, plan: list[PlannedCell]) -> list[Search]:
+    """One a cell; where image counts are searched, one for all counts of a setting."""
+    planned = {entry.cell: entry for entry in plan}
+
+    def search(cell: Cell) -> CellSearch:
+        facts = {**asdict(cell), "parameters": planned[cell].parameters, "protocol": config.protocol}
+        delta = fixed_delta(config.protocol)
+        return CellSearch(cell, config.search, config.confirm, ledger, seed=config.seed, facts=facts, delta=delta)
+
+    listed: list[Search] = [search(cell) for cell in planned if not cell.counted]
+    counted = series([cell for cell in planned if cell.counted])
+    return listed + [CountSearch([search(cell) for cell in group], config.minimum) for group in counted]
 
 
 @contextmanager
@@ -231,6 +262,9 @@ def _context(
         outer=config.outer,
         train=config.train,
         compute=config.compute,
+        protocol=config.protocol,
+        folds=config.confirm.folds,
+        pretrained=config.pretrained,
         pseudonyms=ledger.pseudonyms(source.patient_ids),
         threads=config.resources.threads,
         gpus=slots.gpus,
@@ -254,16 +288,17 @@ def _print_refused(console: Console, plan: list[PlannedCell]) -> None:
             console.print(f"refused: {entry.cell.name}: {entry.refused}", highlight=False, soft_wrap=True)
 
 
-def _print_plan(console: Console, config: StudyConfig, plan: list[PlannedCell]) -> None:
+def _print_plan(console: Console, config: StudyConfig, plan: list[PlannedCell], batches: BalancedBatches) -> None:
     console.print(plan_table(plan))
     _print_refused(console, plan)
     runnable = [entry for entry in plan if entry.refused is None]
-    each = config.search.trials + config.search.repeats
+    each = config.search.trials + config.confirm.repeats
     seconds = sum(entry.seconds or 0.0 for entry in runnable) * each
-    steps = sum(config.train.budget(config.outer, entry.cell.method).steps for entry in runnable) * each
+    steps = sum(cell_budget(config, entry.cell, batches).steps for entry in runnable) * each
+    at_most = "at most " if any(entry.cell.counted for entry in runnable) else ""
     console.print(
-        f"{len(runnable)} cells, {len(runnable) * each} trials ({config.search.trials} search and "
-        f"{config.search.repeats} confirm a cell), {steps:,} outer steps; "
+        f"{at_most}{len(runnable)} cells, {len(runnable) * each} trials ({config.search.trials} search and "
+        f"{config.confirm.repeats} confirm a cell), {steps:,} outer steps; "
         f"about {duration(seconds)} of one trial slot on this machine",
         highlight=False,
         soft_wrap=True,

@@ -13,10 +13,9 @@ import torch
 from ray import tune
 
 from sldd.backbones import build, parameter_count
-from sldd.cohort import Cohort, Split, open_cohort, prepare, split_patients
+from sldd.cohort import Cohort, open_cohort, prepare
 from sldd.compute import ComputeSettings
 from sldd.data import DataSettings, open_source
-from sldd.detect import PUBLISHED_DELTA, Votes, operate, threshold_curve
 from sldd.distill import Distillation, DistillSettings
 from sldd.errors import InputError
 from sldd.footprint import footprint
@@ -24,9 +23,12 @@ from sldd.initialise import layer_fingerprints
 from sldd.outer import DivergedError, OuterLoop, OuterSettings
 from sldd.package import Package
 from sldd.patches import BalancedBatches, Patches, PatchSettings
-from sldd.start import check_start, set_start
+from sldd.split import Split
+from sldd.start import check_start, set_start, start_of
 from sldd.train import TrainSettings
 from study.methods import make_learner, training_data
+from study.protocol import Protocol, divide, fixed_delta
+from study.result import describe_result
 from study.trial_folder import ReplacedError, TrialFolder
 
 _STOP_POLL_SECONDS = 0.5
@@ -45,6 +47,9 @@ class TrialContext:
     outer: OuterSettings
     train: TrainSettings
     compute: ComputeSettings
+    protocol: Protocol
+    folds: int | None
+    pretrained: dict[str, str]
     pseudonyms: list[str]
     threads: int
     gpus: float
@@ -61,13 +66,19 @@ def _cohort(context_key: tuple[Path, str], data: DataSettings, cache: Path) -> C
     return cohort
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # the folds of a cell take turns, two at a time where a machine runs two trials
 def _materials(
-    context_key: tuple[Path, str], data: DataSettings, cache: Path, settings: PatchSettings
+    context_key: tuple[Path, str],
+    data: DataSettings,
+    cache: Path,
+    settings: PatchSettings,
+    protocol: Protocol,
+    folds: int | None,
+    fold: int | None,
 ) -> tuple[Patches, Split, BalancedBatches]:
     """Kept between the trials of a worker: the windows of a large cohort take seconds to find."""
     cohort = _cohort(context_key, data, cache)
-    split = split_patients(cohort, data.split)
+    split = divide(cohort, data.split, protocol, folds, fold)
     patches = Patches(cohort, settings, *cohort.intensity(split.train))
     return patches, split, BalancedBatches(patches, split.train)
 
@@ -102,19 +113,33 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
     context.compute.apply(context.threads)
     device = torch.device("cuda" if context.gpus and torch.cuda.is_available() else "cpu")
     _reset_peak_memory(device)
-    key = (context.cohort_folder, context.fingerprint)
-    patches, split, batches = _materials(key, context.data, context.cache, context.patches)
-
+    patches, split, batches = _materials(
+        (context.cohort_folder, context.fingerprint),
+        context.data,
+        context.cache,
+        context.patches,
+        context.protocol,
+        context.folds,
+        config["fold"],
+    )
     network = build(config["backbone"], input_size=context.patches.input_size, norm=config["norm"])
-    set_start(network, backbone=config["backbone"], start=config["start"], seed=config["seed"])
+    start_name = start_of(config["backbone"], config["start"], context.pretrained)
+    set_start(network, backbone=config["backbone"], start=start_name, seed=config["seed"])
     start = layer_fingerprints(network)
     distill = replace(context.distill, **config["options"])
-    outer = context.train.budget(context.outer, config["method"])
-    track_statistics = outer.statistics == "exponential"
+    outer = context.outer.over(sum(batches.counts.values()), config["epochs"])
+    outer = context.train.budget(outer, config["method"])
     scanned, drawn = training_data(config, patches, batches, split)
     learner = make_learner(
-        network, config, distill, context.compute, batches, device, track_statistics=track_statistics
+        network,
+        config,
+        distill,
+        context.compute,
+        batches,
+        device,
+        track_statistics=outer.statistics == "exponential",
     )
+    delta = fixed_delta(context.protocol)
     loop = OuterLoop(
         learner,
         scanned,
@@ -124,6 +149,7 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
         rate=config["outer_lr"],
         seed=config["seed"],
         device=device,
+        delta=delta,
     )
     spent, starts = 0.0, []
     saved = folder.load_checkpoint(device)
@@ -156,101 +182,41 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
     finally:
         loop.close()
 
-    result = _result(config, context, loop, split, error)
+    result = describe_result(config, loop, split, error, delta, context.pseudonyms)
     result["starts"] = starts  # the step at which each start of this trial began; [0] where nothing interrupted it
     result["seconds"] = spent + time.monotonic() - begun
     result["peak_memory_mib"] = _peak_memory_mib(device)
     result["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     result["inner_graphs"] = learner.memory if isinstance(learner, Distillation) else None
     if isinstance(learner, Distillation) and loop.best is not None:
-        package = _package(config, context, distill, loop, patches, start, result["delta"])
+        package = Package(
+            **loop.best.state,
+            inner_weights=distill.inner_weights,
+            momentum=distill.inner_momentum,
+            inner_precision=context.compute.inner_precision,
+            theta_bn=loop.best.theta_bn,
+            backbone=config["backbone"],
+            norm=config["norm"],
+            start=Path(start_name).name,
+            seed=config["seed"],
+            start_fingerprints=start,
+            mean=patches.mean,
+            deviation=patches.deviation,
+            patches=context.patches,
+            delta=result["delta"],
+        )
         result |= vars(footprint(parameter_count(network), package.images, package.theta_bn))
         result["rates"] = package.rates.tolist()
         if config["method"] != "random_real":  # whose images are patients' own, and nothing to be shared
-            package.save(folder.package_path())
+            path = folder.package_path()
+            package.save(path)
+            result["shared_bytes"] = path.stat().st_size
     folder.finish(result)
     tune.report({"step": loop.progress.step, "steps": outer.steps, "val_hm": _best_hm(loop)})
 
 
 def _best_hm(loop: OuterLoop) -> float:
     return loop.best.key[0] if loop.best else 0.0
-
-
-def _result(
-    config: dict[str, Any], context: TrialContext, loop: OuterLoop, split: Split, error: str | None
-) -> dict[str, Any]:
-    result: dict[str, Any] = {
-        "status": "done" if error is None else "diverged",
-        "error": error,
-        "attempt": config["attempt"],
-        "delta": None,
-        "validation": None,
-        "test": None,
-        "outer_steps": loop.progress.step,
-        "best_step": loop.best.step if loop.best else None,
-        "memory_mib": None,
-        "memory_star_kb": None,
-        "compression_rate": None,
-        "rates": None,
-        "history": loop.progress.history,
-    }
-    if loop.best is None:
-        return result
-    validation = loop.score(split.validation)
-    _, delta = threshold_curve(validation).best()
-    result["delta"] = delta
-    result["validation"] = scores(validation, delta, context.pseudonyms)
-    if config["phase"] == "confirm" and error is None:
-        # The only place where test patients are read: once, with everything chosen.
-        result["test"] = scores(loop.score(split.test), delta, context.pseudonyms)
-    return result
-
-
-def scores(votes: Votes, delta: float, pseudonyms: list[str]) -> dict[str, Any]:
-    """A group of patients at one threshold, with the whole curve and every patient's votes, as the ledger keeps it."""
-    at = operate(votes, delta)
-    return {
-        "sensitivity": at.sensitivity,
-        "specificity": at.specificity,
-        "hm": at.hm,
-        "hm_at_0.4": operate(votes, PUBLISHED_DELTA).hm,
-        "auc": votes.auc,
-        "patch_accuracy": votes.patch_accuracy,
-        "undecided_patients": votes.undecided,
-        "curve": vars(threshold_curve(votes)),
-        "patients": [
-            {"patient": pseudonyms[patient], "label": int(label), "votes": counts.tolist()}
-            for patient, label, counts in zip(votes.patients, votes.labels, votes.counts, strict=True)
-        ],
-    }
-
-
-def _package(
-    config: dict[str, Any],
-    context: TrialContext,
-    distill: DistillSettings,
-    loop: OuterLoop,
-    patches: Patches,
-    start: dict[str, str],
-    delta: float,
-) -> Package:
-    assert loop.best is not None
-    return Package(
-        **loop.best.state,
-        inner_weights=distill.inner_weights,
-        momentum=distill.inner_momentum,
-        inner_precision=context.compute.inner_precision,
-        theta_bn=loop.best.theta_bn,
-        backbone=config["backbone"],
-        norm=config["norm"],
-        start=Path(config["start"]).name,
-        seed=config["seed"],
-        start_fingerprints=start,
-        mean=patches.mean,
-        deviation=patches.deviation,
-        patches=context.patches,
-        delta=delta,
-    )
 
 
 def _reset_peak_memory(device: torch.device) -> None:

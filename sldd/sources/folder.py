@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sldd.cohort import SPLITS, Film, file_digest
+from sldd.cohort import Film, file_digest
 from sldd.errors import InputError
 from sldd.radiograph import DECODING, read_mask, read_radiograph
+from sldd.split import SPLITS
 
 MANIFEST = "manifest.csv"
 REQUIRED = ("patient_id", "image", "label")

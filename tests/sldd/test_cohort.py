@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
-from sldd.cohort import Cohort, SplitSettings, fold_patients, open_cohort, prepare, split_patients
+from sldd.cohort import Cohort, open_cohort, prepare
 from sldd.data import DataSettings, open_source
 from sldd.errors import InputError
 from sldd.sources.folder import FolderSource
@@ -60,43 +58,6 @@ def test_sixteen_bit_tiff(tmp_path: Path) -> None:
     Image.fromarray(np.full((64, 64), 255, np.uint8)).save(tmp_path / "m.png")
     write_manifest(tmp_path, ["x,a.tiff,m.png,1"])
     np.testing.assert_array_equal(_prepare(tmp_path).pixels(0), values)
-
-
-def _cohort(labels: list[int], splits: list[str | None] | None = None) -> Cohort:
-    count = len(labels)
-    return Cohort(
-        Path(), "", "uint8", [[8, 8]] * count, list(range(count)), [True] * count, labels,
-        splits or [None] * count, [0.0] * count, [0.0] * count,
-    )  # fmt: skip
-
-
-@given(
-    positives=st.integers(4, 60),
-    negatives=st.integers(4, 60),
-    seed=st.integers(0, 9),
-    shares=st.tuples(st.floats(0.2, 0.35), st.floats(0.2, 0.35)),
-)
-def test_no_patient_is_in_two_parts(positives: int, negatives: int, seed: int, shares: tuple[float, float]) -> None:
-    cohort = _cohort([1] * positives + [0] * negatives)
-    split = split_patients(cohort, SplitSettings(*shares, seed=seed))
-    everyone = split.train + split.validation + split.test
-    assert sorted(everyone) == list(range(cohort.patients))
-    for part, share in ((split.validation, shares[0]), (split.test, shares[1])):
-        positive = sum(cohort.labels[patient] for patient in part)
-        assert abs(positive - share * positives) <= 0.5
-        assert abs(len(part) - positive - share * negatives) <= 0.5
-    assert split == split_patients(cohort, SplitSettings(*shares, seed=seed))
-
-
-def test_split_column_wins() -> None:
-    splits = ["train", "train", "validation", "validation", "test", "test"]
-    split = split_patients(_cohort([0, 1] * 3, list(splits)), SplitSettings())
-    assert (split.train, split.validation, split.test) == ([0, 1], [2, 3], [4, 5])
-
-
-def test_part_without_positives_is_refused() -> None:
-    with pytest.raises(InputError, match="validation split has no positive patient"):
-        split_patients(_cohort([0] * 20 + [1] * 2), SplitSettings())
 
 
 @pytest.mark.parametrize(
@@ -156,16 +117,3 @@ def test_missing_folder_is_named() -> None:
 def test_index_is_plain_json(cohort_folder: Path) -> None:
     index = json.loads((_prepare(cohort_folder).folder / "index.json").read_text())
     assert index["labels"] == [0, 1] * 6
-
-
-def test_folds_test_every_patient_once_and_mix_nobody(cohort_folder: Path, tmp_path: Path) -> None:
-    cohort = prepare(FolderSource(cohort_folder), tmp_path / "cache")
-    splits = fold_patients(cohort, 3, SplitSettings(validation=0.25))
-    assert sorted(patient for split in splits for patient in split.test) == list(range(cohort.patients))
-    for split in splits:
-        assert sorted(split.train + split.validation + split.test) == list(range(cohort.patients))
-        assert {cohort.labels[patient] for patient in split.validation} == {0, 1}
-    assert splits == fold_patients(cohort, 3, SplitSettings(validation=0.25))
-    assert splits != fold_patients(cohort, 3, SplitSettings(validation=0.25, seed=1))
-    with pytest.raises(InputError, match="split has no"):
-        fold_patients(cohort, 20, SplitSettings())

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sldd.backbones import build
-from sldd.cohort import Split, prepare
+from sldd.cohort import prepare
 from sldd.compute import ComputeSettings
 from sldd.detect import count_votes
 from sldd.distill import LEARNED, Distillation, DistillSettings
@@ -22,6 +22,7 @@ from sldd.outer import DivergedError, OuterLoop, OuterSettings
 from sldd.package import Package
 from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.sources.folder import FolderSource
+from sldd.split import Split
 from sldd.train import Training
 
 CPU = torch.device("cpu")

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sldd.cohort import SplitSettings, prepare, split_patients
+from sldd.cohort import prepare
 from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.radiograph import read_radiograph
 from sldd.sources.folder import FolderSource
+from sldd.split import SplitSettings, split_patients
 
 DATA = Path(os.environ.get("SLDD_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

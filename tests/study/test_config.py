@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from sldd.errors import InputError
-from study.config import as_tree, differences, load, parse, presets
+from study.config import as_tree, differences, load, parse
 from study.grid import cells
+from study.reading import presets
 
 
 @pytest.mark.parametrize("preset", presets())
@@ -21,8 +22,8 @@ def test_presets_survive_being_written_and_read(preset: str) -> None:
 
 def test_demo_asks_the_question() -> None:
     config = load("demo", [])
-    assert len(config.grid.backbone) >= 3
-    assert config.grid.images == [1, 2, 3]
+    assert len(config.grid[0].backbone) >= 3
+    assert config.grid[0].images == [1, 2, 3]
 
 
 def test_overrides_reach_any_setting() -> None:
@@ -31,8 +32,8 @@ def test_overrides_reach_any_setting() -> None:
         ["search.trials=9", "grid.backbone=[a,b]", "grid.images=2", "search.outer_lr=[1e-3, 0.1]", "patches.size=0.2"],
     )
     assert config.search.trials == 9
-    assert config.grid.backbone == ["a", "b"]
-    assert config.grid.images == [2]
+    assert config.grid[0].backbone == ["a", "b"]
+    assert config.grid[0].images == [2]
     assert config.search.outer_lr == (0.001, 0.1)
     assert config.patches.size == 0.2
 
@@ -74,6 +75,11 @@ def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
         (["search.delta=[0.1, 1.5]"], "search.delta.1: input should be less than 1"),
         (["grid.images=[1,1]"], "grid.images"),
         (["data.split.test=1.5"], "data.split.test"),
+        (["grid.images=few"], "grid.images.0: input should be a valid integer"),
+        (["grid.images=search", "grid.most_images=1"], "grid.most_images"),
+        (["confirm.folds=1"], "confirm.folds: input should be greater than or equal to 2 (got 1)"),
+        (["minimum.level=0.5"], "minimum.level: input should be greater than 0.5"),
+        (["protocol=papers"], "protocol: input should be 'validation' or 'paper' (got 'papers')"),
     ],
 )
 def test_mistakes_are_named(settings: list[str], says: str) -> None:
@@ -106,11 +112,15 @@ def test_ordinary_training_may_have_its_own_number_of_steps() -> None:
 
 def test_study_may_grow_and_nothing_else() -> None:
     before = as_tree(load("demo", []))
-    grown = ["search.trials=30", "search.repeats=9", "grid.images=[1,2,3,5]", "resources.threads=1", "data.cache=/x"]
+    grown = ["search.trials=30", "confirm.repeats=9", "grid.images=[1,2,3,5]", "resources.threads=1", "data.cache=/x"]
     assert differences(before, as_tree(load("demo", grown))) == []
+    assert differences(before, as_tree(load("demo", ["grid.images=search", "minimum.margin=0.05"]))) == []
+    assert differences(before, as_tree(load("demo", ["pretrained={resnet10t: x.pt}"]))) == []
     for setting, named in [
         ("search.trials=1", "search.trials"),
-        ("grid.images=[1,2]", "grid.images"),
+        ("grid.images=[1,2]", "grid had the cell resnet10t-m3-one_hot-as_is-sldd-s1e1 and 2 more and has not now"),
+        ("confirm.folds=3", "confirm.folds was None and is now 3"),
+        ("protocol=paper", "protocol was 'validation' and is now 'paper'"),
         ("outer.steps=7", "outer.steps was 150 and is now 7"),
         ("data.phantom.size=128", "data.phantom.size"),
         ("resources.threads=2", "resources.threads"),

@@ -7,8 +7,8 @@ from itertools import product
 from study.grid import GridSettings, cells
 
 
-def _grid(**axes: object) -> GridSettings:
-    return GridSettings(**{"backbone": ["a"], "images": [1], **axes})  # type: ignore[arg-type]
+def _grid(**axes: object) -> list[GridSettings]:
+    return [GridSettings(**{"backbone": ["a"], "images": [1], **axes})]  # type: ignore[arg-type]
 
 
 def test_cells_are_the_product() -> None:
@@ -41,7 +41,7 @@ def test_names_are_distinct_folder_names() -> None:
 
 
 def test_starts_are_an_axis() -> None:
-    found = cells(GridSettings(["a"], [3], ["sldd", "train"], start=["xavier", "pretrained", "/x/chest.pt"]))  # type: ignore[arg-type]
+    found = cells(_grid(images=[3], method=["sldd", "train"], start=["xavier", "pretrained", "/x/chest.pt"]))
     assert [cell.name for cell in found] == [
         "a-m3-one_hot-as_is-sldd-s1e1",
         "a-as_is-train",
@@ -50,3 +50,27 @@ def test_starts_are_an_axis() -> None:
         "a-m3-one_hot-as_is-sldd-chest-s1e1",
         "a-as_is-train-chest",
     ]
+
+
+def test_blocks_are_put_together_without_repeats() -> None:
+    found = cells(_grid(images=[1, 3]) + _grid(images=[3], norm=["none"]) + _grid(images=[3, 1]))
+    assert [(cell.images, cell.norm) for cell in found] == [(1, "as_is"), (3, "as_is"), (3, "none")]
+
+
+def test_every_fold_of_a_cell_is_a_cell() -> None:
+    found = cells(_grid(images=[1, 2], method=["sldd", "train"]), folds=3)
+    assert len({cell.name for cell in found}) == len(found) == 9
+    assert [cell.fold for cell in found[:3]] == [0, 1, 2]
+    assert found[0].name == "a-m1-one_hot-as_is-sldd-s1e1-f0"
+
+
+def test_searched_counts_are_candidates_where_no_block_lists_them() -> None:
+    found = cells(_grid(images="search", most_images=3, method=["sldd", "train"]) + _grid(images=[2]))
+    assert [(cell.images, cell.counted) for cell in found] == [(1, True), (3, True), (None, False), (2, False)]
+    assert cells(_grid(images="search", most_images=3))[0].name == cells(_grid(images=[1]))[0].name
+
+
+def test_a_block_may_have_epochs_of_its_own() -> None:
+    few, more = cells(_grid(epochs=2) + _grid())
+    assert (few.epochs, more.epochs) == (2, None)
+    assert few.name != more.name

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from sldd.cohort import prepare, split_patients
+from sldd.cohort import prepare
 from sldd.data import open_source
 from sldd.errors import InputError
 from sldd.patches import BalancedBatches, Patches
+from sldd.split import split_patients
 from study.config import StudyConfig, load
 from study.grid import Cell, cells
 from study.plan import PlannedCell, plan_cells

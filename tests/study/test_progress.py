@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from study.cell_search import CellSearch, ConfirmSettings
 from study.grid import Cell
 from study.plan import PlannedCell
 from study.progress import ProgressLine, duration, end_table, plan_table
-from study.search import CellSearch, SearchSettings, StudySearcher
+from study.search import StudySearcher
+from study.suggest import SearchSettings
 from study.trial_folder import TrialFolder
 from tests.study.conftest import OpenLedger
 
@@ -27,7 +29,7 @@ def test_durations(seconds: float, says: str) -> None:
 def test_line_counts_and_estimates(tmp_path: Path, open_ledger: OpenLedger) -> None:
     ledger = open_ledger(tmp_path / "study")
     line = ProgressLine(Console(file=io.StringIO()), "demo", PLAN, ledger, slots=2)
-    search = CellSearch(CELL, SearchSettings(trials=3, repeats=1), ledger, 0, {})
+    search = CellSearch(CELL, SearchSettings(trials=3), ConfirmSettings(1), ledger, seed=0, facts={})
     line.searcher, line.searches = StudySearcher([search], ledger), [search]
     assert line.text() == "demo: 0/4 trials done, 0 running, 0 failed, about 3 min left"
     config = line.searcher.suggest("one")
@@ -55,11 +57,13 @@ def test_plan_names_cells_and_refusals() -> None:
 
 def test_end_table_averages_the_confirm_trials(tmp_path: Path, open_ledger: OpenLedger) -> None:
     ledger = open_ledger(tmp_path / "study")
-    for hm in (0.8, 0.9):
-        trial = ledger.begin(ledger.add(CELL.name, {"phase": "confirm"}))
-        test = {"hm": hm, "sensitivity": hm, "specificity": hm, "auc": None}
+    for seed, hm in enumerate((0.8, 0.9)):
+        trial = ledger.begin(ledger.add(CELL.name, {"phase": "confirm", "seed": seed}))
+        patients = [{"label": 0}, {"label": 1}]
+        test = {"hm": hm, "sensitivity": hm, "specificity": hm, "auc": None, "patients": patients}
         TrialFolder(trial.folder, trial.config["owner"]).finish({"status": "done", "delta": 0.4, "test": test})
         ledger.refresh(trial)
-    drawn = _drawn(end_table(PLAN, ledger))
+    drawn = _drawn(end_table(PLAN, ledger, note="a note"))
+    assert "a note" in drawn
     assert "0.85 (0.80 to 0.90)" in drawn
     assert "2 done" in drawn

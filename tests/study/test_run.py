@@ -23,7 +23,7 @@ TINY = [
     "demo", "name=tiny", "grid.backbone=[test_resnet]", "grid.images=[2,3]",
     "data.phantom={patients: 16, size: 128}", "patches={size: 24, stride: 8, input_size: 32}",
     "outer={steps: 40, batch_size: 12, evaluations: 2, statistics_batches: 2, checkpoint_every: 5}",
-    "search.trials=2", "search.repeats=1",
+    "search.trials=2", "confirm.repeats=1",
 ]  # fmt: skip
 MEASURED = ["seconds", "peak_memory_mib"]
 
@@ -172,7 +172,8 @@ def test_methods_side_by_side(tmp_path: Path) -> None:
         "grid.train_patches=[null,9]",
         "grid.train_classes=[INP,NP]",
         "grid.train_view=[patches,whole]",
-        "search={trials: 1, repeats: 1}",
+        "search={trials: 1}",
+        "confirm={repeats: 1}",
     )
     assert command.wait() == 0, command.log.read_text()
     records = command.records()
@@ -269,11 +270,11 @@ def test_interrupt_then_resume_then_grow(undisturbed: Command, tmp_path: Path) -
     pd.testing.assert_frame_equal(command.records(), undisturbed.records(), check_exact=True)
 
     kept = {path: path.read_bytes() for path in command.trials("result.json")}
-    grown = Command(tmp_path / "out", "search.repeats=2")
+    grown = Command(tmp_path / "out", "confirm.repeats=2")
     assert grown.wait() == 0, grown.log.read_text()
     assert len(grown.trials("result.json")) == 8
     assert all(path.read_bytes() == content for path, content in kept.items())
 
-    other = Command(tmp_path / "out", "search.repeats=2", "outer.schedule=constant", "seed=3")
+    other = Command(tmp_path / "out", "confirm.repeats=2", "outer.schedule=constant", "seed=3")
     assert other.wait() == 2
     assert "outer.schedule was 'cosine' and is now 'constant'; seed was 0 and is now 3" in other.log.read_text()

@@ -9,17 +9,26 @@ from typing import Any
 import pytest
 from ray.tune.search import Searcher
 
+from study.cell_search import CellSearch, ConfirmSettings
 from study.grid import Cell
 from study.ledger import Ledger, Trial
-from study.search import CellSearch, SearchSettings, StudySearcher
+from study.search import StudySearcher
+from study.suggest import SearchSettings, observations, search_space
 from study.trial_folder import TrialFolder
 from tests.study.conftest import OpenLedger
 
 CELLS = [Cell("a", "sldd", "as_is", 3, "one_hot", 1, 1), Cell("b", "train", "as_is")]
 
 
-def _searches(ledger: Ledger, settings: SearchSettings) -> list[CellSearch]:
-    return [CellSearch(cell, settings, ledger, seed=7, facts={"backbone": cell.backbone}) for cell in CELLS]
+Settings = tuple[SearchSettings, ConfirmSettings]
+
+
+def _settings(trials: int, repeats: int = 1, **options: Any) -> Settings:
+    return SearchSettings(trials=trials, **options), ConfirmSettings(repeats)
+
+
+def _searches(ledger: Ledger, settings: Settings) -> list[CellSearch]:
+    return [CellSearch(cell, *settings, ledger, seed=7, facts={"backbone": cell.backbone}) for cell in CELLS]
 
 
 def _result(config: dict[str, Any], status: str = "done") -> dict[str, Any]:
@@ -31,7 +40,7 @@ def _result(config: dict[str, Any], status: str = "done") -> dict[str, Any]:
 
 
 def _run(
-    ledger: Ledger, settings: SearchSettings, *, limit: int | None = None, order: int = 0, status: str = "done"
+    ledger: Ledger, settings: Settings, *, limit: int | None = None, order: int = 0, status: str = "done"
 ) -> list[str]:
     """Two slots, finishing in an order of chance; returns the trials that ran."""
     searcher = StudySearcher(_searches(ledger, settings), ledger)
@@ -64,7 +73,7 @@ def _asked(ledger: Ledger) -> dict[str, dict[str, Any]]:
 
 def test_every_cell_gets_its_trials_and_its_confirmation(tmp_path: Path, open_ledger: OpenLedger) -> None:
     ledger = open_ledger(tmp_path)
-    ran = _run(ledger, SearchSettings(trials=6, repeats=2))
+    ran = _run(ledger, _settings(6, 2))
     assert len(ran) == len(set(ran)) == 2 * (6 + 2)
     for cell in CELLS:
         best = max(ledger.of(cell.name, "search"), key=lambda t: (t.result or {})["validation"]["hm"])
@@ -77,7 +86,7 @@ def test_every_cell_gets_its_trials_and_its_confirmation(tmp_path: Path, open_le
 
 @pytest.mark.parametrize("order", range(3))
 def test_suggestions_do_not_depend_on_who_finishes_first(tmp_path: Path, open_ledger: OpenLedger, order: int) -> None:
-    settings = SearchSettings(trials=7, repeats=2)
+    settings = _settings(7, 2)
     one, other = open_ledger(tmp_path / "one"), open_ledger(tmp_path / "other")
     _run(one, settings)
     _run(other, settings, order=order + 1)
@@ -86,7 +95,7 @@ def test_suggestions_do_not_depend_on_who_finishes_first(tmp_path: Path, open_le
 
 @pytest.mark.parametrize("cut", [1, 4, 9, 15])
 def test_resuming_changes_nothing_and_repeats_nothing(tmp_path: Path, open_ledger: OpenLedger, cut: int) -> None:
-    settings = SearchSettings(trials=7, repeats=2)
+    settings = _settings(7, 2)
     whole = open_ledger(tmp_path / "whole")
     _run(whole, settings)
     before = open_ledger(tmp_path / "cut")
@@ -99,32 +108,32 @@ def test_resuming_changes_nothing_and_repeats_nothing(tmp_path: Path, open_ledge
 
 def test_more_trials_run_only_what_is_new(tmp_path: Path, open_ledger: OpenLedger) -> None:
     ledger = open_ledger(tmp_path)
-    first = _run(ledger, SearchSettings(trials=4, repeats=1))
+    first = _run(ledger, _settings(4, 1))
     ledger = open_ledger(tmp_path)
-    second = _run(ledger, SearchSettings(trials=6, repeats=2))
+    second = _run(ledger, _settings(6, 2))
     assert not set(first) & set(second)
     for cell in CELLS:
         assert len(ledger.of(cell.name, "search")) == 6
         best = max(ledger.of(cell.name, "search"), key=lambda t: (t.result or {})["validation"]["hm"])
         assert [t.config["source"] for t in ledger.of(cell.name, "confirm")] == [best.index] * 2
-    assert _run(ledger, SearchSettings(trials=6, repeats=2)) == []
+    assert _run(ledger, _settings(6, 2)) == []
 
 
 def test_cell_that_only_diverges_is_not_confirmed(tmp_path: Path, open_ledger: OpenLedger) -> None:
     ledger = open_ledger(tmp_path)
-    ran = _run(ledger, SearchSettings(trials=3, repeats=2), status="diverged")
+    ran = _run(ledger, _settings(3, 2), status="diverged")
     assert len(ran) == 6
     assert not any(ledger.of(cell.name, "confirm") for cell in CELLS)
 
 
 def test_sampler_learns_the_threshold_for_free(tmp_path: Path, open_ledger: OpenLedger) -> None:
     ledger = open_ledger(tmp_path)
-    search = _searches(ledger, SearchSettings(trials=3))[0]
+    search = _searches(ledger, _settings(3))[0]
     trial = search.next()
     assert trial is not None
     TrialFolder(trial.folder, trial.config["owner"]).finish(_result(trial.config))
     ledger.refresh(trial)
-    suggested, best = search._seen(trial, search._space())
+    suggested, best = observations(trial, search_space(SearchSettings(), "sldd", fixed_delta=False))
     assert suggested.params["delta"] == trial.config["delta"] == 0.5
     assert best.params["delta"] == 0.6
     assert best.value == 2 * suggested.value  # type: ignore[operator]
@@ -132,7 +141,7 @@ def test_sampler_learns_the_threshold_for_free(tmp_path: Path, open_ledger: Open
 
 def test_failed_trial_is_given_up_until_the_next_start(tmp_path: Path, open_ledger: OpenLedger) -> None:
     ledger = open_ledger(tmp_path)
-    searcher = StudySearcher(_searches(ledger, SearchSettings(trials=2, repeats=1))[:1], ledger)
+    searcher = StudySearcher(_searches(ledger, _settings(2, 1))[:1], ledger)
     config = searcher.suggest("one")
     assert isinstance(config, dict)
     searcher.on_trial_complete("one", error=True)
@@ -140,13 +149,13 @@ def test_failed_trial_is_given_up_until_the_next_start(tmp_path: Path, open_ledg
     assert isinstance(other, dict)
     assert other["index"] == 1
     ledger = open_ledger(tmp_path)
-    again = _searches(ledger, SearchSettings(trials=2, repeats=1))[0].next()
+    again = _searches(ledger, _settings(2, 1))[0].next()
     assert isinstance(again, Trial)
     assert (again.index, again.config["attempt"]) == (0, 2)
 
 
 def test_options_are_chosen_learned_from_and_confirmed(open_ledger: OpenLedger, tmp_path: Path) -> None:
-    settings = SearchSettings(trials=12, repeats=2, options={"clip": [None, 3.0], "labels": ["raw", "softmax"]})
+    settings = _settings(12, 2, options={"clip": [None, 3.0], "labels": ["raw", "softmax"]})
     ledger = open_ledger(tmp_path)
     _run(ledger, settings)
     sldd, train = (ledger.of(name, "search") for name in (CELLS[0].name, CELLS[1].name))

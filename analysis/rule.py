@@ -1,0 +1,30 @@
+"""When an image count suffices: the settings ``minimum`` of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Lt
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What counts as sufficient."""
+
+    margin: Annotated[float, Ge(0), Lt(1)] = 0.10
+    """How far the HM may be under the best of the backbone; 0.10 gives Table 6 of Li et al. (2022) from its Table 5."""
+    level: Annotated[float, Gt(0.5), Lt(1)] = 0.95
+    """Confidence of every bound."""
+    floor: Annotated[float, Ge(0), Lt(1)] = 0.5
+    """A backbone whose best mean HM is under this has no minimum: it is the HM of calling patients at random."""
+    resamples: Annotated[int, Ge(100)] = 2000
+    """Bootstrap resamples."""
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Rule:
+        """The rule of a study's resolved configuration; defaults for what it does not say."""
+        told = config.get("minimum")
+        told = told if isinstance(told, dict) else {}
+        return cls(**{each.name: told[each.name] for each in fields(cls) if told.get(each.name) is not None})

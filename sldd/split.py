@@ -1,0 +1,98 @@
+"""Which patients train, validate and are tested: always by patient, never by radiograph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Lt
+
+from sldd.cohort import Cohort
+from sldd.errors import InputError
+from sldd.streams import stream
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """How patients are divided where the manifest has no ``split`` column: shares of the patients of each label."""
+
+    validation: Annotated[float, Ge(0), Lt(1)] = 0.15
+    test: Annotated[float, Ge(0), Lt(1)] = 0.25
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Split:
+    """Patient numbers of the three parts, each sorted."""
+
+    train: list[int]
+    validation: list[int]
+    test: list[int]
+
+
+def split_patients(cohort: Cohort, settings: SplitSettings, needed: Sequence[str] = SPLITS) -> Split:
+    """Divide patients, never radiographs: by the manifest's ``split`` column, else stratified by label and seed.
+
+    Raises:
+        InputError: a ``needed`` part has no positive or no negative patient.
+    """
+    parts: dict[str, list[int]] = {name: [] for name in SPLITS}
+    if any(cohort.splits):
+        for patient, part in enumerate(cohort.splits):
+            parts[part or "train"].append(patient)
+    else:
+        for label in (0, 1):
+            patients = [patient for patient, value in enumerate(cohort.labels) if value == label]
+            order = stream(settings.seed, "split", label).permutation(patients).tolist()
+            test = round(settings.test * len(order))
+            validation = round(settings.validation * len(order))
+            parts["test"] += order[:test]
+            parts["validation"] += order[test : test + validation]
+            parts["train"] += order[test + validation :]
+    return _checked(cohort, Split(**{part: sorted(patients) for part, patients in parts.items()}), needed)
+
+
+def fold_patients(cohort: Cohort, folds: int, settings: SplitSettings, needed: Sequence[str] = SPLITS) -> list[Split]:
+    """Splits in which every patient is a test patient once, stratified by label.
+
+    Args:
+        folds: how many; a share of about 1 / folds of the patients is tested in each.
+        settings: the share of the other patients that validates, and the seed; the share of test patients is not used.
+
+    Raises:
+        InputError: a ``needed`` part of a fold has no positive or no negative patient, or the manifest fixes the parts.
+    """
+    if any(cohort.splits):
+        raise InputError(
+            "confirm.folds: every patient is to be tested once, and the manifest's split column says who is; "
+            "remove the column or set confirm.folds to null"
+        )
+    parts: list[dict[str, list[int]]] = [{name: [] for name in SPLITS} for _ in range(folds)]
+    for label in (0, 1):
+        patients = [patient for patient, value in enumerate(cohort.labels) if value == label]
+        order = stream(settings.seed, "folds", label).permutation(patients).tolist()
+        for fold, part in enumerate(parts):
+            test = order[fold::folds]
+            rest = [patient for patient in order if patient not in set(test)]
+            rest = stream(settings.seed, "folds", label, fold).permutation(rest).tolist()
+            validation = round(settings.validation * len(rest))
+            part["test"] += test
+            part["validation"] += rest[:validation]
+            part["train"] += rest[validation:]
+    splits = [Split(**{name: sorted(patients) for name, patients in part.items()}) for part in parts]
+    return [_checked(cohort, split, needed) for split in splits]
+
+
+def _checked(cohort: Cohort, split: Split, needed: Sequence[str]) -> Split:
+    for part in needed:
+        patients = vars(split)[part]
+        for label, word in ((1, "positive"), (0, "negative")):
+            if not any(cohort.labels[patient] == label for patient in patients):
+                raise InputError(
+                    f"the {part} split has no {word} patient ({len(patients)} patients in all); "
+                    "change data.split or the manifest's split column, or add patients"
+                )
+    return split

@@ -1,0 +1,135 @@
+"""The search for the smallest sufficient image count, without Ray: a stub stands in for the worker."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.tune.search import Searcher
+
+from analysis.rule import Rule
+from study.cell_search import CellSearch, ConfirmSettings
+from study.count_search import CountSearch, series
+from study.grid import GridSettings, cells
+from study.ledger import Ledger
+from study.search import StudySearcher
+from study.suggest import SearchSettings
+from study.trial_folder import TrialFolder
+from tests.study.conftest import OpenLedger
+
+HM = {1: 0.3, 2: 0.5, 3: 0.84, 4: 0.85, 5: 0.9, 6: 0.92}
+
+
+def _searches(ledger: Ledger, folds: int | None = None, trials: int = 4) -> list[CountSearch]:
+    grid = cells([GridSettings(["a", "b"], "search", most_images=6)], folds)
+    settings = SearchSettings(trials=trials), ConfirmSettings(2, folds)
+    made = {cell: CellSearch(cell, *settings, ledger, seed=0, facts={"images": cell.images}) for cell in grid}
+    return [CountSearch([made[cell] for cell in group], Rule()) for group in series(grid)]
+
+
+def _finish(config: dict[str, Any], hms: dict[int, float]) -> None:
+    hm = hms[config["images"]]
+    scores: dict[str, Any] = {"hm": hm, "auc": hm, "patch_accuracy": hm, "sensitivity": hm, "specificity": hm}
+    scores |= {"curve": {"delta": [1.0], "hm": [hm]}, "patients": [{"label": 0}, {"label": 1}]}
+    result = {"status": "done", "delta": 0.5, "validation": scores, "test": None}
+    if config["phase"] == "confirm":
+        result["test"] = scores
+    TrialFolder(Path(config["folder"]), config["owner"]).finish(result)
+
+
+def _run(searches: list[CountSearch], ledger: Ledger, *, limit: int | None = None, order: int = 0) -> list[str]:
+    """Two slots, finishing in an order of chance; returns the trials that ran."""
+    searcher, chance = StudySearcher(searches, ledger), random.Random(order)
+    running: list[tuple[str, dict[str, Any]]] = []
+    ran: list[str] = []
+    while limit is None or len(ran) < limit:
+        if len(running) < 2:
+            name = str(len(ran) + len(running)) + str(chance.random())
+            config = searcher.suggest(name)
+            if isinstance(config, dict):
+                running.append((name, config))
+                continue
+            if config == Searcher.FINISHED and not running:
+                break
+        name, config = running.pop(chance.randrange(len(running)))
+        _finish(config, HM)
+        searcher.on_trial_complete(name)
+        ran.append(config["trial"])
+    return ran
+
+
+def _counts(ledger: Ledger, backbone: str) -> dict[int, int]:
+    """Search trials of every image count that was run."""
+    found: dict[int, int] = {}
+    for name, trials in ledger.trials.items():
+        if name.startswith(backbone + "-"):
+            found[trials[0].config["images"]] = sum(trial.config["phase"] == "search" for trial in trials)
+    return found
+
+
+def test_only_the_counts_that_decide_are_run_and_their_searches_are_shorter(
+    tmp_path: Path, open_ledger: OpenLedger
+) -> None:
+    ledger = open_ledger(tmp_path)
+    searches = _searches(ledger)
+    _run(searches, ledger)
+    # 6 for what is best; 1 and 2 do not suffice, 4 does, and 3 lies between.
+    assert _counts(ledger, "a") == _counts(ledger, "b") == {6: 4, 1: 2, 2: 2, 4: 2, 3: 2}
+    assert [search.cell.images for search in searches[0].spared] == [5]
+    assert all(search.finished and not search.waiting for search in searches)
+    assert searches[0].hm(3) == pytest.approx(0.84)
+    assert searches[0].spared_trials == (4 + 2) + 4 * 2, "a cell, and half the search of the others but the first"
+
+
+def test_a_count_begins_with_what_was_best_at_the_nearest_known_one(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path)
+    _run(_searches(ledger), ledger)
+    first = {t[0].config["images"]: t for name, t in ledger.trials.items() if name.startswith("a-")}
+    best = {
+        count: max((t for t in trials if t.config["phase"] == "search"), key=lambda t: (HM[count], -t.index))
+        for count, trials in first.items()
+    }
+    for count, nearest in {1: 6, 2: 1, 4: 2, 3: 2}.items():
+        for rate in ("outer_lr", "inner_lr"):
+            assert first[count][0].config[rate] == best[nearest].config[rate]
+
+
+@pytest.mark.parametrize("cut", [1, 5, 12, 20])
+def test_resuming_changes_nothing_and_repeats_nothing(tmp_path: Path, open_ledger: OpenLedger, cut: int) -> None:
+    whole = open_ledger(tmp_path / "whole")
+    _run(_searches(whole), whole)
+    before = open_ledger(tmp_path / "cut")
+    first = _run(_searches(before), before, limit=cut)
+    after = open_ledger(tmp_path / "cut")
+    second = _run(_searches(after), after, order=3)
+    assert not set(first) & set(second)
+    asked = [
+        {t.config["trial"]: t.config | {"owner": ""} for group in ledger.trials.values() for t in group}
+        for ledger in (whole, after)
+    ]
+    assert asked[0] == asked[1]
+
+
+def test_folds_of_a_count_run_together_and_are_pooled(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path)
+    searches = _searches(ledger, folds=3, trials=1)
+    _run(searches, ledger)
+    assert len(ledger.trials) == 2 * 5 * 3
+    assert searches[0].hm(2) == pytest.approx(0.5)
+    assert len(searches[0].spared) == 3
+
+
+def test_counts_without_a_result_are_passed_over(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path)
+    (search, _) = _searches(ledger, trials=1)
+    searcher = StudySearcher([search], ledger)
+    config = searcher.suggest("one")
+    assert isinstance(config, dict)
+    assert config["images"] == 6
+    TrialFolder(Path(config["folder"]), config["owner"]).finish({"status": "diverged"})
+    searcher.on_trial_complete("one")
+    config = searcher.suggest("two")
+    assert isinstance(config, dict)
+    assert config["images"] == 5, "the largest that gives a result is the reference"
