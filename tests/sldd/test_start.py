@@ -73,7 +73,7 @@ def test_without_a_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyP
         raise OSError("no network")
 
     monkeypatch.setattr("sldd.start.timm.create_model", offline)
-    with pytest.raises(InputError, match=r"weights of test_resnet \(no network\).*set grid.start to its path"):
+    with pytest.raises(InputError, match=r"weights of test_resnet \(no network\).*say where it is: pretrained="):
         set_start(nn.Linear(1, 1), backbone="test_resnet", start="pretrained", seed=0)
 
 
@@ -122,5 +122,5 @@ def test_another_start_is_named_by_its_first_layer() -> None:
 
 
 def test_layouts_of_our_own_have_no_published_weights() -> None:
-    with pytest.raises(InputError, match=r"nobody publishes weights of convnet_w32; set grid.start to xavier or"):
+    with pytest.raises(InputError, match=r"nobody publishes weights of convnet_w32; name a file: pretrained="):
         set_start(build("convnet_w32", input_size=16), backbone="convnet_w32", start="pretrained", seed=0)
