@@ -62,18 +62,19 @@ def _score_rows(table: int, cells: pd.DataFrame) -> list[dict[str, Any]]:
     """Tables 1, 2, 3 and 5: Sen, Spe and HM."""
     published = results()
     return [
-        {"row": row["row"], **_published(row, SCORES), **_measured(row, match(row, cells))}
+        {"row": row["row"]} | _published(row, SCORES) | _measured(row, cells, [row["norm"]])
         for _, row in published[published["table"].eq(table)].iterrows()
     ]
 
 
 def _footprint_rows(cells: pd.DataFrame) -> list[dict[str, Any]]:
     """Table 4: the footprints at the image count they were published for."""
-    rows = []
-    for _, row in _once_distilled(TABLE_4_NORMS).iterrows():
-        cell = match(row, cells, _either_norm(row))
-        rows.append({"row": row["row"], "images": row["images"], **_published(row, FOOTPRINTS), **_measured(row, cell)})
-    return rows
+    return [
+        {"row": row["row"], "images": row["images"]}
+        | _published(row, FOOTPRINTS)
+        | _measured(row, cells, _either_norm(row))
+        for _, row in _once_distilled(TABLE_4_NORMS).iterrows()
+    ]
 
 
 def _minimum_rows(studies: Sequence[Study], cells: pd.DataFrame) -> list[dict[str, Any]]:
@@ -89,7 +90,7 @@ def _minimum_rows(studies: Sequence[Study], cells: pd.DataFrame) -> list[dict[st
         known = {"row": row["row"], **_published(row, ["parameters", "minimum_images"])}
         if not ranked:
             nothing = {"minimum_images": None, "tried": None}
-            rows.append(known | _measured(row, match(row, cells, _either_norm(row))) | nothing)
+            rows.append(known | _measured(row, cells, _either_norm(row)) | nothing)
             continue
         answer = min(ranked, key=lambda pair: pair[0])[1]
         why = f"no count suffices: {answer['reason']}" if answer["censored"] else ""
@@ -129,12 +130,17 @@ def _published(row: pd.Series, names: list[str]) -> dict[str, Any]:
     return {f"published_{name}": row[name] for name in names}
 
 
-def _measured(row: pd.Series, cell: pd.Series | None) -> dict[str, Any]:
+def _measured(row: pd.Series, cells: pd.DataFrame, norms: Sequence[str]) -> dict[str, Any]:
     """What is known of the cell beside a published row; `status` is empty where it is confirmed."""
+    cell = match(row, cells, norms)
     if cell is None:
         return dict.fromkeys([*MEASURED, "backbone", "parameters", "study"]) | {"status": NOT_RUN, "remarks": ""}
     known = {name: cell[name] for name in [*MEASURED, "backbone", "parameters", "study", "status"]}
-    return known | {"remarks": "; ".join(remarks(row, cell))}
+    said = remarks(row, cell)
+    own = match(row, cells[cells["backbone"].eq(f"paper/{row['backbone']}").fillna(False)], norms)
+    if own is not None and own["status"] and not cell["status"]:
+        said.append(f"{own['backbone']} itself: {own['status']}")
+    return known | {"remarks": "; ".join(said)}
 
 
 def hm_words(row: pd.Series) -> str:

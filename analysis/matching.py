@@ -104,14 +104,13 @@ def _stands_for(cells: pd.DataFrame) -> pd.Series:
     return stands_for
 
 
-def match(published: pd.Series, cells: pd.DataFrame, norms: Sequence[str] | None = None) -> pd.Series | None:
+def match(published: pd.Series, cells: pd.DataFrame, norms: Sequence[str]) -> pd.Series | None:
     """The row of `cells` (of `measured_cells`) that stands beside the row `published` (of `results`), or None.
 
     A confirmed cell goes before one that is not, then the published start, then the papers' own network before a
     narrower one before a library's; what is still equal goes by the order of the studies. `norms` are the norms to
-    accept, the best first (default: the row's own).
+    accept, the best first.
     """
-    norms = norms or [published["norm"]]
     ranked = [
         ((cell["status"] != "", *rank, place), cell)
         for place, (_, cell) in enumerate(cells.iterrows())

@@ -101,6 +101,14 @@ def test_the_papers_protocol_and_stand_ins_are_marked(ledger: Callable[..., Ledg
     assert "paper/alexnet/8, 900,001 parameters" in run(found)
 
 
+def test_a_stand_in_says_what_became_of_the_papers_own_network(ledger: Callable[..., Ledger]):
+    written = ledger()
+    cell(written, 1, refused="needs 40 GiB")
+    written.done(cell(written, 1, "paper/alexnet/8"), 0)
+    said = rows(table([read_study(written.folder)], 5)).loc["AlexNet (1)", "remarks"]
+    assert said == "stand-in: widths / 8; paper/alexnet itself: refused: needs 40 GiB"
+
+
 def test_several_studies_hold_the_cells_together(ledger: Callable[..., Ledger]):
     first, second = ledger("first"), ledger("second")
     first.trial(cell(first, 1), 0)

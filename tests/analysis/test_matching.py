@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.matching import kinship, match, measured_cells, remarks
+from analysis import matching
+from analysis.matching import kinship, measured_cells, remarks
 from analysis.published import results
 from analysis.records import read_study
 from tests.analysis.conftest import Ledger
@@ -20,6 +21,11 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     ledger = Ledger(tmp_path_factory.mktemp("papers") / "all")
     papers_study(ledger)
     return measured_cells([read_study(ledger.folder)])
+
+
+def match(row: pd.Series, measured: pd.DataFrame) -> pd.Series | None:
+    """With the norm that is the row's own."""
+    return matching.match(row, measured, [row["norm"]])
 
 
 def cells(*ledgers: Ledger) -> pd.DataFrame:
