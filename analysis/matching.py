@@ -2,7 +2,7 @@
 
 A cell matches where its method, norm, image count and distill steps are the row's. Its network may be the papers' own
 (`paper/resnet18`), the same layout with narrower layers (`paper/resnet18/8`), or a library's of that name; its start
-may be another one if no cell has the published start. What is not as published is said, never passed over.
+may be another one if no cell has the published start. Where a cell is not as published, `remarks` says so.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _stands_for(cells: pd.DataFrame) -> pd.Series:
     published = results()["train_images"].dropna().sort_values(ascending=False).tolist()
     stands_for = pd.Series(pd.NA, index=cells.index, dtype="Int64")
     subsets = cells[cells["train_patches"].notna()]
-    for _, group in subsets.groupby(["backbone", "norm", "start"], sort=False):
+    for _, group in subsets.groupby(["backbone", "norm", "start", "train_classes"], sort=False):
         sizes = group["train_patches"] * CLASSES
         ordered = sizes.drop_duplicates().sort_values(ascending=False).tolist()
         exact = {size: size for size in ordered if size in published}

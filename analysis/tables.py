@@ -37,7 +37,7 @@ def cell_table(study: Study) -> Table:
     """Every cell of `study` with its test scores and footprints, in study order; also those that have not run."""
     cells = measured_cells([study])
     known = set(study.records["cell"])
-    waiting = [cell for cell in study.cells if cell["cell"] not in known]
+    waiting = [cell for cell in study.cells if str(cell["cell"]) not in known]
     names = ["cell", "parameters"]
     planned = pd.DataFrame([{name: cell.get(name) for name in names} for cell in waiting], columns=names)
     frame = pd.concat([cells.astype(object), planned.assign(status=NOT_RUN).astype(object)], ignore_index=True)
@@ -61,12 +61,23 @@ def cell_table(study: Study) -> Table:
 
 
 def _sources(studies: Sequence[Study]) -> list[str]:
-    """Where the measured numbers come from, a line a study."""
+    """Where the measured numbers come from, a line a study, with what makes all of its cells unlike the papers'."""
     said = []
     for study in studies:
-        sizes = ", ".join(f"{count} {split}" for split, count in split_sizes(study).items())
-        said.append(f"Measured in {study.folder}" + (f" (patients: {sizes})." if sizes else "."))
+        facts = []
+        if sizes := split_sizes(study):
+            facts.append(", ".join(f"{count} {split}" for split, count in sizes.items()) + " patients")
+        if side := _setting(study, "patches", "input_size"):
+            facts.append(f"input {side} x {side}")
+        if _setting(study, "distill", "inner_weights") == "head":
+            facts.append("inner steps change the last layer only")
+        said.append(f"Measured in {study.folder}" + (f": {'; '.join(facts)}." if facts else "."))
     return said
+
+
+def _setting(study: Study, room: str, name: str) -> object:
+    settings = study.config.get(room)
+    return settings.get(name) if isinstance(settings, dict) else None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

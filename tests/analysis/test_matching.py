@@ -174,6 +174,15 @@ def test_smaller_training_sets_stand_in_by_order_of_size(ledger: Callable[..., L
             assert remarks(row, each) == [f"trained on {each['train_patches'] * 3:,} patches"]
 
 
+def test_sizes_are_compared_among_cells_that_see_the_same_classes(ledger: Callable[..., Ledger]):
+    row, written = ROWS[1, "ResNet18 (9000)"], ledger()
+    write(written, row, train_patches=400, train_classes="NP")
+    cell = write(written, row, train_patches=100)
+    found = match(row, cells(written))
+    assert found is not None
+    assert found["cell"] == cell
+
+
 def test_one_trial_by_the_papers_protocol_marks_its_cell(ledger: Callable[..., Ledger]):
     row, written = ROWS[1, "SLDD (3)"], ledger()
     cell = write(written, row)

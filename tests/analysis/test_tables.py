@@ -58,10 +58,16 @@ def test_an_empty_study_has_an_empty_table(ledger: Callable[..., Ledger], capsys
 def test_all_six_tables_or_those_named(papers, capsys):
     everything = said(capsys, papers, "--against", "published")
     assert re.findall(r"^Table (\d): ", everything, re.M) == ["1", "2", "3", "4", "5", "6"]
-    assert "patients: 24 train, 12 validation, 24 test" in everything
+    assert f"Measured in {papers}: 24 train, 12 validation, 24 test patients." in everything
     assert "they are marked papers' protocol" in everything
     some = said(capsys, papers, "--against", "published", "--table", "5", "2")
     assert re.findall(r"^Table (\d): ", some, re.M) == ["5", "2"]
+
+
+def test_what_all_cells_of_a_study_have_in_common_is_said_once(ledger: Callable[..., Ledger], capsys):
+    config = {"patches": {"input_size": 48}, "distill": {"inner_weights": "head"}}
+    shown = said(capsys, ledger(config=config, provenance={}).folder, "--against", "published", "--table", "1")
+    assert shown.endswith("demo: input 48 x 48; inner steps change the last layer only.\n")
 
 
 def test_markdown_tables_keep_their_shape(ledger: Callable[..., Ledger], papers, capsys):
