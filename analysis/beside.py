@@ -105,8 +105,10 @@ def _minimums(studies: Sequence[Study], cells: pd.DataFrame) -> pd.DataFrame:
     once = found["distill_steps"].eq(1) & found["distill_epochs"].eq(1) & found["label_init"].eq("one_hot")
     found = found[once.fillna(False) & found["tried"].ne("")]
     by = [*SETTING, "backbone", "study"]
-    protocols = cells[cells["status"].eq("")].groupby(by, dropna=False)["protocol"].min()
-    return found.merge(protocols.reset_index(), on=by, how="left")
+    confirmed = cells[cells["status"].eq("")].groupby(by, dropna=False)
+    # Of several counts, the one that most needs a remark: marked, and confirmed on the fewest folds.
+    rest_on = confirmed.agg({"status": "min", "protocol": "min", "folds": "max", "confirmed_folds": "min"})
+    return found.merge(rest_on.reset_index(), on=by, how="left")
 
 
 def _once_distilled(norms: dict[str, str]) -> pd.DataFrame:

@@ -34,12 +34,13 @@ _TRAINED = {
 
 
 def measured_cells(studies: Sequence[Study]) -> pd.DataFrame:
-    """One row a cell that the ledgers of `studies` know, confirmed or not, in the order of `studies`.
+    """One row a cell that the ledgers of `studies` know, confirmed or not, in the order of `studies`; the cells of one
+    setting on several folds are one row.
 
-    Columns: study (its place in `studies`), cell (name), status (empty where confirmed, else `running`,
-    `refused: why`, ...), protocol, shared_kb and compression_rate (means over the confirm trials), stands_for (images
-    in all of the published training set that a cell with `train_patches` stands for), and those of `cell_means`:
-    missing where nothing is confirmed.
+    Columns: study (its place in `studies`), cell (name, of the first fold), folds and confirmed_folds (0 where none
+    rotate), status (empty where confirmed, else `running`, `refused: why`, ...), protocol, shared_kb and
+    compression_rate (means over the confirm trials), stands_for (images in all of the published training set that a
+    cell with `train_patches` stands for), and those of `cell_means`: missing where nothing is confirmed.
     """
     found = [_cells(study).assign(study=place) for place, study in enumerate(studies)]
     return pd.concat([cells for cells in found if len(cells)] or found[:1], ignore_index=True)
@@ -47,18 +48,22 @@ def measured_cells(studies: Sequence[Study]) -> pd.DataFrame:
 
 def _cells(study: Study) -> pd.DataFrame:
     groups = study.records.groupby(BY, sort=False, dropna=False)
-    known = groups.agg(cell=("cell", "first"), known_parameters=("parameters", "max")).reset_index()
+    known = groups.agg(
+        cell=("cell", "first"), known_parameters=("parameters", "max"), folds=("fold", "nunique")
+    ).reset_index()
     known["status"] = pd.Series([_status(rows) for _, rows in groups], dtype="string")
     confirmed = confirm_rows(study.records).groupby(BY, sort=False, dropna=False)
     shared = confirmed.agg(
         # One trial that chose on test patients is enough to make the mean optimistic.
         protocol=("protocol", "min"),
+        confirmed_folds=("fold", "nunique"),
         shared_kb=("shared_kb", "mean"),
         compression_rate=("compression_rate", "mean"),
     ).reset_index()
     cells = known.merge(shared, on=BY, how="left").merge(_means(study), on=BY, how="left")
     cells["parameters"] = cells.pop("known_parameters")
     cells["protocol"] = cells["protocol"].fillna("")
+    cells["confirmed_folds"] = cells["confirmed_folds"].astype("Int64")
     return cells.assign(stands_for=_stands_for(cells))
 
 
@@ -183,6 +188,15 @@ def remarks(published: pd.Series, cell: pd.Series) -> list[str]:
         said.append(f"start {cell['start']}")
     if published["method"] == "subset" and cell["train_patches"] * CLASSES != published["train_images"]:
         said.append(f"trained on {cell['train_patches'] * CLASSES:,} patches")
+    return said + protocol_remarks(cell)
+
+
+def protocol_remarks(cell: pd.Series) -> list[str]:
+    """Which patients a confirmed cell's numbers rest on, where that is not one fold's test patients, scored once."""
+    said = []
+    if cell["status"] == "" and cell["folds"] > 1:
+        all_of_them = cell["confirmed_folds"] == cell["folds"]
+        said.append(f"mean over {'' if all_of_them else str(cell['confirmed_folds']) + ' of '}{cell['folds']} folds")
     if cell["protocol"] == "paper":
         said.append("papers' protocol")
     return said

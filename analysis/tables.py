@@ -21,7 +21,7 @@ import pandas as pd
 
 from analysis.beside import FOOTPRINT_COLUMNS, MEASURED, NOT_RUN, hm_words, published_tables
 from analysis.formats import Column, Table, as_csv, as_markdown, as_text, counted, decimals, words
-from analysis.matching import measured_cells
+from analysis.matching import measured_cells, protocol_remarks
 from analysis.published import CAPTIONS
 from analysis.records import NotAStudyError, Study, read_study, write_atomically
 from analysis.story import split_sizes
@@ -40,10 +40,12 @@ def cell_table(study: Study) -> Table:
     waiting = [cell for cell in study.cells if str(cell["cell"]) not in known]
     names = ["cell", "parameters"]
     planned = pd.DataFrame([{name: cell.get(name) for name in names} for cell in waiting], columns=names)
-    frame = pd.concat([cells.astype(object), planned.assign(status=NOT_RUN).astype(object)], ignore_index=True)
+    cells["remarks"] = ["; ".join(protocol_remarks(cell)) for _, cell in cells.iterrows()]
+    frame = pd.concat(
+        [cells.astype(object), planned.assign(status=NOT_RUN, remarks="").astype(object)], ignore_index=True
+    )
     rank = {str(cell["cell"]): place for place, cell in enumerate(study.cells)}
     frame = frame.sort_values("cell", key=lambda column: column.map(rank), ignore_index=True, kind="stable")
-    frame["remarks"] = ["papers' protocol" if protocol == "paper" else "" for protocol in frame["protocol"]]
     frame["study"] = study.name
     columns = [
         words("cell", "Cell"),

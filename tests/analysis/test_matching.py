@@ -193,6 +193,18 @@ def test_one_trial_by_the_papers_protocol_marks_its_cell(ledger: Callable[..., L
     assert (found["seeds"], remarks(row, found)) == (2, ["papers' protocol"])
 
 
+def test_the_folds_of_a_setting_are_one_cell_that_says_so(ledger: Callable[..., Ledger]):
+    row, written = ROWS[1, "SLDD (3)"], ledger()
+    for fold, hm in enumerate((0.6, 0.8)):
+        known = facts(row) | {"fold": fold}
+        written.done(written.cell(parameters=1000, cell=named(known), **known), 0, hm=hm)
+    (cell,) = (each for _, each in cells(written).iterrows())
+    assert (cell["hm"], remarks(row, cell)) == (pytest.approx(0.7), ["mean over 2 folds"])
+    written.trial(written.cell(parameters=1000, cell="third", **(facts(row) | {"fold": 2})), 0)
+    (cell,) = (each for _, each in cells(written).iterrows())
+    assert remarks(row, cell) == ["mean over 2 of 3 folds"]
+
+
 @pytest.mark.parametrize(
     ("trials", "status"),
     [
