@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 
 from analysis.curves import shown_trials
-from analysis.packages import CLASSES, Distilled, png_uri, read_distilled, shares
+from analysis.packages import CLASSES, Distilled, percents, png_uri, read_distilled, shares
 from analysis.records import Study
 from analysis.theme import CLASS_WORDS, number
 
@@ -74,7 +74,7 @@ def _film(image: np.ndarray, label: np.ndarray, name: str) -> str:
         bar = "".join(
             f'<i class="{k}" style="width:{100 * share:.1f}%"></i>' for k, share in zip(CLASSES, parts, strict=True)
         )
-        words = " · ".join(f"{kind} {100 * share:.0f}" for kind, share in zip(CLASSES, parts, strict=True)) + " %"
+        words = " · ".join(f"{kind} {share}" for kind, share in zip(CLASSES, percents(parts), strict=True)) + " %"
     mark = " †" if clipped else ""
     return (
         f'<figure class="film" title="learned weights: {weights}">'

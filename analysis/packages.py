@@ -55,13 +55,26 @@ def shares(label: np.ndarray) -> tuple[np.ndarray | None, bool]:
     return (positive / total if total > 0 else None), bool((label < 0).any())
 
 
-def png_uri(image: np.ndarray) -> str:
-    """One image (height, width) as a PNG data URI: its own darkest value black, its brightest white, scaled down to
-    `LONGEST_SIDE` where it is larger."""
+def percents(parts: np.ndarray) -> list[str]:
+    """Shares of one as percent with one decimal, as in Li et al. (2022), Figures 4 and 6; they add up to 100.0."""
+    exact = 1000 * parts
+    tenths = np.floor(exact).astype(int)
+    # What rounding down leaves over goes to those it took most from.
+    tenths[np.argsort(tenths - exact, kind="stable")[: 1000 - tenths.sum()]] += 1
+    return [f"{tenth / 10:.1f}" for tenth in tenths]
+
+
+def stretched(image: np.ndarray) -> Image.Image:
+    """One image (height, width) in gray: its own darkest value black, its brightest white."""
     finite = np.nan_to_num(image)
     low, high = finite.min(), finite.max()
     gray = np.rint(255 * (finite - low) / (high - low)) if high > low else np.full(finite.shape, 128.0)
-    picture = Image.fromarray(gray.astype(np.uint8))
+    return Image.fromarray(gray.astype(np.uint8))
+
+
+def png_uri(image: np.ndarray) -> str:
+    """`stretched` as a PNG data URI, scaled down to `LONGEST_SIDE` where it is larger."""
+    picture = stretched(image)
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
     file = io.BytesIO()
     picture.save(file, "PNG", optimize=True)

@@ -59,8 +59,8 @@ th[aria-sort=descending] button::after {{ content: " ▼" }}
 .cell > figcaption {{ font-size: .9rem; margin-bottom: 6px; line-height: 1.35 }}
 .cell small {{ color: {FAINT}; display: block; font-size: .84rem }}
 .films {{ display: flex; flex-wrap: wrap; gap: 10px }}
-.film {{ margin: 0; width: 124px; font-size: .78rem; line-height: 1.4; white-space: nowrap }}
-.film img {{ width: 124px; height: 124px; display: block; border-radius: 4px; background: black;
+.film {{ margin: 0; width: 160px; font-size: .78rem; line-height: 1.4; white-space: nowrap }}
+.film img {{ width: 160px; height: 160px; display: block; border-radius: 4px; background: black;
   image-rendering: pixelated; object-fit: contain }}
 .bar {{ display: flex; height: 7px; margin: 5px 0 3px; border-radius: 3px; overflow: hidden; background: {GRID} }}
 .bar i {{ display: block; -webkit-print-color-adjust: exact; print-color-adjust: exact }}

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from analysis.gallery import _rates
-from analysis.packages import LONGEST_SIDE, png_uri, read_distilled, shares
+from analysis.packages import LONGEST_SIDE, percents, png_uri, read_distilled, shares
 from analysis.records import read_study
 
 
@@ -68,3 +68,17 @@ def test_an_image_spans_black_to_white_and_stays_small():
     assert pixels(png_uri(np.array([[-3.0, 0.0], [1.0, 5.0]]))).tolist() == [[0, 96], [128, 255]]
     assert pixels(png_uri(np.zeros((4, 4)))).tolist() == [[128] * 4] * 4
     assert pixels(png_uri(np.random.default_rng(0).normal(size=(224, 112)))).shape == (LONGEST_SIDE, LONGEST_SIDE // 2)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([0.761, 0.125, 0.114], ["76.1", "12.5", "11.4"]),
+        ([1 / 3, 1 / 3, 1 / 3], ["33.4", "33.3", "33.3"]),
+        ([0.0004, 0.0004, 0.9992], ["0.1", "0.0", "99.9"]),
+        ([1.0, 0.0, 0.0], ["100.0", "0.0", "0.0"]),
+    ],
+)
+def test_percents_add_up(parts, expected):
+    assert percents(np.array(parts)) == expected
+    assert sum(map(float, expected)) == pytest.approx(100)

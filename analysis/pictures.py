@@ -1,0 +1,198 @@
+"""Distilled images as Li et al. (2022) print them (Figures 4 to 6): python -m analysis.pictures results/demo
+
+    python -m analysis.pictures results/demo                             a PNG a cell
+    python -m analysis.pictures results/demo --cell resnet10t-m3-one_hot-as_is-sldd-s1e1 --out figures
+
+Every distilled image of a cell's first confirm trial with its soft label above, for a reader to judge whether anything
+of a patient can be seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import io
+import os
+import sys
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw, ImageFont
+
+from analysis.curves import shown_trials
+from analysis.packages import CLASSES, Distilled, percents, read_distilled, shares, stretched
+from analysis.published import NAMES
+from analysis.records import NotAStudyError, Study, read_study
+from analysis.theme import FAINT, INK
+
+SIDE = 224  # pixels an image is enlarged to at most: the papers' input size
+MARGIN, GAP = 28, 24
+MOST_COLUMNS = 6
+HEADER, LABEL, SMALL = 19, 17, 13  # pixels of the type
+STRETCHED = "Each image is stretched to its own darkest and brightest value."
+CLIPPED = "* A weight was negative and is shown as zero; the shares are those of the rest."
+NO_IMAGES = {
+    "train": "ordinary training has no distilled images",
+    "random_real": "random_real leaves no package: its images are patients' own",
+}
+
+
+class NoPictureError(ValueError):
+    """There is nothing to draw; the message is one line for the user."""
+
+
+def heading(study: Study, backbone: str, rates: np.ndarray) -> str:
+    """The line over a picture: the study, the network, inner steps in all, and the learned rate.
+
+    `rates` (E, S) or (E, S, T), as in a package.
+    """
+    known = NAMES.get(backbone.removeprefix("paper/")) if backbone.startswith("paper/") else None
+    rate = float(rates.mean())
+    spelled = f"{rate:.4f}" if rate >= 0.001 else f"{rate:.2g}"
+    several = f" (mean of {rates.size:,})" if rates.size > 1 else ""
+    steps = rates.shape[0] * rates.shape[1]
+    return f"Dataset: {study.name}, Arch: {known or backbone}, Step: {steps}, LR: {spelled}{several}"
+
+
+def caption(label: np.ndarray, fixed: bool) -> list[str]:
+    """The lines over an image with the label (3,): a class each with its percent, or the one class of a `fixed` label
+    that has no other."""
+    parts, _ = shares(label)
+    if parts is None:
+        return ["no positive", "weight"]
+    if fixed and parts.max() == 1:
+        return [CLASSES[int(parts.argmax())]]
+    marks = [" *" if weight < 0 else "" for weight in label]
+    return [f"{kind}: {share}%{mark}" for kind, share, mark in zip(CLASSES, percents(parts), marks, strict=True)]
+
+
+def draw(title: str, distilled: Distilled, fixed: bool) -> Image.Image:
+    """The picture: `title`, then every image of `distilled` under its label, a row a distill step where that fits."""
+    steps, images, height, width = distilled.images.shape
+    # By a whole number and without smoothing: every pixel on the picture is one of the package.
+    factor = max(1, SIDE // max(height, width))
+    tile = (width * factor, height * factor)
+    places = list(np.ndindex(steps, images))
+    columns = images if 1 < images <= MOST_COLUMNS else min(len(places), MOST_COLUMNS)
+    captions = [
+        ([f"Step {step + 1}"] if steps > 1 else []) + caption(distilled.labels[step, image], fixed)
+        for step, image in places
+    ]
+    header, label, small = (ImageFont.load_default(size) for size in (HEADER, LABEL, SMALL))
+    column = max(tile[0], *(round(label.getlength(line)) for lines in captions for line in lines))
+    inside = max(columns * (column + GAP) - GAP, round(header.getlength(title)))
+    notes = [STRETCHED] + ([CLIPPED] if any(line.endswith("*") for lines in captions for line in lines) else [])
+    footer = [line for note in notes for line in _wrapped(note, small, inside)]
+    line_height = round(LABEL * 1.3)
+    row_height = max(map(len, captions)) * line_height + 8 + tile[1] + GAP
+    rows = -(-len(places) // columns)
+    top = MARGIN + round(HEADER * 1.3) + GAP
+    size = (inside + 2 * MARGIN, top + rows * row_height + len(footer) * round(SMALL * 1.4) + MARGIN - 8)
+    picture = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(picture)
+    pen.text((size[0] // 2, MARGIN), title, INK, header, anchor="ma")
+    left = (size[0] - columns * (column + GAP) + GAP) // 2
+    for number, (place, lines) in enumerate(zip(places, captions, strict=True)):
+        x = left + number % columns * (column + GAP)
+        y = top + (number // columns + 1) * row_height - GAP - tile[1]
+        indent = (column - max(round(label.getlength(line)) for line in lines)) // 2
+        for up, line in enumerate(reversed(lines)):
+            pen.text((x + indent, y - 8 - up * line_height), line, INK, label, anchor="ld")
+        film = stretched(distilled.images[place]).resize(tile, Image.Resampling.NEAREST)
+        picture.paste(film, (x + (column - tile[0]) // 2, y))
+    for down, line in enumerate(footer):
+        pen.text((MARGIN, top + rows * row_height + down * round(SMALL * 1.4)), line, FAINT, small, anchor="la")
+    return picture
+
+
+def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def write_pictures(study: Study, out: Path, cells: Sequence[str] | None = None) -> tuple[list[Path], list[str]]:
+    """Write the picture of every confirmed cell of `study`, or of those in `cells`, to `out`/<cell>.png.
+
+    Returns the files and, for each cell that has none, a line that says why.
+
+    Raises:
+        NoPictureError: a name in `cells` is not a cell of the study, or none of the cells has anything to draw.
+    """
+    known = list(dict.fromkeys([str(cell["cell"]) for cell in study.cells] + study.records["cell"].dropna().tolist()))
+    for name in cells or []:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.3)
+            hint = f"; the nearest are {', '.join(near)}" if near else ""
+            raise NoPictureError(f"{study.folder}: no cell {name}{hint}")
+    trials = shown_trials(study).set_index("cell")
+    written: list[Path] = []
+    without: list[str] = []
+    for name in dict.fromkeys(cells or trials.index):
+        distilled = read_distilled(study.trial_folder(trials["trial"][name])) if name in trials.index else None
+        if distilled is None:
+            without.append(f"{name}: {_why(trials, name)}")
+            continue
+        title = heading(study, str(trials["backbone"][name]), distilled.rates)
+        picture = draw(title, distilled, fixed=trials["method"][name] == "dd")
+        out.mkdir(parents=True, exist_ok=True)
+        written.append(_save(picture, out / f"{name}.png"))
+    if not written:
+        raise NoPictureError(without[0] if len(without) == 1 else f"{study.folder}: no confirmed cell has a package")
+    return written, without
+
+
+def _why(trials: pd.DataFrame, cell: str) -> str:
+    if cell not in trials.index:
+        return "no confirm trial is done"
+    return NO_IMAGES.get(str(trials["method"][cell]), f"no package that can be read in {trials['trial'][cell]}")
+
+
+def _save(picture: Image.Image, path: Path) -> Path:
+    """Write the PNG as a whole or not at all."""
+    file = io.BytesIO()
+    picture.save(file, "PNG", optimize=True)
+    draft = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        draft.write_bytes(file.getvalue())
+        os.replace(draft, path)  # noqa: PTH105 - as in records
+    finally:
+        draft.unlink(missing_ok=True)
+    return path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.pictures",
+        description="Draw the distilled images of a study with their soft labels, a PNG a confirmed cell.",
+        epilog="examples: python -m analysis.pictures results/demo; "
+        "python -m analysis.pictures results/demo --cell resnet10t-m3-one_hot-as_is-sldd-s1e1 --out figures",
+    )
+    parser.add_argument("study", type=Path, metavar="STUDY", help="a study's folder, with its study.yaml")
+    parser.add_argument("--cell", nargs="+", metavar="CELL", help="these cells only (default: every confirmed one)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: pictures in the STUDY's folder)")
+    options = parser.parse_args(arguments)
+    try:
+        out = options.out or options.study / "pictures"
+        written, without = write_pictures(read_study(options.study), out, options.cell)
+    except (NotAStudyError, NoPictureError, OSError) as error:
+        print(f"pictures: {error}", file=sys.stderr)
+        return 2
+    for path in written:
+        print(path)
+    for line in without:
+        print(f"pictures: {line}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
