@@ -46,7 +46,15 @@ class Null:
 
     def critical(self, level: Fraction) -> int | None:
         """The smallest value with a one-sided p-value of at most `level`; None if no order has one."""
-        return min((each for each in self.ways if self.at_least(each) <= level), default=None)
+        rarest = None
+        reached, total = (0, 0) if self.exact else (1, 1)
+        total += sum(self.ways.values())
+        for value in sorted(self.ways, reverse=True):
+            reached += self.ways[value]
+            if Fraction(reached, total) > level:
+                break
+            rarest = value
+        return rarest
 
     @property
     def smallest_p(self) -> Fraction | None:
@@ -58,8 +66,11 @@ class Null:
         return Fraction(sum(ways) + more, sum(self.ways.values()) + more)
 
 
-def product_null(x: Sequence[int], y: Sequence[int]) -> Null:
-    """Null distribution of sum(x_i y_i) over the orders of `y`; each side sums to zero."""
+def product_null(x: Sequence[int], y: Sequence[int], most_work: float | None = None) -> Null:
+    """Null distribution of sum(x_i y_i) over the orders of `y`; each side sums to zero.
+
+    Counted where that takes no more than `most_work` (MOST_WORK unless given), otherwise sampled.
+    """
     places, values = np.unique(x, return_counts=True), np.unique(y, return_counts=True)
     # Reduced to the smallest whole numbers from zero up, few sums are possible and none is negative.
     (x_low, x_unit, weights), (y_low, y_unit, scores) = _reduced(places[0]), _reduced(values[0])
@@ -69,7 +80,7 @@ def product_null(x: Sequence[int], y: Sequence[int]) -> Null:
         return weights[group] * sum(score * each for score, each in zip(scores, chosen, strict=True))
 
     top = int(np.sort(_spread(weights, sizes)) @ np.sort(_spread(scores, counts)))
-    if _work(sizes, counts, top) > MOST_WORK:
+    if _work(sizes, counts, top) > (MOST_WORK if most_work is None else most_work):
         columns = np.array(y)
         return _sampled(len(x), lambda orders: columns[orders] @ np.array(x))
     offset = len(x) * x_low * y_low
