@@ -61,10 +61,11 @@ def _ranked(points: pd.DataFrame) -> str:
         return f"{count} is a single point, which cannot show how the image count goes with parameters."
     rho, tau = spearman(*_columns(points)), kendall(*_columns(points))
     if rho.p is None or tau.p is None:
-        return f"All {count} {_alike(points)}; {NEITHER}."
+        return f"{'Both backbones' if len(points) == 2 else f'All {count}'} {_alike(points)}; {NEITHER}."
+    apart = "" if rho.p == tau.p else f" ({_p(rho)})"
     measured = (
-        f"{count}{_in_part(points)} give Spearman's rank correlation {rho.value:+.2f} ({_p(rho)}) "
-        f"and Kendall's {tau.value:+.2f} ({_p(tau)})"
+        f"{count}{_in_part(points)} give Spearman's rank correlation {rho.value:+.2f}{apart} "
+        f"and Kendall's {tau.value:+.2f} ({_p(tau)}{'' if apart else ' for both'})"
     )
     if rho.smallest_p is not None and rho.smallest_p > SIGNIFICANT:
         return (
@@ -112,10 +113,11 @@ def _sloped(points: pd.DataFrame) -> str:
     line, wider = growth(*_columns(points)), growth(*_columns(points), Priors().scaled(2))
     if line is None or wider is None:
         return ""
+    slope, leaning = _signed(line.slope), _signed(wider.slope)
+    caution = "" if slope == leaning else f"; {leaning} with priors twice as wide"
     return (
-        f"A line through them, with weakly informative priors, has {_signed(line.slope)} doublings of the image count "
-        f"per tenfold parameters (95 % interval {_signed(line.low)} to {_signed(line.high)}; "
-        f"{_signed(wider.slope)} with priors twice as wide)."
+        f"A line through them, with weakly informative priors, has {slope} doublings of the image count "
+        f"per tenfold parameters (95 % interval {_signed(line.low)} to {_signed(line.high)}{caution})."
     )
 
 

@@ -55,14 +55,14 @@ def test_many_known_counts_give_least_squares():
 
 
 def test_intervals_cover_the_slope_they_were_simulated_with():
-    # 285 of 300 for 40 backbones; 12 of 12 or so here, where 9 would be a one in ten thousand chance.
+    # Of 300 such studies by hand, 285 of 40 backbones (95 %) were covered; the same simulation, a few and smaller here.
     covered = 0
-    for seed in range(12):
+    for seed in range(8):
         rng = np.random.default_rng(1000 + seed)
-        x = rng.uniform(6, 9, 16)
-        found = growth(10**x, *observed(2 ** (1.5 + (x - 7.5) + 0.7 * rng.normal(size=16))))
+        x = rng.uniform(6, 9, 12)
+        found = growth(10**x, *observed(2 ** (1.5 + (x - 7.5) + 0.7 * rng.normal(size=12))))
         covered += found.low <= 1 <= found.high
-    assert covered >= 10
+    assert covered >= 7
 
 
 @pytest.mark.parametrize(
