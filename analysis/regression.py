@@ -10,6 +10,9 @@ A few backbones at two levels, all the smaller ones below all the larger (as the
 separated: the likelihood only grows as the line gets steeper or the spread smaller, so no maximum exists. Hence weakly
 informative priors (Gelman et al. 2008), Student's t with 7 degrees of freedom, whose moments exist under separation
 where Cauchy's do not (Ghosh, Li and Mitra 2018), and a posterior summed on a grid: no sampler, the same result always.
+
+Simulated, the 95 % intervals hold the true slope in 94 to 97 % of studies of 12 or 40 backbones, but of six backbones
+and counts up to three in 87 to 99 % (92 % where there is no relation): read those as a little too sure.
 """
 
 from __future__ import annotations

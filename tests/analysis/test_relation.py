@@ -38,7 +38,7 @@ def statistic(test, sizes, low, high) -> float:
 
 @pytest.mark.parametrize("test", TESTS)
 @given(drawn=points)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_p_values_agree_with_listing_every_order(test, drawn):
     sizes, low, high = columns(drawn)
     found = test(sizes, low, high)
@@ -52,6 +52,7 @@ def test_p_values_agree_with_listing_every_order(test, drawn):
 
 
 @given(drawn=known)
+@settings(max_examples=40, deadline=None)
 def test_known_minima_give_scipys_rho_and_tau_b(drawn):
     sizes, minima = zip(*drawn, strict=True)
     assume(len(set(sizes)) > 1 and len(set(minima)) > 1)
