@@ -115,29 +115,33 @@ def minimum_figure(frame: pd.DataFrame) -> go.Figure:
     drawn = figure(xaxis=_parameters_axis(frame, 0.2), yaxis=axis)
     for series in variants:
         rows = frame[frame["series"] == series]
-        drawn.add_trace(_open_trace(rows[rows["at_least"].notna()], series, variants[series]))
+        drawn.add_trace(_open_trace(rows[rows["at_least"].notna()], variants[series]))
     for (series, works), rows in frame.groupby(["series", "works"], sort=False):
         drawn.add_trace(_minimum_trace(rows, str(series), variants[series], bool(works)))
-    return drawn
+    return drawn.update_layout(showlegend=len(drawn.data) > 1 + len(variants))
 
 
 def _labelled(frame: pd.DataFrame, near: float) -> pd.DataFrame:
-    """`text` and `side` of each point's name: once a height, and under the point where its neighbour's is above."""
-    frame = frame.assign(text="", side="top center").sort_values(["height", "log"], kind="stable")
+    """`text` and `side` of each point's name: once a height, beside its bar and towards the middle of the figure;
+    above the point (at the top: under it), unless its neighbour's, less than `near` decades away, is there."""
+    frame = frame.assign(text="", side="top right").sort_values(["height", "log"], kind="stable")
+    middle = (frame["log"].min() + frame["log"].max()) / 2
     for _, level in frame.groupby("height", sort=False):
-        last, side, named = -math.inf, "top center", set()
+        last, side, named = -math.inf, "", set()
         for place, point in level.iterrows():
             if point["backbone"] in named:
                 continue
-            crowded = point["log"] - last < near and side == "top center"
-            last, side = point["log"], "bottom center" if crowded else "top center"
+            usual, other = ("top", "bottom") if point["works"] else ("bottom", "top")
+            crowded = point["log"] - last < near and side == usual
+            last, side = point["log"], other if crowded else usual
+            beside = "right" if point["log"] <= middle else "left"
             words = [point["backbone"]] if point["works"] else [point["backbone"], _why(point["reason"])]
-            frame.loc[place, ["text", "side"]] = ["<br>".join(map(plain, words)), side]
+            frame.loc[place, ["text", "side"]] = ["<br>".join(map(plain, words)), f"{side} {beside}"]
             named.add(point["backbone"])
     return frame.sort_index()
 
 
-def _open_trace(rows: pd.DataFrame, series: str, variant: int) -> go.Scatter:
+def _open_trace(rows: pd.DataFrame, variant: int) -> go.Scatter:
     """Vertical bars, one a network, in a single trace: a gap after each."""
     x, y, ends = [], [], []
     for at, low, high, censored in rows[["x", "at_least", "end", "censored"]].itertuples(index=False, name=None):
@@ -149,7 +153,7 @@ def _open_trace(rows: pd.DataFrame, series: str, variant: int) -> go.Scatter:
         x=x,
         y=y,
         mode="lines+markers",
-        name=", ".join(filter(None, [plain(series), "left open by the bootstrap"])),
+        showlegend=False,
         line={"color": colour, "width": 2},
         marker={"symbol": ends, "size": 13, "color": colour, "line": {"width": 2, "color": colour}},
         cliponaxis=False,

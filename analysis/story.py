@@ -55,14 +55,13 @@ def _integers(column: pd.Series) -> set[int]:
 
 
 def _answered(study: Study, answer: pd.DataFrame) -> str:
-    where = f"Measured on {_tested(study)}: "
+    where = f"Measured on {_tested(study)}, by the papers' rule: "
     decided = answer[answer["tried"] != ""]
     if len(decided) > MOST_NAMED:
         found, shown = decided["by_points"].dropna(), decided["minimum_images"].dropna()
         return (
-            f"{where}by the papers' rule a count suffices for {len(found)} of {len(decided)} networks and "
-            f"settings{_ends(found)}; at the {percent(decided['level'].iloc[0])} level one is shown to suffice for "
-            f"{len(shown)}{_ends(shown)}."
+            f"{where}a count suffices for {len(found)} of {len(decided)} networks and settings{_ends(found)}; "
+            f"at the {percent(decided['level'].iloc[0])} level one is shown to suffice for {len(shown)}{_ends(shown)}."
         )
     said = []
     for (_, row), setting in zip(decided.iterrows(), setting_labels(decided), strict=True):
@@ -73,8 +72,8 @@ def _answered(study: Study, answer: pd.DataFrame) -> str:
             best = f"; its best is {number(row['best_hm'], 2)}, with {images_word(row['best_images'])}"
             best = ", its best" if row["best_images"] == row["by_points"] else best
             said.append(
-                f"{name} needs {images_word(row['by_points'])} by the papers' rule (HM "
-                f"{number(row['hm_by_points'], 2)}{best}), {bracket(row)} at the {percent(row['level'])} level"
+                f"{name} needs {images_word(row['by_points'])} (HM {number(row['hm_by_points'], 2)}{best}), "
+                f"at the {percent(row['level'])} level {bracket(row)}"
             )
     return f"{where}{'; '.join(said)}.{_trained(study)}"
 

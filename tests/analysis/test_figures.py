@@ -63,7 +63,7 @@ def test_minimum_draws_censored_backbones_hollow_at_the_top_with_words(mixed):
     frame = figures.minimum_frame(mixed)
     assert frame["top"].unique().tolist() == [3]
     drawn = figures.minimum_figure(frame)
-    hollow = [trace for trace in drawn.data if trace.name.endswith("no count suffices")]
+    hollow = [trace for trace in drawn.data if str(trace.name).endswith("no count suffices")]
     assert len(hollow) == 2
     for trace in hollow:
         assert trace.marker.symbol.endswith("-open")
@@ -72,7 +72,7 @@ def test_minimum_draws_censored_backbones_hollow_at_the_top_with_words(mixed):
         "never<br>no count suffices",
         "late<br>not confirmed yet",
     ]
-    solid = [trace for trace in drawn.data if trace.name.endswith("smallest by the papers' rule")]
+    solid = [trace for trace in drawn.data if str(trace.name).endswith("smallest by the papers' rule")]
     assert [height for trace in solid for height in trace.y] == [2, 2]
     one_hot, uniform = (trace.x[0] for trace in solid)
     assert one_hot < 1000 < uniform, "settings stand side by side"
