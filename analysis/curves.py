@@ -35,7 +35,8 @@ def shown_trials(study: Study) -> pd.DataFrame:
     names = rows["backbone"] + " · " + rows["images"].map(images_word).astype("string")
     labels = names.where(settings == "", names + " · " + settings)
     if folds is not None:
-        labels += " · fold " + (rows["fold"] + 1).astype("string") + f" of {folds}"
+        fold = " · fold " + (rows["fold"] + 1).astype("string") + f" of {folds}"
+        labels += fold.fillna("")
     return rows.assign(label=labels)
 
 

@@ -4,7 +4,8 @@ Two answers side by side. `by_points` is the source paper's rule, worked out fro
 4): the smallest image count whose mean HM is within a margin of the best of that backbone. `minimum_images` is ours:
 the smallest count that a bootstrap over patients and seeds shows to be within the margin of every other count, at a
 stated level; with `at_least`, the smallest count not shown to be insufficient, it brackets the true minimum. Where no
-count is shown to suffice the bracket is open to the right (the backbone is censored) and the backbone stays in.
+count is shown to suffice the bracket is open to the right (the backbone is censored) and the backbone stays in. Every
+bound is at the level by itself; nothing is corrected for how many counts and backbones a study compares.
 """
 
 from __future__ import annotations
@@ -90,9 +91,11 @@ def count_evidence(study: Study) -> pd.DataFrame:
 
     Further columns: `interval_low` and `interval_high` (HM), `shortfall`, `shortfall_low` and `shortfall_high` (how far
     HM is under the best of the backbone's *other* counts), see `bootstrap.Bootstrapped`; `level`; and `shown`, what
-    that shows: `insufficient` (the shortfall is above the margin or the HM under the floor, bounds and all),
-    `sufficient` (the shortfall is within the margin, bounds and all) or `open`. All but `shown` and `level` are missing
-    where the trials hold no patients' votes, shortfalls also where a backbone has a single count.
+    that shows: `insufficient` (even the lower bound of the shortfall is above the margin, or even the interval's upper
+    end under the floor), `sufficient` (even the upper bound of the shortfall is within the margin) or `open`.
+
+    All but `shown` and `level` are missing where the trials hold no patients' votes, shortfalls also where a backbone
+    has a single count.
     """
     rule, by = Rule.of(study), CELL[:-1]
     found = [

@@ -114,13 +114,13 @@ def pool(study: Study, rows: pd.DataFrame, cell: list[str], folds: int) -> pd.Da
     """One row a complete run: `rows` (done confirm trials, columns of `records`) pooled over their folds.
 
     Trials that agree in the columns `cell` and in `seed` are a run; while one of its `folds` has no trial, there is no
-    row. Columns as in `records`: the test measures are those of all patients together, `undecided_patients` is their
-    number, every other float is the mean over the folds (`test_patch_accuracy` too: patch votes are not kept by class)
-    and the rest is the first fold's, with no `fold`. `trials` names the run's trials, fold by fold.
+    row. Columns as in `records`: the test measures are those of all patients together, `undecided_patients` their sum,
+    every other float is the mean over the folds (`test_patch_accuracy` too: patch votes are not kept by class) and the
+    rest is the first fold's, with no `fold`. `trials` names the run's trials, fold by fold.
     """
     floats = [name for name, dtype in SCHEMA.items() if dtype == "float64"]
-    pooled = []
-    for _, group in rows.sort_values("fold", kind="stable").groupby([*cell, "seed"], sort=False, dropna=False):
+    pooled, rows = [], rows[rows["fold"].notna()].sort_values("fold", kind="stable")
+    for _, group in rows.groupby([*cell, "seed"], sort=False, dropna=False):
         each = group.drop_duplicates("fold")
         if each["fold"].tolist() != list(range(folds)) or (run := read_run(study, each["trial"].tolist())) is None:
             continue

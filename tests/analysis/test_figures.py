@@ -6,6 +6,7 @@ import pytest
 from analysis import figures
 from analysis.curves import hm_by_delta_figure, hm_by_delta_frame, search_figure, search_frame, shown_trials
 from analysis.records import read_study
+from tests.analysis.conftest import voters
 
 
 @pytest.fixture
@@ -109,6 +110,14 @@ def test_minimum_bars_span_what_is_open_with_an_arrow_where_nothing_closes_it():
         "more than 3",
         "unknown",
     ]
+
+
+def test_many_counts_are_ticked_only_where_something_stands(ledger):
+    study = ledger()
+    for images, hm in ((1, 0.5), (20, 0.9), (50, 0.9)):
+        study.done(study.cell("net", 10, images), 0, hm=hm, patients=voters(hm, 100))
+    drawn = figures.minimum_figure(figures.minimum_frame(read_study(study.folder)))
+    assert drawn.layout.yaxis.tickvals == (20,)
 
 
 def test_an_hm_has_its_bootstrap_interval_where_it_has_one(mixed, ledger):

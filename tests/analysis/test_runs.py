@@ -59,6 +59,12 @@ def test_a_run_is_missing_while_a_fold_is(rotated):
     assert list(run_rows(read).columns) == [*COLUMNS, "trials"]
 
 
+def test_trials_outside_any_fold_are_no_part_of_a_run(rotated):
+    rotated.done(rotated.cell("net", 1000, 1), 3)
+    (row,) = run_rows(read_study(rotated.folder)).to_dict("records")
+    assert row["test_hm"] == pytest.approx(0.8)
+
+
 def test_ordinary_training_is_pooled_too(ledger):
     written = ledger(config={"confirm": {"folds": 2}})
     training = {"method": "train", "label_init": None, "distill_steps": None, "distill_epochs": None}
