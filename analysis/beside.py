@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.confirmed import SETTING
 from analysis.formats import Column, Table, counted, decimals, words
 from analysis.matching import closeness, match, measured_cells, remarks
-from analysis.minimum import minimum_images
+from analysis.minimum import bracket, minimum_images, percent
 from analysis.published import CAPTIONS, TABLE_4_NORMS, TABLE_5_NORMS, footprints, results
 from analysis.records import Study
 
@@ -93,15 +93,17 @@ def _minimum_rows(studies: Sequence[Study], cells: pd.DataFrame) -> list[dict[st
             rows.append(known | _measured(row, cells, _either_norm(row)) | nothing)
             continue
         answer = min(ranked, key=lambda pair: pair[0])[1]
-        why = f"no count suffices: {answer['reason']}" if answer["censored"] else ""
-        known |= {name: answer[name] for name in ("minimum_images", "tried", "backbone", "parameters", "study")}
-        rows.append(known | {"status": "", "remarks": "; ".join(filter(None, [why, *remarks(row, answer)]))})
+        why = f"no count suffices: {answer['reason']}" if pd.isna(answer["by_points"]) else ""
+        shown = f"at the {percent(answer['level'])} level {bracket(answer)}"
+        known |= {name: answer[name] for name in ("tried", "backbone", "parameters", "study")}
+        known |= {"minimum_images": answer["by_points"], "status": ""}
+        rows.append(known | {"remarks": "; ".join(filter(None, [why, shown, *remarks(row, answer)]))})
     return rows
 
 
 def _minimums(studies: Sequence[Study], cells: pd.DataFrame) -> pd.DataFrame:
     """What `studies` answer for SLDD as in Tables 5 and 6, one row a backbone and setting with a confirmed cell."""
-    found = pd.concat([minimum_images(study.records).assign(study=place) for place, study in enumerate(studies)])
+    found = pd.concat([minimum_images(study).assign(study=place) for place, study in enumerate(studies)])
     once = found["distill_steps"].eq(1) & found["distill_epochs"].eq(1) & found["label_init"].eq("one_hot")
     found = found[once.fillna(False) & found["tried"].ne("")]
     by = [*SETTING, "backbone", "study"]

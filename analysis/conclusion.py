@@ -11,6 +11,8 @@ from importlib.resources import files
 import numpy as np
 import pandas as pd
 
+from analysis.confirmed import setting_labels
+from analysis.minimum import percent
 from analysis.permutation import SAMPLES
 from analysis.power import SIGNIFICANT, level_shares, needed
 from analysis.regression import Priors, growth
@@ -32,6 +34,38 @@ def published_points() -> pd.DataFrame:
 def describe_published() -> str:
     """`describe` of the published points."""
     return f"Li et al. (2022): {describe(published_points())}"
+
+
+def verdict(answer: pd.DataFrame) -> str:
+    """What the backbones of `minimum.minimum_images` show about parameters, setting by setting.
+
+    What a bootstrap leaves open is open here too; where it leaves much, the papers' rule on means is added, as such.
+    """
+    if answer.empty:
+        return describe(answer)
+    labels = setting_labels(answer)
+    said = [(label, _verdict(answer[labels == label])) for label in labels.unique()]
+    return " ".join(f"With {label}: {words}" if label else words for label, words in said)
+
+
+def _verdict(answer: pd.DataFrame) -> str:
+    bounds = answer[["backbone", "parameters", "reason"]].assign(
+        lower=answer["at_least"].astype("float64"), upper=answer["minimum_images"].astype("float64").fillna(np.inf)
+    )
+    if (bounds["lower"].isna() | (bounds["lower"] == bounds["upper"])).all():
+        return describe(bounds)
+    found = answer["by_points"].notna()
+    beyond = (answer["largest_images"] + 1).astype("float64")
+    means = bounds.assign(
+        lower=answer["by_points"].astype("float64").where(found, beyond),
+        upper=answer["by_points"].astype("float64").where(found, np.inf),
+    )
+    if np.isinf(bounds["upper"]).all():
+        level = percent(answer["level"].iloc[0])
+        return (
+            f"At the {level} level no backbone's count is known; by the papers' rule, on means alone: {describe(means)}"
+        )
+    return f"{describe(bounds)} By the papers' rule, on means alone: {_ranked(means[means['lower'].notna()])}"
 
 
 def describe(points: pd.DataFrame) -> str:

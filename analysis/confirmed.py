@@ -6,9 +6,14 @@ and meets the test patients once. Everything that claims something about test pa
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import pandas as pd
 
-# What has to be equal for two backbones to be compared.
+from analysis.records import Study
+from analysis.runs import folds_of, pool
+
+# What has to be equal for two backbones to be compared, within one study: it has one protocol, and folds are pooled.
 SETTING = [
     "method",
     "norm",
@@ -42,23 +47,38 @@ def distilled(records: pd.DataFrame) -> pd.DataFrame:
     return records[records["images"].notna()]
 
 
-def cell_means(records: pd.DataFrame) -> pd.DataFrame:
+@lru_cache(maxsize=4)  # a page asks for them several times, and pooling reads result files
+def run_rows(study: Study) -> pd.DataFrame:
+    """One row a run (one cell at one seed, on all its test patients), in study order; not to be written to.
+
+    Columns of `records`, and `trials`, the names of the run's trials. Where patients do not rotate a run is a finished
+    confirm trial and its row is the trial's own; where they do, see `runs.pool`.
+    """
+    rows, folds = confirm_rows(study.records), folds_of(study)
+    if folds is None:
+        return rows.assign(trials=rows["trial"].map(lambda trial: (trial,)).astype(object))
+    return pool(study, rows, [*SETTING, "backbone", "images"], folds)
+
+
+def cell_means(study: Study) -> pd.DataFrame:
     """One row a setting, backbone and image count, in study order; distilled cells only.
 
     Columns: SETTING, backbone, images, parameters, then over the seeds `hm` (mean), `hm_low` and `hm_high` (the lowest
-    and highest seed), `seeds` (how many), and the means of the other measures, each in the unit of `records`.
+    and highest seed), `seeds` (how many), and the means of the other measures, each in the unit of `records`. Each
+    seed's measures are those of its run: of all test patients, also where these rotate through folds.
     """
-    return _means(confirm_rows(distilled(records)))
+    return _means(distilled(run_rows(study)))
 
 
-def training_means(records: pd.DataFrame) -> pd.DataFrame:
+def training_means(study: Study) -> pd.DataFrame:
     """The same columns for ordinary training on real patches, a row a backbone, norm and start; `images` is missing."""
-    return _means(confirm_rows(records[records["images"].isna() & records["method"].eq("train")]))
+    rows = run_rows(study)
+    return _means(rows[rows["images"].isna() & rows["method"].eq("train")])
 
 
-def full_training_means(records: pd.DataFrame) -> pd.DataFrame:
+def full_training_means(study: Study) -> pd.DataFrame:
     """Those of `training_means` that saw all patches of all classes: what distilled images are measured against."""
-    means = training_means(records)
+    means = training_means(study)
     return means[means["train_patches"].isna() & means["train_classes"].ne("NP")]
 
 

@@ -36,7 +36,7 @@ def next_count(hms: Mapping[int, float | None], candidates: Sequence[int], margi
 
     Args:
         hms: mean test HM of the counts that are confirmed; None for a count that was refused or failed for good.
-            Such a count is no reference, and is passed over as if it were not a candidate.
+            Such a count is no reference, and is passed over like any that is not among the candidates.
         candidates: image counts, in any order.
 
     Returns:

@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.confirmed import confirm_rows, distilled, setting_labels
+from analysis.confirmed import SETTING, confirm_rows, distilled, setting_labels
 from analysis.records import Study
+from analysis.runs import PAPER_DELTA, folds_of
 from analysis.theme import FAINT, INK, PALETTE, SYMBOLS, figure, hover, images_word, log_axis, number, plain
 
-PAPER_DELTA = 0.4  # the threshold the source papers fix
 SPLITS = {"validation": PALETTE[0], "test": PALETTE[1]}
 CURVE_COLUMNS = ["trial", "cell", "label", "split", "kind", "delta", "hm"]
 
@@ -23,13 +23,21 @@ CURVE_COLUMNS = ["trial", "cell", "label", "split", "kind", "delta", "hm"]
 def shown_trials(study: Study) -> pd.DataFrame:
     """The confirm trial that stands for its cell where only one can be shown: the done one with the lowest index.
 
-    Columns of `records`, and `label`: backbone, image count and whatever of the setting differs in the study.
+    Columns of `records`, and `label`: backbone, image count and whatever of the setting differs in the study. Cells
+    that differ in nothing but their fold are shown once, by the first fold that is done; the label says which.
     """
-    rows = confirm_rows(study.records).drop_duplicates("cell")
+    rows, folds = confirm_rows(study.records).drop_duplicates("cell"), folds_of(study)
+    if folds is not None:
+        first = rows.sort_values("fold", kind="stable").drop_duplicates([*SETTING, "backbone", "images"])
+        rows = rows.loc[first.index.sort_values()]
     trained = rows.drop(index=distilled(rows).index)
     settings = pd.concat([setting_labels(part) for part in (distilled(rows), trained)]).reindex(rows.index)
     names = rows["backbone"] + " · " + rows["images"].map(images_word).astype("string")
-    return rows.assign(label=names.where(settings == "", names + " · " + settings))
+    labels = names.where(settings == "", names + " · " + settings)
+    if folds is not None:
+        fold = " · fold " + (rows["fold"] + 1).astype("string") + f" of {folds}"
+        labels += fold.fillna("")
+    return rows.assign(label=labels)
 
 
 def hm_by_delta_frame(study: Study) -> pd.DataFrame:

@@ -21,11 +21,13 @@ import plotly.graph_objects as go
 import yaml
 
 from analysis import curves, figures
-from analysis.confirmed import confirm_rows
+from analysis.confirmed import run_rows
 from analysis.gallery import gallery
-from analysis.minimum import FLOOR, MARGIN
+from analysis.minimum import percent
 from analysis.page import card, chart, document, facts, menu, table
 from analysis.records import SCHEMA, NotAStudyError, Study, read_study, write_atomically
+from analysis.rule import Rule
+from analysis.runs import folds_of
 from analysis.story import headline, highlights, protocol, state, troubles
 
 ONLY_CONFIRM = "Confirm trials only; the mean over seeds, bars from the lowest to the highest seed."
@@ -64,17 +66,23 @@ def _article(study: Study, identity: str) -> str:
 
 def _charts(study: Study, identity: str) -> list[str]:
     """The panels that have something to draw."""
+    rule = Rule.of(study.config)
     answer = (
-        f"The smallest count whose HM is within {MARGIN:.2f} of the backbone's best: the source paper's rule. A "
-        f"backbone whose best HM is under {FLOOR:g} has none: hollow at the top, kept out of the correlation."
+        f"Point: the smallest count whose mean HM is within {rule.margin:.2f} of the backbone's best, the papers' "
+        f"rule. Bar: what a paired bootstrap over patients and seeds ({rule.resamples:,} resamples) leaves open at the "
+        f"{percent(rule.level)} level, from the smallest count not shown to fall short by more than {rule.margin:.2f} "
+        "to the smallest shown not to; an arrow where no count is. With one seed it covers patients only. A backbone "
+        f"whose best HM is under {rule.floor:g} has no point: hollow at the top, kept out of the correlation."
     )
     delta = (
         "HM as a function of the threshold δ a patient's share of positive patches must reach; one confirm trial a "
         "cell (the first). δ was chosen on validation patients; the best δ on test patients is hindsight, used nowhere."
     )
+    folds = folds_of(study)
+    confirmed = f"{ONLY_CONFIRM} A seed's patients are pooled over {folds} folds." if folds else ONLY_CONFIRM
     looked = "Search trials, scored on validation patients only. One point a trial, a symbol a backbone."
     minimum: pd.DataFrame = figures.minimum_frame(study)
-    if confirm_rows(study.records).empty:
+    if run_rows(study).empty:
         minimum = minimum.iloc[:0]
     panels: list[tuple[str, str, pd.DataFrame, Callable[[pd.DataFrame], go.Figure], str, bool]] = [
         ("minimum", "Smallest sufficient count, by parameters", minimum, figures.minimum_figure, answer, False),
@@ -83,7 +91,7 @@ def _charts(study: Study, identity: str) -> list[str]:
             "HM by distilled images",
             figures.hm_by_images_frame(study),
             figures.hm_by_images_figure,
-            f"{ONLY_CONFIRM} Ringed: the smallest count that suffices.",
+            f"{confirmed} Ringed: the smallest count by the papers' rule.",
             False,
         ),
         (
@@ -91,7 +99,7 @@ def _charts(study: Study, identity: str) -> list[str]:
             "HM by parameters",
             figures.hm_by_parameters_frame(study),
             figures.hm_by_parameters_figure,
-            ONLY_CONFIRM,
+            confirmed,
             False,
         ),
         ("search", "Where the search looked", curves.search_frame(study), curves.search_figure, looked, False),

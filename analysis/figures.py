@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.confirmed import SETTING, cell_means, distilled, full_training_means, setting_labels, training_means
-from analysis.minimum import minimum_images
+from analysis.confirmed import SETTING, distilled, full_training_means, setting_labels, training_means
+from analysis.minimum import bracket, count_evidence, minimum_images, percent
 from analysis.records import Study
 from analysis.theme import INK, figure, hover, images_word, log_axis, look, number, parameters_word, plain
 
@@ -21,12 +21,12 @@ _HM_AXIS = {"title": {"text": "HM on test patients"}, "range": [0, 1.03]}
 
 
 def hm_by_parameters_frame(study: Study) -> pd.DataFrame:
-    """One row a cell: columns of `cell_means`, and `series`, the image count (and setting) that names its trace.
+    """One row a cell: columns of `count_evidence`, and `series`, the image count (and setting) that names its trace.
 
     Ordinary training, where the study ran it, follows with `images` missing.
     """
     parts = []
-    for means in (cell_means(study.records), training_means(study.records)):
+    for means in (count_evidence(study), training_means(study)):
         series = [images_word(count) for count in means["images"]]
         parts.append(means.assign(series=_named(series, setting_labels(means))))
     return pd.concat(parts, ignore_index=True).sort_values("parameters", kind="stable")
@@ -43,22 +43,22 @@ def hm_by_parameters_figure(frame: pd.DataFrame) -> go.Figure:
 
 
 def hm_by_images_frame(study: Study) -> pd.DataFrame:
-    """One row a cell: columns of `cell_means`; `series`, the backbone (and setting) that names its line; `smallest`,
-    whether this count is the smallest that suffices for its backbone; and `trained`, the mean HM of ordinary training
-    of that backbone, norm and start, missing where the study did not run it."""
-    means = cell_means(study.records).sort_values("images", kind="stable")
-    answer = minimum_images(study.records)[[*SETTING, "backbone", "minimum_images"]]
+    """One row a cell: columns of `count_evidence`; `series`, the backbone (and setting) that names its line;
+    `smallest`, whether this count is its backbone's smallest by the papers' rule; and `trained`, the mean HM of
+    ordinary training of that backbone, norm and start, missing where the study did not run it."""
+    means = count_evidence(study).sort_values("images", kind="stable")
+    answer = minimum_images(study)[[*SETTING, "backbone", "by_points"]]
     means = means.merge(answer, on=[*SETTING, "backbone"], how="left")
-    trained = full_training_means(study.records)[["backbone", "norm", "start", "hm"]].rename(columns={"hm": "trained"})
+    trained = full_training_means(study)[["backbone", "norm", "start", "hm"]].rename(columns={"hm": "trained"})
     means = means.merge(trained, on=["backbone", "norm", "start"], how="left")
     return means.assign(
         series=_named(means["backbone"].tolist(), setting_labels(means)),
-        smallest=means["images"].eq(means["minimum_images"]).fillna(False).astype(bool),
+        smallest=means["images"].eq(means["by_points"]).fillna(False).astype(bool),
     )
 
 
 def hm_by_images_figure(frame: pd.DataFrame) -> go.Figure:
-    """Mean test HM against the image count, a line a backbone; a ring marks the smallest count that suffices."""
+    """Mean test HM against the image count, a line a backbone; a ring marks the smallest by the papers' rule."""
     counts = sorted(frame["images"].unique())
     axis = {"title": {"text": "distilled images"}, "tickvals": counts, "ticktext": [str(count) for count in counts]}
     drawn = figure(xaxis=axis, yaxis=_HM_AXIS)
@@ -76,7 +76,7 @@ def hm_by_images_figure(frame: pd.DataFrame) -> go.Figure:
             x=rings["images"].tolist(),
             y=rings["hm"].tolist(),
             mode="markers",
-            name="smallest sufficient count",
+            name="smallest count by the papers' rule",
             marker={"symbol": "circle-open", "size": 22, "color": "black", "line": {"width": 1.5}},
             hoverinfo="skip",
         )
@@ -87,57 +87,91 @@ def hm_by_images_figure(frame: pd.DataFrame) -> go.Figure:
 def minimum_frame(study: Study) -> pd.DataFrame:
     """`minimum_images` of the study with `series`, the setting in words, and `top`, the height where backbones
     without a sufficient count are drawn: one above the largest count of the study."""
-    answer = minimum_images(study.records)
+    answer = minimum_images(study)
     counts = study.records["images"].dropna()
     return answer.assign(series=setting_labels(answer), top=int(counts.max()) + 1 if len(counts) else 1)
 
 
 def minimum_figure(frame: pd.DataFrame) -> go.Figure:
-    """Smallest sufficient image count against parameters; hollow at the top: backbones no count suffices for."""
-    frame = frame[frame["parameters"].notna()].assign(height=frame["minimum_images"].fillna(frame["top"]))
+    """Smallest sufficient image count against parameters: a point by the papers' rule and a bar over what the
+    bootstrap leaves open, an arrow where that has no end. Hollow at the top: backbones no count suffices for."""
+    frame = frame[frame["parameters"].notna()].assign(
+        height=lambda rows: rows["by_points"].fillna(rows["top"]),
+        end=lambda rows: rows["minimum_images"].fillna(rows["top"]),
+        works=lambda rows: rows["by_points"].notna(),
+    )
     variants = {series: place for place, series in enumerate(frame["series"].unique())}
-    # Settings that agree would hide each other: each gets a lane of its own around the whole number.
+    # Bars of settings would hide each other: each gets a lane of its own around the network's parameters.
     lane = frame["series"].map(variants).astype(float) - (len(variants) - 1) / 2
-    frame = frame.assign(y=frame["height"].astype(float) + 0.14 * lane).pipe(_labelled)
-    most = int(frame["height"].max()) if len(frame) else 1
-    ticks = sorted(set(range(1, most)) if most <= 12 else set(frame["minimum_images"].dropna()))
-    ticks += [] if frame["censored"].any() else [most]
+    logs = frame["parameters"].astype(float).map(math.log10)
+    spread = max(logs.max() - logs.min(), 0.5) if len(frame) else 0.5
+    frame = frame.assign(log=logs, x=10 ** (logs + 0.025 * spread * lane)).pipe(_labelled, 0.3 * spread)
+    most = int(frame[["height", "end"]].to_numpy().max()) if len(frame) else 1
+    told = pd.concat([frame[name] for name in ("by_points", "at_least", "minimum_images")]).dropna()
+    ticks = list(range(1, most + 1)) if most <= 12 else sorted(told.unique())
+    if frame["censored"].any():  # at the top is no count but all that are larger
+        ticks = [tick for tick in ticks if tick < most]
     axis = {"title": {"text": "smallest sufficient image count"}, "range": [0.4, most + 0.6], "tickvals": ticks}
     drawn = figure(xaxis=_parameters_axis(frame, 0.2), yaxis=axis)
-    for (series, censored), rows in frame.groupby(["series", "censored"], sort=False):
-        drawn.add_trace(_minimum_trace(rows, str(series), variants[series], bool(censored)))
-    return drawn.update_layout(showlegend=len(drawn.data) > 1)
+    for series in variants:
+        rows = frame[frame["series"] == series]
+        drawn.add_trace(_open_trace(rows[rows["at_least"].notna()], variants[series]))
+    for (series, works), rows in frame.groupby(["series", "works"], sort=False):
+        drawn.add_trace(_minimum_trace(rows, str(series), variants[series], bool(works)))
+    return drawn.update_layout(showlegend=len(drawn.data) > 1 + len(variants))
 
 
-def _labelled(frame: pd.DataFrame) -> pd.DataFrame:
-    """`text` and `side` of each point's name: once a height, and under the point where its neighbour's is above."""
-    logs = frame["parameters"].astype(float).map(math.log10)
-    near = 0.3 * (logs.max() - logs.min())
-    frame = frame.assign(log=logs, text="", side="top center").sort_values(["height", "log"], kind="stable")
+def _labelled(frame: pd.DataFrame, near: float) -> pd.DataFrame:
+    """`text` and `side` of each point's name: once a height, beside its bar and towards the middle of the figure;
+    above the point (at the top: under it), unless its neighbour's, less than `near` decades away, is there."""
+    frame = frame.assign(text="", side="top right").sort_values(["height", "log"], kind="stable")
+    middle = (frame["log"].min() + frame["log"].max()) / 2
     for _, level in frame.groupby("height", sort=False):
-        last, side, named = -math.inf, "top center", set()
+        last, side, named = -math.inf, "", set()
         for place, point in level.iterrows():
             if point["backbone"] in named:
                 continue
-            crowded = point["log"] - last < near and side == "top center"
-            last, side = point["log"], "bottom center" if crowded else "top center"
-            words = [point["backbone"], _why(point["reason"])] if point["censored"] else [point["backbone"]]
-            frame.loc[place, ["text", "side"]] = ["<br>".join(map(plain, words)), side]
+            usual, other = ("top", "bottom") if point["works"] else ("bottom", "top")
+            crowded = point["log"] - last < near and side == usual
+            last, side = point["log"], other if crowded else usual
+            beside = "right" if point["log"] <= middle else "left"
+            words = [point["backbone"]] if point["works"] else [point["backbone"], _why(point["reason"])]
+            frame.loc[place, ["text", "side"]] = ["<br>".join(map(plain, words)), f"{side} {beside}"]
             named.add(point["backbone"])
     return frame.sort_index()
 
 
-def _minimum_trace(rows: pd.DataFrame, series: str, variant: int, censored: bool) -> go.Scatter:
-    marker = look(variant)["marker"] | {"size": 15}
-    name = "no count suffices" if censored else "smallest sufficient count"
+def _open_trace(rows: pd.DataFrame, variant: int) -> go.Scatter:
+    """Vertical bars, one a network, in a single trace: a gap after each."""
+    x, y, ends = [], [], []
+    for at, low, high, censored in rows[["x", "at_least", "end", "censored"]].itertuples(index=False, name=None):
+        x += [at, at, None]
+        y += [low, high, None]
+        ends += ["line-ew", "triangle-up" if censored else "line-ew", "line-ew"]
+    colour = look(variant)["line"]["color"]
     return go.Scatter(
-        x=rows["parameters"].tolist(),
-        y=rows["y"].tolist(),
+        x=x,
+        y=y,
+        mode="lines+markers",
+        showlegend=False,
+        line={"color": colour, "width": 2},
+        marker={"symbol": ends, "size": 13, "color": colour, "line": {"width": 2, "color": colour}},
+        cliponaxis=False,
+        hoverinfo="skip",
+    )
+
+
+def _minimum_trace(rows: pd.DataFrame, series: str, variant: int, works: bool) -> go.Scatter:
+    marker = look(variant)["marker"] | {"size": 15}
+    name = "smallest by the papers' rule" if works else "no count suffices"
+    return go.Scatter(
+        x=rows["x"].tolist(),
+        y=rows["height"].tolist(),
         mode="markers+text",
         name=", ".join(filter(None, [plain(series), name])),
         text=rows["text"].tolist(),
         textposition=rows["side"].tolist(),
-        marker=marker | {"symbol": marker["symbol"] + ("-open" if censored else "")},
+        marker=marker | {"symbol": marker["symbol"] + ("" if works else "-open")},
         cliponaxis=False,
         hovertext=[_minimum_hover(row) for _, row in rows.iterrows()],
         hoverinfo="text",
@@ -152,12 +186,13 @@ def _minimum_hover(row: pd.Series) -> str:
     return hover(
         row["backbone"],
         parameters=f"{row['parameters']:,}",
-        smallest_sufficient_count=None if row["censored"] else row["minimum_images"],
-        HM_there=None if row["censored"] else number(row["hm_at_minimum"]),
+        by_the_papers_rule=images_word(row["by_points"]) if row["works"] else None,
+        HM_there=number(row["hm_by_points"]) if row["works"] else None,
         best_HM=number(row["best_hm"]),
         at=None if pd.isna(row["best_images"]) else images_word(row["best_images"]),
+        **{f"at the {percent(row['level'])} level": bracket(row)},
         counts_confirmed=row["tried"] or "none",
-        no_minimum_because=row["reason"],
+        open_because=row["reason"],
     )
 
 
@@ -194,6 +229,7 @@ def _hm_hover(row: pd.Series) -> str:
         f"{row['backbone']}, {images_word(row['images'])}",
         parameters=number(row["parameters"], 0),
         HM=f"{number(row['hm'])} over {seeds} ({number(row['hm_low'])} to {number(row['hm_high'])})",
+        bootstrap=_interval(row),
         sensitivity=number(row["sensitivity"]),
         specificity=number(row["specificity"]),
         AUC=number(row["auc"]),
@@ -203,6 +239,14 @@ def _hm_hover(row: pd.Series) -> str:
         norm=row["norm"],
         **({} if pd.isna(row["images"]) else _distilled_facts(row)),
     )
+
+
+def _interval(row: pd.Series) -> str | None:
+    """The interval of the mean HM; ordinary training and trials without votes have none."""
+    if pd.isna(row["interval_low"]):
+        return None
+    ends = f"{number(row['interval_low'])} to {number(row['interval_high'])}"
+    return f"{ends} ({percent(row['level'])} interval over patients and seeds)"
 
 
 def _distilled_facts(row: pd.Series) -> dict[str, str]:

@@ -68,7 +68,7 @@ def _cells(study: Study) -> pd.DataFrame:
 
 
 def _means(study: Study) -> pd.DataFrame:
-    parts = [cell_means(study.records), training_means(study.records)]
+    parts = [cell_means(study), training_means(study)]
     return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
 
 

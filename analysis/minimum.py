@@ -1,160 +1,159 @@
 """The question of the study: how few distilled images suffice, for which network, as its parameters grow.
 
-The rule is the source paper's, worked out from its Tables 5 and 6 (method.md section 4): the smallest image count
-whose HM is within 0.10 of the best HM of that backbone. Ours: the HM is the mean over confirm seeds, and a backbone
-whose best mean is under a floor is censored instead of credited, since a network that never works has no minimum.
+Two answers side by side. `by_points` is the source paper's rule, worked out from its Tables 5 and 6 (method.md section
+4): the smallest image count whose mean HM is within a margin of the best of that backbone. `minimum_images` is ours:
+the smallest count that a bootstrap over patients and seeds shows to be within the margin of every other count, at a
+stated level; with `at_least`, the smallest count not shown to be insufficient, it brackets the true minimum. Where no
+count is shown to suffice the bracket is open to the right (the backbone is censored) and the backbone stays in. Every
+bound is at the level by itself; nothing is corrected for how many counts and backbones a study compares.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
-from analysis.confirmed import SETTING, cell_means, distilled, setting_labels
-from analysis.records import SCHEMA
+from analysis.bootstrap import bootstrap, generator
+from analysis.confirmed import SETTING, cell_means, distilled, run_rows
+from analysis.counts import smallest_sufficient
+from analysis.records import SCHEMA, Study
+from analysis.rule import Rule
+from analysis.runs import align, folds_of, read_run
 
-MARGIN = 0.10
-FLOOR = 0.5  # the HM of calling patients at random
-SIGNIFICANT = Fraction(1, 20)
+CELL = [*SETTING, "backbone", "images"]
+SUFFICIENT, INSUFFICIENT, OPEN = "sufficient", "insufficient", "open"
+BOUNDS = ["interval_low", "interval_high", "shortfall", "shortfall_low", "shortfall_high"]
 MINIMUM_SCHEMA = {
     **{name: SCHEMA[name] for name in SETTING},
     "backbone": "string",
     "parameters": "Int64",
     "minimum_images": "Int64",
-    "hm_at_minimum": "float64",
+    "at_least": "Int64",
+    "by_points": "Int64",
+    "hm_by_points": "float64",
     "best_images": "Int64",
     "best_hm": "float64",
     "tried": "string",
+    "largest_images": "Int64",
+    "level": "float64",
     "censored": "bool",
     "reason": "string",
 }
 
 
-@dataclass(frozen=True)
-class Trend:
-    """How the smallest image count goes with the parameters, over the backbones that have one.
+@lru_cache(maxsize=4)  # a page asks for it several times, and it reads every confirm trial's votes
+def count_evidence(study: Study) -> pd.DataFrame:
+    """`cell_means` of `study` with what the bootstrap says of each count; not to be written to.
 
-    `rho` is Spearman's rank correlation; `p` the share of all orders with a correlation at least as high (exact,
-    one-sided); `smallest_p` the share for the most favourable order of these same values. All None where either
-    side does not vary, so that no order can be told from another.
+    Further columns: `interval_low` and `interval_high` (HM), `shortfall`, `shortfall_low` and `shortfall_high` (how far
+    HM is under the best of the backbone's *other* counts), see `bootstrap.Bootstrapped`; `level`; and `shown`, what
+    that shows: `insufficient` (even the lower bound of the shortfall is above the margin, or even the interval's upper
+    end under the floor), `sufficient` (even the upper bound of the shortfall is within the margin) or `open`.
+
+    All but `shown` and `level` are missing where the trials hold no patients' votes, shortfalls also where a backbone
+    has a single count.
     """
+    rule, by = Rule.of(study.config), CELL[:-1]
+    found = [
+        row | dict(zip(by, names, strict=True))
+        for names, runs in distilled(run_rows(study)).groupby(by, sort=False, dropna=False)
+        for row in _bootstrapped(study, names, runs, rule)
+    ]
+    columns = {name: SCHEMA[name] for name in CELL} | dict.fromkeys(BOUNDS, "float64")
+    bounds = pd.DataFrame(found, columns=list(columns)).astype(columns)
+    means = cell_means(study).merge(bounds, on=CELL, how="left")
+    shown = pd.Series(OPEN, index=means.index, dtype="string")
+    # Where a bound is missing, no comparison holds. The slack is that of the rule on points.
+    shown[means["shortfall_high"] <= rule.margin + 1e-9] = SUFFICIENT
+    shown[(means["shortfall_low"] > rule.margin + 1e-9) | (means["interval_high"] < rule.floor)] = INSUFFICIENT
+    return means.assign(shown=shown, level=float(rule.level))
 
-    backbones: int
-    rho: float | None = None
-    p: Fraction | None = None
-    smallest_p: Fraction | None = None
+
+def _bootstrapped(study: Study, names: tuple[Any, ...], rows: pd.DataFrame, rule: Rule) -> list[dict[Any, Any]]:
+    """One row a count from the runs of one backbone in one setting; none where there is nothing to resample."""
+    runs = [run for trials in rows["trials"] if (run := read_run(study, trials)) is not None]
+    if len(runs) < len(rows):
+        return []
+    labels, calls = align(runs)
+    if labels.all() or not labels.any():
+        return []
+    found = bootstrap(
+        calls,
+        labels,
+        rows["images"].to_numpy(np.int64),
+        rows["seed"].fillna(-1).to_numpy(np.int64),
+        level=rule.level,
+        resamples=rule.resamples,
+        rng=generator(study.name, *("" if pd.isna(name) else name for name in names)),
+    )
+    frame = pd.DataFrame(vars(found)).rename(columns={"hm_low": "interval_low", "hm_high": "interval_high"})
+    return frame.drop(columns="hm").to_dict("records")
 
 
-def minimum_images(records: pd.DataFrame, margin: float = MARGIN, floor: float = FLOOR) -> pd.DataFrame:
-    """The smallest sufficient image count of every backbone, within each setting.
+def minimum_images(study: Study) -> pd.DataFrame:
+    """The smallest sufficient image count of every backbone, within each setting, by the study's `Rule`.
 
-    Columns: SETTING, backbone, parameters, minimum_images, hm_at_minimum, best_images, best_hm (mean test HM),
-    tried (image counts confirmed so far), censored, reason. `censored` rows have no minimum: either no confirm trial
-    is done, or the best mean HM is under `floor`; `reason` says which.
+    Columns: SETTING, backbone, parameters; `minimum_images`, the smallest count shown to suffice, `at_least`, the
+    smallest not shown insufficient (one above the largest where all are), both among the confirmed counts and with
+    at_least <= minimum_images; `by_points` and `hm_by_points`, the count the papers' rule gives and its mean HM;
+    best_images, best_hm (mean test HM), tried (image counts confirmed so far), largest_images (of these), level,
+    censored, reason.
+
+    `censored` rows have no `minimum_images`: the true minimum is `at_least` or more, and nothing is known where that is
+    missing too. `reason` says why: no confirm trial is done, the best mean HM is under the floor (these two have no
+    `by_points` either), a single count is confirmed (sufficient is a comparison, so by points it passes and a bootstrap
+    shows nothing), there are no votes to resample, or no count is shown to suffice.
     """
-    by = [*SETTING, "backbone"]
-    records = distilled(records)
+    records = distilled(study.records)
+    by = CELL[:-1]
     known = records.groupby(by, sort=False, dropna=False)["parameters"].max().reset_index()
-    means = known.merge(cell_means(records).drop(columns="parameters"), on=by, how="left")
-    rows = [_minimum(group, margin, floor) for _, group in means.groupby(by, sort=False, dropna=False)]
+    counts = known.merge(count_evidence(study).drop(columns="parameters"), on=by, how="left")
+    rows = [_minimum(group, study) for _, group in counts.groupby(by, sort=False, dropna=False)]
     return pd.DataFrame(rows, columns=list(MINIMUM_SCHEMA)).astype(MINIMUM_SCHEMA)
 
 
-def _minimum(backbone: pd.DataFrame, margin: float, floor: float) -> dict[str, object]:
+def _minimum(backbone: pd.DataFrame, study: Study) -> dict[str, object]:
     """One row of the answer from one backbone's image counts."""
-    means = backbone[backbone["hm"].notna()].sort_values("images")
+    rule = Rule.of(study.config)
+    counts = backbone[backbone["hm"].notna()].sort_values("images")
     row: dict[str, object] = {name: backbone[name].iloc[0] for name in [*SETTING, "backbone", "parameters"]}
-    row |= {"tried": ", ".join(map(str, means["images"])), "censored": True}
-    if means.empty:
-        return row | {"reason": "no confirm trial is done"}
-    best = means.iloc[means["hm"].argmax()]
-    row |= {"best_images": best["images"], "best_hm": best["hm"]}
-    if best["hm"] < floor:
-        return row | {"reason": f"best HM {best['hm']:.2f} is under {floor:g}"}
-    # The published HMs have three decimals; a difference of exactly the margin must not fall to rounding.
-    smallest = means[means["hm"] >= best["hm"] - margin - 1e-9].iloc[0]
-    found = {"minimum_images": smallest["images"], "hm_at_minimum": smallest["hm"]}
-    return row | found | {"censored": False, "reason": ""}
+    row |= {"tried": ", ".join(map(str, counts["images"])), "level": rule.level, "censored": True}
+    if counts.empty:
+        folds = folds_of(study)
+        waiting = f"no confirm run has all {folds} folds" if folds else "no confirm trial is done"
+        return row | {"reason": waiting}
+    images, shown = counts["images"].tolist(), counts["shown"].tolist()
+    passable = [count for count, what in zip(images, shown, strict=True) if what != INSUFFICIENT]
+    best = counts.iloc[counts["hm"].argmax()]
+    row |= {"best_images": best["images"], "best_hm": best["hm"], "largest_images": images[-1]}
+    row |= {"at_least": min(passable, default=images[-1] + 1)}
+    hms = dict(zip(images, counts["hm"], strict=True))
+    smallest = smallest_sufficient(hms, rule.margin, rule.floor)
+    if smallest is None:
+        return row | {"reason": f"best HM {best['hm']:.2f} is under {rule.floor:g}"}
+    row |= {"by_points": smallest, "hm_by_points": hms[smallest]}
+    if SUFFICIENT in shown:
+        return row | {"minimum_images": images[shown.index(SUFFICIENT)], "censored": False, "reason": ""}
+    if counts["interval_low"].isna().all():
+        return row | {"reason": "no patients' votes are kept to resample"}
+    if len(images) == 1:
+        return row | {"reason": "a single count is confirmed, with nothing to compare it to"}
+    return row | {"reason": f"no count is shown to suffice at the {percent(rule.level)} level"}
 
 
-def trend(frame: pd.DataFrame) -> Trend:
-    """Rank correlation of parameters and smallest image count; `frame` is one setting of `minimum_images`."""
-    usable = frame[~frame["censored"] & frame["parameters"].notna()]
-    parameters, images = usable["parameters"].tolist(), usable["minimum_images"].tolist()
-    if len(set(parameters)) < 2 or len(set(images)) < 2:
-        return Trend(len(usable))
-    rho = float(np.corrcoef(rankdata(parameters), rankdata(images))[0, 1])
-    return Trend(len(usable), rho, *exact_p(parameters, images))
+def bracket(answer: pd.Series) -> str:
+    """Where the true minimum lies, in words, of a row of `minimum_images`: `between 2 and more than 3`."""
+    low, high, most = answer["at_least"], answer["minimum_images"], answer["largest_images"]
+    if pd.isna(low):
+        return "unknown"
+    if pd.isna(high):
+        return f"more than {most}" if low > most else f"between {low} and more than {most}"
+    return f"exactly {low}" if low == high else f"between {low} and {high}"
 
 
-def exact_p(x: Sequence[float], y: Sequence[float]) -> tuple[Fraction, Fraction]:
-    """One-sided permutation p-value of Spearman's correlation of `x` and `y`, and the smallest one they could give.
-
-    Exact for ties on either side. Correlation grows with the sum of rank products alone, and equal `y` are
-    interchangeable, so this counts the arrangements by that sum, point after point, instead of listing them all.
-    """
-    # Twice the average rank is a whole number: sums compare exactly.
-    x_ranks, y_ranks = ([round(2 * rank) for rank in rankdata(values)] for values in (x, y))
-    levels = sorted(set(y_ranks))
-    arrangements = {tuple(y_ranks.count(level) for level in levels): Counter({0: 1})}
-    for x_rank in x_ranks:
-        extended: dict[tuple[int, ...], Counter[int]] = {}
-        for left, sums in arrangements.items():
-            for place, level in enumerate(levels):
-                if left[place]:
-                    rest = (*left[:place], left[place] - 1, *left[place + 1 :])
-                    target = extended.setdefault(rest, Counter())
-                    for total, ways in sums.items():
-                        target[total + x_rank * level] += ways
-        arrangements = extended
-    (sums,) = arrangements.values()
-    observed = sum(a * b for a, b in zip(x_ranks, y_ranks, strict=True))
-    at_least = sum(ways for total, ways in sums.items() if total >= observed)
-    return Fraction(at_least, sums.total()), Fraction(sums[max(sums)], sums.total())
-
-
-def verdict(frame: pd.DataFrame) -> str:
-    """What the points of `minimum_images` can and cannot show, in plain English; a sentence or two a setting."""
-    if frame.empty:
-        return "No backbone has been tried, so nothing can be said about parameters."
-    labels = setting_labels(frame)
-    said = [(label, _verdict(frame[labels == label])) for label in labels.unique()]
-    return " ".join(f"With {label}: {words}" if label else words for label, words in said)
-
-
-def _verdict(frame: pd.DataFrame) -> str:
-    found, usable = trend(frame), frame[~frame["censored"]]
-    censored = [f"{row['backbone']} ({row['reason']})" for _, row in frame[frame["censored"]].iterrows()]
-    left_out = f" Left out: {', '.join(censored)}." if censored else ""
-    count = f"{found.backbones} backbone{'' if found.backbones == 1 else 's'}"
-    if found.backbones == 0:
-        return "No backbone has a sufficient image count, so nothing can be said about parameters." + left_out
-    if found.backbones == 1:
-        return f"{count} is a single point, which cannot show how the image count goes with parameters." + left_out
-    if found.rho is None or found.p is None or found.smallest_p is None:
-        if usable["minimum_images"].nunique() == 1:
-            why = f"need the same number of images ({usable['minimum_images'].iloc[0]})"
-        else:
-            why = "have the same number of parameters"
-        return (
-            f"All {count} {why}, so their rank correlation is undefined; the study neither shows nor rules out "
-            f"that larger networks need more images.{left_out}"
-        )
-    measured = f"{count} give Spearman's rank correlation {found.rho:+.2f} (exact one-sided p = {_share(found.p)})"
-    if found.smallest_p > SIGNIFICANT:
-        return (
-            f"{measured}; even a perfect order of these points has p ≥ {found.smallest_p}, so they cannot "
-            f"show at the 5 % level that larger networks need more images.{left_out}"
-        )
-    shown = "show" if found.p <= SIGNIFICANT else "do not show"
-    return f"{measured}; at the 5 % level they {shown} that larger networks need more images.{left_out}"
-
-
-def _share(p: Fraction) -> str:
-    return f"{p} = {float(p):.2g}" if 1 < p.denominator <= 10_000 else f"{float(p):.2g}"
+def percent(level: float) -> str:
+    """A level as people say it: `95 %`."""
+    return f"{100 * level:g} %"

@@ -9,9 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.confirmed import cell_means, confirm_rows, full_training_means, setting_labels
-from analysis.minimum import minimum_images, verdict
+from analysis.conclusion import verdict
+from analysis.confirmed import cell_means, confirm_rows, full_training_means, run_rows, setting_labels
+from analysis.minimum import bracket, minimum_images, percent
 from analysis.records import Study
+from analysis.runs import folds_of, read_run
 from analysis.theme import images_word, number, parameters_word
 
 MOST_NAMED = 8  # answers spelled out one by one; beyond, the figure tells it better
@@ -24,9 +26,10 @@ PAPER_PROTOCOL = (
 
 def headline(study: Study) -> list[str]:
     """Three sentences with the measured numbers: asked, answered, and what it says about parameters."""
-    answer = minimum_images(study.records)
-    if confirm_rows(study.records).empty:
-        return [_asked(study), "There is no answer yet: no cell is confirmed on test patients."]
+    answer = minimum_images(study)
+    if run_rows(study).empty:
+        through = f" in all {folds} folds" if (folds := folds_of(study)) else ""
+        return [_asked(study), f"There is no answer yet: no cell is confirmed on test patients{through}."]
     return [_asked(study), _answered(study, answer), verdict(answer)]
 
 
@@ -36,7 +39,8 @@ def _asked(study: Study) -> str:
     counts = [str(count) for count in sorted(_integers(source["images"]))]
     sizes = _integers(source["parameters"])
     ends = dict.fromkeys(parameters_word(size) for size in (min(sizes), max(sizes))) if sizes else {}
-    train = split_sizes(study).get("train")
+    # Where patients rotate each takes its turn at everything: no number would be that of the training patients.
+    train = None if folds_of(study) else split_sizes(study).get("train")
     whose = f"the radiographs of {train} training patients" if train else "the training patients' radiographs"
     networks = source["backbone"].nunique()
     of = f" of {' to '.join(ends)} parameters" if ends else ""
@@ -52,28 +56,45 @@ def _integers(column: pd.Series) -> set[int]:
 
 
 def _answered(study: Study, answer: pd.DataFrame) -> str:
-    patients = split_sizes(study).get("test")
-    where = f"Measured on {patients} test patients: " if patients else "Measured on the test patients: "
+    where = f"Measured on {_tested(study)}, by the papers' rule: "
     decided = answer[answer["tried"] != ""]
     if len(decided) > MOST_NAMED:
-        found = decided[~decided["censored"]]
-        spread = f", from {found['minimum_images'].min()} to {found['minimum_images'].max()}" if len(found) else ""
-        return f"{where}a count suffices for {len(found)} of {len(decided)} networks and settings{spread}."
+        found, shown = decided["by_points"].dropna(), decided["minimum_images"].dropna()
+        return (
+            f"{where}a count suffices for {len(found)} of {len(decided)} networks and settings{_ends(found)}; "
+            f"at the {percent(decided['level'].iloc[0])} level one is shown to suffice for {len(shown)}{_ends(shown)}."
+        )
     said = []
     for (_, row), setting in zip(decided.iterrows(), setting_labels(decided), strict=True):
         name = f"{row['backbone']} ({setting})" if setting else row["backbone"]
-        if row["censored"]:
+        if pd.isna(row["by_points"]):
             said.append(f"no count suffices for {name} ({row['reason']})")
         else:
             best = f"; its best is {number(row['best_hm'], 2)}, with {images_word(row['best_images'])}"
-            best = ", its best" if row["best_images"] == row["minimum_images"] else best
-            needs = images_word(row["minimum_images"])
-            said.append(f"{name} needs {needs} (HM {number(row['hm_at_minimum'], 2)}{best})")
+            best = ", its best" if row["best_images"] == row["by_points"] else best
+            said.append(
+                f"{name} needs {images_word(row['by_points'])} (HM {number(row['hm_by_points'], 2)}{best}), "
+                f"at the {percent(row['level'])} level {bracket(row)}"
+            )
     return f"{where}{'; '.join(said)}.{_trained(study)}"
 
 
+def _tested(study: Study) -> str:
+    """Whom the test scores are about; where patients rotate, all that a run tested."""
+    folds = folds_of(study)
+    if folds is None:
+        patients = split_sizes(study).get("test")
+        return f"{patients} test patients" if patients else "the test patients"
+    run = read_run(study, run_rows(study)["trials"].iloc[0])
+    return f"{len(run.patients) if run else 'the'} patients, each a test patient in one of {folds} folds"
+
+
+def _ends(counts: pd.Series) -> str:
+    return f", from {counts.min()} to {counts.max()}" if len(counts) else ""
+
+
 def _trained(study: Study) -> str:
-    means = full_training_means(study.records)
+    means = full_training_means(study)
     said = []
     for (_, row), setting in zip(means.iterrows(), setting_labels(means), strict=True):
         name = f"{row['backbone']} ({setting})" if setting else row["backbone"]
@@ -127,7 +148,7 @@ def highlights(study: Study) -> list[tuple[str, str]]:
     """Number and caption of the few figures worth a tile."""
     done, total = confirmed_cells(study)
     tiles = [(f"{done} of {total}", "cells confirmed"), (str(len(_run(study.records))), "trials")]
-    means = cell_means(study.records)
+    means = cell_means(study)
     if means.empty:
         return tiles
     best = means.iloc[means["hm"].argmax()]

@@ -50,7 +50,9 @@ class Ledger:
     def save(self) -> None:
         (self.folder / "study.yaml").write_text(yaml.safe_dump(self.described, sort_keys=False, allow_unicode=True))
 
-    def cell(self, backbone: str, parameters: int, images: int, refused: str | None = None, **changed: Any) -> str:
+    def cell(
+        self, backbone: str, parameters: int, images: int | None, refused: str | None = None, **changed: Any
+    ) -> str:
         entry = {
             "cell": f"{backbone}-m{images}-one_hot-as_is-sldd-s1e1",
             "backbone": backbone,
@@ -87,10 +89,27 @@ class Ledger:
         (folder / "config.json").write_text(json.dumps(config | changed))
         return folder
 
-    def done(self, cell: str, index: int, phase: str = "confirm", hm: float | None = 0.8, **changed: Any) -> Path:
+    def rotated(self, backbone: str, parameters: int, images: int | None, folds: int, **changed: Any) -> list[str]:
+        """The cells of one cell whose patients rotate: a cell a fold."""
+        name = f"{backbone}-m{images}-one_hot-as_is-sldd-s1e1"
+        return [
+            self.cell(backbone, parameters, images, **{"cell": f"{name}-f{fold}", "fold": fold} | changed)
+            for fold in range(folds)
+        ]
+
+    def done(
+        self,
+        cell: str,
+        index: int,
+        phase: str = "confirm",
+        hm: float | None = 0.8,
+        patients: list[dict[str, Any]] | None = None,
+        **changed: Any,
+    ) -> Path:
         """A finished trial; `hm` is its HM on its test patients (on validation patients for a search trial)."""
         split = {"sensitivity": hm, "specificity": hm, "hm": hm, "hm_at_0.4": hm, "auc": hm, "patch_accuracy": hm}
-        split |= {"undecided_patients": 1, "curve": {"delta": [0.0, 0.5], "hm": [0.0, hm]}, "patients": []}
+        split |= {"undecided_patients": 1, "curve": {"delta": [0.0, 0.5], "hm": [0.0, hm]}}
+        split |= {"patients": voters(hm or 0.0) if patients is None else patients}
         test = split | {"undecided_patients": 2} if phase == "confirm" else None
         return self.end(self.trial(cell, index, phase), validation=split, test=test, **changed)
 
@@ -126,6 +145,19 @@ def ledger(tmp_path: Path) -> Callable[..., Ledger]:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three backbones x three image counts, one search and two confirm trials each; not to be written to."""
     return write_demo(tmp_path_factory.mktemp("results") / "demo")
+
+
+def voters(right: float, each: int = 20, first: int = 0) -> list[dict[str, Any]]:
+    """`each` negative and `each` positive test patients, of either the share `right` called right at any threshold."""
+    return [
+        {
+            "patient": f"P-{first + 2 * place + label:08x}",
+            "label": label,
+            "votes": [50, 0, 10] if (label == 1) == (place < round(right * each)) else [50, 10, 0],
+        }
+        for place in range(each)
+        for label in (0, 1)
+    ]
 
 
 def write_demo(folder: Path) -> Path:

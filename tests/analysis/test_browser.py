@@ -46,8 +46,8 @@ def charts(dom: str) -> dict[str, str]:
 def test_every_panel_is_drawn(demo, tmp_path):
     dom = drawn(write_dashboard(demo, out=tmp_path / "page.html"), tmp_path / "profile")
     traces = {name: len(re.findall(r'<g class="trace scatter', part)) for name, part in charts(dom).items()}
-    # The answer; lines and rings; image counts; backbones and, for the legend, their symbols; two curves, three marks.
-    assert traces == {"minimum": 1, "hm-by-images": 4, "hm-by-parameters": 3, "search": 6, "hm-by-delta": 5}
+    # Bars and points; lines and rings; image counts; backbones and, for the legend, their symbols; curves and marks.
+    assert traces == {"minimum": 2, "hm-by-images": 4, "hm-by-parameters": 3, "search": 6, "hm-by-delta": 5}
 
 
 def test_the_menu_and_the_table_work(demo, tmp_path):

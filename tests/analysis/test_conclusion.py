@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.conclusion import describe, describe_published, published_points
+from analysis.conclusion import describe, describe_published, published_points, verdict
+from analysis.confirmed import SETTING
 
 INF = np.inf
 SIZES = [5_984_915, 11_176_963, 21_285_123, 57_000_643, 134_271_683, 139_581_379]
@@ -92,3 +93,44 @@ def test_nullable_columns_as_the_answers_table_has_them_are_read():
     assert describe(nullable) == describe(table)
     nullable.loc[5, "lower"] = pd.NA
     assert "5 backbones" in describe(nullable)
+
+
+def answer(*networks: tuple[float, int | None, int | None], **setting: object) -> pd.DataFrame:
+    """Rows of `minimum_images`, one a network of a million parameters more than the last: by points, at least, minimum;
+    counts up to 3 were confirmed."""
+    frame = pd.DataFrame(networks, columns=["by_points", "at_least", "minimum_images"]).astype("Int64")
+    frame = frame.assign(backbone=[f"n{place}" for place in range(len(frame))], largest_images=3, level=0.95)
+    frame = frame.assign(parameters=range(1_000_000, 1_000_000 * (len(frame) + 1), 1_000_000), reason="")
+    return frame.assign(**dict.fromkeys(SETTING, "same") | setting)
+
+
+def test_what_the_bootstrap_settles_is_said_once():
+    said = verdict(answer((1, 1, 1), (2, 2, 2), (3, 3, 3)))
+    assert said.count("Spearman") == 1
+    assert "even a perfect order of these points has p ≥ 1/6" in said
+    assert "papers' rule" not in said
+
+
+def test_what_the_bootstrap_leaves_open_is_open_and_the_papers_rule_is_named():
+    said = verdict(answer((1, 1, 1), (2, 1, None), (3, 2, 3)))
+    assert said.startswith("2 backbones (n2 2 to 3 images)")
+    assert "Left out: n1." in said
+    assert "By the papers' rule, on means alone: 3 backbones give Spearman's rank correlation +1.00" in said
+
+
+def test_where_nothing_is_settled_only_the_papers_rule_speaks():
+    said = verdict(answer((1, 1, None), (1, 1, None)))
+    assert said.startswith("At the 95 % level no backbone's count is known; by the papers' rule, on means alone: Both")
+
+
+def test_backbones_that_never_work_count_as_needing_more_than_was_tried():
+    said = verdict(answer((1, 1, 1), (2, 2, 2), (None, 4, None)))
+    assert "3 backbones (n2 4 or more images)" in said
+
+
+def test_settings_are_judged_apart():
+    frame = pd.concat([answer((1, 1, 1)), answer((2, 2, 2), norm="none")], ignore_index=True)
+    said = verdict(frame)
+    assert said.count("single point") == 2
+    assert "With norm none: 1 backbone is a single point" in said
+    assert verdict(frame.iloc[:0]) == "No backbone has been tried, so nothing can be said about parameters."

@@ -10,6 +10,7 @@ from plotly.offline import get_plotlyjs
 from analysis.dashboard import main, write_dashboard
 from analysis.records import read_study
 from analysis.story import HONEST, headline
+from tests.analysis.conftest import voters
 
 PANELS = ["minimum", "hm-by-images", "hm-by-parameters", "search", "hm-by-delta"]
 
@@ -55,8 +56,51 @@ def test_the_headline_asks_answers_and_says_what_the_points_show(demo):
     asked, answered, shown = headline(read_study(demo))
     assert "24 training patients" in asked
     assert "3 networks of 118 k to 2.31 M parameters, trying 1, 2 or 3 images?" in asked
-    assert answered.startswith("Measured on 24 test patients: test_convnet needs 1 image (HM 0.91")
+    assert answered.startswith("Measured on 24 test patients, by the papers' rule: test_convnet needs 1 image (HM 0.91")
+    assert "test_vgg needs 3 images (HM 0.93, its best), at the 95 % level between 2 and 3." in answered
     assert "p ≥ 1/6" in shown
+
+
+def test_the_answers_caption_states_the_rule_the_study_was_run_with(demo, ledger, tmp_path):
+    page = page_of(write_dashboard(demo, out=tmp_path / "page.html"))
+    assert "within 0.10 of the backbone" in page
+    assert "at the 95 % level" in page
+    assert "paired bootstrap over patients and seeds (2,000 resamples)" in page
+    study = ledger(config={"minimum": {"margin": 0.05, "level": 0.9, "resamples": 500}})
+    study.done(study.cell("net", 10, 1), 0)
+    page = page_of(write_dashboard(study.folder))
+    assert "within 0.05 of the backbone" in page
+    assert "at the 90 % level between 1 and more than 1" in page
+    assert "(500 resamples)" in page
+
+
+def test_many_networks_are_answered_in_one_sentence(ledger):
+    study = ledger()
+    for place in range(9):
+        for images, hm in ((1, 0.6), (2, 0.9)):
+            study.done(study.cell(f"net{place}", 10 + place, images), 0, hm=hm, patients=voters(hm, 100))
+    assert headline(read_study(study.folder))[1] == (
+        "Measured on 24 test patients, by the papers' rule: a count suffices for 9 of 9 networks and settings, "
+        "from 2 to 2; at the 95 % level one is shown to suffice for 9, from 2 to 2."
+    )
+
+
+def test_a_study_in_folds_says_so(ledger):
+    study = ledger(config={"confirm": {"folds": 2}})
+    first, second = study.rotated("net", 10, 1, 2)
+    study.done(first, 0)
+    asked, answered = headline(read_study(study.folder))
+    assert "stand in for the training patients' radiographs" in asked
+    assert answered == "There is no answer yet: no cell is confirmed on test patients in all 2 folds."
+    assert "plotly-graph-div" in page_of(write_dashboard(study.folder))
+    study.done(second, 0, patients=voters(0.8, first=1000))
+    assert headline(read_study(study.folder))[1].startswith(
+        "Measured on 80 patients, each a test patient in one of 2 folds, by the papers' rule: net needs 1 image"
+    )
+    page = page_of(write_dashboard(study.folder))
+    assert "patients are pooled over 2 folds." in page
+    assert "net · 1 image · fold 1 of 2" in page
+    assert "net · 1 image · fold 2 of 2" not in page
 
 
 def test_markup_in_a_study_is_shown_not_obeyed(ledger):

@@ -6,6 +6,7 @@ import pytest
 from analysis import figures
 from analysis.curves import hm_by_delta_figure, hm_by_delta_frame, search_figure, search_frame, shown_trials
 from analysis.records import read_study
+from tests.analysis.conftest import voters
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_hm_by_images_marks_the_smallest_sufficient_count(mixed):
         "good, labels uniform",
         "never, labels one_hot",
         "never, labels uniform",
-        "smallest sufficient count",
+        "smallest count by the papers' rule",
     ]
     one_hot, uniform = drawn.data[:2]
     assert one_hot.line.color == uniform.line.color
@@ -63,7 +64,7 @@ def test_minimum_draws_censored_backbones_hollow_at_the_top_with_words(mixed):
     frame = figures.minimum_frame(mixed)
     assert frame["top"].unique().tolist() == [3]
     drawn = figures.minimum_figure(frame)
-    hollow = [trace for trace in drawn.data if trace.name.endswith("no count suffices")]
+    hollow = [trace for trace in drawn.data if str(trace.name).endswith("no count suffices")]
     assert len(hollow) == 2
     for trace in hollow:
         assert trace.marker.symbol.endswith("-open")
@@ -72,15 +73,67 @@ def test_minimum_draws_censored_backbones_hollow_at_the_top_with_words(mixed):
         "never<br>no count suffices",
         "late<br>not confirmed yet",
     ]
-    solid = [trace for trace in drawn.data if trace.name.endswith("smallest sufficient count")]
-    assert [round(height) for trace in solid for height in trace.y] == [2, 2]
+    solid = [trace for trace in drawn.data if str(trace.name).endswith("smallest by the papers' rule")]
+    assert [height for trace in solid for height in trace.y] == [2, 2]
+    one_hot, uniform = (trace.x[0] for trace in solid)
+    assert one_hot < 1000 < uniform, "settings stand side by side"
+
+
+def test_minimum_bars_span_what_is_open_with_an_arrow_where_nothing_closes_it():
+    answer = pd.DataFrame(
+        {
+            "backbone": ["closed", "open", "never", "late"],
+            "parameters": [1000, 2000, 3000, 4000],
+            "minimum_images": pd.array([3, None, None, None], "Int64"),
+            "at_least": pd.array([1, 2, 4, None], "Int64"),
+            "by_points": pd.array([2, 2, None, None], "Int64"),
+            "largest_images": pd.array([3, 3, 3, None], "Int64"),
+            "hm_by_points": [0.8, 0.8, None, None],
+            "best_images": pd.array([3, 3, 3, None], "Int64"),
+            "best_hm": [0.85, 0.85, 0.3, None],
+            "tried": ["1, 2, 3"] * 3 + [""],
+            "level": 0.95,
+            "censored": [False, True, True, True],
+            "reason": ["", "no count is shown to suffice", "best HM 0.30 is under 0.5", "no confirm trial is done"],
+            "series": "",
+            "top": 4,
+        }
+    )
+    bars, points, hollow = figures.minimum_figure(answer).data
+    assert bars.y == (1, 3, None, 2, 4, None, 4, 4, None)
+    assert bars.marker.symbol[1::3] == ("line-ew", "triangle-up", "triangle-up")
+    assert points.y == (2, 2)
+    assert hollow.y == (4, 4)
+    assert [text.rsplit("95 % level: ")[1].split("<br>")[0] for text in (*points.hovertext, *hollow.hovertext)] == [
+        "between 1 and 3",
+        "between 2 and more than 3",
+        "more than 3",
+        "unknown",
+    ]
+
+
+def test_many_counts_are_ticked_only_where_something_stands(ledger):
+    study = ledger()
+    for images, hm in ((1, 0.5), (20, 0.9), (50, 0.9)):
+        study.done(study.cell("net", 10, images), 0, hm=hm, patients=voters(hm, 100))
+    drawn = figures.minimum_figure(figures.minimum_frame(read_study(study.folder)))
+    assert drawn.layout.yaxis.tickvals == (20,)
+
+
+def test_an_hm_has_its_bootstrap_interval_where_it_has_one(mixed, ledger):
+    drawn = figures.hm_by_images_figure(figures.hm_by_images_frame(mixed))
+    assert "(95 % interval over patients and seeds)" in drawn.data[0].hovertext[0]
+    study = ledger("voteless")
+    study.done(study.cell("net", 10, 1), 0, patients=[])
+    drawn = figures.hm_by_images_figure(figures.hm_by_images_frame(read_study(study.folder)))
+    assert "interval" not in drawn.data[0].hovertext[0]
 
 
 def test_names_are_drawn_letter_for_letter(ledger):
     study = ledger()
     study.done(study.cell("<b>bold", 10, 1), 0)
     drawn = figures.minimum_figure(figures.minimum_frame(read_study(study.folder)))
-    assert drawn.data[0].text == ("&lt;b&gt;bold",)
+    assert drawn.data[1].text == ("&lt;b&gt;bold",)
 
 
 def test_hm_by_delta_has_the_whole_curve_and_its_marks(demo):
@@ -114,6 +167,18 @@ def test_the_shown_trial_is_the_first_done_confirm_trial(ledger):
     shown = shown_trials(read_study(study.folder))
     assert shown["trial"].tolist() == [f"{cell}/2"]
     assert shown["label"].tolist() == ["net · 1 image"]
+
+
+def test_a_rotated_cell_is_shown_by_its_first_done_fold_which_is_named(ledger):
+    study = ledger(config={"confirm": {"folds": 3}})
+    _, second, third = study.rotated("net", 1, 1, 3)
+    (only, *_) = study.rotated("net", 1, 2, 3)
+    study.done(third, 1)
+    study.done(second, 1)
+    study.done(only, 1)
+    shown = shown_trials(read_study(study.folder))
+    assert shown["trial"].tolist() == [f"{second}/1", f"{only}/1"]
+    assert shown["label"].tolist() == ["net · 1 image · fold 2 of 3", "net · 2 images · fold 1 of 3"]
 
 
 def test_the_search_shows_validation_scores_of_ended_search_trials(ledger):

@@ -1,32 +1,27 @@
 from __future__ import annotations
 
-from fractions import Fraction
-from itertools import permutations
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import spearmanr
 
-from analysis.minimum import exact_p, minimum_images, trend, verdict
-from analysis.records import SCHEMA
+import analysis
+from analysis.conclusion import verdict
+from analysis.minimum import bracket, count_evidence, minimum_images
+from analysis.records import SCHEMA, Study, read_study
+from analysis.rule import Rule
+from tests.analysis.conftest import voters
 
-# 001_5e05df9ea80fb831, Tables 4, 5 and 6: parameters, HM for each image count, published smallest count.
-PUBLISHED = {
-    "googlenet": (5_984_915, {1: 0.806, 3: 0.882}, 1),
-    "resnet18": (11_176_963, {1: 0.827, 3: 0.869}, 1),
-    "resnet34": (21_285_123, {1: 0.858, 3: 0.896}, 1),
-    "alexnet": (57_000_643, {1: 0.767, 3: 0.836}, 1),
-    "vgg16": (134_271_683, {1: 0.577, 2: 0.923, 3: 0.916}, 2),
-    "vgg19": (139_581_379, {1: 0.727, 2: 0.915, 3: 0.927}, 2),
-}
+PUBLISHED = Path(analysis.__file__).parent / "published"
 
 
-def records(*trials: dict) -> pd.DataFrame:
-    """Records of confirm trials that are done, unless a trial says otherwise."""
+def study(*trials: dict, minimum: dict | None = None) -> Study:
+    """A study whose ledger has no results, of confirm trials that are done unless a trial says otherwise."""
     usual = {"phase": "confirm", "status": "done", "method": "sldd", "norm": "as_is", "label_init": "one_hot"}
     usual |= {"distill_steps": 1, "distill_epochs": 1, "parameters": 1000, "backbone": "net", "images": 1}
-    return pd.DataFrame([usual | trial for trial in trials], columns=list(SCHEMA)).astype(SCHEMA)
+    rows = [usual | {"trial": f"cell/{place}"} | trial for place, trial in enumerate(trials)]
+    records = pd.DataFrame(rows, columns=list(SCHEMA)).astype(SCHEMA)
+    return Study("study", Path("nowhere"), {"minimum": minimum}, {}, "", [], records)
 
 
 def network(name: str, parameters: int, hms: dict[int, float], **changed) -> list[dict]:
@@ -34,30 +29,34 @@ def network(name: str, parameters: int, hms: dict[int, float], **changed) -> lis
     return [known | {"images": images, "test_hm": hm} for images, hm in hms.items()]
 
 
-def answer(*networks: list[dict]) -> pd.DataFrame:
-    return minimum_images(records(*(trial for each in networks for trial in each)))
+def answer(*networks: list[dict], **minimum) -> pd.DataFrame:
+    return minimum_images(study(*(trial for each in networks for trial in each), minimum=minimum))
 
 
-def published() -> pd.DataFrame:
-    return answer(*(network(name, parameters, hms) for name, (parameters, hms, _) in PUBLISHED.items()))
+def published() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The answer from Li et al. 2022, Table 5, and the parameters and published smallest counts of Tables 4 and 6."""
+    results = pd.read_csv(PUBLISHED / "results.csv").query("table == 5")
+    footprints = pd.read_csv(PUBLISHED / "footprints.csv").set_index("backbone")
+    networks = [
+        network(
+            name,
+            int(footprints.loc[name, "parameters"]),
+            dict(zip(rows["images"].astype(int), rows["hm"], strict=True)),
+        )
+        for name, rows in results.groupby("backbone", sort=False)
+    ]
+    return answer(*networks), footprints
 
 
-def test_the_rule_reproduces_the_published_column():
-    found = published().set_index("backbone")["minimum_images"]
-    assert found.to_dict() == {name: smallest for name, (_, _, smallest) in PUBLISHED.items()}
-
-
-def test_the_published_points_have_an_exact_p_of_one_in_fifteen():
-    found = trend(published())
-    assert found.backbones == 6
-    assert found.p == found.smallest_p == Fraction(1, 15)
-    parameters, _, images = zip(*PUBLISHED.values(), strict=True)
-    assert found.rho == pytest.approx(spearmanr(parameters, images).statistic)
+def test_the_rule_on_points_reproduces_the_published_column():
+    found, footprints = published()
+    assert len(found) == 6
+    assert found.set_index("backbone")["by_points"].to_dict() == footprints["minimum_images"].to_dict()
 
 
 def test_the_mean_over_seeds_decides_and_other_trials_do_not():
     row = minimum_images(
-        records(
+        study(
             {"images": 1, "test_hm": 0.9},
             {"images": 1, "test_hm": 0.5},
             {"images": 2, "test_hm": 0.8},
@@ -67,21 +66,21 @@ def test_the_mean_over_seeds_decides_and_other_trials_do_not():
             {"images": 3, "status": "running"},
         )
     ).iloc[0]
-    assert (row["minimum_images"], row["best_images"], row["tried"]) == (2, 2, "1, 2")
-    assert row["best_hm"] == row["hm_at_minimum"] == pytest.approx(0.85)
+    assert (row["by_points"], row["best_images"], row["tried"]) == (2, 2, "1, 2")
+    assert row["best_hm"] == row["hm_by_points"] == pytest.approx(0.85)
 
 
 def test_a_difference_of_exactly_the_margin_suffices():
-    assert answer(network("net", 1, {1: 0.8, 2: 0.9}))["minimum_images"].tolist() == [1]
-    assert answer(network("net", 1, {1: 0.799, 2: 0.9}))["minimum_images"].tolist() == [2]
+    assert answer(network("net", 1, {1: 0.8, 2: 0.9}))["by_points"].tolist() == [1]
+    assert answer(network("net", 1, {1: 0.799, 2: 0.9}))["by_points"].tolist() == [2]
 
 
 def test_backbones_without_a_usable_count_are_censored_with_their_reason():
     never, waiting = network("never", 10, {1: 0.45, 2: 0.49}), [{"backbone": "waiting", "status": "running"}]
     found = answer(never, waiting, network("works", 20, {1: 0.5})).set_index("backbone")
-    assert found["censored"].to_dict() == {"never": True, "waiting": True, "works": False}
-    assert found["minimum_images"].isna().tolist() == [True, True, False]
-    assert found["reason"].tolist() == ["best HM 0.49 is under 0.5", "no confirm trial is done", ""]
+    assert found["by_points"].isna().tolist() == [True, True, False]
+    assert found["reason"].tolist()[:2] == ["best HM 0.49 is under 0.5", "no confirm trial is done"]
+    assert found["at_least"].isna().tolist() == [False, True, False]
     assert found.loc["never", "best_images"] == 2
 
 
@@ -91,69 +90,128 @@ def test_settings_are_answered_apart():
         network("net", 1, {1: 0.6, 2: 0.9}, label_init="uniform"),
         network("net", 1, {1: 0.3, 2: 0.9}, distill_steps=3),
     )
-    assert found[["label_init", "distill_steps", "minimum_images"]].to_numpy().tolist() == [
+    assert found[["label_init", "distill_steps", "by_points"]].to_numpy().tolist() == [
         ["one_hot", 1, 1],
         ["uniform", 1, 2],
         ["one_hot", 3, 2],
     ]
     said = verdict(found)
     assert said.count("single point") == 3
-    assert "With labels uniform, distill steps 1: 1 backbone" in said
+    assert "With labels uniform, distill steps 1: At the 95 % level no backbone's count is known" in said
 
 
 def test_no_trials_no_answer():
-    found = minimum_images(records())
+    found = minimum_images(study())
     assert found.empty
     assert {"backbone", "minimum_images", "censored"} <= set(found.columns)
     assert "nothing can be said" in verdict(found)
 
 
-def test_exact_p_of_a_case_enumerated_by_hand():
-    # y = 1, 1, 2 over x = 1, 2, 3: the 2 may stand at any of three places, each equally likely.
-    assert exact_p([1, 2, 3], [1, 1, 2]) == (Fraction(1, 3), Fraction(1, 3))
-    assert exact_p([1, 2, 3], [1, 2, 1]) == (Fraction(2, 3), Fraction(1, 3))
-    assert exact_p([1, 2, 3], [2, 1, 1]) == (Fraction(1), Fraction(1, 3))
+@pytest.fixture
+def confirmed(ledger):
+    """`confirmed({1: (0.6, 0.7), 2: (0.9, 0.9)}, each=200)`: one network's HM by image count, for every seed."""
+
+    def write(hms: dict[int, tuple[float, ...]], each: int = 200, **minimum) -> Study:
+        written = ledger(config={"minimum": minimum})
+        for images, seeds in hms.items():
+            cell = written.cell("net", 1000, images)
+            for index, hm in enumerate(seeds):
+                written.done(cell, index, hm=hm, patients=voters(hm, each))
+        return read_study(written.folder)
+
+    return write
 
 
-@pytest.mark.parametrize("points", range(2, 8))
-def test_exact_p_agrees_with_listing_every_permutation_and_scipys_statistic(points):
-    rng = np.random.default_rng(points)
-    for x, y in (rng.integers(0, points, (2, points)) for _ in range(3)):
-        if len(set(x)) < 2 or len(set(y)) < 2:
-            continue
-        observed = spearmanr(x, y).statistic
-        rho = np.array([spearmanr(x, order).statistic for order in set(permutations(y))])
-        assert float(exact_p(x, y)[0]) == pytest.approx((rho >= observed - 1e-12).mean())
-        assert float(exact_p(x, y)[1]) == pytest.approx((rho >= rho.max() - 1e-12).mean())
+def test_many_patients_decide_what_few_leave_open(confirmed):
+    hms = {1: (0.6, 0.65, 0.6), 2: (0.9, 0.9, 0.85), 3: (0.9, 0.9, 0.9)}
+    (many,) = minimum_images(confirmed(hms)).to_dict("records")
+    assert (many["at_least"], many["by_points"], many["minimum_images"], many["censored"]) == (2, 2, 2, False)
 
 
-def test_exact_p_of_eight_distinct_points_in_order():
-    assert exact_p(range(8), range(8)) == (Fraction(1, 40_320), Fraction(1, 40_320))
+def test_few_patients_leave_open_what_the_points_decide(confirmed):
+    few = minimum_images(confirmed({1: (0.8, 0.8), 2: (0.9, 0.9)}, each=10)).iloc[0]
+    assert (few["at_least"], few["by_points"], few["minimum_images"]) == (1, 1, 2)
+    assert bracket(few) == "between 1 and 2"
 
 
-def test_three_backbones_in_perfect_order_are_said_to_be_too_few():
-    said = verdict(answer(*(network(name, 10**k, {1: 0.2, k: 0.9}) for k, name in enumerate("abc", start=1))))
-    assert "3 backbones" in said
-    assert "even a perfect order of these points has p ≥ 1/6" in said
-    assert "cannot show" in said
+def test_seeds_that_disagree_leave_everything_open(confirmed):
+    few = minimum_images(confirmed({1: (0.6, 0.9), 2: (0.9, 0.6)})).iloc[0]
+    assert (few["at_least"], few["by_points"], few["censored"]) == (1, 1, True)
+    assert few["reason"] == "no count is shown to suffice at the 95 % level"
+    assert bracket(few) == "between 1 and more than 2"
 
 
-def test_equal_minima_leave_the_correlation_undefined():
-    found = answer(network("a", 10, {1: 0.9}), network("b", 20, {1: 0.9}))
-    assert trend(found).rho is None
-    assert "need the same number of images (1), so their rank correlation is undefined" in verdict(found)
+def test_what_each_count_shows(confirmed):
+    counts = count_evidence(confirmed({1: (0.6, 0.65), 2: (0.8, 0.85), 3: (0.9, 0.9)}))
+    assert counts["shown"].tolist() == ["insufficient", "open", "sufficient"]
+    assert counts["shortfall"].tolist() == pytest.approx([0.275, 0.075, -0.075])
+    assert (counts["shortfall_low"] < counts["shortfall"]).all()
+    assert (counts["shortfall_high"] > counts["shortfall"]).all()
+    assert counts["hm"].between(counts["interval_low"], counts["interval_high"]).all()
 
 
-def test_censored_backbones_are_left_out_and_named():
-    found = answer(network("a", 10, {1: 0.9}), network("b", 20, {1: 0.2, 2: 0.9}), network("c", 30, {1: 0.1}))
-    assert trend(found).backbones == 2
-    assert "Left out: c (best HM 0.10 is under 0.5)." in verdict(found)
+def test_a_network_shown_to_be_under_the_floor_needs_more_than_was_tried(confirmed):
+    under = minimum_images(confirmed({1: (0.3, 0.3), 2: (0.3, 0.4)})).iloc[0]
+    assert under["at_least"] == 3
+    assert under["reason"] == "best HM 0.35 is under 0.5"
+    assert bracket(under) == "more than 2"
 
 
-def test_enough_points_in_order_are_believed_and_out_of_order_are_not():
-    order = [1, 1, 2, 2, 3, 3]
-    rising = answer(*(network(f"n{k}", 10 + k, {1: 0.2} | {images: 0.9}) for k, images in enumerate(order)))
-    falling = answer(*(network(f"n{k}", 90 - k, {1: 0.2} | {images: 0.9}) for k, images in enumerate(order)))
-    assert "they show that larger networks need more" in verdict(rising)
-    assert trend(rising).p == Fraction(1, 90)
-    assert "they do not show" in verdict(falling)
+def test_a_single_count_passes_by_points_and_shows_nothing(confirmed):
+    alone = minimum_images(confirmed({2: (0.9, 0.9)})).iloc[0]
+    assert (alone["by_points"], alone["at_least"], alone["censored"]) == (2, 2, True)
+    assert alone["reason"] == "a single count is confirmed, with nothing to compare it to"
+
+
+def test_one_seed_is_enough_for_an_answer(confirmed):
+    (one,) = minimum_images(confirmed({1: (0.6,), 2: (0.9,)})).to_dict("records")
+    assert (one["at_least"], one["minimum_images"]) == (2, 2)
+
+
+def test_the_rule_is_the_studys_own(confirmed):
+    loose = confirmed({1: (0.7, 0.7), 2: (0.9, 0.9)}, margin=0.3, level=0.9, floor=0.4, resamples=300)
+    assert Rule.of(loose.config) == Rule(0.3, 0.9, 0.4, 300)
+    (row,) = minimum_images(loose).to_dict("records")
+    assert (row["by_points"], row["minimum_images"], row["level"]) == (1, 1, 0.9)
+    assert Rule.of(study().config) == Rule() == Rule(0.10, 0.95, 0.5, 2000)
+
+
+def test_without_votes_the_points_alone_answer():
+    row = answer(network("net", 1, {1: 0.6, 2: 0.9})).iloc[0]
+    assert (row["by_points"], row["at_least"], row["censored"]) == (2, 1, True)
+    assert row["reason"] == "no patients' votes are kept to resample"
+
+
+def test_the_bounds_do_not_depend_on_what_else_was_studied(ledger):
+    alone, beside = ledger("here"), ledger("there", name="here")
+    for written, networks in ((alone, ("net",)), (beside, ("other", "net", "third"))):
+        for name in networks:
+            for images in (1, 2) if written is alone else (2, 1):
+                written.done(
+                    written.cell(name, 10, images), 0, hm=0.5 + 0.2 * images, patients=voters(0.5 + 0.2 * images)
+                )
+    columns = ["interval_low", "interval_high", "shortfall_low", "shortfall_high"]
+    first, second = (
+        count_evidence(read_study(written.folder)).query("backbone == 'net'").set_index("images")[columns].sort_index()
+        for written in (alone, beside)
+    )
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_folds_are_pooled_before_they_are_resampled(ledger):
+    written = ledger(config={"confirm": {"folds": 2}})
+    for images, hm in ((1, 0.6), (2, 0.9)):
+        for fold, cell in enumerate(written.rotated("net", 1000, images, 2)):
+            for index in range(2):
+                if (images, fold, index) != (2, 1, 1):
+                    written.done(cell, index, hm=hm, patients=voters(hm, 100, first=1000 * fold))
+    (row,) = minimum_images(read_study(written.folder)).to_dict("records")
+    assert (row["at_least"], row["by_points"], row["minimum_images"]) == (2, 2, 2)
+    assert count_evidence(read_study(written.folder))["seeds"].tolist() == [2, 1]
+
+
+def test_a_study_whose_folds_are_not_through_waits(ledger):
+    written = ledger(config={"confirm": {"folds": 2}})
+    written.done(written.rotated("net", 1000, 1, 2)[0], 0)
+    (row,) = minimum_images(read_study(written.folder)).to_dict("records")
+    assert row["reason"] == "no confirm run has all 2 folds"

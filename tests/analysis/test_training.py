@@ -30,8 +30,8 @@ def study(ledger: Callable[..., Ledger]) -> Study:
 
 
 def test_training_is_averaged_apart(study: Study) -> None:
-    assert cell_means(study.records)["images"].tolist() == [1, 3]
-    (trained,) = training_means(study.records).to_dict("records")
+    assert cell_means(study)["images"].tolist() == [1, 3]
+    (trained,) = training_means(study).to_dict("records")
     assert (trained["backbone"], trained["seeds"]) == ("net", 2)
     assert trained["hm"] == pytest.approx(0.9)
 
@@ -44,7 +44,7 @@ def test_another_start_is_another_setting(ledger: Callable[..., Ledger]) -> None
         trained = written.cell("net", 1000, None, cell=f"net-train-{hm}", start=start, **TRAINING)  # type: ignore[arg-type]
         written.done(trained, 0, hm=hm + 0.05)
     study = read_study(written.folder)
-    assert cell_means(study.records)["hm"].tolist() == [0.5, 0.5, 0.9, 0.9]
+    assert cell_means(study)["hm"].tolist() == [0.5, 0.5, 0.9, 0.9]
     assert set(study.records["start"]) == {"xavier", "public.safetensors"}
     by_images = figures.hm_by_images_figure(figures.hm_by_images_frame(study))
     assert [shape.y0 for shape in by_images.layout.shapes] == pytest.approx([0.55, 0.95])
@@ -78,13 +78,13 @@ def test_trials_from_before_there_was_a_choice_stay_with_later_ones(ledger: Call
     later = written.trial(cell, 1, train_classes="INP", train_view="patches", start="xavier")
     result = (written.folder / "trials" / cell / "0" / "result.json").read_text().replace("0.7", "0.9")
     (later / "result.json").write_text(result)
-    (means,) = training_means(read_study(written.folder).records).to_dict("records")
+    (means,) = training_means(read_study(written.folder)).to_dict("records")
     assert means["hm"] == pytest.approx(0.8)
 
 
 def test_training_is_no_image_count(study: Study) -> None:
-    (answer,) = minimum_images(study.records).to_dict("records")
-    assert answer["minimum_images"] == 3
+    (answer,) = minimum_images(study).to_dict("records")
+    assert answer["by_points"] == 3
     assert answer["best_hm"] == pytest.approx(0.8), "the margin is to the best distilled count"
 
 
