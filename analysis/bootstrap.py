@@ -9,8 +9,8 @@ resamples give (Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, ch
 What it cannot do: one seed says nothing about other seeds, and few seeds resampled vary less than seeds drawn anew
 would (simulated, with two counts exactly a margin apart, 200 patients and HMs that spread by 0.05 from seed to seed:
 three seeds call the lower count sufficient at the 95 % level in 8 % of studies instead of 5 %, five seeds in 7 %;
-without such spread it is 1 %). The largest of several noisy HMs is biased upwards, so the shortfall is too: "sufficient" errs on the safe side,
-"insufficient" on the other, by a part of the HMs' own spread.
+without such spread it is 1 %). The largest of several noisy HMs is biased upwards, so the shortfall is too:
+"sufficient" errs on the safe side, "insufficient" on the other, by a part of the HMs' own spread.
 """
 
 from __future__ import annotations
