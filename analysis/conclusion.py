@@ -6,6 +6,7 @@ its minimum lies (`analysis.relation`). Plain text; whoever puts it on a page es
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib.resources import files
 
 import numpy as np
@@ -31,6 +32,7 @@ def published_points() -> pd.DataFrame:
     return points.assign(lower=table["minimum_images"], upper=table["minimum_images"])
 
 
+@lru_cache(maxsize=1)
 def describe_published() -> str:
     """`describe` of the published points."""
     return f"Li et al. (2022): {describe(published_points())}"

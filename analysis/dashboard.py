@@ -21,14 +21,16 @@ import plotly.graph_objects as go
 import yaml
 
 from analysis import curves, figures
+from analysis.conclusion import describe_published
 from analysis.confirmed import run_rows
 from analysis.gallery import gallery
 from analysis.minimum import percent
 from analysis.page import card, chart, document, facts, menu, table
+from analysis.power import power_table
 from analysis.records import SCHEMA, NotAStudyError, Study, read_study, write_atomically
 from analysis.rule import Rule
 from analysis.runs import folds_of
-from analysis.story import headline, highlights, protocol, state, troubles
+from analysis.story import headline, highlights, protocol, protocol_mark, state, troubles
 
 ONLY_CONFIRM = "Confirm trials only; the mean over seeds, bars from the lowest to the highest seed."
 
@@ -59,7 +61,7 @@ def _article(study: Study, identity: str) -> str:
 </div>
 <div class="tiles">{tiles}</div>
 <div class="grid">
-{"".join(_charts(study, identity))}{_images(study)}{_troubles(study)}{_trials(study)}{_provenance(study)}
+{"".join(_charts(study, identity))}{_reach()}{_images(study)}{_troubles(study)}{_trials(study)}{_provenance(study)}
 </div>
 </article>"""
 
@@ -74,21 +76,26 @@ def _charts(study: Study, identity: str) -> list[str]:
         "to the smallest shown not to; an arrow where no count is. With one seed it covers patients only. A backbone "
         f"whose best HM is under {rule.floor:g} has no point: hollow at the top, kept out of the correlation."
     )
+    mark = protocol_mark(study)
+    chosen = (
+        "δ was fixed at 0.4 and the state chosen on test patients" if mark else "δ was chosen on validation patients"
+    )
     delta = (
         "HM as a function of the threshold δ a patient's share of positive patches must reach; one confirm trial a "
-        "cell (the first). δ was chosen on validation patients; the best δ on test patients is hindsight, used nowhere."
+        f"cell (the first). {chosen}; the best δ on test patients is hindsight, used nowhere."
     )
     folds = folds_of(study)
     confirmed = f"{ONLY_CONFIRM} A seed's patients are pooled over {folds} folds." if folds else ONLY_CONFIRM
-    looked = "Search trials, scored on validation patients only. One point a trial, a symbol a backbone."
+    scored = "the test patients, as the papers' protocol has it" if mark else "validation patients only"
+    looked = f"Search trials, scored on {scored}. One point a trial, a symbol a backbone."
     minimum: pd.DataFrame = figures.minimum_frame(study)
     if run_rows(study).empty:
         minimum = minimum.iloc[:0]
     panels: list[tuple[str, str, pd.DataFrame, Callable[[pd.DataFrame], go.Figure], str, bool]] = [
-        ("minimum", "Smallest sufficient count, by parameters", minimum, figures.minimum_figure, answer, False),
+        ("minimum", f"Smallest sufficient count, by parameters{mark}", minimum, figures.minimum_figure, answer, False),
         (
             "hm-by-images",
-            "HM by distilled images",
+            f"HM by distilled images{mark}",
             figures.hm_by_images_frame(study),
             figures.hm_by_images_figure,
             f"{confirmed} Ringed: the smallest count by the papers' rule.",
@@ -96,14 +103,21 @@ def _charts(study: Study, identity: str) -> list[str]:
         ),
         (
             "hm-by-parameters",
-            "HM by parameters",
+            f"HM by parameters{mark}",
             figures.hm_by_parameters_frame(study),
             figures.hm_by_parameters_figure,
             confirmed,
             False,
         ),
-        ("search", "Where the search looked", curves.search_frame(study), curves.search_figure, looked, False),
-        ("hm-by-delta", "HM by threshold", curves.hm_by_delta_frame(study), curves.hm_by_delta_figure, delta, True),
+        ("search", f"Where the search looked{mark}", curves.search_frame(study), curves.search_figure, looked, False),
+        (
+            "hm-by-delta",
+            f"HM by threshold{mark}",
+            curves.hm_by_delta_frame(study),
+            curves.hm_by_delta_figure,
+            delta,
+            True,
+        ),
     ]
     drawn = []
     for name, title, frame, draw, caption, wide in panels:
@@ -114,6 +128,22 @@ def _charts(study: Study, identity: str) -> list[str]:
                 content = menu("Cell", cells, f"{identity}-{name}") + content
             drawn.append(card(title, content, caption, wide))
     return drawn
+
+
+def _reach() -> str:
+    """What the papers' six points show, and how many backbones it takes: the same on every page."""
+    frame = power_table().pivot(index="correlation", columns="backbones", values="power")
+    rows = [
+        [f"{correlation:g}", *(f"{100 * share:.0f} %" for share in powers)]
+        for correlation, powers in zip(frame.index, frame.to_numpy(), strict=True)
+    ]
+    shown = table(["true rank correlation", *(f"{count} backbones" for count in frame.columns)], rows, False)
+    caption = (
+        "Power: the chance that a study of so many backbones shows at the 5 % level (exact permutation of Spearman's "
+        "rank correlation, one-sided) that larger networks need more images, if the true correlation of log parameters "
+        "and requirement is as given and two backbones in six need a second image, as in the papers. Simulated."
+    )
+    return card("How many backbones it takes", f"<p>{escape(describe_published())}</p>{shown}", caption, wide=True)
 
 
 def _images(study: Study) -> str:

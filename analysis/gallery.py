@@ -9,6 +9,7 @@ import numpy as np
 from analysis.curves import shown_trials
 from analysis.packages import CLASSES, Distilled, percents, png_uri, read_distilled, shares
 from analysis.records import Study
+from analysis.story import protocol_mark
 from analysis.theme import CLASS_WORDS, number
 
 MOST_IMAGES = 12  # of one cell; the rest is in its package
@@ -25,7 +26,8 @@ def gallery(study: Study) -> str:
     for _, trial in shown_trials(study).iterrows():
         distilled = read_distilled(study.trial_folder(trial["trial"]))
         if distilled is not None:
-            title = f"<b>{escape(trial['label'])}</b> <small>test HM {number(trial['test_hm'], 2)} · "
+            hm = f"test HM {number(trial['test_hm'], 2)}{protocol_mark(study)}"
+            title = f"<b>{escape(trial['label'])}</b> <small>{hm} · "
             caption = f"<figcaption>{title}{escape(_rates(distilled.rates))}</small></figcaption>"
             cells.append(f'<figure class="cell">{caption}<div class="films">{_films(distilled)}</div></figure>')
     if not cells:

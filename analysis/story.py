@@ -5,12 +5,11 @@ Plain text throughout; whoever puts it on a page escapes it.
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from analysis.conclusion import verdict
-from analysis.confirmed import cell_means, confirm_rows, full_training_means, run_rows, setting_labels
+from analysis.confirmed import cell_means, full_training_means, run_rows, setting_labels
+from analysis.coverage import confirmed_cells
 from analysis.minimum import bracket, minimum_images, percent
 from analysis.records import Study
 from analysis.runs import folds_of, read_run
@@ -124,24 +123,14 @@ def _run(records: pd.DataFrame) -> pd.DataFrame:
     return records[records["status"].ne("refused")]
 
 
-def confirmed_cells(study: Study) -> tuple[int, int]:
-    """How many cells have a finished confirm trial, and how many there are to confirm (refused ones are not)."""
-    wanted = {str(cell["cell"]) for cell in study.cells if not cell.get("refused")}
-    confirmed = set(confirm_rows(study.records)["cell"])
-    return len(confirmed), len(wanted | confirmed)
-
-
 def protocol(study: Study) -> str:
     """The sentence on how test patients were used; the papers' protocol is called what it is."""
-    return PAPER_PROTOCOL if _uses_paper_protocol(study.config) else HONEST
+    return PAPER_PROTOCOL if protocol_mark(study) else HONEST
 
 
-def _uses_paper_protocol(config: Any) -> bool:
-    if isinstance(config, dict):
-        return any(
-            (key == "protocol" and value == "paper") or _uses_paper_protocol(value) for key, value in config.items()
-        )
-    return False
+def protocol_mark(study: Study) -> str:
+    """What stands behind every test score of a study that chose its states on test patients; empty otherwise."""
+    return " (papers' protocol)" if study.config.get("protocol") == "paper" else ""
 
 
 def highlights(study: Study) -> list[tuple[str, str]]:
@@ -153,7 +142,10 @@ def highlights(study: Study) -> list[tuple[str, str]]:
         return tiles
     best = means.iloc[means["hm"].argmax()]
     tiles.append(
-        (number(best["hm"], 2), f"best HM on test patients: {best['backbone']}, {images_word(best['images'])}")
+        (
+            number(best["hm"], 2),
+            f"best HM on test patients{protocol_mark(study)}: {best['backbone']}, {images_word(best['images'])}",
+        )
     )
     if pd.notna(best["memory_star_kb"]):
         caption = "shared for that"

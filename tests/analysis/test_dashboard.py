@@ -47,7 +47,7 @@ def test_the_page_has_every_panel_the_images_every_trial_and_where_it_came_from(
     page = page_of(write_dashboard(demo, out=tmp_path / "page.html"))
     assert re.findall(r'<div id="study-0-([a-z-]+)" class="plotly-graph-div"', page) == PANELS
     assert page.count('class="film"') == 18
-    assert page.count("<tr>") == 1 + 27
+    assert page.count("<tr>") == (1 + 27) + (1 + 3)
     for words in (HONEST, "0123abc", "fe" * 8, "python 3.11.7", "train 24, validation 12, test 24", "repeats: 2"):
         assert words in page
 
@@ -155,11 +155,25 @@ def test_a_running_study_counts_its_confirmed_cells(ledger):
 
 
 def test_the_papers_protocol_is_called_what_it_is(ledger):
-    study = ledger(config={"detect": {"protocol": "paper"}})
+    study = ledger(config={"protocol": "paper"})
     study.done(study.cell("net", 10, 1), 0)
     page = page_of(write_dashboard(study.folder))
     assert "states were chosen on the test patients themselves" in page
     assert HONEST not in page
+    for panel in (
+        "HM by parameters",
+        "HM by distilled images",
+        "HM by threshold",
+        "best HM on test patients",
+    ):
+        assert f"{panel} (papers' protocol)" in page or f"{panel} (papers&#x27; protocol)" in page
+
+
+def test_the_page_says_what_six_points_can_show_and_how_many_it_takes(demo, tmp_path):
+    page = page_of(write_dashboard(demo, out=tmp_path / "page.html"))
+    assert "Li et al. (2022): 6 backbones" in page
+    assert "1/15" in page
+    assert "How many backbones it takes" in page
 
 
 def test_negative_label_weights_are_footnoted(demo, tmp_path):

@@ -1,0 +1,48 @@
+"""How far along a study is: cells confirmed, of those that its answer needs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from analysis.confirmed import cell_means, confirm_rows
+from analysis.counts import next_count
+from analysis.records import Study
+from analysis.rule import Rule
+
+# What makes distilled cells one setting; the rest of SETTING is ordinary training's.
+_SETTING = ("backbone", "method", "norm", "start", "label_init", "distill_steps", "distill_epochs")
+
+
+def confirmed_cells(study: Study) -> tuple[int, int]:
+    """How many cells have a finished confirm trial, and how many there are to confirm.
+
+    Refused cells are not to be confirmed, nor are those of searched image counts that the answer does not need.
+    """
+    records = study.records
+    confirmed = set(confirm_rows(records)["cell"])
+    begun = set(records.loc[records["status"].ne("refused"), "cell"])
+    cells = [cell for cell in study.cells if not cell.get("refused")]
+    wanted = {str(cell["cell"]) for cell in cells if not cell.get("counted") or str(cell["cell"]) in begun}
+    return len(confirmed), len(wanted | confirmed | _next_counts(study, cells))
+
+
+def _next_counts(study: Study, cells: list[dict[str, Any]]) -> set[str]:
+    """The cells whose image count is to be run next, where counts are searched."""
+    counted: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for cell in cells:
+        if cell.get("counted"):
+            named = cell | {"start": Path(str(cell.get("start") or "xavier")).name}
+            counted[tuple(str(named[name]) for name in _SETTING)].append(cell)
+    if not counted:
+        return set()
+    hms: dict[tuple[str, ...], dict[int, float]] = defaultdict(dict)
+    for row in cell_means(study).to_dict("records"):
+        hms[tuple(str(row[name]) for name in _SETTING)][int(row["images"])] = float(row["hm"])
+    rule = Rule.of(study.config)
+    found: set[str] = set()
+    for setting, group in counted.items():
+        count = next_count(hms[setting], [cell["images"] for cell in group], rule.margin, rule.floor)
+        found |= {str(cell["cell"]) for cell in group if cell["images"] == count}
+    return found
