@@ -194,6 +194,55 @@ def test_methods_side_by_side(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_folds_rotate_and_counts_are_searched(tmp_path: Path) -> None:
+    command = Command(
+        tmp_path / "out",
+        "grid={backbone: test_resnet, images: search, most_images: 3, norm: group}",
+        "confirm={repeats: 1, folds: 2}",
+        "minimum={margin: 0.99, floor: 0}",  # whatever comes out suffices: 3 for what is best, then 1
+        "outer={steps: 4, batch_size: 6, evaluations: 1, statistics_batches: 1}",
+    )
+    assert command.wait() == 0, command.log.read_text()
+    records = command.records()
+    assert records.groupby(["images", "fold"])["phase"].value_counts().unstack().to_dict("index") == {
+        (3, 0): {"confirm": 1, "search": 2},
+        (3, 1): {"confirm": 1, "search": 2},
+        (1, 0): {"confirm": 1, "search": 1},
+        (1, 1): {"confirm": 1, "search": 1},
+    }
+    tested = [
+        json.loads((path / "result.json").read_text())["test"]["patients"]
+        for path in command.study.glob("trials/*-m3-*/*")
+        if json.loads((path / "config.json").read_text())["phase"] == "confirm"
+    ]
+    names = [patient["patient"] for fold in tested for patient in fold]
+    assert len(names) == len(set(names)) == 16, "every patient is tested once"
+    log = command.log.read_text()
+    assert "searching image counts spared 2 cells and 8 trials of the full grid" in " ".join(log.split())
+    assert "not needed" in log
+
+
+@pytest.mark.slow
+def test_the_papers_protocol_is_marked_wherever_its_numbers_are(tmp_path: Path) -> None:
+    command = Command(
+        tmp_path / "out",
+        "protocol=paper",
+        "grid.images=3",
+        "data.split.validation=0",
+        "search.trials=1",
+        "outer={steps: 4, batch_size: 6, evaluations: 2, statistics_batches: 1}",
+    )
+    assert command.wait() == 0, command.log.read_text()
+    records = command.records()
+    assert set(records["protocol"]) == {"paper"}
+    assert set(records["delta"]) == {0.4}
+    confirm = records[records["phase"] == "confirm"]
+    assert confirm["val_hm"].tolist() == confirm["test_hm"].tolist() == confirm["test_hm_at_0.4"].tolist()
+    assert "papers&#x27; protocol" in (command.study / "dashboard.html").read_text()
+    assert "the papers' protocol: states were chosen on the test patients" in command.log.read_text()
+
+
+@pytest.mark.slow
 def test_killed_three_times_loses_and_repeats_nothing(undisturbed: Command, tmp_path: Path) -> None:
     """SIGKILL once a first checkpoint is there, once a first result is, and once a confirm trial is under way."""
     finished: dict[Path, bytes] = {}
