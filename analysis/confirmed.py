@@ -24,6 +24,7 @@ SETTING = [
     "train_patches",
     "train_classes",
     "train_view",
+    "epochs",
 ]
 MEANS = {
     "val_hm": "val_hm",
@@ -110,6 +111,7 @@ def setting_labels(frame: pd.DataFrame) -> pd.Series:
         "train_patches": lambda value: "all patches" if pd.isna(value) else f"{value:,} patches a class",
         "train_classes": lambda value: "N and P only" if value == "NP" else "all classes",
         "train_view": lambda value: "whole films" if value == "whole" else "patches",
+        "epochs": lambda value: "the study's epochs" if pd.isna(value) else f"{value} epochs",
     }
     differing = [column for column in SETTING if frame[column].nunique(dropna=False) > 1]
     return pd.Series(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from analysis.confirmed import cell_means, confirm_rows
 from analysis.counts import next_count
@@ -12,7 +15,7 @@ from analysis.records import Study
 from analysis.rule import Rule
 
 # What makes distilled cells one setting; the rest of SETTING is ordinary training's.
-_SETTING = ("backbone", "method", "norm", "start", "label_init", "distill_steps", "distill_epochs")
+_SETTING = ("backbone", "method", "norm", "start", "label_init", "distill_steps", "distill_epochs", "epochs")
 
 
 def confirmed_cells(study: Study) -> tuple[int, int]:
@@ -33,16 +36,20 @@ def _next_counts(study: Study, cells: list[dict[str, Any]]) -> set[str]:
     counted: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for cell in cells:
         if cell.get("counted"):
-            named = cell | {"start": Path(str(cell.get("start") or "xavier")).name}
-            counted[tuple(str(named[name]) for name in _SETTING)].append(cell)
+            counted[_key(cell | {"start": Path(str(cell.get("start") or "xavier")).name})].append(cell)
     if not counted:
         return set()
     hms: dict[tuple[str, ...], dict[int, float]] = defaultdict(dict)
     for row in cell_means(study).to_dict("records"):
-        hms[tuple(str(row[name]) for name in _SETTING)][int(row["images"])] = float(row["hm"])
+        hms[_key(row)][int(row["images"])] = float(row["hm"])
     rule = Rule.of(study.config)
     found: set[str] = set()
     for setting, group in counted.items():
         count = next_count(hms[setting], [cell["images"] for cell in group], rule.margin, rule.floor)
         found |= {str(cell["cell"]) for cell in group if cell["images"] == count}
     return found
+
+
+def _key(facts: Mapping[Any, Any]) -> tuple[str, ...]:
+    """A setting's identity, however what is missing is spelled."""
+    return tuple("" if facts.get(name) is None or pd.isna(facts[name]) else str(facts[name]) for name in _SETTING)

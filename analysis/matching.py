@@ -14,6 +14,7 @@ import pandas as pd
 from analysis.confirmed import SETTING, cell_means, confirm_rows, training_means
 from analysis.published import results
 from analysis.records import Study
+from analysis.runs import folds_of
 
 BY = [*SETTING, "backbone", "images"]
 CLASSES = 3
@@ -48,9 +49,8 @@ def measured_cells(studies: Sequence[Study]) -> pd.DataFrame:
 
 def _cells(study: Study) -> pd.DataFrame:
     groups = study.records.groupby(BY, sort=False, dropna=False)
-    known = groups.agg(
-        cell=("cell", "first"), known_parameters=("parameters", "max"), folds=("fold", "nunique")
-    ).reset_index()
+    known = groups.agg(cell=("cell", "first"), known_parameters=("parameters", "max")).reset_index()
+    known["folds"] = folds_of(study) or 0
     known["status"] = pd.Series([_status(rows) for _, rows in groups], dtype="string")
     confirmed = confirm_rows(study.records).groupby(BY, sort=False, dropna=False)
     shared = confirmed.agg(
@@ -64,6 +64,10 @@ def _cells(study: Study) -> pd.DataFrame:
     cells["parameters"] = cells.pop("known_parameters")
     cells["protocol"] = cells["protocol"].fillna("")
     cells["confirmed_folds"] = cells["confirmed_folds"].astype("Int64")
+    partly = cells["status"].eq("") & cells["hm"].isna()
+    for place in cells.index[partly]:
+        some, folds = cells.loc[place, ["confirmed_folds", "folds"]]
+        cells.loc[place, "status"] = f"confirmed on {some} of {folds} folds"
     return cells.assign(stands_for=_stands_for(cells))
 
 
@@ -195,8 +199,7 @@ def protocol_remarks(cell: pd.Series) -> list[str]:
     """Which patients a confirmed cell's numbers rest on, where that is not one fold's test patients, scored once."""
     said = []
     if cell["status"] == "" and cell["folds"] > 1:
-        all_of_them = cell["confirmed_folds"] == cell["folds"]
-        said.append(f"mean over {'' if all_of_them else str(cell['confirmed_folds']) + ' of '}{cell['folds']} folds")
+        said.append(f"pooled over {cell['folds']} folds")
     if cell["protocol"] == "paper":
         said.append("papers' protocol")
     return said

@@ -63,6 +63,7 @@ SCHEMA: dict[str, str] = {
     "fold": "Int64",
     "protocol": "string",
     "shared_kb": "float64",
+    "epochs": "Int64",
 }
 COLUMNS = list(SCHEMA)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")

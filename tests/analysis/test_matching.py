@@ -10,7 +10,7 @@ from analysis import matching
 from analysis.matching import kinship, measured_cells, remarks
 from analysis.published import results
 from analysis.records import read_study
-from tests.analysis.conftest import Ledger
+from tests.analysis.conftest import Ledger, voters
 from tests.analysis.papers import facts, named, papers_study
 
 ROWS = {(row["table"], row["row"]): row for _, row in results().iterrows()}
@@ -194,17 +194,19 @@ def test_one_trial_by_the_papers_protocol_marks_its_cell(ledger: Callable[..., L
 
 
 def test_the_folds_of_a_setting_are_one_cell_that_says_so(ledger: Callable[..., Ledger]):
-    row, written = ROWS[1, "SLDD (3)"], ledger()
-    for fold, hm in enumerate((0.6, 0.8)):
-        known = facts(row) | {"fold": fold}
-        written.done(written.cell(parameters=1000, cell=named(known), **known), 0, hm=hm)
-    (cell,) = (each for _, each in cells(written).iterrows())
-    assert (cell["hm"], remarks(row, cell)) == (pytest.approx(0.7), ["mean over 2 folds"])
-    written.trial(written.cell(parameters=1000, cell="third", **(facts(row) | {"fold": 2})), 0)
-    written.cell("net", 10, 1, refused="too large")
-    found = match(row, cells(written))
-    assert found is not None
-    assert remarks(row, found) == ["mean over 2 of 3 folds"]
+    row = ROWS[1, "SLDD (3)"]
+    for folds in (2, 3):
+        written = ledger(str(folds), config={"confirm": {"folds": folds}})
+        for fold, hm in enumerate((0.6, 0.8)):
+            known = facts(row) | {"fold": fold}
+            cell = written.cell(parameters=1000, cell=f"{named(known)}-f{fold}", **known)
+            written.done(cell, 0, patients=voters(hm, first=40 * fold))
+        found = match(row, cells(written))
+        assert found is not None
+        if folds == 2:
+            assert (found["hm"], remarks(row, found)) == (pytest.approx(0.7), ["pooled over 2 folds"])
+        else:
+            assert (found["status"], pd.isna(found["hm"])) == ("confirmed on 2 of 3 folds", True)
 
 
 @pytest.mark.parametrize(
