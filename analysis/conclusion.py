@@ -12,7 +12,7 @@ from importlib.resources import files
 import numpy as np
 import pandas as pd
 
-from analysis.confirmed import setting_labels
+from analysis.confirmed import setting_labels, settings_apart
 from analysis.minimum import percent
 from analysis.permutation import SAMPLES
 from analysis.power import SIGNIFICANT, level_shares, needed
@@ -45,9 +45,12 @@ def verdict(answer: pd.DataFrame) -> str:
     """
     if answer.empty:
         return describe(answer)
-    labels = setting_labels(answer)
+    labels, settings = settings_apart(answer), setting_labels(answer).unique()
     said = [(label, _verdict(answer[labels == label])) for label in labels.unique()]
-    return " ".join(f"With {label}: {words}" if label else words for label, words in said)
+    words = " ".join(f"With {label}: {words}" if label else words for label, words in said)
+    if len(said) == 1 and len(settings) > 1:
+        words += f" These networks differ in more than parameters: {' or '.join(settings)}."
+    return words
 
 
 def _verdict(answer: pd.DataFrame) -> str:

@@ -119,3 +119,14 @@ def setting_labels(frame: pd.DataFrame) -> pd.Series:
         index=frame.index,
         dtype="string",
     )
+
+
+def settings_apart(frame: pd.DataFrame) -> pd.Series:
+    """`setting_labels` where a network occurs in several settings; empty where each occurs in one, as in the papers'
+    Tables 5 and 6: then nothing has to be told apart.
+
+    `frame` has a row a setting, backbone and (where it has any) image count.
+    """
+    labels = setting_labels(frame)
+    where = [name for name in ("backbone", "images") if name in frame]
+    return labels if frame.duplicated(where).any() else labels.map(lambda _: "")

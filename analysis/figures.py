@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.confirmed import SETTING, distilled, full_training_means, setting_labels, training_means
+from analysis.confirmed import SETTING, distilled, full_training_means, settings_apart, training_means
 from analysis.minimum import bracket, count_evidence, minimum_images, percent
 from analysis.records import Study
 from analysis.theme import INK, figure, hover, images_word, log_axis, look, number, parameters_word, plain
@@ -28,7 +28,7 @@ def hm_by_parameters_frame(study: Study) -> pd.DataFrame:
     parts = []
     for means in (count_evidence(study), training_means(study)):
         series = [images_word(count) for count in means["images"]]
-        parts.append(means.assign(series=_named(series, setting_labels(means))))
+        parts.append(means.assign(series=_named(series, settings_apart(means))))
     return pd.concat(parts, ignore_index=True).sort_values("parameters", kind="stable")
 
 
@@ -52,7 +52,7 @@ def hm_by_images_frame(study: Study) -> pd.DataFrame:
     trained = full_training_means(study)[["backbone", "norm", "start", "hm"]].rename(columns={"hm": "trained"})
     means = means.merge(trained, on=["backbone", "norm", "start"], how="left")
     return means.assign(
-        series=_named(means["backbone"].tolist(), setting_labels(means)),
+        series=_named(means["backbone"].tolist(), settings_apart(means)),
         smallest=means["images"].eq(means["by_points"]).fillna(False).astype(bool),
     )
 
@@ -89,7 +89,7 @@ def minimum_frame(study: Study) -> pd.DataFrame:
     without a sufficient count are drawn: one above the largest count of the study."""
     answer = minimum_images(study)
     counts = study.records["images"].dropna()
-    return answer.assign(series=setting_labels(answer), top=int(counts.max()) + 1 if len(counts) else 1)
+    return answer.assign(series=settings_apart(answer), top=int(counts.max()) + 1 if len(counts) else 1)
 
 
 def minimum_figure(frame: pd.DataFrame) -> go.Figure:
@@ -199,7 +199,7 @@ def _minimum_hover(row: pd.Series) -> str:
 def _hm_traces(frame: pd.DataFrame, by: str, x: str, mode: str) -> list[go.Scatter]:
     """A trace a series: the colour tells what it is `by`, dash and filling tell its setting."""
     colours = {value: place for place, value in enumerate(frame[by].unique())}
-    settings = setting_labels(frame)
+    settings = settings_apart(frame)
     variants = {setting: place for place, setting in enumerate(settings.unique())}
     traces = []
     for series in frame["series"].unique():

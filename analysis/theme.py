@@ -76,7 +76,7 @@ def log_axis(title: str, values: Iterable[float], word: Callable[[float], str], 
     decades = range(math.floor(low - spare), math.ceil(high + spare) + 1)
     ticks = [step * 10.0**decade for decade in decades for step in steps]
     ends = [low - spare, high + spare]
-    shown = [tick for tick in ticks if ends[0] <= math.log10(tick) <= ends[1]]
+    shown = [tick for tick in ticks if ends[0] <= math.log10(tick) <= ends[1]] or [10**low]
     labels = {"tickvals": shown, "ticktext": [word(tick) for tick in shown]}
     return {"type": "log", "title": {"text": title}, "range": ends, **labels}
 

@@ -134,3 +134,12 @@ def test_settings_are_judged_apart():
     assert said.count("single point") == 2
     assert "With norm none: 1 backbone is a single point" in said
     assert verdict(frame.iloc[:0]) == "No backbone has been tried, so nothing can be said about parameters."
+
+
+def test_networks_that_each_come_in_one_setting_are_judged_together():
+    frame = pd.concat(
+        [answer((1, 1, 1)), answer((2, 2, 2), norm="none").assign(backbone="other", parameters=2_000_000)]
+    )
+    said = verdict(frame.reset_index(drop=True))
+    assert "2 backbones give Spearman's" in said
+    assert said.endswith("These networks differ in more than parameters: norm same or norm none.")
