@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.confirmed import setting_labels, settings_apart
-from analysis.minimum import percent
+from analysis.minimum import percent, rule_points, shown_points
 from analysis.permutation import SAMPLES
 from analysis.power import SIGNIFICANT, level_shares, needed
 from analysis.regression import Priors, growth
@@ -54,22 +54,13 @@ def verdict(answer: pd.DataFrame) -> str:
 
 
 def _verdict(answer: pd.DataFrame) -> str:
-    bounds = answer[["backbone", "parameters", "reason"]].assign(
-        lower=answer["at_least"].astype("float64"), upper=answer["minimum_images"].astype("float64").fillna(np.inf)
-    )
+    bounds = shown_points(answer)
     if (bounds["lower"].isna() | (bounds["lower"] == bounds["upper"])).all():
         return describe(bounds)
-    found = answer["by_points"].notna()
-    beyond = (answer["largest_images"] + 1).astype("float64")
-    means = bounds.assign(
-        lower=answer["by_points"].astype("float64").where(found, beyond),
-        upper=answer["by_points"].astype("float64").where(found, np.inf),
-    )
+    means = rule_points(answer)
     if np.isinf(bounds["upper"]).all():
-        level = percent(answer["level"].iloc[0])
-        return (
-            f"At the {level} level no backbone's count is known; by the papers' rule, on means alone: {describe(means)}"
-        )
+        unknown = f"At the {percent(answer['level'].iloc[0])} level no backbone's count is known"
+        return f"{unknown}; by the papers' rule, on means alone: {describe(means)}"
     return f"{describe(bounds)} By the papers' rule, on means alone: {_ranked(means[means['lower'].notna()])}"
 
 

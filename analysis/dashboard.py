@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import yaml
 
-from analysis import curves, figures
+from analysis import answer_figure, curves, figures
 from analysis.conclusion import describe_published
 from analysis.confirmed import run_rows
 from analysis.gallery import gallery
@@ -74,7 +75,8 @@ def _charts(study: Study, identity: str) -> list[str]:
         f"rule. Bar: what a paired bootstrap over patients and seeds ({rule.resamples:,} resamples) leaves open at the "
         f"{percent(rule.level)} level, from the smallest count not shown to fall short by more than {rule.margin:.2f} "
         "to the smallest shown not to; an arrow where no count is. With one seed it covers patients only. A backbone "
-        f"whose best HM is under {rule.floor:g} has no point: hollow at the top, kept out of the correlation."
+        f"whose best HM is under {rule.floor:g} has no point: hollow at the top. Dashed, where three bars or more are "
+        "closed: a fitted line with its 95 % band."
     )
     mark = protocol_mark(study)
     chosen = (
@@ -88,11 +90,12 @@ def _charts(study: Study, identity: str) -> list[str]:
     confirmed = f"{ONLY_CONFIRM} A seed's patients are pooled over {folds} folds." if folds else ONLY_CONFIRM
     scored = "the test patients, as the papers' protocol has it" if mark else "validation patients only"
     looked = f"Search trials, scored on {scored}. One point a trial, a symbol a backbone."
-    minimum: pd.DataFrame = figures.minimum_frame(study)
+    minimum: pd.DataFrame = answer_figure.minimum_frame(study)
     if run_rows(study).empty:
         minimum = minimum.iloc[:0]
+    draw_answer = partial(answer_figure.minimum_figure, line=answer_figure.growth_frame(minimum))
     panels: list[tuple[str, str, pd.DataFrame, Callable[[pd.DataFrame], go.Figure], str, bool]] = [
-        ("minimum", f"Smallest sufficient count, by parameters{mark}", minimum, figures.minimum_figure, answer, False),
+        ("minimum", f"Smallest sufficient count, by parameters{mark}", minimum, draw_answer, answer, False),
         (
             "hm-by-images",
             f"HM by distilled images{mark}",

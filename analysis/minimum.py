@@ -144,6 +144,23 @@ def _minimum(backbone: pd.DataFrame, study: Study) -> dict[str, object]:
     return row | {"reason": f"no count is shown to suffice at the {percent(rule.level)} level"}
 
 
+def shown_points(answer: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `minimum_images` as the bounds that `analysis.relation` takes, by what the bootstrap shows.
+
+    Columns: backbone, parameters, reason, `lower` (NaN where nothing is known), `upper` (infinite where none is shown).
+    """
+    return answer[["backbone", "parameters", "reason"]].assign(
+        lower=answer["at_least"].astype("float64"), upper=answer["minimum_images"].astype("float64").fillna(np.inf)
+    )
+
+
+def rule_points(answer: pd.DataFrame) -> pd.DataFrame:
+    """The same by the papers' rule: a single count, or more than any that was tried where none suffices."""
+    count, found = answer["by_points"].astype("float64"), answer["by_points"].notna()
+    beyond = (answer["largest_images"] + 1).astype("float64")
+    return shown_points(answer).assign(lower=count.where(found, beyond), upper=count.where(found, np.inf))
+
+
 def bracket(answer: pd.Series) -> str:
     """Where the true minimum lies, in words, of a row of `minimum_images`: `between 2 and more than 3`."""
     low, high, most = answer["at_least"], answer["minimum_images"], answer["largest_images"]

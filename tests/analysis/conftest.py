@@ -12,6 +12,8 @@ import pytest
 import yaml
 from safetensors.numpy import save_file
 
+from analysis.records import Study, read_study
+
 # Backbone -> parameters and, for 1, 2 and 3 images, how well it tells patients apart (0 is not at all).
 NETWORKS = {
     "test_convnet": (118_403, (1.6, 1.7, 1.9)),
@@ -139,6 +141,22 @@ class Ledger:
 def ledger(tmp_path: Path) -> Callable[..., Ledger]:
     """`ledger(folder="demo", **study_yaml)`: an empty study to write trials into."""
     return lambda folder="demo", **described: Ledger(tmp_path / folder, **described)
+
+
+@pytest.fixture
+def mixed(ledger: Callable[..., Ledger]) -> Study:
+    """Two label settings; a network that works, one that never does, one not confirmed; a diverged seed."""
+    study = ledger("mixed")
+    for init in ("one_hot", "uniform"):
+        for name, parameters, hms in (("good", 1000, (0.6, 0.9)), ("never", 2000, (0.2, 0.3)), ("late", 4000, ())):
+            for images in (1, 2):
+                cell = study.cell(name, parameters, images, cell=f"{name}-{images}-{init}", label_init=init)
+                study.done(cell, 0, "search", hm=0.99)
+                if hms:
+                    study.done(cell, 1, hm=hms[images - 1] - 0.05)
+                    study.done(cell, 2, hm=hms[images - 1] + 0.05)
+    study.end(study.trial("good-1-one_hot", 3), status="diverged")
+    return read_study(study.folder)
 
 
 @pytest.fixture(scope="session")
