@@ -19,7 +19,7 @@ from analysis.records import Study
 
 NOT_RUN = "not run"
 # Tables 4 and 6 are read off the cells of Table 5.
-PRESETS = {1: "table1", 2: "table2", 3: "table3", 4: "table5", 5: "table5", 6: "table5"}
+PRESETS = {1: "table1", 2: "table2", 3: "table3", 4: "table4", 5: "table5", 6: "table6"}
 SCORES = ["sensitivity", "specificity", "hm"]
 INTEGERS = ["images", "minimum_images", "parameters", "published_minimum_images", "published_parameters", "seeds"]
 FOOTPRINTS = ["memory_mib", "memory_star_kb", "compression_rate"]

@@ -34,6 +34,8 @@ MEANS = {
     "test_hm_at_0.4": "hm_at_0.4",
     "memory_mib": "memory_mib",
     "memory_star_kb": "memory_star_kb",
+    "compression_rate": "compression_rate",
+    "shared_kb": "shared_kb",
 }
 
 

@@ -213,8 +213,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         print(write_dashboard(*options.studies, out=options.out))
-    except (NotAStudyError, OSError) as error:
+    except NotAStudyError as error:
         print(f"dashboard: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        page = options.out or options.studies[0] / "dashboard.html"
+        print(f"dashboard: {page}: cannot be written ({error.strerror})", file=sys.stderr)
         return 2
     return 0
 

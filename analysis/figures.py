@@ -136,11 +136,12 @@ def _interval(row: pd.Series) -> str | None:
     return f"{ends} ({percent(row['level'])} interval over patients and seeds)"
 
 
-def _distilled_facts(row: pd.Series) -> dict[str, str]:
+def _distilled_facts(row: pd.Series) -> dict[str, str | None]:
     return {
         "labels_start": row["label_init"],
         "distill_steps_x_epochs": f"{row['distill_steps']} x {row['distill_epochs']}",
-        "shared": f"{number(row['memory_star_kb'], 1)} kB",
+        "shared": f"{number(row['memory_star_kb'], 1)} kB by the papers' accounting",
+        "shared_file": None if pd.isna(row["shared_kb"]) else f"{number(row['shared_kb'], 1)} kB",
     }
 
 

@@ -39,9 +39,9 @@ def measured_cells(studies: Sequence[Study]) -> pd.DataFrame:
     setting on several folds are one row.
 
     Columns: study (its place in `studies`), cell (name, of the first fold), folds and confirmed_folds (0 where none
-    rotate), status (empty where confirmed, else `running`, `refused: why`, ...), protocol, shared_kb and
-    compression_rate (means over the confirm trials), stands_for (images in all of the published training set that a
-    cell with `train_patches` stands for), and those of `cell_means`: missing where nothing is confirmed.
+    rotate), status (empty where confirmed, else `running`, `refused: why`, ...), protocol, stands_for (images in all of
+    the published training set that a cell with `train_patches` stands for), and those of `cell_means`: missing where
+    nothing is confirmed.
     """
     found = [_cells(study).assign(study=place) for place, study in enumerate(studies)]
     return pd.concat([cells for cells in found if len(cells)] or found[:1], ignore_index=True)
@@ -57,8 +57,6 @@ def _cells(study: Study) -> pd.DataFrame:
         # One trial that chose on test patients is enough to make the mean optimistic.
         protocol=("protocol", "min"),
         confirmed_folds=("fold", "nunique"),
-        shared_kb=("shared_kb", "mean"),
-        compression_rate=("compression_rate", "mean"),
     ).reset_index()
     cells = known.merge(shared, on=BY, how="left").merge(_means(study), on=BY, how="left")
     cells["parameters"] = cells.pop("known_parameters")
