@@ -11,16 +11,10 @@ The same command again resumes. More trials, repeats or grid points than before 
 from __future__ import annotations
 
 import argparse
-import shutil
-import signal
 import sys
-import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -33,19 +27,18 @@ from sldd.errors import InputError
 from sldd.patches import BalancedBatches, Patches
 from sldd.split import Split
 from sldd.start import FILE_ENDINGS
-from study.cell_search import CellSearch
 from study.cluster import Slots, connect, memory_per_trial
 from study.config import StudyConfig, as_tree, differences, load
-from study.count_search import CountSearch, series
-from study.grid import Cell, cells
+from study.engine import make_searches, run_trials
+from study.grid import cells
 from study.ledger import Ledger
 from study.plan import PlannedCell, cell_budget, plan_cells
-from study.progress import ProgressLine, TuneReports, duration, end_table, plan_table, spared
-from study.protocol import divide, fixed_delta
+from study.progress import duration, end_table, plan_table, spared
+from study.protocol import divide
 from study.provenance import describe
 from study.reading import presets
-from study.search import Search, StudySearcher
-from study.trial import TrialContext, run_trial
+from study.search import Search
+from study.trial import TrialContext
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -122,8 +115,8 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
             console.print(where, highlight=False)
             ledger.start(describe(config, cohort, split, plan, options.words, before))
             context = _context(config, ledger, cohort, source, cache, slots)
-            searches = _searches(config, ledger, runnable)
-            interrupted = _search(config, ledger, runnable, searches, slots, console, context)
+            searches = make_searches(config, ledger, runnable)
+            interrupted = run_trials(config, ledger, runnable, searches, slots, console, context)
     finally:
         ledger.close()
     write_records(ledger.folder)
@@ -176,79 +169,6 @@ def _check_same_study(before: dict[str, Any], config: StudyConfig, cohort: Cohor
         )
 
 
-def _search(
-    config: StudyConfig,
-    ledger: Ledger,
-    plan: list[PlannedCell],
-    searches: list[Search],
-    slots: Slots,
-    console: Console,
-    context: TrialContext,
-) -> int:
-    """Run all that is left to run; returns the number of the signal that interrupted it, or 0."""
-    from ray import tune
-
-    line = ProgressLine(console, config.name, plan, ledger, slots.concurrent)
-    searcher = StudySearcher(searches, ledger, line.show)
-    line.searcher, line.searches = searcher, searches
-
-    scratch = tempfile.mkdtemp(prefix="study-tune-")  # Tune wants a folder; nothing in it is ever read
-    tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(run_trial, context=context), {"cpu": slots.cpus, "gpu": slots.gpus}),
-        tune_config=tune.TuneConfig(
-            search_alg=searcher, num_samples=-1, max_concurrent_trials=slots.concurrent, reuse_actors=True
-        ),
-        run_config=tune.RunConfig(
-            storage_path=scratch,
-            name=config.name,
-            verbose=0,
-            failure_config=tune.FailureConfig(max_failures=config.resources.retries),
-            callbacks=[TuneReports(line)],
-        ),
-    )
-    try:
-        with line, _stopping(searcher, ledger, console) as received:
-            tuner.fit()
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return received[0] if received else 0
-
-
-def _searches(config: StudyConfig, ledger: Ledger, plan: list[PlannedCell]) -> list[Search]:
-    """One a cell; where image counts are searched, one for all counts of a setting."""
-    planned = {entry.cell: entry for entry in plan}
-
-    def search(cell: Cell) -> CellSearch:
-        facts = {**asdict(cell), "parameters": planned[cell].parameters, "protocol": config.protocol}
-        delta = fixed_delta(config.protocol)
-        return CellSearch(cell, config.search, config.confirm, ledger, seed=config.seed, facts=facts, delta=delta)
-
-    listed: list[Search] = [search(cell) for cell in planned if not cell.counted]
-    counted = series([cell for cell in planned if cell.counted])
-    return listed + [CountSearch([search(cell) for cell in group], config.minimum) for group in counted]
-
-
-@contextmanager
-def _stopping(searcher: StudySearcher, ledger: Ledger, console: Console) -> Iterator[list[int]]:
-    """On Ctrl-C or SIGTERM, start nothing more and let running trials checkpoint; the second time, give up at once."""
-    received: list[int] = []
-
-    def stop(number: int, _: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-        searcher.stopping = True
-        ledger.stop_path.touch()
-        console.print("stopping: running trials are writing their checkpoints", highlight=False)
-
-    earlier = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
-
-
 def _context(
     config: StudyConfig, ledger: Ledger, cohort: Cohort, source: Source, cache: Path, slots: Slots
 ) -> TrialContext:
@@ -273,10 +193,15 @@ def _context(
 
 
 def _announce(console: Console, config: StudyConfig, cohort: Cohort, split: Split, batches: BalancedBatches) -> None:
-    parts = ", ".join(f"{len(patients)} {name}" for name, patients in vars(split).items())
+    parts = {name: len(patients) for name, patients in vars(split).items()}
+    if config.protocol == "paper":
+        del parts["validation"]  # the test patients, once more
+    words = ", ".join(f"{count} {name}" for name, count in parts.items())
+    if config.confirm.folds:
+        words += f" in each of {config.confirm.folds} folds"
     patches = ", ".join(f"{count:,} {name}" for name, count in batches.counts.items())
     console.print(
-        f"{config.name}: {cohort.patients} patients ({parts}); training patches {patches}",
+        f"{config.name}: {cohort.patients} patients ({words}); training patches {patches}",
         highlight=False,
         soft_wrap=True,
     )
