@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import io
-import os
 import sys
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 from analysis.curves import shown_trials
 from analysis.packages import CLASSES, Distilled, percents, read_distilled, shares, stretched
 from analysis.published import NAMES
-from analysis.records import NotAStudyError, Study, read_study
+from analysis.records import NotAStudyError, Study, read_study, write_atomically
 from analysis.theme import FAINT, INK
 
 SIDE = 224  # pixels an image is enlarged to at most: the papers' input size
@@ -144,7 +142,8 @@ def write_pictures(study: Study, out: Path, cells: Sequence[str] | None = None) 
         title = heading(study, str(trials["backbone"][name]), distilled.rates)
         picture = draw(title, distilled, fixed=trials["method"][name] == "dd")
         out.mkdir(parents=True, exist_ok=True)
-        written.append(_save(picture, out / f"{name}.png"))
+        written.append(out / f"{name}.png")
+        write_atomically(written[-1], _png(picture))
     if not written:
         raise NoPictureError(without[0] if len(without) == 1 else f"{study.folder}: no confirmed cell has a package")
     return written, without
@@ -156,17 +155,10 @@ def _why(trials: pd.DataFrame, cell: str) -> str:
     return NO_IMAGES.get(str(trials["method"][cell]), f"no package that can be read in {trials['trial'][cell]}")
 
 
-def _save(picture: Image.Image, path: Path) -> Path:
-    """Write the PNG as a whole or not at all."""
+def _png(picture: Image.Image) -> bytes:
     file = io.BytesIO()
     picture.save(file, "PNG", optimize=True)
-    draft = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        draft.write_bytes(file.getvalue())
-        os.replace(draft, path)  # noqa: PTH105 - as in records
-    finally:
-        draft.unlink(missing_ok=True)
-    return path
+    return file.getvalue()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -134,13 +134,12 @@ def write_records(study_folder: Path | str) -> Path:
     return path
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path` as a whole or not at all."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write `content` (text as UTF-8) to `path` as a whole or not at all."""
     # Not tempfile: its files are readable by their owner only, and these are meant to be shared.
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with draft.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        draft.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(draft, path)  # noqa: PTH105 - the name the project's contract uses
     finally:
         draft.unlink(missing_ok=True)
