@@ -7,7 +7,6 @@ its minimum lies (`analysis.relation`). Plain text; whoever puts it on a page es
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib.resources import files
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from analysis.confirmed import setting_labels, settings_apart
 from analysis.minimum import percent, rule_points, shown_points
 from analysis.permutation import SAMPLES
 from analysis.power import SIGNIFICANT, level_shares, needed
+from analysis.published import footprints
 from analysis.regression import Priors, growth
 from analysis.relation import RankTest, kendall, spearman
 
@@ -26,8 +26,7 @@ NEITHER = "the study neither shows nor rules out that larger networks need more 
 
 def published_points() -> pd.DataFrame:
     """The six points of Li et al. (2022), Tables 4 and 6: backbone, parameters, lower, upper."""
-    with files("analysis").joinpath("published", "footprints.csv").open(encoding="utf-8") as file:
-        table = pd.read_csv(file)
+    table = footprints()
     points = table[["backbone", "parameters"]]
     return points.assign(lower=table["minimum_images"], upper=table["minimum_images"])
 

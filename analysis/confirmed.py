@@ -67,14 +67,14 @@ def cell_means(study: Study) -> pd.DataFrame:
     """One row a setting, backbone and image count, in study order; distilled cells only.
 
     Columns: SETTING, backbone, images, parameters, then over the seeds `hm` (mean), `hm_low` and `hm_high` (the lowest
-    and highest seed), `seeds` (how many), and the means of the other measures, each in the unit of `records`. Each
-    seed's measures are those of its run: of all test patients, also where these rotate through folds.
+    and highest seed), `seeds` (how many), `protocol`, and the means of the other measures, each in the unit of
+    `records`. Each seed's measures are those of its run: of all test patients, also where these rotate through folds.
     """
     return _means(distilled(run_rows(study)))
 
 
 def training_means(study: Study) -> pd.DataFrame:
-    """The same columns for ordinary training on real patches, a row a backbone, norm and start; `images` is missing."""
+    """The same columns for ordinary training on real patches; `images` is missing."""
     rows = run_rows(study)
     return _means(rows[rows["images"].isna() & rows["method"].eq("train")])
 
@@ -95,6 +95,8 @@ def _means(rows: pd.DataFrame) -> pd.DataFrame:
             hm_low=("test_hm", "min"),
             hm_high=("test_hm", "max"),
             seeds=("test_hm", "size"),
+            # One trial that chose on test patients ("paper") is enough to make the mean optimistic.
+            protocol=("protocol", "min"),
             **{name: (column, "mean") for column, name in MEANS.items()},
         )
         .reset_index()

@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.confirmed import cell_means, confirm_rows
+from analysis.confirmed import SETTING, cell_means, confirm_rows
 from analysis.counts import next_count
 from analysis.records import Study
 from analysis.rule import Rule
 
-# What makes distilled cells one setting; the rest of SETTING is ordinary training's.
-_SETTING = ("backbone", "method", "norm", "start", "label_init", "distill_steps", "distill_epochs", "epochs")
+# What makes distilled cells one setting: ordinary training has image counts of its own kind.
+_SETTING = ["backbone", *(name for name in SETTING if not name.startswith("train_"))]
 
 
 def confirmed_cells(study: Study) -> tuple[int, int]:
@@ -23,11 +23,9 @@ def confirmed_cells(study: Study) -> tuple[int, int]:
 
     Refused cells are not to be confirmed, nor are those of searched image counts that the answer does not need.
     """
-    records = study.records
-    confirmed = set(confirm_rows(records)["cell"])
-    begun = set(records.loc[records["status"].ne("refused"), "cell"])
+    confirmed = set(confirm_rows(study.records)["cell"])
     cells = [cell for cell in study.cells if not cell.get("refused")]
-    wanted = {str(cell["cell"]) for cell in cells if not cell.get("counted") or str(cell["cell"]) in begun}
+    wanted = {str(cell["cell"]) for cell in cells if not cell.get("counted")}
     return len(confirmed), len(wanted | confirmed | _next_counts(study, cells))
 
 

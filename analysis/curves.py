@@ -50,9 +50,12 @@ def hm_by_delta_frame(study: Study) -> pd.DataFrame:
     rows: list[tuple[Any, ...]] = []
     for _, trial in shown_trials(study).iterrows():
         result = study.result(trial["trial"])
-        for split in SPLITS:
+        # Under the papers' protocol there are no validation patients: what was chosen was chosen on the test patients.
+        for split in ["test"] if trial["protocol"] == "paper" else SPLITS:
             key = (trial["trial"], trial["cell"], trial["label"], split)
-            rows += [(*key, *point) for point in _points(result.get(split), trial["delta"])]
+            points = _points(result.get(split), trial["delta"])
+            fixed = trial["protocol"] == "paper"
+            rows += [(*key, *point) for point in points if not (fixed and point[0] == "chosen")]
     return pd.DataFrame(rows, columns=CURVE_COLUMNS).astype({"delta": "float64", "hm": "float64"})
 
 
@@ -96,6 +99,8 @@ def _curve_traces(cell: pd.DataFrame) -> Iterator[go.Scatter]:
     }
     for split, colour in SPLITS.items():
         steps = cell[(cell["split"] == split) & (cell["kind"] == "curve")]
+        if steps.empty:
+            continue
         yield go.Scatter(
             x=steps["delta"].tolist(),
             y=steps["hm"].tolist(),
@@ -107,6 +112,8 @@ def _curve_traces(cell: pd.DataFrame) -> Iterator[go.Scatter]:
         )
     for kind, (name, symbol, size) in marks.items():
         points = cell[cell["kind"] == kind]
+        if points.empty:
+            continue
         colours = points["split"].map(SPLITS).tolist()
         yield go.Scatter(
             x=points["delta"].tolist(),
@@ -131,7 +138,8 @@ def search_frame(study: Study) -> pd.DataFrame:
 
 
 def search_figure(frame: pd.DataFrame) -> go.Figure:
-    """Where the search looked: both rates on log axes, a symbol a backbone, coloured by HM on validation patients."""
+    """Where the search looked: both rates on log axes, a symbol a backbone, coloured by HM on validation patients (on
+    test patients under the papers' protocol)."""
     drawn = figure(
         xaxis=log_axis("outer rate", frame["outer_lr"], "{:g}".format),
         yaxis=log_axis("inner rate at the start", frame["inner_lr"], "{:g}".format),
@@ -139,7 +147,7 @@ def search_figure(frame: pd.DataFrame) -> go.Figure:
             "colorscale": "Cividis",
             "cmin": 0,
             "cmax": 1,
-            "colorbar": {"title": {"text": "HM on<br>validation"}, "thickness": 12, "outlinewidth": 0},
+            "colorbar": {"title": {"text": f"HM on<br>{_scored_on(frame)}"}, "thickness": 12, "outlinewidth": 0},
         },
     )
     found = frame[frame["val_hm"].notna()]
@@ -157,6 +165,11 @@ def search_figure(frame: pd.DataFrame) -> go.Figure:
     return drawn
 
 
+def _scored_on(frame: pd.DataFrame) -> str:
+    """The split by which a search trial was scored."""
+    return "test" if frame["protocol"].eq("paper").any() else "validation"
+
+
 def _search_trace(rows: pd.DataFrame, name: str, marker: dict[str, Any]) -> go.Scatter:
     return go.Scatter(
         x=rows["outer_lr"].tolist(),
@@ -168,7 +181,7 @@ def _search_trace(rows: pd.DataFrame, name: str, marker: dict[str, Any]) -> go.S
             hover(
                 row["trial"],
                 outcome=row["status"],
-                HM_on_validation_patients=number(row["val_hm"]),
+                **{f"HM on {_scored_on(rows)} patients": number(row["val_hm"])},
                 outer_rate=f"{row['outer_lr']:.3g}",
                 inner_rate_at_the_start=f"{row['inner_lr']:.3g}",
                 threshold=number(row["delta"]),

@@ -169,7 +169,12 @@ def _trials(study: Study) -> str:
     # `cell` is the trial's name without its number; nothing else is left out.
     names = [name for name in SCHEMA if name != "cell"]
     rows = ([_plain(value) for value in row] for row in records[names].itertuples(index=False))
-    caption = "Search trials have no test scores: they never met a test patient. The same rows are in records.csv."
+    searched = (
+        "Search trials were scored on the test patients too, in the columns val, as the papers' protocol has it."
+        if protocol_mark(study)
+        else "Search trials have no test scores: they never met a test patient."
+    )
+    caption = f"{searched} The same rows are in records.csv."
     return card(
         f"All {len(records)} trials", table([name.replace("_", " ") for name in names], rows), caption, wide=True
     )

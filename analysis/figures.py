@@ -16,6 +16,8 @@ from analysis.minimum import count_evidence, minimum_images, percent
 from analysis.records import Study
 from analysis.theme import INK, figure, hover, images_word, log_axis, look, number, parameters_word, plain
 
+# What ordinary training has in common with the distillation that it is drawn beside.
+TRAINED_ALIKE = ["backbone", "norm", "start", "epochs"]
 _HM_AXIS = {"title": {"text": "HM on test patients"}, "range": [0, 1.03]}
 
 
@@ -44,12 +46,12 @@ def hm_by_parameters_figure(frame: pd.DataFrame) -> go.Figure:
 def hm_by_images_frame(study: Study) -> pd.DataFrame:
     """One row a cell: columns of `count_evidence`; `series`, the backbone (and setting) that names its line;
     `smallest`, whether this count is its backbone's smallest by the papers' rule; and `trained`, the mean HM of
-    ordinary training of that backbone, norm and start, missing where the study did not run it."""
+    ordinary training of that backbone, norm, start and epochs, missing where the study did not run it."""
     means = count_evidence(study).sort_values("images", kind="stable")
     answer = minimum_images(study)[[*SETTING, "backbone", "by_points"]]
     means = means.merge(answer, on=[*SETTING, "backbone"], how="left")
-    trained = full_training_means(study)[["backbone", "norm", "start", "hm"]].rename(columns={"hm": "trained"})
-    means = means.merge(trained, on=["backbone", "norm", "start"], how="left")
+    trained = full_training_means(study)[[*TRAINED_ALIKE, "hm"]].rename(columns={"hm": "trained"})
+    means = means.merge(trained, on=TRAINED_ALIKE, how="left", validate="m:1")
     return means.assign(
         series=_named(means["backbone"].tolist(), settings_apart(means)),
         smallest=means["images"].eq(means["by_points"]).fillna(False).astype(bool),
@@ -62,12 +64,15 @@ def hm_by_images_figure(frame: pd.DataFrame) -> go.Figure:
     axis = {"title": {"text": "distilled images"}, "tickvals": counts, "ticktext": [str(count) for count in counts]}
     drawn = figure(xaxis=axis, yaxis=_HM_AXIS)
     drawn.add_traces(_hm_traces(frame.sort_values("parameters", kind="stable"), "backbone", "images", "lines+markers"))
-    own = ["backbone", *(column for column in ("norm", "start") if frame[column].nunique() > 1)]
+    own = ["backbone", *(column for column in TRAINED_ALIKE[1:] if frame[column].nunique(dropna=False) > 1)]
     for _, row in frame[frame["trained"].notna()].drop_duplicates(own).iterrows():
         drawn.add_hline(
             y=float(row["trained"]),
             line={"dash": "dot", "width": 1.2, "color": INK},
-            annotation={"text": plain(", ".join([*row[own], "ordinary training"])), "font": {"size": 11}},
+            annotation={
+                "text": plain(", ".join([*map(str, row[own].dropna()), "ordinary training"])),
+                "font": {"size": 11},
+            },
         )
     rings = frame[frame["smallest"]]
     drawn.add_trace(
@@ -121,7 +126,8 @@ def _hm_hover(row: pd.Series) -> str:
         specificity=number(row["specificity"]),
         AUC=number(row["auc"]),
         **{"HM at threshold 0.4": number(row["hm_at_0.4"])},
-        HM_on_validation_patients=number(row["val_hm"]),
+        HM_on_validation_patients=None if row["protocol"] == "paper" else number(row["val_hm"]),
+        protocol="the papers'" if row["protocol"] == "paper" else None,
         method=str(row["method"]).upper().replace("_", " "),
         norm=row["norm"],
         **({} if pd.isna(row["images"]) else _distilled_facts(row)),

@@ -54,8 +54,6 @@ def _cells(study: Study) -> pd.DataFrame:
     known["status"] = pd.Series([_status(rows) for _, rows in groups], dtype="string")
     confirmed = confirm_rows(study.records).groupby(BY, sort=False, dropna=False)
     shared = confirmed.agg(
-        # One trial that chose on test patients is enough to make the mean optimistic.
-        protocol=("protocol", "min"),
         confirmed_folds=("fold", "nunique"),
     ).reset_index()
     cells = known.merge(shared, on=BY, how="left").merge(_means(study), on=BY, how="left")

@@ -8,8 +8,9 @@ another number, and a noisy one, since a fold has few positive patients.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -82,10 +83,14 @@ def folds_of(study: Study) -> int | None:
 
 def read_run(study: Study, trials: Sequence[str]) -> Run | None:
     """The run that `trials` (one a fold, `<cell>/<i>`) make up; None where one holds no votes on test patients."""
+    return pooled_run([study.result(trial) for trial in trials])
+
+
+def pooled_run(results: Sequence[Mapping[str, Any]]) -> Run | None:
+    """The run that confirm trials with these results (one a fold) make up; None where one holds no votes."""
     patients: list[str] = []
     labels, scores, calls = [], [], []
-    for trial in trials:
-        result = study.result(trial)
+    for result in results:
         try:
             delta, tested = float(result["delta"]), result["test"]["patients"]
             votes = np.array([patient["votes"] for patient in tested], np.float64).reshape(-1, 3)

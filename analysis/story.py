@@ -17,6 +17,10 @@ from analysis.theme import images_word, number, parameters_word
 
 MOST_NAMED = 8  # answers spelled out one by one; beyond, the figure tells it better
 HONEST = "Thresholds and states were chosen on validation patients; test patients were scored once."
+SEARCHED = (
+    "Image counts were searched: which of them were run was decided by confirm trials on test patients; rates, states "
+    "and thresholds were not."
+)
 PAPER_PROTOCOL = (
     "This study ran the papers' protocol: states were chosen on the test patients themselves, "
     "so its test scores are optimistic and not comparable with an ordinary study's."
@@ -55,7 +59,7 @@ def _integers(column: pd.Series) -> set[int]:
 
 
 def _answered(study: Study, answer: pd.DataFrame) -> str:
-    where = f"Measured on {_tested(study)}, by the papers' rule: "
+    where = f"Measured on {_tested(study)}{protocol_mark(study)}, by the papers' rule: "
     decided = answer[answer["tried"] != ""]
     if len(decided) > MOST_NAMED:
         found, shown = decided["by_points"].dropna(), decided["minimum_images"].dropna()
@@ -125,7 +129,8 @@ def _run(records: pd.DataFrame) -> pd.DataFrame:
 
 def protocol(study: Study) -> str:
     """The sentence on how test patients were used; the papers' protocol is called what it is."""
-    return PAPER_PROTOCOL if protocol_mark(study) else HONEST
+    said = PAPER_PROTOCOL if protocol_mark(study) else HONEST
+    return f"{said} {SEARCHED}" if any(cell.get("counted") for cell in study.cells) else said
 
 
 def protocol_mark(study: Study) -> str:

@@ -71,6 +71,10 @@ def _sources(studies: Sequence[Study]) -> list[str]:
             facts.append(", ".join(f"{count} {split}" for split, count in sizes.items()) + " patients")
         if side := _setting(study, "patches", "input_size"):
             facts.append(f"input {side} x {side}")
+        if epochs := _setting(study, "outer", "epochs"):
+            facts.append(f"{epochs} epochs")
+        elif steps := _setting(study, "outer", "steps"):
+            facts.append(f"{steps:,} outer steps of {_setting(study, 'outer', 'batch_size')} patches")
         if _setting(study, "distill", "inner_weights") == "head":
             facts.append("inner steps change the last layer only")
         said.append(f"Measured in {study.folder}" + (f": {'; '.join(facts)}." if facts else "."))

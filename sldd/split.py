@@ -65,6 +65,11 @@ def fold_patients(cohort: Cohort, folds: int, settings: SplitSettings, needed: S
     Raises:
         InputError: a ``needed`` part of a fold has no positive or no negative patient, or the manifest fixes the parts.
     """
+    if not all(cohort.has_mask):
+        raise InputError(
+            f"confirm.folds: every patient trains in some fold, and radiograph {cohort.has_mask.index(False) + 1} "
+            "has no mask; give every patient an organ mask or set confirm.folds to null"
+        )
     if any(cohort.splits):
         raise InputError(
             "confirm.folds: every patient is to be tested once, and the manifest's split column says who is; "
@@ -93,6 +98,6 @@ def _checked(cohort: Cohort, split: Split, needed: Sequence[str]) -> Split:
             if not any(cohort.labels[patient] == label for patient in patients):
                 raise InputError(
                     f"the {part} split has no {word} patient ({len(patients)} patients in all); "
-                    "change data.split or the manifest's split column, or add patients"
+                    "change data.split, the manifest's split column or confirm.folds, or add patients"
                 )
     return split

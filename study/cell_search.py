@@ -80,8 +80,15 @@ class CellSearch:
         """True once nothing is left to run."""
         if not self.searched:
             return False
-        trials = self._ledger.of(self.cell.name, "confirm")
+        trials = self._confirming
         return self.best is None or (len(trials) >= self._repeats and all(map(self._over, trials)))
+
+    @property
+    def _confirming(self) -> list[Trial]:
+        """Confirm trials of what is best now; those of a setting that was overtaken are none."""
+        best = self.best
+        trials = self._ledger.of(self.cell.name, "confirm")
+        return [trial for trial in trials if best is not None and trial.config["source"] == best.index]
 
     @property
     def remaining(self) -> int:
@@ -117,15 +124,14 @@ class CellSearch:
         return [] if self.finished else [self]
 
     @property
-    def started(self) -> bool:
-        """True once the cell has a trial."""
-        return bool(self._ledger.trials.get(self.cell.name))
+    def started(self) -> int:
+        """Trials that were started, those that have ended included."""
+        return len(self._ledger.trials.get(self.cell.name, []))
 
     @property
     def confirmed(self) -> list[Trial]:
         """Confirm trials with a result on test patients."""
-        trials = self._ledger.of(self.cell.name, "confirm")
-        return [trial for trial in trials if trial.status == "done" and (trial.result or {}).get("test")]
+        return [trial for trial in self._confirming if trial.status == "done" and (trial.result or {}).get("test")]
 
     def _over(self, trial: Trial) -> bool:
         return trial.settled or trial.index in self._given_up
@@ -150,11 +156,10 @@ class CellSearch:
         best = self.best
         if best is None:
             return None
-        confirm = self._ledger.of(self.cell.name, "confirm")
-        for trial in confirm:
+        for trial in self._ledger.of(self.cell.name, "confirm"):
             if trial.config["source"] != best.index:
                 self._ledger.supersede(trial)
-        confirm = self._ledger.of(self.cell.name, "confirm")
+        confirm = self._confirming
         for trial in confirm:
             if not self._over(trial) and trial.index not in self._running:
                 return trial

@@ -22,6 +22,7 @@ from sldd.distill import DistillSettings
 from sldd.errors import InputError
 from sldd.outer import OuterSettings
 from sldd.patches import PatchSettings
+from sldd.start import FILE_ENDINGS
 from sldd.train import TrainSettings
 from study.cell_search import ConfirmSettings, SearchSettings
 from study.cluster import ResourceSettings
@@ -31,8 +32,8 @@ from study.reading import read
 
 # A study may grow along these and its grid; everything else is what its numbers mean.
 GROWING = ("search.trials", "confirm.repeats")
-# Where and how fast, not what (but for the threads, which change results), and what is read from the numbers
-# afterwards; the fingerprint guards the data.
+# Where and how fast, not what (but for the threads, which change results), and when a count suffices, which decides
+# what is run and not what comes of it. The fingerprint guards the data.
 FREE = ("resources.", "compute.memory", "data.cache", "data.root", "minimum.")
 
 
@@ -84,7 +85,7 @@ def parse(tree: dict[str, Any]) -> StudyConfig:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("function-", *IMAGES)))
-        if not isinstance(tree["grid"], list) or len(tree["grid"]) == 1:
+        if not isinstance(tree.get("grid"), list) or len(tree["grid"]) == 1:
             key = key.replace("grid.0", "grid")
         value = "" if first["type"] == "missing" else f" (got {first['input']!r})"
         raise InputError(f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}{value}") from None
@@ -109,7 +110,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         if key in GROWING and was is not None and now is not None and now >= was:
             continue
         if key.startswith("pretrained.") and was is None:
-            continue
+            continue  # study.run knows whether trials have begun without it
         found.append(f"{key} was {was!r} and is now {now!r}")
     return found
 
@@ -118,14 +119,17 @@ def _lost_cells(old: Any, new: Any) -> list[str]:
     """A line on the cells that the old grid has and the new one has not."""
     try:
         before, after = (
-            {replace(cell, counted=False).name for cell in cells(TypeAdapter(Grid).validate_python(tree))}
+            {replace(cell, counted=False) for cell in cells(TypeAdapter(Grid).validate_python(tree))}
             for tree in (old, new)
         )
-    except ValidationError:
+    except (ValidationError, InputError):
         return ["its grid cannot be read"]
-    lost = sorted(before - after)
+    lost = sorted(before - after, key=lambda cell: cell.name)
+    if not lost:
+        return []
     more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
-    return [f"grid had the cell {lost[0]}{more} and has not now"] if lost else []
+    whence = f" (start {lost[0].start})" if lost[0].start.endswith(FILE_ENDINGS) else ""
+    return [f"grid had the cell {lost[0].name}{whence}{more} and has not now"]
 
 
 def _check_keys(kind: type, tree: Any, prefix: str) -> None:

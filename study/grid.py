@@ -17,6 +17,7 @@ from annotated_types import Ge, MinLen
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag
 from pydantic_core import PydanticCustomError
 
+from sldd.errors import InputError
 from sldd.start import FILE_ENDINGS, PRETRAINED, XAVIER
 
 Method = Literal["sldd", "dd", "random_real", "train"]
@@ -149,14 +150,26 @@ class Cell:
 
 
 def cells(blocks: Sequence[GridSettings], folds: int | None = None) -> list[Cell]:
-    """All cells, backbone by backbone within a block, without repeats; ``folds`` of each, where they rotate."""
+    """All cells, backbone by backbone within a block, without repeats; ``folds`` of each, where they rotate.
+
+    Raises:
+        InputError: a setting's image counts are both listed and searched, or two cells have one name.
+    """
     found: dict[Cell, None] = {}
     for block in blocks:
         found |= dict.fromkeys(_cells(block))
-    # A count that one block lists is run, whatever another searches.
-    listed = {cell for cell in found if not cell.counted}
-    kept = [cell for cell in found if not cell.counted or replace(cell, counted=False) not in listed]
-    return [replace(cell, fold=fold) for cell in kept for fold in (range(folds) if folds else [None])]
+    listed = {replace(cell, images=None) for cell in found if not cell.counted}
+    for cell in found:
+        if cell.counted and replace(cell, images=None, counted=False) in listed:
+            raise InputError(
+                f"grid: the image counts of {cell.backbone} are listed in one block and searched in another; "
+                "do one of them"
+            )
+    named: dict[str, Cell] = {}
+    for cell in found:
+        if named.setdefault(cell.name, cell) != cell:
+            raise InputError(f"grid: two cells would be called {cell.name}; files of weights need names of their own")
+    return [replace(cell, fold=fold) for cell in found for fold in (range(folds) if folds else [None])]
 
 
 def _cells(block: GridSettings) -> Iterator[Cell]:
@@ -169,8 +182,14 @@ def _cells(block: GridSettings) -> Iterator[Cell]:
                 patches, classes = (patches, classes) if view == "patches" else (None, "NP")
                 yield replace(cell, train_view=view, train_patches=patches, train_classes=classes)
             continue
-        for label_init, steps, epochs, images in itertools.product(
+        for label_init, distill_steps, distill_epochs, images in itertools.product(
             block.label_init, block.distill_steps, block.distill_epochs, counts
         ):
-            distilled = replace(cell, images=images, label_init=label_init, counted=counted)
-            yield replace(distilled, distill_steps=steps, distill_epochs=epochs)
+            yield replace(
+                cell,
+                images=images,
+                label_init=label_init,
+                distill_steps=distill_steps,
+                distill_epochs=distill_epochs,
+                counted=counted,
+            )

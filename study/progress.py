@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
@@ -16,14 +18,13 @@ from rich.text import Text
 
 from study.count_search import CountSearch
 from study.grid import Cell
-from study.ledger import Ledger
+from study.ledger import Ledger, Trial
 from study.plan import PlannedCell
 from study.result import runs
 from study.search import Search, StudySearcher
 from study.suggest import objective
 
 _PLAIN_SECONDS = 30.0
-_RUN_COLUMNS = ("sensitivity", "specificity", "auc", "delta")
 
 
 class ProgressLine:
@@ -74,7 +75,8 @@ class ProgressLine:
         best = max((objective(trial.result)[0] for trial in trials if trial.result), default=0.0)
         parts = [f"{done}/{done + remaining} trials done", f"{running} running", f"{failed} failed"]
         if done:
-            parts.append(f"best validation HM {best:.2f}")
+            paper = any(trial.config.get("protocol") == "paper" for trial in trials)
+            parts.append(f"best {'test' if paper else 'validation'} HM {best:.2f}")
         left = self._seconds_left()
         if left is not None:
             parts.append(f"about {duration(left)} left")
@@ -141,32 +143,69 @@ def end_table(plan: list[PlannedCell], ledger: Ledger, note: str | None = None) 
     Args:
         note: stands under the table.
     """
-    table = Table(box=None, pad_edge=False, caption=note, caption_justify="left")
-    for title in ("backbone", "method", "images", "test HM", "Sen", "Spe", "AUC", "delta", "trials"):
-        table.add_column(title, justify="left" if title in ("backbone", "method") else "right")
-    folded: dict[Cell, list[Cell]] = defaultdict(list)
+    folded: dict[Cell, list[PlannedCell]] = defaultdict(list)
     for entry in plan:
-        folded[replace(entry.cell, fold=None)].append(entry.cell)
+        folded[replace(entry.cell, fold=None)].append(entry)
+    settings = _settings(list(folded))
+    table = Table(box=None, pad_edge=False, caption=note, caption_justify="left")
+    words = ("backbone", "method", "setting") if any(settings.values()) else ("backbone", "method")
+    for title in (*words, "images", "test HM", "Sen", "Spe", "AUC", "delta", "trials"):
+        table.add_column(title, justify="left" if title in words else "right")
     for cell, folds in folded.items():
-        trials = [trial for fold in folds for trial in ledger.trials.get(fold.name, [])]
+        trials = [trial for entry in folds for trial in ledger.trials.get(entry.cell.name, [])]
         confirmed = [t for t in trials if t.config["phase"] == "confirm" and t.result and t.result.get("test")]
         measured = runs(confirmed, len(folds))
-        counts: dict[str, int] = defaultdict(int)
-        for trial in trials:
-            counts[trial.status] += 1
-        other = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()) if status != "done")
         table.add_row(
             cell.backbone,
             cell.method,
-            "all patches" if cell.images is None else str(cell.images),
+            *([settings[cell]] if "setting" in words else []),
+            _images(cell),
             _spread([run.hm for run in measured]),
-            *(
-                _mean([getattr(run, name) for run in measured])
-                for name in ("sensitivity", "specificity", "auc", "delta")
-            ),
-            "not needed" if cell.counted and not trials else f"{counts['done']} done" + (f", {other}" if other else ""),
+            _mean([run.sensitivity for run in measured]),
+            _mean([run.specificity for run in measured]),
+            _mean([None if math.isnan(run.auc) else run.auc for run in measured]),
+            _mean([(trial.result or {})["delta"] for trial in confirmed]),
+            _became(cell, folds, trials),
         )
     return table
+
+
+def _settings(cells: list[Cell]) -> dict[Cell, str]:
+    """What of each cell's setting is not the same in all cells that have it, in a few words."""
+    words = {
+        "norm": "norm {}",
+        "label_init": "labels {}",
+        "start": "{}",
+        "distill_steps": "S = {}",
+        "distill_epochs": "E = {}",
+        "train_classes": "{} only",
+        "epochs": "{} epochs",
+    }
+    found: dict[Cell, list[str]] = {cell: [] for cell in cells}
+    for name, spelled in words.items():
+        if len({getattr(cell, name) for cell in cells} - ({None} if name != "epochs" else set())) > 1:
+            for cell in cells:
+                value = getattr(cell, name)
+                if value not in (None, "INP"):
+                    found[cell].append(spelled.format(Path(value).stem if name == "start" else value))
+    return {cell: ", ".join(parts) for cell, parts in found.items()}
+
+
+def _images(cell: Cell) -> str:
+    if cell.images is not None:
+        return str(cell.images)
+    if cell.train_view == "whole":
+        return "whole films"
+    return "all patches" if cell.train_patches is None else f"{cell.train_patches:,} patches a class"
+
+
+def _became(cell: Cell, folds: list[PlannedCell], trials: list[Trial]) -> str:
+    if not trials:
+        refused = any(entry.refused for entry in folds)
+        return "refused" if refused else "not needed" if cell.counted else "not run"
+    counts = Counter(trial.status for trial in trials)
+    other = [f"{count} {status}" for status, count in sorted(counts.items()) if status != "done"]
+    return ", ".join([f"{counts['done']} done", *other])
 
 
 def spared(searches: Sequence[Search]) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ def read(study: str, overrides: list[str]) -> Tree:
     Raises:
         InputError: no such preset or file, or a text that is no mapping or no value.
     """
-    tree = _whole(study, ())
+    tree = _merged(study, ())
     tree.setdefault("name", Path(study).stem)
+    _expand(tree)
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator:
@@ -42,28 +44,42 @@ def read(study: str, overrides: list[str]) -> Tree:
         except yaml.YAMLError:
             raise InputError(f"{key}: {text!r} cannot be read as a value; quote lists as {key}='[a, b]'") from None
         _set(tree, key, value)
+        _expand(tree)
     return tree
 
 
-def _whole(study: str, seen: tuple[str, ...]) -> Tree:
-    """A study's settings on top of those of its base, with the blocks of other presets in its grid."""
+def _merged(study: str, seen: tuple[str, ...]) -> Tree:
+    """A study's settings on top of those of its base; presets and files in its grid by names that hold anywhere."""
     if study in seen:
         raise InputError(f"{seen[0]}: base leads from {' to '.join(seen)} and back to {study}")
     tree = _one(study)
+    if isinstance(tree.get("grid"), str | list):
+        entries = tree["grid"] if isinstance(tree["grid"], list) else [tree["grid"]]
+        tree["grid"] = [_beside(study, entry) if isinstance(entry, str) else entry for entry in entries]
     base = tree.pop("base", None)
-    if base is not None:
-        below = _whole(_beside(study, str(base)), (*seen, study))
-        tree = _on_top(tree, {name: value for name, value in below.items() if name != "name"})
-    if isinstance(tree.get("grid"), list):
-        tree["grid"] = [block for entry in tree["grid"] for block in _blocks(study, entry)]
-    return tree
+    if base is None:
+        return tree
+    below = _merged(_beside(study, str(base)), (*seen, study))
+    return _on_top(tree, {name: value for name, value in below.items() if name != "name"})
 
 
-def _blocks(study: str, entry: Any) -> list[Any]:
-    if not isinstance(entry, str):
-        return [entry]
-    grid = _one(_beside(study, entry)).get("grid")
-    return grid if isinstance(grid, list) else [grid]
+def _expand(tree: Tree) -> None:
+    """Put the blocks of the presets and files that a grid names in their place."""
+    if isinstance(tree.get("grid"), str | list):
+        tree["grid"] = list(_blocks(tree["grid"], ()))
+
+
+def _blocks(grid: Any, seen: tuple[str, ...]) -> Iterator[Any]:
+    for entry in grid if isinstance(grid, list) else [grid]:
+        if not isinstance(entry, str):
+            yield entry
+            continue
+        if entry in seen:
+            raise InputError(f"grid: leads from {' to '.join(seen)} and back to {entry}")
+        blocks = _merged(entry, ()).get("grid")
+        if blocks is None:
+            raise InputError(f"grid: {entry} has no grid")
+        yield from _blocks(blocks, (*seen, entry))
 
 
 def _beside(study: str, name: str) -> str:

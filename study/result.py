@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
-from sldd.detect import PUBLISHED_DELTA, Votes, choose_threshold, harmonic_mean, operate, threshold_curve
+from analysis.runs import Run, pooled_run
+from sldd.detect import PUBLISHED_DELTA, Votes, choose_threshold, operate, threshold_curve
 from sldd.outer import OuterLoop
 from sldd.split import Split
 from study.ledger import Trial
@@ -77,39 +77,10 @@ def scores(votes: Votes, delta: float, pseudonyms: list[str]) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class Run:
-    """The confirm trials of one seed over all folds: every test patient once, at its own trial's threshold."""
-
-    sensitivity: float
-    specificity: float
-    hm: float
-    auc: float | None
-    """Mean over the folds: scores of different networks have no common scale."""
-    delta: float
-    """Mean over the folds."""
-
-
 def runs(confirmed: Iterable[Trial], folds: int) -> list[Run]:
     """The runs that have all of their folds, by seed; ``confirmed`` are trials of one cell, or of its folds' cells."""
     seeds: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for trial in confirmed:
         seeds[trial.config["seed"]].append(trial.result or {})
-    return [_pooled(results) for _, results in sorted(seeds.items()) if len(results) == folds]
-
-
-def _pooled(results: list[dict[str, Any]]) -> Run:
-    tests = [result["test"] for result in results]
-    rates = []
-    for label, rate in ((1, "sensitivity"), (0, "specificity")):
-        counts = [sum(patient["label"] == label for patient in test["patients"]) for test in tests]
-        rates.append(sum(n * test[rate] for n, test in zip(counts, tests, strict=True)) / sum(counts))
-    aucs = [test["auc"] for test in tests if test["auc"] is not None]
-    sensitivity, specificity = rates
-    return Run(
-        sensitivity,
-        specificity,
-        hm=harmonic_mean(sensitivity, specificity),
-        auc=sum(aucs) / len(aucs) if aucs else None,
-        delta=sum(result["delta"] for result in results) / len(results),
-    )
+    pooled = [pooled_run(results) for _, results in sorted(seeds.items()) if len(results) == folds]
+    return [run for run in pooled if run is not None]

@@ -26,7 +26,7 @@ from sldd.data import open_source
 from sldd.errors import InputError
 from sldd.patches import BalancedBatches, Patches
 from sldd.split import Split
-from sldd.start import FILE_ENDINGS
+from sldd.start import FILE_ENDINGS, PRETRAINED
 from study.cluster import Slots, connect, memory_per_trial
 from study.config import StudyConfig, as_tree, differences, load
 from study.engine import make_searches, run_trials
@@ -162,6 +162,11 @@ def _check_same_study(before: dict[str, Any], config: StudyConfig, cohort: Cohor
     changed = differences(before["config"], as_tree(config))
     if before["provenance"]["cohort"]["fingerprint"] != cohort.fingerprint:
         changed.append("the data (fingerprint) changed")
+    for name in config.pretrained.keys() - (before["config"].get("pretrained") or {}).keys():
+        if any(
+            cell["backbone"] == name and cell["start"] == PRETRAINED and not cell["refused"] for cell in before["cells"]
+        ):
+            changed.append(f"pretrained weights of {name} came from elsewhere")
     if changed:
         more = f", and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise InputError(

@@ -60,7 +60,8 @@ def test_the_menu_and_the_table_work(demo, tmp_path):
     document.body.dataset.shown = [...new Set(document.getElementById(menu.dataset.chart).data
         .filter(trace => trace.visible).map(trace => trace.meta))];
     const at = heads.findIndex(head => head.textContent === "test hm");
-    document.body.dataset.column = [...document.querySelectorAll("tbody tr")].map(row => row.cells[at].dataset.value);
+    const rows = [...heads[at].closest("table").tBodies[0].rows];
+    document.body.dataset.column = rows.map(row => row.cells[at].dataset.value);
     </script>"""
     page.write_text(page.read_text(encoding="utf-8").replace("</body>", script + "</body>"), encoding="utf-8")
     (body,) = re.findall(r"<body [^>]*>", drawn(page, tmp_path / "profile"))

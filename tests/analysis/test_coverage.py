@@ -24,3 +24,5 @@ def test_searched_counts_that_the_answer_does_not_need_are_not_to_be_confirmed(l
     assert confirmed_cells(read_study(study.folder)) == (2, 3)
     study.done(cells[2], 0, hm=0.85)
     assert confirmed_cells(read_study(study.folder)) == (3, 3), "two suffice; three need not be run"
+    study.trial(cells[3], 0, "search")
+    assert confirmed_cells(read_study(study.folder)) == (3, 3), "begun for another reason, and still not needed"

@@ -156,10 +156,13 @@ def test_a_running_study_counts_its_confirmed_cells(ledger):
 
 def test_the_papers_protocol_is_called_what_it_is(ledger):
     study = ledger(config={"protocol": "paper"})
-    study.done(study.cell("net", 10, 1), 0)
+    cell = study.cell("net", 10, 1, protocol="paper")
+    study.done(cell, 0)
+    study.done(cell, 1, "search")
     page = page_of(write_dashboard(study.folder))
     assert "states were chosen on the test patients themselves" in page
-    assert HONEST not in page
+    for denial in (HONEST, "never met a test patient", "validation patients", "HM on<br>validation"):
+        assert denial not in page
     for panel in (
         "HM by parameters",
         "HM by distilled images",

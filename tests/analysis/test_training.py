@@ -96,3 +96,13 @@ def test_training_is_drawn_and_told(study: Study) -> None:
     assert "Ordinary training on all patches gives HM 0.90 for net." in headline(study)[1]
     assert shown_trials(study)["label"].tolist() == ["net · 1 image", "net · 3 images", "net · ordinary training"]
     assert write_dashboard(study.folder).is_file()
+
+
+def test_training_of_other_epochs_is_not_drawn_beside(ledger):
+    written = ledger()
+    for epochs, hm in ((None, 0.9), (100, 0.6)):
+        for method, images in (("sldd", 1), ("train", None)):
+            cell = written.cell("net", 10, images, cell=f"{method}-{epochs}", method=method, epochs=epochs)
+            written.done(cell, 0, hm=hm if method == "train" else 0.5)
+    frame = figures.hm_by_images_frame(read_study(written.folder))
+    assert frame[["hm", "trained"]].to_numpy().tolist() == [[0.5, 0.9], [0.5, 0.6]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,12 @@ def test_folds_that_cannot_be_are_refused() -> None:
         fold_patients(_cohort([0, 1] * 6), 20, SplitSettings())
     with pytest.raises(InputError, match=r"confirm\.folds: every patient is to be tested once"):
         fold_patients(_cohort([0, 1] * 6, ["train", "test"] * 6), 3, SplitSettings())
+
+
+def test_every_patient_trains_so_every_patient_needs_a_mask() -> None:
+    cohort = replace(_cohort([0, 1] * 6), has_mask=[True] * 5 + [False] + [True] * 6)
+    with pytest.raises(InputError, match=r"confirm\.folds: .* radiograph 6 has no mask"):
+        fold_patients(cohort, 3, SplitSettings())
 
 
 def test_only_needed_parts_are_checked() -> None:

@@ -119,6 +119,7 @@ def test_study_may_grow_and_nothing_else() -> None:
     for setting, named in [
         ("search.trials=1", "search.trials"),
         ("grid.images=[1,2]", "grid had the cell resnet10t-m3-one_hot-as_is-sldd-s1e1 and 2 more and has not now"),
+        ("grid.start=[x/s.pt]", "grid had the cell"),
         ("confirm.folds=3", "confirm.folds was None and is now 3"),
         ("protocol=paper", "protocol was 'validation' and is now 'paper'"),
         ("outer.steps=7", "outer.steps was 150 and is now 7"),
@@ -127,3 +128,9 @@ def test_study_may_grow_and_nothing_else() -> None:
     ]:
         (line,) = differences(before, as_tree(load("demo", [setting])))
         assert named in line
+
+
+def test_a_start_of_the_same_name_elsewhere_is_another_start() -> None:
+    old, new = (as_tree(load("demo", [f"grid.start=[{folder}/s.pt]"])) for folder in "xy")
+    (line,) = differences(old, new)
+    assert "-s-s1e1 (start x/s.pt) and 8 more and has not now" in line

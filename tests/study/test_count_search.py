@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +16,35 @@ from study.cell_search import CellSearch, ConfirmSettings
 from study.count_search import CountSearch, series
 from study.grid import GridSettings, cells
 from study.ledger import Ledger
-from study.search import StudySearcher
-from study.suggest import SearchSettings
+from study.search import Search, StudySearcher
+from study.suggest import SearchSettings, objective
 from study.trial_folder import TrialFolder
+from tests.analysis.conftest import voters
 from tests.study.conftest import OpenLedger
 
 HM = {1: 0.3, 2: 0.5, 3: 0.84, 4: 0.85, 5: 0.9, 6: 0.92}
 
 
-def _searches(ledger: Ledger, folds: int | None = None, trials: int = 4) -> list[CountSearch]:
+def _searches(ledger: Ledger, folds: int | None = None, trials: int = 4, repeats: int = 2) -> list[CountSearch]:
     grid = cells([GridSettings(["a", "b"], "search", most_images=6)], folds)
-    settings = SearchSettings(trials=trials), ConfirmSettings(2, folds)
-    made = {cell: CellSearch(cell, *settings, ledger, seed=0, facts={"images": cell.images}) for cell in grid}
+    settings = SearchSettings(trials=trials), ConfirmSettings(repeats, folds)
+    made = {cell: CellSearch(cell, *settings, ledger, seed=0, facts=asdict(cell)) for cell in grid}
     return [CountSearch([made[cell] for cell in group], Rule()) for group in series(grid)]
 
 
 def _finish(config: dict[str, Any], hms: dict[int, float]) -> None:
     hm = hms[config["images"]]
+    if config["phase"] == "search":  # a longer search may find something better
+        hm -= min(0.02, abs(config["outer_lr"] - 0.05))
     scores: dict[str, Any] = {"hm": hm, "auc": hm, "patch_accuracy": hm, "sensitivity": hm, "specificity": hm}
-    scores |= {"curve": {"delta": [1.0], "hm": [hm]}, "patients": [{"label": 0}, {"label": 1}]}
+    scores |= {"curve": {"delta": [1.0], "hm": [hm]}, "patients": voters(hm, 100, first=200 * (config["fold"] or 0))}
     result = {"status": "done", "delta": 0.5, "validation": scores, "test": None}
     if config["phase"] == "confirm":
         result["test"] = scores
     TrialFolder(Path(config["folder"]), config["owner"]).finish(result)
 
 
-def _run(searches: list[CountSearch], ledger: Ledger, *, limit: int | None = None, order: int = 0) -> list[str]:
+def _run(searches: Sequence[Search], ledger: Ledger, *, limit: int | None = None, order: int = 0) -> list[str]:
     """Two slots, finishing in an order of chance; returns the trials that ran."""
     searcher, chance = StudySearcher(searches, ledger), random.Random(order)
     running: list[tuple[str, dict[str, Any]]] = []
@@ -88,7 +93,9 @@ def test_a_count_begins_with_what_was_best_at_the_nearest_known_one(tmp_path: Pa
     _run(_searches(ledger), ledger)
     first = {t[0].config["images"]: t for name, t in ledger.trials.items() if name.startswith("a-")}
     best = {
-        count: max((t for t in trials if t.config["phase"] == "search"), key=lambda t: (HM[count], -t.index))
+        count: max(
+            (t for t in trials if t.config["phase"] == "search"), key=lambda t: (objective(t.result or {}), -t.index)
+        )
         for count, trials in first.items()
     }
     for count, nearest in {1: 6, 2: 1, 4: 2, 3: 2}.items():
@@ -133,3 +140,37 @@ def test_counts_without_a_result_are_passed_over(tmp_path: Path, open_ledger: Op
     config = searcher.suggest("two")
     assert isinstance(config, dict)
     assert config["images"] == 5, "the largest that gives a result is the reference"
+
+
+@pytest.mark.parametrize("folds", [None, 2])
+@pytest.mark.parametrize("order", range(3))
+def test_a_longer_search_confirms_what_is_best_now(
+    tmp_path: Path, open_ledger: OpenLedger, folds: int | None, order: int
+) -> None:
+    """Whatever finishes first: a count is known once the confirm trials of its best setting are, and of no other."""
+    asked = []
+    for name, finishing in (("one", 0), ("other", order + 1)):
+        ledger = open_ledger(tmp_path / name)
+        _run(_searches(ledger, folds, trials=2), ledger)
+        ledger = open_ledger(tmp_path / name)
+        _run(_searches(ledger, folds, trials=6), ledger, order=finishing)
+        for cell, trials in ledger.trials.items():
+            search = [trial for trial in trials if trial.config["phase"] == "search"]
+            best = max(search, key=lambda trial: (objective(trial.result or {}), -trial.index))
+            assert {t.config["source"] for t in trials if t.config["phase"] == "confirm"} == {best.index}, cell
+        asked.append({t.config["trial"]: t.config | {"owner": ""} for group in ledger.trials.values() for t in group})
+    assert asked[0] == asked[1]
+
+
+def test_nothing_is_spared_where_all_was_run_before(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path)
+    grid = cells([GridSettings(["a"], [1, 2, 3, 4, 5, 6])])
+    listed = [
+        CellSearch(cell, SearchSettings(trials=4), ConfirmSettings(2), ledger, seed=0, facts=asdict(cell))
+        for cell in grid
+    ]
+    _run(listed, ledger)
+    (search, _) = _searches(ledger)
+    assert search.finished
+    assert search.spared == []
+    assert search.spared_trials == 0

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from itertools import product
 
+import pytest
+
+from sldd.errors import InputError
 from study.grid import GridSettings, cells
 
 
@@ -64,10 +67,20 @@ def test_every_fold_of_a_cell_is_a_cell() -> None:
     assert found[0].name == "a-m1-one_hot-as_is-sldd-s1e1-f0"
 
 
-def test_searched_counts_are_candidates_where_no_block_lists_them() -> None:
-    found = cells(_grid(images="search", most_images=3, method=["sldd", "train"]) + _grid(images=[2]))
-    assert [(cell.images, cell.counted) for cell in found] == [(1, True), (3, True), (None, False), (2, False)]
-    assert cells(_grid(images="search", most_images=3))[0].name == cells(_grid(images=[1]))[0].name
+def test_searched_counts_are_candidates() -> None:
+    found = cells(_grid(images="search", most_images=3, method=["sldd", "train"]))
+    assert [(cell.images, cell.counted) for cell in found] == [(1, True), (2, True), (3, True), (None, False)]
+    assert found[0].name == cells(_grid(images=[1]))[0].name
+
+
+def test_counts_are_listed_or_searched() -> None:
+    with pytest.raises(InputError, match="image counts of a are listed in one block and searched in another"):
+        cells(_grid(images="search") + _grid(images=[2]))
+
+
+def test_no_two_cells_share_a_folder() -> None:
+    with pytest.raises(InputError, match="two cells would be called a-m1-one_hot-as_is-sldd-net-s1e1"):
+        cells(_grid(start=["x/net.pt"]) + _grid(start=["y/net.pt"]))
 
 
 def test_a_block_may_have_epochs_of_its_own() -> None:

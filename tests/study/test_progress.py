@@ -15,6 +15,7 @@ from study.progress import ProgressLine, duration, end_table, plan_table
 from study.search import StudySearcher
 from study.suggest import SearchSettings
 from study.trial_folder import TrialFolder
+from tests.analysis.conftest import voters
 from tests.study.conftest import OpenLedger
 
 CELL = Cell("net", "sldd", "as_is", 3, "one_hot", 1, 1)
@@ -59,8 +60,7 @@ def test_end_table_averages_the_confirm_trials(tmp_path: Path, open_ledger: Open
     ledger = open_ledger(tmp_path / "study")
     for seed, hm in enumerate((0.8, 0.9)):
         trial = ledger.begin(ledger.add(CELL.name, {"phase": "confirm", "seed": seed}))
-        patients = [{"label": 0}, {"label": 1}]
-        test = {"hm": hm, "sensitivity": hm, "specificity": hm, "auc": None, "patients": patients}
+        test = {"patients": voters(hm)}
         TrialFolder(trial.folder, trial.config["owner"]).finish({"status": "done", "delta": 0.4, "test": test})
         ledger.refresh(trial)
     drawn = _drawn(end_table(PLAN, ledger, note="a note"))

@@ -48,3 +48,25 @@ def test_mistakes_in_a_block_are_named(tmp_path: Path) -> None:
     (tmp_path / "all.yaml").write_text("grid: [nothing]")
     with pytest.raises(InputError, match="'nothing' is neither a preset nor"):
         load(str(tmp_path / "all.yaml"), [])
+
+
+def test_names_in_a_grid_lead_through_other_grids(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("base: table5\nsearch: {trials: 1}")
+    (tmp_path / "all.yaml").write_text("grid: [paper, mine.yaml, demo]")
+    config = load(str(tmp_path / "all.yaml"), [])
+    assert config.grid[-1].backbone == load("demo", []).grid[0].backbone
+    assert load("demo", ["grid=[table1,table3]", "grid.norm=none"]).grid[0].norm == ["none"]
+    assert load("demo", ["grid=table1"]).grid == load("table1", []).grid
+    (tmp_path / "a.yaml").write_text("grid: [b.yaml]")
+    (tmp_path / "b.yaml").write_text("grid: [a.yaml]")
+    with pytest.raises(InputError, match="grid: leads from"):
+        load(str(tmp_path / "a.yaml"), [])
+
+
+def test_a_study_without_a_grid_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("data: {source: phantom}")
+    with pytest.raises(InputError, match="grid: field required"):
+        load(str(tmp_path / "x.yaml"), [])
+    (tmp_path / "y.yaml").write_text("grid: [x.yaml]")
+    with pytest.raises(InputError, match="has no grid"):
+        load(str(tmp_path / "y.yaml"), [])
