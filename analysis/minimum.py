@@ -3,9 +3,10 @@
 Two answers side by side. `by_points` is the source paper's rule, worked out from its Tables 5 and 6 (method.md section
 4): the smallest image count whose mean HM is within a margin of the best of that backbone. `minimum_images` is ours:
 the smallest count that a bootstrap over patients and seeds shows to be within the margin of every other count, at a
-stated level; with `at_least`, the smallest count not shown to be insufficient, it brackets the true minimum. Where no
-count is shown to suffice the bracket is open to the right (the backbone is censored) and the backbone stays in. Every
-bound is at the level by itself; nothing is corrected for how many counts and backbones a study compares.
+stated level; with `at_least`, one above the counts shown to be insufficient, it brackets the true minimum: a count
+between two that were tried may be it. Where no count is shown to suffice the bracket is open to the right (the backbone
+is censored) and the backbone stays in. Every bound is at the level by itself; nothing is corrected for how many counts
+and backbones a study compares.
 """
 
 from __future__ import annotations
@@ -96,8 +97,8 @@ def _bootstrapped(study: Study, names: tuple[Any, ...], rows: pd.DataFrame, rule
 def minimum_images(study: Study) -> pd.DataFrame:
     """The smallest sufficient image count of every backbone, within each setting, by the study's `Rule`.
 
-    Columns: SETTING, backbone, parameters; `minimum_images`, the smallest count shown to suffice, `at_least`, the
-    smallest not shown insufficient (one above the largest where all are), both among the confirmed counts and with
+    Columns: SETTING, backbone, parameters; `minimum_images`, the smallest confirmed count shown to suffice,
+    `at_least`, one above the confirmed counts from the smallest up that are shown insufficient (1 where none is), with
     at_least <= minimum_images; `by_points` and `hm_by_points`, the count the papers' rule gives and its mean HM;
     best_images, best_hm (mean test HM), tried (image counts confirmed so far), largest_images (of these), level,
     censored, reason.
@@ -129,7 +130,9 @@ def _minimum(backbone: pd.DataFrame, study: Study) -> dict[str, object]:
     passable = [count for count, what in zip(images, shown, strict=True) if what != INSUFFICIENT]
     best = counts.iloc[counts["hm"].argmax()]
     row |= {"best_images": best["images"], "best_hm": best["hm"], "largest_images": images[-1]}
-    row |= {"at_least": min(passable, default=images[-1] + 1)}
+    # Between a count that falls short and the next that was tried, one that was not may do.
+    short = [count for count in images if count < min(passable, default=images[-1] + 1)]
+    row |= {"at_least": max(short, default=0) + 1}
     hms = dict(zip(images, counts["hm"], strict=True))
     smallest = smallest_sufficient(hms, rule.margin, rule.floor)
     if smallest is None:

@@ -128,6 +128,12 @@ def test_many_patients_decide_what_few_leave_open(confirmed):
     assert (many["at_least"], many["by_points"], many["minimum_images"], many["censored"]) == (2, 2, 2, False)
 
 
+def test_a_count_that_was_not_tried_may_be_the_smallest(confirmed):
+    (row,) = minimum_images(confirmed({1: (0.6, 0.6), 3: (0.9, 0.9)})).to_dict("records")
+    assert (row["at_least"], row["by_points"], row["minimum_images"]) == (2, 3, 3)
+    assert bracket(pd.Series(row)) == "between 2 and 3"
+
+
 def test_few_patients_leave_open_what_the_points_decide(confirmed):
     few = minimum_images(confirmed({1: (0.8, 0.8), 2: (0.9, 0.9)}, each=10)).iloc[0]
     assert (few["at_least"], few["by_points"], few["minimum_images"]) == (1, 1, 2)
@@ -159,7 +165,7 @@ def test_a_network_shown_to_be_under_the_floor_needs_more_than_was_tried(confirm
 
 def test_a_single_count_passes_by_points_and_shows_nothing(confirmed):
     alone = minimum_images(confirmed({2: (0.9, 0.9)})).iloc[0]
-    assert (alone["by_points"], alone["at_least"], alone["censored"]) == (2, 2, True)
+    assert (alone["by_points"], alone["at_least"], alone["censored"]) == (2, 1, True)
     assert alone["reason"] == "a single count is confirmed, with nothing to compare it to"
 
 
