@@ -67,7 +67,7 @@ def test_many_counts_are_ticked_only_where_something_stands(ledger):
     for images, hm in ((1, 0.5), (20, 0.9), (50, 0.9)):
         study.done(study.cell("net", 10, images), 0, hm=hm, patients=voters(hm, 100))
     drawn = minimum_figure(minimum_frame(read_study(study.folder)))
-    assert drawn.layout.yaxis.tickvals == (20,)
+    assert drawn.layout.yaxis.tickvals == (2, 20)
 
 
 def test_names_are_drawn_letter_for_letter(ledger):
