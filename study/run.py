@@ -4,6 +4,8 @@
     python -m study.run lungs --dry-run                    what a preset would cost
     python -m study.run my.yaml search.trials=12 --out /data/studies
     python -m study.run cohort data.root=FOLDER name=ours grid.backbone=[resnet18,vgg16]
+    python -m study.run lungs name=rotated confirm.folds=5 grid.images=search
+    python -m study.run table5-small                       an experiment of the papers, on phantom patients
 
 The same command again resumes. More trials, repeats or grid points than before run only what is new.
 """
