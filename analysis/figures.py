@@ -156,4 +156,5 @@ def _named(series: list[str], settings: pd.Series) -> list[str]:
 
 
 def parameters_axis(frame: pd.DataFrame, room: float) -> dict[str, Any]:
+    """A logarithmic axis over the column `parameters` of `frame`, with a `room` share to either side."""
     return log_axis("parameters of the network", frame["parameters"].dropna(), parameters_word, room)

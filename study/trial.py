@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -20,7 +21,7 @@ from sldd.distill import Distillation, DistillSettings
 from sldd.errors import InputError
 from sldd.footprint import footprint
 from sldd.initialise import layer_fingerprints
-from sldd.outer import DivergedError, OuterLoop, OuterSettings
+from sldd.outer import Best, DivergedError, Learner, OuterLoop, OuterSettings
 from sldd.package import Package
 from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.split import Split
@@ -109,10 +110,24 @@ def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error.strerror if isinstance(error, OSError) else error}"
 
 
-def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> None:
-    context.compute.apply(context.threads)
-    device = torch.device("cuda" if context.gpus and torch.cuda.is_available() else "cpu")
-    _reset_peak_memory(device)
+@dataclass
+class _Trial:
+    """What a trial works with, built from its configuration alone."""
+
+    config: dict[str, Any]
+    context: TrialContext
+    network: torch.nn.Module
+    start: str
+    fingerprints: dict[str, str]
+    distill: DistillSettings
+    outer: OuterSettings
+    learner: Learner
+    loop: OuterLoop
+    patches: Patches
+    split: Split
+
+
+def _build(config: dict[str, Any], context: TrialContext, device: torch.device) -> _Trial:
     patches, split, batches = _materials(
         (context.cohort_folder, context.fingerprint),
         context.data,
@@ -123,23 +138,15 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
         config["fold"],
     )
     network = build(config["backbone"], input_size=context.patches.input_size, norm=config["norm"])
-    start_name = start_of(config["backbone"], config["start"], context.pretrained)
-    set_start(network, backbone=config["backbone"], start=start_name, seed=config["seed"])
-    start = layer_fingerprints(network)
+    start = start_of(config["backbone"], config["start"], context.pretrained)
+    set_start(network, backbone=config["backbone"], start=start, seed=config["seed"])
+    fingerprints = layer_fingerprints(network)
     distill = replace(context.distill, **config["options"])
     outer = context.outer.over(sum(batches.counts.values()), config["epochs"])
     outer = context.train.budget(outer, config["method"])
     scanned, drawn = training_data(config, patches, batches, split)
-    learner = make_learner(
-        network,
-        config,
-        distill,
-        context.compute,
-        batches,
-        device,
-        track_statistics=outer.statistics == "exponential",
-    )
-    delta = fixed_delta(context.protocol)
+    tracks = outer.statistics == "exponential"
+    learner = make_learner(network, config, distill, context.compute, batches, device, track_statistics=tracks)
     loop = OuterLoop(
         learner,
         scanned,
@@ -149,74 +156,98 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
         rate=config["outer_lr"],
         seed=config["seed"],
         device=device,
-        delta=delta,
+        delta=fixed_delta(context.protocol),
     )
+    return _Trial(config, context, network, start, fingerprints, distill, outer, learner, loop, patches, split)
+
+
+def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> None:
+    context.compute.apply(context.threads)
+    device = torch.device("cuda" if context.gpus and torch.cuda.is_available() else "cpu")
+    _reset_peak_memory(device)
+    trial = _build(config, context, device)
     spent, starts = 0.0, []
     saved = folder.load_checkpoint(device)
     if saved is not None:
-        check_start(network, saved["start"], f"checkpoint of {config['trial']}")
-        loop.load_state_dict(saved["loop"])
+        check_start(trial.network, saved["start"], f"checkpoint of {config['trial']}")
+        trial.loop.load_state_dict(saved["loop"])
         spent, starts = saved["seconds"], saved["starts"]
-    starts.append(loop.progress.step)
+    starts.append(trial.loop.progress.step)
     begun = time.monotonic()
 
     def checkpoint() -> None:
         seconds = spent + time.monotonic() - begun
-        folder.save_checkpoint({"loop": loop.state_dict(), "start": start, "seconds": seconds, "starts": starts})
+        state = {"loop": trial.loop.state_dict(), "start": trial.fingerprints, "seconds": seconds, "starts": starts}
+        folder.save_checkpoint(state)
 
-    error: str | None = None
-    polled = time.monotonic()
     try:
-        while not loop.finished:
-            loop.advance()
-            if time.monotonic() - polled > _STOP_POLL_SECONDS:
-                polled = time.monotonic()
-                if context.stop_path.exists():
-                    checkpoint()
-                    return
-            if loop.progress.step % outer.checkpoint_every == 0 or loop.finished:
-                checkpoint()
-                tune.report({"step": loop.progress.step, "steps": outer.steps, "val_hm": _best_hm(loop)})
+        if not _improve(trial, checkpoint):
+            return
+        error = None
     except DivergedError as divergence:
         error = str(divergence)
     finally:
-        loop.close()
+        trial.loop.close()
 
-    result = describe_result(config, loop, split, error, delta, context.pseudonyms)
+    result = describe_result(config, trial.loop, trial.split, error, fixed_delta(context.protocol), context.pseudonyms)
     result["starts"] = starts  # the step at which each start of this trial began; [0] where nothing interrupted it
     result["seconds"] = spent + time.monotonic() - begun
     result["peak_memory_mib"] = _peak_memory_mib(device)
     result["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    result["inner_graphs"] = learner.memory if isinstance(learner, Distillation) else None
-    if isinstance(learner, Distillation) and loop.best is not None:
-        package = Package(
-            **loop.best.state,
-            inner_weights=distill.inner_weights,
-            momentum=distill.inner_momentum,
-            inner_precision=context.compute.inner_precision,
-            theta_bn=loop.best.theta_bn,
-            backbone=config["backbone"],
-            norm=config["norm"],
-            start=Path(start_name).name,
-            seed=config["seed"],
-            start_fingerprints=start,
-            mean=patches.mean,
-            deviation=patches.deviation,
-            patches=context.patches,
-            delta=result["delta"],
-        )
-        result |= vars(footprint(parameter_count(network), package.images, package.theta_bn))
-        result["rates"] = package.rates.tolist()
-        if config["method"] != "random_real":  # whose images are patients' own, and nothing to be shared
-            path = folder.package_path()
-            package.save(path)
-            result["shared_bytes"] = path.stat().st_size
+    result["inner_graphs"] = trial.learner.memory if isinstance(trial.learner, Distillation) else None
+    if isinstance(trial.learner, Distillation) and trial.loop.best is not None:
+        result |= _share(trial, trial.loop.best, result["delta"], folder)
     folder.finish(result)
-    tune.report({"step": loop.progress.step, "steps": outer.steps, "val_hm": _best_hm(loop)})
+    _report(trial)
 
 
-def _best_hm(loop: OuterLoop) -> float:
-    return loop.best.key[0] if loop.best else 0.0
+def _improve(trial: _Trial, checkpoint: Callable[[], None]) -> bool:
+    """Take all outer steps that are left, with checkpoints; False where the study is stopping."""
+    polled = time.monotonic()
+    while not trial.loop.finished:
+        trial.loop.advance()
+        if time.monotonic() - polled > _STOP_POLL_SECONDS:
+            polled = time.monotonic()
+            if trial.context.stop_path.exists():
+                checkpoint()
+                return False
+        if trial.loop.progress.step % trial.outer.checkpoint_every == 0 or trial.loop.finished:
+            checkpoint()
+            _report(trial)
+    return True
+
+
+def _report(trial: _Trial) -> None:
+    best = trial.loop.best
+    tune.report({"step": trial.loop.progress.step, "steps": trial.outer.steps, "val_hm": best.key[0] if best else 0.0})
+
+
+def _share(trial: _Trial, best: Best, delta: float, folder: TrialFolder) -> dict[str, Any]:
+    """Write the package of a distillation; what its result says of it."""
+    config, context = trial.config, trial.context
+    package = Package(
+        **best.state,
+        inner_weights=trial.distill.inner_weights,
+        momentum=trial.distill.inner_momentum,
+        inner_precision=context.compute.inner_precision,
+        theta_bn=best.theta_bn,
+        backbone=config["backbone"],
+        norm=config["norm"],
+        start=Path(trial.start).name,
+        seed=config["seed"],
+        start_fingerprints=trial.fingerprints,
+        mean=trial.patches.mean,
+        deviation=trial.patches.deviation,
+        patches=context.patches,
+        delta=delta,
+    )
+    said = dict(vars(footprint(parameter_count(trial.network), package.images, package.theta_bn)))
+    said["rates"] = package.rates.tolist()
+    if config["method"] != "random_real":  # whose images are patients' own, and nothing to be shared
+        path = folder.package_path()
+        package.save(path)
+        said["shared_bytes"] = path.stat().st_size
+    return said
 
 
 def _reset_peak_memory(device: torch.device) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ray.tune.search import Searcher
 
 from study.ledger import FORMAT, Ledger
+from study.search import Search, StudySearcher
+from study.trial_folder import TrialFolder
 
 OpenLedger = Callable[[Path], Ledger]
 
@@ -28,3 +33,37 @@ def open_ledger() -> Iterator[OpenLedger]:
     yield open_again
     for ledger in held.values():
         ledger.close()
+
+
+def run_stub(
+    searches: Sequence[Search],
+    ledger: Ledger,
+    result: Callable[[dict[str, Any]], dict[str, Any]],
+    *,
+    limit: int | None = None,
+    order: int = 0,
+) -> list[str]:
+    """Runs trials in two slots, which finish in an order of chance; returns those that ran.
+
+    Args:
+        result: stands in for the worker: a trial's configuration to its result.
+        limit: stop as a killed driver does, after so many.
+        order: another number, another order.
+    """
+    searcher, chance = StudySearcher(searches, ledger), random.Random(order)
+    running: list[tuple[str, dict[str, Any]]] = []
+    ran: list[str] = []
+    while limit is None or len(ran) < limit:
+        if len(running) < 2:
+            name = f"t{len(ran) + len(running)}-{chance.random()}"
+            config = searcher.suggest(name)
+            if isinstance(config, dict):
+                running.append((name, config))
+                continue
+            if config == Searcher.FINISHED and not running:
+                break
+        name, config = running.pop(chance.randrange(len(running)))
+        TrialFolder(Path(config["folder"]), config["owner"]).finish(result(config))
+        searcher.on_trial_complete(name)
+        ran.append(config["trial"])
+    return ran

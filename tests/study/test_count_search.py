@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ray.tune.search import Searcher
 
 from analysis.rule import Rule
 from study.cell_search import CellSearch, ConfirmSettings
@@ -20,7 +18,7 @@ from study.search import Search, StudySearcher
 from study.suggest import SearchSettings, objective
 from study.trial_folder import TrialFolder
 from tests.analysis.conftest import voters
-from tests.study.conftest import OpenLedger
+from tests.study.conftest import OpenLedger, run_stub
 
 HM = {1: 0.3, 2: 0.5, 3: 0.84, 4: 0.85, 5: 0.9, 6: 0.92}
 
@@ -32,8 +30,8 @@ def _searches(ledger: Ledger, folds: int | None = None, trials: int = 4, repeats
     return [CountSearch([made[cell] for cell in group], Rule()) for group in series(grid)]
 
 
-def _finish(config: dict[str, Any], hms: dict[int, float]) -> None:
-    hm = hms[config["images"]]
+def _result(config: dict[str, Any]) -> dict[str, Any]:
+    hm = HM[config["images"]]
     if config["phase"] == "search":  # a longer search may find something better
         hm -= min(0.02, abs(config["outer_lr"] - 0.05))
     scores: dict[str, Any] = {"hm": hm, "auc": hm, "patch_accuracy": hm, "sensitivity": hm, "specificity": hm}
@@ -41,28 +39,11 @@ def _finish(config: dict[str, Any], hms: dict[int, float]) -> None:
     result = {"status": "done", "delta": 0.5, "validation": scores, "test": None}
     if config["phase"] == "confirm":
         result["test"] = scores
-    TrialFolder(Path(config["folder"]), config["owner"]).finish(result)
+    return result
 
 
-def _run(searches: Sequence[Search], ledger: Ledger, *, limit: int | None = None, order: int = 0) -> list[str]:
-    """Two slots, finishing in an order of chance; returns the trials that ran."""
-    searcher, chance = StudySearcher(searches, ledger), random.Random(order)
-    running: list[tuple[str, dict[str, Any]]] = []
-    ran: list[str] = []
-    while limit is None or len(ran) < limit:
-        if len(running) < 2:
-            name = str(len(ran) + len(running)) + str(chance.random())
-            config = searcher.suggest(name)
-            if isinstance(config, dict):
-                running.append((name, config))
-                continue
-            if config == Searcher.FINISHED and not running:
-                break
-        name, config = running.pop(chance.randrange(len(running)))
-        _finish(config, HM)
-        searcher.on_trial_complete(name)
-        ran.append(config["trial"])
-    return ran
+def _run(searches: Sequence[Search], ledger: Ledger, **how: Any) -> list[str]:
+    return run_stub(searches, ledger, _result, **how)
 
 
 def _counts(ledger: Ledger, backbone: str) -> dict[int, int]:

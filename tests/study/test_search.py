@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ray.tune.search import Searcher
 
 from study.cell_search import CellSearch, ConfirmSettings
 from study.grid import Cell
@@ -15,7 +13,7 @@ from study.ledger import Ledger, Trial
 from study.search import StudySearcher
 from study.suggest import SearchSettings, observations, search_space
 from study.trial_folder import TrialFolder
-from tests.study.conftest import OpenLedger
+from tests.study.conftest import OpenLedger, run_stub
 
 CELLS = [Cell("a", "sldd", "as_is", 3, "one_hot", 1, 1), Cell("b", "train", "as_is")]
 
@@ -39,28 +37,8 @@ def _result(config: dict[str, Any], status: str = "done") -> dict[str, Any]:
     return {"status": status, "delta": 0.6, "validation": validation, "seconds": 1.0}
 
 
-def _run(
-    ledger: Ledger, settings: Settings, *, limit: int | None = None, order: int = 0, status: str = "done"
-) -> list[str]:
-    """Two slots, finishing in an order of chance; returns the trials that ran."""
-    searcher = StudySearcher(_searches(ledger, settings), ledger)
-    chance = random.Random(order)
-    running: list[tuple[str, dict[str, Any]]] = []
-    ran: list[str] = []
-    while limit is None or len(ran) < limit:
-        if len(running) < 2:
-            name = f"t{len(ran) + len(running)}-{chance.random()}"
-            config = searcher.suggest(name)
-            if isinstance(config, dict):
-                running.append((name, config))
-                continue
-            if config == Searcher.FINISHED and not running:
-                break
-        name, config = running.pop(chance.randrange(len(running)))
-        TrialFolder(Path(config["folder"]), config["owner"]).finish(_result(config, status))
-        searcher.on_trial_complete(name)
-        ran.append(config["trial"])
-    return ran
+def _run(ledger: Ledger, settings: Settings, *, status: str = "done", **how: Any) -> list[str]:
+    return run_stub(_searches(ledger, settings), ledger, lambda config: _result(config, status), **how)
 
 
 def _asked(ledger: Ledger) -> dict[str, dict[str, Any]]:
