@@ -73,7 +73,7 @@ def _charts(study: Study, identity: str) -> list[str]:
     answer = (
         f"Point: the smallest count whose mean HM is within {rule.margin:.2f} of the backbone's best, the papers' "
         f"rule. Bar: what a paired bootstrap over patients and seeds ({rule.resamples:,} resamples) leaves open at the "
-        f"{percent(rule.level)} level, from the smallest count not shown to fall short by more than {rule.margin:.2f} "
+        f"{percent(rule.level)} level, from above the counts shown to fall short by more than {rule.margin:.2f} "
         "to the smallest shown not to; an arrow where no count is. With one seed it covers patients only. A backbone "
         f"whose best HM is under {rule.floor:g} has no point: hollow at the top. Dashed, where three bars or more are "
         "closed: a fitted line with its 95 % band."

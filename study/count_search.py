@@ -103,10 +103,15 @@ class CountSearch:
 
     def next(self) -> Trial | None:
         """The next trial to start, or None where there is none at the moment."""
-        trial = next(filter(None, (search.next() for search in self._open)), None)
-        if trial is None and self._open:
-            self._advance()  # a worker of a driver that was killed may have finished the last one behind our back
-        return trial
+        while True:
+            trial = next(filter(None, (search.next() for search in self._open)), None)
+            # A worker of a driver that was killed may have finished the last one behind our back.
+            before = self._open
+            if trial is not None or before == []:
+                return trial
+            self._advance()
+            if self._open == before:
+                return None
 
     def ended(self, trial: Trial, *, given_up: bool) -> None:
         """Take note that a trial no longer runs."""
