@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -28,22 +27,23 @@ from analysis.gallery import gallery
 from analysis.minimum import percent
 from analysis.page import card, chart, document, facts, menu, table
 from analysis.power import power_table
-from analysis.records import SCHEMA, NotAStudyError, Study, read_study, write_atomically
+from analysis.records import SCHEMA, NotAStudyError, Study, read_study
 from analysis.rule import Rule
 from analysis.runs import folds_of
+from analysis.storage import Folder, open_folder, write_whole
 from analysis.story import headline, highlights, protocol, protocol_mark, state, troubles
 
 ONLY_CONFIRM = "Confirm trials only; the mean over seeds, bars from the lowest to the highest seed."
 
 
-def write_dashboard(folder: Path | str, *more: Path | str, out: Path | str | None = None) -> Path:
+def write_dashboard(folder: Folder | str, *more: Folder | str, out: Folder | str | None = None) -> Folder:
     """Write the page of the study in `folder`, followed by `more` studies, to `out` or `folder/dashboard.html`."""
     studies = [read_study(each) for each in (folder, *more)]
-    path = Path(out) if out is not None else Path(folder) / "dashboard.html"
+    path = open_folder(out) if out is not None else studies[0].folder / "dashboard.html"
     links = "".join(f'<a href="#study-{place}">{escape(study.name)}</a>' for place, study in enumerate(studies))
     articles = "\n".join(_article(study, f"study-{place}") for place, study in enumerate(studies))
     title = f"{', '.join(study.name for study in studies)}: how few distilled images suffice?"
-    write_atomically(path, document(title, (f"<nav>{links}</nav>\n" if len(studies) > 1 else "") + articles))
+    write_whole(path, document(title, (f"<nav>{links}</nav>\n" if len(studies) > 1 else "") + articles))
     return path
 
 
@@ -211,10 +211,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Write one self-contained page about one or more studies.",
         epilog="example: python -m analysis.dashboard results/demo",
     )
-    parser.add_argument("studies", nargs="+", type=Path, metavar="STUDY", help="a study's folder, with its study.yaml")
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="the page (default: dashboard.html in the first STUDY)"
-    )
+    parser.add_argument("studies", nargs="+", metavar="STUDY", help="a study's folder or URL, with its study.yaml")
+    parser.add_argument("--out", metavar="FILE", help="the page (default: dashboard.html in the first STUDY)")
     options = parser.parse_args(arguments)
     try:
         print(write_dashboard(*options.studies, out=options.out))
@@ -222,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"dashboard: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        page = options.out or options.studies[0] / "dashboard.html"
+        page = options.out or f"{options.studies[0]}/dashboard.html"
         print(f"dashboard: {page}: cannot be written ({error.strerror})", file=sys.stderr)
         return 2
     return 0

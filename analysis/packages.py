@@ -8,11 +8,13 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from analysis.storage import Folder
 
 CLASSES = ("I", "N", "P")
 LONGEST_SIDE = 160  # pixels of a thumbnail: a page of a hundred images stays a few megabytes
@@ -32,12 +34,12 @@ class Distilled:
     rates: np.ndarray
 
 
-def read_distilled(trial_folder: Path) -> Distilled | None:
+def read_distilled(trial_folder: Folder) -> Distilled | None:
     """The package in `trial_folder`, or None where there is none that can be read."""
     try:
-        with safe_open(trial_folder / "package.safetensors", framework="numpy") as package:
-            images, labels, rates = (package.get_tensor(name) for name in ("images", "labels", "rates"))
-    except (OSError, SafetensorError, ValueError):
+        package = load((trial_folder / "package.safetensors").read_bytes())
+        images, labels, rates = (package[name] for name in ("images", "labels", "rates"))
+    except (OSError, SafetensorError, ValueError, KeyError):
         return None
     if images.ndim != 5 or labels.shape != (*images.shape[:2], len(CLASSES)) or rates.ndim not in (2, 3):
         return None

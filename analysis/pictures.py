@@ -14,7 +14,6 @@ import difflib
 import io
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,7 +22,8 @@ from PIL import Image, ImageDraw, ImageFont
 from analysis.curves import shown_trials
 from analysis.packages import CLASSES, Distilled, percents, read_distilled, shares, stretched
 from analysis.published import NAMES
-from analysis.records import NotAStudyError, Study, read_study, write_atomically
+from analysis.records import NotAStudyError, Study, read_study
+from analysis.storage import Folder, open_folder, write_whole
 from analysis.theme import FAINT, INK
 
 SIDE = 224  # pixels an image is enlarged to at most: the papers' input size
@@ -117,7 +117,7 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, widt
     return lines
 
 
-def write_pictures(study: Study, out: Path, cells: Sequence[str] | None = None) -> tuple[list[Path], list[str]]:
+def write_pictures(study: Study, out: Folder, cells: Sequence[str] | None = None) -> tuple[list[Folder], list[str]]:
     """Write the picture of every confirmed cell of `study`, or of those in `cells`, to `out`/<cell>.png.
 
     Returns the files and, for each cell that has none, a line that says why.
@@ -132,7 +132,7 @@ def write_pictures(study: Study, out: Path, cells: Sequence[str] | None = None) 
             hint = f"; the nearest are {', '.join(near)}" if near else ""
             raise NoPictureError(f"{study.folder}: no cell {name}{hint}")
     trials = shown_trials(study).set_index("cell")
-    written: list[Path] = []
+    written: list[Folder] = []
     without: list[str] = []
     for name in dict.fromkeys(cells or trials.index):
         distilled = read_distilled(study.trial_folder(trials["trial"][name])) if name in trials.index else None
@@ -143,7 +143,7 @@ def write_pictures(study: Study, out: Path, cells: Sequence[str] | None = None) 
         picture = draw(title, distilled, fixed=trials["method"][name] == "dd")
         out.mkdir(parents=True, exist_ok=True)
         written.append(out / f"{name}.png")
-        write_atomically(written[-1], _png(picture))
+        write_whole(written[-1], _png(picture))
     if not written:
         raise NoPictureError(without[0] if len(without) == 1 else f"{study.folder}: no confirmed cell has a package")
     return written, without
@@ -169,13 +169,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="examples: python -m analysis.pictures results/demo; "
         "python -m analysis.pictures results/demo --cell resnet10t-m3-one_hot-as_is-sldd-s1e1 --out figures",
     )
-    parser.add_argument("study", type=Path, metavar="STUDY", help="a study's folder, with its study.yaml")
+    parser.add_argument("study", metavar="STUDY", help="a study's folder or URL, with its study.yaml")
     parser.add_argument("--cell", nargs="+", metavar="CELL", help="these cells only (default: every confirmed one)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: pictures in the STUDY's folder)")
+    parser.add_argument(
+        "--out", type=open_folder, metavar="DIR", help="where to (default: pictures in the STUDY's folder)"
+    )
     options = parser.parse_args(arguments)
     try:
-        out = options.out or options.study / "pictures"
-        written, without = write_pictures(read_study(options.study), out, options.cell)
+        study = read_study(options.study)
+        written, without = write_pictures(study, options.out or study.folder / "pictures", options.cell)
     except (NotAStudyError, NoPictureError, OSError) as error:
         print(f"pictures: {error}", file=sys.stderr)
         return 2

@@ -1,23 +1,20 @@
 """The ledger of a study, read into one tidy table: a row a trial, a column a fact.
 
 The ledger is the truth (`study.yaml` and `trials/<cell>/<i>/`); `records.csv` is rebuilt from it and never edited.
-Workers write while this reads, so a file that is missing, half written or damaged is an ordinary case here: a result
-that does not parse counts as not there yet, a trial whose config does not parse is left out.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
+
+from analysis.storage import Folder, StorageError, open_folder, reachable, write_whole
+from analysis.trials import TrialFiles, read_result, read_trials
 
 # Column -> dtype, in the order of records.csv: a contract, other programs read it; new columns go to the end.
 SCHEMA: dict[str, str] = {
@@ -82,25 +79,29 @@ class Study:
     """
 
     name: str
-    folder: Path
+    folder: Folder
     config: dict[str, Any]
     provenance: dict[str, Any]
     command: str
     cells: list[dict[str, Any]]
     records: pd.DataFrame
 
-    def trial_folder(self, trial: str) -> Path:
+    def trial_folder(self, trial: str) -> Folder:
         """Where the trial `<cell>/<i>` keeps its files."""
         return self.folder / "trials" / trial
 
     def result(self, trial: str) -> dict[str, Any]:
         """The trial's whole `result.json`, read now; empty where there is none (yet)."""
-        return _read_result(self.trial_folder(trial)) or {}
+        return read_result(self.trial_folder(trial)) or {}
 
 
-def read_study(folder: Path | str) -> Study:
-    """Read the study in `folder` (the one that holds `study.yaml`)."""
-    folder = Path(folder)
+def read_study(where: Folder | str) -> Study:
+    """Read the study in a folder or object store (the one that holds `study.yaml`)."""
+    try:
+        folder = open_folder(where)
+        reachable(folder)
+    except StorageError as error:
+        raise NotAStudyError(str(error)) from None
     if not folder.is_dir():
         raise NotAStudyError(f"{folder}: no such folder")
     try:
@@ -113,7 +114,7 @@ def read_study(folder: Path | str) -> Study:
         raise NotAStudyError(f"{folder}: its study.yaml does not describe a study")
     cells = [cell for cell in described.get("cells") or [] if isinstance(cell, dict) and cell.get("cell")]
     return Study(
-        name=str(described.get("name") or folder.resolve().name),
+        name=str(described.get("name") or folder.name),
         folder=folder,
         config=_mapping(described.get("config")),
         provenance=_mapping(described.get("provenance")),
@@ -123,60 +124,37 @@ def read_study(folder: Path | str) -> Study:
     )
 
 
-def write_records(study_folder: Path | str) -> Path:
+def write_records(study_folder: Folder | str) -> Folder:
     """Rebuild `records.csv` from the ledger in `study_folder`; whoever reads it sees the old file or the new one."""
     study = read_study(study_folder)
     table = study.records.copy()
     for column in (name for name, dtype in SCHEMA.items() if dtype == "string"):
         table[column] = table[column].map(_defuse, na_action="ignore")
     path = study.folder / "records.csv"
-    write_atomically(path, table.to_csv(index=False, lineterminator="\n"))
+    write_whole(path, table.to_csv(index=False, lineterminator="\n"))
     return path
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write `content` (text as UTF-8) to `path` as a whole or not at all."""
-    # Not tempfile: its files are readable by their owner only, and these are meant to be shared.
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        draft.write_bytes(content.encode() if isinstance(content, str) else content)
-        os.replace(draft, path)  # noqa: PTH105 - the name the project's contract uses
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _rows(folder: Path, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Every trial's row, and one for each cell that was refused before it had any."""
-    rows = [_row(trial, config) for trial, config in _trials(folder, [str(cell["cell"]) for cell in cells])]
-    tried = {row["cell"] for row in rows}
-    for cell in cells:
-        if cell.get("refused") and str(cell["cell"]) not in tried:
-            known = {name: cell.get(name) for name in COLUMNS}
-            known |= {"trial": str(cell["cell"]), "status": "refused", "error": cell["refused"]}
-            rows.append(known | _setting(cell))
+def _rows(folder: Folder, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every trial's row, and one for each cell that was refused before it had any: cells in study order."""
     rank = {str(cell["cell"]): place for place, cell in enumerate(cells)}
-    return sorted(rows, key=lambda row: rank.get(row["cell"], len(rank)))
+    found = read_trials(folder)
+    placed = [((rank.get(trial.cell, len(rank)), trial.cell, trial.number), _row(trial)) for trial in found]
+    tried = {row["cell"] for _, row in placed}
+    for cell in cells:
+        name = str(cell["cell"])
+        if cell.get("refused") and name not in tried:
+            known = {column: cell.get(column) for column in COLUMNS}
+            known |= {"trial": name, "status": "refused", "error": cell["refused"]}
+            placed.append(((rank[name], name, 0), known | _setting(cell)))
+    return [row for _, row in sorted(placed, key=lambda place: place[0])]
 
 
-def _trials(folder: Path, cells: list[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Every trial's folder and configuration: cells in study order, unknown ones after them, trials by number."""
-    rank = {cell: place for place, cell in enumerate(cells)}
-    trials = folder / "trials"
-    if not trials.is_dir():
-        return
-    found = [entry for entry in trials.iterdir() if entry.is_dir()]
-    for cell in sorted(found, key=lambda entry: (rank.get(entry.name, len(rank)), entry.name)):
-        numbered = [entry for entry in cell.iterdir() if entry.name.isdecimal() and entry.is_dir()]
-        for trial in sorted(numbered, key=lambda entry: int(entry.name)):
-            if config := _read_json(trial / "config.json"):
-                yield trial, config
-
-
-def _row(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
-    result = _read_result(folder)
+def _row(trial: TrialFiles) -> dict[str, Any]:
+    config, result = trial.config, trial.result
     row: dict[str, Any] = {name: config.get(name) for name in COLUMNS}
     # Folder names, not what the file says of itself: they are what leads back to the files.
-    row |= {"trial": f"{folder.parent.name}/{folder.name}", "cell": folder.parent.name, "status": "running"}
+    row |= {"trial": f"{trial.cell}/{trial.number}", "cell": trial.cell, "status": "running"}
     row |= _setting(config)
     if result is None:
         return row
@@ -210,19 +188,6 @@ def _setting(facts: dict[str, Any]) -> dict[str, Any]:
         setting |= {"train_classes": facts.get("train_classes") or "INP"}
         setting |= {"train_view": facts.get("train_view") or "patches"}
     return setting
-
-
-def _read_result(folder: Path) -> dict[str, Any] | None:
-    result = _read_json(folder / "result.json")
-    return result if result is not None and isinstance(result.get("status"), str) else None
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from analysis.beside import FOOTPRINT_COLUMNS, MEASURED, NOT_RUN, hm_words, publ
 from analysis.formats import Column, Table, as_csv, as_markdown, as_text, counted, decimals, words
 from analysis.matching import measured_cells, protocol_remarks
 from analysis.published import CAPTIONS
-from analysis.records import NotAStudyError, Study, read_study, write_atomically
+from analysis.records import NotAStudyError, Study, read_study
+from analysis.storage import write_whole
 from analysis.story import split_sizes
 
 NARROWEST = 110  # characters: the numbers of a row side by side
@@ -94,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="examples: python -m analysis.tables results/demo; "
         "python -m analysis.tables results/table1 results/table5 --against published --table 1 5 --format markdown",
     )
-    parser.add_argument("studies", nargs="+", type=Path, metavar="STUDY", help="a study's folder, with its study.yaml")
+    parser.add_argument("studies", nargs="+", metavar="STUDY", help="a study's folder or URL, with its study.yaml")
     parser.add_argument("--against", choices=["published"], help="put measured cells beside these tables' rows")
     parser.add_argument(
         "--table",
@@ -120,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.out is None:
             print(written, end="")
         else:
-            write_atomically(options.out, written)
+            write_whole(options.out, written)
             print(options.out)
     except (NotAStudyError, OSError) as error:
         print(f"tables: {error}", file=sys.stderr)

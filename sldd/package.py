@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from sldd.backbones import build
@@ -65,15 +65,19 @@ class Package:
     patches: PatchSettings
     delta: float
 
-    def save(self, path: Path) -> None:
-        """Write the file; it appears whole or not at all."""
+    def to_bytes(self) -> bytes:
+        """The file's content."""
         tensors = {"images": self.images, "labels": self.labels, "rates": self.rates}
         tensors |= {_BN + name: value for name, value in self.theta_bn.items()}
         facts = {key: value for key, value in asdict(self).items() if key not in (*tensors, "theta_bn")}
         metadata = {"format": FORMAT, "classes": json.dumps(CLASSES)}
         metadata |= {key: json.dumps(value) for key, value in facts.items()}
+        return save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, metadata)
+
+    def save(self, path: Path) -> None:
+        """Write the file; it appears whole or not at all."""
         scratch = path.with_name(f".{path.name}.{os.getpid()}")
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, scratch, metadata)
+        scratch.write_bytes(self.to_bytes())
         scratch.replace(path)
 
     @classmethod

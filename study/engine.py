@@ -13,6 +13,7 @@ from types import FrameType
 from ray import tune
 from rich.console import Console
 
+from analysis.storage import write_whole
 from study.cell_search import CellSearch
 from study.cluster import Slots
 from study.config import StudyConfig
@@ -86,7 +87,7 @@ def _stopping(searcher: StudySearcher, ledger: Ledger, console: Console) -> Iter
             raise KeyboardInterrupt
         received.append(number)
         searcher.stopping = True
-        ledger.stop_path.touch()
+        write_whole(ledger.stop_path, "")
         console.print("stopping: running trials are writing their checkpoints", highlight=False)
 
     earlier = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -1,5 +1,6 @@
 """The truth on disk. A study is what its ledger says, whatever Ray, the driver or a worker remembers.
 
+    <study>/.lock                          whose driver runs it (``study.lease``)
     <study>/study.yaml                     configuration, provenance, cells
     <study>/pseudonyms.key                 the study's own key; patients cannot be named without it: never share it
     <study>/trials/<cell>/<i>/config.json  written before the trial starts
@@ -8,29 +9,30 @@
                               package.safetensors
     <study>/superseded/<cell>/<i>          confirm trials of a setting that a longer search has overtaken
 
-Every file appears whole or not at all (temporary file, then ``os.replace``). Each time a driver begins a trial, and
-each time a worker starts on it, a new token is written; a worker that finds another token than its own has been
-replaced and writes nothing more.
+Every file appears whole or not at all (``analysis.storage``). Each time a driver begins a trial, and each time a worker
+starts on it, a new token is written; a worker that finds another token than its own has been replaced and writes
+nothing more. What it may have begun to write at that moment does no harm: a result is created, never replaced, and
+the checkpoint of the most steps is the one that counts.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
-import os
+import json
 import secrets
-import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
 
+from analysis.storage import Folder, create_whole, make, move, write_whole
+from analysis.trials import read_json, read_result, read_trials
 from sldd.errors import InputError
-from study.trial_folder import read_json, write_atomically, write_json
+from study.lease import Lease
 
 FORMAT = 2
 
@@ -39,7 +41,7 @@ FORMAT = 2
 class Trial:
     """One trial of the ledger: what it was asked (``config``) and, once finished, what came out (``result``)."""
 
-    folder: Path
+    folder: Folder
     config: dict[str, Any]
     result: dict[str, Any] | None = None
 
@@ -65,16 +67,16 @@ class Trial:
 class Ledger:
     """A study's folder, held by one driver at a time."""
 
-    folder: Path
+    folder: Folder
     trials: dict[str, list[Trial]] = field(default_factory=dict)
-    _lock: IO[str] | None = None
+    _lease: Lease | None = None
 
     @property
-    def header_path(self) -> Path:
+    def header_path(self) -> Folder:
         return self.folder / "study.yaml"
 
     @property
-    def stop_path(self) -> Path:
+    def stop_path(self) -> Folder:
         """Workers that see this file checkpoint and stop."""
         return self.folder / ".stop"
 
@@ -92,7 +94,7 @@ class Ledger:
                 return None
             header = yaml.safe_load(self.header_path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise InputError(f"cannot read {self.folder} ({error.strerror}); choose another --out") from None
+            raise InputError(f"cannot read {self.folder} ({error.strerror or error}); choose another --out") from None
         except (yaml.YAMLError, UnicodeDecodeError):
             header = None
         known = isinstance(header, dict) and header.get("format") == FORMAT
@@ -100,56 +102,55 @@ class Ledger:
             raise InputError(f"{self.header_path}: not a study of this version; choose another --out or name")
         return header
 
-    def hold(self) -> None:
+    def hold(self, on_loss: Callable[[], None] = lambda: None, say: Callable[[str], None] = lambda _: None) -> None:
         """Take the study for this driver.
+
+        Args:
+            on_loss: called, from another thread, when a driver on another machine has taken this one for dead.
+            say: told why it takes a while, where it does.
 
         Raises:
             InputError: the folder cannot be written, or another driver holds the study.
         """
+        lease = Lease(self.folder / ".lock", on_loss, say)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.folder / ".lock").open("a+")
+            make(self.folder)
+            lease.take()
         except OSError as error:
-            raise InputError(f"cannot write to {self.folder} ({error.strerror}); choose another --out") from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.seek(0)
-            holder = self._lock.read().strip() or "another process"
-            self._lock.close()
-            raise InputError(f"{self.folder} is being run by {holder}; wait for it or stop it") from None
-        if not os.path.samestat(os.fstat(self._lock.fileno()), (self.folder / ".lock").stat()):
-            self._lock.close()
-            raise InputError(f"{self.folder} was let go of by another process this moment; try again")
-        self._lock.truncate(0)
-        self._lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-        self._lock.flush()
+            reason = error.strerror or error
+            raise InputError(f"cannot write to {self.folder} ({reason}); choose another --out") from None
+        self._lease = lease
         self.stop_path.unlink(missing_ok=True)
 
     def start(self, header: dict[str, Any]) -> None:
         """Write the study's header and read its trials."""
-        write_atomically(self.header_path, yaml.safe_dump(header, sort_keys=False, width=120).encode())
+        write_whole(self.header_path, yaml.safe_dump(header, sort_keys=False, width=120))
         self._scan()
 
     def close(self) -> None:
         """Let go of the study; one that never started leaves nothing."""
-        self.stop_path.unlink(missing_ok=True)
-        if self._lock is not None:
-            (self.folder / ".lock").unlink(missing_ok=True)
-            self._lock.close()
-            self._lock = None
+        if self._lease is None:
+            return
+        if not self._lease.lost:
+            self.stop_path.unlink(missing_ok=True)
+        self._lease.release()
+        self._lease = None
+        if isinstance(self.folder, Path):  # an object store has no empty folders
             with suppress(OSError):  # a study that was started is not empty
                 self.folder.rmdir()
 
     def _scan(self) -> None:
         self.trials = {}
-        for path in sorted(self.folder.glob("trials/*/*/config.json")):
-            config = read_json(path)
-            if config is not None and path.parent.name.isdecimal():
-                trial = Trial(path.parent, config, read_json(path.parent / "result.json"))
-                self.trials.setdefault(trial.cell, []).append(trial)
+        for found in read_trials(self.folder):
+            trial = Trial(self.folder / "trials" / found.cell / str(found.number), found.config, found.result)
+            self.trials.setdefault(trial.cell, []).append(trial)
         for trials in self.trials.values():
             trials.sort(key=lambda trial: trial.index)
+
+    def begun(self) -> set[str]:
+        """Names of the cells that have trials, without reading any."""
+        folder = self.folder / "trials"
+        return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
     def of(self, cell: str, phase: str) -> list[Trial]:
         """A cell's trials of a phase, oldest first."""
@@ -165,8 +166,9 @@ class Ledger:
             "attempt": trial.config.get("attempt", 1) + (1 if failed else 0),
             "owner": secrets.token_hex(8),
         }
-        trial.folder.mkdir(parents=True, exist_ok=True)
-        write_json(trial.folder / "config.json", config)  # from here on, no earlier worker writes
+        make(trial.folder)
+        # From here on, no earlier worker writes.
+        write_whole(trial.folder / "config.json", json.dumps(config, indent=1))
         trial.config = config
         self.refresh(trial)
         if not trial.settled:
@@ -186,7 +188,7 @@ class Ledger:
 
     def refresh(self, trial: Trial) -> None:
         """Read a trial's result, if there is one by now."""
-        trial.result = read_json(trial.folder / "result.json")
+        trial.result = read_result(trial.folder)
 
     def fail(self, trial: Trial) -> None:
         """Record that a trial could not be run, with the reason its worker left."""
@@ -196,24 +198,20 @@ class Ledger:
         note = trial.folder / "error.txt"
         error = note.read_text() if note.is_file() else "the worker was lost: its process or machine died"
         line = next(iter(error.splitlines()), "")
-        write_json(trial.folder / "result.json", {"status": "failed", "error": line, **_attempt(trial)})
+        result = {"status": "failed", "error": line, "attempt": trial.config.get("attempt", 1)}
+        create_whole(trial.folder / "result.json", json.dumps(result, indent=1))
         self.refresh(trial)
 
     def supersede(self, trial: Trial) -> None:
         """Move a confirm trial aside whose setting is no longer the cell's best."""
         target = self.folder / "superseded" / trial.cell / f"{trial.index}-{secrets.token_hex(2)}"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        trial.folder.rename(target)
+        move(trial.folder, target)
         self.trials[trial.cell].remove(trial)
 
     def pseudonyms(self, patient_ids: Sequence[str]) -> list[str]:
         """``P-3f9a12bc04``-like names, one a patient: a keyed hash under a key that only this study's folder has."""
         path = self.folder / "pseudonyms.key"
         if not path.is_file():
-            write_atomically(path, secrets.token_hex(32).encode(), mode=0o600)
+            write_whole(path, secrets.token_hex(32), mode=0o600)
         key = path.read_bytes()
         return ["P-" + hmac.new(key, patient.encode(), hashlib.sha256).hexdigest()[:10] for patient in patient_ids]
-
-
-def _attempt(trial: Trial) -> dict[str, Any]:
-    return {"attempt": trial.config.get("attempt", 1)}

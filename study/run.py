@@ -23,6 +23,7 @@ from rich.console import Console
 
 from analysis.dashboard import write_dashboard
 from analysis.records import write_records
+from analysis.storage import Folder, StorageError, open_folder, reachable
 from sldd.cohort import Cohort, Source, default_cache, prepare
 from sldd.data import open_source
 from sldd.errors import InputError
@@ -69,7 +70,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         help=f"a preset ({', '.join(presets())}; demo unless given) or a study file, then any settings",
     )
     parser.add_argument("--dry-run", action="store_true", help="print cells, trials, steps and time, and stop")
-    parser.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    parser.add_argument(
+        "--out", default="results", metavar="DIR", help="a folder or an object store, s3://...; default: results"
+    )
     parser.add_argument("--address", metavar="ADDRESS", help="a running Ray cluster, such as auto or ray://head:10001")
     options = parser.parse_intermixed_args(arguments)
     names = [word for word in options.words if "=" not in word]
@@ -84,7 +87,7 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     # Workers run elsewhere: every path they are given is absolute.
     config = _with_absolute_files(config)
     grid = cells(config.grid, config.confirm.folds)
-    ledger = Ledger(options.out.resolve() / config.name)
+    ledger = Ledger(_folder(options.out) / config.name)
     before = ledger.header()
     if config.data.root is not None:
         root = str(Path(config.data.root).expanduser().resolve())
@@ -99,7 +102,7 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     batches = BalancedBatches(patches, split.train)
     _announce(console, config, cohort, split, batches)
 
-    begun = {path.name for path in ledger.folder.glob("trials/*")}  # they have shown what a step takes
+    begun = ledger.begun()  # these have shown what a step takes
     timed = {cell for cell in grid if options.dry_run or cell.name not in begun}
     memory = memory_per_trial(config.resources, options.address)
     plan = plan_cells(grid, config, patches, split, batches, timed=timed, memory=memory)
@@ -135,6 +138,15 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     return 1 if failed else 0
 
 
+def _folder(out: str) -> Folder:
+    try:
+        folder = open_folder(out)
+        reachable(folder)
+    except StorageError as error:
+        raise InputError(f"--out {error}") from None
+    return folder
+
+
 def _note(config: StudyConfig, searches: list[Search]) -> str | None:
     notes = [spared(searches)]
     if config.protocol == "paper":
@@ -160,7 +172,7 @@ def _with_absolute_files(config: StudyConfig) -> StudyConfig:
     return replace(config, grid=grid, pretrained=pretrained)
 
 
-def _check_same_study(before: dict[str, Any], config: StudyConfig, cohort: Cohort, folder: Path) -> None:
+def _check_same_study(before: dict[str, Any], config: StudyConfig, cohort: Cohort, folder: Folder) -> None:
     changed = differences(before["config"], as_tree(config))
     if before["provenance"]["cohort"]["fingerprint"] != cohort.fingerprint:
         changed.append("the data (fingerprint) changed")

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from ray import tune
 
+from analysis.storage import Folder, open_folder
 from sldd.backbones import build, parameter_count
 from sldd.cohort import Cohort, open_cohort, prepare
 from sldd.compute import ComputeSettings
@@ -54,7 +55,7 @@ class TrialContext:
     pseudonyms: list[str]
     threads: int
     gpus: float
-    stop_path: Path
+    stop_path: Folder
 
 
 @lru_cache(maxsize=1)
@@ -91,7 +92,7 @@ def run_trial(config: dict[str, Any], context: TrialContext) -> None:
     when another worker has taken the trial over.
     """
     try:
-        folder = TrialFolder(Path(config["folder"]), config["owner"])
+        folder = TrialFolder(open_folder(config["folder"]), config["owner"])
     except ReplacedError:
         return
     if folder.finished:
@@ -178,7 +179,7 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
     def checkpoint() -> None:
         seconds = spent + time.monotonic() - begun
         state = {"loop": trial.loop.state_dict(), "start": trial.fingerprints, "seconds": seconds, "starts": starts}
-        folder.save_checkpoint(state)
+        folder.save_checkpoint(trial.loop.progress.step, state)
 
     try:
         if not _improve(trial, checkpoint):
@@ -244,9 +245,9 @@ def _share(trial: _Trial, best: Best, delta: float, folder: TrialFolder) -> dict
     said = dict(vars(footprint(parameter_count(trial.network), package.images, package.theta_bn)))
     said["rates"] = package.rates.tolist()
     if config["method"] != "random_real":  # whose images are patients' own, and nothing to be shared
-        path = folder.package_path()
-        package.save(path)
-        said["shared_bytes"] = path.stat().st_size
+        content = package.to_bytes()
+        folder.save_package(content)
+        said["shared_bytes"] = len(content)
     return said
 
 

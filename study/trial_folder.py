@@ -4,45 +4,20 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import pickle
 import secrets
-import shutil
 import socket
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from analysis.storage import Folder, create_whole, delete, make, write_whole
+from analysis.trials import read_json, read_result
 from sldd.errors import InputError
 
 
 class ReplacedError(RuntimeError):
     """Another worker has taken this trial over."""
-
-
-def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a file that appears whole or not at all, and survives a power cut once written."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:  # noqa: PTH123
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write a JSON object, atomically."""
-    write_atomically(path, json.dumps(value, indent=1).encode())
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object; None where the file is missing or cut."""
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 class TrialFolder:
@@ -57,7 +32,7 @@ class TrialFolder:
         ReplacedError: the trial was begun anew since.
     """
 
-    def __init__(self, folder: Path, owner: str) -> None:
+    def __init__(self, folder: Folder, owner: str) -> None:
         self._folder, self._owner = folder, owner
         self._worker = secrets.token_hex(8)
         if not (folder / "config.json").is_file():
@@ -65,7 +40,7 @@ class TrialFolder:
                 f"{socket.gethostname()} does not see {folder}; --out must be a folder that all machines share"
             )
         self._check_driver()
-        write_atomically(folder / "worker", self._worker.encode())
+        write_whole(folder / "worker", self._worker)
 
     def _check_driver(self) -> None:
         config = read_json(self._folder / "config.json")
@@ -80,43 +55,55 @@ class TrialFolder:
     @property
     def finished(self) -> bool:
         """True once the trial has a result: a worker that was started again has nothing left to do."""
-        return read_json(self._folder / "result.json") is not None
+        return read_result(self._folder) is not None
 
-    def package_path(self) -> Path:
-        """Where the package goes.
+    def save_package(self, content: bytes) -> None:
+        """Write what would be shared.
 
         Raises:
             ReplacedError: another worker owns the trial now.
         """
         self._check_owner()
-        return self._folder / "package.safetensors"
+        write_whole(self._folder / "package.safetensors", content)
 
-    def save_checkpoint(self, state: dict[str, Any]) -> None:
-        """Replace the checkpoint.
+    def save_checkpoint(self, step: int, state: dict[str, Any]) -> None:
+        """Write the checkpoint of an outer step; the one before it stays, should this one be damaged.
 
         Raises:
             ReplacedError: another worker owns the trial now.
         """
         self._check_owner()
         folder = self._folder / "checkpoint"
-        folder.mkdir(exist_ok=True)
+        make(folder)
         content = io.BytesIO()
         torch.save(state, content)
-        write_atomically(folder / "state.pt", content.getvalue())
+        write_whole(folder / f"{step:09}.pt", content.getvalue())
+        for older in [path for path in self._checkpoints() if int(path.stem) < step][1:]:
+            older.unlink(missing_ok=True)
+
+    def _checkpoints(self) -> list[Folder]:
+        """Latest first. Of a worker that was replaced, one may be among them: it is as good as its successor's."""
+        folder = self._folder / "checkpoint"
+        if not folder.is_dir():
+            return []
+        found = [path for path in folder.iterdir() if path.suffix == ".pt" and path.stem.isdecimal()]
+        return sorted(found, key=lambda path: path.name, reverse=True)
 
     def load_checkpoint(self, device: torch.device) -> dict[str, Any] | None:
         """The last whole checkpoint, or None."""
-        try:
-            path = self._folder / "checkpoint" / "state.pt"
-            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
-            return None  # none yet, or cut by something stronger than us: begin again
-        return state
+        for path in self._checkpoints():
+            try:
+                content = io.BytesIO(path.read_bytes())
+                state: dict[str, Any] = torch.load(content, map_location=device, weights_only=True)
+            except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+                continue  # cut by something stronger than us
+            return state
+        return None
 
     def note_error(self, error: str) -> None:
         """Leave the reason for the driver, should this have been the last try."""
         self._check_owner()
-        write_atomically(self._folder / "error.txt", error.encode())
+        write_whole(self._folder / "error.txt", error)
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write the result, then drop the checkpoint.
@@ -125,7 +112,10 @@ class TrialFolder:
             ReplacedError: another worker owns the trial now.
         """
         self._check_owner()
-        write_json(self._folder / "result.json", result)
-        shutil.rmtree(self._folder / "checkpoint", ignore_errors=True)
+        if not create_whole(self._folder / "result.json", json.dumps(result, indent=1)):
+            if self.finished:
+                raise ReplacedError(f"{self._folder.parent.name}/{self._folder.name} was finished by another worker")
+            write_whole(self._folder / "result.json", json.dumps(result, indent=1))  # what was there is damaged
+        delete(self._folder / "checkpoint")
         for leftover in ("error.txt", "worker"):
             (self._folder / leftover).unlink(missing_ok=True)

@@ -153,7 +153,7 @@ def test_a_write_that_fails_leaves_the_old_file(ledger, monkeypatch):
     def refuse(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("analysis.records.os.replace", refuse)
+    monkeypatch.setattr("analysis.storage.os.fsync", refuse)
     with pytest.raises(OSError, match="disk full"):
         write_records(folder)
     assert (folder / "records.csv").read_bytes() == old

@@ -50,13 +50,13 @@ def test_ten_trials_are_in_order(ledger: Ledger, open_ledger: OpenLedger) -> Non
 def test_replaced_worker_writes_nothing(ledger: Ledger) -> None:
     trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
     old = TrialFolder(trial.folder, trial.config["owner"])
-    old.save_checkpoint({"step": torch.tensor(1)})
+    old.save_checkpoint(1, {"step": torch.tensor(1)})
     new = TrialFolder(trial.folder, ledger.begin(trial).config["owner"])
     for write in (
         lambda: old.finish({"status": "done"}),
-        lambda: old.save_checkpoint({"step": torch.tensor(9)}),
+        lambda: old.save_checkpoint(9, {"step": torch.tensor(9)}),
         lambda: old.note_error("late"),
-        old.package_path,
+        lambda: old.save_package(b""),
     ):
         with pytest.raises(ReplacedError):
             write()
@@ -114,9 +114,9 @@ def test_worker_started_again_by_ray_replaces_the_one_before(ledger: Ledger) -> 
     trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
     lost = TrialFolder(trial.folder, trial.config["owner"])
     again = TrialFolder(trial.folder, trial.config["owner"])
-    again.save_checkpoint({"step": torch.tensor(5)})
+    again.save_checkpoint(5, {"step": torch.tensor(5)})
     with pytest.raises(ReplacedError):
-        lost.save_checkpoint({"step": torch.tensor(3)})
+        lost.save_checkpoint(3, {"step": torch.tensor(3)})
     assert not again.finished
     again.finish({"status": "done"})
     assert TrialFolder(trial.folder, trial.config["owner"]).finished
@@ -135,8 +135,8 @@ def test_result_of_an_orphaned_worker_is_kept(ledger: Ledger, open_ledger: OpenL
 def test_checkpoint_cut_in_half_counts_as_none(ledger: Ledger) -> None:
     trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
     worker = TrialFolder(trial.folder, trial.config["owner"])
-    worker.save_checkpoint({"step": torch.arange(1000)})
-    state = trial.folder / "checkpoint" / "state.pt"
+    worker.save_checkpoint(1, {"step": torch.arange(1000)})
+    state = trial.folder / "checkpoint" / "000000001.pt"
     state.write_bytes(state.read_bytes()[:700])
     assert worker.load_checkpoint(torch.device("cpu")) is None
 
@@ -147,5 +147,5 @@ def test_machine_that_does_not_see_the_study_says_so(tmp_path: Path) -> None:
 
 
 def test_driver_killed_before_it_began_leaves_the_folder_usable(tmp_path: Path) -> None:
-    (tmp_path / ".lock").write_text("process 1 on nowhere")
+    (tmp_path / ".lock").write_text("{}")
     assert Ledger(tmp_path).header() is None

@@ -1,0 +1,170 @@
+"""Where a study's files lie: a folder that every machine sees, or an object store (``s3://bucket/studies``).
+
+A folder is a ``pathlib.Path``, anything else a ``UPath`` of the same methods, through fsspec. What the two do
+differently is here: files that appear whole or not at all, files that only one of several writers creates, and reading
+many at once, which on an object store must not take a round trip each.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeAlias
+
+from upath import UPath
+
+Folder: TypeAlias = Path | UPath
+_AT_ONCE = 512  # files that are read together from an object store
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+class StorageError(ValueError):
+    """A place that cannot be used; the message is one line for the user."""
+
+
+def is_url(where: str | Path | UPath) -> bool:
+    """Whether this names an object store, not a folder."""
+    return _URL.match(str(where)) is not None
+
+
+def open_folder(where: str | Path | UPath) -> Folder:
+    """A folder's absolute path, or an object store's.
+
+    Raises:
+        StorageError: the kind of store is unknown, or what speaks to it is not installed.
+    """
+    if not is_url(where) or str(where).startswith("file://"):
+        return Path(str(where).removeprefix("file://")).expanduser().absolute()
+    try:
+        # Other machines write here: a listing that was kept would hide what they wrote.
+        folder = UPath(str(where).rstrip("/"), use_listings_cache=False)
+        folder.fs  # noqa: B018 - loads what speaks to this store
+    except (ImportError, ValueError) as error:
+        raise StorageError(f"{where}: {str(error).splitlines()[0]}") from None
+    return folder
+
+
+def reachable(folder: Folder) -> None:
+    """Ask an object store whether it lets us in.
+
+    Raises:
+        StorageError: it does not, or cannot be reached.
+    """
+    if isinstance(folder, Path):
+        return
+    try:
+        folder.fs.ls(folder.path)
+    except FileNotFoundError:
+        pass  # nothing there yet
+    except Exception as error:  # every store has its own kinds
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise StorageError(f"{folder}: {reason}") from None
+
+
+def make(folder: Folder) -> None:
+    """Make a folder and those above it; an object store has none to make."""
+    if isinstance(folder, Path):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def write_whole(path: Folder, content: bytes | str, *, mode: int = 0o644) -> None:
+    """Write a file that appears whole or not at all, and survives a power cut once written; text as UTF-8."""
+    content = content.encode() if isinstance(content, str) else content
+    if not isinstance(path, Path):
+        path.write_bytes(content)  # one put, or one completed upload of parts
+        return
+    draft = _draft(path, content, mode)
+    try:
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def create_whole(path: Folder, content: bytes | str) -> bool:
+    """``write_whole``, unless the file exists; of several writers, one gets True."""
+    content = content.encode() if isinstance(content, str) else content
+    try:
+        if not isinstance(path, Path):
+            path.fs.pipe_file(path.path, content, mode="create")
+            return True
+        draft = _draft(path, content, 0o644)
+        try:
+            path.hardlink_to(draft)
+        finally:
+            draft.unlink(missing_ok=True)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _draft(path: Path, content: bytes, mode: int) -> Path:
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:  # noqa: PTH123
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        draft.unlink(missing_ok=True)  # a full disk must not be filled by what did not fit
+        raise
+    return draft
+
+
+def read_many(folder: Folder, pattern: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:
+    """The files below a folder whose path, from the folder and with ``/``, matches in full: path and content, sorted.
+
+    What goes missing between listing and reading is left out.
+    """
+    if isinstance(folder, Path):
+        for path in _walk(folder, ""):
+            if pattern.fullmatch(path):
+                with suppress(FileNotFoundError):
+                    yield path, (folder / path).read_bytes()
+        return
+    base = folder.path.rstrip("/") + "/"
+    try:
+        listed = sorted(str(path) for path in folder.fs.find(folder.path))
+    except FileNotFoundError:
+        return
+    wanted = [path for path in listed if pattern.fullmatch(path.removeprefix(base))]
+    for first in range(0, len(wanted), _AT_ONCE):
+        read = folder.fs.cat(wanted[first : first + _AT_ONCE], on_error="omit")
+        yield from sorted((str(path).removeprefix(base), content) for path, content in read.items())
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+        else:
+            yield prefix + entry.name
+
+
+def delete(folder: Folder) -> None:
+    """Remove a folder and all below it, if it is there."""
+    if isinstance(folder, Path):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    with suppress(FileNotFoundError):
+        folder.fs.rm(folder.path, recursive=True)
+
+
+def move(folder: Folder, target: Folder) -> None:
+    """Give a folder another name; on an object store file by file, in an order that loses none."""
+    if isinstance(folder, Path) and isinstance(target, Path):
+        make(target.parent)
+        folder.rename(target)
+        return
+    for path, content in read_many(folder, re.compile(".*")):
+        write_whole(target / path, content)
+    delete(folder)
