@@ -20,11 +20,12 @@ from study.config import StudyConfig
 from study.count_search import CountSearch, series
 from study.grid import Cell
 from study.ledger import Ledger
+from study.materials import TrialContext
 from study.plan import PlannedCell
 from study.progress import ProgressLine, TuneReports
 from study.protocol import fixed_delta
 from study.search import Search, StudySearcher
-from study.trial import TrialContext, run_trial
+from study.worker import LOSSES, Worker
 
 
 def make_searches(config: StudyConfig, ledger: Ledger, plan: list[PlannedCell]) -> list[Search]:
@@ -57,7 +58,7 @@ def run_trials(
 
     scratch = tempfile.mkdtemp(prefix="study-tune-")  # Tune wants a folder; nothing in it is ever read
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(run_trial, context=context), {"cpu": slots.cpus, "gpu": slots.gpus}),
+        tune.with_resources(tune.with_parameters(Worker, context=context), {"cpu": slots.cpus, "gpu": slots.gpus}),
         tune_config=tune.TuneConfig(
             search_alg=searcher, num_samples=-1, max_concurrent_trials=slots.concurrent, reuse_actors=True
         ),
@@ -65,7 +66,7 @@ def run_trials(
             storage_path=scratch,
             name=config.name,
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=config.resources.retries),
+            failure_config=tune.FailureConfig(max_failures=LOSSES),
             callbacks=[TuneReports(line)],
         ),
     )

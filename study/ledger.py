@@ -33,6 +33,7 @@ from analysis.storage import Folder, create_whole, make, move, write_whole
 from analysis.trials import read_json, read_result, read_trials
 from sldd.errors import InputError
 from study.lease import Lease
+from study.trial_folder import LOST, WORKER, failure
 
 FORMAT = 2
 
@@ -152,6 +153,11 @@ class Ledger:
         folder = self.folder / "trials"
         return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
+    @property
+    def lost(self) -> bool:
+        """True once a driver on another machine has taken this one for dead, and the study over."""
+        return self._lease is not None and self._lease.lost
+
     def of(self, cell: str, phase: str) -> list[Trial]:
         """A cell's trials of a phase, oldest first."""
         return [trial for trial in self.trials.get(cell, []) if trial.config["phase"] == phase]
@@ -173,7 +179,7 @@ class Ledger:
         self.refresh(trial)
         if not trial.settled:
             trial.result = None
-            for leftover in ("result.json", "error.txt"):
+            for leftover in ("result.json", WORKER):
                 (trial.folder / leftover).unlink(missing_ok=True)
         return trial
 
@@ -190,16 +196,14 @@ class Ledger:
         """Read a trial's result, if there is one by now."""
         trial.result = read_result(trial.folder)
 
-    def fail(self, trial: Trial) -> None:
-        """Record that a trial could not be run, with the reason its worker left."""
+    def fail(self, trial: Trial, error: str | None = None) -> None:
+        """Record that a trial could not be run, with the reason given, or that its worker left."""
         config = read_json(trial.folder / "config.json")
         if config is None or config.get("owner") != trial.config["owner"]:
             return  # another driver's by now
-        note = trial.folder / "error.txt"
-        error = note.read_text() if note.is_file() else "the worker was lost: its process or machine died"
-        line = next(iter(error.splitlines()), "")
-        result = {"status": "failed", "error": line, "attempt": trial.config.get("attempt", 1)}
-        create_whole(trial.folder / "result.json", json.dumps(result, indent=1))
+        told = read_json(trial.folder / WORKER) or {}
+        error = error or told.get("error") or LOST
+        create_whole(trial.folder / "result.json", json.dumps(failure(trial.config, error), indent=1))
         self.refresh(trial)
 
     def supersede(self, trial: Trial) -> None:

@@ -35,13 +35,13 @@ from study.config import StudyConfig, as_tree, differences, load
 from study.engine import make_searches, run_trials
 from study.grid import cells
 from study.ledger import Ledger
+from study.materials import TrialContext
 from study.plan import PlannedCell, cell_budget, plan_cells
 from study.progress import duration, end_table, plan_table, spared
 from study.protocol import divide
 from study.provenance import describe
 from study.reading import presets
 from study.search import Search
-from study.trial import TrialContext
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -207,6 +207,7 @@ def _context(
         pseudonyms=ledger.pseudonyms(source.patient_ids),
         threads=config.resources.threads,
         gpus=slots.gpus,
+        retries=config.resources.retries,
         stop_path=ledger.stop_path,
     )
 

@@ -78,7 +78,7 @@ class StudySearcher(Searcher):
         search, trial = self.running.pop(trial_id)
         self._ledger.refresh(trial)
         if trial.result is None and not self.stopping:
-            self._ledger.fail(trial)
+            self._ledger.fail(trial, (result or {}).get("failed"))
         search.ended(trial, given_up=not self.stopping)
         self._on_change()
 

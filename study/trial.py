@@ -1,114 +1,42 @@
-"""What runs on a worker: one trial, from its configuration to its result in the ledger."""
+"""One trial, from its configuration to its result in the ledger."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
-from ray import tune
 
-from analysis.storage import Folder, open_folder
 from sldd.backbones import build, parameter_count
-from sldd.cohort import Cohort, open_cohort, prepare
-from sldd.compute import ComputeSettings
-from sldd.data import DataSettings, open_source
 from sldd.distill import Distillation, DistillSettings
-from sldd.errors import InputError
 from sldd.footprint import footprint
 from sldd.initialise import layer_fingerprints
 from sldd.outer import Best, DivergedError, Learner, OuterLoop, OuterSettings
 from sldd.package import Package
-from sldd.patches import BalancedBatches, Patches, PatchSettings
+from sldd.patches import Patches
 from sldd.split import Split
 from sldd.start import check_start, set_start, start_of
-from sldd.train import TrainSettings
+from study.materials import TrialContext, materials
 from study.methods import make_learner, training_data
-from study.protocol import Protocol, divide, fixed_delta
+from study.protocol import fixed_delta
 from study.result import describe_result
-from study.trial_folder import ReplacedError, TrialFolder
+from study.trial_folder import TrialFolder
 
 _STOP_POLL_SECONDS = 0.5
 
 
-@dataclass(frozen=True)
-class TrialContext:
-    """What all trials of a study share."""
+class Report(TypedDict):
+    """How far a trial is."""
 
-    data: DataSettings
-    cache: Path
-    cohort_folder: Path
-    fingerprint: str
-    patches: PatchSettings
-    distill: DistillSettings
-    outer: OuterSettings
-    train: TrainSettings
-    compute: ComputeSettings
-    protocol: Protocol
-    folds: int | None
-    pretrained: dict[str, str]
-    pseudonyms: list[str]
-    threads: int
-    gpus: float
-    stop_path: Folder
-
-
-@lru_cache(maxsize=1)
-def _cohort(context_key: tuple[Path, str], data: DataSettings, cache: Path) -> Cohort:
-    folder, expected = context_key
-    # The driver decoded the cohort on its own machine; every other node does so once, for itself.
-    cohort = open_cohort(folder) if folder.is_dir() else prepare(open_source(data), cache)
-    if cohort.fingerprint != expected:
-        raise InputError("data: the cohort on this node differs from the one that the study began with")
-    return cohort
-
-
-@lru_cache(maxsize=2)  # the folds of a cell take turns, two at a time where a machine runs two trials
-def _materials(
-    context_key: tuple[Path, str],
-    data: DataSettings,
-    cache: Path,
-    settings: PatchSettings,
-    protocol: Protocol,
-    folds: int | None,
-    fold: int | None,
-) -> tuple[Patches, Split, BalancedBatches]:
-    """Kept between the trials of a worker: the windows of a large cohort take seconds to find."""
-    cohort = _cohort(context_key, data, cache)
-    split = divide(cohort, data.split, protocol, folds, fold)
-    patches = Patches(cohort, settings, *cohort.intensity(split.train))
-    return patches, split, BalancedBatches(patches, split.train)
-
-
-def run_trial(config: dict[str, Any], context: TrialContext) -> None:
-    """Ray Tune's trainable: run or resume a trial, checkpoint as it goes, write its result.
-
-    Reports ``step``, ``steps`` and ``val_hm`` as it goes. Returns without a result when the study is stopping, and
-    when another worker has taken the trial over.
-    """
-    try:
-        folder = TrialFolder(open_folder(config["folder"]), config["owner"])
-    except ReplacedError:
-        return
-    if folder.finished:
-        return  # Ray started this worker again after it had written its result
-    try:
-        _run(config, context, folder)
-    except ReplacedError:
-        return
-    except Exception as error:
-        folder.note_error(_described(error))
-        raise
-
-
-def _described(error: Exception) -> str:
-    """An error's kind and message; of the operating system's, not the file it names: files are named after patients."""
-    return f"{type(error).__name__}: {error.strerror if isinstance(error, OSError) else error}"
+    step: int
+    steps: int
+    seconds: float
+    """Of all its starts."""
+    val_hm: float
 
 
 @dataclass
@@ -129,15 +57,7 @@ class _Trial:
 
 
 def _build(config: dict[str, Any], context: TrialContext, device: torch.device) -> _Trial:
-    patches, split, batches = _materials(
-        (context.cohort_folder, context.fingerprint),
-        context.data,
-        context.cache,
-        context.patches,
-        context.protocol,
-        context.folds,
-        config["fold"],
-    )
+    patches, split, batches = materials(context, config["fold"])
     network = build(config["backbone"], input_size=context.patches.input_size, norm=config["norm"])
     start = start_of(config["backbone"], config["start"], context.pretrained)
     set_start(network, backbone=config["backbone"], start=start, seed=config["seed"])
@@ -162,7 +82,8 @@ def _build(config: dict[str, Any], context: TrialContext, device: torch.device) 
     return _Trial(config, context, network, start, fingerprints, distill, outer, learner, loop, patches, split)
 
 
-def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> None:
+def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> Iterator[Report]:
+    """Run or resume a trial, checkpoint as it goes, and write its result; without one where the study is stopping."""
     context.compute.apply(context.threads)
     device = torch.device("cuda" if context.gpus and torch.cuda.is_available() else "cpu")
     _reset_peak_memory(device)
@@ -176,51 +97,56 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
     starts.append(trial.loop.progress.step)
     begun = time.monotonic()
 
-    def checkpoint() -> None:
+    def checkpoint() -> Report:
         seconds = spent + time.monotonic() - begun
         state = {"loop": trial.loop.state_dict(), "start": trial.fingerprints, "seconds": seconds, "starts": starts}
         folder.save_checkpoint(trial.loop.progress.step, state)
+        return _report(trial, seconds)
 
     try:
-        if not _improve(trial, checkpoint):
-            return
+        yield from _improve(trial, folder, checkpoint)
         error = None
     except DivergedError as divergence:
         error = str(divergence)
     finally:
         trial.loop.close()
+    if error is None and not trial.loop.finished:
+        return
 
     result = describe_result(config, trial.loop, trial.split, error, fixed_delta(context.protocol), context.pseudonyms)
     result["starts"] = starts  # the step at which each start of this trial began; [0] where nothing interrupted it
     result["seconds"] = spent + time.monotonic() - begun
     result["peak_memory_mib"] = _peak_memory_mib(device)
     result["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    result["micro_batch"] = context.compute.micro_batch
     result["inner_graphs"] = trial.learner.memory if isinstance(trial.learner, Distillation) else None
     if isinstance(trial.learner, Distillation) and trial.loop.best is not None:
         result |= _share(trial, trial.loop.best, result["delta"], folder)
     folder.finish(result)
-    _report(trial)
 
 
-def _improve(trial: _Trial, checkpoint: Callable[[], None]) -> bool:
-    """Take all outer steps that are left, with checkpoints; False where the study is stopping."""
+def _improve(trial: _Trial, folder: TrialFolder, checkpoint: Callable[[], Report]) -> Iterator[Report]:
+    """Take all outer steps that are left, or those until the study stops, with a report after every checkpoint."""
     polled = time.monotonic()
     while not trial.loop.finished:
         trial.loop.advance()
         if time.monotonic() - polled > _STOP_POLL_SECONDS:
             polled = time.monotonic()
-            if trial.context.stop_path.exists():
-                checkpoint()
-                return False
+            if folder.stopping():
+                yield checkpoint()
+                return
         if trial.loop.progress.step % trial.outer.checkpoint_every == 0 or trial.loop.finished:
-            checkpoint()
-            _report(trial)
-    return True
+            yield checkpoint()
 
 
-def _report(trial: _Trial) -> None:
+def _report(trial: _Trial, seconds: float) -> Report:
     best = trial.loop.best
-    tune.report({"step": trial.loop.progress.step, "steps": trial.outer.steps, "val_hm": best.key[0] if best else 0.0})
+    return {
+        "step": trial.loop.progress.step,
+        "steps": trial.outer.steps,
+        "seconds": seconds,
+        "val_hm": best.key[0] if best else 0.0,
+    }
 
 
 def _share(trial: _Trial, best: Best, delta: float, folder: TrialFolder) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import pickle
 import secrets
 import socket
+import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,9 +18,25 @@ from analysis.storage import Folder, create_whole, delete, make, write_whole
 from analysis.trials import read_json, read_result
 from sldd.errors import InputError
 
+WORKER = "worker.json"
+"""Who runs the trial, and what became of those before since the driver began it."""
+LOST = "the worker was lost: its process or machine died"
+_ROOM_POLL_SECONDS = 2.0
+
 
 class ReplacedError(RuntimeError):
     """Another worker has taken this trial over."""
+
+
+def no_room(error: BaseException) -> bool:
+    """Whether this says that a disk, or a user's share of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def failure(config: dict[str, Any], error: str) -> dict[str, Any]:
+    """The result of a trial that could not be run."""
+    line = next(iter(error.splitlines()), "")
+    return {"status": "failed", "error": line, "attempt": config.get("attempt", 1)}
 
 
 class TrialFolder:
@@ -26,21 +45,47 @@ class TrialFolder:
     Args:
         folder: the trial's.
         owner: the token under which the driver began the trial.
+        stopping: whether the trial is to end before its time; asked often.
 
     Raises:
         InputError: this machine does not see the study's folder.
         ReplacedError: the trial was begun anew since.
     """
 
-    def __init__(self, folder: Folder, owner: str) -> None:
-        self._folder, self._owner = folder, owner
-        self._worker = secrets.token_hex(8)
+    def __init__(self, folder: Folder, owner: str, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._folder, self._owner, self.stopping = folder, owner, stopping
         if not (folder / "config.json").is_file():
             raise InputError(
-                f"{socket.gethostname()} does not see {folder}; --out must be a folder that all machines share"
+                f"{socket.gethostname()} does not see {folder}; --out must be a folder that all machines share, or an "
+                "object store"
             )
         self._check_driver()
-        write_whole(folder / "worker", self._worker)
+        before = read_json(folder / WORKER) or {"ended": True}
+        step = max((int(path.stem) for path in self._checkpoints()), default=0)
+        in_vain = not before.get("ended") and step == before.get("step")
+        self._told: dict[str, Any] = {
+            "worker": secrets.token_hex(8),
+            "host": socket.gethostname(),
+            "step": step,
+            "lost": before.get("lost", 0) + 1 if in_vain else 0,
+            "errors": before.get("errors", 0),
+            "error": before.get("error"),
+        }
+        self._tell()
+
+    def _tell(self) -> None:
+        self._patiently(lambda: write_whole(self._folder / WORKER, json.dumps(self._told)))
+
+    def _patiently(self, write: Callable[[], None]) -> None:
+        """Write, waiting for room on a full disk: what was computed is not thrown away."""
+        while True:
+            try:
+                return write()
+            except OSError as error:
+                if not no_room(error) or self.stopping():
+                    raise
+                time.sleep(_ROOM_POLL_SECONDS)
+                self._check_driver()
 
     def _check_driver(self) -> None:
         config = read_json(self._folder / "config.json")
@@ -49,8 +94,18 @@ class TrialFolder:
 
     def _check_owner(self) -> None:
         self._check_driver()
-        if (self._folder / "worker").read_text() != self._worker:
+        if (read_json(self._folder / WORKER) or {}).get("worker") != self._told["worker"]:
             raise ReplacedError(f"{self._folder.parent.name}/{self._folder.name} runs on another worker by now")
+
+    @property
+    def errors(self) -> int:
+        """Times that the trial ended with an error, since the driver began it."""
+        return int(self._told["errors"])
+
+    @property
+    def lost(self) -> int:
+        """Workers lost in a row (the process or its machine) before any wrote a checkpoint."""
+        return int(self._told["lost"])
 
     @property
     def finished(self) -> bool:
@@ -64,10 +119,12 @@ class TrialFolder:
             ReplacedError: another worker owns the trial now.
         """
         self._check_owner()
-        write_whole(self._folder / "package.safetensors", content)
+        self._patiently(lambda: write_whole(self._folder / "package.safetensors", content))
 
     def save_checkpoint(self, step: int, state: dict[str, Any]) -> None:
         """Write the checkpoint of an outer step; the one before it stays, should this one be damaged.
+
+        On a full disk, nothing is written, and a later one may be.
 
         Raises:
             ReplacedError: another worker owns the trial now.
@@ -77,7 +134,12 @@ class TrialFolder:
         make(folder)
         content = io.BytesIO()
         torch.save(state, content)
-        write_whole(folder / f"{step:09}.pt", content.getvalue())
+        try:
+            write_whole(folder / f"{step:09}.pt", content.getvalue())
+        except OSError as error:
+            if not no_room(error):
+                raise
+            return
         for older in [path for path in self._checkpoints() if int(path.stem) < step][1:]:
             older.unlink(missing_ok=True)
 
@@ -101,9 +163,10 @@ class TrialFolder:
         return None
 
     def note_error(self, error: str) -> None:
-        """Leave the reason for the driver, should this have been the last try."""
+        """Keep the reason for whoever tries next, and for the driver should there be no next."""
         self._check_owner()
-        write_whole(self._folder / "error.txt", error)
+        self._told |= {"errors": self.errors + 1, "error": error, "ended": True}
+        self._tell()
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write the result, then drop the checkpoint.
@@ -112,10 +175,15 @@ class TrialFolder:
             ReplacedError: another worker owns the trial now.
         """
         self._check_owner()
-        if not create_whole(self._folder / "result.json", json.dumps(result, indent=1)):
+        path, content = self._folder / "result.json", json.dumps(result, indent=1)
+
+        def create() -> None:
+            if create_whole(path, content):
+                return
             if self.finished:
                 raise ReplacedError(f"{self._folder.parent.name}/{self._folder.name} was finished by another worker")
-            write_whole(self._folder / "result.json", json.dumps(result, indent=1))  # what was there is damaged
+            write_whole(path, content)  # what was there is damaged
+
+        self._patiently(create)
         delete(self._folder / "checkpoint")
-        for leftover in ("error.txt", "worker"):
-            (self._folder / leftover).unlink(missing_ok=True)
+        (self._folder / WORKER).unlink(missing_ok=True)
