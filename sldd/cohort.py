@@ -22,7 +22,7 @@ import numpy as np
 
 from sldd.errors import InputError
 
-_INDEX = "index.json"
+INDEX = "index.json"
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def prepare(source: Source, cache: Path) -> Cohort:
     """
     fingerprint = source.fingerprint()
     folder = cache / f"cohort-{fingerprint[:16]}"
-    if not (folder / _INDEX).is_file():
+    if not (folder / INDEX).is_file():
         try:
             cache.mkdir(parents=True, exist_ok=True, mode=0o700)
             scratch = Path(tempfile.mkdtemp(prefix=".decoding-", dir=cache))
@@ -140,7 +140,7 @@ def prepare(source: Source, cache: Path) -> Cohort:
             try:
                 scratch.rename(folder)
             except OSError:
-                if not (folder / _INDEX).is_file():  # another process was faster, unless it was not
+                if not (folder / INDEX).is_file():  # another process was faster, unless it was not
                     raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -149,7 +149,7 @@ def prepare(source: Source, cache: Path) -> Cohort:
 
 def open_cohort(folder: Path) -> Cohort:
     """Open a cohort that ``prepare`` left in ``folder``."""
-    index = json.loads((folder / _INDEX).read_text())
+    index = json.loads((folder / INDEX).read_text())
     return Cohort(folder=folder, **index)
 
 
@@ -195,7 +195,7 @@ def _decode(source: Source, fingerprint: str, folder: Path) -> None:
         sums=sums,
         square_sums=square_sums,
     )
-    (folder / _INDEX).write_text(json.dumps({k: v for k, v in asdict(index).items() if k != "folder"}))
+    (folder / INDEX).write_text(json.dumps({k: v for k, v in asdict(index).items() if k != "folder"}))
 
 
 def _by_patient(source: Source) -> tuple[list[int], list[str | None]]:

@@ -53,7 +53,9 @@ def run_trials(
 ) -> int:
     """Run all that is left to run; returns the number of the signal that interrupted it, or 0."""
     line = ProgressLine(console, config.name, plan, ledger, slots.concurrent)
-    searcher = StudySearcher(searches, ledger, line.show)
+    searcher = StudySearcher(
+        searches, ledger, line.show, lambda words: console.print(words, highlight=False, soft_wrap=True)
+    )
     line.searcher, line.searches = searcher, searches
 
     scratch = tempfile.mkdtemp(prefix="study-tune-")  # Tune wants a folder; nothing in it is ever read

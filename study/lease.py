@@ -90,7 +90,7 @@ class Lease:
         """Return once the holder is dead; InputError as soon as it shows to be alive."""
         first = last = read_json(self.path)
         waited = 0.0
-        while last is not None and (here := _lives_here(last)) is not False:
+        while last is not None and (here := lives_here(last)) is not False:
             if here or last != first:
                 raise InputError(f"{self.path.parent} is being run by {_name(last)}; wait for it or stop it")
             if waited == 0:
@@ -119,7 +119,7 @@ class Lease:
                 continue  # a full disk, or a store out of reach for a moment: the next renewal may succeed
 
 
-def _lives_here(holder: dict[str, Any]) -> bool | None:
+def lives_here(holder: dict[str, Any]) -> bool | None:
     """Whether the holder's process lives, where it is one of this machine; None where that cannot be told."""
     if holder.get("host") != socket.gethostname():
         return None

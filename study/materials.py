@@ -7,15 +7,16 @@ from functools import lru_cache
 from pathlib import Path
 
 from analysis.storage import Folder
-from sldd.cohort import Cohort, open_cohort, prepare
+from sldd.cohort import Cohort, open_cohort
 from sldd.compute import ComputeSettings
-from sldd.data import DataSettings, open_source
+from sldd.data import DataSettings
 from sldd.distill import DistillSettings
 from sldd.errors import InputError
 from sldd.outer import OuterSettings
 from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.split import Split
 from sldd.train import TrainSettings
+from study.nodes import SharedCohort, fetch_cohort
 from study.protocol import Protocol, divide
 
 
@@ -24,8 +25,9 @@ class TrialContext:
     """What all trials of a study share."""
 
     data: DataSettings
-    cache: Path
     cohort_folder: Path
+    shared: SharedCohort | None
+    """For machines other than the driver's."""
     fingerprint: str
     patches: PatchSettings
     distill: DistillSettings
@@ -46,41 +48,34 @@ def materials(context: TrialContext, fold: int | None) -> tuple[Patches, Split, 
     """The patches of the cohort, the patients' parts and the training batches, of a fold where folds rotate.
 
     Raises:
-        InputError: the cohort on this node is not the study's.
+        InputError: the cohort on this node is not the study's, or cannot be brought here.
     """
-    return _materials(
-        (context.cohort_folder, context.fingerprint),
-        context.data,
-        context.cache,
-        context.patches,
-        context.protocol,
-        context.folds,
-        fold,
-    )
+    folder = context.cohort_folder  # the driver's, on its own machine
+    if not folder.is_dir() and context.shared is not None:
+        folder = fetch_cohort(context.shared, Path(context.data.cache) if context.data.cache else None).folder
+    given = (folder, context.fingerprint)
+    return _materials(given, context.data, context.patches, context.protocol, context.folds, fold)
 
 
 @lru_cache(maxsize=1)
-def _cohort(folder: tuple[Path, str], data: DataSettings, cache: Path) -> Cohort:
-    path, expected = folder
-    # The driver decoded the cohort on its own machine; every other node does so once, for itself.
-    cohort = open_cohort(path) if path.is_dir() else prepare(open_source(data), cache)
-    if cohort.fingerprint != expected:
+def _cohort(folder: Path, fingerprint: str) -> Cohort:
+    cohort = open_cohort(folder)
+    if cohort.fingerprint != fingerprint:
         raise InputError("data: the cohort on this node differs from the one that the study began with")
     return cohort
 
 
 @lru_cache(maxsize=2)  # the folds of a cell take turns, two at a time where a machine runs two trials
 def _materials(
-    folder: tuple[Path, str],
+    given: tuple[Path, str],
     data: DataSettings,
-    cache: Path,
     settings: PatchSettings,
     protocol: Protocol,
     folds: int | None,
     fold: int | None,
 ) -> tuple[Patches, Split, BalancedBatches]:
     """Kept between the trials of a worker: the windows of a large cohort take seconds to find."""
-    cohort = _cohort(folder, data, cache)
+    cohort = _cohort(*given)
     split = divide(cohort, data.split, protocol, folds, fold)
     patches = Patches(cohort, settings, *cohort.intensity(split.train))
     return patches, split, BalancedBatches(patches, split.train)

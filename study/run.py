@@ -36,12 +36,14 @@ from study.engine import make_searches, run_trials
 from study.grid import cells
 from study.ledger import Ledger
 from study.materials import TrialContext
+from study.nodes import SharedCohort, check_nodes, share_cohort
 from study.plan import PlannedCell, cell_budget, plan_cells
 from study.progress import duration, end_table, plan_table, spared
 from study.protocol import divide
 from study.provenance import describe
 from study.reading import presets
 from study.search import Search
+from study.trial_folder import no_room
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,6 +56,11 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"study.run: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if not no_room(error):
+            raise
+        print(f"study.run: no room left in {options.out}; make some, and the same command goes on", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("study.run: interrupted; the same command goes on from the last checkpoints", file=sys.stderr)
         return 130
@@ -114,16 +121,25 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
         raise InputError(f"every cell is refused; {plan[0].cell.name}: {plan[0].refused}")
 
     _print_refused(console, plan)
-    ledger.hold()
+    ledger.hold(say=lambda words: console.print(words, highlight=False, soft_wrap=True))
     try:
         with connect(options.address, config.resources) as (where, slots):
             console.print(where, highlight=False)
+            shared = None
+            if options.address:
+                for line in check_nodes(ledger.folder):
+                    console.print(line, highlight=False, soft_wrap=True)
+                shared = share_cohort(cohort)
             ledger.start(describe(config, cohort, split, plan, options.words, before))
-            context = _context(config, ledger, cohort, source, cache, slots)
+            context = _context(config, ledger, cohort, source, slots, shared)
             searches = make_searches(config, ledger, runnable)
             interrupted = run_trials(config, ledger, runnable, searches, slots, console, context)
+            taken_over = ledger.lost
     finally:
         ledger.close()
+    if taken_over:
+        print("study.run: another driver took this one for dead and goes on with the study", file=sys.stderr)
+        return 1
     write_records(ledger.folder)
     page = write_dashboard(ledger.folder)
     if not interrupted:
@@ -189,12 +205,17 @@ def _check_same_study(before: dict[str, Any], config: StudyConfig, cohort: Cohor
 
 
 def _context(
-    config: StudyConfig, ledger: Ledger, cohort: Cohort, source: Source, cache: Path, slots: Slots
+    config: StudyConfig,
+    ledger: Ledger,
+    cohort: Cohort,
+    source: Source,
+    slots: Slots,
+    shared: SharedCohort | None = None,
 ) -> TrialContext:
     return TrialContext(
         data=config.data,
-        cache=cache,
         cohort_folder=cohort.folder,
+        shared=shared,
         fingerprint=cohort.fingerprint,
         patches=config.patches,
         distill=config.distill,

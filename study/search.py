@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from ray.tune.search import Searcher
 
 from study.cell_search import CellSearch
 from study.ledger import Ledger, Trial
+from study.trial_folder import no_room
 
 
 class Search(Protocol):
@@ -45,29 +47,46 @@ class StudySearcher(Searcher):
         searches: one a cell, or a setting whose image counts are searched.
         ledger: the study's.
         on_change: called after a trial has started or ended.
+        on_pause: told, in words, when a full disk keeps trials from beginning.
     """
 
     def __init__(
-        self, searches: Sequence[Search], ledger: Ledger, on_change: Callable[[], None] = lambda: None
+        self,
+        searches: Sequence[Search],
+        ledger: Ledger,
+        on_change: Callable[[], None] = lambda: None,
+        on_pause: Callable[[str], None] = lambda _: None,
     ) -> None:
         super().__init__()  # what a trial is worth is read from the ledger, not from its reports
         # What an earlier start left unfinished comes first; the sort is stable, so cells keep their order otherwise.
         self._searches = sorted(searches, key=lambda search: not search.interrupted)
-        self._ledger, self._on_change = ledger, on_change
+        self._ledger, self._on_change, self._on_pause = ledger, on_change, on_pause
         self._turn = 0
         self.running: dict[str, tuple[Search, Trial]] = {}
-        self.stopping = False
+        self.stopping = self.paused = False
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The configuration of the next trial; None while all that is left waits for a running one."""
-        if self.stopping:
+        if self.stopping or self._ledger.lost:
             return Searcher.FINISHED
+        try:
+            return self._next(trial_id)
+        except OSError as error:
+            if not no_room(error):
+                raise
+            if not self.paused:
+                self.paused = True
+                self._on_pause(f"no room left in {self._ledger.folder}: no trial begins until there is some")
+            return None
+
+    def _next(self, trial_id: str) -> dict[str, Any] | str | None:
         for offset in range(len(self._searches)):
             turn = (self._turn + offset) % len(self._searches)
             search = self._searches[turn]
             trial = search.next()
             if trial is not None:
                 self._turn = turn + 1
+                self.paused = False
                 self.running[trial_id] = (search, trial)
                 self._on_change()
                 return {"folder": str(trial.folder), **trial.config}
@@ -77,8 +96,9 @@ class StudySearcher(Searcher):
         """Read what the trial left in the ledger; one that left nothing after its last retry has failed."""
         search, trial = self.running.pop(trial_id)
         self._ledger.refresh(trial)
-        if trial.result is None and not self.stopping:
-            self._ledger.fail(trial, (result or {}).get("failed"))
+        if trial.result is None and not self.stopping and not self._ledger.lost:
+            with suppress(OSError):  # a full disk: it counts as unfinished, and the next start tries it again
+                self._ledger.fail(trial, (result or {}).get("failed"))
         search.ended(trial, given_up=not self.stopping)
         self._on_change()
 

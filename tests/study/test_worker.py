@@ -39,7 +39,7 @@ def ledger(tmp_path: Path, open_ledger: OpenLedger) -> Ledger:
 def context(ledger: Ledger, tmp_path_factory: pytest.TempPathFactory) -> TrialContext:
     config = load("demo", [*TINY[1:], "outer.steps=12", "outer.checkpoint_every=4"])
     source, cache = open_source(config.data), tmp_path_factory.getbasetemp() / "cohorts"
-    return _context(config, ledger, prepare(source, cache), source, cache, Slots(1, 0, 1))
+    return _context(config, ledger, prepare(source, cache), source, Slots(1, 0, 1))
 
 
 @pytest.fixture

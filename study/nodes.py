@@ -1,0 +1,166 @@
+"""The machines of a cluster: whether each of them sees the study's folder, and how the cohort gets to each once."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import secrets
+import shutil
+import socket
+import tempfile
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from analysis.storage import Folder, open_folder, write_whole
+from sldd.cohort import INDEX, Cohort, default_cache, open_cohort
+from sldd.errors import InputError
+
+_PIECE = 64 * 2**20  # bytes of a cohort's file in one object: more would have to fit into a small machine's store
+_PATIENCE = 120.0  # seconds for every machine to answer
+SAME_EVERYWHERE = ("torch", "torchvision", "timm", "ray", "sldd-study")
+"""Packages whose version decides results, or whether machines understand each other."""
+
+
+def check_nodes(folder: Folder) -> list[str]:
+    """Let every machine that may run trials read a file of ours in the study's folder, and leave one that we can read.
+
+    Returns:
+        A line for each package whose version is another one on some machine.
+
+    Raises:
+        InputError: a machine does not see the folder, or we do not see what it writes there.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"] and _may_run(node)]
+    token = secrets.token_hex(8)
+    ours = folder / f".probe-{token}"
+    write_whole(ours, token)
+    theirs = {node["NodeID"]: folder / f".probe-{token}-{node['NodeID']}" for node in nodes}
+    try:
+        asked = {node["NodeID"]: _ask(node["NodeID"], str(ours), token, str(theirs[node["NodeID"]])) for node in nodes}
+        found = {node: _answer(reference) for node, reference in asked.items()}
+        blind = []
+        for node in nodes:
+            said = found[node["NodeID"]]
+            if said.get("error") or not theirs[node["NodeID"]].is_file():
+                reason = said.get("error") or "what it writes there does not appear here"
+                blind.append(f"{node['NodeManagerHostname']} ({reason})")
+    finally:
+        for path in (ours, *theirs.values()):
+            path.unlink(missing_ok=True)
+    if blind:
+        more = f" and {len(blind) - 3} more" if len(blind) > 3 else ""
+        raise InputError(
+            f"--out: {len(blind)} of {len(nodes)} machines do not see {folder}: {', '.join(blind[:3])}{more}; name a "
+            "folder that all machines share, or an object store such as s3://bucket/studies"
+        )
+    return _other_versions({node["NodeManagerHostname"]: found[node["NodeID"]]["versions"] for node in nodes})
+
+
+def _may_run(node: dict[str, Any]) -> bool:
+    return bool(node["Resources"].get("CPU") or node["Resources"].get("GPU"))
+
+
+def _ask(node: str, ours: str, token: str, theirs: str) -> Any:
+    strategy = NodeAffinitySchedulingStrategy(node, soft=False)
+    return _probe.options(scheduling_strategy=strategy).remote(ours, token, theirs)
+
+
+def _answer(reference: Any) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = ray.get(reference, timeout=_PATIENCE)
+    except RayError as error:  # the machine is gone, cannot import this project, or does not answer
+        return {"error": str(error).strip().splitlines()[-1]}
+    return answer
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _probe(ours: str, token: str, theirs: str) -> dict[str, Any]:
+    """Runs on a machine: reads the driver's file, and writes one of its own."""
+    try:
+        if open_folder(ours).read_text() != token:
+            return {"error": "it sees another one of that name"}
+        write_whole(open_folder(theirs), socket.gethostname())
+    except FileNotFoundError:
+        return {"error": "there is none"}
+    except OSError as error:
+        return {"error": error.strerror or str(error)}
+    return {"versions": _versions()}
+
+
+def _versions() -> dict[str, str]:
+    return {package: version(package) for package in SAME_EVERYWHERE}
+
+
+def _other_versions(on_nodes: dict[str, dict[str, str]]) -> list[str]:
+    here = _versions()
+    return [
+        f"{host} has {package} {versions[package]}, and this machine {here[package]}: results may differ"
+        for host, versions in on_nodes.items()
+        for package in SAME_EVERYWHERE
+        if versions[package] != here[package]
+    ]
+
+
+@dataclass(frozen=True)
+class SharedCohort:
+    """A cohort in Ray's object store, to be fetched by every machine once."""
+
+    name: str
+    index: dict[str, Any]
+    pieces: dict[str, list[Any]]
+    """Object references by file."""
+
+
+def share_cohort(cohort: Cohort) -> SharedCohort:
+    """Put the decoded films where every machine of the cluster can fetch them: its disk never held the originals."""
+    pieces = {}
+    for name in ("pixels.bin", "masks.bin"):
+        content = np.memmap(cohort.folder / name, dtype=np.uint8, mode="r")
+        pieces[name] = [ray.put(np.array(content[at : at + _PIECE])) for at in range(0, len(content), _PIECE)]
+    index = {name: value for name, value in asdict(cohort).items() if name != "folder"}
+    return SharedCohort(cohort.folder.name, index, pieces)
+
+
+def fetch_cohort(shared: SharedCohort, cache: Path | None) -> Cohort:
+    """Open a shared cohort on this machine; the first trial that asks brings it here, and the others wait.
+
+    Args:
+        cache: where decoded films are kept, if not in the user's own cache.
+
+    Raises:
+        InputError: there is no room for it.
+    """
+    cache = cache or default_cache()
+    folder = cache / shared.name
+    try:
+        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (cache / f".{shared.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / INDEX).is_file():
+                _bring(shared, folder)
+    except OSError as error:
+        raise InputError(
+            f"data.cache: {socket.gethostname()} cannot keep the cohort in {cache} ({error.strerror}); "
+            "make room there, or name a folder on a larger disk"
+        ) from None
+    return open_cohort(folder)
+
+
+def _bring(shared: SharedCohort, folder: Path) -> None:
+    scratch = Path(tempfile.mkdtemp(prefix=".fetching-", dir=folder.parent))
+    try:
+        for name, pieces in shared.pieces.items():
+            with (scratch / name).open("wb") as file:
+                for piece in pieces:
+                    file.write(ray.get(piece))
+        (scratch / INDEX).write_text(json.dumps(shared.index))
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

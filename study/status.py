@@ -1,0 +1,220 @@
+"""How a study is getting on, from any machine that sees its folder.
+
+    python -m study.status results/demo
+    python -m study.status s3://bucket/studies/ours --watch
+
+It reads the study's files and nothing else: neither Ray nor the driver is asked, and nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from analysis.records import NotAStudyError, Study, read_study
+from analysis.storage import Folder
+from analysis.trials import read_json
+from study.lease import EXPIRY, lives_here
+from study.progress import duration
+from study.trial_folder import WORKER
+
+_MOST_ROWS = 12
+_WATCH_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """A trial that has no result yet, as its files show it."""
+
+    trial: str
+    host: str | None
+    step: int
+    """Of its last checkpoint; 0 before the first."""
+    age: float | None
+    """Seconds since it last wrote anything, by the storage's clock and ours; None where it has not begun."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a study's files say."""
+
+    study: Study
+    driver: str
+    alive: bool
+    running: list[Running]
+
+    @property
+    def finished(self) -> bool:
+        """True once no driver runs it and nothing is left unfinished."""
+        return not self.alive and not self.running and self.remaining == 0
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Trials by status; cells that were refused are none."""
+        ended = self.study.records["status"]
+        return Counter(ended[ended != "refused"])
+
+    @property
+    def remaining(self) -> int:
+        """Trials that the plan still holds; an upper bound where image counts are searched."""
+        config, records = self.study.config, self.study.records
+        each = {"search": config["search"]["trials"], "confirm": config["confirm"]["repeats"]}
+        settled = records[records["status"].isin(["done", "diverged", "failed"])]
+        had = settled.groupby(["cell", "phase"]).size()
+        cells = [cell["cell"] for cell in self.study.cells if not cell.get("refused")]
+        left = {(cell, phase): each[phase] - int(had.get((cell, phase), 0)) for cell in cells for phase in each}
+        return sum(max(0, count) for count in left.values())
+
+    @property
+    def seconds_left(self) -> float | None:
+        """By what trials took so far and how many run now; None where nothing runs or nothing has ended."""
+        took = self.study.records["seconds"].mean()
+        if not self.running or math.isnan(took):
+            return None
+        return float(took) * self.remaining / len(self.running)
+
+
+def read_status(where: str) -> Status:
+    """Read a study's state.
+
+    Raises:
+        NotAStudyError: there is no study at this place.
+    """
+    study = read_study(where)
+    holder = read_json(study.folder / ".lock")
+    driver, alive = _driver(study.folder, holder)
+    open_trials = study.records.loc[study.records["status"] == "running", "trial"]
+    return Status(study, driver, alive, [_running(study, str(trial)) for trial in open_trials])
+
+
+def _driver(folder: Folder, holder: dict[str, Any] | None) -> tuple[str, bool]:
+    if holder is None or "process" not in holder:
+        return "no driver runs it", False
+    name = f"process {holder['process']} on {holder.get('host')}"
+    age = _age(folder / ".lock")
+    alive = lives_here(holder)
+    if alive is None:
+        alive = age is not None and age < EXPIRY
+    if alive:
+        return f"run by {name}", True
+    gone = "" if age is None else f" {duration(age)} ago"
+    return f"its driver ({name}) was last heard of{gone}; the same command goes on with it", False
+
+
+def _running(study: Study, trial: str) -> Running:
+    folder = study.trial_folder(trial)
+    told = read_json(folder / WORKER)
+    checkpoints = folder / "checkpoint"
+    saved = sorted(path.name for path in checkpoints.iterdir()) if checkpoints.is_dir() else []
+    saved = [name for name in saved if name.removesuffix(".pt").isdecimal()]
+    newest = checkpoints / saved[-1] if saved else folder / WORKER
+    return Running(
+        trial,
+        str(told["host"]) if told and "host" in told else None,
+        int(saved[-1].removesuffix(".pt")) if saved else 0,
+        _age(newest) if told or saved else None,
+    )
+
+
+def _age(path: Folder) -> float | None:
+    try:
+        return max(0.0, time.time() - path.stat().st_mtime)
+    except OSError:
+        return None
+
+
+def describe(status: Status) -> RenderableType:
+    """The state in a few lines and tables."""
+    study, counts = status.study, status.counts
+    counted = any(cell.get("counted") for cell in study.cells)
+    ended = ", ".join(f"{counts[word]} {word}" for word in ("done", "running", "diverged", "failed") if counts[word])
+    left = f", {'at most ' if counted else ''}{status.remaining} to go" if status.remaining else ""
+    if status.seconds_left is not None:
+        left += f", about {duration(status.seconds_left)}"
+    best = study.records.loc[study.records["phase"] == "search", "val_hm"].max()
+    best_word = "" if math.isnan(best) else f"; best validation HM {best:.2f}"
+    state = "finished" if status.finished else status.driver
+    parts: list[RenderableType] = [
+        Text(f"{study.name}: {state}", style="bold"),
+        Text(f"trials: {ended or 'none yet'}{left}{best_word}"),
+        _cells(study),
+    ]
+    if status.running:
+        parts.append(_running_table(status))
+    failed = study.records[study.records["status"] == "failed"]
+    for _, row in failed.head(_MOST_ROWS).iterrows():
+        parts.append(Text(f"failed: {row['trial']}: {row['error']}", style="red"))
+    return Group(*parts)
+
+
+def _cells(study: Study) -> RenderableType:
+    confirmed = study.records[(study.records["phase"] == "confirm") & (study.records["status"] == "done")]
+    wanted = study.config["confirm"]["repeats"]
+    done = int((confirmed.groupby("cell").size() >= wanted).sum())
+    refused = sum(bool(cell.get("refused")) for cell in study.cells)
+    more = f", {refused} refused" if refused else ""
+    return Text(f"cells: {done} of {len(study.cells) - refused} confirmed{more}")
+
+
+def _running_table(status: Status) -> Table:
+    more = len(status.running) - _MOST_ROWS
+    table = Table(box=None, pad_edge=False, caption=f"and {more} more" if more > 0 else None, caption_justify="left")
+    for title, justify in (("trial", "left"), ("machine", "left"), ("step", "right"), ("last wrote", "right")):
+        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for trial in status.running[:_MOST_ROWS]:
+        wrote = "not begun" if trial.age is None else f"{duration(trial.age)} ago"
+        table.add_row(trial.trial, trial.host or "-", str(trial.step), wrote)
+    return table
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status: 1 where trials have failed, 2 where there is no study."""
+    parser = argparse.ArgumentParser(
+        prog="python -m study.status", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", metavar="STUDY", help="a study's folder or URL, with its study.yaml")
+    parser.add_argument(
+        "--watch",
+        nargs="?",
+        type=float,
+        const=_WATCH_SECONDS,
+        metavar="SECONDS",
+        help=f"look again so often (default: {_WATCH_SECONDS:g}), until no driver runs it",
+    )
+    options = parser.parse_args(arguments)
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    try:
+        status = read_status(options.study)
+        if options.watch is None:
+            console.print(describe(status), highlight=False)
+        else:
+            status = _watch(options.study, status, max(0.5, options.watch), console)
+    except NotAStudyError as error:
+        print(f"status: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 0
+    return 1 if status.counts["failed"] else 0
+
+
+def _watch(where: str, status: Status, seconds: float, console: Console) -> Status:
+    with Live(describe(status), console=console, auto_refresh=False) as live:
+        while status.alive:
+            time.sleep(seconds)
+            status = read_status(where)
+            live.update(describe(status), refresh=True)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
