@@ -14,7 +14,6 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-import torch
 
 from study.run import main
 from tests.conftest import write_manifest
@@ -125,12 +124,14 @@ class Command:
         return sorted(self.study.glob(f"trials/*/*/{name}"))
 
     def checkpoints(self) -> dict[Path, int]:
-        """Steps in the checkpoint of every unfinished trial."""
-        found = {}
-        for path in self.trials("checkpoint/state.pt"):
-            if not (path.parents[1] / "result.json").exists():
-                found[path.parents[1]] = int(torch.load(path, weights_only=True)["loop"]["progress"]["step"])
-        return found
+        """Steps in the last checkpoint of every unfinished trial."""
+        saved = [path for path in self.trials("checkpoint/*.pt") if not (path.parents[1] / "result.json").exists()]
+        return {path.parents[1]: int(path.stem) for path in saved}  # sorted: of two, the later step stays
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes that run trials."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [process for process in children if process.name().startswith("ray::Worker")]
 
     def records(self) -> pd.DataFrame:
         return pd.read_csv(self.study / "records.csv").drop(columns=MEASURED)
@@ -254,7 +255,7 @@ def test_killed_three_times_loses_and_repeats_nothing(undisturbed: Command, tmp_
         )
 
     moments: list[Callable[[Command], bool]] = [
-        lambda command: bool(command.trials("checkpoint/state.pt")),
+        lambda command: bool(command.checkpoints()),
         lambda command: bool(command.trials("result.json")) and bool(command.checkpoints()),
         confirming,
     ]
@@ -282,29 +283,30 @@ def test_killed_three_times_loses_and_repeats_nothing(undisturbed: Command, tmp_
 
 
 @pytest.mark.slow
-def test_killed_workers_are_replaced(undisturbed: Command, tmp_path: Path) -> None:
+def test_killed_and_warned_workers_are_replaced(undisturbed: Command, tmp_path: Path) -> None:
     command = Command(tmp_path / "out")
     command.until(lambda: bool(command.checkpoints()))
-    workers = [
-        process
-        for process in psutil.Process(command.process.pid).children(recursive=True)
-        if process.name().startswith("ray::Implicit")
-    ]
+    workers = command.workers()
     assert workers
     for worker in workers:
         worker.kill()
     left = command.checkpoints()
     assert left
+    command.until(lambda: bool(set(command.checkpoints()) - set(left)) or len(command.trials("result.json")) > 3)
+    for worker in command.workers():
+        worker.terminate()  # as before a spot machine is taken away
     assert command.wait() == 0, command.log.read_text()
     for folder, step in left.items():
         assert step in json.loads((folder / "result.json").read_text())["starts"]
+    starts = [json.loads(path.read_text())["starts"] for path in command.trials("result.json")]
+    assert any(start % 5 for trial in starts for start in trial), "a warned worker checkpoints between checkpoints"
     pd.testing.assert_frame_equal(command.records(), undisturbed.records(), check_exact=True)
 
 
 @pytest.mark.slow
 def test_interrupt_then_resume_then_grow(undisturbed: Command, tmp_path: Path) -> None:
     command = Command(tmp_path / "out")
-    command.until(lambda: bool(command.trials("checkpoint/state.pt")))
+    command.until(lambda: bool(command.checkpoints()))
     os.kill(command.process.pid, signal.SIGINT)
     assert command.wait() == 130, command.log.read_text()
     assert "the same command goes on" in command.log.read_text()

@@ -1,0 +1,109 @@
+"""The state of a study, told from its files."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from study import status as module
+from study.ledger import FORMAT
+from study.status import main, read_status
+
+CELL = {"backbone": "net", "parameters": 10, "images": 2, "method": "sldd", "refused": None}
+
+
+def _study(folder: Path, **lock: Any) -> Path:
+    header = {
+        "format": FORMAT,
+        "name": "ours",
+        "config": {"search": {"trials": 2}, "confirm": {"repeats": 1}},
+        "provenance": {},
+        "cells": [CELL | {"cell": "a"}, CELL | {"cell": "b"}, CELL | {"cell": "c", "refused": "too large"}],
+    }
+    folder.mkdir(exist_ok=True)
+    (folder / "study.yaml").write_text(yaml.safe_dump(header))
+    if lock:
+        (folder / ".lock").write_text(json.dumps(lock))
+    return folder
+
+
+def _trial(study: Path, cell: str, number: int, phase: str, result: dict[str, Any] | None) -> Path:
+    folder = study / "trials" / cell / str(number)
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"phase": phase, "cell": cell, "index": number}))
+    if result is not None:
+        (folder / "result.json").write_text(json.dumps(result))
+    return folder
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    study = _study(tmp_path / "ours")
+    for number in (0, 1):
+        _trial(
+            study, "a", number, "search", {"status": "done", "seconds": 40.0, "validation": {"hm": 0.5 + number / 10}}
+        )
+    _trial(study, "a", 2, "confirm", {"status": "done", "seconds": 40.0})
+    _trial(study, "b", 0, "search", {"status": "failed", "error": "ValueError: no"})
+    running = _trial(study, "b", 1, "search", None)
+    (running / "worker.json").write_text(json.dumps({"worker": "x", "host": "node-7"}))
+    (running / "checkpoint").mkdir()
+    (running / "checkpoint" / "000000120.pt").touch()
+    return study
+
+
+def test_it_says_what_is_done_running_failed_and_left(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(study)]) == 1, "a trial has failed"
+    said = capsys.readouterr().out
+    assert "ours: no driver runs it" in said
+    assert "3 done, 1 running, 1 failed, 2 to go, about 80 s; best validation HM 0.60" in said
+    assert "cells: 1 of 2 confirmed, 1 refused" in said
+    assert "node-7" in said
+    assert "120" in said
+    assert "failed: b/0: ValueError: no" in said
+
+
+def test_a_driver_of_this_machine_is_seen_alive(study: Path) -> None:
+    import psutil
+
+    since = psutil.Process().create_time()
+    _study(study, process=os.getpid(), since=since, host=socket.gethostname())
+    assert read_status(str(study)).alive
+    _study(study, process=os.getpid(), since=since - 100, host=socket.gethostname())
+    assert not read_status(str(study)).alive, "another process has its number now"
+
+
+def test_a_driver_elsewhere_is_alive_while_it_renews(study: Path) -> None:
+    _study(study, process=3, since=0.0, host="elsewhere")
+    status = read_status(str(study))
+    assert status.alive
+    assert status.driver == "run by process 3 on elsewhere"
+    os.utime(study / ".lock", (0, 0))
+    status = read_status(str(study))
+    assert not status.alive
+    assert "was last heard of" in status.driver
+
+
+def test_finished_means_that_nothing_is_left(tmp_path: Path) -> None:
+    study = _study(tmp_path / "ours")
+    for cell in "ab":
+        for number, phase in enumerate(("search", "search", "confirm")):
+            _trial(study, cell, number, phase, {"status": "done", "seconds": 1.0})
+    assert read_status(str(study)).finished
+
+
+def test_watching_ends_with_the_driver(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _study(study, process=3, since=0.0, host="elsewhere")
+    monkeypatch.setattr(module.time, "sleep", lambda _: os.utime(study / ".lock", (0, 0)))
+    assert main([str(study), "--watch", "1"]) == 1
+
+
+def test_no_study_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path)]) == 2
+    assert "it has no study.yaml" in capsys.readouterr().err
