@@ -136,23 +136,23 @@ class CellSearch:
     def _over(self, trial: Trial) -> bool:
         return trial.settled or trial.index in self._given_up
 
-    def next(self) -> Trial | None:
-        """The next trial to start, or None where there is none at the moment."""
-        trial = self._next()
+    def next(self, *, new: bool = True) -> Trial | None:
+        """The next trial to start, or None where there is none at the moment; not ``new``: of those begun before."""
+        trial = self._next(new)
         while trial is not None and self._ledger.begin(trial).settled:
-            trial = self._next()  # it was finished behind our back, by a worker of a driver that was killed
+            trial = self._next(new)  # it was finished behind our back, by a worker of a driver that was killed
         if trial is not None:
             self._running.add(trial.index)
         return trial
 
-    def _next(self) -> Trial | None:
+    def _next(self, new: bool) -> Trial | None:
         waiting = [trial for trial in self._ledger.trials.get(self.cell.name, []) if not self._over(trial)]
         search = [trial for trial in waiting if trial.config["phase"] == "search"]
         if search:
             return search[0] if search[0].index not in self._running else None
         done = self._ledger.of(self.cell.name, "search")
         if len(done) < self.trials:
-            return self._suggest(len(done))
+            return self._suggest(len(done)) if new else None
         best = self.best
         if best is None:
             return None
@@ -163,7 +163,7 @@ class CellSearch:
         for trial in confirm:
             if not self._over(trial) and trial.index not in self._running:
                 return trial
-        if len(confirm) < self._repeats:
+        if len(confirm) < self._repeats and new:
             return self._confirm(best, len(confirm))
         return None
 

@@ -24,6 +24,7 @@ from sldd.outer import OuterSettings
 from sldd.patches import PatchSettings
 from sldd.start import FILE_ENDINGS
 from sldd.train import TrainSettings
+from study.budget import BudgetSettings
 from study.cell_search import ConfirmSettings, SearchSettings
 from study.cluster import ResourceSettings
 from study.grid import IMAGES, GridSettings, cells
@@ -32,9 +33,9 @@ from study.reading import read
 
 # A study may grow along these and its grid; everything else is what its numbers mean.
 GROWING = ("search.trials", "confirm.repeats")
-# Where and how fast, not what (but for the threads, which change results), and when a count suffices, which decides
-# what is run and not what comes of it. The fingerprint guards the data.
-FREE = ("resources.", "compute.memory", "data.cache", "data.root", "minimum.")
+# Where, how fast and how far, not what (but for the threads, which change results), and when a count suffices, which
+# decides what is run and not what comes of it. The fingerprint guards the data.
+FREE = ("resources.", "budget.", "compute.memory", "data.cache", "data.root", "minimum.")
 
 
 # One block of axes is a list of one.
@@ -64,6 +65,7 @@ class StudyConfig:
     any."""
     minimum: Rule = field(default_factory=Rule)
     resources: ResourceSettings = field(default_factory=ResourceSettings)
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
     seed: Annotated[int, Ge(0)] = 0
     """Names every random stream of the study but the patient split (``data.split.seed``)."""
 

@@ -199,6 +199,14 @@ class Ledger:
         write_json(trial.folder / "result.json", {"status": "failed", "error": line, **_attempt(trial)})
         self.refresh(trial)
 
+    def note_spent(self, trial: Trial, seconds: float) -> None:
+        """Write into a trial's configuration what it has taken so far, where no result says so."""
+        path = trial.folder / "config.json"
+        config = read_json(path)
+        if config is not None and config.get("owner") == trial.config["owner"]:
+            trial.config = trial.config | {"spent": seconds}
+            write_json(path, trial.config)
+
     def supersede(self, trial: Trial) -> None:
         """Move a confirm trial aside whose setting is no longer the cell's best."""
         target = self.folder / "superseded" / trial.cell / f"{trial.index}-{secrets.token_hex(2)}"

@@ -6,6 +6,8 @@
     python -m study.run cohort data.root=FOLDER name=ours grid.backbone=[resnet18,vgg16]
     python -m study.run lungs name=rotated confirm.folds=5 grid.images=search
     python -m study.run table5-small                       an experiment of the papers, on phantom patients
+    python -m study.run cohort data.root=FOLDER budget.price=1.01 --dry-run     and what it would cost in money
+    python -m study.run cohort data.root=FOLDER budget.gpu_hours=20             pauses when they are used up
 
 The same command again resumes. More trials, repeats or grid points than before run only what is new.
 """
@@ -29,7 +31,8 @@ from sldd.errors import InputError
 from sldd.patches import BalancedBatches, Patches
 from sldd.split import Split
 from sldd.start import FILE_ENDINGS, PRETRAINED
-from study.cluster import Slots, connect, memory_per_trial
+from study.budget import Budget, outlook
+from study.cluster import ResourceSettings, Slots, connect, memory_per_trial, slots_here
 from study.config import StudyConfig, as_tree, differences, load
 from study.engine import make_searches, run_trials
 from study.grid import cells
@@ -118,7 +121,8 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
             ledger.start(describe(config, cohort, split, plan, options.words, before))
             context = _context(config, ledger, cohort, source, cache, slots)
             searches = make_searches(config, ledger, runnable)
-            interrupted = run_trials(config, ledger, runnable, searches, slots, console, context)
+            budget = Budget(config.budget, ledger, slots.gpus)
+            interrupted = run_trials(config, ledger, runnable, searches, slots, console, context, budget)
     finally:
         ledger.close()
     write_records(ledger.folder)
@@ -129,6 +133,8 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     if interrupted:
         console.print("interrupted; the same command goes on from the checkpoints", highlight=False)
         return 128 + interrupted
+    if budget.used_up and not all(search.finished for search in searches):
+        console.print(budget.used_up, soft_wrap=True, highlight=False)
     failed = [trial for group in ledger.trials.values() for trial in group if trial.status == "failed"]
     for trial in failed[:5]:
         print(f"failed: {trial.config['trial']}: {(trial.result or {}).get('error')}", file=sys.stderr)
@@ -235,6 +241,18 @@ def _print_plan(console: Console, config: StudyConfig, plan: list[PlannedCell], 
         highlight=False,
         soft_wrap=True,
     )
+    gpus, at_once = _machine(config.resources)
+    for line in outlook(config.budget, len(runnable) * each, seconds, gpus, at_once):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _machine(resources: ResourceSettings) -> tuple[float, int]:
+    """GPUs a trial and trials at once, of machines like this one."""
+    try:
+        here = slots_here(replace(resources, concurrent=None))
+    except InputError:  # a cluster's head that takes no trial; its workers take one at least
+        here = slots_here(replace(resources, concurrent=1))
+    return here.gpus, min(here.concurrent, resources.concurrent or here.concurrent)
 
 
 if __name__ == "__main__":

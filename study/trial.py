@@ -87,8 +87,8 @@ def _materials(
 def run_trial(config: dict[str, Any], context: TrialContext) -> None:
     """Ray Tune's trainable: run or resume a trial, checkpoint as it goes, write its result.
 
-    Reports ``step``, ``steps`` and ``val_hm`` as it goes. Returns without a result when the study is stopping, and
-    when another worker has taken the trial over.
+    Reports ``step``, ``steps``, ``seconds`` and ``val_hm`` as it goes. Returns without a result when the study is
+    stopping, and when another worker has taken the trial over.
     """
     try:
         folder = TrialFolder(Path(config["folder"]), config["owner"])
@@ -175,10 +175,11 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
     starts.append(trial.loop.progress.step)
     begun = time.monotonic()
 
-    def checkpoint() -> None:
+    def checkpoint() -> float:
         seconds = spent + time.monotonic() - begun
         state = {"loop": trial.loop.state_dict(), "start": trial.fingerprints, "seconds": seconds, "starts": starts}
         folder.save_checkpoint(state)
+        return seconds
 
     try:
         if not _improve(trial, checkpoint):
@@ -192,34 +193,39 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
     result = describe_result(config, trial.loop, trial.split, error, fixed_delta(context.protocol), context.pseudonyms)
     result["starts"] = starts  # the step at which each start of this trial began; [0] where nothing interrupted it
     result["seconds"] = spent + time.monotonic() - begun
+    result["gpus"] = context.gpus
     result["peak_memory_mib"] = _peak_memory_mib(device)
     result["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     result["inner_graphs"] = trial.learner.memory if isinstance(trial.learner, Distillation) else None
     if isinstance(trial.learner, Distillation) and trial.loop.best is not None:
         result |= _share(trial, trial.loop.best, result["delta"], folder)
     folder.finish(result)
-    _report(trial)
+    _report(trial, result["seconds"])
 
 
-def _improve(trial: _Trial, checkpoint: Callable[[], None]) -> bool:
-    """Take all outer steps that are left, with checkpoints; False where the study is stopping."""
+def _improve(trial: _Trial, checkpoint: Callable[[], float]) -> bool:
+    """Take all outer steps that are left; False where the study is stopping.
+
+    Args:
+        checkpoint: writes one, and returns the seconds that the trial has taken so far.
+    """
     polled = time.monotonic()
     while not trial.loop.finished:
         trial.loop.advance()
         if time.monotonic() - polled > _STOP_POLL_SECONDS:
             polled = time.monotonic()
             if trial.context.stop_path.exists():
-                checkpoint()
+                _report(trial, checkpoint())
                 return False
         if trial.loop.progress.step % trial.outer.checkpoint_every == 0 or trial.loop.finished:
-            checkpoint()
-            _report(trial)
+            _report(trial, checkpoint())
     return True
 
 
-def _report(trial: _Trial) -> None:
+def _report(trial: _Trial, seconds: float) -> None:
     best = trial.loop.best
-    tune.report({"step": trial.loop.progress.step, "steps": trial.outer.steps, "val_hm": best.key[0] if best else 0.0})
+    facts = {"step": trial.loop.progress.step, "steps": trial.outer.steps, "seconds": seconds}
+    tune.report({**facts, "val_hm": best.key[0] if best else 0.0})
 
 
 def _share(trial: _Trial, best: Best, delta: float, folder: TrialFolder) -> dict[str, Any]:

@@ -76,13 +76,16 @@ def test_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_dry_run_names_every_cell_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*TINY, "grid.images=[1,2,3]", "--dry-run", "--out", str(tmp_path / "out")]) == 0
+    budget = ["budget.price=1.01", "budget.trials=4"]
+    assert main([*TINY, "grid.images=[1,2,3]", *budget, "--dry-run", "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
     for images in (1, 2, 3):
         assert f"test_resnet-m{images}-one_hot-as_is-sldd-s1e1" in said
     assert "372,691" in said
     assert "refused: test_resnet-m1-one_hot-as_is-sldd-s1e1: batch norm sees one value" in said
     assert "2 cells, 6 trials" in said
+    assert "at 1.01 for an hour of a machine that runs" in said
+    assert "budget.trials=4: this takes 6" in said
     assert not (tmp_path / "out").exists()
 
 
@@ -220,6 +223,31 @@ def test_folds_rotate_and_counts_are_searched(tmp_path: Path) -> None:
     log = command.log.read_text()
     assert "searching image counts spared 2 cells and 8 trials of the full grid" in " ".join(log.split())
     assert "not needed" in log
+
+
+@pytest.mark.slow
+def test_a_budget_ends_the_command_and_a_larger_one_goes_on(undisturbed: Command, tmp_path: Path) -> None:
+    command = Command(tmp_path / "out", "budget.hours=1e-6")
+    assert command.wait() == 0, command.log.read_text()
+    log = command.log.read_text()
+    assert "stopping, budget.hours=1e-06 is used up: running trials are writing their checkpoints" in log
+    assert log.splitlines()[-1].startswith("budget.hours=1e-06 is used up, and the study has trials left")
+    assert (command.study / "dashboard.html").exists()
+    assert len(command.records()) == len(command.checkpoints()) > 0
+    left = command.checkpoints()
+
+    command = Command(tmp_path / "out", "budget.trials=3")
+    assert command.wait() == 0, command.log.read_text()
+    assert command.log.read_text().splitlines()[-1].startswith("budget.trials=3 is used up")
+    assert set(command.records()["status"]) == {"done"}
+    assert len(command.records()) == 3
+    for folder, step in left.items():
+        assert step in json.loads((folder / "result.json").read_text())["starts"]
+
+    command = Command(tmp_path / "out", "budget.trials=6")
+    assert command.wait() == 0, command.log.read_text()
+    assert command.log.read_text().splitlines()[-1].startswith("page: "), "nothing is left to go on with"
+    pd.testing.assert_frame_equal(command.records(), undisturbed.records(), check_exact=True)
 
 
 @pytest.mark.slow
