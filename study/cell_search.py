@@ -14,6 +14,7 @@ from annotated_types import Ge
 
 from study.grid import Cell
 from study.ledger import Ledger, Trial
+from study.stopping import stop_below
 from study.suggest import SearchSettings, middle, objective, search_space, suggest
 
 
@@ -177,10 +178,10 @@ class CellSearch:
             self._given_up.add(trial.index)
 
     def _suggest(self, number: int) -> Trial:
+        earlier = [trial for trial in self._ledger.of(self.cell.name, "search") if trial.settled]
         if number == 0:
             chosen = middle(self._space) | self._known()
         else:
-            earlier = [trial for trial in self._ledger.of(self.cell.name, "search") if trial.settled]
             chosen = suggest(f"{self._seed}/{self.cell.name}/{number}", self._space, earlier)
         parameters = {
             "outer_lr": chosen["outer_lr"],
@@ -188,9 +189,10 @@ class CellSearch:
             "delta": chosen.get("delta", self._delta),
         }
         options = {name: chosen[name] for name in self._search.options if name in chosen}
+        told = {"options": options, "stop_below": stop_below(earlier, self._search)}
         return self._ledger.add(
             self.cell.name,
-            self._facts | {"phase": "search", "seed": self._seed, "source": None, **parameters, "options": options},
+            self._facts | {"phase": "search", "seed": self._seed, "source": None, **parameters, **told},
         )
 
     def _known(self) -> dict[str, Any]:

@@ -104,7 +104,11 @@ def as_tree(config: StudyConfig) -> dict[str, Any]:
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What keeps ``new`` from continuing a study begun as ``old``: one line a setting; empty where nothing does."""
     found = _lost_cells(old.get("grid"), new["grid"])
-    before, after = (_flatten({name: value for name, value in tree.items() if name != "grid"}) for tree in (old, new))
+    defaults, before, after = (
+        _flatten({name: value for name, value in tree.items() if name != "grid"})
+        for tree in (as_tree(StudyConfig("", [])), old, new)
+    )
+    before = defaults | before  # a setting that there was not yet did what its default does
     for key in sorted(before.keys() | after.keys()):
         was, now = before.get(key), after.get(key)
         if was == now or (key.startswith(FREE) and key != "resources.threads"):

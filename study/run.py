@@ -43,6 +43,7 @@ from study.protocol import divide
 from study.provenance import describe
 from study.reading import presets
 from study.search import Search
+from study.stopping import stopped_early
 from study.trial import TrialContext
 
 
@@ -128,7 +129,7 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     write_records(ledger.folder)
     page = write_dashboard(ledger.folder)
     if not interrupted:
-        console.print(end_table(plan, ledger, note=_note(config, searches)))
+        console.print(end_table(plan, ledger, note=_note(config, searches, ledger)))
     console.print(f"page: {page}", soft_wrap=True, highlight=False)
     if interrupted:
         console.print("interrupted; the same command goes on from the checkpoints", highlight=False)
@@ -141,8 +142,8 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     return 1 if failed else 0
 
 
-def _note(config: StudyConfig, searches: list[Search]) -> str | None:
-    notes = [spared(searches)]
+def _note(config: StudyConfig, searches: list[Search], ledger: Ledger) -> str | None:
+    notes = [spared(searches), stopped_early(ledger)]
     if config.protocol == "paper":
         notes.append("the papers' protocol: states were chosen on the test patients, at a threshold of 0.4")
     return "\n".join(filter(None, notes)) or None
@@ -233,7 +234,8 @@ def _print_plan(console: Console, config: StudyConfig, plan: list[PlannedCell], 
     each = config.search.trials + config.confirm.repeats
     seconds = sum(entry.seconds or 0.0 for entry in runnable) * each
     steps = sum(cell_budget(config, entry.cell, batches).steps for entry in runnable) * each
-    at_most = "at most " if any(entry.cell.counted for entry in runnable) else ""
+    fewer = config.search.stop != "none" or any(entry.cell.counted for entry in runnable)
+    at_most = "at most " if fewer else ""
     console.print(
         f"{at_most}{len(runnable)} cells, {len(runnable) * each} trials ({config.search.trials} search and "
         f"{config.confirm.repeats} confirm a cell), {steps:,} outer steps; "

@@ -30,6 +30,7 @@ from sldd.train import TrainSettings
 from study.methods import make_learner, training_data
 from study.protocol import Protocol, divide, fixed_delta
 from study.result import describe_result
+from study.stopping import is_below
 from study.trial_folder import ReplacedError, TrialFolder
 
 _STOP_POLL_SECONDS = 0.5
@@ -126,6 +127,16 @@ class _Trial:
     patches: Patches
     split: Split
 
+    @property
+    def stopped(self) -> bool:
+        """True where it has done worse than its search's earlier trials, and need not go on."""
+        return is_below(self.config.get("stop_below", ()), self.loop.progress.history)
+
+    @property
+    def over(self) -> bool:
+        """True once no outer step is left to take."""
+        return self.loop.finished or self.stopped
+
 
 def _build(config: dict[str, Any], context: TrialContext, device: torch.device) -> _Trial:
     patches, split, batches = _materials(
@@ -191,6 +202,7 @@ def _run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> 
         trial.loop.close()
 
     result = describe_result(config, trial.loop, trial.split, error, fixed_delta(context.protocol), context.pseudonyms)
+    result["stopped"] = trial.stopped
     result["starts"] = starts  # the step at which each start of this trial began; [0] where nothing interrupted it
     result["seconds"] = spent + time.monotonic() - begun
     result["gpus"] = context.gpus
@@ -210,14 +222,14 @@ def _improve(trial: _Trial, checkpoint: Callable[[], float]) -> bool:
         checkpoint: writes one, and returns the seconds that the trial has taken so far.
     """
     polled = time.monotonic()
-    while not trial.loop.finished:
+    while not trial.over:
         trial.loop.advance()
         if time.monotonic() - polled > _STOP_POLL_SECONDS:
             polled = time.monotonic()
             if trial.context.stop_path.exists():
                 _report(trial, checkpoint())
                 return False
-        if trial.loop.progress.step % trial.outer.checkpoint_every == 0 or trial.loop.finished:
+        if trial.loop.progress.step % trial.outer.checkpoint_every == 0 or trial.over:
             _report(trial, checkpoint())
     return True
 

@@ -119,6 +119,11 @@ def test_study_may_grow_and_nothing_else() -> None:
     assert differences(before, as_tree(load("demo", grown))) == []
     assert differences(before, as_tree(load("demo", ["grid.images=search", "minimum.margin=0.05"]))) == []
     assert differences(before, as_tree(load("demo", ["pretrained={resnet10t: x.pt}"]))) == []
+    older = as_tree(load("demo", []))
+    del older["search"]["stop"], older["search"]["stop_after"], older["budget"]
+    assert differences(older, before) == []
+    (line,) = differences(older, as_tree(load("demo", ["search.stop=median"])))
+    assert line == "search.stop was 'none' and is now 'median'"
     for setting, named in [
         ("search.trials=1", "search.trials"),
         ("grid.images=[1,2]", "grid had the cell resnet10t-m3-one_hot-as_is-sldd-s1e1 and 2 more and has not now"),
