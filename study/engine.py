@@ -58,6 +58,7 @@ def run_trials(
     or 0."""
     line = ProgressLine(console, config.name, plan, ledger, slots.concurrent)
     searcher = StudySearcher(searches, ledger, line.show, lambda: budget.may_begin)
+    searcher.stopping = budget.over is not None  # earlier starts may have left nothing
     line.searcher, line.searches = searcher, searches
 
     scratch = tempfile.mkdtemp(prefix="study-tune-")  # Tune wants a folder; nothing in it is ever read

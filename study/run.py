@@ -6,8 +6,9 @@
     python -m study.run cohort data.root=FOLDER name=ours grid.backbone=[resnet18,vgg16]
     python -m study.run lungs name=rotated confirm.folds=5 grid.images=search
     python -m study.run table5-small                       an experiment of the papers, on phantom patients
-    python -m study.run cohort data.root=FOLDER budget.price=1.01 --dry-run     and what it would cost in money
-    python -m study.run cohort data.root=FOLDER budget.gpu_hours=20             pauses when they are used up
+    python -m study.run lungs budget.price=1.01 --dry-run  in money, at that for an hour of a machine like this
+    python -m study.run lungs budget.gpu_hours=20          ends when they are used up; a larger budget goes on
+    python -m study.run lungs search.trials=20 search.stop=median
 
 The same command again resumes. More trials, repeats or grid points than before run only what is new.
 """

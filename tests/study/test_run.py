@@ -330,6 +330,35 @@ def test_killed_workers_are_replaced(undisturbed: Command, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+def test_a_kill_does_not_change_which_trials_are_stopped(tmp_path: Path) -> None:
+    settings = (
+        "grid.images=3",
+        "search={trials: 7, stop: median, stop_after: 0.2}",
+        "outer={steps: 16, batch_size: 6, evaluations: 8, statistics_batches: 1, checkpoint_every: 1}",
+    )
+    whole = Command(tmp_path / "whole", *settings)
+    assert whole.wait() == 0, whole.log.read_text()
+    records = whole.records()
+    stopped = records[records["stopped"]]
+    assert set(stopped["phase"]) == {"search"}
+    assert set(stopped["status"]) == {"done"}
+    assert (stopped["outer_steps"] < 16).all()
+    assert (records.loc[~records["stopped"], "outer_steps"] == 16).all()
+    said = f"{len(stopped)} of 7 search trials did worse than the median and were stopped"
+    assert said in " ".join(whole.log.read_text().split())
+
+    later = [str(trial) for trial in stopped["trial"]]
+    command = Command(tmp_path / "out", *settings)
+    command.until(lambda: any(command.study / "trials" / trial in command.checkpoints() for trial in later))
+    os.kill(command.process.pid, signal.SIGKILL)
+    command.wait()
+    time.sleep(3)  # orphaned workers of the dead driver end by themselves
+    command = Command(tmp_path / "out", *settings)
+    assert command.wait() == 0, command.log.read_text()
+    pd.testing.assert_frame_equal(command.records(), records, check_exact=True)
+
+
+@pytest.mark.slow
 def test_interrupt_then_resume_then_grow(undisturbed: Command, tmp_path: Path) -> None:
     command = Command(tmp_path / "out")
     command.until(lambda: bool(command.trials("checkpoint/state.pt")))
