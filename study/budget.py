@@ -29,7 +29,8 @@ class BudgetSettings:
     Running trials write their checkpoints and stop. The next start has as much again."""
     gpu_hours: Annotated[float, Gt(0)] | None = None
     """Hours of trials times the GPUs that each holds, over all starts and with those that run. Running trials write
-    their checkpoints and stop. Trials without a GPU use none of it, nor does work that was lost with its machine."""
+    their checkpoints and stop. Trials without a GPU use none of it; work that was lost with its machine, and confirm
+    trials that were superseded, are not counted."""
     price: Annotated[float, Ge(0)] | None = None
     """Money for an hour of one machine, as a provider's list says; ``--dry-run`` turns it into the study's price, at
     as many trials at once as the machine it is asked on runs. Nothing is stopped by it."""
