@@ -180,7 +180,7 @@ def _search_trace(rows: pd.DataFrame, name: str, marker: dict[str, Any]) -> go.S
         hovertext=[
             hover(
                 row["trial"],
-                outcome=row["status"],
+                outcome="stopped early" if pd.notna(row["stopped"]) and row["stopped"] else row["status"],
                 **{f"HM on {_scored_on(rows)} patients": number(row["val_hm"])},
                 outer_rate=f"{row['outer_lr']:.3g}",
                 inner_rate_at_the_start=f"{row['inner_lr']:.3g}",

@@ -61,6 +61,7 @@ SCHEMA: dict[str, str] = {
     "protocol": "string",
     "shared_kb": "float64",
     "epochs": "Int64",
+    "stopped": "boolean",
 }
 COLUMNS = list(SCHEMA)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -159,7 +160,7 @@ def _row(trial: TrialFiles) -> dict[str, Any]:
     if result is None:
         return row
     own = ("outer_steps", "seconds", "peak_memory_mib", "device", "memory_mib", "memory_star_kb", "compression_rate")
-    row |= {name: result.get(name) for name in ("status", "error", *own)}
+    row |= {name: result.get(name) for name in ("status", "error", *own, "stopped")}
     if isinstance(result.get("shared_bytes"), int):
         row["shared_kb"] = result["shared_bytes"] / 1000
     for name in ("attempt", "delta"):
@@ -195,7 +196,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    convert = {"Int64": _integer, "float64": _number, "string": _text}
+    convert = {"Int64": _integer, "float64": _number, "string": _text, "boolean": _truth}
     return pd.DataFrame(
         {name: pd.Series([convert[dtype](row[name]) for row in rows], dtype=dtype) for name, dtype in SCHEMA.items()},
         columns=COLUMNS,
@@ -207,6 +208,10 @@ def _integer(value: Any) -> int | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and -(2**63) <= value < 2**63 else None
+
+
+def _truth(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
 def _number(value: Any) -> float:

@@ -14,6 +14,7 @@ from annotated_types import Ge
 
 from study.grid import Cell
 from study.ledger import Ledger, Trial
+from study.stopping import stop_below
 from study.suggest import SearchSettings, middle, objective, search_space, suggest
 
 
@@ -136,23 +137,23 @@ class CellSearch:
     def _over(self, trial: Trial) -> bool:
         return trial.settled or trial.index in self._given_up
 
-    def next(self) -> Trial | None:
-        """The next trial to start, or None where there is none at the moment."""
-        trial = self._next()
+    def next(self, *, new: bool = True) -> Trial | None:
+        """The next trial to start, or None where there is none at the moment; not ``new``: of those begun before."""
+        trial = self._next(new)
         while trial is not None and self._ledger.begin(trial).settled:
-            trial = self._next()  # it was finished behind our back, by a worker of a driver that was killed
+            trial = self._next(new)  # it was finished behind our back, by a worker of a driver that was killed
         if trial is not None:
             self._running.add(trial.index)
         return trial
 
-    def _next(self) -> Trial | None:
+    def _next(self, new: bool) -> Trial | None:
         waiting = [trial for trial in self._ledger.trials.get(self.cell.name, []) if not self._over(trial)]
         search = [trial for trial in waiting if trial.config["phase"] == "search"]
         if search:
             return search[0] if search[0].index not in self._running else None
         done = self._ledger.of(self.cell.name, "search")
         if len(done) < self.trials:
-            return self._suggest(len(done))
+            return self._suggest(len(done)) if new else None
         best = self.best
         if best is None:
             return None
@@ -163,7 +164,7 @@ class CellSearch:
         for trial in confirm:
             if not self._over(trial) and trial.index not in self._running:
                 return trial
-        if len(confirm) < self._repeats:
+        if len(confirm) < self._repeats and new:
             return self._confirm(best, len(confirm))
         return None
 
@@ -177,10 +178,10 @@ class CellSearch:
             self._given_up.add(trial.index)
 
     def _suggest(self, number: int) -> Trial:
+        earlier = [trial for trial in self._ledger.of(self.cell.name, "search") if trial.settled]
         if number == 0:
             chosen = middle(self._space) | self._known()
         else:
-            earlier = [trial for trial in self._ledger.of(self.cell.name, "search") if trial.settled]
             chosen = suggest(f"{self._seed}/{self.cell.name}/{number}", self._space, earlier)
         parameters = {
             "outer_lr": chosen["outer_lr"],
@@ -188,9 +189,10 @@ class CellSearch:
             "delta": chosen.get("delta", self._delta),
         }
         options = {name: chosen[name] for name in self._search.options if name in chosen}
+        told = {"options": options, "stop_below": stop_below(earlier, self._search)}
         return self._ledger.add(
             self.cell.name,
-            self._facts | {"phase": "search", "seed": self._seed, "source": None, **parameters, "options": options},
+            self._facts | {"phase": "search", "seed": self._seed, "source": None, **parameters, **told},
         )
 
     def _known(self) -> dict[str, Any]:

@@ -92,11 +92,20 @@ def memory_per_trial(settings: ResourceSettings, address: str | None) -> int | N
     """Bytes of this machine's memory, or of its GPU's, that a trial can have; None for a cluster of other machines."""
     if address or os.environ.get("RAY_ADDRESS"):
         return None
-    gpus = torch.cuda.device_count() if settings.gpus_per_trial != 0 else 0
-    slots = _slots(settings, float(os.cpu_count() or 1), float(gpus))
+    slots = slots_here(settings)
     if slots.gpus:
         return int(torch.cuda.mem_get_info()[1] * min(1.0, slots.gpus))
     return psutil.virtual_memory().total // slots.concurrent
+
+
+def slots_here(settings: ResourceSettings) -> Slots:
+    """What a trial gets on this machine, and how many run at once.
+
+    Raises:
+        InputError: this machine cannot hold a single trial.
+    """
+    gpus = torch.cuda.device_count() if settings.gpus_per_trial != 0 else 0
+    return _slots(settings, float(os.cpu_count() or 1), float(gpus))
 
 
 def _slots(settings: ResourceSettings, cpus: float, gpus: float) -> Slots:

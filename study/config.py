@@ -24,6 +24,7 @@ from sldd.outer import OuterSettings
 from sldd.patches import PatchSettings
 from sldd.start import FILE_ENDINGS
 from sldd.train import TrainSettings
+from study.budget import BudgetSettings
 from study.cell_search import ConfirmSettings, SearchSettings
 from study.cluster import ResourceSettings
 from study.grid import IMAGES, GridSettings, cells
@@ -32,9 +33,9 @@ from study.reading import read
 
 # A study may grow along these and its grid; everything else is what its numbers mean.
 GROWING = ("search.trials", "confirm.repeats")
-# Where and how fast, not what (but for the threads, which change results), and when a count suffices, which decides
-# what is run and not what comes of it. The fingerprint guards the data.
-FREE = ("resources.", "compute.memory", "data.cache", "data.root", "minimum.")
+# Where, how fast and how far, not what (but for the threads, which change results), and when a count suffices, which
+# decides what is run and not what comes of it. The fingerprint guards the data.
+FREE = ("resources.", "budget.", "compute.memory", "data.cache", "data.root", "minimum.")
 
 
 # One block of axes is a list of one.
@@ -64,6 +65,7 @@ class StudyConfig:
     any."""
     minimum: Rule = field(default_factory=Rule)
     resources: ResourceSettings = field(default_factory=ResourceSettings)
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
     seed: Annotated[int, Ge(0)] = 0
     """Names every random stream of the study but the patient split (``data.split.seed``)."""
 
@@ -102,7 +104,11 @@ def as_tree(config: StudyConfig) -> dict[str, Any]:
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What keeps ``new`` from continuing a study begun as ``old``: one line a setting; empty where nothing does."""
     found = _lost_cells(old.get("grid"), new["grid"])
-    before, after = (_flatten({name: value for name, value in tree.items() if name != "grid"}) for tree in (old, new))
+    defaults, before, after = (
+        _flatten({name: value for name, value in tree.items() if name != "grid"})
+        for tree in (as_tree(StudyConfig("", [])), old, new)
+    )
+    before = defaults | before  # a setting that there was not yet did what its default does
     for key in sorted(before.keys() | after.keys()):
         was, now = before.get(key), after.get(key)
         if was == now or (key.startswith(FREE) and key != "resources.threads"):

@@ -101,10 +101,10 @@ class CountSearch:
         ended = [seconds for search in self._all for seconds in search.seconds]
         return sum(ended) / len(ended) if ended else 0.0
 
-    def next(self) -> Trial | None:
-        """The next trial to start, or None where there is none at the moment."""
+    def next(self, *, new: bool = True) -> Trial | None:
+        """The next trial to start, or None where there is none at the moment; not ``new``: of those begun before."""
         while True:
-            trial = next(filter(None, (search.next() for search in self._open)), None)
+            trial = next(filter(None, (search.next(new=new) for search in self._open)), None)
             # A worker of a driver that was killed may have finished the last one behind our back.
             before = self._open
             if trial is not None or before == []:

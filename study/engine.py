@@ -5,15 +5,20 @@ from __future__ import annotations
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from types import FrameType
+from typing import Any
 
 from ray import tune
+from ray.tune import Callback
 from rich.console import Console
 
 from analysis.storage import write_whole
+from study.budget import Budget
 from study.cell_search import CellSearch
 from study.cluster import Slots
 from study.config import StudyConfig
@@ -50,17 +55,20 @@ def run_trials(
     slots: Slots,
     console: Console,
     context: TrialContext,
+    budget: Budget,
+    trainable: type[tune.Trainable] = Worker,
 ) -> int:
-    """Run all that is left to run; returns the number of the signal that interrupted it, or 0."""
+    """Run all that is left to run, or what the budget allows; returns the number of the signal that interrupted it,
+    or 0."""
     line = ProgressLine(console, config.name, plan, ledger, slots.concurrent)
-    searcher = StudySearcher(
-        searches, ledger, line.show, lambda words: console.print(words, highlight=False, soft_wrap=True)
-    )
+    say = partial(console.print, highlight=False, soft_wrap=True)
+    searcher = StudySearcher(searches, ledger, line.show, lambda: budget.may_begin, say)
+    searcher.stopping = budget.over is not None  # earlier starts may have left nothing
     line.searcher, line.searches = searcher, searches
 
     scratch = tempfile.mkdtemp(prefix="study-tune-")  # Tune wants a folder; nothing in it is ever read
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(Worker, context=context), {"cpu": slots.cpus, "gpu": slots.gpus}),
+        tune.with_resources(tune.with_parameters(trainable, context=context), {"cpu": slots.cpus, "gpu": slots.gpus}),
         tune_config=tune.TuneConfig(
             search_alg=searcher, num_samples=-1, max_concurrent_trials=slots.concurrent, reuse_actors=True
         ),
@@ -69,13 +77,14 @@ def run_trials(
             name=config.name,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=LOSSES),
-            callbacks=[TuneReports(line)],
+            callbacks=[TuneReports(line), _BudgetWatch(budget, searcher, ledger, console)],
         ),
     )
     try:
         with line, _stopping(searcher, ledger, console) as received:
             tuner.fit()
     finally:
+        budget.keep()
         shutil.rmtree(scratch, ignore_errors=True)
     return received[0] if received else 0
 
@@ -89,9 +98,7 @@ def _stopping(searcher: StudySearcher, ledger: Ledger, console: Console) -> Iter
         if received:
             raise KeyboardInterrupt
         received.append(number)
-        searcher.stopping = True
-        write_whole(ledger.stop_path, "")
-        console.print("stopping: running trials are writing their checkpoints", highlight=False)
+        _stop(searcher, ledger, console)
 
     earlier = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -99,3 +106,41 @@ def _stopping(searcher: StudySearcher, ledger: Ledger, console: Console) -> Iter
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
+
+
+def _stop(searcher: StudySearcher, ledger: Ledger, console: Console, why: str = "") -> None:
+    searcher.stopping = True
+    write_whole(ledger.stop_path, "")
+    console.print(f"stopping{why}: running trials are writing their checkpoints", highlight=False)
+
+
+class _BudgetWatch(Callback):
+    """Tells the budget what runs, and stops all of it as Ctrl-C does once hours or GPU-hours are used up."""
+
+    def __init__(self, budget: Budget, searcher: StudySearcher, ledger: Ledger, console: Console) -> None:
+        self._budget, self._searcher, self._ledger, self._console = budget, searcher, ledger, console
+        self._looked = 0.0
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        """Called by Tune several times a second, and so are its other methods when a trial does what they say."""
+        if self._searcher.stopping or time.monotonic() - self._looked < 1:
+            return
+        self._looked = time.monotonic()
+        over = self._budget.over
+        if over is not None:
+            _stop(self._searcher, self._ledger, self._console, f", {over} is used up")
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        self._budget.started(trial.config)
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+        self._budget.heard(trial.config["trial"], result["seconds"])
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        self._budget.ended(trial.config["trial"])
+
+    on_trial_complete = on_trial_error = on_trial_recover
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks; nothing of this one is wanted back."""
+        return {}

@@ -206,6 +206,14 @@ class Ledger:
         create_whole(trial.folder / "result.json", json.dumps(failure(trial.config, error), indent=1))
         self.refresh(trial)
 
+    def note_spent(self, trial: Trial, seconds: float) -> None:
+        """Write into a trial's configuration what it has taken so far, where no result says so."""
+        path = trial.folder / "config.json"
+        config = read_json(path)
+        if config is not None and config.get("owner") == trial.config["owner"]:
+            trial.config = trial.config | {"spent": seconds}
+            write_whole(path, json.dumps(trial.config, indent=1))
+
     def supersede(self, trial: Trial) -> None:
         """Move a confirm trial aside whose setting is no longer the cell's best."""
         target = self.folder / "superseded" / trial.cell / f"{trial.index}-{secrets.token_hex(2)}"

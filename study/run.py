@@ -6,6 +6,9 @@
     python -m study.run cohort data.root=FOLDER name=ours grid.backbone=[resnet18,vgg16]
     python -m study.run lungs name=rotated confirm.folds=5 grid.images=search
     python -m study.run table5-small                       an experiment of the papers, on phantom patients
+    python -m study.run lungs budget.price=1.01 --dry-run  in money, at that for an hour of a machine like this
+    python -m study.run lungs budget.gpu_hours=20          ends when they are used up; a larger budget goes on
+    python -m study.run lungs search.trials=20 search.stop=median
 
 The same command again resumes. More trials, repeats or grid points than before run only what is new.
 """
@@ -30,7 +33,8 @@ from sldd.errors import InputError
 from sldd.patches import BalancedBatches, Patches
 from sldd.split import Split
 from sldd.start import FILE_ENDINGS, PRETRAINED
-from study.cluster import Slots, connect, memory_per_trial
+from study.budget import Budget, outlook
+from study.cluster import ResourceSettings, Slots, connect, memory_per_trial, slots_here
 from study.config import StudyConfig, as_tree, differences, load
 from study.engine import make_searches, run_trials
 from study.grid import cells
@@ -43,6 +47,7 @@ from study.protocol import divide
 from study.provenance import describe
 from study.reading import presets
 from study.search import Search
+from study.stopping import stopped_early
 from study.trial_folder import no_room
 
 
@@ -133,7 +138,8 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
             ledger.start(describe(config, cohort, split, plan, options.words, before))
             context = _context(config, ledger, cohort, source, slots, shared)
             searches = make_searches(config, ledger, runnable)
-            interrupted = run_trials(config, ledger, runnable, searches, slots, console, context)
+            budget = Budget(config.budget, ledger, slots.gpus)
+            interrupted = run_trials(config, ledger, runnable, searches, slots, console, context, budget)
             taken_over = ledger.lost
     finally:
         ledger.close()
@@ -143,11 +149,13 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     write_records(ledger.folder)
     page = write_dashboard(ledger.folder)
     if not interrupted:
-        console.print(end_table(plan, ledger, note=_note(config, searches)))
+        console.print(end_table(plan, ledger, note=_note(config, searches, ledger)))
     console.print(f"page: {page}", soft_wrap=True, highlight=False)
     if interrupted:
         console.print("interrupted; the same command goes on from the checkpoints", highlight=False)
         return 128 + interrupted
+    if budget.used_up and not all(search.finished for search in searches):
+        console.print(budget.used_up, soft_wrap=True, highlight=False)
     failed = [trial for group in ledger.trials.values() for trial in group if trial.status == "failed"]
     for trial in failed[:5]:
         print(f"failed: {trial.config['trial']}: {(trial.result or {}).get('error')}", file=sys.stderr)
@@ -163,8 +171,8 @@ def _folder(out: str) -> Folder:
     return folder
 
 
-def _note(config: StudyConfig, searches: list[Search]) -> str | None:
-    notes = [spared(searches)]
+def _note(config: StudyConfig, searches: list[Search], ledger: Ledger) -> str | None:
+    notes = [spared(searches), stopped_early(ledger)]
     if config.protocol == "paper":
         notes.append("the papers' protocol: states were chosen on the test patients, at a threshold of 0.4")
     return "\n".join(filter(None, notes)) or None
@@ -261,7 +269,8 @@ def _print_plan(console: Console, config: StudyConfig, plan: list[PlannedCell], 
     each = config.search.trials + config.confirm.repeats
     seconds = sum(entry.seconds or 0.0 for entry in runnable) * each
     steps = sum(cell_budget(config, entry.cell, batches).steps for entry in runnable) * each
-    at_most = "at most " if any(entry.cell.counted for entry in runnable) else ""
+    fewer = config.search.stop != "none" or any(entry.cell.counted for entry in runnable)
+    at_most = "at most " if fewer else ""
     console.print(
         f"{at_most}{len(runnable)} cells, {len(runnable) * each} trials ({config.search.trials} search and "
         f"{config.confirm.repeats} confirm a cell), {steps:,} outer steps; "
@@ -269,6 +278,18 @@ def _print_plan(console: Console, config: StudyConfig, plan: list[PlannedCell], 
         highlight=False,
         soft_wrap=True,
     )
+    gpus, at_once = _machine(config.resources)
+    for line in outlook(config.budget, len(runnable) * each, seconds, gpus, at_once):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _machine(resources: ResourceSettings) -> tuple[float, int]:
+    """GPUs a trial and trials at once, of machines like this one."""
+    try:
+        here = slots_here(replace(resources, concurrent=None))
+    except InputError:  # a cluster's head that takes no trial; its workers take one at least
+        here = slots_here(replace(resources, concurrent=1))
+    return here.gpus, min(here.concurrent, resources.concurrent or here.concurrent)
 
 
 if __name__ == "__main__":

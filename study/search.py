@@ -31,8 +31,8 @@ class Search(Protocol):
         """The cells that have trials left to run."""
         ...
 
-    def next(self) -> Trial | None:
-        """The next trial to start, or None where there is none at the moment."""
+    def next(self, *, new: bool = True) -> Trial | None:
+        """The next trial to start, or None where there is none at the moment; not ``new``: of those begun before."""
         ...
 
     def ended(self, trial: Trial, *, given_up: bool) -> None:
@@ -47,6 +47,7 @@ class StudySearcher(Searcher):
         searches: one a cell, or a setting whose image counts are searched.
         ledger: the study's.
         on_change: called after a trial has started or ended.
+        may_begin: asked before a trial begins; those that were begun before go on in any case.
         on_pause: told, in words, when a full disk keeps trials from beginning.
     """
 
@@ -55,12 +56,13 @@ class StudySearcher(Searcher):
         searches: Sequence[Search],
         ledger: Ledger,
         on_change: Callable[[], None] = lambda: None,
+        may_begin: Callable[[], bool] = lambda: True,
         on_pause: Callable[[str], None] = lambda _: None,
     ) -> None:
         super().__init__()  # what a trial is worth is read from the ledger, not from its reports
         # What an earlier start left unfinished comes first; the sort is stable, so cells keep their order otherwise.
         self._searches = sorted(searches, key=lambda search: not search.interrupted)
-        self._ledger, self._on_change, self._on_pause = ledger, on_change, on_pause
+        self._ledger, self._on_change, self._may_begin, self._on_pause = ledger, on_change, may_begin, on_pause
         self._turn = 0
         self.running: dict[str, tuple[Search, Trial]] = {}
         self.stopping = self.paused = False
@@ -80,17 +82,20 @@ class StudySearcher(Searcher):
             return None
 
     def _next(self, trial_id: str) -> dict[str, Any] | str | None:
+        new = self._may_begin()
         for offset in range(len(self._searches)):
             turn = (self._turn + offset) % len(self._searches)
             search = self._searches[turn]
-            trial = search.next()
+            trial = search.next(new=new)
             if trial is not None:
                 self._turn = turn + 1
                 self.paused = False
                 self.running[trial_id] = (search, trial)
                 self._on_change()
                 return {"folder": str(trial.folder), **trial.config}
-        return None if any(not search.finished for search in self._searches) else Searcher.FINISHED
+        # Without new trials, one that was begun before may still wait for a running one of its cell.
+        waits = any(not search.finished for search in self._searches) if new else bool(self.running)
+        return None if waits else Searcher.FINISHED
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Read what the trial left in the ledger; one that left nothing after its last retry has failed."""

@@ -10,7 +10,7 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import optuna
 from annotated_types import Ge, Gt, Lt, MinLen
@@ -79,6 +79,11 @@ class SearchSettings:
     )
     """Settings of ``distill`` to choose from, such as ``{labels: [raw, softmax], clip: [null, 3]}``; the first trial
     takes the first of each."""
+    stop: Literal["none", "median"] = "none"
+    """``median``: a search trial ends where its best validation HM so far is below the median of what the cell's
+    earlier ones had by then. Confirm trials never do."""
+    stop_after: Annotated[float, Ge(0), Lt(1)] = 0.5
+    """Share of the outer steps before which none is stopped."""
 
 
 def objective(result: dict[str, Any]) -> tuple[float, float, float]:

@@ -24,6 +24,7 @@ from study.materials import TrialContext, materials
 from study.methods import make_learner, training_data
 from study.protocol import fixed_delta
 from study.result import describe_result
+from study.stopping import is_below
 from study.trial_folder import TrialFolder
 
 _STOP_POLL_SECONDS = 0.5
@@ -54,6 +55,16 @@ class _Trial:
     loop: OuterLoop
     patches: Patches
     split: Split
+
+    @property
+    def stopped(self) -> bool:
+        """True where it has done worse than its search's earlier trials, and need not go on."""
+        return is_below(self.config.get("stop_below", ()), self.loop.progress.history)
+
+    @property
+    def over(self) -> bool:
+        """True once no outer step is left to take."""
+        return self.loop.finished or self.stopped
 
 
 def _build(config: dict[str, Any], context: TrialContext, device: torch.device) -> _Trial:
@@ -110,12 +121,14 @@ def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder
         error = str(divergence)
     finally:
         trial.loop.close()
-    if error is None and not trial.loop.finished:
+    if error is None and not trial.over:
         return
 
     result = describe_result(config, trial.loop, trial.split, error, fixed_delta(context.protocol), context.pseudonyms)
+    result["stopped"] = trial.stopped
     result["starts"] = starts  # the step at which each start of this trial began; [0] where nothing interrupted it
     result["seconds"] = spent + time.monotonic() - begun
+    result["gpus"] = context.gpus
     result["peak_memory_mib"] = _peak_memory_mib(device)
     result["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     result["micro_batch"] = context.compute.micro_batch
@@ -128,14 +141,14 @@ def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder
 def _improve(trial: _Trial, folder: TrialFolder, checkpoint: Callable[[], Report]) -> Iterator[Report]:
     """Take all outer steps that are left, or those until the study stops, with a report after every checkpoint."""
     polled = time.monotonic()
-    while not trial.loop.finished:
+    while not trial.over:
         trial.loop.advance()
         if time.monotonic() - polled > _STOP_POLL_SECONDS:
             polled = time.monotonic()
             if folder.stopping():
                 yield checkpoint()
                 return
-        if trial.loop.progress.step % trial.outer.checkpoint_every == 0 or trial.loop.finished:
+        if trial.loop.progress.step % trial.outer.checkpoint_every == 0 or trial.over:
             yield checkpoint()
 
 

@@ -42,6 +42,7 @@ def run_stub(
     *,
     limit: int | None = None,
     order: int = 0,
+    may_begin: Callable[[], bool] = lambda: True,
 ) -> list[str]:
     """Runs trials in two slots, which finish in an order of chance; returns those that ran.
 
@@ -49,8 +50,9 @@ def run_stub(
         result: stands in for the worker: a trial's configuration to its result.
         limit: stop as a killed driver does, after so many.
         order: another number, another order.
+        may_begin: as of ``StudySearcher``.
     """
-    searcher, chance = StudySearcher(searches, ledger), random.Random(order)
+    searcher, chance = StudySearcher(searches, ledger, may_begin=may_begin), random.Random(order)
     running: list[tuple[str, dict[str, Any]]] = []
     ran: list[str] = []
     while limit is None or len(ran) < limit:

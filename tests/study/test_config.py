@@ -77,6 +77,8 @@ def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
         (["data.split.test=1.5"], "data.split.test"),
         (["grid.images=few"], "grid.images.0: input should be a valid integer"),
         (["grid.images=search", "grid.most_images=1"], "grid.most_images"),
+        (["budget.hours=0"], "budget.hours: input should be greater than 0 (got 0)"),
+        (["budget.gpuhours=1"], "unknown setting budget.gpuhours; did you mean budget.gpu_hours?"),
         (["confirm.folds=1"], "confirm.folds: input should be greater than or equal to 2 (got 1)"),
         (["minimum.level=0.5"], "minimum.level: input should be greater than 0.5"),
         (["protocol=papers"], "protocol: input should be 'validation' or 'paper' (got 'papers')"),
@@ -113,9 +115,15 @@ def test_ordinary_training_may_have_its_own_number_of_steps() -> None:
 def test_study_may_grow_and_nothing_else() -> None:
     before = as_tree(load("demo", []))
     grown = ["search.trials=30", "confirm.repeats=9", "grid.images=[1,2,3,5]", "resources.threads=1", "data.cache=/x"]
+    grown += ["budget={trials: 3, hours: 2, gpu_hours: 1, price: 1.2}"]
     assert differences(before, as_tree(load("demo", grown))) == []
     assert differences(before, as_tree(load("demo", ["grid.images=search", "minimum.margin=0.05"]))) == []
     assert differences(before, as_tree(load("demo", ["pretrained={resnet10t: x.pt}"]))) == []
+    older = as_tree(load("demo", []))
+    del older["search"]["stop"], older["search"]["stop_after"], older["budget"]
+    assert differences(older, before) == []
+    (line,) = differences(older, as_tree(load("demo", ["search.stop=median"])))
+    assert line == "search.stop was 'none' and is now 'median'"
     for setting, named in [
         ("search.trials=1", "search.trials"),
         ("grid.images=[1,2]", "grid had the cell resnet10t-m3-one_hot-as_is-sldd-s1e1 and 2 more and has not now"),

@@ -75,13 +75,16 @@ def test_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_dry_run_names_every_cell_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*TINY, "grid.images=[1,2,3]", "--dry-run", "--out", str(tmp_path / "out")]) == 0
+    budget = ["budget.price=1.01", "budget.trials=4"]
+    assert main([*TINY, "grid.images=[1,2,3]", *budget, "--dry-run", "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
     for images in (1, 2, 3):
         assert f"test_resnet-m{images}-one_hot-as_is-sldd-s1e1" in said
     assert "372,691" in said
     assert "refused: test_resnet-m1-one_hot-as_is-sldd-s1e1: batch norm sees one value" in said
     assert "2 cells, 6 trials" in said
+    assert "at 1.01 for an hour of a machine that runs" in said
+    assert "budget.trials=4: this takes 6" in said
     assert not (tmp_path / "out").exists()
 
 
@@ -224,6 +227,31 @@ def test_folds_rotate_and_counts_are_searched(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_budget_ends_the_command_and_a_larger_one_goes_on(undisturbed: Command, tmp_path: Path) -> None:
+    command = Command(tmp_path / "out", "budget.hours=1e-6")
+    assert command.wait() == 0, command.log.read_text()
+    log = command.log.read_text()
+    assert "stopping, budget.hours=1e-06 is used up: running trials are writing their checkpoints" in log
+    assert log.splitlines()[-1].startswith("budget.hours=1e-06 is used up, and the study has trials left")
+    assert (command.study / "dashboard.html").exists()
+    assert len(command.records()) == len(command.checkpoints()) > 0
+    left = command.checkpoints()
+
+    command = Command(tmp_path / "out", "budget.trials=3")
+    assert command.wait() == 0, command.log.read_text()
+    assert command.log.read_text().splitlines()[-1].startswith("budget.trials=3 is used up")
+    assert set(command.records()["status"]) == {"done"}
+    assert len(command.records()) == 3
+    for folder, step in left.items():
+        assert step in json.loads((folder / "result.json").read_text())["starts"]
+
+    command = Command(tmp_path / "out", "budget.trials=6")
+    assert command.wait() == 0, command.log.read_text()
+    assert command.log.read_text().splitlines()[-1].startswith("page: "), "nothing is left to go on with"
+    pd.testing.assert_frame_equal(command.records(), undisturbed.records(), check_exact=True)
+
+
+@pytest.mark.slow
 def test_the_papers_protocol_is_marked_wherever_its_numbers_are(tmp_path: Path) -> None:
     command = Command(
         tmp_path / "out",
@@ -301,6 +329,35 @@ def test_killed_and_warned_workers_are_replaced(undisturbed: Command, tmp_path: 
     starts = [json.loads(path.read_text())["starts"] for path in command.trials("result.json")]
     assert any(start % 5 for trial in starts for start in trial), "a warned worker checkpoints between checkpoints"
     pd.testing.assert_frame_equal(command.records(), undisturbed.records(), check_exact=True)
+
+
+@pytest.mark.slow
+def test_a_kill_does_not_change_which_trials_are_stopped(tmp_path: Path) -> None:
+    settings = (
+        "grid.images=3",
+        "search={trials: 7, stop: median, stop_after: 0.2}",
+        "outer={steps: 16, batch_size: 6, evaluations: 8, statistics_batches: 1, checkpoint_every: 1}",
+    )
+    whole = Command(tmp_path / "whole", *settings)
+    assert whole.wait() == 0, whole.log.read_text()
+    records = whole.records()
+    stopped = records[records["stopped"]]
+    assert set(stopped["phase"]) == {"search"}
+    assert set(stopped["status"]) == {"done"}
+    assert (stopped["outer_steps"] < 16).all()
+    assert (records.loc[~records["stopped"], "outer_steps"] == 16).all()
+    said = f"{len(stopped)} of 7 search trials did worse than the median and were stopped"
+    assert said in " ".join(whole.log.read_text().split())
+
+    later = [str(trial) for trial in stopped["trial"]]
+    command = Command(tmp_path / "out", *settings)
+    command.until(lambda: any(command.study / "trials" / trial in command.checkpoints() for trial in later))
+    os.kill(command.process.pid, signal.SIGKILL)
+    command.wait()
+    time.sleep(3)  # orphaned workers of the dead driver end by themselves
+    command = Command(tmp_path / "out", *settings)
+    assert command.wait() == 0, command.log.read_text()
+    pd.testing.assert_frame_equal(command.records(), records, check_exact=True)
 
 
 @pytest.mark.slow
