@@ -53,6 +53,7 @@ class Budget:
         # Of trials that this start has run, by name: seconds as last heard, and since when they have been running.
         self._heard: dict[str, float] = {}
         self._since: dict[str, float] = {}
+        self._gpus_of: dict[str, float] = {}  # as finished trials held them
 
     @property
     def may_begin(self) -> bool:
@@ -85,11 +86,19 @@ class Budget:
     def gpu_hours(self) -> float:
         """GPU-hours of all trials so far."""
         trials = (trial for group in self._ledger.trials.values() for trial in group)
-        return sum(self._seconds(trial) * (trial.result or {}).get("gpus", self._gpus) for trial in trials) / _HOUR
+        return sum(self._seconds(trial) * self._held(trial) for trial in trials) / _HOUR
+
+    def _held(self, trial: Trial) -> float:
+        if trial.seconds is None:
+            return self._gpus
+        name = trial.config["trial"]
+        if name not in self._gpus_of:
+            self._gpus_of[name] = (trial.result or {}).get("gpus", self._gpus)
+        return self._gpus_of[name]
 
     def _seconds(self, trial: Trial) -> float:
-        if trial.result and trial.result.get("seconds") is not None:
-            return float(trial.result["seconds"])
+        if trial.seconds is not None:
+            return trial.seconds
         name = trial.config["trial"]
         running = self._clock() - self._since[name] if name in self._since else 0.0
         return self._heard.get(name, trial.config.get("spent", 0.0)) + running
@@ -111,7 +120,7 @@ class Budget:
     def keep(self) -> None:
         """Leave in the ledger what trials without a result have taken, for the next start."""
         for trial in (trial for group in self._ledger.trials.values() for trial in group):
-            if trial.config["trial"] in self._heard and not (trial.result or {}).get("seconds"):
+            if trial.config["trial"] in self._heard and not trial.seconds:
                 self._ledger.note_spent(trial, self._seconds(trial))
 
 

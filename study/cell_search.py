@@ -54,6 +54,7 @@ class CellSearch:
         self._space = search_space(search, cell.method, fixed_delta=delta is not None)
         self._given_up: set[int] = set()
         self._running: set[int] = set()
+        self._worths: dict[int, tuple[float, float, float]] = {}
         self.neighbour: CellSearch | None = None
         """A finished cell of another image count, whose best setting this one's search begins with."""
 
@@ -68,7 +69,12 @@ class CellSearch:
     def best(self) -> Trial | None:
         """The best finished search trial; the earlier one on ties."""
         finished = [trial for trial in self._ledger.of(self.cell.name, "search") if trial.status == "done"]
-        return max(finished, key=lambda trial: (objective(trial.result or {}), -trial.index), default=None)
+        return max(finished, key=lambda trial: (self._worth(trial), -trial.index), default=None)
+
+    def _worth(self, trial: Trial) -> tuple[float, float, float]:
+        if trial.index not in self._worths:  # what is done stays as it is
+            self._worths[trial.index] = objective(trial.result or {})
+        return self._worths[trial.index]
 
     @property
     def searched(self) -> bool:
@@ -111,8 +117,7 @@ class CellSearch:
     @property
     def seconds(self) -> list[float]:
         """What its trials took, of those that have ended."""
-        results = [trial.result or {} for trial in self._ledger.trials.get(self.cell.name, [])]
-        return [float(result["seconds"]) for result in results if result.get("seconds")]
+        return [trial.seconds for trial in self._ledger.trials.get(self.cell.name, []) if trial.seconds]
 
     @property
     def interrupted(self) -> bool:

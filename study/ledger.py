@@ -21,6 +21,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -38,13 +39,29 @@ from study.trial_folder import LOST, WORKER, failure
 FORMAT = 2
 
 
-@dataclass
 class Trial:
-    """One trial of the ledger: what it was asked (``config``) and, once finished, what came out (``result``)."""
+    """One trial of the ledger: what it was asked (``config``) and, once finished, what came out (``result``).
 
-    folder: Folder
-    config: dict[str, Any]
-    result: dict[str, Any] | None = None
+    A driver keeps the results of thousands: each lies in memory as compressed text, until it is asked for.
+    """
+
+    def __init__(self, folder: Folder, config: dict[str, Any], result: dict[str, Any] | None = None) -> None:
+        self.folder, self.config = folder, config
+        self.result = result
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What came out, read anew at every call; None while it is not finished."""
+        if self._text is None:
+            return None
+        result: dict[str, Any] = json.loads(zlib.decompress(self._text))
+        return result
+
+    @result.setter
+    def result(self, result: dict[str, Any] | None) -> None:
+        self._text = None if result is None else zlib.compress(json.dumps(result).encode(), 1)
+        self.status = "running" if result is None else str(result["status"])
+        self.seconds: float | None = (result or {}).get("seconds")
 
     @property
     def cell(self) -> str:
@@ -53,10 +70,6 @@ class Trial:
     @property
     def index(self) -> int:
         return int(self.config["index"])
-
-    @property
-    def status(self) -> str:
-        return "running" if self.result is None else str(self.result["status"])
 
     @property
     def settled(self) -> bool:

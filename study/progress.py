@@ -25,6 +25,7 @@ from study.search import Search, StudySearcher
 from study.suggest import objective
 
 _PLAIN_SECONDS = 30.0
+_LIVE_SECONDS = 0.2
 
 
 class ProgressLine:
@@ -38,7 +39,8 @@ class ProgressLine:
         self._console, self._name, self._ledger, self._slots = console, name, ledger, slots
         self._planned = {entry.cell.name: entry.seconds for entry in plan}
         self._live = Live(console=console, transient=True, refresh_per_second=4) if console.is_terminal else None
-        self._last_plain = 0.0
+        self._shown = -math.inf
+        self._hms: dict[str, float] = {}
         self._shares: dict[str, float] = {}
         self.searcher: StudySearcher | None = None
         self.searches: list[Search] = []
@@ -59,10 +61,13 @@ class ProgressLine:
 
     def show(self) -> None:
         """Draw the line; without a terminal, at most every half minute."""
+        now = time.monotonic()
+        if now - self._shown < (_LIVE_SECONDS if self._live else _PLAIN_SECONDS):
+            return  # with thousands of trials, counting them for every change would take longer than the changes
+        self._shown = now
         if self._live:
             self._live.update(Text(self.text(), overflow="ellipsis", no_wrap=True))
-        elif time.monotonic() - self._last_plain > _PLAIN_SECONDS:
-            self._last_plain = time.monotonic()
+        else:
             self._console.print(self.text(), highlight=False, soft_wrap=True)
 
     def text(self) -> str:
@@ -72,7 +77,10 @@ class ProgressLine:
         done, failed = sum(s in ("done", "diverged") for s in states), states.count("failed")
         running = len(self.searcher.running) if self.searcher else 0
         remaining = sum(cell.remaining for search in self.searches for cell in search.waiting)
-        best = max((objective(trial.result)[0] for trial in trials if trial.result), default=0.0)
+        for trial in trials:
+            if trial.status == "done" and trial.config["trial"] not in self._hms:
+                self._hms[trial.config["trial"]] = objective(trial.result or {})[0]
+        best = max(self._hms.values(), default=0.0)
         parts = [f"{done}/{done + remaining} trials done", f"{running} running", f"{failed} failed"]
         if done:
             paper = any(trial.config.get("protocol") == "paper" for trial in trials)
@@ -85,7 +93,7 @@ class ProgressLine:
     def _seconds_left(self) -> float | None:
         measured: dict[str, list[float]] = defaultdict(list)
         for cell, group in self._ledger.trials.items():
-            measured[cell] += [t.result["seconds"] for t in group if t.result and t.result.get("seconds")]
+            measured[cell] += [trial.seconds for trial in group if trial.seconds]
         overall = [seconds for group in measured.values() for seconds in group]
         total = 0.0
         for waiting in [cell for search in self.searches for cell in search.waiting]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
@@ -61,9 +62,8 @@ class StudySearcher(Searcher):
     ) -> None:
         super().__init__()  # what a trial is worth is read from the ledger, not from its reports
         # What an earlier start left unfinished comes first; the sort is stable, so cells keep their order otherwise.
-        self._searches = sorted(searches, key=lambda search: not search.interrupted)
+        self._open = deque(sorted(searches, key=lambda search: not search.interrupted))
         self._ledger, self._on_change, self._may_begin, self._on_pause = ledger, on_change, may_begin, on_pause
-        self._turn = 0
         self.running: dict[str, tuple[Search, Trial]] = {}
         self.stopping = self.paused = False
 
@@ -83,18 +83,20 @@ class StudySearcher(Searcher):
 
     def _next(self, trial_id: str) -> dict[str, Any] | str | None:
         new = self._may_begin()
-        for offset in range(len(self._searches)):
-            turn = (self._turn + offset) % len(self._searches)
-            search = self._searches[turn]
+        for _ in range(len(self._open)):
+            search = self._open[0]
             trial = search.next(new=new)
+            if trial is None and search.finished:
+                self._open.popleft()  # of thousands of cells, only those that are open are asked
+                continue
+            self._open.rotate(-1)
             if trial is not None:
-                self._turn = turn + 1
                 self.paused = False
                 self.running[trial_id] = (search, trial)
                 self._on_change()
                 return {"folder": str(trial.folder), **trial.config}
         # Without new trials, one that was begun before may still wait for a running one of its cell.
-        waits = any(not search.finished for search in self._searches) if new else bool(self.running)
+        waits = self._open if new else self.running
         return None if waits else Searcher.FINISHED
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
