@@ -29,7 +29,7 @@ from sldd.errors import InputError
 from sldd.patches import BalancedBatches, Patches
 from sldd.split import Split
 from sldd.start import FILE_ENDINGS, PRETRAINED
-from study.cluster import Slots, connect, memory_per_trial
+from study.cluster import Slots, connect, find_cluster, memory_per_trial
 from study.config import StudyConfig, as_tree, differences, load
 from study.engine import make_searches, run_trials
 from study.grid import cells
@@ -70,7 +70,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--dry-run", action="store_true", help="print cells, trials, steps and time, and stop")
     parser.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    parser.add_argument("--address", metavar="ADDRESS", help="a running Ray cluster, such as auto or ray://head:10001")
+    parser.add_argument(
+        "--address",
+        metavar="ADDRESS",
+        help="a Ray cluster, or local to start one here; default: RAY_ADDRESS, else the one that runs on this machine "
+        "(by ray up or ray start), else local",
+    )
     options = parser.parse_intermixed_args(arguments)
     names = [word for word in options.words if "=" not in word]
     if len(names) > 1:
@@ -84,6 +89,7 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     # Workers run elsewhere: every path they are given is absolute.
     config = _with_absolute_files(config)
     grid = cells(config.grid, config.confirm.folds)
+    address = find_cluster(options.address)
     ledger = Ledger(options.out.resolve() / config.name)
     before = ledger.header()
     if config.data.root is not None:
@@ -101,7 +107,7 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
 
     begun = {path.name for path in ledger.folder.glob("trials/*")}  # they have shown what a step takes
     timed = {cell for cell in grid if options.dry_run or cell.name not in begun}
-    memory = memory_per_trial(config.resources, options.address)
+    memory = memory_per_trial(config.resources, address)
     plan = plan_cells(grid, config, patches, split, batches, timed=timed, memory=memory)
     runnable = [entry for entry in plan if entry.refused is None]
     if options.dry_run:
@@ -113,7 +119,7 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     _print_refused(console, plan)
     ledger.hold()
     try:
-        with connect(options.address, config.resources) as (where, slots):
+        with connect(address, config.resources) as (where, slots):
             console.print(where, highlight=False)
             ledger.start(describe(config, cohort, split, plan, options.words, before))
             context = _context(config, ledger, cohort, source, cache, slots)
