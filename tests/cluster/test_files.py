@@ -58,6 +58,28 @@ def test_nobody_else_gets_in(name: str) -> None:
     assert "0.0.0.0" not in (ROOT / name).read_text()
 
 
+def test_slurm_file_is_shell() -> None:
+    subprocess.run(["bash", "-n", str(ROOT / "clusters/slurm.sh")], check=True)
+
+
+def test_kubernetes_file_is_what_the_others_are() -> None:
+    cluster = _read("clusters/kuberay.yaml")
+    spec = cluster["spec"]
+    assert (cluster["apiVersion"], cluster["kind"]) == ("ray.io/v1", "RayCluster")
+    assert spec["authOptions"] == {"mode": "token"}
+    head = spec["headGroupSpec"]
+    assert head["rayStartParams"].items() >= {"num-cpus": "0", "num-gpus": "0", "dashboard-host": "127.0.0.1"}.items()
+    (workers,) = spec["workerGroupSpecs"]
+    assert (workers["minReplicas"], workers["replicas"]) == (0, 0)
+    assert workers["maxReplicas"] > 0
+    for pods in (head, workers):
+        pod = pods["template"]["spec"]
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        assert {mount["name"] for mount in pod["containers"][0]["volumeMounts"]} == volumes
+    # Nothing but strings: Kubernetes refuses numbers and truth values there.
+    assert all(isinstance(value, str) for pods in (head, workers) for value in pods["rayStartParams"].values())
+
+
 def test_own_machines_are_started_by_autoscaler_v1() -> None:
     assert "RAY_enable_autoscaler_v2=0 ray start --head" in _read("clusters/local.yaml")["head_start_ray_commands"][-1]
 
