@@ -61,6 +61,10 @@ for own in $OWN; do
 done
 chmod 700 "$HOME"
 mkdir /run/sshd
+mount --bind "$folder/hosts" /etc/hosts
+if [ -e /etc/resolv.conf ]; then  # no name server can be reached: nobody shall wait for one
+    mount --bind /dev/null "$(readlink --canonicalize /etc/resolv.conf)"
+fi
 echo unplugged
 read -r plugged
 ip link set lo up
@@ -171,16 +175,17 @@ def hosts(folder: Path, names: Sequence[str]) -> Iterator[list[Host]]:
     if MISSING:
         raise RuntimeError(f"hosts need {', '.join(MISSING)}")
     folder = folder.resolve()
+    addresses = {name: f"10.0.0.{number}" for number, name in enumerate(names, 1)}
+    lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in addresses.items())]
+    (folder / "hosts").write_text("\n".join(lines) + "\n")
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "key")], check=True)
     with ExitStack() as stack:
         bridge = _holding(stack, ["unshare", "--net", "bash", "-c", "echo ready; cat >/dev/null"])
         _expect(bridge, "ready")
         made: list[Host] = []
-        for number, name in enumerate(names, 1):
-            (folder / f"{name}.empty").mkdir()
-            host = Host(
-                name, f"10.0.0.{number}", folder / "key", _first_process(stack, folder, name, number), bridge.pid
-            )
+        for name, address in addresses.items():
+            first = _first_process(stack, folder, name, address)
+            host = Host(name, address, folder / "key", first, bridge.pid)
             if not made:
                 host._bridge_ip("link", "add", "bridge", "type", "bridge")
                 host._bridge_ip("link", "set", "bridge", "up")
@@ -194,12 +199,13 @@ def hosts(folder: Path, names: Sequence[str]) -> Iterator[list[Host]]:
         yield made
 
 
-def _first_process(stack: ExitStack, folder: Path, name: str, number: int) -> subprocess.Popen[str]:
+def _first_process(stack: ExitStack, folder: Path, name: str, address: str) -> subprocess.Popen[str]:
     apart = ["--pid", "--mount", "--uts", "--ipc", "--net", "--fork", "--kill-child"]
+    (folder / f"{name}.empty").mkdir()
     kept = [str(path) for path in (folder, *_KEPT)]
     own = " ".join(str(path.resolve()) for path in _OWN)
-    words = ["env", f"OWN={own}", f"HOME={HOME}", f"PATH={_PATH}", "bash", "-c", _HOST, name]
-    process = _holding(stack, ["unshare", *apart, *words, name, f"10.0.0.{number}", str(folder), *kept])
+    words = ["env", f"OWN={own}", f"HOME={HOME}", f"PATH={_PATH}", "bash", "-c", _HOST, "bash"]
+    process = _holding(stack, ["unshare", *apart, *words, name, address, str(folder), *kept])
     _expect(process, "unplugged")
     return process
 
