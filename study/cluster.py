@@ -55,12 +55,45 @@ class Slots:
     concurrent: int
 
 
+def find_cluster(address: str | None) -> str | None:
+    """The address of the cluster to join; None where Ray is to be started on this machine.
+
+    Args:
+        address: a cluster's; ``local``: none; ``auto``: the one that runs on this machine; None: what ``RAY_ADDRESS``
+            says, else the one that runs on this machine, if any.
+
+    Raises:
+        InputError: ``auto``, and there is none.
+    """
+    wanted = address or os.environ.get("RAY_ADDRESS") or None
+    if wanted == "local":
+        return None
+    if wanted not in (None, "auto"):
+        return wanted
+    found = _started_here()
+    if found is None and wanted == "auto":
+        raise InputError("--address auto: no Ray cluster runs on this machine; start one (ray up, ray start)")
+    return found
+
+
+def _started_here() -> str | None:
+    """The cluster that ``ray start`` made or joined on this machine, if it still runs."""
+    from ray._private import services
+
+    # Only `ray start` leaves its address behind (/tmp/ray/ray_current_cluster); a Ray that another study started for
+    # itself by ray.init() does not, and must not be joined: it ends with that study. ray.init("auto") would join it.
+    # The file outlives a cluster that died, so a raylet of that address has to run here too.
+    address = services.find_bootstrap_address(None)
+    services.find_gcs_addresses.cache_clear()
+    return address if address in services.find_gcs_addresses() else None
+
+
 @contextmanager
 def connect(address: str | None, settings: ResourceSettings) -> Iterator[tuple[str, Slots]]:
     """Connect to Ray for the length of a ``with`` block.
 
     Args:
-        address: a running cluster's, or None: the one that ``RAY_ADDRESS`` names, else a new one on this machine.
+        address: a running cluster's (see ``find_cluster``), or None: a new one on this machine.
 
     Yields:
         What was connected to, in words, and the slots for trials.
@@ -72,25 +105,46 @@ def connect(address: str | None, settings: ResourceSettings) -> Iterator[tuple[s
         os.environ.setdefault(name, value)
     import ray
 
-    address = address or os.environ.get("RAY_ADDRESS")
     quiet = {"include_dashboard": False} if address is None else {}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **quiet)
+        # "local" and not None, for which Ray would look at RAY_ADDRESS and for other clusters itself.
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise InputError(f"--address {address}: cannot connect to Ray ({str(error).splitlines()[0]})") from None
+        said = str(error).splitlines()[0]
+        raise InputError(
+            f"--address {address}: cannot connect to Ray ({said}); --address local starts Ray on this machine instead"
+        ) from None
     try:
         total = ray.cluster_resources()
-        slots = _slots(settings, total.get("CPU", 0.0), total.get("GPU", 0.0))
-        nodes = len(ray.nodes())
-        where = "this machine" if address is None else f"the cluster at {address} ({nodes} nodes)"
-        yield f"Ray on {where}: {total.get('CPU', 0):g} CPUs, {total.get('GPU', 0):g} GPUs", slots
+        cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
+        if address is not None:
+            _check_growth(settings, cpus, gpus)
+        slots = _slots(settings, cpus, gpus)
+        nodes = sum(node["Alive"] for node in ray.nodes())
+        where = "this machine" if address is None else f"the cluster at {address} ({nodes} nodes now)"
+        yield f"Ray on {where}: {cpus:g} CPUs, {gpus:g} GPUs; trials at once: {slots.concurrent}", slots
     finally:
         ray.shutdown()
 
 
+def _check_growth(settings: ResourceSettings, cpus: float, gpus: float) -> None:
+    """Refuse what cannot be told from a cluster whose workers have not come yet.
+
+    Raises:
+        InputError: it has no CPU (its head takes no trial), and the settings do not say what it will have.
+    """
+    missing = []
+    if settings.concurrent is None:
+        missing.append("resources.concurrent (trials at once, such as its largest number of GPUs)")
+    if settings.gpus_per_trial == "auto" and not gpus:
+        missing.append("resources.gpus_per_trial (1, or 0 for workers without)")
+    if cpus < 1 and missing:
+        raise InputError(f"the cluster has no workers yet, it grows with the trials; give {' and '.join(missing)}")
+
+
 def memory_per_trial(settings: ResourceSettings, address: str | None) -> int | None:
-    """Bytes of this machine's memory, or of its GPU's, that a trial can have; None for a cluster of other machines."""
-    if address or os.environ.get("RAY_ADDRESS"):
+    """Bytes of this machine's memory, or of its GPU's, that a trial can have; None for a cluster, at ``address``."""
+    if address is not None:
         return None
     slots = slots_here(settings)
     if slots.gpus:

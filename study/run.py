@@ -34,7 +34,7 @@ from sldd.patches import BalancedBatches, Patches
 from sldd.split import Split
 from sldd.start import FILE_ENDINGS, PRETRAINED
 from study.budget import Budget, outlook
-from study.cluster import ResourceSettings, Slots, connect, memory_per_trial, slots_here
+from study.cluster import ResourceSettings, Slots, connect, find_cluster, memory_per_trial, slots_here
 from study.config import StudyConfig, as_tree, differences, load
 from study.engine import make_searches, run_trials
 from study.grid import cells
@@ -85,7 +85,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--out", default="results", metavar="DIR", help="a folder or an object store, s3://...; default: results"
     )
-    parser.add_argument("--address", metavar="ADDRESS", help="a running Ray cluster, such as auto or ray://head:10001")
+    parser.add_argument(
+        "--address",
+        metavar="ADDRESS",
+        help="a Ray cluster, or local to start one here; default: RAY_ADDRESS, else the one that runs on this machine "
+        "(by ray up or ray start), else local",
+    )
     options = parser.parse_intermixed_args(arguments)
     names = [word for word in options.words if "=" not in word]
     if len(names) > 1:
@@ -99,6 +104,7 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     # Workers run elsewhere: every path they are given is absolute.
     config = _with_absolute_files(config)
     grid = cells(config.grid, config.confirm.folds)
+    address = find_cluster(options.address)
     ledger = Ledger(_folder(options.out) / config.name)
     before = ledger.header()
     if config.data.root is not None:
@@ -116,7 +122,7 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
 
     begun = ledger.begun()  # these have shown what a step takes
     timed = {cell for cell in grid if options.dry_run or cell.name not in begun}
-    memory = memory_per_trial(config.resources, options.address)
+    memory = memory_per_trial(config.resources, address)
     plan = plan_cells(grid, config, patches, split, batches, timed=timed, memory=memory)
     runnable = [entry for entry in plan if entry.refused is None]
     if options.dry_run:
@@ -128,10 +134,10 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     _print_refused(console, plan)
     ledger.hold(say=lambda words: console.print(words, highlight=False, soft_wrap=True))
     try:
-        with connect(options.address, config.resources) as (where, slots):
+        with connect(address, config.resources) as (where, slots):
             console.print(where, highlight=False)
             shared = None
-            if options.address:
+            if address is not None:
                 for line in check_nodes(ledger.folder):
                     console.print(line, highlight=False, soft_wrap=True)
                 shared = share_cohort(cohort)

@@ -1,0 +1,157 @@
+"""The cluster files: Ray reads them as meant, AWS (a stand-in) gives what they ask for, and no line is mistyped."""
+
+from __future__ import annotations
+
+import runpy
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from moto import mock_aws
+from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
+from ray.autoscaler._private.commands import _bootstrap_config
+from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.autoscaler.tags import TAG_RAY_NODE_KIND, TAG_RAY_NODE_STATUS, TAG_RAY_USER_NODE_TYPE
+
+ROOT = Path(__file__).parents[2]
+FILES = ["cluster.yaml", "clusters/local.yaml"]
+
+
+def _read(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((ROOT / name).read_text())
+    return content
+
+
+def _shell_lines(config: dict[str, Any]) -> list[str]:
+    return [line for key, lines in config.items() if key.endswith("_commands") for line in lines]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_ray_accepts_the_file(name: str) -> None:
+    validate_config(prepare_config(_read(name)))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_command_is_shell(name: str) -> None:
+    for line in _shell_lines(_read(name)):
+        subprocess.run(["bash", "-n", "-c", line], check=True)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_copied_is_all_that_installing_needs(name: str) -> None:
+    mounted = {local for remote, local in _read(name)["file_mounts"].items() if remote.startswith("~/sldd-study/")}
+    assert all((ROOT / local).exists() for local in mounted)
+    assert {"sldd", "study", "analysis", "pyproject.toml", "README.md"} <= mounted
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nobody_else_gets_in(name: str) -> None:
+    config = _read(name)
+    assert "~/.ray/auth_token" in config["file_mounts"]
+    assert any("RAY_AUTH_MODE=token" in line and "~/.bashrc" in line for line in config["setup_commands"])
+    head = config["head_start_ray_commands"][-1]
+    assert "--dashboard-host=127.0.0.1" in head
+    assert "0.0.0.0" not in (ROOT / name).read_text()
+
+
+def test_slurm_file_is_shell() -> None:
+    subprocess.run(["bash", "-n", str(ROOT / "clusters/slurm.sh")], check=True)
+
+
+def test_kubernetes_file_is_what_the_others_are() -> None:
+    cluster = _read("clusters/kuberay.yaml")
+    spec = cluster["spec"]
+    assert (cluster["apiVersion"], cluster["kind"]) == ("ray.io/v1", "RayCluster")
+    assert spec["authOptions"] == {"mode": "token"}
+    head = spec["headGroupSpec"]
+    assert head["rayStartParams"].items() >= {"num-cpus": "0", "num-gpus": "0", "dashboard-host": "127.0.0.1"}.items()
+    (workers,) = spec["workerGroupSpecs"]
+    assert (workers["minReplicas"], workers["replicas"]) == (0, 0)
+    assert workers["maxReplicas"] > 0
+    for pods in (head, workers):
+        pod = pods["template"]["spec"]
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        assert {mount["name"] for mount in pod["containers"][0]["volumeMounts"]} == volumes
+    # Nothing but strings: Kubernetes refuses numbers and truth values there.
+    assert all(isinstance(value, str) for pods in (head, workers) for value in pods["rayStartParams"].values())
+
+
+def test_own_machines_are_started_by_autoscaler_v1() -> None:
+    assert "RAY_enable_autoscaler_v2=0 ray start --head" in _read("clusters/local.yaml")["head_start_ray_commands"][-1]
+
+
+def test_all_workers_may_come_at_once_and_none_is_kept() -> None:
+    config = _read("cluster.yaml")
+    worker = config["available_node_types"]["gpu_worker"]
+    assert config["upscaling_speed"] == config["max_workers"] == worker["max_workers"]
+    assert worker["min_workers"] == 0
+    assert config["provider"]["cache_stopped_nodes"] is False
+    assert config["available_node_types"]["head"]["resources"] == {"CPU": 0, "GPU": 0}
+
+
+@pytest.fixture
+def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A stand-in for AWS with cluster.yaml's profiles; yields the id of an image, which it cannot look up by name."""
+    monkeypatch.setenv("HOME", str(tmp_path))  # Ray writes its new key to ~/.ssh
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+    with mock_aws():
+        runpy.run_path(str(ROOT / "clusters/aws_profiles.py"))["main"]("studies")
+        yield boto3.client("ec2").describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+
+
+def test_head_may_start_workers_and_workers_may_not(aws: str) -> None:
+    iam = boto3.client("iam")
+    allowed = {}
+    for name in ("sldd-head", "sldd-worker"):
+        roles = iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Roles"]
+        assert [role["RoleName"] for role in roles] == [name]
+        document = iam.get_role_policy(RoleName=name, PolicyName="study")["PolicyDocument"]
+        allowed[name] = {str(statement["Action"]) for statement in document["Statement"]}
+    assert "iam:PassRole" in allowed["sldd-head"]
+    assert all("s3:" in action for action in allowed["sldd-worker"])
+    runpy.run_path(str(ROOT / "clusters/aws_profiles.py"))["main"]("another")  # may be repeated
+    assert "another" in str(iam.get_role_policy(RoleName="sldd-worker", PolicyName="study")["PolicyDocument"])
+
+
+@pytest.mark.slow
+def test_machines_on_aws(aws: str) -> None:
+    config = _read("cluster.yaml")
+    for kind in config["available_node_types"].values():
+        assert kind["node_config"]["ImageId"].startswith("resolve:ssm:/aws/service/deeplearning/ami/")
+        kind["node_config"]["ImageId"] = aws
+    config = _bootstrap_config(config, no_config_cache=True)
+    kinds = config["available_node_types"]
+    assert kinds["head"]["resources"] == {"CPU": 0, "GPU": 0}
+    assert kinds["gpu_worker"]["resources"].items() >= {"CPU": 4, "GPU": 1}.items()
+
+    provider = AWSNodeProvider(config["provider"], config["cluster_name"])
+    # One by one: asked for several spot machines, the stand-in gives one.
+    for kind, role in (("head", "head"), ("gpu_worker", "worker"), ("gpu_worker", "worker")):
+        tags = {TAG_RAY_NODE_KIND: role, TAG_RAY_USER_NODE_TYPE: kind, TAG_RAY_NODE_STATUS: "uninitialized"}
+        provider.create_node(kinds[kind]["node_config"], tags, 1)
+    workers = provider.non_terminated_nodes({TAG_RAY_NODE_KIND: "worker"})
+    (head,) = provider.non_terminated_nodes({TAG_RAY_NODE_KIND: "head"})
+    assert len(workers) == 2
+
+    ec2 = boto3.resource("ec2")
+    head_machine, worker = ec2.Instance(head), ec2.Instance(workers[0])
+    assert head_machine.iam_instance_profile["Arn"].endswith("/sldd-head")
+    assert worker.iam_instance_profile["Arn"].endswith("/sldd-worker")
+    assert (head_machine.instance_lifecycle, worker.instance_lifecycle) == (None, "spot")
+    assert worker.instance_type == "g5.xlarge"
+    (volume,) = list(worker.volumes.all())
+    assert (volume.size, volume.encrypted) == (150, True)
+    # Nodes reach each other on every port; from outside there is ssh alone.
+    groups = [ec2.SecurityGroup(group["GroupId"]) for group in worker.security_groups]
+    outside = [rule for group in groups for rule in group.ip_permissions if rule["IpRanges"]]
+    assert [rule["FromPort"] for rule in outside] == [22]
+    assert {group["GroupId"] for group in head_machine.security_groups} == {group.id for group in groups}
+
+    provider.terminate_nodes([head, *workers])
+    assert provider.non_terminated_nodes({}) == []
