@@ -18,7 +18,7 @@ def _trial(seed: int, fold: int, called: dict[int, list[bool]]) -> Trial:
         for label, calls in called.items()
         for number, positive in enumerate(calls)
     ]
-    return Trial(Path(), {"seed": seed, "fold": fold}, {"delta": 0.4, "test": {"patients": patients}})
+    return Trial(Path(), {"seed": seed, "fold": fold}, {"status": "done", "delta": 0.4, "test": {"patients": patients}})
 
 
 def test_folds_are_pooled_by_patients_not_by_means() -> None:
