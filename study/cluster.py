@@ -105,6 +105,8 @@ def connect(address: str | None, settings: ResourceSettings) -> Iterator[tuple[s
         os.environ.setdefault(name, value)
     import ray
 
+    # A trial that is tried again is told of in a line by the study; Tune would print a traceback.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     quiet = {"include_dashboard": False} if address is None else {}
     try:
         # "local" and not None, for which Ray would look at RAY_ADDRESS and for other clusters itself.

@@ -77,6 +77,7 @@ def run_trials(
             name=config.name,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=LOSSES),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the ledger has the trials' own
             callbacks=[TuneReports(line), _BudgetWatch(budget, searcher, ledger, console)],
         ),
     )

@@ -70,6 +70,10 @@ class ProgressLine:
         else:
             self._console.print(self.text(), highlight=False, soft_wrap=True)
 
+    def say(self, words: str) -> None:
+        """Print something above the line."""
+        self._console.print(words, highlight=False, soft_wrap=True)
+
     def text(self) -> str:
         """The line itself."""
         trials = [trial for group in self._ledger.trials.values() for trial in group]
@@ -118,6 +122,10 @@ class TuneReports(Callback):
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """Called by Tune after every ``tune.report``."""
         self._line.advanced(trial.config["folder"], result["step"] / result["steps"])
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Called by Tune before it starts a trial again."""
+        self._line.say(f"{trial.config['trial']} lost its worker, or failed; it goes on from its last checkpoint")
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks; a terminal cannot be."""

@@ -24,7 +24,7 @@ from study.materials import TrialContext
 from study.trial import Report, run_trial
 from study.trial_folder import LOST, ReplacedError, TrialFolder, failure, no_room
 
-LOSSES = 100
+LOSSES = 20
 """Machines that a trial may lose while it gets ahead, before Ray gives it up."""
 _warned = threading.Event()
 
