@@ -53,7 +53,7 @@ class Budget:
         # Of trials that this start has run, by name: seconds as last heard, and since when they have been running.
         self._heard: dict[str, float] = {}
         self._since: dict[str, float] = {}
-        self._gpus_of: dict[str, float] = {}  # as finished trials held them
+        self._gpus_of: dict[str, float] = {}  # that trials hold or held
 
     @property
     def may_begin(self) -> bool:
@@ -89,12 +89,10 @@ class Budget:
         return sum(self._seconds(trial) * self._held(trial) for trial in trials) / _HOUR
 
     def _held(self, trial: Trial) -> float:
-        if trial.seconds is None:
-            return self._gpus
         name = trial.config["trial"]
-        if name not in self._gpus_of:
+        if name not in self._gpus_of and trial.seconds is not None:
             self._gpus_of[name] = (trial.result or {}).get("gpus", self._gpus)
-        return self._gpus_of[name]
+        return self._gpus_of.get(name, self._gpus)
 
     def _seconds(self, trial: Trial) -> float:
         if trial.seconds is not None:
@@ -106,6 +104,7 @@ class Budget:
     def started(self, config: dict[str, Any]) -> None:
         """A worker has begun, or gone on with, the trial of this configuration."""
         self._heard.setdefault(config["trial"], config.get("spent", 0.0))
+        self._gpus_of[config["trial"]] = config.get("gpus", self._gpus)
         self._since[config["trial"]] = self._clock()
 
     def heard(self, name: str, seconds: float) -> None:

@@ -37,7 +37,10 @@ class ResourceSettings:
 
     cpus_per_trial: Annotated[float, Gt(0)] = 1
     gpus_per_trial: Annotated[float, Ge(0)] | Literal["auto"] = "auto"
-    """A share of a GPU, such as 0.5 for two trials on one; auto: a whole one where the cluster has any."""
+    """A share of a GPU, such as 0.5 for two trials on one; auto: where the cluster has any, a whole one for the first
+    trial of a cell, and for later ones what that took, as ``trials_per_gpu`` allows."""
+    trials_per_gpu: Annotated[int, Ge(1)] = 4
+    """The most trials that share a GPU."""
     threads: Annotated[int, Ge(1)] = 1
     """PyTorch threads a trial. Results are the same only for the same number: training is chaotic."""
     concurrent: Annotated[int, Ge(1)] | None = None
@@ -53,6 +56,7 @@ class Slots:
     cpus: float
     gpus: float
     concurrent: int
+    """Where trials may come to share GPUs, as many as would then fit."""
 
 
 def find_cluster(address: str | None) -> str | None:
@@ -175,4 +179,6 @@ def _slots(settings: ResourceSettings, cpus: float, gpus: float) -> Slots:
             f"resources: a trial takes {settings.cpus_per_trial:g} CPUs and {wanted:g} GPUs, the cluster has "
             f"{cpus:g} and {gpus:g}; lower resources.cpus_per_trial or resources.gpus_per_trial"
         )
+    if per_trial == "auto" and gpus:
+        fitting = min(int(cpus // settings.cpus_per_trial), int(gpus) * settings.trials_per_gpu)
     return Slots(settings.cpus_per_trial, wanted, settings.concurrent or fitting)

@@ -23,6 +23,7 @@ from study.cell_search import CellSearch
 from study.cluster import Slots
 from study.config import StudyConfig
 from study.count_search import CountSearch, series
+from study.gpu_share import GpuShares
 from study.grid import Cell
 from study.ledger import Ledger
 from study.materials import TrialContext
@@ -62,13 +63,17 @@ def run_trials(
     or 0."""
     line = ProgressLine(console, config.name, plan, ledger, slots.concurrent)
     say = partial(console.print, highlight=False, soft_wrap=True)
-    searcher = StudySearcher(searches, ledger, line.show, lambda: budget.may_begin, say)
+    shares = GpuShares(config.resources, slots, ledger)
+    searcher = StudySearcher(searches, ledger, shares.of, line.show, lambda: budget.may_begin, say)
     searcher.stopping = budget.over is not None  # earlier starts may have left nothing
     line.searcher, line.searches = searcher, searches
 
     scratch = tempfile.mkdtemp(prefix="study-tune-")  # Tune wants a folder; nothing in it is ever read
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(trainable, context=context), {"cpu": slots.cpus, "gpu": slots.gpus}),
+        tune.with_resources(
+            tune.with_parameters(trainable, context=context),
+            lambda asked: tune.PlacementGroupFactory([{"CPU": slots.cpus, "GPU": asked["gpus"]}]),
+        ),
         tune_config=tune.TuneConfig(
             search_alg=searcher, num_samples=-1, max_concurrent_trials=slots.concurrent, reuse_actors=True
         ),

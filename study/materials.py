@@ -16,8 +16,8 @@ from sldd.outer import OuterSettings
 from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.split import Split
 from sldd.train import TrainSettings
-from study.nodes import SharedCohort, fetch_cohort
 from study.protocol import Protocol, divide
+from study.sharing import Shared, fetch_cohort, fetch_file
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class TrialContext:
 
     data: DataSettings
     cohort_folder: Path
-    shared: SharedCohort | None
+    shared: Shared | None
     """For machines other than the driver's."""
     fingerprint: str
     patches: PatchSettings
@@ -39,7 +39,6 @@ class TrialContext:
     pretrained: dict[str, str]
     pseudonyms: list[str]
     threads: int
-    gpus: float
     retries: int
     stop_path: Folder
 
@@ -52,9 +51,23 @@ def materials(context: TrialContext, fold: int | None) -> tuple[Patches, Split, 
     """
     folder = context.cohort_folder  # the driver's, on its own machine
     if not folder.is_dir() and context.shared is not None:
-        folder = fetch_cohort(context.shared, Path(context.data.cache) if context.data.cache else None).folder
+        folder = fetch_cohort(context.shared.cohort, _cache(context)).folder
     given = (folder, context.fingerprint)
     return _materials(given, context.data, context.patches, context.protocol, context.folds, fold)
+
+
+def weights_file(context: TrialContext, path: str) -> str:
+    """Where a file of weights, named by its path on the driver's machine, lies on this one; other words stay.
+
+    Raises:
+        InputError: it cannot be brought here.
+    """
+    shared = context.shared.files.get(path) if context.shared else None
+    return path if shared is None or Path(path).is_file() else str(fetch_file(shared, _cache(context)))
+
+
+def _cache(context: TrialContext) -> Path | None:
+    return Path(context.data.cache) if context.data.cache else None
 
 
 @lru_cache(maxsize=1)

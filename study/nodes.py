@@ -1,28 +1,19 @@
-"""The machines of a cluster: whether each of them sees the study's folder, and how the cohort gets to each once."""
+"""The machines of a cluster: whether each of them sees the study's folder, and runs the same versions."""
 
 from __future__ import annotations
 
-import fcntl
-import json
 import secrets
-import shutil
 import socket
-import tempfile
-from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from analysis.storage import Folder, open_folder, write_whole
-from sldd.cohort import INDEX, Cohort, default_cache, open_cohort
 from sldd.errors import InputError
 
-_PIECE = 64 * 2**20  # bytes of a cohort's file in one object: more would have to fit into a small machine's store
 _PATIENCE = 120.0  # seconds for every machine to answer
 SAME_EVERYWHERE = ("torch", "torchvision", "timm", "ray", "sldd-study")
 """Packages whose version decides results, or whether machines understand each other."""
@@ -106,61 +97,3 @@ def _other_versions(on_nodes: dict[str, dict[str, str]]) -> list[str]:
         for package in SAME_EVERYWHERE
         if versions[package] != here[package]
     ]
-
-
-@dataclass(frozen=True)
-class SharedCohort:
-    """A cohort in Ray's object store, to be fetched by every machine once."""
-
-    name: str
-    index: dict[str, Any]
-    pieces: dict[str, list[Any]]
-    """Object references by file."""
-
-
-def share_cohort(cohort: Cohort) -> SharedCohort:
-    """Put the decoded films where every machine of the cluster can fetch them: its disk never held the originals."""
-    pieces = {}
-    for name in ("pixels.bin", "masks.bin"):
-        content = np.memmap(cohort.folder / name, dtype=np.uint8, mode="r")
-        pieces[name] = [ray.put(np.array(content[at : at + _PIECE])) for at in range(0, len(content), _PIECE)]
-    index = {name: value for name, value in asdict(cohort).items() if name != "folder"}
-    return SharedCohort(cohort.folder.name, index, pieces)
-
-
-def fetch_cohort(shared: SharedCohort, cache: Path | None) -> Cohort:
-    """Open a shared cohort on this machine; the first trial that asks brings it here, and the others wait.
-
-    Args:
-        cache: where decoded films are kept, if not in the user's own cache.
-
-    Raises:
-        InputError: there is no room for it.
-    """
-    cache = cache or default_cache()
-    folder = cache / shared.name
-    try:
-        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (cache / f".{shared.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (folder / INDEX).is_file():
-                _bring(shared, folder)
-    except OSError as error:
-        raise InputError(
-            f"data.cache: {socket.gethostname()} cannot keep the cohort in {cache} ({error.strerror}); "
-            "make room there, or name a folder on a larger disk"
-        ) from None
-    return open_cohort(folder)
-
-
-def _bring(shared: SharedCohort, folder: Path) -> None:
-    scratch = Path(tempfile.mkdtemp(prefix=".fetching-", dir=folder.parent))
-    try:
-        for name, pieces in shared.pieces.items():
-            with (scratch / name).open("wb") as file:
-                for piece in pieces:
-                    file.write(ray.get(piece))
-        (scratch / INDEX).write_text(json.dumps(shared.index))
-        scratch.rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

@@ -33,20 +33,22 @@ from sldd.errors import InputError
 from sldd.patches import BalancedBatches, Patches
 from sldd.split import Split
 from sldd.start import FILE_ENDINGS, PRETRAINED
-from study.budget import Budget, outlook
-from study.cluster import ResourceSettings, Slots, connect, find_cluster, memory_per_trial, slots_here
+from study.budget import Budget
+from study.cluster import connect, find_cluster, memory_per_trial
 from study.config import StudyConfig, as_tree, differences, load
+from study.dry_run import print_plan, print_refused
 from study.engine import make_searches, run_trials
 from study.grid import cells
 from study.ledger import Ledger
 from study.materials import TrialContext
-from study.nodes import SharedCohort, check_nodes, share_cohort
-from study.plan import PlannedCell, cell_budget, plan_cells
-from study.progress import duration, end_table, plan_table, spared
+from study.nodes import check_nodes
+from study.plan import plan_cells
+from study.progress import end_table, spared
 from study.protocol import divide
 from study.provenance import describe
 from study.reading import presets
 from study.search import Search
+from study.sharing import Shared, share
 from study.stopping import stopped_early
 from study.trial_folder import no_room
 
@@ -126,12 +128,12 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     plan = plan_cells(grid, config, patches, split, batches, timed=timed, memory=memory)
     runnable = [entry for entry in plan if entry.refused is None]
     if options.dry_run:
-        _print_plan(console, config, plan, batches)
+        print_plan(console, config, plan, batches)
         return 0 if runnable else 2
     if not runnable:
         raise InputError(f"every cell is refused; {plan[0].cell.name}: {plan[0].refused}")
 
-    _print_refused(console, plan)
+    print_refused(console, plan)
     ledger.hold(say=lambda words: console.print(words, highlight=False, soft_wrap=True))
     try:
         with connect(address, config.resources) as (where, slots):
@@ -140,9 +142,9 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
             if address is not None:
                 for line in check_nodes(ledger.folder):
                     console.print(line, highlight=False, soft_wrap=True)
-                shared = share_cohort(cohort)
+                shared = share(cohort, _weights(config))
             ledger.start(describe(config, cohort, split, plan, options.words, before))
-            context = _context(config, ledger, cohort, source, slots, shared)
+            context = _context(config, ledger, cohort, source, shared)
             searches = make_searches(config, ledger, runnable)
             budget = Budget(config.budget, ledger, slots.gpus)
             interrupted = run_trials(config, ledger, runnable, searches, slots, console, context, budget)
@@ -202,6 +204,12 @@ def _with_absolute_files(config: StudyConfig) -> StudyConfig:
     return replace(config, grid=grid, pretrained=pretrained)
 
 
+def _weights(config: StudyConfig) -> list[str]:
+    """All files of weights that trials may start from."""
+    named = [start for block in config.grid for start in block.start if start.endswith(FILE_ENDINGS)]
+    return [*dict.fromkeys([*named, *config.pretrained.values()])]
+
+
 def _check_same_study(before: dict[str, Any], config: StudyConfig, cohort: Cohort, folder: Folder) -> None:
     changed = differences(before["config"], as_tree(config))
     if before["provenance"]["cohort"]["fingerprint"] != cohort.fingerprint:
@@ -223,8 +231,7 @@ def _context(
     ledger: Ledger,
     cohort: Cohort,
     source: Source,
-    slots: Slots,
-    shared: SharedCohort | None = None,
+    shared: Shared | None = None,
 ) -> TrialContext:
     return TrialContext(
         data=config.data,
@@ -241,7 +248,6 @@ def _context(
         pretrained=config.pretrained,
         pseudonyms=ledger.pseudonyms(source.patient_ids),
         threads=config.resources.threads,
-        gpus=slots.gpus,
         retries=config.resources.retries,
         stop_path=ledger.stop_path,
     )
@@ -260,42 +266,6 @@ def _announce(console: Console, config: StudyConfig, cohort: Cohort, split: Spli
         highlight=False,
         soft_wrap=True,
     )
-
-
-def _print_refused(console: Console, plan: list[PlannedCell]) -> None:
-    for entry in plan:
-        if entry.refused is not None:
-            console.print(f"refused: {entry.cell.name}: {entry.refused}", highlight=False, soft_wrap=True)
-
-
-def _print_plan(console: Console, config: StudyConfig, plan: list[PlannedCell], batches: BalancedBatches) -> None:
-    console.print(plan_table(plan))
-    _print_refused(console, plan)
-    runnable = [entry for entry in plan if entry.refused is None]
-    each = config.search.trials + config.confirm.repeats
-    seconds = sum(entry.seconds or 0.0 for entry in runnable) * each
-    steps = sum(cell_budget(config, entry.cell, batches).steps for entry in runnable) * each
-    fewer = config.search.stop != "none" or any(entry.cell.counted for entry in runnable)
-    at_most = "at most " if fewer else ""
-    console.print(
-        f"{at_most}{len(runnable)} cells, {len(runnable) * each} trials ({config.search.trials} search and "
-        f"{config.confirm.repeats} confirm a cell), {steps:,} outer steps; "
-        f"about {duration(seconds)} of one trial slot on this machine",
-        highlight=False,
-        soft_wrap=True,
-    )
-    gpus, at_once = _machine(config.resources)
-    for line in outlook(config.budget, len(runnable) * each, seconds, gpus, at_once):
-        console.print(line, highlight=False, soft_wrap=True)
-
-
-def _machine(resources: ResourceSettings) -> tuple[float, int]:
-    """GPUs a trial and trials at once, of machines like this one."""
-    try:
-        here = slots_here(replace(resources, concurrent=None))
-    except InputError:  # a cluster's head that takes no trial; its workers take one at least
-        here = slots_here(replace(resources, concurrent=1))
-    return here.gpus, min(here.concurrent, resources.concurrent or here.concurrent)
 
 
 if __name__ == "__main__":

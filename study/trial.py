@@ -20,7 +20,7 @@ from sldd.package import Package
 from sldd.patches import Patches
 from sldd.split import Split
 from sldd.start import check_start, set_start, start_of
-from study.materials import TrialContext, materials
+from study.materials import TrialContext, materials, weights_file
 from study.methods import make_learner, training_data
 from study.protocol import fixed_delta
 from study.result import describe_result
@@ -70,7 +70,7 @@ class _Trial:
 def _build(config: dict[str, Any], context: TrialContext, device: torch.device) -> _Trial:
     patches, split, batches = materials(context, config["fold"])
     network = build(config["backbone"], input_size=context.patches.input_size, norm=config["norm"])
-    start = start_of(config["backbone"], config["start"], context.pretrained)
+    start = weights_file(context, start_of(config["backbone"], config["start"], context.pretrained))
     set_start(network, backbone=config["backbone"], start=start, seed=config["seed"])
     fingerprints = layer_fingerprints(network)
     distill = replace(context.distill, **config["options"])
@@ -96,7 +96,7 @@ def _build(config: dict[str, Any], context: TrialContext, device: torch.device) 
 def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> Iterator[Report]:
     """Run or resume a trial, checkpoint as it goes, and write its result; without one where the study is stopping."""
     context.compute.apply(context.threads)
-    device = torch.device("cuda" if context.gpus and torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda" if config["gpus"] and torch.cuda.is_available() else "cpu")
     _reset_peak_memory(device)
     trial = _build(config, context, device)
     spent, starts = 0.0, []
@@ -128,8 +128,9 @@ def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder
     result["stopped"] = trial.stopped
     result["starts"] = starts  # the step at which each start of this trial began; [0] where nothing interrupted it
     result["seconds"] = spent + time.monotonic() - begun
-    result["gpus"] = context.gpus
+    result["gpus"] = config["gpus"]
     result["peak_memory_mib"] = _peak_memory_mib(device)
+    result["device_memory_mib"] = _device_memory_mib(device)
     result["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     result["micro_batch"] = context.compute.micro_batch
     result["inner_graphs"] = trial.learner.memory if isinstance(trial.learner, Distillation) else None
@@ -192,16 +193,22 @@ def _share(trial: _Trial, best: Best, delta: float, folder: TrialFolder) -> dict
 
 def _reset_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
+        torch.cuda.empty_cache()  # what an earlier trial of this process left
         torch.cuda.reset_peak_memory_stats(device)
         return
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # Linux: start the resident peak anew for a reused worker
 
 
+def _device_memory_mib(device: torch.device) -> float | None:
+    """All memory of a GPU."""
+    return torch.cuda.mem_get_info(device)[1] / 2**20 if device.type == "cuda" else None
+
+
 def _peak_memory_mib(device: torch.device) -> float | None:
     """Peak of the device's memory on a GPU, of the worker's resident memory otherwise (Linux)."""
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
+        return torch.cuda.max_memory_reserved(device) / 2**20
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:

@@ -12,7 +12,8 @@ from study.cluster import ResourceSettings, Slots, _check_growth, _slots, find_c
     ("settings", "cpus", "gpus", "expected"),
     [
         (ResourceSettings(), 2, 0, Slots(1, 0.0, 2)),
-        (ResourceSettings(), 16, 4, Slots(1, 1.0, 4)),
+        (ResourceSettings(), 16, 4, Slots(1, 1.0, 16)),  # once four are seen to fit on one
+        (ResourceSettings(trials_per_gpu=1), 16, 4, Slots(1, 1.0, 4)),
         (ResourceSettings(gpus_per_trial=0.5), 16, 4, Slots(1, 0.5, 8)),
         (ResourceSettings(gpus_per_trial=0.3), 16, 1, Slots(1, 0.3, 3)),
         (ResourceSettings(cpus_per_trial=4), 6, 0, Slots(4, 0.0, 1)),

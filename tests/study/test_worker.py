@@ -15,7 +15,6 @@ import torch
 from sldd.cohort import prepare
 from sldd.data import open_source
 from study import trial_folder, worker
-from study.cluster import Slots
 from study.config import load
 from study.grid import cells
 from study.ledger import Ledger, Trial
@@ -39,7 +38,7 @@ def ledger(tmp_path: Path, open_ledger: OpenLedger) -> Ledger:
 def context(ledger: Ledger, tmp_path_factory: pytest.TempPathFactory) -> TrialContext:
     config = load("demo", [*TINY[1:], "outer.steps=12", "outer.checkpoint_every=4"])
     source, cache = open_source(config.data), tmp_path_factory.getbasetemp() / "cohorts"
-    return _context(config, ledger, prepare(source, cache), source, Slots(1, 0, 1))
+    return _context(config, ledger, prepare(source, cache), source)
 
 
 @pytest.fixture
@@ -53,7 +52,7 @@ def begin(ledger: Ledger) -> Callable[[], Trial]:
 
 
 def _asked(trial: Trial) -> dict[str, Any]:
-    return {"folder": str(trial.folder), **trial.config}
+    return {"folder": str(trial.folder), "gpus": 0.0, **trial.config}
 
 
 def _outcome(ledger: Ledger, trial: Trial) -> dict[str, Any]:

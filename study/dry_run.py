@@ -1,0 +1,54 @@
+"""What a study would cost, in words: the cells, their trials, steps and time, and the price."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rich.console import Console
+
+from sldd.errors import InputError
+from sldd.patches import BalancedBatches
+from study.budget import outlook
+from study.cluster import ResourceSettings, slots_here
+from study.config import StudyConfig
+from study.plan import PlannedCell, cell_budget
+from study.progress import duration, plan_table
+
+
+def print_refused(console: Console, plan: list[PlannedCell]) -> None:
+    """A line for every cell that cannot be run."""
+    for entry in plan:
+        if entry.refused is not None:
+            console.print(f"refused: {entry.cell.name}: {entry.refused}", highlight=False, soft_wrap=True)
+
+
+def print_plan(console: Console, config: StudyConfig, plan: list[PlannedCell], batches: BalancedBatches) -> None:
+    """All that ``--dry-run`` says of a plan."""
+    console.print(plan_table(plan))
+    print_refused(console, plan)
+    runnable = [entry for entry in plan if entry.refused is None]
+    each = config.search.trials + config.confirm.repeats
+    seconds = sum(entry.seconds or 0.0 for entry in runnable) * each
+    steps = sum(cell_budget(config, entry.cell, batches).steps for entry in runnable) * each
+    fewer = config.search.stop != "none" or any(entry.cell.counted for entry in runnable)
+    at_most = "at most " if fewer else ""
+    console.print(
+        f"{at_most}{len(runnable)} cells, {len(runnable) * each} trials ({config.search.trials} search and "
+        f"{config.confirm.repeats} confirm a cell), {steps:,} outer steps; "
+        f"about {duration(seconds)} of one trial slot on this machine",
+        highlight=False,
+        soft_wrap=True,
+    )
+    gpus, at_once = _machine(config.resources)
+    for line in outlook(config.budget, len(runnable) * each, seconds, gpus, at_once):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _machine(resources: ResourceSettings) -> tuple[float, int]:
+    """GPUs a trial and trials at once, of machines like this one: one a GPU, since its time was taken alone."""
+    resources = replace(resources, trials_per_gpu=1)
+    try:
+        here = slots_here(replace(resources, concurrent=None))
+    except InputError:  # a cluster's head that takes no trial; its workers take one at least
+        here = slots_here(replace(resources, concurrent=1))
+    return here.gpus, min(here.concurrent, resources.concurrent or here.concurrent)

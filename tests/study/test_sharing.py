@@ -1,0 +1,74 @@
+"""A cohort and files of weights reach a machine once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sldd.cohort import Cohort, prepare
+from sldd.data import DataSettings, open_source
+from sldd.errors import InputError
+from sldd.sources.phantom import PhantomSettings
+from study import sharing
+from study.sharing import fetch_cohort, fetch_file, share
+
+
+@pytest.fixture(autouse=True)
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[np.ndarray]]:
+    """Stands in for Ray's object store; tests/cluster has the real one."""
+    objects: list[np.ndarray] = []
+    monkeypatch.setattr(sharing.ray, "put", lambda value: objects.append(value) or len(objects) - 1)
+    monkeypatch.setattr(sharing.ray, "get", lambda reference: objects[reference])
+    return objects
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    data = DataSettings(source="phantom", phantom=PhantomSettings(patients=8, size=64))
+    return prepare(open_source(data), tmp_path_factory.mktemp("driver"))
+
+
+def test_a_cohort_reaches_a_machine_once(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: list[np.ndarray]
+) -> None:
+    monkeypatch.setattr(sharing, "_PIECE", 1000)  # several pieces, the last a short one
+    shared = share(cohort, []).cohort
+    fetched = fetch_cohort(shared, tmp_path / "cache")
+    assert fetched == replace(cohort, folder=tmp_path / "cache" / cohort.folder.name)
+    for film in range(len(cohort.shapes)):
+        np.testing.assert_array_equal(fetched.pixels(film), cohort.pixels(film))
+        np.testing.assert_array_equal(fetched.mask(film), cohort.mask(film))
+    store.clear()
+    assert fetch_cohort(shared, tmp_path / "cache") == fetched, "the second trial asks for nothing"
+
+
+def test_files_keep_their_names_and_are_told_apart_by_content(cohort: Cohort, tmp_path: Path) -> None:
+    paths = []
+    for site, content in (("a", b"first"), ("b", b"second")):
+        (tmp_path / site).mkdir()
+        paths.append(tmp_path / site / "start.safetensors")
+        paths[-1].write_bytes(content)
+    shared = share(cohort, map(str, paths)).files
+    fetched = [fetch_file(shared[str(path)], tmp_path / "cache") for path in paths]
+    assert [path.name for path in fetched] == ["start.safetensors"] * 2
+    assert [path.read_bytes() for path in fetched] == [b"first", b"second"]
+
+
+def test_what_fails_on_the_way_leaves_nothing(cohort: Cohort, tmp_path: Path, store: list[np.ndarray]) -> None:
+    shared = share(cohort, []).cohort
+    lost = store.pop()
+    with pytest.raises(IndexError):
+        fetch_cohort(shared, tmp_path / "cache")
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [f".{cohort.folder.name}.lock"]
+    store.append(lost)
+    assert fetch_cohort(shared, tmp_path / "cache").fingerprint == cohort.fingerprint
+
+
+def test_no_room_for_the_cohort_is_told_in_one_line(cohort: Cohort, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"data.cache: .* cannot keep the cohort in .*file"):
+        fetch_cohort(share(cohort, []).cohort, tmp_path / "file")
