@@ -141,7 +141,7 @@ def until(happened: Callable[[], bool], process: subprocess.Popen[bytes]) -> boo
 def workers(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The processes that run trials."""
     found = psutil.Process(driver.pid).children(recursive=True)
-    return [process for process in found if process.name().startswith("ray::Worker")]
+    return [process for process in found if process.name().startswith(("ray::Worker", "ray::ResourceTrainable"))]
 
 
 def kill_driver(study: Disturbed, kills: int, chance: random.Random) -> tuple[int, str]:

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import psutil
-from ray import tune
 from rich.console import Console
 
 from study import search
@@ -27,18 +26,20 @@ from study.config import StudyConfig, load
 from study.engine import make_searches, run_trials
 from study.grid import cells
 from study.ledger import FORMAT, Ledger
+from study.materials import TrialContext
 from study.plan import PlannedCell
 from study.trial_folder import TrialFolder
+from study.worker import Worker
 
 _A_CELL = 10
 _PATIENTS = 100
 _TARGETS = "targets: 0.15 s a trial, 5 s to read 10,000 trials, 50 ms a suggestion"
 
 
-class StubWorker(tune.Trainable):
+class StubWorker(Worker):
     """Finishes a trial at once, with a result that falls with the distance of its rate from the best."""
 
-    def setup(self, config: dict[str, Any], context: None) -> None:
+    def setup(self, config: dict[str, Any], context: TrialContext) -> None:
         """Called by Tune for the first trial of a process."""
         self.reset_config(config)
 

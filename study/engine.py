@@ -25,7 +25,7 @@ from study.config import StudyConfig
 from study.count_search import CountSearch, series
 from study.gpu_share import GpuShares
 from study.grid import Cell
-from study.ledger import Ledger
+from study.ledger import Ledger, Trial
 from study.materials import TrialContext
 from study.plan import PlannedCell
 from study.progress import ProgressLine, TuneReports
@@ -57,23 +57,24 @@ def run_trials(
     console: Console,
     context: TrialContext,
     budget: Budget,
-    trainable: type[tune.Trainable] = Worker,
+    trainable: type[Worker] = Worker,
 ) -> int:
     """Run all that is left to run, or what the budget allows; returns the number of the signal that interrupted it,
     or 0."""
     line = ProgressLine(console, config.name, plan, ledger, slots.concurrent)
     say = partial(console.print, highlight=False, soft_wrap=True)
     shares = GpuShares(config.resources, slots, ledger)
-    searcher = StudySearcher(searches, ledger, shares.of, line.show, lambda: budget.may_begin, say)
+
+    def needs(trial: Trial) -> dict[str, float]:
+        return {"cpus": slots.cpus, "gpus": shares.of(trial)}
+
+    searcher = StudySearcher(searches, ledger, needs, line.show, lambda: budget.may_begin, say)
     searcher.stopping = budget.over is not None  # earlier starts may have left nothing
     line.searcher, line.searches = searcher, searches
 
     scratch = tempfile.mkdtemp(prefix="study-tune-")  # Tune wants a folder; nothing in it is ever read
     tuner = tune.Tuner(
-        tune.with_resources(
-            tune.with_parameters(trainable, context=context),
-            lambda asked: tune.PlacementGroupFactory([{"CPU": slots.cpus, "GPU": asked["gpus"]}]),
-        ),
+        tune.with_parameters(trainable, context=context),
         tune_config=tune.TuneConfig(
             search_alg=searcher, num_samples=-1, max_concurrent_trials=slots.concurrent, reuse_actors=True
         ),

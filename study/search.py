@@ -47,7 +47,7 @@ class StudySearcher(Searcher):
     Args:
         searches: one a cell, or a setting whose image counts are searched.
         ledger: the study's.
-        gpus: the share of a GPU that a trial is to have.
+        needs: the CPUs and GPUs that a trial is to have, by those names; its worker is told.
         on_change: called after a trial has started or ended.
         may_begin: asked before a trial begins; those that were begun before go on in any case.
         on_pause: told, in words, when a full disk keeps trials from beginning.
@@ -57,7 +57,7 @@ class StudySearcher(Searcher):
         self,
         searches: Sequence[Search],
         ledger: Ledger,
-        gpus: Callable[[Trial], float] = lambda _: 0.0,
+        needs: Callable[[Trial], dict[str, float]] = lambda _: {},
         on_change: Callable[[], None] = lambda: None,
         may_begin: Callable[[], bool] = lambda: True,
         on_pause: Callable[[str], None] = lambda _: None,
@@ -65,9 +65,9 @@ class StudySearcher(Searcher):
         super().__init__()  # what a trial is worth is read from the ledger, not from its reports
         # What an earlier start left unfinished comes first; the sort is stable, so cells keep their order otherwise.
         self._open = deque(sorted(searches, key=lambda search: not search.interrupted))
-        self._ledger, self._gpus, self._on_change, self._may_begin, self._on_pause = (
+        self._ledger, self._needs, self._on_change, self._may_begin, self._on_pause = (
             ledger,
-            gpus,
+            needs,
             on_change,
             may_begin,
             on_pause,
@@ -102,7 +102,7 @@ class StudySearcher(Searcher):
                 self.paused = False
                 self.running[trial_id] = (search, trial)
                 self._on_change()
-                return {"folder": str(trial.folder), "gpus": self._gpus(trial), **trial.config}
+                return {"folder": str(trial.folder), **self._needs(trial), **trial.config}
         # Without new trials, one that was begun before may still wait for a running one of its cell.
         waits = self._open if new else self.running
         return None if waits else Searcher.FINISHED

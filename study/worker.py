@@ -35,6 +35,11 @@ class Worker(tune.Trainable):
     It reports ``step``, ``steps``, ``seconds`` and ``val_hm``.
     """
 
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        """Called by Tune for every trial."""
+        return tune.PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}])
+
     def setup(self, config: dict[str, Any], context: TrialContext) -> None:
         """Called by Tune for the first trial of a process."""
         # Tune would end the process at once; a trial needs a second for its checkpoint.

@@ -131,7 +131,7 @@ def _trials_on(host: Host) -> list[psutil.Process]:
     found = []
     for process in host.processes():
         with suppress(psutil.NoSuchProcess):
-            found += [process] if "".join(process.cmdline()[:1]).startswith("ray::Worker") else []
+            found += [process] if "".join(process.cmdline()[:1]).startswith("ray::ResourceTrainable.train") else []
     return found
 
 

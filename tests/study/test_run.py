@@ -134,7 +134,7 @@ class Command:
     def workers(self) -> list[psutil.Process]:
         """The processes that run trials."""
         children = psutil.Process(self.process.pid).children(recursive=True)
-        return [process for process in children if process.name().startswith("ray::Worker")]
+        return [process for process in children if process.name().startswith(("ray::Worker", "ray::ResourceTrainable"))]
 
     def records(self) -> pd.DataFrame:
         return pd.read_csv(self.study / "records.csv").drop(columns=MEASURED)
