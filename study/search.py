@@ -65,13 +65,8 @@ class StudySearcher(Searcher):
         super().__init__()  # what a trial is worth is read from the ledger, not from its reports
         # What an earlier start left unfinished comes first; the sort is stable, so cells keep their order otherwise.
         self._open = deque(sorted(searches, key=lambda search: not search.interrupted))
-        self._ledger, self._needs, self._on_change, self._may_begin, self._on_pause = (
-            ledger,
-            needs,
-            on_change,
-            may_begin,
-            on_pause,
-        )
+        self._ledger, self._needs, self._may_begin = ledger, needs, may_begin
+        self._on_change, self._on_pause = on_change, on_pause
         self.running: dict[str, tuple[Search, Trial]] = {}
         self.stopping = self.paused = False
 

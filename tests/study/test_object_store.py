@@ -15,6 +15,7 @@ from analysis.storage import Folder, StorageError, create_whole, open_folder, re
 from sldd.errors import InputError
 from study.ledger import Ledger
 from study.run import main
+from study.status import _age
 from study.trial_folder import ReplacedError, TrialFolder
 from tests.study.conftest import OpenLedger
 from tests.study.test_run import TINY
@@ -76,6 +77,9 @@ def test_second_driver_is_refused(bucket: Folder, open_ledger: OpenLedger) -> No
     open_ledger(bucket / "study")
     with pytest.raises(ValueError, match="is being run by process"):
         Ledger(bucket / "study").hold()
+    renewed = _age(bucket / "study" / ".lock")
+    assert renewed is not None
+    assert renewed < 60, "what study.status goes by on another machine"
 
 
 def test_bucket_that_is_not_there_is_told_in_one_line(bucket: Folder) -> None:

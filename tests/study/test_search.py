@@ -143,3 +143,34 @@ def test_options_are_chosen_learned_from_and_confirmed(open_ledger: OpenLedger, 
     best = max(sldd, key=lambda trial: ((trial.result or {})["validation"]["hm"], -trial.index))
     confirm = ledger.of(CELLS[0].name, "confirm")
     assert all(trial.config["options"] == best.config["options"] for trial in confirm)
+
+
+def test_a_full_disk_pauses_new_trials_and_says_so_once(open_ledger: OpenLedger, tmp_path: Path) -> None:
+    ledger, said = open_ledger(tmp_path / "study"), list[str]()
+    searcher = StudySearcher(_searches(ledger, _settings(2)), ledger, on_pause=said.append)
+    begin = ledger.begin
+
+    def full(trial: Trial) -> Trial:
+        raise OSError(28, "No space left on device")
+
+    ledger.begin = full  # type: ignore[method-assign]
+    assert [searcher.suggest(str(number)) for number in range(3)] == [None] * 3
+    assert len(said) == 1
+    assert "no room left in" in said[0]
+    ledger.begin = begin  # type: ignore[method-assign]
+    config = searcher.suggest("3")
+    assert isinstance(config, dict)
+    assert config["index"] == 0, "nothing was skipped"
+
+
+def test_a_driver_that_was_taken_for_dead_begins_nothing(
+    open_ledger: OpenLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger(tmp_path / "study")
+    searcher = StudySearcher(_searches(ledger, _settings(2)), ledger)
+    config = searcher.suggest("0")
+    assert isinstance(config, dict)
+    monkeypatch.setattr(Ledger, "lost", True)
+    searcher.on_trial_complete("0")
+    assert searcher.suggest("1") == "FINISHED"
+    assert not (ledger.folder / "trials" / config["trial"] / "result.json").exists(), "it is not ours to fail"
