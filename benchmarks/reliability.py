@@ -26,6 +26,8 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
+from study.worker import PROCESS
+
 STUDY = [
     "demo", "name=study", "grid.backbone=[test_resnet]", "grid.images=[2,3]",
     "data.phantom={patients: 16, size: 128}", "patches={size: 24, stride: 8, input_size: 32}",
@@ -141,7 +143,7 @@ def until(happened: Callable[[], bool], process: subprocess.Popen[bytes]) -> boo
 def workers(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The processes that run trials."""
     found = psutil.Process(driver.pid).children(recursive=True)
-    return [process for process in found if process.name().startswith(("ray::Worker", "ray::ResourceTrainable"))]
+    return [process for process in found if process.name().startswith(PROCESS)]
 
 
 def kill_driver(study: Disturbed, kills: int, chance: random.Random) -> tuple[int, str]:

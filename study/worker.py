@@ -26,6 +26,8 @@ from study.trial_folder import LOST, ReplacedError, TrialFolder, failure, no_roo
 
 LOSSES = 20
 """Machines that a trial may lose while it gets ahead, before Ray gives it up."""
+PROCESS = "ray::_Inner"
+"""What the names of workers' processes begin with, after the class that ``tune.with_parameters`` makes."""
 _warned = threading.Event()
 
 

@@ -20,6 +20,7 @@ import torch
 import yaml
 
 from benchmarks.hosts import MISSING, ROOT, USER, Host, hosts
+from study.worker import PROCESS
 
 pytestmark = pytest.mark.slow
 
@@ -131,7 +132,7 @@ def _trials_on(host: Host) -> list[psutil.Process]:
     found = []
     for process in host.processes():
         with suppress(psutil.NoSuchProcess):
-            found += [process] if "".join(process.cmdline()[:1]).startswith("ray::ResourceTrainable.train") else []
+            found += [process] if "".join(process.cmdline()[:1]).startswith(PROCESS) else []
     return found
 
 

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from study.run import main
+from study.worker import PROCESS
 from tests.conftest import write_manifest
 
 TINY = [
@@ -134,7 +135,7 @@ class Command:
     def workers(self) -> list[psutil.Process]:
         """The processes that run trials."""
         children = psutil.Process(self.process.pid).children(recursive=True)
-        return [process for process in children if process.name().startswith(("ray::Worker", "ray::ResourceTrainable"))]
+        return [process for process in children if process.name().startswith(PROCESS)]
 
     def records(self) -> pd.DataFrame:
         return pd.read_csv(self.study / "records.csv").drop(columns=MEASURED)
