@@ -132,13 +132,19 @@ def test_result_of_an_orphaned_worker_is_kept(ledger: Ledger, open_ledger: OpenL
     assert unfinished.result == {"status": "done"}
 
 
-def test_checkpoint_cut_in_half_counts_as_none(ledger: Ledger) -> None:
+@pytest.mark.parametrize("left", [0, 1, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
+def test_of_a_cut_checkpoint_the_one_before_counts(ledger: Ledger, left: float) -> None:
     trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
     worker = TrialFolder(trial.folder, trial.config["owner"])
-    worker.save_checkpoint(1, {"step": torch.arange(1000)})
-    state = trial.folder / "checkpoint" / "000000001.pt"
-    state.write_bytes(state.read_bytes()[:700])
-    assert worker.load_checkpoint(torch.device("cpu")) is None
+    for step in (1, 2, 3):
+        worker.save_checkpoint(step, {"step": torch.full((1000,), step), "names": {"of": [step] * 100}})
+    assert sorted(path.name for path in (trial.folder / "checkpoint").iterdir()) == ["000000002.pt", "000000003.pt"]
+    for step, expected in ((3, 2), (2, None)):
+        state = trial.folder / "checkpoint" / f"{step:09}.pt"
+        content = state.read_bytes()
+        state.write_bytes(content[: int(left if left >= 1 else left * len(content))])
+        saved = worker.load_checkpoint(torch.device("cpu"))
+        assert (saved and int(saved["step"][0])) == expected
 
 
 def test_machine_that_does_not_see_the_study_says_so(tmp_path: Path) -> None:
