@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -92,4 +93,5 @@ def test_a_damaged_lease_is_nobodys(path: Path) -> None:
     path.write_text("process 1 on nowh")
     lease = Lease(path)
     lease.take()
+    assert json.loads(path.read_text())["process"] == os.getpid()
     lease.release()
