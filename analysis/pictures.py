@@ -23,7 +23,7 @@ from analysis.curves import shown_trials
 from analysis.packages import CLASSES, Distilled, percents, read_distilled, shares, stretched
 from analysis.published import NAMES
 from analysis.records import NotAStudyError, Study, read_study
-from analysis.storage import Folder, open_folder, write_whole
+from analysis.storage import Folder, make, open_folder, write_whole
 from analysis.theme import FAINT, INK
 
 SIDE = 224  # pixels an image is enlarged to at most: the papers' input size
@@ -141,7 +141,7 @@ def write_pictures(study: Study, out: Folder, cells: Sequence[str] | None = None
             continue
         title = heading(study, str(trials["backbone"][name]), distilled.rates)
         picture = draw(title, distilled, fixed=trials["method"][name] == "dd")
-        out.mkdir(parents=True, exist_ok=True)
+        make(out)
         written.append(out / f"{name}.png")
         write_whole(written[-1], _png(picture))
     if not written:

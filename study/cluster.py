@@ -25,7 +25,7 @@ _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     # What cuBLAS wants to hear for compute.deterministic, before it is loaded.
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-    # Every trial of a reused worker runs in a thread of its own; glibc would keep an arena of freed memory for each.
+    # Threads that prepare batches come and go with a worker's trials; glibc would keep freed memory for each of them.
     "MALLOC_ARENA_MAX": "2",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own snapshots are never read: the ledger is the truth
 }

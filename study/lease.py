@@ -37,14 +37,13 @@ class Lease:
 
     Args:
         path: the file; its folder exists.
-        on_loss: called once, from another thread, when another driver has taken the lease over.
         say: told, in words, why ``take`` waits.
     """
 
     path: Folder
-    on_loss: Callable[[], None] = lambda: None
     say: Callable[[str], None] = lambda _: None
     lost: bool = False
+    """Whether another driver has taken it over."""
     _token: str = field(default_factory=lambda: secrets.token_hex(8))
     _renewals: int = 0
     _ended: threading.Event = field(default_factory=threading.Event)
@@ -113,7 +112,6 @@ class Lease:
                 write_whole(self.path, self._content())
             except InputError:
                 self.lost = True
-                self.on_loss()
                 return
             except OSError:
                 continue  # a full disk, or a store out of reach for a moment: the next renewal may succeed

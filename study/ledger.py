@@ -116,17 +116,16 @@ class Ledger:
             raise InputError(f"{self.header_path}: not a study of this version; choose another --out or name")
         return header
 
-    def hold(self, on_loss: Callable[[], None] = lambda: None, say: Callable[[str], None] = lambda _: None) -> None:
+    def hold(self, say: Callable[[str], None] = lambda _: None) -> None:
         """Take the study for this driver.
 
         Args:
-            on_loss: called, from another thread, when a driver on another machine has taken this one for dead.
             say: told why it takes a while, where it does.
 
         Raises:
             InputError: the folder cannot be written, or another driver holds the study.
         """
-        lease = Lease(self.folder / ".lock", on_loss, say)
+        lease = Lease(self.folder / ".lock", say)
         try:
             make(self.folder)
             lease.take()

@@ -120,7 +120,7 @@ class TuneReports(Callback):
         self._line = line
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
-        """Called by Tune after every ``tune.report``."""
+        """Called by Tune after every step of a worker."""
         self._line.advanced(trial.config["folder"], result["step"] / result["steps"])
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
