@@ -26,6 +26,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
+from analysis.records import MEASURED
 from study.worker import PROCESS
 
 STUDY = [
@@ -34,7 +35,6 @@ STUDY = [
     "outer={steps: 60, batch_size: 12, evaluations: 3, statistics_batches: 2, checkpoint_every: 5}",
     "search.trials=4", "confirm.repeats=2",
 ]  # fmt: skip
-_MEASURED = ["seconds", "peak_memory_mib"]
 _WAIT = 600.0
 
 
@@ -125,7 +125,7 @@ class Disturbed:
 
     def records(self) -> pd.DataFrame:
         """records.csv without what is measured."""
-        return pd.read_csv(self.study / "records.csv").drop(columns=_MEASURED)
+        return pd.read_csv(self.study / "records.csv").drop(columns=MEASURED)
 
 
 def until(happened: Callable[[], bool], process: subprocess.Popen[bytes]) -> bool:

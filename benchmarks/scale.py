@@ -19,6 +19,7 @@ import numpy as np
 import psutil
 from rich.console import Console
 
+from sldd.detect import Votes
 from study import search
 from study.budget import Budget
 from study.cluster import connect
@@ -28,6 +29,7 @@ from study.grid import cells
 from study.ledger import FORMAT, Ledger
 from study.materials import TrialContext
 from study.plan import PlannedCell
+from study.result import scores
 from study.trial_folder import TrialFolder
 from study.worker import Worker
 
@@ -37,7 +39,7 @@ _TARGETS = "targets: 0.15 s a trial, 5 s to read 10,000 trials, 50 ms a suggesti
 
 
 class StubWorker(Worker):
-    """Finishes a trial at once, with a result that falls with the distance of its rate from the best."""
+    """Finishes a trial at once, with patients' votes the clearer, the nearer its rate is to the best."""
 
     def setup(self, config: dict[str, Any], context: TrialContext) -> None:
         """Called by Tune for the first trial of a process."""
@@ -55,22 +57,16 @@ class StubWorker(Worker):
 
 
 def _result(asked: dict[str, Any]) -> dict[str, Any]:
-    hm = float(1 / (1 + abs(np.log10(asked["outer_lr"]) + 1.5)))
-    random = np.random.default_rng(asked["index"])
-    deltas = np.linspace(0, 1, _PATIENTS)
-    scores = {
-        "sensitivity": hm, "specificity": hm, "hm": hm, "hm_at_0.4": hm, "auc": hm, "patch_accuracy": hm,
-        "undecided_patients": 0,
-        "curve": {name: [float(hm * value) for value in deltas] for name in ("deltas", "sensitivity", "specificity")},
-        "patients": [
-            {"patient": f"P-{patient:010}", "label": patient % 2, "votes": random.integers(0, 99, 3).tolist()}
-            for patient in range(_PATIENTS)
-        ],
-    }  # fmt: skip
+    skill = 1 / (1 + abs(np.log10(asked["outer_lr"]) + 1.5))
+    labels = np.arange(_PATIENTS) % 2
+    positive = 50 + skill * (40 * labels - 20) + np.random.default_rng(asked["seed"]).normal(0, 10, _PATIENTS)
+    counts = np.stack([np.full(_PATIENTS, 99), 100 - positive, positive], axis=1).round().astype(np.int64)
+    votes = Votes(list(range(_PATIENTS)), labels, counts, np.eye(3, dtype=np.int64))
+    seen = scores(votes, 0.5, [f"P-{patient:010}" for patient in range(_PATIENTS)])
     return {
         "status": "done", "error": None, "attempt": 1, "delta": 0.5, "seconds": 1.0, "starts": [0],
-        "validation": scores, "test": scores if asked["phase"] == "confirm" else None, "outer_steps": 1,
-        "history": [{"step": step, "val_hm": hm} for step in range(10)],
+        "validation": seen, "test": seen if asked["phase"] == "confirm" else None, "outer_steps": 1,
+        "history": [{"step": step, "val_hm": seen["hm"]} for step in range(10)],
     }  # fmt: skip
 
 

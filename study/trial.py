@@ -25,7 +25,7 @@ from study.methods import make_learner, training_data
 from study.protocol import fixed_delta
 from study.result import describe_result
 from study.stopping import is_below
-from study.trial_folder import TrialFolder
+from study.trial_folder import TrialFolder, now
 
 _STOP_POLL_SECONDS = 0.5
 
@@ -128,6 +128,7 @@ def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder
     result["stopped"] = trial.stopped
     result["starts"] = starts  # the step at which each start of this trial began; [0] where nothing interrupted it
     result["seconds"] = spent + time.monotonic() - begun
+    result["finished"] = now()
     result["gpus"] = config["gpus"]
     result["peak_memory_mib"] = _peak_memory_mib(device)
     result["device_memory_mib"] = _device_memory_mib(device)

@@ -9,6 +9,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import torch
@@ -35,7 +36,12 @@ def no_room(error: BaseException) -> bool:
 def failure(config: dict[str, Any], error: str) -> dict[str, Any]:
     """The result of a trial that could not be run."""
     line = next(iter(error.splitlines()), "")
-    return {"status": "failed", "error": line, "attempt": config.get("attempt", 1)}
+    return {"status": "failed", "error": line, "attempt": config.get("attempt", 1), "finished": now()}
+
+
+def now() -> str:
+    """The time by this machine's clock, as results carry it: ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class TrialFolder:

@@ -19,6 +19,7 @@ import pytest
 import torch
 import yaml
 
+from analysis.records import MEASURED
 from benchmarks.hosts import MISSING, ROOT, USER, Host, hosts
 from study.worker import PROCESS
 
@@ -31,7 +32,6 @@ STUDY = [
     "search.trials=1", "confirm.repeats=1",
 ]  # fmt: skip
 TRIALS = 3 * (1 + 1)
-MEASURED = ["seconds", "peak_memory_mib"]
 # Ray gives a silent node up after a minute; here, after some seconds.
 HASTE = "RAY_health_check_period_ms=1000 RAY_health_check_timeout_ms=2000 RAY_health_check_failure_threshold=3"
 _IDLE = {"sshd", "cat"}  # what runs on a host of its own accord

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from analysis.records import read_study
+from analysis.records import MEASURED, read_study
 from analysis.storage import Folder, StorageError, create_whole, open_folder, reachable
 from sldd.errors import InputError
 from study.ledger import Ledger
@@ -107,8 +107,7 @@ def test_a_study_on_a_store_is_that_on_a_disk(
     assert main([*settings, "--out", str(bucket / "out")]) == 0
     assert main([*settings, "--out", str(tmp_path)]) == 0
     on_store, on_disk = (read_study(where / "tiny") for where in (bucket / "out", tmp_path))
-    measured = ["seconds", "peak_memory_mib"]
-    pd.testing.assert_frame_equal(on_store.records.drop(columns=measured), on_disk.records.drop(columns=measured))
+    pd.testing.assert_frame_equal(on_store.records.drop(columns=MEASURED), on_disk.records.drop(columns=MEASURED))
     assert (bucket / "out" / "tiny" / "dashboard.html").read_text().startswith("<!")
     assert main([*settings, "--out", str(bucket / "out")]) == 0, "nothing is left to run"
     assert "3/3 trials done" in capsys.readouterr().out or len(on_store.records) == 3

@@ -15,6 +15,7 @@ import pandas as pd
 import psutil
 import pytest
 
+from analysis.records import MEASURED
 from study.run import main
 from study.worker import PROCESS
 from tests.conftest import write_manifest
@@ -25,7 +26,6 @@ TINY = [
     "outer={steps: 40, batch_size: 12, evaluations: 2, statistics_batches: 2, checkpoint_every: 5}",
     "search.trials=2", "confirm.repeats=1",
 ]  # fmt: skip
-MEASURED = ["seconds", "peak_memory_mib"]
 
 
 @pytest.fixture(autouse=True)

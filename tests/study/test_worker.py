@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from analysis.records import MEASURED
 from sldd.cohort import prepare
 from sldd.data import open_source
 from study import trial_folder, worker
@@ -58,7 +59,7 @@ def _asked(trial: Trial) -> dict[str, Any]:
 def _outcome(ledger: Ledger, trial: Trial) -> dict[str, Any]:
     ledger.refresh(trial)
     result = dict(trial.result or {})
-    return {name: result[name] for name in sorted(result) if name not in ("seconds", "peak_memory_mib", "starts")}
+    return {name: result[name] for name in sorted(result) if name not in (*MEASURED, "starts")}
 
 
 def _stub(monkeypatch: pytest.MonkeyPatch, act: Callable[[TrialContext, TrialFolder], None]) -> None:
