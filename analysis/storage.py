@@ -121,10 +121,11 @@ def read_many(folder: Folder, pattern: re.Pattern[str]) -> Iterator[tuple[str, b
     What goes missing between listing and reading is left out.
     """
     if isinstance(folder, Path):
-        for path in _walk(folder, ""):
+        for path in _walk(str(folder), ""):
             if pattern.fullmatch(path):
-                with suppress(FileNotFoundError):
-                    yield path, (folder / path).read_bytes()
+                # No Path object a file: a study has tens of thousands.
+                with suppress(FileNotFoundError), open(f"{folder}/{path}", "rb") as file:  # noqa: PTH123
+                    yield path, file.read()
         return
     base = folder.path.rstrip("/") + "/"
     try:
@@ -137,7 +138,7 @@ def read_many(folder: Folder, pattern: re.Pattern[str]) -> Iterator[tuple[str, b
         yield from sorted((str(path).removeprefix(base), content) for path, content in read.items())
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[str]:
+def _walk(folder: str, prefix: str) -> Iterator[str]:
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
@@ -145,7 +146,7 @@ def _walk(folder: Path, prefix: str) -> Iterator[str]:
         return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+            yield from _walk(entry.path, f"{prefix}{entry.name}/")
         else:
             yield prefix + entry.name
 

@@ -27,17 +27,20 @@ class TrialFiles(NamedTuple):
     number: int
     config: dict[str, Any]
     result: dict[str, Any] | None
+    text: bytes
+    """That of the result; empty where there is none."""
 
 
 def read_trials(study: Folder) -> Iterator[TrialFiles]:
     """All trials of the study in a folder, one after another: cells by name, trials of a cell in no order."""
     files = read_many(study / "trials", _FILES)
     for trial, group in groupby(files, key=lambda file: file[0].rpartition("/")[0]):
-        content = {path.rpartition("/")[2]: parsed(text) for path, text in group}
-        config = content.get("config.json")
+        texts = {path.rpartition("/")[2]: text for path, text in group}
+        config = parsed(texts.get("config.json", b""))
         if config is not None:
             cell, number = trial.split("/")
-            yield TrialFiles(cell, int(number), config, as_result(content.get("result.json")))
+            text = texts.get("result.json", b"")
+            yield TrialFiles(cell, int(number), config, as_result(parsed(text)), text)
 
 
 def read_json(path: Folder) -> dict[str, Any] | None:

@@ -31,7 +31,7 @@ from typing import Any
 import yaml
 
 from analysis.storage import Folder, create_whole, make, move, write_whole
-from analysis.trials import read_json, read_result, read_trials
+from analysis.trials import TrialFiles, read_json, read_result, read_trials
 from sldd.errors import InputError
 from study.lease import Lease
 from study.trial_folder import LOST, WORKER, failure
@@ -49,6 +49,13 @@ class Trial:
         self.folder, self.config = folder, config
         self.result = result
 
+    @classmethod
+    def read(cls, study: Folder, files: TrialFiles) -> Trial:
+        """As a study's files have it."""
+        trial = cls(study / "trials" / files.cell / str(files.number), files.config)
+        trial._keep(files.result, files.text)
+        return trial
+
     @property
     def result(self) -> dict[str, Any] | None:
         """What came out, read anew at every call; None while it is not finished."""
@@ -59,7 +66,10 @@ class Trial:
 
     @result.setter
     def result(self, result: dict[str, Any] | None) -> None:
-        self._text = None if result is None else zlib.compress(json.dumps(result).encode(), 1)
+        self._keep(result, json.dumps(result).encode())
+
+    def _keep(self, result: dict[str, Any] | None, text: bytes) -> None:
+        self._text = None if result is None else zlib.compress(text, 1)
         self.status = "running" if result is None else str(result["status"])
         self.seconds: float | None = (result or {}).get("seconds")
 
@@ -155,7 +165,7 @@ class Ledger:
     def _scan(self) -> None:
         self.trials = {}
         for found in read_trials(self.folder):
-            trial = Trial(self.folder / "trials" / found.cell / str(found.number), found.config, found.result)
+            trial = Trial.read(self.folder, found)
             self.trials.setdefault(trial.cell, []).append(trial)
         for trials in self.trials.values():
             trials.sort(key=lambda trial: trial.index)
@@ -215,7 +225,7 @@ class Ledger:
             return  # another driver's by now
         told = read_json(trial.folder / WORKER) or {}
         error = error or told.get("error") or LOST
-        create_whole(trial.folder / "result.json", json.dumps(failure(trial.config, error), indent=1))
+        create_whole(trial.folder / "result.json", json.dumps(failure(trial.config, error)))
         self.refresh(trial)
 
     def note_spent(self, trial: Trial, seconds: float) -> None:

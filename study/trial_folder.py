@@ -180,7 +180,8 @@ class TrialFolder:
             ReplacedError: another worker owns the trial now.
         """
         self._check_owner()
-        path, content = self._folder / "result.json", json.dumps(result, indent=1)
+        # On one line: votes and curves are lists of numbers, and a line for each made the file three times as long.
+        path, content = self._folder / "result.json", json.dumps(result)
 
         def create() -> None:
             if create_whole(path, content):

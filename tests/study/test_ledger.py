@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,9 @@ def test_failed_trial_is_tried_again_as_a_new_attempt(ledger: Ledger) -> None:
     trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
     TrialFolder(trial.folder, trial.config["owner"]).note_error("OSError: disk\nsecond line")
     ledger.fail(trial)
-    assert trial.result == {"status": "failed", "error": "OSError: disk", "attempt": 1}
+    result = trial.result or {}
+    assert datetime.fromisoformat(result.pop("finished")).tzinfo
+    assert result == {"status": "failed", "error": "OSError: disk", "attempt": 1}
     assert not trial.settled
     ledger.begin(trial)
     assert trial.config["attempt"] == 2
