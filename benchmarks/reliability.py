@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import signal
@@ -27,6 +28,7 @@ import pandas as pd
 import psutil
 
 from analysis.records import MEASURED
+from analysis.trials import read_json
 from study.worker import PROCESS
 
 STUDY = [
@@ -92,6 +94,15 @@ class Disturbed:
         """The step of the last checkpoint of every trial without a result."""
         found = sorted(self.study.glob("trials/*/*/checkpoint/*.pt"))
         return {path.parents[1]: int(path.stem) for path in found if not (path.parents[1] / "result.json").exists()}
+
+    def ahead(self) -> bool:
+        """Whether each trial that runs has a checkpoint of the worker that runs it now."""
+        found = self.study.glob("trials/*/*/worker.json")
+        running = [path for path in found if not (path.parent / "result.json").exists()]
+        saved = self.saved()
+        return bool(running) and all(
+            saved.get(path.parent, 0) > (read_json(path) or {"step": math.inf})["step"] for path in running
+        )
 
     def look(self) -> None:
         """Remember what is finished and what has a checkpoint: neither may be computed again."""
@@ -164,11 +175,12 @@ def kill_driver(study: Disturbed, kills: int, chance: random.Random) -> tuple[in
 
 
 def kill_workers(study: Disturbed, kills: int, chance: random.Random) -> tuple[int, str]:
-    """SIGKILL for every worker process once, when a trial of its has a checkpoint."""
+    """SIGKILL for every worker process once, when its trial has a checkpoint of its own: a trial whose workers are lost
+    three times in a row before any gets ahead is taken for the cause, and reported."""
     driver, killed = study.start(), set[int]()
 
     def ripe() -> bool:
-        return bool(study.saved()) and any(worker.pid not in killed for worker in workers(driver))
+        return study.ahead() and any(worker.pid not in killed for worker in workers(driver))
 
     while len(killed) < kills and until(ripe, driver):
         time.sleep(chance.uniform(0, 2))
