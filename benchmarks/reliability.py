@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -153,8 +154,12 @@ def until(happened: Callable[[], bool], process: subprocess.Popen[bytes]) -> boo
 
 def workers(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The processes that run trials."""
-    found = psutil.Process(driver.pid).children(recursive=True)
-    return [process for process in found if process.name().startswith(PROCESS)]
+    found = []
+    for process in psutil.Process(driver.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if process.name().startswith(PROCESS):
+                found.append(process)
+    return found
 
 
 def kill_driver(study: Disturbed, kills: int, chance: random.Random) -> tuple[int, str]:
