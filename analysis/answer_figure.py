@@ -12,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.confirmed import settings_apart
+from analysis.facets import keyed
 from analysis.figures import parameters_axis
 from analysis.minimum import bracket, minimum_images, percent, shown_points
 from analysis.records import Study
@@ -79,6 +80,7 @@ def minimum_figure(frame: pd.DataFrame, line: pd.DataFrame | None = None) -> go.
 def _growth_traces(line: pd.DataFrame) -> list[go.Scatter]:
     x = line["parameters"].tolist()
     band = {"mode": "lines", "line": {"width": 0, "shape": "hv"}, "hoverinfo": "skip", "x": x}
+    band |= {"meta": {"whole": True}}  # a fit to all networks: not to those that a reader picks
     return [
         go.Scatter(**band, y=line["high"].tolist(), showlegend=False),
         go.Scatter(**band, y=line["low"].tolist(), fill="tonexty", fillcolor="rgba(107,119,133,.15)", name="95 % band"),
@@ -125,6 +127,7 @@ def _open_trace(rows: pd.DataFrame, variant: int) -> go.Scatter:
         marker={"symbol": ends, "size": 13, "color": colour, "line": {"width": 2, "color": colour}},
         cliponaxis=False,
         hoverinfo="skip",
+        meta=keyed(rows, each=3),
     )
 
 
@@ -142,6 +145,7 @@ def _minimum_trace(rows: pd.DataFrame, series: str, variant: int, works: bool) -
         cliponaxis=False,
         hovertext=[_minimum_hover(row) for _, row in rows.iterrows()],
         hoverinfo="text",
+        meta=keyed(rows),
     )
 
 

@@ -1,6 +1,6 @@
-"""What happens around a threshold: HM(delta) of one confirm trial a cell, and the search that led to it.
+"""What happens around the threshold: HM(delta) of one confirm trial a cell.
 
-As in `figures`, each figure is two functions: one returns numbers, one draws them.
+As in `figures`, two functions: one returns numbers, one draws them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from analysis.confirmed import SETTING, confirm_rows, distilled, setting_labels
 from analysis.records import Study
 from analysis.runs import PAPER_DELTA, folds_of
-from analysis.theme import FAINT, INK, PALETTE, SYMBOLS, figure, hover, images_word, log_axis, number, plain
+from analysis.theme import INK, PALETTE, figure, hover, images_word, number
 
 SPLITS = {"validation": PALETTE[0], "test": PALETTE[1]}
 CURVE_COLUMNS = ["trial", "cell", "label", "split", "kind", "delta", "hm"]
@@ -78,17 +78,12 @@ def _points(split: Any, chosen: float) -> Iterator[tuple[str, float, float]]:
 
 
 def hm_by_delta_figure(frame: pd.DataFrame) -> go.Figure:
-    """HM(delta) on validation and on test patients of the first cell in `frame`; the traces of every other cell are
-    there but hidden, each with its cell as `meta` (the page picks by it)."""
+    """HM(delta) on validation and on test patients of one cell, the rows of `hm_by_delta_frame` that are about it."""
     drawn = figure(
         xaxis={"title": {"text": "threshold δ"}, "range": [-0.02, 1.02]},
         yaxis={"title": {"text": "HM"}, "range": [0, 1.03]},
-        height=470,
     )
-    for place, cell in enumerate(frame["cell"].unique()):
-        for trace in _curve_traces(frame[frame["cell"] == cell]):
-            drawn.add_trace(trace.update(visible=place == 0, meta=cell))
-    return drawn
+    return drawn.add_traces(list(_curve_traces(frame)))
 
 
 def _curve_traces(cell: pd.DataFrame) -> Iterator[go.Scatter]:
@@ -128,66 +123,3 @@ def _curve_traces(cell: pd.DataFrame) -> Iterator[go.Scatter]:
             ],
             hoverinfo="text",
         )
-
-
-def search_frame(study: Study) -> pd.DataFrame:
-    """Search trials that ended: columns of `records`; `val_hm` is missing where the trial gave no score."""
-    rows = study.records
-    ended = rows["phase"].eq("search") & rows["status"].ne("running")
-    return rows[ended.fillna(False).astype(bool) & (rows["outer_lr"] > 0) & (rows["inner_lr"] > 0)]
-
-
-def search_figure(frame: pd.DataFrame) -> go.Figure:
-    """Where the search looked: both rates on log axes, a symbol a backbone, coloured by HM on validation patients (on
-    test patients under the papers' protocol)."""
-    drawn = figure(
-        xaxis=log_axis("outer rate", frame["outer_lr"], "{:g}".format),
-        yaxis=log_axis("inner rate at the start", frame["inner_lr"], "{:g}".format),
-        coloraxis={
-            "colorscale": "Cividis",
-            "cmin": 0,
-            "cmax": 1,
-            "colorbar": {"title": {"text": f"HM on<br>{_scored_on(frame)}"}, "thickness": 12, "outlinewidth": 0},
-        },
-    )
-    found = frame[frame["val_hm"].notna()]
-    for place, (backbone, rows) in enumerate(found.groupby("backbone", sort=False)):
-        marker = {"size": 11, "symbol": SYMBOLS[place % len(SYMBOLS)], "line": {"width": 0.5, "color": INK}}
-        scored = marker | {"color": rows["val_hm"].tolist(), "coloraxis": "coloraxis"}
-        name = plain(backbone)
-        # The legend cannot show a colour scale: a trace without a point shows the symbol in ink.
-        drawn.add_trace(_search_trace(rows, name, scored).update(legendgroup=name, showlegend=False))
-        symbol = go.Scatter(x=[None], y=[None], mode="markers", marker=marker | {"color": INK}, name=name)
-        drawn.add_trace(symbol.update(legendgroup=name))
-    lost = frame[frame["val_hm"].isna()]
-    if len(lost):
-        drawn.add_trace(_search_trace(lost, "gave no score", {"size": 11, "symbol": "x-thin-open", "color": FAINT}))
-    return drawn
-
-
-def _scored_on(frame: pd.DataFrame) -> str:
-    """The split by which a search trial was scored."""
-    return "test" if frame["protocol"].eq("paper").any() else "validation"
-
-
-def _search_trace(rows: pd.DataFrame, name: str, marker: dict[str, Any]) -> go.Scatter:
-    return go.Scatter(
-        x=rows["outer_lr"].tolist(),
-        y=rows["inner_lr"].tolist(),
-        mode="markers",
-        name=name,
-        marker=marker,
-        hovertext=[
-            hover(
-                row["trial"],
-                outcome="stopped early" if pd.notna(row["stopped"]) and row["stopped"] else row["status"],
-                **{f"HM on {_scored_on(rows)} patients": number(row["val_hm"])},
-                outer_rate=f"{row['outer_lr']:.3g}",
-                inner_rate_at_the_start=f"{row['inner_lr']:.3g}",
-                threshold=number(row["delta"]),
-                because=None if pd.isna(row["error"]) else row["error"],
-            )
-            for _, row in rows.iterrows()
-        ],
-        hoverinfo="text",
-    )

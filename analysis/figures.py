@@ -6,13 +6,16 @@ All of them stand on confirm trials alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.confirmed import SETTING, distilled, full_training_means, settings_apart, training_means
+from analysis.facets import keyed
 from analysis.minimum import count_evidence, minimum_images, percent
+from analysis.published import NAMES, scored_points
 from analysis.records import Study
 from analysis.theme import INK, figure, hover, images_word, log_axis, look, number, parameters_word, plain
 
@@ -34,13 +37,49 @@ def hm_by_parameters_frame(study: Study) -> pd.DataFrame:
 
 
 def hm_by_parameters_figure(frame: pd.DataFrame) -> go.Figure:
-    """Mean test HM against parameters, a trace an image count; bars span the lowest and the highest seed."""
-    drawn = figure(xaxis=parameters_axis(frame, 0.06), yaxis=_HM_AXIS)
+    """Mean test HM against parameters, a trace an image count; bars span the lowest and the highest seed. Hollow: the
+    papers' Table 5, on their own patients."""
+    published = scored_points()
+    drawn = figure(xaxis=parameters_axis(pd.concat([frame, published]), 0.04), yaxis=_HM_AXIS)
     counted = distilled(frame).sort_values("images", kind="stable")
-    drawn.add_traces(_hm_traces(counted, "images", "parameters", "markers"))
-    for trace in _hm_traces(frame[frame["images"].isna()], "method", "parameters", "markers"):
+    places = _places(sorted({*counted["images"], *published["images"]}))
+    drawn.add_traces(_hm_traces(counted, "images", places, "parameters", "markers"))
+    trained = frame[frame["images"].isna()]
+    for trace in _hm_traces(trained, "method", _places(trained["method"]), "parameters", "markers"):
         drawn.add_trace(trace.update(marker={"symbol": "x-thin-open", "size": 13, "color": INK}))
-    return drawn
+    return drawn.add_traces(published_traces(published, places, "parameters", "hm"))
+
+
+def published_traces(published: pd.DataFrame, places: Mapping[Any, int], x: str, y: str) -> list[go.Scatter]:
+    """The rows of `scored_points` as hollow markers, a trace an image count in the colour of its place, and one entry
+    in the legend for all."""
+    traces: list[go.Scatter] = []
+    for count, rows in published.groupby("images"):
+        marker = look(places[count], 1)["marker"] | {"size": 9, "line": {"width": 1.5}, "opacity": 0.75}
+        traces.append(
+            go.Scatter(
+                x=rows[x].tolist(),
+                y=rows[y].tolist(),
+                mode="markers",
+                name="as published, on the papers' own patients",
+                legendgroup="published",
+                showlegend=not traces,
+                marker=marker,
+                meta=keyed(rows[["images"]]),
+                hovertext=[
+                    hover(
+                        f"{NAMES[row['backbone']]}, {images_word(row['images'])}: Li et al. (2022), Table 5",
+                        parameters=f"{row['parameters']:,}",
+                        **{name: number(row[name]) for name in ("sensitivity", "specificity")},
+                        HM=number(row["hm"]),
+                        chosen="on the test patients themselves",
+                    )
+                    for _, row in rows.iterrows()
+                ],
+                hoverinfo="text",
+            )
+        )
+    return traces
 
 
 def hm_by_images_frame(study: Study) -> pd.DataFrame:
@@ -59,21 +98,15 @@ def hm_by_images_frame(study: Study) -> pd.DataFrame:
 
 
 def hm_by_images_figure(frame: pd.DataFrame) -> go.Figure:
-    """Mean test HM against the image count, a line a backbone; a ring marks the smallest by the papers' rule."""
+    """Mean test HM against the image count, a line a backbone; a ring marks the smallest by the papers' rule, a dotted
+    line what ordinary training of the backbone reaches."""
     counts = sorted(frame["images"].unique())
     axis = {"title": {"text": "distilled images"}, "tickvals": counts, "ticktext": [str(count) for count in counts]}
     drawn = figure(xaxis=axis, yaxis=_HM_AXIS)
-    drawn.add_traces(_hm_traces(frame.sort_values("parameters", kind="stable"), "backbone", "images", "lines+markers"))
-    own = ["backbone", *(column for column in TRAINED_ALIKE[1:] if frame[column].nunique(dropna=False) > 1)]
-    for _, row in frame[frame["trained"].notna()].drop_duplicates(own).iterrows():
-        drawn.add_hline(
-            y=float(row["trained"]),
-            line={"dash": "dot", "width": 1.2, "color": INK},
-            annotation={
-                "text": plain(", ".join([*map(str, row[own].dropna()), "ordinary training"])),
-                "font": {"size": 11},
-            },
-        )
+    frame = frame.sort_values("parameters", kind="stable")
+    places = _places(frame["backbone"])
+    drawn.add_traces(_hm_traces(frame, "backbone", places, "images", "lines+markers"))
+    drawn.add_traces(_trained_traces(frame, places, [counts[0], counts[-1]] if counts else []))
     rings = frame[frame["smallest"]]
     drawn.add_trace(
         go.Scatter(
@@ -83,20 +116,41 @@ def hm_by_images_figure(frame: pd.DataFrame) -> go.Figure:
             name="smallest count by the papers' rule",
             marker={"symbol": "circle-open", "size": 22, "color": "black", "line": {"width": 1.5}},
             hoverinfo="skip",
+            meta=keyed(rings),
         )
     )
     return drawn
 
 
-def _hm_traces(frame: pd.DataFrame, by: str, x: str, mode: str) -> list[go.Scatter]:
-    """A trace a series: the colour tells what it is `by`, dash and filling tell its setting."""
-    colours = {value: place for place, value in enumerate(frame[by].unique())}
+def _trained_traces(frame: pd.DataFrame, places: Mapping[Any, int], ends: list[int]) -> list[go.Scatter]:
+    """A dotted line a network (and what it has in common with its distillation) at the HM of ordinary training."""
+    own = ["backbone", *(column for column in TRAINED_ALIKE[1:] if frame[column].nunique(dropna=False) > 1)]
+    return [
+        go.Scatter(
+            x=ends,
+            y=[row["trained"]] * len(ends),
+            mode="lines",
+            name=plain(", ".join([*map(str, row[own].dropna()), "ordinary training"])),
+            line={"color": look(places[row["backbone"]])["line"]["color"], "dash": "dot", "width": 1.5},
+            hovertemplate="%{fullData.name}: HM %{y:.3f}<extra></extra>",
+            meta=keyed(pd.DataFrame([row[own]] * len(ends))),
+        )
+        for _, row in frame[frame["trained"].notna()].drop_duplicates(own).iterrows()
+    ]
+
+
+def _places(values: Iterable[Any]) -> dict[Any, int]:
+    return {value: place for place, value in enumerate(dict.fromkeys(values))}
+
+
+def _hm_traces(frame: pd.DataFrame, by: str, places: Mapping[Any, int], x: str, mode: str) -> list[go.Scatter]:
+    """A trace a series: the colour tells what it is `by` (at its place), dash and filling tell its setting."""
     settings = settings_apart(frame)
     variants = {setting: place for place, setting in enumerate(settings.unique())}
     traces = []
     for series in frame["series"].unique():
         rows = frame[frame["series"] == series].sort_values(x, kind="stable")
-        style = look(colours[rows[by].iloc[0]], variants[settings[rows.index[0]]])
+        style = look(places[rows[by].iloc[0]], variants[settings[rows.index[0]]])
         bars = {"array": rows["hm_high"] - rows["hm"], "arrayminus": rows["hm"] - rows["hm_low"]}
         traces.append(
             go.Scatter(
@@ -107,15 +161,17 @@ def _hm_traces(frame: pd.DataFrame, by: str, x: str, mode: str) -> list[go.Scatt
                 | {"thickness": 1.5, "width": 5},
                 mode=mode,
                 name=plain(series),
-                hovertext=[_hm_hover(row) for _, row in rows.iterrows()],
+                hovertext=[hm_hover(row) for _, row in rows.iterrows()],
                 hoverinfo="text",
+                meta=keyed(rows),
                 **style,
             )
         )
     return traces
 
 
-def _hm_hover(row: pd.Series) -> str:
+def hm_hover(row: pd.Series) -> str:
+    """All that is known of a row of `cell_means`, as a hover box; the bootstrap's interval where the row has one."""
     seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
     return hover(
         f"{row['backbone']}, {images_word(row['images'])}",
@@ -136,7 +192,7 @@ def _hm_hover(row: pd.Series) -> str:
 
 def _interval(row: pd.Series) -> str | None:
     """The interval of the mean HM; ordinary training and trials without votes have none."""
-    if pd.isna(row["interval_low"]):
+    if pd.isna(row.get("interval_low")):
         return None
     ends = f"{number(row['interval_low'])} to {number(row['interval_high'])}"
     return f"{ends} ({percent(row['level'])} interval over patients and seeds)"

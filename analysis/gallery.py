@@ -1,4 +1,4 @@
-"""The distilled images of a study beside their soft labels: what would leave the hospital, to look at."""
+"""The distilled images of a cell beside their soft labels: what would leave the hospital, to look at."""
 
 from __future__ import annotations
 
@@ -6,39 +6,25 @@ from html import escape
 
 import numpy as np
 
-from analysis.curves import shown_trials
-from analysis.packages import CLASSES, Distilled, percents, png_uri, read_distilled, shares
-from analysis.records import Study
-from analysis.story import protocol_mark
-from analysis.theme import CLASS_WORDS, number
+from analysis.packages import CLASSES, Distilled, percents, png_uri, shares
+from analysis.theme import CLASS_WORDS
 
 MOST_IMAGES = 12  # of one cell; the rest is in its package
 CAPTION = (
-    "One confirm trial a cell (the first). Each image is stretched to its own darkest and brightest value, so "
-    "brightness cannot be compared between images. The learned labels are unbounded weights y; shown is y / sum(y)."
+    "The cell's first confirm trial. Each image is stretched to its own darkest and brightest value, so brightness "
+    "cannot be compared between images. The learned labels are unbounded weights y; shown is y / sum(y). † A weight "
+    "was negative and is shown as zero; the shares are those of the rest."
 )
-CLIPPED = " † A weight was negative and is shown as zero; the shares are those of the rest."
+KEY = (
+    '<p class="caption"><span class="key">Soft label:'
+    + "".join(f'<i class="{name}"></i>{name} {word}' for name, word in CLASS_WORDS.items())
+    + f".</span> {escape(CAPTION)}</p>"
+)
 
 
-def gallery(study: Study) -> str:
-    """The images of every confirmed cell as an HTML grid; empty where no package can be read."""
-    cells = []
-    for _, trial in shown_trials(study).iterrows():
-        distilled = read_distilled(study.trial_folder(trial["trial"]))
-        if distilled is not None:
-            hm = f"test HM {number(trial['test_hm'], 2)}{protocol_mark(study)}"
-            title = f"<b>{escape(trial['label'])}</b> <small>{hm} · "
-            caption = f"<figcaption>{title}{escape(_rates(distilled.rates))}</small></figcaption>"
-            cells.append(f'<figure class="cell">{caption}<div class="films">{_films(distilled)}</div></figure>')
-    if not cells:
-        return ""
-    key = "".join(f'<i class="{name}"></i>{name} {word}' for name, word in CLASS_WORDS.items())
-    clipped = CLIPPED if any("†" in cell for cell in cells) else ""
-    grid = "\n".join(cells)
-    return (
-        f'<div class="gallery">\n{grid}\n</div>\n'
-        f'<p class="caption"><span class="key">Soft label:{key}.</span> {escape(CAPTION + clipped)}</p>'
-    )
+def films(distilled: Distilled) -> str:
+    """The images as HTML, each with its label as a bar and in percent, over a line with the rates."""
+    return f'<p class="setting">{escape(_rates(distilled.rates))}</p><div class="films">{_films(distilled)}</div>'
 
 
 def _rates(rates: np.ndarray) -> str:

@@ -18,7 +18,7 @@ import plotly.graph_objects as go
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
 SYMBOLS = ["circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "star"]
 DASHES = ["solid", "dash", "dot", "dashdot", "longdash"]
-INK, FAINT, GRID = "#1f2933", "#6b7785", "#e4e8ec"
+INK, FAINT, GRID = "#1f2933", "#5b6673", "#e4e8ec"
 CLASS_COLOURS = {"I": "#9aa5b1", "N": "#0072B2", "P": "#D55E00"}
 CLASS_WORDS = {"I": "irrelevant", "N": "negative", "P": "positive"}
 MISSING = ("", "None", "nan", "<NA>")  # how what is not known spells itself, be it pandas' or Python's
@@ -72,11 +72,13 @@ def log_axis(title: str, values: Iterable[float], word: Callable[[float], str], 
     low, high = min(known), max(known)
     spare = room * (high - low) + 0.15
     # Plotly's own ticks on a short log axis run into each other.
-    steps = (1, 2, 5) if high - low < 1.7 else (1, 3) if high - low < 3 else (1,)
+    steps: tuple[float, ...] = (1, 2, 5) if high - low < 1.7 else (1, 3) if high - low < 3 else (1,)
+    if high - low < 0.3:
+        steps = (1, 1.5, 2, 3, 4, 5, 6, 8)
     decades = range(math.floor(low - spare), math.ceil(high + spare) + 1)
     ticks = [step * 10.0**decade for decade in decades for step in steps]
     ends = [low - spare, high + spare]
-    shown = [tick for tick in ticks if ends[0] <= math.log10(tick) <= ends[1]] or [10**low]
+    shown = [tick for tick in ticks if ends[0] <= math.log10(tick) <= ends[1]]
     labels = {"tickvals": shown, "ticktext": [word(tick) for tick in shown]}
     return {"type": "log", "title": {"text": title}, "range": ends, **labels}
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from playwright.sync_api import Browser, sync_playwright
 from safetensors.numpy import save_file
 
 from analysis.records import Study, read_study
@@ -163,6 +166,20 @@ def mixed(ledger: Callable[..., Ledger]) -> Study:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three backbones x three image counts, one search and two confirm trials each; not to be written to."""
     return write_demo(tmp_path_factory.mktemp("results") / "demo")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, as the system has it."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        words = "chromium is not installed: the page was not looked at in a browser"
+        pytest.fail(words) if os.environ.get("CI") else pytest.skip(words)
+    with sync_playwright() as playwright:
+        # A container's root, as in CI, has no sandbox.
+        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield launched
+        launched.close()
 
 
 def voters(right: float, each: int = 20, first: int = 0) -> list[dict[str, Any]]:

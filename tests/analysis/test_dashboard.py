@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from plotly.offline import get_plotlyjs
@@ -12,7 +14,9 @@ from analysis.records import read_study
 from analysis.story import HONEST, headline
 from tests.analysis.conftest import voters
 
-PANELS = ["minimum", "hm-by-images", "hm-by-parameters", "search", "hm-by-delta"]
+PANELS = [
+    "hm-by-parameters", "minimum", "hm-by-images", "operating", "sharing", "search", "parallel", "hm-by-delta",
+]  # fmt: skip
 
 
 def page_of(path: Path) -> str:
@@ -20,6 +24,18 @@ def page_of(path: Path) -> str:
     before, *after = path.read_text(encoding="utf-8").split(get_plotlyjs())
     assert len(after) == 1
     return before + after[0]
+
+
+def data_of(page: str, name: str) -> Any:
+    """What the page's scripts read: `id="content"`, or a cell's."""
+    (text,) = re.findall(rf'<script type="application/json" {name}>(.*?)</script>', page, re.DOTALL)
+    return json.loads(text)
+
+
+def cells_of(page: str) -> dict[str, Any]:
+    """The pieces of all cells."""
+    names = re.findall(r'json" data-cell="([^"]+)"', page)
+    return {name: data_of(page, f'data-cell="{re.escape(name)}"') for name in names}
 
 
 class Loads(HTMLParser):
@@ -36,8 +52,9 @@ class Loads(HTMLParser):
 
 def test_the_page_stands_alone(demo, tmp_path):
     page = page_of(write_dashboard(demo, out=tmp_path / "page.html"))
-    loads = Loads(page).found
+    loads = [load for cell in cells_of(page).values() for load in Loads(cell["html"]).found]
     assert len(loads) == 18  # the distilled images, one PNG each
+    assert Loads(page).found == []
     assert all(load.startswith("data:image/png;base64,") for load in loads)
     assert not re.search(r"@import|url\(", page)
     assert "default-src 'none'" in page
@@ -45,9 +62,12 @@ def test_the_page_stands_alone(demo, tmp_path):
 
 def test_the_page_has_every_panel_the_images_every_trial_and_where_it_came_from(demo, tmp_path):
     page = page_of(write_dashboard(demo, out=tmp_path / "page.html"))
-    assert re.findall(r'<div id="study-0-([a-z-]+)" class="plotly-graph-div"', page) == PANELS
-    assert page.count('class="film"') == 18
-    assert page.count("<tr>") == (1 + 27) + (1 + 3)
+    assert re.findall(r'<div class="chart" id="study-0-([a-z-]+)"', page) == PANELS
+    content = data_of(page, 'id="content"')
+    assert list(content["charts"]) == [f"study-0-{name}" for name in PANELS if name != "hm-by-delta"]
+    assert sum(cell["html"].count('class="film"') for cell in cells_of(page).values()) == 18
+    trials = content["tables"]["study-0-trials"]
+    assert {len(column["values"]) for column in trials["columns"]} == {27} == {len(trials["keys"])}
     for words in (HONEST, "0123abc", "fe" * 8, "python 3.11.7", "train 24, validation 12, test 24", "repeats: 2"):
         assert words in page
 
@@ -92,7 +112,7 @@ def test_a_study_in_folds_says_so(ledger):
     asked, answered = headline(read_study(study.folder))
     assert "stand in for the training patients' radiographs" in asked
     assert answered == "There is no answer yet: no cell is confirmed on test patients in all 2 folds."
-    assert "plotly-graph-div" in page_of(write_dashboard(study.folder))
+    assert 'class="chart"' in page_of(write_dashboard(study.folder))
     study.done(second, 0, patients=voters(0.8, first=1000))
     assert headline(read_study(study.folder))[1].startswith(
         "Measured on 80 patients, each a test patient in one of 2 folds, by the papers' rule: net needs 1 image"
@@ -116,13 +136,18 @@ def test_markup_in_a_study_is_shown_not_obeyed(ledger):
     assert "<img src=x" not in page
     assert "<i>" not in page
     assert "&lt;script&gt;alert(1)" in page
+    for piece in cells_of(page).values():
+        assert "<i>" not in piece["html"]
+    for chart in data_of(page, 'id="content"')["charts"].values():
+        drawn = json.dumps([[trace.get(name) for name in ("name", "hovertext", "text")] for trace in chart["data"]])
+        assert "<img" not in drawn, "plotly reads a little HTML"
 
 
 def test_an_empty_study_says_so(ledger):
     page = page_of(write_dashboard(ledger().folder))
     assert "there are 0 trials in the ledger" in page
     assert "There is no answer yet" in page
-    assert "plotly-graph-div" not in page
+    assert 'class="chart"' not in page
 
 
 def test_a_study_of_failures_says_so_and_why(ledger):
@@ -166,10 +191,11 @@ def test_the_papers_protocol_is_called_what_it_is(ledger):
     for panel in (
         "HM by parameters",
         "HM by distilled images",
-        "HM by threshold",
         "best HM on test patients",
     ):
         assert f"{panel} (papers' protocol)" in page or f"{panel} (papers&#x27; protocol)" in page
+    (piece,) = cells_of(page).values()
+    assert "test HM 0.80 (papers&#x27; protocol)" in piece["html"]
 
 
 def test_the_page_says_what_six_points_can_show_and_how_many_it_takes(demo, tmp_path):

@@ -1,0 +1,65 @@
+// One cell, looked into: its distilled images, its labels, its HM(delta). Each cell's piece is parsed when it is chosen.
+
+const cells = {
+  read(name) {
+    if (name in content.cells) return content.cells[name];
+    const script = document.querySelector(`script[data-cell="${CSS.escape(name)}"]`);
+    return script && JSON.parse(script.textContent);
+  },
+
+  // The cell asked for in an article, or the first that is not filtered out.
+  chosen(article) {
+    const asked = state.asked.get("cell");
+    if (asked?.startsWith(`${article}/`)) return asked;
+    return document.querySelector(`#${article} select[data-cells] option:not([hidden])`)?.value;
+  },
+
+  show() {
+    for (const menu of document.querySelectorAll("select[data-cells]")) {
+      const article = menu.dataset.cells, view = document.getElementById(`${article}-cell-view`);
+      const keep = state.test();
+      for (const option of menu.options) option.hidden = !keep(option.dataset.key);
+      const name = this.chosen(article);
+      if (view.dataset.shown === name && !view.dataset.old) continue;
+      const piece = this.read(name);
+      if (!piece) {
+        view.textContent = name ? "This page has no such cell; choose one above." : "No cell is left.";
+        continue;
+      }
+      menu.value = name;
+      view.dataset.shown = name;
+      delete view.dataset.old;
+      view.innerHTML = piece.html;  // escaped where it was made
+      const id = `${article}-hm-by-delta`;
+      content.charts[id] = {data: piece.data, layout: content.cellLayout};
+      charts.refresh([id]);
+      this.contrast(article);
+    }
+  },
+
+  contrast(article) {
+    const {value} = document.getElementById(`${article}-contrast`);
+    document.getElementById(`${article}-cell-view`).style.setProperty("--contrast", value);
+  },
+
+  open(name) {
+    state.change(asked => asked.set("cell", name));
+    document.getElementById(`${name.split("/")[0]}-cell`).scrollIntoView({behavior: "smooth"});
+  },
+
+  // The first cell with these values on the axes: a point may stand for several.
+  openKey(article, key) {
+    const wanted = content.keys[key];
+    const menu = document.querySelector(`select[data-cells="${article}"]`);
+    const found = [...menu?.options ?? []].find(option =>
+      content.keys[option.dataset.key].every((value, axis) => wanted[axis] === "" || value === "" || wanted[axis] === value));
+    if (found) this.open(found.value);
+  },
+};
+
+document.addEventListener("change", event => {
+  if (event.target.matches("select[data-cells]")) state.change(asked => asked.set("cell", event.target.value));
+});
+document.addEventListener("input", event => {
+  if (event.target.matches("input.contrast")) cells.contrast(event.target.closest("article").id);
+});

@@ -1,0 +1,69 @@
+"""Figures for papers: every figure, in every format, by one command."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from analysis.panels import panels
+from analysis.publish import POINTS_PER_MM, figures, main, printed
+from analysis.records import read_study
+from analysis.theme import FAINT, INK, PALETTE
+
+
+@pytest.fixture
+def study(demo: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(demo, tmp_path / "demo"))
+
+
+@pytest.mark.usefixtures("browser")  # skips, or fails in CI, where there is none
+def test_a_figure_in_every_format(study, capsys):
+    assert main([str(study), "--figure", "hm-by-images", "--width", "85"]) == 0
+    written = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert [path.name for path in written] == ["hm-by-images.svg", "hm-by-images.pdf", "hm-by-images.png"]
+    svg, pdf, png = written
+    assert svg.read_text().startswith("<svg")
+    assert 'class="trace scatter' in svg.read_text()
+    assert f'width="{85 * POINTS_PER_MM:.1f}'[:-1] in svg.read_text()
+    assert pdf.read_bytes().startswith(b"%PDF")
+    colours = Image.open(png).convert("RGB").getcolors(1 << 24)
+    assert {bytes.fromhex(PALETTE[0][1:]), bytes.fromhex(INK[1:])} <= {bytes(colour) for _, colour in colours}
+
+
+def test_the_figures_are_the_pages_and_each_cells(demo):
+    study = read_study(demo)
+    names = [name for name, _ in figures(study)]
+    assert names[: -len(study.cells)] == [panel.name for panel in panels(study)]
+    assert names[-len(study.cells) :] == [f"hm-by-delta-{cell['cell']}" for cell in study.cells]
+
+
+def test_type_has_the_same_size_on_paper_whatever_the_width(demo):
+    (_, figure), *_ = figures(read_study(demo))
+    narrow, wide = printed(figure, 85), printed(figure, 170)
+    assert wide.layout.width == 2 * narrow.layout.width
+    assert wide.layout.font.size == narrow.layout.font.size
+
+
+def test_what_cannot_be_drawn_is_one_line(study, ledger, capsys):
+    assert main([str(study), "--figure", "nothing"]) == 2
+    assert main([str(ledger("empty").folder)]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert "no figure nothing; there are hm-by-parameters, minimum" in said[0]
+    assert "no trial has a score" in said[1]
+    assert not (study / "figures").exists()
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("colour", [INK, FAINT])
+def test_words_can_be_read(colour):
+    assert 1.05 / (luminance(colour) + 0.05) >= 4.5, "WCAG 2.1, 1.4.3"
+    assert (luminance("#f4f6f8") + 0.05) / (luminance(colour) + 0.05) >= 4.5

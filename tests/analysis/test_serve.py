@@ -1,0 +1,117 @@
+"""The page of a running study: it follows, and leaves alone what did not change."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+from werkzeug.serving import make_server
+
+from analysis.live import Live
+from analysis.serve import main, make_app
+
+CELL = "test_vgg-m3-one_hot-as_is-sldd-s1e1"
+
+
+@pytest.fixture
+def running(demo: Path, tmp_path: Path) -> Path:
+    """A copy of the demo, to be written to."""
+    return Path(shutil.copytree(demo, tmp_path / "running"))
+
+
+def finish(study: Path, index: int) -> None:
+    """One more confirm trial of a cell."""
+    folder = study / "trials" / CELL
+    shutil.copytree(folder / "2", folder / str(index))
+    config = json.loads((folder / "2" / "config.json").read_text())
+    (folder / str(index) / "config.json").write_text(json.dumps(config | {"index": index, "seed": index}))
+
+
+def test_nothing_new_is_no_news(running):
+    live = Live([running])
+    live.look()
+    assert live.revision == 1
+    assert live.news(1) is None
+
+
+def test_news_is_what_a_new_trial_changed(running):
+    live = Live([running])
+    finish(running, 3)
+    live.look()
+    news = live.news(1)
+    assert news["revision"] == 2
+    assert "study-0-hm-by-images" in news["charts"]
+    assert "study-0-search" not in news["charts"], "a confirm trial is no part of the search"
+    assert news["cells"] == {}, "the cell's first confirm trial stands for it"
+    kept = {name: html for name, _, html in news["sections"]["study-0"]}
+    assert kept["study-0-provenance"] is None
+    assert "All 28 trials" in kept["study-0-trials-card"]
+    assert live.news(2) is None
+
+
+def test_a_browser_that_comes_back_gets_all_it_missed(running):
+    live = Live([running])
+    for index in (3, 4):
+        finish(running, index)
+        live.look()
+    assert live.revision == 3
+    assert live.news(1)["revision"] == 3
+    assert len(live.news(0)["cells"]) == 9
+
+
+def test_a_study_that_cannot_be_read_for_a_moment_keeps_its_page(running):
+    live = Live([running])
+    header = (running / "study.yaml").read_text()
+    (running / "study.yaml").write_text("{")
+    with pytest.raises(ValueError, match="cannot be read"):
+        live.look()
+    assert live.news(0)["revision"] == 1
+    (running / "study.yaml").write_text(header)
+    live.look()
+
+
+@pytest.fixture
+def address(running: Path) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, make_app(Live([running]), every=0.3).server, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+
+
+@pytest.mark.slow
+def test_an_open_page_follows_and_does_not_flicker(running, address, browser: Browser):
+    complaints: list[str] = []
+    tab = browser.new_page(viewport={"width": 1280, "height": 900})
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.goto(f"{address}/#cell=study-0/{CELL}")
+    tab.locator(".chart:not([data-drawn])").first.wait_for(state="detached")
+    counts = (
+        "() => Object.fromEntries([...document.querySelectorAll('.chart')].map(e => [e.id, Number(e.dataset.drawn)]))"
+    )
+    before = tab.evaluate(counts)
+    tab.get_by_label("Find").fill("vgg")
+    tab.wait_for_timeout(1500)  # some ticks of the clock
+    assert tab.evaluate(counts) == before, "nothing is drawn again because a clock ticked"
+    finish(running, 3)
+    tab.get_by_text("All 28 trials").wait_for()
+    tab.wait_for_timeout(1000)
+    after = tab.evaluate(counts)
+    assert after["study-0-hm-by-images"] > before["study-0-hm-by-images"]
+    assert after["study-0-search"] == before["study-0-search"]
+    assert tab.get_by_label("Find").input_value() == "vgg", "what was typed stays"
+    assert tab.locator(".film img").count() == 3, "the chosen cell stays"
+    assert complaints == []
+    tab.close()
+
+
+def test_what_is_not_a_study_is_one_line_and_status_2(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
