@@ -105,7 +105,7 @@ class TrialFacts:
 
 def read_cells(study: Study) -> Iterator[tuple[str, list[TrialFacts]]]:
     """The trials of a study, cell by cell, each cell's in the order they were begun; cells without any are left out."""
-    rows = study.records.set_index("trial").to_dict("index")
+    rows = study.records[study.records["status"] != "refused"].set_index("trial").to_dict("index")
     for cell, files in groupby(read_trials(study.folder), key=lambda trial: trial.cell):
         # What was begun after the records were read is left to the next time.
         known = [trial for trial in files if f"{cell}/{trial.number}" in rows]

@@ -11,6 +11,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -97,21 +98,23 @@ def _export_trial(
         if earlier is not None and earlier.info.status == "RUNNING":
             client.set_terminated(earlier.info.run_id, "FAILED")
             changed += 1
-    run = known.get((trial.trial, str(trial.attempt)))
-    new = run is None
-    began, ended = when(study, trial) if run is None or run.info.status == "RUNNING" else (None, None)
-    if run is None:
-        assert began is not None
-        run = client.create_run(experiment, start_time=_milliseconds(began), tags=_tags(trial), run_name=trial.trial)
+    there = known.get((trial.trial, str(trial.attempt)))
+    began, ended = when(study, trial) if there is None or there.info.status == "RUNNING" else (None, None)
+    run = there or client.create_run(
+        experiment, start_time=_milliseconds(began), tags=_tags(trial), run_name=trial.trial
+    )
+    if not run.data.params:
         _log(client, run.info.run_id, parameters=trial.setting | {"phase": trial.phase} | trial.suggested)
     ends = run.info.status == "RUNNING" and trial.status in _STATES
     shares = packages and trial.status in _STATES and "sldd.package" not in run.data.tags
     shared = shares and _add_package(study, client, run.info.run_id, trial)
     if ends:
-        time = _milliseconds(ended or began)
+        time = _milliseconds(ended or began) or 0
         _log(client, run.info.run_id, metrics=_metrics(trial, time), tags=_tags(trial))
         client.set_terminated(run.info.run_id, _STATES[trial.status], end_time=time)
-    return int(new), changed + int(not new and (ends or shared))
+    if there is None:
+        return 1, changed
+    return 0, changed + int(ends or shared)
 
 
 def _tags(trial: TrialFacts) -> dict[str, str]:
@@ -158,5 +161,5 @@ def _add_package(study: Study, client: MlflowClient, run: str, trial: TrialFacts
     return True
 
 
-def _milliseconds(time: Any) -> int:
-    return int(1000 * time.timestamp())
+def _milliseconds(time: datetime | None) -> int | None:
+    return None if time is None else int(1000 * time.timestamp())

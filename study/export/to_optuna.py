@@ -55,13 +55,13 @@ def _export_cell(
     target = optuna.create_study(
         storage=storage, study_name=f"{study.name}/{cell}", direction="maximize", load_if_exists=True
     )
-    before = target.user_attrs
-    if before:
+    before, there_before = target.user_attrs, target.get_trials(deepcopy=False)
+    if before or there_before:
         check_same(study, before.get(_OURS), "--optuna: the database")
     for name, value in _attributes(study, trials).items():
         if before.get(name) != value:
             target.set_user_attr(name, value)
-    known = {_key(trial.user_attrs): trial for trial in target.get_trials(deepcopy=False)}
+    known = {_key(trial.user_attrs): trial for trial in there_before}
     study_id = storage.get_study_id_from_name(target.study_name)
     new = changed = 0
     for trial in trials:

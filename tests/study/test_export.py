@@ -261,7 +261,8 @@ def test_mlflow_has_a_run_a_trial(run, study, mlflow):
     assert client.list_artifacts(confirmed.info.run_id) == []
 
 
-def test_mlflow_again_completes_runs_and_adds_what_is_asked_for(run, study, mlflow):
+def test_mlflow_again_completes_runs_and_adds_what_is_asked_for(run, study, mlflow, monkeypatch):
+    monkeypatch.setattr("study.export.to_mlflow._AT_ONCE", 2)
     cell = "net-m2-one_hot-as_is-sldd-s1e1"
     run("--mlflow", mlflow)
     before = mlflow_runs(mlflow, study)
