@@ -14,6 +14,7 @@ import optuna
 import pytest
 from mlflow.tracking import MlflowClient
 from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -172,6 +173,21 @@ def test_a_failed_trial_that_is_tried_again_is_a_trial_of_its_own(run, study, tm
     assert states == [("FAIL", 1), ("COMPLETE", 2)]
 
 
+@pytest.mark.parametrize("call", ["set_trial_user_attr", "set_trial_intermediate_value", "set_trial_state_values"])
+def test_optuna_is_completed_where_an_export_was_interrupted(run, study, tmp_path, capsys, call):
+    where, cell = told(tmp_path), "net-m2-one_hot-as_is-sldd-s1e1"
+    run("--optuna", where)
+    study.end(study.folder / "trials" / cell / "10", validation=validation(0.6), history=HISTORY)
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted(patch, RDBStorage, call, 1)
+        assert main([str(study.folder), "--optuna", where]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    run("--optuna", where)
+    ended = optuna_trials(where)[3]
+    assert (ended.state, ended.value, ended.intermediate_values) == (TrialState.COMPLETE, 0.6, {100: 0.5, 200: 0.75})
+    assert ended.user_attrs["seconds"] == 31.25
+
+
 @pytest.fixture
 def events(run, tmp_path) -> Callable[[str], EventAccumulator]:
     logs = tmp_path / "logs"
@@ -277,6 +293,33 @@ def test_mlflow_again_completes_runs_and_adds_what_is_asked_for(run, study, mlfl
     (package,) = client.list_artifacts(after[f"{cell}/11"].info.run_id)
     assert package.path == "package.safetensors"
     assert "0 runs new, 0 changed" in run("--mlflow", mlflow, "--packages")[0]
+
+
+def interrupted(monkeypatch: pytest.MonkeyPatch, kind: type, name: str, calls: int) -> None:
+    """Let a method of a library be interrupted, from its last of so many calls on."""
+    method, made = getattr(kind, name), iter(range(calls - 1))
+
+    def cut(*given: Any, **more: Any) -> Any:
+        if next(made, None) is None:
+            raise KeyboardInterrupt
+        return method(*given, **more)
+
+    monkeypatch.setattr(kind, name, cut)
+
+
+@pytest.mark.parametrize("calls", range(1, 5))
+def test_mlflow_is_completed_where_an_export_was_interrupted(run, study, mlflow, capsys, calls):
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted(patch, MlflowClient, "log_batch", calls)
+        assert main([str(study.folder), "--mlflow", mlflow]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    run("--mlflow", mlflow)
+    cell, runs = "net-m2-one_hot-as_is-sldd-s1e1", mlflow_runs(mlflow, study)
+    assert len(runs) == 6
+    for number in (0, 1, 11):
+        done = runs[f"{cell}/{number}"]
+        assert (done.info.status, done.data.params["clip"]) == ("FINISHED", "3.0")
+        assert {"val_hm", "validation/hm", "seconds"} <= done.data.metrics.keys()
 
 
 def test_mlflow_marks_what_a_longer_search_has_overtaken(run, study, mlflow):
