@@ -163,10 +163,10 @@ def _run(row: pd.Series) -> str:
 
 
 FOOTPRINT_COLUMNS = [
-    decimals("memory_mib", "Memory\nMiB", 2),
-    decimals("memory_star_kb", "Memory*\nkB", 2),
+    decimals("memory_mib", "Memory\n(MiB)", 2),
+    decimals("memory_star_kb", "Memory*\n(kB)", 2),
     decimals("compression_rate", "Compression\nrate", 5),
-    decimals("shared_kb", "Shared file\nkB", 2),
+    decimals("shared_kb", "Shared file\n(kB)", 2),
 ]
 _SCORES = [
     decimals("published_sensitivity", "Published\nSen"),
@@ -179,13 +179,13 @@ _SCORES = [
 ]
 _FOOTPRINTS = [
     counted("images", "Images"),
-    decimals("published_memory_mib", "Published\nMemory MiB", 2),
-    decimals("published_memory_star_kb", "Published\nMemory* kB", 2),
+    decimals("published_memory_mib", "Published\nMemory (MiB)", 2),
+    decimals("published_memory_star_kb", "Published\nMemory* (kB)", 2),
     decimals("published_compression_rate", "Published\nrate", 5),
-    decimals("memory_mib", "Measured\nMemory MiB", 2),
-    decimals("memory_star_kb", "Measured\nMemory* kB", 2),
+    decimals("memory_mib", "Measured\nMemory (MiB)", 2),
+    decimals("memory_star_kb", "Measured\nMemory* (kB)", 2),
     decimals("compression_rate", "Measured\nrate", 5),
-    decimals("shared_kb", "Shared\nfile kB", 2),
+    decimals("shared_kb", "Shared\nfile (kB)", 2),
     counted("seeds", "Seeds"),
 ]
 _MINIMUMS = [

@@ -1,4 +1,4 @@
-"""A table three ways: for a terminal, for documentation, and for a spreadsheet.
+"""A table four ways: for a terminal, for documentation, for a paper, and for a spreadsheet.
 
 Names in a ledger are not ours: none of them may end a cell, run as a formula or move the cursor.
 """
@@ -19,8 +19,11 @@ from rich.console import Console
 from rich.text import Text
 
 from analysis.records import FORMULA_STARTS
+from analysis.tex import tex
 
-LONGEST_WORDS = 44  # characters of a column of words before it goes on in the next line of the terminal
+LONGEST_WORDS = 44  # characters of a column of words before it goes on in the next line
+LONGEST_CELL = 24  # characters of a paper's column, above which it gets a fixed width
+WRAPPED_CELL = r"p{0.2\linewidth}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +98,46 @@ def as_markdown(tables: Sequence[Table], lines: Sequence[str] = ()) -> str:
         drawn = "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *body))
         parts += [f"**{_escaped(table.title)}**", drawn, *(_escaped(_printable(line)) for line in table.lines)]
     return "\n\n".join([*parts, *(_escaped(_printable(line)) for line in lines)]) + "\n"
+
+
+def as_latex(tables: Sequence[Table], lines: Sequence[str] = ()) -> str:
+    """For a paper: floats to ``\\input`` in a document that loads booktabs; all text is printed as it is."""
+    parts = ["% needs \\usepackage{booktabs}"]
+    for table in tables:
+        rows = table.rows()
+        wrapped = [any(len(row[place]) > LONGEST_CELL for row in rows) for place in range(len(table.columns))]
+        kinds = [
+            WRAPPED_CELL if wrap else "l" if column.words else "r"
+            for column, wrap in zip(table.columns, wrapped, strict=True)
+        ]
+        headings = [column.heading.partition("\n") for column in table.columns]
+        heads = [[tex(heading[line]) for heading in headings] for line in (0, 2)]
+        body = [[_latex_cell(word, wrap) for word, wrap in zip(row, wrapped, strict=True)] for row in rows]
+        parts += [
+            "",
+            r"\begin{table}",
+            r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
+            f"\\caption{{{tex(_printable(table.title))}}}",
+            f"\\begin{{tabular}}{{{''.join(kinds)}}}",
+            r"\toprule",
+            *(_latex_row(row) for row in heads if any(row)),
+            r"\midrule",
+            *map(_latex_row, body),
+            r"\bottomrule",
+            r"\end{tabular}",
+            *(f"\\par {tex(_printable(line))}" for line in table.lines),
+            r"\end{table}",
+        ]
+    parts += [f"\n\\noindent {tex(_printable(line))}\\par" for line in lines]
+    return "\n".join(parts) + "\n"
+
+
+def _latex_cell(word: str, wrap: bool) -> str:
+    return f"{{\\raggedright {tex(word)}\\par}}" if wrap else tex(word)
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
 
 
 def as_csv(tables: Sequence[Table]) -> str:

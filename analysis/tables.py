@@ -4,6 +4,7 @@
     python -m analysis.tables results/table1 results/table5 --against published  the papers' rows, measured ones beside
     python -m analysis.tables results/* --against published --table 1 5         two of the papers' tables
     python -m analysis.tables results/* --against published --format markdown --out tables.md
+    python -m analysis.tables results/demo --format latex --out cells.tex       to \\input where booktabs is loaded
 
 Measured numbers are means over confirm trials, which met the test patients once. A published row without a measured
 one says why.
@@ -20,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.beside import FOOTPRINT_COLUMNS, MEASURED, NOT_RUN, hm_words, published_tables
-from analysis.formats import Column, Table, as_csv, as_markdown, as_text, counted, decimals, words
+from analysis.formats import Column, Table, as_csv, as_latex, as_markdown, as_text, counted, decimals, words
 from analysis.matching import measured_cells, protocol_remarks
 from analysis.published import CAPTIONS
 from analysis.records import NotAStudyError, Study, read_study
@@ -105,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="N",
         help="these of the published tables only, 1 to 6 (default: all)",
     )
-    parser.add_argument("--format", choices=["text", "markdown", "csv"], default="text", help="default: text")
+    parser.add_argument("--format", choices=["text", "markdown", "latex", "csv"], default="text", help="default: text")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write to FILE (default: print)")
     options = parser.parse_args(arguments)
     if options.table and not options.against:
@@ -134,6 +135,8 @@ def _formatted(tables: list[Table], lines: list[str], form: str, out: Path | Non
         return as_csv(tables)
     if form == "markdown":
         return as_markdown(tables, lines)
+    if form == "latex":
+        return as_latex(tables, lines)
     if out is None and sys.stdout.isatty():
         return as_text(tables, lines, max(NARROWEST, shutil.get_terminal_size().columns))
     return as_text(tables, lines)

@@ -137,3 +137,12 @@ def test_help_has_examples(capsys):
         main(["--help"])
     assert exit_.value.code == 0
     assert "--against published --table 1 5" in " ".join(capsys.readouterr().out.split())
+
+
+def test_latex_prints_names_as_text(ledger: Callable[..., Ledger], papers, capsys):
+    evil = ledger(name="50%_of & \\input{x}")
+    evil.cell("net", 10, 1, cell="{a}$b", refused="x & y")
+    page = said(capsys, evil.folder, "--format", "latex")
+    assert r"\caption{50\%\_of \& \textbackslash{}input\{x\}}" in page
+    assert "\n\\{a\\}\\$b & 10 & - & - & - & - & - & - & - & - & - & refused: x \\& y \\\\\n" in page
+    assert said(capsys, papers, "--against", "published", "--format", "latex").count(r"\toprule") == 6

@@ -11,12 +11,14 @@ import pytest
 import torch
 
 from analysis.records import MEASURED, read_study
-from analysis.storage import Folder, StorageError, create_whole, open_folder, reachable
+from analysis.storage import Folder, StorageError, create_whole, open_folder, reachable, write_whole
 from sldd.errors import InputError
+from study.export.__main__ import main as export
 from study.ledger import Ledger
 from study.run import main
 from study.status import _age
 from study.trial_folder import ReplacedError, TrialFolder
+from tests.analysis.conftest import write_demo
 from tests.study.conftest import OpenLedger
 from tests.study.test_run import TINY
 
@@ -71,6 +73,21 @@ def test_ledger_resumes_and_keeps_out_replaced_workers(bucket: Folder, open_ledg
     again = open_ledger(bucket / "out" / "study")
     assert [(trial.index, trial.status) for trial in again.trials["cell"]] == [(0, "done")]
     assert len(list((bucket / "out" / "study").glob("superseded/cell/*/result.json"))) == 1
+
+
+def test_a_study_is_exported_from_there(bucket: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    local = write_demo(tmp_path / "demo")
+    for path in local.rglob("*"):
+        if path.is_file():
+            write_whole(bucket / "demo" / path.relative_to(local).as_posix(), path.read_bytes())
+    database, logs = f"sqlite:///{tmp_path}/study.db", tmp_path / "logs"
+    assert export([str(bucket / "demo"), "--optuna", database, "--tensorboard", str(logs)]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[0].startswith("optuna: 9 trials new, 0 changed, in 9 studies")
+    assert said.out.splitlines()[1].startswith("tensorboard: 27 runs new")
+    assert said.err == ""
+    assert export([str(local), "--optuna", database, "--tensorboard", str(logs)]) == 0
+    assert "0 trials new, 0 changed" in capsys.readouterr().out, "the same study, wherever its files lie"
 
 
 def test_second_driver_is_refused(bucket: Folder, open_ledger: OpenLedger) -> None:

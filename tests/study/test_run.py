@@ -14,8 +14,12 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+from PIL import Image
 
 from analysis.records import MEASURED
+from sldd.overlay import overlay
+from sldd.sources.phantom import PhantomSettings, PhantomSource
+from study.ledger import Ledger
 from study.run import main
 from study.worker import PROCESS
 from tests.conftest import write_manifest
@@ -163,6 +167,24 @@ def test_a_whole_study(undisturbed: Command) -> None:
             assert b"PHANTOM-" not in path.read_bytes(), f"{path.name} names a patient"
     assert len(undisturbed.trials("package.safetensors")) == 6
     assert not undisturbed.trials("checkpoint")
+
+
+@pytest.mark.slow
+def test_an_overlay_shows_the_votes_that_were_counted(undisturbed: Command, tmp_path: Path) -> None:
+    """A package and a test patient's film give, elsewhere, the votes that the trial's result has of that patient."""
+    trial = next(path.parent for path in undisturbed.trials("result.json") if path.parent.name == "2")
+    result = json.loads((trial / "result.json").read_text())
+    voted = {patient["patient"]: patient["votes"] for patient in result["test"]["patients"]}
+    source = PhantomSource(PhantomSettings(patients=16, size=128))
+    pseudonyms = Ledger(undisturbed.study).pseudonyms(source.patient_ids)
+    tested = [number for number, pseudonym in enumerate(pseudonyms) if pseudonym in voted]
+    for number in tested[:3]:
+        film = tmp_path / "film.png"
+        Image.fromarray(source.read(number)[0]).save(film)
+        votes, _ = overlay(trial / "package.safetensors", film)
+        assert votes.counts.tolist() == voted[pseudonyms[number]]
+        assert votes.delta == result["delta"]
+    assert tested
 
 
 @pytest.mark.slow

@@ -1,0 +1,66 @@
+"""A study for other programs, as far as it has got. The same command again adds only what is new.
+
+    python -m study.export results/demo --optuna sqlite:///study.db           for optuna-dashboard
+    python -m study.export results/demo --tensorboard logs                    for tensorboard --logdir logs
+    python -m study.export results/demo --mlflow sqlite:///mlflow.db          for mlflow ui, or an MLflow server's URL
+    python -m study.export s3://bucket/studies/ours --optuna sqlite:///study.db --tensorboard logs
+
+What arrives where is in docs/export.md. The study's files are read, while it runs or after, and nothing is written to
+them. Nothing about a single patient leaves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from analysis.records import NotAStudyError, read_study
+from sldd.errors import InputError
+
+TARGETS = ("optuna", "tensorboard", "mlflow")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status: 0, or 2 for bad input or a library that is not installed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m study.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", metavar="STUDY", help="a study's folder or URL, with its study.yaml")
+    parser.add_argument("--optuna", metavar="URL", help="an Optuna database, such as sqlite:///study.db")
+    parser.add_argument("--tensorboard", metavar="DIR", help="a folder of TensorBoard runs")
+    parser.add_argument("--mlflow", metavar="URI", help="an MLflow store or server, such as sqlite:///mlflow.db")
+    parser.add_argument("--packages", action="store_true", help="with --mlflow: what trials would share, as artifacts")
+    options = parser.parse_args(arguments)
+    chosen = {name: getattr(options, name) for name in TARGETS if getattr(options, name) is not None}
+    try:
+        if not chosen:
+            raise InputError("say where to: --optuna URL, --tensorboard DIR or --mlflow URI")
+        if options.packages and options.mlflow is None:
+            raise InputError("--packages: they go to MLflow; add --mlflow URI")
+        modules = {name: _module(name) for name in chosen}
+        study = read_study(options.study)
+        for name, where in chosen.items():
+            more = {"packages": options.packages} if name == "mlflow" else {}
+            print(f"{name}: {modules[name].export(study, where, **more)}")
+    except (InputError, NotAStudyError) as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("export: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"study.export.to_{name}")
+    except ImportError as error:
+        needed = (error.name or name).partition(".")[0]
+        raise InputError(f"--{name} needs {needed}, which is not installed: pip install 'sldd-study[{name}]'") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
