@@ -15,7 +15,7 @@ import numpy as np
 
 from sldd.cohort import Film, file_digest
 from sldd.errors import InputError
-from sldd.radiograph import DECODING, read_mask, read_radiograph
+from sldd.radiograph import DECODING, radiograph_digest, read_mask, read_radiograph
 from sldd.split import SPLITS
 
 MANIFEST = "manifest.csv"
@@ -92,7 +92,7 @@ class FolderSource:
     def fingerprint(self) -> str:
         """SHA-256 over file contents, labels, splits and which rows share a patient."""
         rows = [
-            [film.patient, film.label, film.split, file_digest(image), file_digest(mask) if mask else None]
+            [film.patient, film.label, film.split, radiograph_digest(image), file_digest(mask) if mask else None]
             for film, (image, mask) in zip(self.films, self._files, strict=True)
         ]
         return hashlib.sha256(json.dumps([DECODING, rows]).encode()).hexdigest()
