@@ -27,7 +27,7 @@ def read_radiograph(path: Path) -> np.ndarray:
         InputError: the file is missing, cannot be decoded, or holds no single gray-scale image.
     """
     if not _exists(path):
-        raise InputError("the image does not exist; correct the path in the manifest")
+        raise InputError("the image does not exist; put it there or correct its path")
     try:
         dicom = is_dicom(path)
     except OSError as error:
@@ -51,7 +51,7 @@ def read_mask(path: Path) -> np.ndarray:
         InputError: the file is missing, cannot be decoded, or marks no organ.
     """
     if not _exists(path):
-        raise InputError("the mask does not exist; correct the path in the manifest")
+        raise InputError("the mask does not exist; put it there or correct its path")
     values = _read_raster(path, "mask")
     if not values.any():
         raise InputError("the mask is all black; draw the organ, or leave the manifest's mask empty")

@@ -115,6 +115,13 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     source = open_source(config.data)
     cache = (Path(config.data.cache).expanduser() if config.data.cache else default_cache()).resolve()
     cohort = prepare(source, cache)
+    for note in cohort.notes:
+        console.print(f"{config.name}: {note}", highlight=False, soft_wrap=True)
+    if cohort.classes:
+        raise InputError(
+            f"data.source: films of {config.data.source} have {len(cohort.classes)} classes of findings, and a study "
+            "is about patients with one label and an organ mask; use a folder with a manifest (data.source=folder)"
+        )
     if before is not None:
         _check_same_study(before, config, cohort, ledger.folder)
     split = divide(cohort, config.data.split, config.protocol, config.confirm.folds, None)
