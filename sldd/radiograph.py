@@ -26,7 +26,7 @@ def read_radiograph(path: Path) -> np.ndarray:
     Raises:
         InputError: the file is missing, cannot be decoded, or holds no single gray-scale image.
     """
-    if not _exists(path):
+    if not exists(path):
         raise InputError("the image does not exist; put it there or correct its path")
     try:
         dicom = is_dicom(path)
@@ -50,7 +50,7 @@ def read_mask(path: Path) -> np.ndarray:
     Raises:
         InputError: the file is missing, cannot be decoded, or marks no organ.
     """
-    if not _exists(path):
+    if not exists(path):
         raise InputError("the mask does not exist; put it there or correct its path")
     values = _read_raster(path, "mask")
     if not values.any():
@@ -58,7 +58,8 @@ def read_mask(path: Path) -> np.ndarray:
     return values > values.max() // 2
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
+    """Whether there is such a file that may be seen."""
     try:
         return path.is_file()
     except OSError:  # a folder that may not be searched

@@ -19,7 +19,7 @@ from PIL import Image
 
 from sldd.cohort import Film
 from sldd.errors import InputError
-from sldd.radiograph import DECODING, radiograph_digest, read_radiograph
+from sldd.radiograph import DECODING, exists, radiograph_digest, read_radiograph
 
 SCALING = 1
 """Part of a cohort's fingerprint. Raise it whenever the same film would be scaled to other pixels than before."""
@@ -61,7 +61,7 @@ class LabelledFilms:
         ]
         for film, file in zip(self.films, self._files, strict=True):
             # Said now, not after an hour of decoding; what else can be wrong with a file shows when it is read.
-            if not file.exists():
+            if not exists(file):
                 raise InputError(f"{film.where}: the film does not exist; put it there or remove the line")
 
     def fingerprint(self) -> str:

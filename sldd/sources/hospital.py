@@ -95,8 +95,8 @@ def _read_mapping(path: Path) -> dict[str, str | None]:
     """Class by category (in lower case), None where a category is dropped."""
     if path.suffix.lower() == ".csv":
         header, lines = read_table(path, _MAPPING)
-        category, name = column(header, _MAPPING, "category"), column(header, _MAPPING, "class")
-        pairs: list[tuple[object, object]] = [(cells[category], cells[name] or None) for _, cells in lines]
+        old, new = column(header, _MAPPING, "category"), column(header, _MAPPING, "class")
+        pairs: list[tuple[object, object]] = [(cells[old], cells[new] or None) for _, cells in lines]
     else:
         try:
             tree = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def _read_part(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
             images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
     except KeyError:
         raise InputError(f"data.root: the .npz file has no {part}_images or {part}_labels; is it MedMNIST's?") from None
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"data.root: the .npz file cannot be read ({type(error).__name__}); get it again") from None
     if images.dtype != np.uint8 or images.ndim != 3:
         raise InputError(f"data.root: {part}_images are not gray images of 8 bits; colour and volumes are not read")

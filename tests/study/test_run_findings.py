@@ -67,6 +67,21 @@ def test_nih(nih: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[[Pat
     assert says in _refusal(capsys, nih, "nih")
 
 
+def test_what_was_found_and_left_out_is_said(nih: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (nih / "labels.csv").write_text(
+        "patient_id,image,findings\nDOE,DOE_000.png,scoliosis\nDOE,DOE_000.png,mass\nROE,big.png,mass|goitre\n"
+    )
+    Image.fromarray(np.zeros((600, 64), np.uint8)).save(nih / "big.png")
+    main([
+        "data.source=hospital", f"data.root={nih}", "data.hospital.smallest_class=2",
+        "--out", str(nih.parent / "out"), "--address", "local",
+    ])  # fmt: skip
+    said = capsys.readouterr().out
+    assert "2 patients with 2 films; 2 mass\n" in said
+    assert "copies of films left out: 1\n" in said
+    assert "findings on fewer than 2 films dropped: goitre (1), scoliosis (1)\n" in said
+
+
 def test_a_malformed_dicom_film(nih: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stored = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
     path = write_dicom(nih / "DOE.dcm", stored)
