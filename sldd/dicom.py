@@ -175,15 +175,11 @@ def _stream_shape(frame: bytes) -> tuple[int, int, int] | None:
 
 @contextmanager
 def _nothing_said() -> Iterator[None]:
-    """Warnings and log lines of the decoders quote header fields: none of them is let out."""
-    loggers = [logging.getLogger(name) for name in ("pydicom", "pylibjpeg", "libjpeg", "openjpeg", "rle")]
-    before = [logger.disabled for logger in loggers]
+    """Warnings and log lines of the decoders quote header fields: none of them is let out, whatever logger is asked."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
-        for logger in loggers:
-            logger.disabled = True
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             yield
     finally:
-        for logger, disabled in zip(loggers, before, strict=True):
-            logger.disabled = disabled
+        logging.disable(before)

@@ -261,6 +261,22 @@ def test_no_header_field_gets_out(
         assert CANARY not in text
 
 
+def test_what_a_decoder_says_is_not_let_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def decode(*_: object, **__: object) -> None:
+        logging.getLogger("pydicom.pixels.decoders.base").error(CANARY)
+        logging.getLogger("openjpeg").warning(CANARY)
+        warnings.warn(CANARY, stacklevel=1)
+        raise ValueError(CANARY)
+
+    monkeypatch.setattr(get_decoder(uid.ExplicitVRLittleEndian), "as_array", decode)
+    assert CANARY not in _refusal(write_dicom(tmp_path / "a.dcm", RAMP))
+    assert CANARY not in caplog.text
+    logging.getLogger("pydicom").warning("afterwards")
+    assert "afterwards" in caplog.text
+
+
 @pytest.mark.parametrize(
     "name", ["CR-ModalitySequenceLUT", "RG1_half_uncompressed_DERIVED", "RG3_J2KR", "RG3_RLE_DERIVED"]
 )
