@@ -69,9 +69,8 @@ def _voi(header: Dataset, values: np.ndarray) -> np.ndarray:
         return entries / top
     center, width = _number(header, "WindowCenter"), _number(header, "WindowWidth")
     if center is None or width is None:
-        if header.get("ModalityLUTSequence"):
-            return values / ((1 << int(header.ModalityLUTSequence[0].LUTDescriptor[2])) - 1)
-        low, high = sorted((values[0], values[-1]))
+        # What stored values can become, not what a LUT's descriptor promises: some say 16 bits for entries of 10.
+        low, high = values.min(), values.max()
         return (values - low) / max(high - low, 1e-9)
     function = str(header.get("VOILUTFunction") or "LINEAR").strip().upper()
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
@@ -88,7 +87,7 @@ def _voi(header: Dataset, values: np.ndarray) -> np.ndarray:
 
 
 def _look_up(item: Dataset, values: np.ndarray) -> tuple[np.ndarray, float]:
-    """Entries of a LUT for ``values``, and the highest entry that there can be."""
+    """Entries of a LUT for ``values``, and the highest entry that there can be, or is against its word."""
     count, first, bits = (int(value) for value in item.LUTDescriptor)
     count = count or 1 << 16
     if not 8 <= bits <= 16:
@@ -101,7 +100,7 @@ def _look_up(item: Dataset, values: np.ndarray) -> tuple[np.ndarray, float]:
     if len(table) < count:
         raise InputError("a lookup table of the DICOM file is shorter than it says; export it again")
     places = np.clip(np.rint(values).astype(np.int64) - first, 0, count - 1)
-    return table[places].astype(np.float64), float((1 << bits) - 1)
+    return table[places].astype(np.float64), float(max((1 << bits) - 1, table.max()))
 
 
 def _number(header: Dataset, tag: str) -> float | None:

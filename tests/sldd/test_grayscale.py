@@ -95,7 +95,14 @@ def test_lookup_tables_are_pydicoms(count: int, first: int, seed: int) -> None:
         header.file_meta = FileMetaDataset()
         header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         theirs = apply_voi_lut(apply_modality_lut(TWELVE.astype(np.uint16), header), header)
-        np.testing.assert_allclose(grayscale(header, TWELVE), theirs / 65535)
+        low, high = (theirs.min(), theirs.max()) if tag == "ModalityLUTSequence" else (0, 65535)
+        np.testing.assert_allclose(grayscale(header, TWELVE), (theirs - low) / max(high - low, 1e-9), atol=1e-9)
+
+
+def test_a_modality_table_fills_the_range_whatever_depth_it_claims() -> None:
+    """As in a real film: entries of 10 bits that are said to have 16, which would leave 1/64 of the contrast."""
+    header = _header(ModalityLUTSequence=[lookup_table(TWELVE // 4, bits=16)])
+    np.testing.assert_allclose(grayscale(header, TWELVE), TWELVE // 4 / 1023)
 
 
 def test_a_falling_slope_keeps_the_window_upright() -> None:
@@ -112,6 +119,11 @@ def test_eight_bit_entries_of_a_long_table() -> None:
     packed = lookup_table(entries, bits=8)
     packed.LUTData = entries.astype(np.uint8).tobytes()
     np.testing.assert_allclose(grayscale(_header(VOILUTSequence=[packed]), TWELVE), entries / 255)
+
+
+def test_entries_deeper_than_a_table_says_do_not_run_over() -> None:
+    shown = grayscale(_header(VOILUTSequence=[lookup_table(TWELVE, bits=10)]), TWELVE)
+    np.testing.assert_allclose(shown, TWELVE / 4095)
 
 
 def test_a_lookup_table_after_a_rescale() -> None:
