@@ -27,6 +27,9 @@ _SIDE = 2048
 class Films:
     """A source of 2048 x 2048 films of noise with an organ in the middle: quick to make, as slow to read as any."""
 
+    classes: Sequence[str] = ()
+    smallest_class = None
+
     def __init__(self, patients: int) -> None:
         self.films: Sequence[Film] = [Film(n, n % 2, None, f"film {n + 1}") for n in range(patients)]
         self.patient_ids = [f"{n:04d}" for n in range(patients)]

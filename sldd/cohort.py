@@ -3,6 +3,8 @@
 A source (``sldd/sources``) says what there is; ``prepare`` decodes it into one file of pixels and one of masks, named
 by the fingerprint of the data. Trials open those files read-only, so a second trial on a machine costs no memory.
 Nothing here carries a patient's identifier: patients are numbers, in the order of their sorted identifiers.
+
+Patients have one label, or their films have findings: one of {0, 1, not known} a class; such films have no masks.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Protocol
 
 import numpy as np
 
+from sldd.cleaning import Cleaning
 from sldd.errors import InputError
 
 INDEX = "index.json"
@@ -29,17 +32,29 @@ INDEX = "index.json"
 class Film:
     """One radiograph of a source: the patient it belongs to (a number), that patient's label, split if fixed, place.
 
-    ``where`` names it in messages without naming the patient: "manifest.csv line 17".
+    ``where`` names it in messages without naming the patient: "manifest.csv line 17". ``findings`` has a value for each
+    of the source's classes, 0, 1 or NaN where it is not known; the label of a film with findings is 1 where it has any.
     """
 
     patient: int
     label: int
     split: str | None
     where: str
+    findings: tuple[float, ...] = ()
 
 
 class Source(Protocol):
     """What a cohort is made from."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """What can be found on a film; empty where patients have one label instead."""
+        ...
+
+    @property
+    def smallest_class(self) -> int | None:
+        """Clean up findings: one film of several with the same pixels, classes with at least so many films."""
+        ...
 
     @property
     def films(self) -> Sequence[Film]:
@@ -74,6 +89,11 @@ class Cohort:
     splits: list[str | None]
     sums: list[float] = field(repr=False)
     square_sums: list[float] = field(repr=False)
+    classes: list[str] = field(default_factory=list)
+    """What can be found on a film; empty where patients have one label instead."""
+    findings: list[list[float | None]] = field(default_factory=list, repr=False)
+    notes: list[str] = field(default_factory=list)
+    """What was left out of the source, and why."""
 
     @property
     def patients(self) -> int:
@@ -86,6 +106,11 @@ class Cohort:
         for film, patient in enumerate(self.film_patients):
             films[patient].append(film)
         return films
+
+    @cached_property
+    def film_labels(self) -> np.ndarray:
+        """(films, classes) float32 findings: 0, 1, or NaN where not known."""
+        return np.array(self.findings, np.float32).reshape(len(self.film_patients), len(self.classes))
 
     @cached_property
     def _offsets(self) -> np.ndarray:
@@ -156,6 +181,7 @@ def open_cohort(folder: Path) -> Cohort:
 def _decode(source: Source, fingerprint: str, folder: Path) -> None:
     shapes, has_mask, sums, square_sums = [], [], [], []
     depths: set[str] = set()
+    cleaning = Cleaning(source.classes, source.smallest_class)
     with (folder / "pixels.bin").open("wb") as pixel_file, (folder / "masks.bin").open("wb") as mask_file:
         for number, film in enumerate(source.films):
             try:
@@ -173,8 +199,13 @@ def _decode(source: Source, fingerprint: str, folder: Path) -> None:
                     f"{film.where}: 8-bit and deeper images in one cohort have no common gray scale; "
                     "convert all of them to one bit depth"
                 )
+            if not cleaning.keep(film, pixels):
+                continue
             pixel_file.write(np.ascontiguousarray(pixels).tobytes())
-            mask_file.write((np.zeros(pixels.shape, bool) if mask is None else np.ascontiguousarray(mask)).tobytes())
+            if not source.classes:
+                mask_file.write(
+                    (np.zeros(pixels.shape, bool) if mask is None else np.ascontiguousarray(mask)).tobytes()
+                )
             shapes.append(list(pixels.shape))
             has_mask.append(mask is not None)
             # Exact integer sums: the standardisation must not depend on a summation order.
@@ -182,28 +213,32 @@ def _decode(source: Source, fingerprint: str, folder: Path) -> None:
             values = np.arange(len(counts)).astype(object)
             sums.append(float((counts * values).sum()))
             square_sums.append(float((counts * values * values).sum()))
-    labels, splits = _by_patient(source)
+    classes, films, notes = cleaning.finish()
+    labels, splits = _by_patient(films, len(source.patient_ids))
     index = Cohort(
         folder=folder,
         fingerprint=fingerprint,
         dtype=depths.pop(),
         shapes=shapes,
-        film_patients=[film.patient for film in source.films],
+        film_patients=[film.patient for film in films],
         has_mask=has_mask,
         labels=labels,
         splits=splits,
         sums=sums,
         square_sums=square_sums,
+        classes=classes,
+        findings=[[None if value != value else value for value in film.findings] for film in films] if classes else [],
+        notes=notes,
     )
     (folder / INDEX).write_text(json.dumps({k: v for k, v in asdict(index).items() if k != "folder"}))
 
 
-def _by_patient(source: Source) -> tuple[list[int], list[str | None]]:
-    patients = len(source.patient_ids)
+def _by_patient(films: Sequence[Film], patients: int) -> tuple[list[int], list[str | None]]:
     labels: list[int] = [0] * patients
     splits: list[str | None] = [None] * patients
-    for film in source.films:
-        labels[film.patient], splits[film.patient] = film.label, film.split
+    for film in films:
+        labels[film.patient] = max(labels[film.patient], film.label)
+        splits[film.patient] = film.split
     return labels, splits
 
 

@@ -115,6 +115,12 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     source = open_source(config.data)
     cache = (Path(config.data.cache).expanduser() if config.data.cache else default_cache()).resolve()
     cohort = prepare(source, cache)
+    if cohort.classes:
+        _announce_findings(console, config, cohort)
+        raise InputError(
+            f"data.source: films of {config.data.source} have {len(cohort.classes)} classes of findings, and a study "
+            "is about patients with one label and an organ mask; use a folder with a manifest (data.source=folder)"
+        )
     if before is not None:
         _check_same_study(before, config, cohort, ledger.folder)
     split = divide(cohort, config.data.split, config.protocol, config.confirm.folds, None)
@@ -251,6 +257,14 @@ def _context(
         retries=config.resources.retries,
         stop_path=ledger.stop_path,
     )
+
+
+def _announce_findings(console: Console, config: StudyConfig, cohort: Cohort) -> None:
+    found = (cohort.film_labels == 1).sum(0)
+    counts = ", ".join(f"{count:,} {name}" for name, count in zip(cohort.classes, found, strict=True))
+    films = f"{cohort.patients:,} patients with {len(cohort.film_patients):,} films"
+    for line in (f"{films}; {counts}", *cohort.notes):
+        console.print(f"{config.name}: {line}", highlight=False, soft_wrap=True)
 
 
 def _announce(console: Console, config: StudyConfig, cohort: Cohort, split: Split, batches: BalancedBatches) -> None:

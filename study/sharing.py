@@ -63,6 +63,8 @@ def share(cohort: Cohort, files: Iterable[str]) -> Shared:
 
 
 def _pieces(path: Path) -> list[Any]:
+    if not path.stat().st_size:  # masks, where films have none; an empty file cannot be mapped
+        return []
     content = np.memmap(path, dtype=np.uint8, mode="r")
     return [ray.put(np.array(content[at : at + _PIECE])) for at in range(0, len(content), _PIECE)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import hypothesis
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 torch.set_num_threads(1)
 # A slow machine is no bug; examples are the same every time, so that a red run can be repeated.
@@ -28,6 +31,34 @@ def write_film(folder: Path, name: str, pixels: np.ndarray, mask: np.ndarray) ->
 def write_manifest(folder: Path, rows: list[str], header: str = "patient_id,image,mask,label") -> None:
     """``manifest.csv`` from finished lines."""
     (folder / "manifest.csv").write_text("\n".join([header, *rows]) + "\n")
+
+
+def write_dicom(path: Path, stored: np.ndarray, syntax: str = ExplicitVRLittleEndian, **tags: object) -> Path:
+    """A DICOM film of 12 bits unless ``tags`` say otherwise; ``PixelData`` among them stands for ``stored``."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = SecondaryCaptureImageStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = "1.2.3"
+    dataset.PatientName, dataset.PatientID = "DOE^JANE", "4711"
+    dataset.Rows, dataset.Columns = stored.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = stored.itemsize * 8, 12, 11
+    dataset.PixelRepresentation = int(stored.dtype.kind == "i")
+    dataset.PixelData = stored.tobytes()
+    for tag, value in tags.items():
+        setattr(dataset, tag, value)
+    with warnings.catch_warnings(action="ignore"):  # some tests write what should not be
+        dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def lookup_table(entries: np.ndarray, first: int = 0, bits: int = 16) -> Dataset:
+    """An item of a Modality or VOI LUT sequence."""
+    item = Dataset()
+    item.LUTDescriptor = [len(entries) % 65536, first, bits]
+    item.add_new("LUTData", "OW", entries.astype("<u2").tobytes())
+    return item
 
 
 @pytest.fixture

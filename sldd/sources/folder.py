@@ -6,16 +6,17 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from sldd.cohort import Film, file_digest
 from sldd.errors import InputError
-from sldd.radiograph import DECODING, read_mask, read_radiograph
+from sldd.radiograph import DECODING, radiograph_digest, read_mask, read_radiograph
+from sldd.sources.table import read_table
 from sldd.split import SPLITS
 
 MANIFEST = "manifest.csv"
@@ -28,6 +29,9 @@ class FolderSource:
     Raises:
         InputError: no manifest, a missing column, or a row that cannot be used, named by its line number.
     """
+
+    classes: Sequence[str] = ()
+    smallest_class = None
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -64,25 +68,11 @@ class FolderSource:
         path = self._root / MANIFEST
         if not path.parent.is_dir() or not path.is_file():
             raise InputError(f"data.root: there is no {MANIFEST} in {self._root}; see the README for its columns")
-        try:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file)
-                missing = [name for name in REQUIRED if name not in (reader.fieldnames or [])]
-                if missing:
-                    raise InputError(f"{MANIFEST}: no column {', '.join(missing)}; the README lists the columns")
-                rows = []
-                for row in reader:
-                    if None in row:  # csv's key for cells beyond the header
-                        raise InputError(
-                            f"{MANIFEST} line {reader.line_num}: more cells than columns; quote cells that hold a comma"
-                        )
-                    rows.append((reader.line_num, {name: (cell or "").strip() for name, cell in row.items()}))
-        except (UnicodeDecodeError, csv.Error):
-            raise InputError(f"{MANIFEST}: not a UTF-8 comma-separated table; save it as one") from None
-        except OSError as error:
-            raise InputError(f"{MANIFEST}: cannot be read ({error.strerror})") from None
-        if not rows:
-            raise InputError(f"{MANIFEST}: no rows; list one radiograph a row")
+        header, lines = read_table(path, MANIFEST)
+        missing = [name for name in REQUIRED if name not in header]
+        if missing:
+            raise InputError(f"{MANIFEST}: no column {', '.join(missing)}; the README lists the columns")
+        rows = [(line, dict(zip(header, cells, strict=True))) for line, cells in lines]
         for line, row in rows:
             empty = [name for name in REQUIRED if not row[name]]
             if empty:
@@ -92,7 +82,7 @@ class FolderSource:
     def fingerprint(self) -> str:
         """SHA-256 over file contents, labels, splits and which rows share a patient."""
         rows = [
-            [film.patient, film.label, film.split, file_digest(image), file_digest(mask) if mask else None]
+            [film.patient, film.label, film.split, radiograph_digest(image), file_digest(mask) if mask else None]
             for film, (image, mask) in zip(self.films, self._files, strict=True)
         ]
         return hashlib.sha256(json.dumps([DECODING, rows]).encode()).hexdigest()

@@ -58,6 +58,9 @@ def phantom_patient(settings: PhantomSettings, index: int) -> tuple[NDArray[np.u
 class PhantomSource:
     """Phantom patients, drawn on demand."""
 
+    classes: Sequence[str] = ()
+    smallest_class = None
+
     def __init__(self, settings: PhantomSettings) -> None:
         self._settings = settings
         self.patient_ids = [phantom_id(index) for index in range(settings.patients)]

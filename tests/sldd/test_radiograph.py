@@ -7,65 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from sldd.errors import InputError
 from sldd.radiograph import read_mask, read_radiograph
-
-RAMP = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)  # every value of 12 bits once
-
-
-def _write_dicom(path: Path, stored: np.ndarray = RAMP, **tags: object) -> Path:
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    meta.MediaStorageSOPInstanceUID = "1.2.3"
-    dataset = Dataset()
-    dataset.file_meta = meta
-    dataset.SOPClassUID, dataset.SOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
-    dataset.PatientName, dataset.PatientID = "DOE^JANE", "4711"
-    dataset.Rows, dataset.Columns = stored.shape
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
-    dataset.PixelData = stored.tobytes()
-    for tag, value in tags.items():
-        setattr(dataset, tag, value)
-    dataset.save_as(path, enforce_file_format=True)
-    return path
-
-
-def test_twelve_bits_fill_the_range(tmp_path: Path) -> None:
-    read = read_radiograph(_write_dicom(tmp_path / "a.dcm"))
-    assert read.dtype == np.uint16
-    np.testing.assert_allclose(read, RAMP.astype(float) * 65535 / 4095, atol=0.5)
-
-
-def test_monochrome1_is_inverted(tmp_path: Path) -> None:
-    plain = read_radiograph(_write_dicom(tmp_path / "a.dcm"))
-    inverted = read_radiograph(_write_dicom(tmp_path / "b.dcm", PhotometricInterpretation="MONOCHROME1"))
-    np.testing.assert_allclose(inverted, 65535.0 - plain, atol=1)
-
-
-def test_window_is_applied(tmp_path: Path) -> None:
-    read = read_radiograph(_write_dicom(tmp_path / "a.dcm", WindowCenter=2000, WindowWidth=1000)).ravel()
-    assert (read[:1500] == 0).all()
-    assert (read[2500:] == 65535).all()
-    assert 0 < read[2000] < 65535
+from tests.conftest import write_dicom
 
 
 def test_dicom_is_known_by_its_content(tmp_path: Path) -> None:
-    named = read_radiograph(_write_dicom(tmp_path / "a.dcm"))
-    np.testing.assert_array_equal(read_radiograph(_write_dicom(tmp_path / "no-suffix")), named)
-
-
-def test_broken_dicom_names_no_patient(tmp_path: Path) -> None:
-    path = _write_dicom(tmp_path / "DOE-JANE.dcm")
-    path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(InputError) as caught:
-        read_radiograph(path)
-    assert "DOE" not in str(caught.value)
-    assert "\n" not in str(caught.value)
+    stored = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    named = read_radiograph(write_dicom(tmp_path / "a.dcm", stored))
+    np.testing.assert_array_equal(read_radiograph(write_dicom(tmp_path / "no-suffix", stored)), named)
 
 
 def test_eight_bits_stay_eight_bits(tmp_path: Path) -> None:
@@ -76,23 +27,25 @@ def test_eight_bits_stay_eight_bits(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read, values)
 
 
-def test_lookup_table_wins_over_a_window(tmp_path: Path) -> None:
-    table = Dataset()
-    table.LUTDescriptor, table.LUTData = [4096, 0, 16], (RAMP.ravel() * 8).tobytes()
-    tags = {"VOILUTSequence": [table], "WindowCenter": 2000, "WindowWidth": 1000}
-    read = read_radiograph(_write_dicom(tmp_path / "a.dcm", **tags))
-    np.testing.assert_array_equal(read, RAMP * 8)
+def test_a_fourth_channel_is_dropped(tmp_path: Path) -> None:
+    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(np.stack([values, values, values, 255 - values], axis=2)).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_radiograph(tmp_path / "a.png"), values)
 
 
-def test_empty_tags_are_as_good_as_none(tmp_path: Path) -> None:
-    plain = read_radiograph(_write_dicom(tmp_path / "a.dcm"))
-    empty = {"VOILUTSequence": [], "WindowCenter": None, "RescaleSlope": None, "RescaleIntercept": None}
-    np.testing.assert_array_equal(read_radiograph(_write_dicom(tmp_path / "b.dcm", **empty)), plain)
+def test_truncated_png_gets_one_line(tmp_path: Path) -> None:
+    Image.fromarray(np.arange(4096, dtype=np.uint8).reshape(64, 64) * 7).save(tmp_path / "DOE-JANE.png")
+    whole = (tmp_path / "DOE-JANE.png").read_bytes()
+    (tmp_path / "DOE-JANE.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"^the image cannot be read \(OSError\); it should be a whole PNG") as caught:
+        read_radiograph(tmp_path / "DOE-JANE.png")
+    assert "DOE" not in str(caught.value)
 
 
-def test_colour_dicom_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="PALETTE COLOR, not gray scale"):
-        read_radiograph(_write_dicom(tmp_path / "a.dcm", PhotometricInterpretation="PALETTE COLOR"))
+def test_an_image_that_is_too_large_is_not_decoded(tmp_path: Path) -> None:
+    Image.new("1", (16384, 8192)).save(tmp_path / "bomb.png")  # a few kilobytes
+    with pytest.raises(InputError, match="the image has 16384 x 8192 pixels"):
+        read_radiograph(tmp_path / "bomb.png")
 
 
 def test_empty_mask_is_refused(tmp_path: Path) -> None:

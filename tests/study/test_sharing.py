@@ -46,6 +46,21 @@ def test_a_cohort_reaches_a_machine_once(
     assert fetch_cohort(shared, tmp_path / "cache") == fetched, "the second trial asks for nothing"
 
 
+def test_films_with_findings_have_no_masks_to_share(tmp_path: Path) -> None:
+    root = tmp_path / "films"
+    root.mkdir()
+    np.savez(root / "some.npz", **{  # type: ignore[arg-type]
+        f"{part}_{what}": np.arange(2 * size, dtype=np.uint8).reshape(shape) % 2
+        for part in ("train", "val", "test")
+        for what, size, shape in (("images", 256, (2, 16, 16)), ("labels", 3, (2, 3)))
+    })  # fmt: skip
+    cohort = prepare(open_source(DataSettings(source="medmnist", root=str(root))), tmp_path / "driver")
+    fetched = fetch_cohort(share(cohort, []).cohort, tmp_path / "cache")
+    np.testing.assert_array_equal(fetched.film_labels, cohort.film_labels)
+    np.testing.assert_array_equal(fetched.pixels(3), cohort.pixels(3))
+    assert fetched.mask(3) is None
+
+
 def test_files_keep_their_names_and_are_told_apart_by_content(cohort: Cohort, tmp_path: Path) -> None:
     paths = []
     for site, content in (("a", b"first"), ("b", b"second")):

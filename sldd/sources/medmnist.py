@@ -1,0 +1,104 @@
+"""MedMNIST (Yang et al., Scientific Data 2023): gray-scale collections as one ``.npz`` file of images and labels.
+
+The file names no patients, so every image is one; its own division into training, validation and test images, which is
+by patient where the collections it was made from tell, is kept. Labels are several 0/1 columns (ChestMNIST), one column
+of 0 and 1 (one class, present where the file says 1), or one column of more values (a class each).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sldd.cohort import Film, file_digest
+from sldd.errors import InputError
+from sldd.sources.films import SCALING, scale
+from sldd.split import SPLITS
+
+_PARTS = dict(zip(("train", "val", "test"), SPLITS, strict=True))
+
+
+@dataclass(frozen=True)
+class MedMnistSettings:
+    """A MedMNIST file."""
+
+    classes: tuple[str, ...] = ()
+    """Names of the classes, which the file does not hold; label 0, label 1 ... unless given."""
+
+
+class MedMnistSource:
+    """The images of a MedMNIST file.
+
+    Raises:
+        InputError: no such file, or arrays that are no gray images with labels.
+    """
+
+    smallest_class = None
+
+    def __init__(self, root: Path, settings: MedMnistSettings, film_size: int) -> None:
+        self._path, self._film_size = _find_file(root), film_size
+        self._images: list[np.ndarray] = []
+        labels, where, splits = [], [], []
+        for name, part in _PARTS.items():
+            images, values = _read_part(self._path, name)
+            self._images += list(images)
+            labels.append(values)
+            where += [f"{part} image {number + 1}" for number in range(len(images))]
+            splits += [part] * len(images)
+        if not self._images:
+            raise InputError("data.root: the .npz file holds no images; download it again")
+        findings = _findings(np.concatenate(labels))
+        self.classes = list(settings.classes) or [f"label {number}" for number in range(findings.shape[1])]
+        if len(self.classes) != findings.shape[1]:
+            raise InputError(f"data.medmnist.classes: {len(self.classes)} names for {findings.shape[1]} classes")
+        self.patient_ids = [f"medmnist-{number:07d}" for number in range(len(self._images))]
+        self.films = [
+            Film(number, int(1.0 in values), splits[number], where[number], tuple(values))
+            for number, values in enumerate(findings.tolist())
+        ]
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the file, the class names and the size."""
+        how = [SCALING, self._film_size, self.classes, file_digest(self._path)]
+        return hashlib.sha256(json.dumps(how).encode()).hexdigest()
+
+    def read(self, film: int) -> tuple[np.ndarray, None]:
+        """One image."""
+        return scale(self._images[film], self._film_size), None
+
+
+def _find_file(root: Path) -> Path:
+    files = [root] if root.is_file() else sorted(root.glob("*.npz"))
+    if len(files) != 1:
+        raise InputError(f"data.root: {len(files) or 'no'} .npz files in {root}; name one file")
+    return files[0]
+
+
+def _read_part(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
+    except KeyError:
+        raise InputError(f"data.root: the .npz file has no {part}_images or {part}_labels; is it MedMNIST's?") from None
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"data.root: the .npz file cannot be read ({type(error).__name__}); get it again") from None
+    if images.dtype != np.uint8 or images.ndim != 3:
+        raise InputError(f"data.root: {part}_images are not gray images of 8 bits; colour and volumes are not read")
+    if labels.ndim != 2 or len(labels) != len(images) or not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(f"data.root: {part}_labels are not a row of whole numbers an image; is it MedMNIST's?")
+    return images, labels
+
+
+def _findings(labels: np.ndarray) -> np.ndarray:
+    """(images, classes) float64, 0 or 1."""
+    if labels.min() < 0 or (labels.shape[1] > 1 and labels.max() > 1):
+        raise InputError("data.root: labels other than 0 and 1 in several columns, or below 0; is it MedMNIST's?")
+    if labels.shape[1] > 1 or labels.max() <= 1:
+        return labels.astype(np.float64)
+    return np.eye(int(labels.max()) + 1)[labels[:, 0]]

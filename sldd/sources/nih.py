@@ -1,0 +1,106 @@
+"""NIH ChestX-ray14 (Wang et al., CVPR 2017): 112,120 films of 14 findings, and subsets of it.
+
+Read as it is published and as it is passed on: ``Data_Entry_2017.csv`` (whose lines end with a comma and whose headings
+hold some), ``Data_Entry_2017_v2020.csv``, copies with other headings, tables with a 0/1 column a finding; films as PNG
+files anywhere under the folder. Of a row only the film's name, the patient and the findings are read. The collection's
+own lists of training and test films are not used: ``data.split`` divides patients anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sldd.errors import InputError
+from sldd.sources.films import LabelledFilms, Row
+from sldd.sources.table import column, plain, read_table
+
+FINDINGS = (
+    "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
+    "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
+)  # fmt: skip
+NONE = "No Finding"
+_TABLE = "label table"
+_PLACES = {plain(finding): place for place, finding in enumerate(FINDINGS)}
+_Table = tuple[list[str], list[tuple[int, list[str]]]]
+
+
+@dataclass(frozen=True)
+class NihSettings:
+    """NIH ChestX-ray14."""
+
+    table: str | None = None
+    """Name of the table in ``data.root``; the only one there unless given."""
+
+
+def read_nih(root: Path, settings: NihSettings, film_size: int) -> LabelledFilms:
+    """The films that the table lists.
+
+    Raises:
+        InputError: no table or several, or a row that cannot be used, named by its line number.
+    """
+    header, lines = read_table(root / settings.table, _TABLE) if settings.table else _find_table(root)
+    image = column(header, _TABLE, "Image Index", "Image")
+    patient = column(header, _TABLE, "Patient ID")
+    findings = _findings(header)
+    films = {file.name: file for file in sorted(root.rglob("*.png"), reverse=True)}
+    rows: list[Row] = []
+    first: dict[str, int] = {}
+    for line, cells in lines:
+        where, name = f"{_TABLE} line {line}", cells[image]
+        if not name or not cells[patient]:
+            raise InputError(f"{where}: no film or no patient; fill both cells or remove the line")
+        if first.setdefault(name, line) != line:
+            raise InputError(f"{where}: the film of line {first[name]} again; keep one of the two")
+        if name not in films:
+            raise InputError(f"{where}: the film is not among the PNG files of data.root; add it or remove the line")
+        rows.append(Row(cells[patient], films[name], findings(cells, where), where))
+    return LabelledFilms(FINDINGS, rows, film_size)
+
+
+def _find_table(root: Path) -> _Table:
+    found = []
+    for path in sorted(root.glob("*.csv")):
+        try:
+            header, lines = read_table(path, _TABLE)
+            column(header, _TABLE, "Patient ID")
+            _findings(header)
+        except InputError:
+            continue  # another table: split lists and bounding boxes lie there too
+        found.append((header, lines))
+    if len(found) != 1:
+        raise InputError(
+            f"data.root: {len(found) or 'no'} tables like Data_Entry_2017.csv in {root}; "
+            "name the one that is meant (data.nih.table=NAME)"
+        )
+    return found[0]
+
+
+def _findings(header: list[str]) -> Callable[[list[str], str], tuple[float, ...]]:
+    """What reads the 14 findings from a row's cells."""
+    columns = {plain(heading): place for place, heading in enumerate(header)}
+    if all(finding in columns for finding in _PLACES):
+        places = [columns[finding] for finding in _PLACES]
+        return lambda cells, where: tuple(_digit(cells[place], where) for place in places)
+    labels = column(header, _TABLE, "Finding Labels")
+    return lambda cells, where: _joined(cells[labels], where)
+
+
+def _digit(cell: str, where: str) -> float:
+    if cell not in ("0", "1", "0.0", "1.0"):
+        raise InputError(f"{where}: a finding is neither 0 nor 1; write one of them")
+    return float(cell)
+
+
+def _joined(cell: str, where: str) -> tuple[float, ...]:
+    """``Cardiomegaly|Effusion``, or ``No Finding``."""
+    values = [0.0] * len(FINDINGS)
+    names = [plain(name) for name in cell.split("|")]
+    if names == [plain(NONE)]:
+        return tuple(values)
+    for name in names:
+        if name not in _PLACES:  # not quoted: a cell in the wrong column may be anything
+            raise InputError(f"{where}: a label is none of the 14 of ChestX-ray14 (or {NONE} alone); correct it")
+        values[_PLACES[name]] = 1.0
+    return tuple(values)
