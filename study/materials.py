@@ -16,6 +16,7 @@ from sldd.outer import OuterSettings
 from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.split import Split
 from sldd.train import TrainSettings
+from study.config import StudyConfig
 from study.protocol import Protocol, divide
 from study.sharing import Shared, fetch_cohort, fetch_file
 
@@ -41,6 +42,30 @@ class TrialContext:
     threads: int
     retries: int
     stop_path: Folder
+
+
+def trial_context(
+    config: StudyConfig, cohort: Cohort, pseudonyms: list[str], stop_path: Folder, shared: Shared | None = None
+) -> TrialContext:
+    """What a study's settings say to all of its trials."""
+    return TrialContext(
+        data=config.data,
+        cohort_folder=cohort.folder,
+        shared=shared,
+        fingerprint=cohort.fingerprint,
+        patches=config.patches,
+        distill=config.distill,
+        outer=config.outer,
+        train=config.train,
+        compute=config.compute,
+        protocol=config.protocol,
+        folds=config.confirm.folds,
+        pretrained=config.pretrained,
+        pseudonyms=pseudonyms,
+        threads=config.resources.threads,
+        retries=config.resources.retries,
+        stop_path=stop_path,
+    )
 
 
 def materials(context: TrialContext, fold: int | None) -> tuple[Patches, Split, BalancedBatches]:

@@ -17,7 +17,7 @@ from sldd.footprint import footprint
 from sldd.initialise import layer_fingerprints
 from sldd.outer import Best, DivergedError, Learner, OuterLoop, OuterSettings
 from sldd.package import Package
-from sldd.patches import Patches
+from sldd.patches import BalancedBatches, Patches
 from sldd.split import Split
 from sldd.start import check_start, set_start, start_of
 from study.materials import TrialContext, materials, weights_file
@@ -67,8 +67,14 @@ class _Trial:
         return self.loop.finished or self.stopped
 
 
-def _build(config: dict[str, Any], context: TrialContext, device: torch.device) -> _Trial:
-    patches, split, batches = materials(context, config["fold"])
+def build_trial(
+    config: dict[str, Any],
+    context: TrialContext,
+    device: torch.device,
+    given: tuple[Patches, Split, BalancedBatches] | None = None,
+) -> _Trial:
+    """A trial at its beginning; on other patients than its own where these are ``given``."""
+    patches, split, batches = given or materials(context, config["fold"])
     network = build(config["backbone"], input_size=context.patches.input_size, norm=config["norm"])
     start = weights_file(context, start_of(config["backbone"], config["start"], context.pretrained))
     set_start(network, backbone=config["backbone"], start=start, seed=config["seed"])
@@ -98,7 +104,7 @@ def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder
     context.compute.apply(context.threads)
     device = torch.device("cuda" if config["gpus"] and torch.cuda.is_available() else "cpu")
     _reset_peak_memory(device)
-    trial = _build(config, context, device)
+    trial = build_trial(config, context, device)
     spent, starts = 0.0, []
     saved = folder.load_checkpoint(device)
     if saved is not None:
