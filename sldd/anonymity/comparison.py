@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import rankdata
 
 from sldd.streams import stream
 
@@ -123,6 +124,14 @@ def permutations(groups: Groups, seed: int) -> np.ndarray:
 def p_value(found: float, null: np.ndarray) -> float:
     """One-sided: the share of exchanges with a statistic as high as ``found``, which counts as one of them."""
     return float(((null >= found - 1e-9).sum() + 1) / (len(null) + 1))
+
+
+def higher_p(values: np.ndarray, yardstick: np.ndarray, seed: int) -> float:
+    """One-sided, that ``values`` (n,) are no higher than ``yardstick`` (m,): their rank sum under exchange."""
+    ranks = rankdata(np.concatenate([values, yardstick]))
+    random = stream(seed, "anonymity", "ranks")
+    exchanged = random.permuted(np.tile(ranks, (PERMUTATIONS, 1)), axis=1)
+    return p_value(ranks[: len(values)].sum(), exchanged[:, : len(values)].sum(1))
 
 
 def resamples(groups: Groups, seed: int) -> np.ndarray:

@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import mannwhitneyu
 
-from sldd.anonymity.comparison import Found, Groups, compare
+from sldd.anonymity.comparison import Found, Groups, compare, higher_p
 from sldd.anonymity.similarity import Similarities
 
 COPY = 0.99
@@ -31,7 +30,7 @@ class Nearest:
             highest.
         beyond: images nearer to a training patient than every one of those patches is.
         copies: images that are copies (``COPY``) of a training patch.
-        copy_p: one-sided (Mann & Whitney 1947) over images and those patches, one a patient: images are no nearer.
+        copy_p: one-sided, that images are no nearer than those patches, one a patient.
     """
 
     training: float
@@ -66,14 +65,9 @@ def nearest(images: Similarities, probes: Similarities, groups: Groups, seed: in
             unseen_highest=float(unseen.max()),
             beyond=int((closest > unseen.max()).sum()),
             copies=int((closest >= COPY).sum()),
-            copy_p=greater(closest, unseen),
+            copy_p=higher_p(closest, unseen, seed),
         )
     return found
-
-
-def greater(values: np.ndarray, yardstick: np.ndarray) -> float:
-    """p-value that ``values`` (n,) are no greater than ``yardstick`` (m,); exact where nothing is tied."""
-    return float(mannwhitneyu(values, yardstick, alternative="greater").pvalue)
 
 
 def expected_best(similar: np.ndarray, patients: int) -> np.ndarray:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sldd.anonymity.comparison import Groups, p_value, permutations
-from sldd.anonymity.nearest import greater
+from sldd.anonymity.comparison import Groups, higher_p, p_value, permutations
 from sldd.anonymity.similarity import Similarities
 
 FEW = 5
@@ -30,7 +29,7 @@ class Reidentification:
         first, first_p: images whose nearest patient trained, and the one-sided p-value by exchanging patients.
         few, few_p: the share of those who trained among the ``FEW`` nearest, over all images.
         tied: images whose nearest patient trained and stands out by more than any held-out patch's nearest other
-            patient does; tied_p: that images' nearest stand out no more (Mann & Whitney 1947).
+            patient does; tied_p: one-sided, that images' nearest stand out no more.
         matched: images whose nearest patient is the one they were cut from; None where they were cut from nobody.
     """
 
@@ -81,7 +80,7 @@ def reidentify(
             few=float(trained),
             few_p=p_value(trained, exchanged[:, few.ravel()].mean(1)),
             tied=int((stands_out > yardstick.max()).sum()),
-            tied_p=greater(stands_out, yardstick),
+            tied_p=higher_p(stands_out, yardstick, seed),
             matched=matched,
         )
     return found
