@@ -62,6 +62,7 @@ SCHEMA: dict[str, str] = {
     "shared_kb": "float64",
     "epochs": "Int64",
     "stopped": "boolean",
+    "epsilon": "float64",
 }
 COLUMNS = list(SCHEMA)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -160,7 +161,7 @@ def _row(trial: TrialFiles) -> dict[str, Any]:
     if result is None:
         return row
     own = ("outer_steps", "seconds", "peak_memory_mib", "device", "memory_mib", "memory_star_kb", "compression_rate")
-    row |= {name: result.get(name) for name in ("status", "error", *own, "stopped")}
+    row |= {name: result.get(name) for name in ("status", "error", *own, "stopped", "epsilon")}
     if isinstance(result.get("shared_bytes"), int):
         row["shared_kb"] = result["shared_bytes"] / 1000
     for name in ("attempt", "delta"):

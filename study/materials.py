@@ -14,6 +14,7 @@ from sldd.distill import DistillSettings
 from sldd.errors import InputError
 from sldd.outer import OuterSettings
 from sldd.patches import BalancedBatches, Patches, PatchSettings
+from sldd.privacy import PrivacySettings
 from sldd.split import Split
 from sldd.train import TrainSettings
 from study.config import StudyConfig
@@ -35,6 +36,7 @@ class TrialContext:
     outer: OuterSettings
     train: TrainSettings
     compute: ComputeSettings
+    privacy: PrivacySettings
     protocol: Protocol
     folds: int | None
     pretrained: dict[str, str]
@@ -58,6 +60,7 @@ def trial_context(
         outer=config.outer,
         train=config.train,
         compute=config.compute,
+        privacy=config.privacy,
         protocol=config.protocol,
         folds=config.confirm.folds,
         pretrained=config.pretrained,

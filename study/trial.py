@@ -13,11 +13,13 @@ import torch
 
 from sldd.backbones import build, parameter_count
 from sldd.distill import Distillation, DistillSettings
+from sldd.errors import InputError
 from sldd.footprint import footprint
 from sldd.initialise import layer_fingerprints
 from sldd.outer import Best, DivergedError, Learner, OuterLoop, OuterSettings
 from sldd.package import Package
 from sldd.patches import BalancedBatches, Patches
+from sldd.privacy import PrivateGradient, check_accountant, refusal
 from sldd.split import Split
 from sldd.start import check_start, set_start, start_of
 from study.materials import TrialContext, materials, weights_file
@@ -82,9 +84,12 @@ def build_trial(
     distill = replace(context.distill, **config["options"])
     outer = context.outer.over(sum(batches.counts.values()), config["epochs"])
     outer = context.train.budget(outer, config["method"])
-    scanned, drawn = training_data(config, patches, batches, split)
+    private = _private(network, config, context, distill, outer)
+    scanned, drawn = training_data(config, patches, batches, split, context.privacy)
     tracks = outer.statistics == "exponential"
-    learner = make_learner(network, config, distill, context.compute, batches, device, track_statistics=tracks)
+    learner = make_learner(
+        network, config, distill, context.compute, batches, device, track_statistics=tracks, private=private
+    )
     loop = OuterLoop(
         learner,
         scanned,
@@ -95,8 +100,25 @@ def build_trial(
         seed=config["seed"],
         device=device,
         delta=fixed_delta(context.protocol),
+        last=private is not None,
     )
     return _Trial(config, context, network, start, fingerprints, distill, outer, learner, loop, patches, split)
+
+
+def _private(
+    network: torch.nn.Module,
+    config: dict[str, Any],
+    context: TrialContext,
+    distill: DistillSettings,
+    outer: OuterSettings,
+) -> PrivateGradient | None:
+    if context.privacy.noise is None:
+        return None
+    reason = refusal(network, config["method"], distill.image_init)
+    if reason is not None:
+        raise InputError(reason)
+    check_accountant()
+    return PrivateGradient(context.privacy, outer.batch_size)
 
 
 def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> Iterator[Report]:
@@ -140,6 +162,10 @@ def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder
     result["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     result["micro_batch"] = context.compute.micro_batch
     result["inner_graphs"] = trial.learner.memory if isinstance(trial.learner, Distillation) else None
+    if context.privacy.noise is not None:
+        result["epsilon"] = context.privacy.epsilon(
+            steps=trial.loop.progress.step, batch_size=trial.outer.batch_size, patients=len(trial.split.train)
+        )
     if isinstance(trial.learner, Distillation) and trial.loop.best is not None:
         result |= _share(trial, trial.loop.best, result["delta"], folder)
     folder.finish(result)

@@ -32,7 +32,7 @@ SETTINGS = [
 ]  # fmt: skip
 
 
-def _study(folder: Path, cache: Path, seeds: tuple[int, ...], *settings: str) -> StudyConfig:
+def run_here(folder: Path, cache: Path, seeds: tuple[int, ...], *settings: str) -> StudyConfig:
     """A study's ledger with confirm trials that ran here, without Ray."""
     config = load("demo", [*SETTINGS, f"data.cache={cache}", *settings])
     source = open_source(config.data)
@@ -63,7 +63,7 @@ def _study(folder: Path, cache: Path, seeds: tuple[int, ...], *settings: str) ->
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("anonymity") / "tiny"
-    _study(folder, tmp_path_factory.getbasetemp() / "cohorts", (1,))
+    run_here(folder, tmp_path_factory.getbasetemp() / "cohorts", (1,))
     return folder
 
 
@@ -143,7 +143,7 @@ def test_without_a_package_there_is_nothing_to_measure(
 def test_where_folds_rotate_the_other_folds_calibrate(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _study(
+    run_here(
         tmp_path / "tiny",
         tmp_path_factory.getbasetemp() / "cohorts",
         (1, 2),
