@@ -158,8 +158,13 @@ def _verdict(report: Mapping[str, Any], package: list[dict[str, Any]]) -> str:
     tests = f"{len(package)} tests, together at the {100 * LEVEL:.0f} % level"
     if not works(report):
         return "Verdict: none. The controls failed, so what the attacks did not find here says nothing."
+    if any(map(_is_copy, package)):
+        return f"Verdict: this package gives patients away ({tests}): {'; '.join(found)}."
     if found:
-        return f"Verdict: something was found ({tests}): {'; '.join(found)}. This package gives patients away."
+        return (
+            f"Verdict: something was found ({tests}): {'; '.join(found)}. By chance that is said of one in twenty "
+            "packages that give nothing away; other seeds, and other splits of the patients, tell."
+        )
     return (
         f"Verdict: nothing was found ({tests}). That is not anonymity: it is what these attacks find with this many "
         "patients; each line says how much they may have missed."

@@ -78,7 +78,7 @@ def test_nothing_found_is_not_called_anonymous(report: dict[str, Any]) -> None:
 def test_a_copy_is_found_whatever_the_tests_say(report: dict[str, Any]) -> None:
     report["nearest"]["pixel"]["copies"] = 1
     assert found_something(report) == ["images are as near to training patients as copies"]
-    assert "This package gives patients away" in sentences(report)[1]
+    assert sentences(report)[1].startswith("Verdict: this package gives patients away")
     assert "Copies: 1 of 3." in " ".join(sentences(report))
 
 
@@ -90,6 +90,10 @@ def test_p_values_are_corrected_for_their_number(report: dict[str, Any]) -> None
     assert rows["theta_bn", None]["adjusted"] == pytest.approx(0.052)
     assert rows["copy", "pixel"]["adjusted"] == 1.0
     assert found_something(report) == ["membership inference"]
+    assert (
+        "Verdict: something was found (14 tests, together at the 5 % level): membership inference. By chance"
+        in (sentences(report)[1])
+    )
     assert all("adjusted" not in row for row in adjusted(report) if row["subject"] != "package")
 
 

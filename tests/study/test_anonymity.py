@@ -140,6 +140,7 @@ def test_without_a_package_there_is_nothing_to_measure(
     assert "no confirmed package in this study" in _said(capsys, str(empty))
 
 
+@pytest.mark.slow
 def test_where_folds_rotate_the_other_folds_calibrate(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:
