@@ -18,7 +18,7 @@ from sldd.initialise import initialise
 from sldd.labels import initial_labels
 from sldd.outer import OuterSettings
 from sldd.patches import BalancedBatches, Patches, window_starts
-from sldd.privacy import refusal
+from sldd.privacy import check_accountant, refusal
 from sldd.split import Split
 from sldd.start import XAVIER, copy_weights, read_weights, start_of
 from sldd.streams import stream
@@ -65,10 +65,12 @@ def plan_cells(
         memory: bytes that a trial can have; None where the machines are not known.
 
     Raises:
-        InputError: a backbone's name is unknown.
+        InputError: a backbone's name is unknown, or what a private study needs is not installed.
     """
     for backbone in dict.fromkeys(cell.backbone for cell in cells):
         check_name(backbone)
+    if config.privacy.noise is not None:
+        check_accountant()
     config.compute.apply(config.resources.threads)
 
     clocks: dict[tuple[str, str, bool, int | None], StepTime | str] = {}

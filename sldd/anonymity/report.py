@@ -67,7 +67,7 @@ class Candidates:
         return Groups(np.arange(len(self.patients)) < len(self.training), labels)
 
 
-def feature_network(backbone: str, start: str, *, input_size: int, seed: int) -> Features:
+def feature_network(backbone: str, start: str, *, input_size: int, seed: int, device: torch.device) -> Features:
     """(n, 1, side, side) -> what a network hands to its last layer.
 
     Args:
@@ -78,7 +78,7 @@ def feature_network(backbone: str, start: str, *, input_size: int, seed: int) ->
     """
     network = build(backbone, input_size=input_size)
     set_start(network, backbone=backbone, start=start, seed=seed + 2**31)
-    return Head(network).features
+    return Head(network.to(device)).features
 
 
 def look_alike(
@@ -103,7 +103,7 @@ def look_alike(
         torch.cat([images.cpu().float(), real, noise, probes]),
         patches,
         candidates.patients,
-        standardised(network, probes),
+        standardised(network, probes.to(device)),
         batch=batch,
         device=device,
     )

@@ -80,7 +80,7 @@ def most_alike(
     best = {measure: np.full((len(patients), len(images)), -1.0) for measure in MEASURES}
     windows = np.zeros(len(patients), np.int64)
     for row, patient in enumerate(patients):
-        correlating = (torch.zeros(len(images), 0, device=device), torch.zeros(len(images), 0, *images.shape[1:]))
+        correlating = (torch.zeros(len(images), 0, device=device), images[:, None][:, :0])
         for film in patches.cohort.films_of[patient]:
             for crops, _ in patches.scan(film, batch):
                 crops = crops.to(device)
@@ -146,7 +146,7 @@ def _most(
     found = images.flatten(1) @ crops.flatten(1).T
     strongest = found.abs().topk(min(CANDIDATES, len(crops)), dim=1).indices
     found = torch.cat([correlation, found.gather(1, strongest)], 1)
-    kept = torch.cat([kept.to(crops.device), crops[strongest]], 1)
+    kept = torch.cat([kept, crops[strongest]], 1)
     strongest = found.abs().topk(min(CANDIDATES, found.shape[1]), dim=1).indices
     return found.gather(1, strongest), kept[torch.arange(len(kept), device=kept.device)[:, None], strongest]
 

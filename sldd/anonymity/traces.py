@@ -25,6 +25,8 @@ _NOISE = 1.0
 A tenth or ten times as much changed no AUC by more than 0.02 where tried."""
 _DRAWS = 20
 """Pools of each size in the control, whose AUCs are averaged."""
+_OUTSIDE = 30
+"""Held-out patients of each label in the control: with all of a large cohort's it would take hours."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,18 @@ def _score(values: np.ndarray, pooled: np.ndarray, others: dict[int, np.ndarray]
 def control(moments: np.ndarray, groups: Groups, seed: int) -> list[Pool]:
     """Attack pools of ever more training patients: the size up to which it finds them says what it can do here."""
     random = stream(seed, "anonymity", "pools")
-    inside = [np.flatnonzero(groups.member & (groups.labels == label)) for label in (0, 1)]
+    inside, outside = (
+        [np.flatnonzero((groups.member == member) & (groups.labels == label)) for label in (0, 1)]
+        for member in (True, False)
+    )
+    few = stream(seed, "anonymity", "outside the pools")
+    others = np.concatenate([few.permutation(rows)[:_OUTSIDE] for rows in outside])
     pools = []
     for size in _sizes(min(map(len, inside))):
         found = []
         for number in range(_DRAWS):
             chosen = np.concatenate([random.choice(rows, size, replace=False) for rows in inside])
-            kept = np.flatnonzero(~groups.member | np.isin(np.arange(len(moments)), chosen))
+            kept = np.sort(np.concatenate([chosen, others]))
             part = Groups(groups.member[kept], groups.labels[kept])
             each = scores(moments[kept], moments[chosen].mean(0), part, seed + number)
             found.append((area(each, part.member), found_at(each, part.member)))

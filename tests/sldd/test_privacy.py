@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from scipy.stats import norm
 from sldd.backbones import build
 from sldd.cohort import prepare
 from sldd.compute import ComputeSettings
+from sldd.errors import InputError
 from sldd.patches import Patches, PatchSettings
-from sldd.privacy import PatientBatches, PrivacySettings, PrivateGradient, clipped, refusal
+from sldd.privacy import PatientBatches, PrivacySettings, PrivateGradient, check_accountant, clipped, refusal
 from sldd.sources.folder import FolderSource
 from sldd.streams import stream
 from sldd.unroll import Weights
@@ -143,3 +145,9 @@ def test_what_would_not_be_private_is_refused_in_one_line() -> None:
         assert said is not None
         assert says in said
         assert "\n" not in said
+
+
+def test_without_opacus_it_is_said_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opacus.accountants", None)
+    with pytest.raises(InputError, match=r"pip install 'sldd-study\[privacy\]'"):
+        check_accountant()

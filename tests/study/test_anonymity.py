@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from analysis.anonymity import FORMAT, read_report, sentences
+from analysis.storage import open_folder
 from sldd.anonymity.report import Candidates
 from sldd.cohort import prepare
 from sldd.data import open_source
@@ -110,6 +111,19 @@ def test_the_same_command_measures_nothing_twice_and_references_calibrate(
     assert main([str(study), "--references", "2"]) == 0
     assert "references, about" not in capsys.readouterr().out
     assert path.stat().st_mtime_ns == written
+
+
+def test_a_study_on_an_object_store_is_measured_like_one_on_a_disk(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(study)]) == 0
+    on_disk = capsys.readouterr().out
+    store = open_folder("memory://anonymity/tiny")
+    for path in study.rglob("*"):
+        if path.is_file() and path.name != "anonymity.json":
+            (store / path.relative_to(study).as_posix()).write_bytes(path.read_bytes())
+    assert main(["memory://anonymity/tiny"]) == 0
+    assert capsys.readouterr().out == on_disk
 
 
 def test_bad_input_gets_one_line(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

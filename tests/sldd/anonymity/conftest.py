@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from sldd.anonymity.report import Candidates, feature_network
 from sldd.anonymity.similarity import Features
@@ -29,4 +30,4 @@ def candidates(cohort: Cohort) -> Candidates:
 
 @pytest.fixture(scope="session")
 def features() -> Features:
-    return feature_network("convnet_w32", "xavier", input_size=SIDE, seed=0)
+    return feature_network("convnet_w32", "xavier", input_size=SIDE, seed=0, device=torch.device("cpu"))
