@@ -28,6 +28,9 @@ from sldd.streams import stream
 FEWEST = 3
 """Patients of each label on either side: with fewer no permutation and no yardstick says anything."""
 
+MOST_PROBES = 50
+"""Held-out patients whose patches are looked at in the images' place: each costs as much as one more image."""
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -95,7 +98,10 @@ def look_alike(
         and ``patches``, how many of each group were looked at.
     """
     patches, groups = densely(candidates.patches), candidates.groups
-    probes = one_patch_each(patches, candidates.held_out, seed)
+    owners = candidates.held_out
+    if len(owners) > MOST_PROBES:
+        owners = stream(seed, "anonymity", "owners").choice(owners, MOST_PROBES, replace=False).tolist()
+    probes = one_patch_each(patches, owners, seed)
     sources = _sources(candidates.training, len(images), seed)
     real = one_patch_each(patches, sources, seed + 1)
     noise = torch.from_numpy(stream(seed, "anonymity", "noise").standard_normal(images.shape, dtype="float32"))
@@ -109,12 +115,12 @@ def look_alike(
     )
     count = len(images)
     beside = similar.of(slice(3 * count, None))
-    owners = {"package": None, "real": sources, "noise": None}
+    subjects = {"package": None, "real": sources, "noise": None}
     found: dict[str, Any] = {}
-    for number, (name, sources_known) in enumerate(owners.items()):
+    for number, (name, sources_known) in enumerate(subjects.items()):
         these = similar.of(slice(number * count, (number + 1) * count))
         near = nearest(these, beside, groups, seed)
-        tied = reidentify(these, beside, candidates.held_out, groups, seed, sources=sources_known)
+        tied = reidentify(these, beside, owners, groups, seed, sources=sources_known)
         found[name] = {
             "nearest": {measure: asdict(value) for measure, value in near.items()},
             "reidentification": {measure: asdict(value) for measure, value in tied.items()},
