@@ -64,6 +64,7 @@ SCHEMA: dict[str, str] = {
     "stopped": "boolean",
     "finished": "string",
     "micro_batch": "Int64",
+    "epsilon": "float64",
 }
 COLUMNS = list(SCHEMA)
 # What two runs of the same study on the same machine differ in.
@@ -164,7 +165,9 @@ def _row(trial: TrialFiles) -> dict[str, Any]:
     if result is None:
         return row
     own = ("outer_steps", "seconds", "peak_memory_mib", "device", "memory_mib", "memory_star_kb", "compression_rate")
-    row |= {name: result.get(name) for name in ("status", "error", *own, "stopped", "finished", "micro_batch")}
+    row |= {
+        name: result.get(name) for name in ("status", "error", *own, "stopped", "finished", "micro_batch", "epsilon")
+    }
     if isinstance(result.get("shared_bytes"), int):
         row["shared_kb"] = result["shared_bytes"] / 1000
     for name in ("attempt", "delta"):

@@ -26,6 +26,7 @@ from sldd.norms import (
 )
 from sldd.outer import State, descend
 from sldd.prefetch import Batches
+from sldd.privacy import PrivateGradient
 from sldd.streams import stream
 from sldd.unroll import Memory, Unroll, Weights
 
@@ -80,6 +81,7 @@ class Distillation:
         inner_lr: where the inner rates start.
         learned: what changes; see ``LEARNED``.
         track_statistics: let batch norm's running statistics follow the real batches (``OuterSettings.statistics``).
+        private: makes the outer gradient private; batches are then those of ``sldd.privacy.PatientBatches``.
         seed: names the random choices.
         device: where the tensors lie.
     """
@@ -96,12 +98,14 @@ class Distillation:
         settings: DistillSettings = DistillSettings(),
         compute: ComputeSettings = ComputeSettings(),
         track_statistics: bool = False,
+        private: PrivateGradient | None = None,
         seed: int,
         device: torch.device,
     ) -> None:
         self.network = network.to(device).to(memory_format=compute.memory_format).train()
         keep_no_statistics(network)
         self._settings, self._compute, self._seed = settings, compute, seed
+        self._outer_gradient, self._private = private or outer_gradient, private is not None
         self._head = Head(network) if settings.inner_weights == "head" else None
         if self._head is not None:
             self._head.check(images[0].to(device))
@@ -140,6 +144,8 @@ class Distillation:
         """Batches as ``step`` wants them: of patches, or of features, for which ``real`` give ``theta_bn``."""
         if self._head is None:
             return batches
+        if self._private:  # a kept bank would take a patient's part in a step for more than one toss of the coin
+            return batches
         measure_statistics(self.network, self.network, real)
         return FeatureBatches(batches, self.inputs, rows=self._settings.feature_bank, seed=self._seed)
 
@@ -157,7 +163,9 @@ class Distillation:
         seen = self._seen(self._used(raw))
         theta = self._unroll.steps(*seen.values(), stop=self._stop(), window=self._settings.window)
         with tracking_statistics(self.network) if self._track_statistics else nullcontext():
-            loss, outer = outer_gradient(self._unroll.forward, theta, inputs, classes, self._compute)
+            if self._private and len(inputs):
+                inputs = self.inputs(inputs)
+            loss, outer = self._outer_gradient(self._unroll.forward, theta, inputs, classes, self._compute)
         pulled = vars(self._unroll.adjoint(outer))
         names = self._optimised
         found = torch.autograd.grad([seen[n] for n in names], [raw[n] for n in names], [pulled[n] for n in names])

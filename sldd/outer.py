@@ -150,6 +150,7 @@ class OuterLoop:
         seed: names the batches that are drawn.
         device: where the network runs.
         delta: the threshold at which states are compared; for each its own best one unless given.
+        last: keep the last state, whatever validation patients say of it.
     """
 
     def __init__(
@@ -164,12 +165,13 @@ class OuterLoop:
         seed: int,
         device: torch.device,
         delta: float | None = None,
+        last: bool = False,
     ) -> None:
         self.learner = learner
         self.progress = Progress()
         self.best: Best | None = None
         self._patches, self._batches, self._split, self._settings = patches, batches, split, settings
-        self._rate, self._seed, self._device, self._delta = rate, seed, device, delta
+        self._rate, self._seed, self._device, self._delta, self._last = rate, seed, device, delta, last
         self._training = learner.begin(Prefetch(lambda number: self._draw("batch", number), device), self._real())
         interval = settings.steps / settings.evaluations
         self._evaluate_at = {round(interval * (number + 1)) for number in range(settings.evaluations)}
@@ -258,7 +260,7 @@ class OuterLoop:
             }
         )
         key = (hm, votes.auc or 0.0, votes.patch_accuracy or 0.0)
-        if self.best is None or key > self.best.key:
+        if self._last or self.best is None or key > self.best.key:
             kept = {name: value.clone() for name, value in state.items()}
             self.best = Best(self.progress.step, key, kept, theta_bn)
 

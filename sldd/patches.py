@@ -171,6 +171,28 @@ class Patches:
             yield self.crop(windows[part]), None if flat is None else flat[part]
 
 
+def class_windows(patches: Patches, patient: int) -> list[np.ndarray]:
+    """A patient's training windows of each class: (windows, 4) film, first row, first column, side.
+
+    Raises:
+        InputError: a film has no mask.
+    """
+    found: list[list[np.ndarray]] = [[] for _ in CLASSES]
+    for film in patches.cohort.films_of[patient]:
+        classes = patches.classes(film, scoring=False)
+        if classes is None:
+            raise InputError(
+                f"radiograph {film + 1} of the cohort has no mask and its patient is in the training split; "
+                "give every training patient an organ mask"
+            )
+        size, stride = patches.geometry(film, scoring=False)
+        for number in range(len(CLASSES)):
+            rows, columns = np.nonzero(classes == number)
+            place = np.stack([rows * stride, columns * stride], axis=1)
+            found[number].append(np.insert(np.insert(place, 0, film, axis=1), 3, size, axis=1))
+    return [np.concatenate(group) for group in found]
+
+
 class BalancedBatches:
     """Batches of training patches with equal numbers of I, N and P, drawn with replacement.
 
@@ -184,21 +206,8 @@ class BalancedBatches:
 
     def __init__(self, patches: Patches, patients: Sequence[int]) -> None:
         self._patches = patches
-        found: list[list[np.ndarray]] = [[] for _ in CLASSES]
-        for patient in patients:
-            for film in patches.cohort.films_of[patient]:
-                classes = patches.classes(film, scoring=False)
-                if classes is None:
-                    raise InputError(
-                        f"radiograph {film + 1} of the cohort has no mask and its patient is in the training split; "
-                        "give every training patient an organ mask"
-                    )
-                size, stride = patches.geometry(film, scoring=False)
-                for number in range(len(CLASSES)):
-                    rows, columns = np.nonzero(classes == number)
-                    place = np.stack([rows * stride, columns * stride], axis=1)
-                    found[number].append(np.insert(np.insert(place, 0, film, axis=1), 3, size, axis=1))
-        self._windows = [np.concatenate(group) for group in found]
+        by_patient = [class_windows(patches, patient) for patient in patients]
+        self._windows = [np.concatenate(group) for group in zip(*by_patient, strict=True)]
         self._turns = list(range(len(CLASSES)))
         for name, windows in zip(CLASSES, self._windows, strict=True):
             if not len(windows):

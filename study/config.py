@@ -22,6 +22,7 @@ from sldd.distill import DistillSettings
 from sldd.errors import InputError
 from sldd.outer import OuterSettings
 from sldd.patches import PatchSettings
+from sldd.privacy import PrivacySettings
 from sldd.start import FILE_ENDINGS
 from sldd.train import TrainSettings
 from study.budget import BudgetSettings
@@ -56,6 +57,7 @@ class StudyConfig:
     outer: OuterSettings = field(default_factory=OuterSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)
+    privacy: PrivacySettings = field(default_factory=PrivacySettings)
     search: SearchSettings = field(default_factory=SearchSettings)
     confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
     protocol: Protocol = "validation"

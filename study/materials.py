@@ -14,8 +14,10 @@ from sldd.distill import DistillSettings
 from sldd.errors import InputError
 from sldd.outer import OuterSettings
 from sldd.patches import BalancedBatches, Patches, PatchSettings
+from sldd.privacy import PrivacySettings
 from sldd.split import Split
 from sldd.train import TrainSettings
+from study.config import StudyConfig
 from study.protocol import Protocol, divide
 from study.sharing import Shared, fetch_cohort, fetch_file
 
@@ -34,6 +36,7 @@ class TrialContext:
     outer: OuterSettings
     train: TrainSettings
     compute: ComputeSettings
+    privacy: PrivacySettings
     protocol: Protocol
     folds: int | None
     pretrained: dict[str, str]
@@ -41,6 +44,31 @@ class TrialContext:
     threads: int
     retries: int
     stop_path: Folder
+
+
+def trial_context(
+    config: StudyConfig, cohort: Cohort, pseudonyms: list[str], stop_path: Folder, shared: Shared | None = None
+) -> TrialContext:
+    """What a study's settings say to all of its trials."""
+    return TrialContext(
+        data=config.data,
+        cohort_folder=cohort.folder,
+        shared=shared,
+        fingerprint=cohort.fingerprint,
+        patches=config.patches,
+        distill=config.distill,
+        outer=config.outer,
+        train=config.train,
+        compute=config.compute,
+        privacy=config.privacy,
+        protocol=config.protocol,
+        folds=config.confirm.folds,
+        pretrained=config.pretrained,
+        pseudonyms=pseudonyms,
+        threads=config.resources.threads,
+        retries=config.resources.retries,
+        stop_path=stop_path,
+    )
 
 
 def materials(context: TrialContext, fold: int | None) -> tuple[Patches, Split, BalancedBatches]:

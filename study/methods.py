@@ -13,6 +13,7 @@ from sldd.images import initial_images
 from sldd.labels import initial_labels
 from sldd.outer import Drawn, Learner
 from sldd.patches import BalancedBatches, Patches
+from sldd.privacy import PatientBatches, PrivacySettings, PrivateGradient
 from sldd.split import Split
 from sldd.streams import stream
 from sldd.train import Training
@@ -20,9 +21,11 @@ from sldd.whole import WholeBatches, WholeFilms
 
 
 def training_data(
-    config: dict[str, Any], patches: Patches, batches: BalancedBatches, split: Split
+    config: dict[str, Any], patches: Patches, batches: BalancedBatches, split: Split, privacy: PrivacySettings
 ) -> tuple[Scanned, Drawn]:
-    """What a trial scores and what it learns from: for ordinary training, what its cell names."""
+    """What a trial scores and learns from: for ordinary training, what its cell names; by patient, where private."""
+    if privacy.noise is not None:
+        return patches, PatientBatches(patches, split.train, privacy)
     if config.get("train_view") == "whole":
         films = WholeFilms(patches.cohort, patches.settings.input_size, patches.mean, patches.deviation)
         return films, WholeBatches(films, split.train)
@@ -39,6 +42,7 @@ def make_learner(
     device: torch.device,
     *,
     track_statistics: bool,
+    private: PrivateGradient | None = None,
 ) -> Learner:
     """The learner that a cell's method names."""
     if config["method"] == "train":
@@ -57,6 +61,7 @@ def make_learner(
         settings=distill,
         compute=compute,
         track_statistics=track_statistics,
+        private=private,
         seed=config["seed"],
         device=device,
     )

@@ -18,6 +18,7 @@ from sldd.initialise import initialise
 from sldd.labels import initial_labels
 from sldd.outer import OuterSettings
 from sldd.patches import BalancedBatches, Patches, window_starts
+from sldd.privacy import check_accountant, refusal
 from sldd.split import Split
 from sldd.start import XAVIER, copy_weights, read_weights, start_of
 from sldd.streams import stream
@@ -64,10 +65,12 @@ def plan_cells(
         memory: bytes that a trial can have; None where the machines are not known.
 
     Raises:
-        InputError: a backbone's name is unknown.
+        InputError: a backbone's name is unknown, or what a private study needs is not installed.
     """
     for backbone in dict.fromkeys(cell.backbone for cell in cells):
         check_name(backbone)
+    if config.privacy.noise is not None:
+        check_accountant()
     config.compute.apply(config.resources.threads)
 
     clocks: dict[tuple[str, str, bool, int | None], StepTime | str] = {}
@@ -76,7 +79,9 @@ def plan_cells(
     planned = []
     for cell in cells:
         outer = cell_budget(config, cell, batches)
-        shapes = replace(cell, label_init=None, method="sldd", fold=None, counted=False)  # these change no shape
+        shapes = replace(cell, label_init=None, fold=None, counted=False)  # these change no shape
+        if config.privacy.noise is None:
+            shapes = replace(shapes, method="sldd")  # nor does this, but it may have no private version
         if shapes not in checked:
             checked[shapes] = _check(cell, config, outer, memory)
         parameters, refused = checked[shapes]
@@ -125,6 +130,11 @@ def _check(cell: Cell, config: StudyConfig, outer: OuterSettings, memory: int | 
             copy_weights(network, read_weights(cell.backbone, start), where=Path(start).name)
         except InputError as error:
             return parameters, str(error)
+    if config.privacy.noise is not None:
+        inits = config.search.options.get("image_init", [config.distill.image_init])
+        reason = refusal(network, cell.method, "real" if "real" in inits else "noise")
+        if reason is not None:
+            return parameters, reason
     try:
         wanted = _wanted(network, cell, config, outer)
     except NotImplementedError as error:

@@ -27,7 +27,7 @@ from rich.console import Console
 from analysis.dashboard import write_dashboard
 from analysis.records import write_records
 from analysis.storage import Folder, StorageError, open_folder, reachable
-from sldd.cohort import Cohort, Source, default_cache, prepare
+from sldd.cohort import Cohort, default_cache, prepare
 from sldd.data import open_source
 from sldd.errors import InputError
 from sldd.patches import BalancedBatches, Patches
@@ -40,7 +40,7 @@ from study.dry_run import print_plan, print_refused
 from study.engine import make_searches, run_trials
 from study.grid import cells
 from study.ledger import Ledger
-from study.materials import TrialContext
+from study.materials import trial_context
 from study.nodes import check_nodes
 from study.plan import plan_cells
 from study.progress import end_table, spared
@@ -48,7 +48,7 @@ from study.protocol import divide
 from study.provenance import describe
 from study.reading import presets
 from study.search import Search
-from study.sharing import Shared, share
+from study.sharing import share
 from study.stopping import stopped_early
 from study.trial_folder import no_room
 
@@ -150,7 +150,8 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
                     console.print(line, highlight=False, soft_wrap=True)
                 shared = share(cohort, _weights(config))
             ledger.start(describe(config, cohort, split, plan, options.words, before))
-            context = _context(config, ledger, cohort, source, shared)
+            pseudonyms = ledger.pseudonyms(source.patient_ids)
+            context = trial_context(config, cohort, pseudonyms, ledger.stop_path, shared)
             searches = make_searches(config, ledger, runnable)
             budget = Budget(config.budget, ledger, slots.gpus)
             interrupted = run_trials(config, ledger, runnable, searches, slots, console, context, budget)
@@ -230,33 +231,6 @@ def _check_same_study(before: dict[str, Any], config: StudyConfig, cohort: Cohor
         raise InputError(
             f"{folder} holds another study: {'; '.join(changed[:3])}{more}; give this one another name (name=...)"
         )
-
-
-def _context(
-    config: StudyConfig,
-    ledger: Ledger,
-    cohort: Cohort,
-    source: Source,
-    shared: Shared | None = None,
-) -> TrialContext:
-    return TrialContext(
-        data=config.data,
-        cohort_folder=cohort.folder,
-        shared=shared,
-        fingerprint=cohort.fingerprint,
-        patches=config.patches,
-        distill=config.distill,
-        outer=config.outer,
-        train=config.train,
-        compute=config.compute,
-        protocol=config.protocol,
-        folds=config.confirm.folds,
-        pretrained=config.pretrained,
-        pseudonyms=ledger.pseudonyms(source.patient_ids),
-        threads=config.resources.threads,
-        retries=config.resources.retries,
-        stop_path=ledger.stop_path,
-    )
 
 
 def _announce_findings(console: Console, config: StudyConfig, cohort: Cohort) -> None:

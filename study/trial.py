@@ -13,11 +13,13 @@ import torch
 
 from sldd.backbones import build, parameter_count
 from sldd.distill import Distillation, DistillSettings
+from sldd.errors import InputError
 from sldd.footprint import footprint
 from sldd.initialise import layer_fingerprints
 from sldd.outer import Best, DivergedError, Learner, OuterLoop, OuterSettings
 from sldd.package import Package
-from sldd.patches import Patches
+from sldd.patches import BalancedBatches, Patches
+from sldd.privacy import PrivateGradient, check_accountant, refusal
 from sldd.split import Split
 from sldd.start import check_start, set_start, start_of
 from study.materials import TrialContext, materials, weights_file
@@ -67,8 +69,14 @@ class _Trial:
         return self.loop.finished or self.stopped
 
 
-def _build(config: dict[str, Any], context: TrialContext, device: torch.device) -> _Trial:
-    patches, split, batches = materials(context, config["fold"])
+def build_trial(
+    config: dict[str, Any],
+    context: TrialContext,
+    device: torch.device,
+    given: tuple[Patches, Split, BalancedBatches] | None = None,
+) -> _Trial:
+    """A trial at its beginning; on other patients than its own where these are ``given``."""
+    patches, split, batches = given or materials(context, config["fold"])
     network = build(config["backbone"], input_size=context.patches.input_size, norm=config["norm"])
     start = weights_file(context, start_of(config["backbone"], config["start"], context.pretrained))
     set_start(network, backbone=config["backbone"], start=start, seed=config["seed"])
@@ -76,9 +84,12 @@ def _build(config: dict[str, Any], context: TrialContext, device: torch.device) 
     distill = replace(context.distill, **config["options"])
     outer = context.outer.over(sum(batches.counts.values()), config["epochs"])
     outer = context.train.budget(outer, config["method"])
-    scanned, drawn = training_data(config, patches, batches, split)
+    private = _private(network, config, context, distill, outer)
+    scanned, drawn = training_data(config, patches, batches, split, context.privacy)
     tracks = outer.statistics == "exponential"
-    learner = make_learner(network, config, distill, context.compute, batches, device, track_statistics=tracks)
+    learner = make_learner(
+        network, config, distill, context.compute, batches, device, track_statistics=tracks, private=private
+    )
     loop = OuterLoop(
         learner,
         scanned,
@@ -89,8 +100,25 @@ def _build(config: dict[str, Any], context: TrialContext, device: torch.device) 
         seed=config["seed"],
         device=device,
         delta=fixed_delta(context.protocol),
+        last=private is not None,
     )
     return _Trial(config, context, network, start, fingerprints, distill, outer, learner, loop, patches, split)
+
+
+def _private(
+    network: torch.nn.Module,
+    config: dict[str, Any],
+    context: TrialContext,
+    distill: DistillSettings,
+    outer: OuterSettings,
+) -> PrivateGradient | None:
+    if context.privacy.noise is None:
+        return None
+    reason = refusal(network, config["method"], distill.image_init)
+    if reason is not None:
+        raise InputError(reason)
+    check_accountant()
+    return PrivateGradient(context.privacy, outer.batch_size)
 
 
 def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> Iterator[Report]:
@@ -98,7 +126,7 @@ def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder
     context.compute.apply(context.threads)
     device = torch.device("cuda" if config["gpus"] and torch.cuda.is_available() else "cpu")
     _reset_peak_memory(device)
-    trial = _build(config, context, device)
+    trial = build_trial(config, context, device)
     spent, starts = 0.0, []
     saved = folder.load_checkpoint(device)
     if saved is not None:
@@ -135,6 +163,10 @@ def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder
     result["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     result["micro_batch"] = context.compute.micro_batch
     result["inner_graphs"] = trial.learner.memory if isinstance(trial.learner, Distillation) else None
+    if context.privacy.noise is not None:
+        result["epsilon"] = context.privacy.epsilon(
+            steps=trial.loop.progress.step, batch_size=trial.outer.batch_size, patients=len(trial.split.train)
+        )
     if isinstance(trial.learner, Distillation) and trial.loop.best is not None:
         result |= _share(trial, trial.loop.best, result["delta"], folder)
     folder.finish(result)

@@ -15,7 +15,7 @@ trial, cell, phase, attempt, status, error, method, backbone, parameters, images
 distill_epochs, seed, outer_lr, inner_lr, delta, val_hm, val_auc, val_patch_accuracy, test_sensitivity,
 test_specificity, test_hm, test_hm_at_0.4, test_auc, test_patch_accuracy, undecided_patients, outer_steps, seconds,
 peak_memory_mib, device, memory_mib, memory_star_kb, compression_rate, start,
-train_patches, train_classes, train_view, fold, protocol, shared_kb, epochs, stopped, finished, micro_batch
+train_patches, train_classes, train_view, fold, protocol, shared_kb, epochs, stopped, finished, micro_batch, epsilon
 """.replace("\n", " ").strip().split(", ")  # fmt: skip
 
 

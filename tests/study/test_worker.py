@@ -19,8 +19,7 @@ from study import trial_folder, worker
 from study.config import load
 from study.grid import cells
 from study.ledger import Ledger, Trial
-from study.materials import TrialContext
-from study.run import _context
+from study.materials import TrialContext, trial_context
 from study.trial import Report
 from study.trial_folder import TrialFolder
 from study.worker import WarnedError, carry_out
@@ -39,7 +38,7 @@ def ledger(tmp_path: Path, open_ledger: OpenLedger) -> Ledger:
 def context(ledger: Ledger, tmp_path_factory: pytest.TempPathFactory) -> TrialContext:
     config = load("demo", [*TINY[1:], "outer.steps=12", "outer.checkpoint_every=4"])
     source, cache = open_source(config.data), tmp_path_factory.getbasetemp() / "cohorts"
-    return _context(config, ledger, prepare(source, cache), source)
+    return trial_context(config, prepare(source, cache), ledger.pseudonyms(source.patient_ids), ledger.stop_path)
 
 
 @pytest.fixture

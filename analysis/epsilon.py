@@ -1,0 +1,100 @@
+"""What privacy costs: HM against epsilon, over studies that differ in their noise.
+
+    python -m analysis.epsilon results/noise-1 results/noise-4 results/plain --out hm_by_epsilon.html
+
+Epsilon is that of one confirm trial's package, at the delta of its study (`privacy.delta`); the smaller, the more
+private. A study without privacy is a dotted line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.confirmed import confirm_rows, distilled, setting_labels
+from analysis.records import NotAStudyError, Study, read_study
+from analysis.storage import open_folder, write_whole
+from analysis.theme import figure, hover, images_word, log_axis, look, number, plain
+
+COLUMNS = ["study", "cell", "label", "epsilon", "delta", "hm", "hm_low", "hm_high", "seeds"]
+
+
+def hm_by_epsilon_frame(studies: Sequence[Study]) -> pd.DataFrame:
+    """One row a study and distilled cell, over its confirm trials: epsilon (missing where it is not private), the delta
+    that epsilon goes with, and test HM: mean, lowest and highest. `label` names what is compared along epsilon."""
+    rows = []
+    for study in studies:
+        confirmed = distilled(confirm_rows(study.records))
+        settings = setting_labels(confirmed)
+        for cell, trials in confirmed.groupby("cell", sort=False):
+            first = trials.iloc[0]
+            parts = [first["backbone"], images_word(first["images"]), settings[trials.index[0]]]
+            hm = trials["test_hm"]
+            label = ", ".join(filter(None, parts))
+            delta = (study.config.get("privacy") or {}).get("delta")
+            spent = (trials["epsilon"].max(), delta)
+            rows.append((study.name, cell, label, *spent, hm.mean(), hm.min(), hm.max(), len(trials)))
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"epsilon": "float64", "delta": "float64", "hm": "float64"})
+
+
+def hm_by_epsilon_figure(frame: pd.DataFrame) -> go.Figure:
+    """Mean test HM against epsilon, a line a label, bars to the lowest and highest seed; dotted without privacy."""
+    private = frame[frame["epsilon"].notna()].sort_values("epsilon", kind="stable")
+    drawn = figure(
+        xaxis=log_axis(
+            "epsilon of a package (smaller is more private)", private["epsilon"], lambda value: f"{value:g}"
+        ),
+        yaxis={"title": {"text": "HM on test patients"}, "range": [0, 1.03]},
+    )
+    for place, (label, rows) in enumerate(frame.groupby("label", sort=False)):
+        line = private[private["label"] == label]
+        style = look(place)
+        drawn.add_trace(
+            go.Scatter(
+                x=line["epsilon"].tolist(),
+                y=line["hm"].tolist(),
+                mode="lines+markers",
+                name=plain(label),
+                error_y={
+                    "array": (line["hm_high"] - line["hm"]).tolist(),
+                    "arrayminus": (line["hm"] - line["hm_low"]).tolist(),
+                },
+                hovertext=[
+                    hover(row["study"], HM=number(row["hm"]), epsilon=number(row["epsilon"]), delta=f"{row['delta']:g}")
+                    for _, row in line.iterrows()
+                ],
+                hoverinfo="text",
+                **style,
+            )
+        )
+        for hm in rows.loc[rows["epsilon"].isna(), "hm"]:
+            drawn.add_hline(y=float(hm), line={"dash": "dot"}, annotation={"text": plain(f"{label}, not private")})
+    return drawn
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status: 0, or 2 where there is nothing to draw."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.epsilon", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("studies", nargs="+", metavar="STUDY")
+    parser.add_argument("--out", default="hm_by_epsilon.html", metavar="FILE.html")
+    options = parser.parse_args(arguments)
+    try:
+        frame = hm_by_epsilon_frame([read_study(study) for study in options.studies])
+        if frame["epsilon"].isna().all():
+            raise NotAStudyError("no confirmed trial of these studies is private (privacy.noise)")
+    except NotAStudyError as error:
+        print(f"analysis.epsilon: {error}", file=sys.stderr)
+        return 2
+    write_whole(open_folder(options.out), hm_by_epsilon_figure(frame).to_html(include_plotlyjs=True))
+    print(frame.drop(columns="cell").to_string(index=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,230 @@
+"""What a study's packages give away of the patients that they were made from.
+
+    python -m study.anonymity results/demo
+    python -m study.anonymity results/demo --cell test_resnet-m3-one_hot-as_is-sldd-s1e1 --references 8
+    python -m study.anonymity results/ours --packages 1 --features resnet18=WEIGHTS.safetensors
+
+Every confirmed package is attacked on the patients who trained and on the held-out ones (its test patients), with the
+controls that say whether the attacks work here; the verdict is printed, and ``anonymity.json`` is left in the trial's
+folder: counts and statistics only, nothing of a patient. It is a JSON object:
+
+    format            "sldd-anonymity/1"
+    trial, cell       as in records.csv
+    package           SHA-256 of the file
+    settings          references (asked for), features, seed
+    images            distilled images
+    patients, patches {training, held_out}: compared on either side
+    divided           "random", or "manifest" where its split column says who trained
+    protocol          "validation", or "paper": then states were chosen on the held-out patients
+    nearest           by measure (pixel, ssim, feature): sldd.anonymity.nearest.Nearest
+    reidentification  by measure: sldd.anonymity.reidentification.Reidentification
+    membership        raw, calibrated (or null): sldd.anonymity.comparison.Found
+                      references {kind (halves, folds or null), number, each (fewest that a patient is compared with)}
+    theta_bn          found: Found; pools: [sldd.anonymity.traces.Pool] (the control). null without batch norm
+    controls          real, noise: nearest and reidentification with real patches of training patients, or noise, in the
+                      images' place
+
+A package with a report of the same settings is left as it is; so the same command goes on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import warnings
+from collections import defaultdict
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from analysis.anonymity import FORMAT, REPORT, sentences
+from analysis.storage import write_whole
+from analysis.trials import read_json
+from sldd.anonymity.comparison import Groups, compare
+from sldd.anonymity.membership import calibrated
+from sldd.anonymity.reading import Reading, norm_moments
+from sldd.anonymity.report import FEWEST, Candidates, feature_network, look_alike
+from sldd.anonymity.similarity import Features
+from sldd.anonymity.traces import control, trace
+from sldd.errors import InputError
+from sldd.start import XAVIER
+from study.materials import materials
+from study.opened import Confirmed, OpenedStudy, open_study
+from study.progress import duration
+from study.references import FoldReferences, References, halves, read_package
+
+DEFAULT_FEATURES = "convnet_w32"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status: 0, 2 for bad input, 130 when interrupted."""
+    options = _options(arguments)
+    try:
+        study = open_study(options.study, root=options.root, cache=options.cache)
+        _measure(study, options)
+    except InputError as error:
+        print(f"study.anonymity: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("study.anonymity: interrupted; the same command goes on with the next package", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m study.anonymity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", metavar="STUDY", help="its folder or object store")
+    parser.add_argument("--cell", action="append", metavar="NAME", help="only this cell; may be given several times")
+    parser.add_argument("--packages", type=int, metavar="N", help="at most so many packages of each cell")
+    parser.add_argument(
+        "--references",
+        type=int,
+        default=0,
+        metavar="N",
+        help="distillations made anew for each package, an even number, that calibrate the membership attack; without, "
+        "those of other folds do, where folds rotate",
+    )
+    parser.add_argument(
+        "--features",
+        default=DEFAULT_FEATURES,
+        metavar="BACKBONE[=FILE]",
+        help="the network whose features are compared, with random weights or those of a file (%(default)s)",
+    )
+    parser.add_argument("--root", metavar="DIR", help="where the cohort lies, if not where the study found it")
+    parser.add_argument("--cache", metavar="DIR", help="folder for decoded radiographs, if not the study's")
+    options = parser.parse_args(arguments)
+    if options.references < 0 or options.references % 2:
+        parser.error(f"--references {options.references}: references come in pairs; give an even number")
+    if options.packages is not None and options.packages < 1:
+        parser.error("--packages: at least 1")
+    return options
+
+
+def _measure(study: OpenedStudy, options: argparse.Namespace) -> None:
+    chosen = _chosen(study, options.cell, options.packages)
+    settings = {"references": options.references, "features": options.features, "seed": study.config.seed}
+    waiting = [trial for trial in chosen if not _measured(trial, settings)]
+    if options.references and waiting:
+        seconds = sum(float(trial.result["seconds"]) for trial in waiting) * options.references
+        print(
+            f"{len(waiting) * options.references} distillations as references, about {duration(seconds)} by what the "
+            "trials took",
+            flush=True,
+        )
+    study.config.compute.apply(study.config.resources.threads)
+    device = torch.device("cuda" if study.config.resources.gpus_per_trial != 0 and torch.cuda.is_available() else "cpu")
+    backbone, _, file = options.features.partition("=")
+    side = study.config.patches.input_size
+    network = feature_network(backbone, file or XAVIER, input_size=side, seed=study.config.seed, device=device)
+    folds = FoldReferences(study, device)
+    for trial in chosen:
+        if trial in waiting:
+            report = _report(study, trial, settings, network, folds, device)
+            write_whole(trial.folder / REPORT, json.dumps(report, indent=1, allow_nan=False))
+        for sentence in sentences(read_json(trial.folder / REPORT) or {}):
+            print(sentence, flush=True)
+        print(flush=True)
+
+
+def _chosen(study: OpenedStudy, names: list[str] | None, most: int | None) -> list[Confirmed]:
+    cells: dict[str, list[Confirmed]] = defaultdict(list)
+    for trial in study.confirmed:
+        cells[trial.cell].append(trial)
+    for name in names or []:
+        if name not in cells:
+            raise InputError(f"--cell {name}: no confirmed package; there are {', '.join(cells) or 'none'}")
+    if not cells:
+        raise InputError(
+            "no confirmed package in this study; run it to its end first (random_real and train leave none)"
+        )
+    return [trial for cell, trials in cells.items() if names is None or cell in names for trial in trials[:most]]
+
+
+def _measured(trial: Confirmed, settings: dict[str, Any]) -> bool:
+    report = read_json(trial.folder / REPORT) or {}
+    same = (report.get("format"), report.get("settings")) == (FORMAT, settings)
+    return same and report.get("package") == _digest(trial)
+
+
+def _digest(trial: Confirmed) -> str:
+    return hashlib.sha256(trial.content).hexdigest()
+
+
+def _report(
+    study: OpenedStudy,
+    trial: Confirmed,
+    settings: dict[str, Any],
+    network: Features,
+    folds: FoldReferences,
+    device: torch.device,
+) -> dict[str, Any]:
+    patches, split, _ = materials(study.context, trial.config["fold"])
+    candidates = Candidates(patches, split.train, split.test)
+    package, seed = study.package(trial), study.config.seed
+    batch = study.context.outer.score_batch
+    images = package.images.float().flatten(0, 1)
+    alike = look_alike(images, candidates, network, seed=seed, batch=batch, device=device)
+    reading, rebuilt = read_package(study, trial, patches, candidates.patients, device)
+    if settings["references"]:
+        references: References | None = halves(
+            trial,
+            study.context,
+            candidates,
+            split,
+            count=settings["references"],
+            seed=seed,
+            device=device,
+            say=lambda words: print(words, file=sys.stderr, flush=True),
+        )
+    else:
+        references = folds.of(trial, candidates)
+    return {
+        "format": FORMAT,
+        "trial": trial.name,
+        "cell": trial.cell,
+        "package": _digest(trial),
+        "settings": settings,
+        "images": len(images),
+        "patients": {"training": len(candidates.training), "held_out": len(candidates.held_out)},
+        "divided": "manifest" if any(study.cohort.splits) else "random",
+        "protocol": study.config.protocol,
+        "membership": _membership(reading, references, candidates.groups, seed),
+        "theta_bn": _traces(reading, norm_moments(rebuilt, package.theta_bn), candidates.groups, seed),
+        **alike,
+    }
+
+
+def _membership(reading: Reading, references: References | None, groups: Groups, seed: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"raw": asdict(compare(-reading.losses, groups, seed)), "calibrated": None}
+    found["references"] = {"kind": None, "number": 0, "each": 0}
+    if references is None:
+        return found
+    scores = calibrated(reading.losses, references.losses, references.unseen)
+    known = np.isfinite(scores)
+    part = Groups(groups.member[known], groups.labels[known])
+    if all(((part.member == member) & (part.labels == label)).sum() >= FEWEST for member in (0, 1) for label in (0, 1)):
+        found["calibrated"] = asdict(compare(scores[known], part, seed))
+        each = int(references.unseen.sum(0)[known].min())
+        found["references"] = {"kind": references.kind, "number": len(references.losses), "each": each}
+    return found
+
+
+def _traces(reading: Reading, pooled: np.ndarray, groups: Groups, seed: int) -> dict[str, Any] | None:
+    if not len(pooled):
+        return None
+    pools = control(reading.moments, groups, seed)
+    return {
+        "found": asdict(trace(reading.moments, pooled, groups, seed)),
+        "pools": [asdict(pool) for pool in pools],
+    }
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore", FutureWarning)  # of libraries; nothing that a user of this command can act on
+    sys.exit(main())

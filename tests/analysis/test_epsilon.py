@@ -1,0 +1,52 @@
+"""HM against epsilon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analysis.epsilon import hm_by_epsilon_figure, hm_by_epsilon_frame, main
+from analysis.records import read_study
+from tests.analysis.conftest import Ledger
+
+
+@pytest.fixture
+def studies(tmp_path: Path) -> list[Path]:
+    """Two private studies and one that is not."""
+    folders = []
+    for name, epsilon, hms in (("loud", 2.0, (0.5, 0.7)), ("soft", 8.0, (0.8,)), ("plain", None, (0.9,))):
+        ledger = Ledger(tmp_path / name)
+        ledger.described |= {"name": name, "config": {"privacy": {"delta": 0.01}}}
+        cell = ledger.cell("net", 1000, 3)
+        for index, hm in enumerate(hms):
+            ledger.done(cell, index, hm=hm, **({} if epsilon is None else {"epsilon": epsilon}))
+        ledger.save()
+        folders.append(tmp_path / name)
+    return folders
+
+
+def test_a_study_is_a_point_and_one_without_privacy_a_dotted_line(studies: list[Path]) -> None:
+    frame = hm_by_epsilon_frame([read_study(folder) for folder in studies]).set_index("study")
+    assert frame.loc["loud", ["epsilon", "hm", "hm_low", "hm_high", "seeds", "delta"]].tolist() == pytest.approx(
+        [2.0, 0.6, 0.5, 0.7, 2, 0.01]
+    )
+    assert frame["epsilon"].isna().tolist() == [False, False, True]
+    drawn = hm_by_epsilon_figure(frame.reset_index())
+    (line,) = drawn.data
+    assert (line.x, line.y) == ((2.0, 8.0), pytest.approx((0.6, 0.8)))
+    assert line.error_y.array == pytest.approx((0.1, 0.0))
+    assert drawn.layout.shapes[0].y0 == pytest.approx(0.9)
+    assert drawn.layout.annotations[0].text == "net, 3 images, not private"
+
+
+def test_the_command_writes_a_page_that_needs_no_network(
+    studies: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "hm.html"
+    assert main([*map(str, studies), "--out", str(out)]) == 0
+    assert "net, 3 images" in capsys.readouterr().out
+    assert "<script src" not in out.read_text(encoding="utf-8")
+    assert main([str(studies[2]), "--out", str(tmp_path / "none.html")]) == 2
+    assert "no confirmed trial of these studies is private" in capsys.readouterr().err
+    assert not (tmp_path / "none.html").exists()

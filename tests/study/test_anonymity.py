@@ -1,0 +1,186 @@
+"""The command: what it leaves, what it says, what it refuses, and how it goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.anonymity import FORMAT, read_report, sentences
+from analysis.storage import open_folder
+from sldd.anonymity.report import Candidates
+from sldd.cohort import prepare
+from sldd.data import open_source
+from study.anonymity import main
+from study.config import StudyConfig, as_tree, load
+from study.grid import cells
+from study.ledger import FORMAT as LEDGER_FORMAT
+from study.ledger import Ledger
+from study.materials import materials, trial_context
+from study.opened import open_study
+from study.references import FoldReferences
+from study.trial import run_trial
+from study.trial_folder import TrialFolder
+
+SETTINGS = [
+    "name=tiny", "grid.backbone=[test_resnet]", "grid.images=[3]", "data.phantom={patients: 24, size: 64}",
+    "data.split={validation: 0.2, test: 0.4}", "patches={size: 16, stride: 8, input_size: 32}",
+    "outer={steps: 6, batch_size: 12, evaluations: 1, statistics_batches: 2}",
+]  # fmt: skip
+
+
+def run_here(folder: Path, cache: Path, seeds: tuple[int, ...], *settings: str) -> StudyConfig:
+    """A study's ledger with confirm trials that ran here, without Ray."""
+    config = load("demo", [*SETTINGS, f"data.cache={cache}", *settings])
+    source = open_source(config.data)
+    cohort = prepare(source, cache)
+    ledger = Ledger(folder)
+    ledger.hold()
+    ledger.start(
+        {
+            "format": LEDGER_FORMAT,
+            "name": config.name,
+            "config": as_tree(config),
+            "provenance": {"cohort": {"fingerprint": cohort.fingerprint}},
+            "cells": [],
+        }
+    )
+    context = trial_context(config, cohort, ledger.pseudonyms(source.patient_ids), ledger.stop_path)
+    for cell in cells(config.grid, config.confirm.folds):
+        for seed in seeds:
+            facts = {**vars(cell), "protocol": "validation", "phase": "confirm", "seed": seed, "source": 0}
+            rates = {"outer_lr": 0.03, "inner_lr": 0.02, "delta": None, "options": {}, "gpus": 0.0}
+            trial = ledger.begin(ledger.add(cell.name, facts | rates))
+            for _ in run_trial(trial.config, context, TrialFolder(trial.folder, trial.config["owner"])):
+                pass
+    ledger.close()
+    return config
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("anonymity") / "tiny"
+    run_here(folder, tmp_path_factory.getbasetemp() / "cohorts", (1,))
+    return folder
+
+
+def _report(study: Path) -> tuple[Path, dict[str, Any]]:
+    (path,) = study.rglob("anonymity.json")
+    report = read_report(path.parent)
+    assert report is not None
+    return path, report
+
+
+def _said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(list(arguments)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_a_report_is_left_with_numbers_and_nothing_of_a_patient(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(study)]) == 0
+    path, report = _report(study)
+    assert report["format"] == FORMAT
+    assert report["patients"] == {"training": 10, "held_out": 10}
+    assert report["images"] == 3
+    assert report["controls"]["real"]["reidentification"]["pixel"]["matched"] == 3
+    assert report["membership"]["calibrated"] is None
+    assert report["theta_bn"]["pools"][-1]["patients"] == 10
+    assert "PHANTOM" not in path.read_text()
+    assert "P-" not in path.read_text()
+    said = capsys.readouterr().out
+    assert said.strip().splitlines() == sentences(report)
+    assert not [each for each in path.parent.iterdir() if each.name.startswith(".")]
+
+
+def test_the_same_command_measures_nothing_twice_and_references_calibrate(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(study), "--references", "2"]) == 0
+    assert "2 distillations as references, about" in capsys.readouterr().out
+    path, report = _report(study)
+    assert report["membership"]["references"] == {"kind": "halves", "number": 2, "each": 1}
+    assert report["membership"]["calibrated"]["training"] == 10
+    written = path.stat().st_mtime_ns
+    assert main([str(study), "--references", "2"]) == 0
+    assert "references, about" not in capsys.readouterr().out
+    assert path.stat().st_mtime_ns == written
+
+
+def test_a_study_on_an_object_store_is_measured_like_one_on_a_disk(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(study)]) == 0
+    on_disk = capsys.readouterr().out
+    store = open_folder("memory://anonymity/tiny")
+    for path in study.rglob("*"):
+        if path.is_file() and path.name != "anonymity.json":
+            (store / path.relative_to(study).as_posix()).write_bytes(path.read_bytes())
+    assert main(["memory://anonymity/tiny"]) == 0
+    assert capsys.readouterr().out == on_disk
+
+
+def test_bad_input_gets_one_line(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "holds no study" in _said(capsys, str(tmp_path / "none"))
+    assert "--cell other: no confirmed package; there are test_resnet-m3" in _said(
+        capsys, str(study), "--cell", "other"
+    )
+    assert "there is no backbone 'convnett'" in _said(capsys, str(study), "--features", "convnett")
+    with pytest.raises(SystemExit, match="2"):
+        main([str(study), "--references", "3"])
+
+
+def test_other_patients_are_refused(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changed = tmp_path / "changed"
+    changed.mkdir()
+    header = (study / "study.yaml").read_text().replace("patients: 24", "patients: 26")
+    (changed / "study.yaml").write_text(header)
+    assert "not the patients that the study began with" in _said(capsys, str(changed))
+    assert not list(changed.rglob("anonymity.json"))
+
+
+def test_without_a_package_there_is_nothing_to_measure(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "study.yaml").write_text((study / "study.yaml").read_text())
+    assert "no confirmed package in this study" in _said(capsys, str(empty))
+
+
+@pytest.mark.slow
+def test_where_folds_rotate_the_other_folds_calibrate(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_here(
+        tmp_path / "tiny",
+        tmp_path_factory.getbasetemp() / "cohorts",
+        (1, 2),
+        "confirm.folds=2",
+        "grid.backbone=[lenet]",
+    )
+    study = open_study(str(tmp_path / "tiny"))
+    assert [trial.family for trial in study.confirmed] == [study.confirmed[0].cell.removesuffix("-f0")] * 4
+    assert main([str(tmp_path / "tiny"), "--packages", "1"]) == 0
+    reports = [json.loads(path.read_text()) for path in (tmp_path / "tiny").rglob("anonymity.json")]
+    assert len(reports) == 2
+    for report in reports:
+        assert report["membership"]["references"] == {"kind": "folds", "number": 3, "each": 1}
+        assert report["theta_bn"] is None  # a network without batch norm
+    assert "calibrated by 3 references of other folds and seeds, 1 for each patient" in capsys.readouterr().out
+    trial = study.confirmed[0]
+    patches, split, _ = materials(study.context, trial.config["fold"])
+    candidates = Candidates(patches, split.train, split.test)
+    references = FoldReferences(study, torch.device("cpu")).of(trial, candidates)
+    assert references is not None
+    for other, unseen in zip(study.confirmed[1:], references.unseen, strict=True):
+        _, theirs, _ = materials(study.context, other.config["fold"])
+        seen = {*theirs.train, *theirs.validation}
+        assert not {patient for patient, free in zip(candidates.patients, unseen, strict=True) if free} & seen
+    assert np.isfinite(references.losses).all()
