@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 import yaml
 
+from analysis.anonymity import reports, sentences
 from analysis.conclusion import describe_published
 from analysis.facets import FACETS, choices, facet_keys, facet_values
 from analysis.gallery import KEY, films
@@ -96,7 +97,7 @@ def _add(content: Content, study: Study, article: str) -> None:
         kind = "card wide" if panel.wide else "card"
         drawn = _figure(identity, panel.figure.layout.height, panel.caption)
         sections.append(Section(f"{identity}-card", kind, f"<h2>{escape(panel.title)}</h2>\n{drawn}"))
-    sections += [*_cells(content, study, article), *_troubles(study, article)]
+    sections += [*_cells(content, study, article), *_anonymity(study, article), *_troubles(study, article)]
     if len(study.records):
         shown = trial_table(study.records)
         shown["keys"] = content.code(facet_keys(study.records))
@@ -167,6 +168,19 @@ def _cell_card(study: Study, article: str, options: list[str]) -> str:
 </label></div>
 <div class="split"><div><div class="cell-view" id="{article}-cell-view"></div>
 {KEY}</div>{chart}</div>"""
+
+
+def _anonymity(study: Study, article: str) -> Iterable[Section]:
+    """What `study.anonymity` found out about packages, where it was asked to: the verdict, and under it the numbers."""
+    told = []
+    for report in reports(study):
+        compared, verdict, *numbers = sentences(report)
+        said = "".join(f"<p>{escape(sentence)}</p>" for sentence in numbers)
+        told.append(
+            f"<p>{escape(compared)} <b>{escape(verdict)}</b></p><details><summary>Numbers</summary>{said}</details>"
+        )
+    if told:
+        yield Section(f"{article}-anonymity", "card wide", "<h2>What the packages give away</h2>\n" + "\n".join(told))
 
 
 def _troubles(study: Study, article: str) -> Iterable[Section]:

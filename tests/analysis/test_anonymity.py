@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from analysis.anonymity import (
     COLUMNS,
     FORMAT,
+    REPORT,
     adjusted,
     anonymity_table,
     found_something,
@@ -19,6 +22,8 @@ from analysis.anonymity import (
     sentences,
     works,
 )
+from analysis.dashboard import write_dashboard
+from tests.analysis.conftest import Ledger
 
 MEASURES = ("pixel", "ssim", "feature")
 
@@ -145,3 +150,16 @@ def test_a_report_that_is_damaged_or_of_another_version_is_not_there(tmp_path: P
         assert read_report(tmp_path) is None
     path.write_text(json.dumps(report))
     assert read_report(tmp_path) == report
+
+
+def test_the_page_shows_the_verdict_and_its_numbers(
+    report: dict[str, Any], ledger: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    study = ledger()
+    folder = study.done(study.cell("net", 10, 1), 0)
+    assert "give away" not in Path(write_dashboard(study.folder)).read_text()
+    (folder / REPORT).write_text(json.dumps(report))
+    page = Path(write_dashboard(study.folder)).read_text()
+    assert "What the packages give away" in page
+    for sentence in sentences(report):
+        assert escape(sentence) in page
