@@ -59,7 +59,7 @@ def minimum_figure(frame: pd.DataFrame, line: pd.DataFrame | None = None) -> go.
     lane = frame["series"].map(variants).astype(float) - (len(variants) - 1) / 2
     logs = frame["parameters"].astype(float).map(math.log10)
     spread = max(logs.max() - logs.min(), 0.5) if len(frame) else 0.5
-    frame = frame.assign(log=logs, x=10 ** (logs + 0.025 * spread * lane)).pipe(_labelled, 0.3 * spread)
+    frame = frame.assign(log=logs, x=10 ** (logs + 0.025 * spread * lane)).pipe(_labelled, 0.03 * spread + 0.006)
     most = int(frame[["height", "end"]].to_numpy().max()) if len(frame) else 1
     told = pd.concat([frame[name] for name in ("by_points", "at_least", "minimum_images")]).dropna()
     ticks = list(range(1, most + 1)) if most <= 12 else sorted(told.unique())
@@ -90,21 +90,23 @@ def _growth_traces(line: pd.DataFrame) -> list[go.Scatter]:
     ]
 
 
-def _labelled(frame: pd.DataFrame, near: float) -> pd.DataFrame:
-    """`text` and `side` of each point's name: once a height, beside its bar and towards the middle of the figure;
-    above the point (at the top: under it), unless its neighbour's, less than `near` decades away, is there."""
+def _labelled(frame: pd.DataFrame, letter: float) -> pd.DataFrame:
+    """`text` and `side` of each point's name: once a height, beside its bar and towards the middle of the figure; above
+    the point (at the top: under it), unless that would run into a neighbour's name. A `letter` is so many decades."""
     frame = frame.assign(text="", side="top right").sort_values(["height", "log"], kind="stable")
     middle = (frame["log"].min() + frame["log"].max()) / 2
     for _, level in frame.groupby("height", sort=False):
-        last, side, named = -math.inf, "", set()
+        ends, named = {"top": -math.inf, "bottom": -math.inf}, set()
         for place, point in level.iterrows():
             if point["backbone"] in named:
                 continue
-            usual, other = ("top", "bottom") if point["works"] else ("bottom", "top")
-            crowded = point["log"] - last < near and side == usual
-            last, side = point["log"], other if crowded else usual
-            beside = "right" if point["log"] <= middle else "left"
             words = [point["backbone"]] if point["works"] else [point["backbone"], _why(point["reason"])]
+            width = letter * max(map(len, words))
+            beside = "right" if point["log"] <= middle else "left"
+            start = point["log"] - (width if beside == "left" else 0)
+            usual, other = ("top", "bottom") if point["works"] else ("bottom", "top")
+            side = other if start < ends[usual] and start >= ends[other] else usual
+            ends[side] = start + width
             frame.loc[place, ["text", "side"]] = ["<br>".join(map(plain, words)), f"{side} {beside}"]
             named.add(point["backbone"])
     return frame.sort_index()
