@@ -7,6 +7,7 @@ many at once, which on an object store must not take a round trip each.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -113,6 +114,11 @@ def _draft(path: Path, content: bytes, mode: int) -> Path:
         draft.unlink(missing_ok=True)  # a full disk must not be filled by what did not fit
         raise
     return draft
+
+
+def no_room(error: BaseException) -> bool:
+    """Whether this says that a disk, or a user's share of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def read_many(folder: Folder, pattern: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:

@@ -84,7 +84,11 @@ def run_trials(
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=LOSSES),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the ledger has the trials' own
-            callbacks=[TuneReports(line), _BudgetWatch(budget, searcher, ledger, console)],
+            callbacks=[
+                TuneReports(line),
+                _BudgetWatch(budget, searcher, ledger, console),
+                _RoomWatch(searcher, ledger),
+            ],
         ),
     )
     try:
@@ -119,6 +123,22 @@ def _stop(searcher: StudySearcher, ledger: Ledger, console: Console, why: str = 
     searcher.stopping = True
     write_whole(ledger.stop_path, "")
     console.print(f"stopping{why}: running trials are writing their checkpoints", highlight=False)
+
+
+class _RoomWatch(Callback):
+    """Says that the disk is full while every trial waits for room, and none asks to begin."""
+
+    def __init__(self, searcher: StudySearcher, ledger: Ledger) -> None:
+        self._searcher, self._ledger = searcher, ledger
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        """Called by Tune several times a second."""
+        if self._ledger.full:
+            self._searcher.pause()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks; nothing of this one is wanted back."""
+        return {}
 
 
 class _BudgetWatch(Callback):

@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from analysis.storage import Folder, create_whole, write_whole
+from analysis.storage import Folder, create_whole, no_room, write_whole
 from analysis.trials import read_json
 from sldd.errors import InputError
 
@@ -44,6 +44,8 @@ class Lease:
     say: Callable[[str], None] = lambda _: None
     lost: bool = False
     """Whether another driver has taken it over."""
+    full: bool = False
+    """Whether the last renewal found no room on the disk."""
     _token: str = field(default_factory=lambda: secrets.token_hex(8))
     _renewals: int = 0
     _ended: threading.Event = field(default_factory=threading.Event)
@@ -110,11 +112,12 @@ class Lease:
             try:
                 self._check()
                 write_whole(self.path, self._content())
+                self.full = False
             except InputError:
                 self.lost = True
                 return
-            except OSError:
-                continue  # a full disk, or a store out of reach for a moment: the next renewal may succeed
+            except OSError as error:  # or a store out of reach for a moment: the next renewal may succeed
+                self.full = no_room(error)
 
 
 def lives_here(holder: dict[str, Any]) -> bool | None:

@@ -180,6 +180,11 @@ class Ledger:
         """True once a driver on another machine has taken this one for dead, and the study over."""
         return self._lease is not None and self._lease.lost
 
+    @property
+    def full(self) -> bool:
+        """True while the study's disk has no room left."""
+        return self._lease is not None and self._lease.full
+
     def of(self, cell: str, phase: str) -> list[Trial]:
         """A cell's trials of a phase, oldest first."""
         return [trial for trial in self.trials.get(cell, []) if trial.config["phase"] == phase]

@@ -26,7 +26,7 @@ from rich.console import Console
 
 from analysis.dashboard import write_dashboard
 from analysis.records import write_records
-from analysis.storage import Folder, StorageError, open_folder, reachable
+from analysis.storage import Folder, StorageError, no_room, open_folder, reachable
 from sldd.cohort import Cohort, default_cache, prepare
 from sldd.data import open_source
 from sldd.errors import InputError
@@ -50,7 +50,6 @@ from study.reading import presets
 from study.search import Search
 from study.sharing import share
 from study.stopping import stopped_early
-from study.trial_folder import no_room
 
 
 def main(arguments: list[str] | None = None) -> int:

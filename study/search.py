@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from ray.tune.search import Searcher
 
+from analysis.storage import no_room
 from study.cell_search import CellSearch
 from study.ledger import Ledger, Trial
-from study.trial_folder import no_room
 
 
 class Search(Protocol):
@@ -79,10 +79,14 @@ class StudySearcher(Searcher):
         except OSError as error:
             if not no_room(error):
                 raise
-            if not self.paused:
-                self.paused = True
-                self._on_pause(f"no room left in {self._ledger.folder}: no trial begins until there is some")
+            self.pause()
             return None
+
+    def pause(self) -> None:
+        """Say, once, that nothing goes on for want of room; until a trial begins."""
+        if not self.paused:
+            self.paused = True
+            self._on_pause(f"no room left in {self._ledger.folder}: trials wait until there is some; nothing is lost")
 
     def _next(self, trial_id: str) -> dict[str, Any] | str | None:
         new = self._may_begin()

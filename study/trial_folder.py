@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import secrets
@@ -14,7 +13,7 @@ from typing import Any
 
 import torch
 
-from analysis.storage import Folder, create_whole, delete, make, write_whole
+from analysis.storage import Folder, create_whole, delete, make, no_room, write_whole
 from analysis.trials import read_json, read_result
 from sldd.errors import InputError
 
@@ -26,11 +25,6 @@ _ROOM_POLL_SECONDS = 2.0
 
 class ReplacedError(RuntimeError):
     """Another worker has taken this trial over."""
-
-
-def no_room(error: BaseException) -> bool:
-    """Whether this says that a disk, or a user's share of it, is full."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def failure(config: dict[str, Any], error: str) -> dict[str, Any]:

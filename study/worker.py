@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from ray import tune
 
-from analysis.storage import open_folder
+from analysis.storage import no_room, open_folder
 from sldd.errors import InputError
 from study.materials import TrialContext
 from study.trial import Report, run_trial
-from study.trial_folder import LOST, ReplacedError, TrialFolder, failure, no_room
+from study.trial_folder import LOST, ReplacedError, TrialFolder, failure
 
 LOSSES = 20
 """Machines that a trial may lose while it gets ahead, before Ray gives it up."""

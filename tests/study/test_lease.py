@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -98,3 +99,22 @@ def test_a_damaged_lease_is_nobodys(path: Path) -> None:
     lease.take()
     assert json.loads(path.read_text())["process"] == os.getpid()
     lease.release()
+
+
+def test_a_holder_knows_of_a_full_disk_and_of_its_end(held: Lease, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = module.write_whole
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def soon(expected: bool) -> bool:
+        deadline = time.monotonic() + 10
+        while held.full != expected and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return held.full == expected
+
+    monkeypatch.setattr(module, "write_whole", full)
+    assert soon(True)
+    monkeypatch.setattr(module, "write_whole", write)
+    assert soon(False)
+    assert not held.lost

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from study.cell_search import CellSearch, ConfirmSettings
+from study.engine import _RoomWatch
 from study.grid import Cell
 from study.ledger import Ledger, Trial
 from study.search import StudySearcher
@@ -161,6 +162,21 @@ def test_a_full_disk_pauses_new_trials_and_says_so_once(open_ledger: OpenLedger,
     config = searcher.suggest("3")
     assert isinstance(config, dict)
     assert config["index"] == 0, "nothing was skipped"
+
+
+def test_a_full_disk_is_told_of_also_while_every_trial_waits(
+    open_ledger: OpenLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, said = open_ledger(tmp_path / "study"), list[str]()
+    searcher = StudySearcher(_searches(ledger, _settings(2)), ledger, on_pause=said.append)
+    watch = _RoomWatch(searcher, ledger)
+    watch.on_step_end(0, [])
+    assert said == []
+    monkeypatch.setattr(Ledger, "full", True)
+    watch.on_step_end(1, [])
+    watch.on_step_end(2, [])
+    assert len(said) == 1
+    assert "no room left in" in said[0]
 
 
 def test_a_driver_that_was_taken_for_dead_begins_nothing(
