@@ -13,6 +13,7 @@ from sldd.data import DataSettings
 from sldd.distill import DistillSettings
 from sldd.errors import InputError
 from sldd.outer import OuterSettings
+from sldd.package import PackageSettings
 from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.split import Split
 from sldd.train import TrainSettings
@@ -33,6 +34,7 @@ class TrialContext:
     distill: DistillSettings
     outer: OuterSettings
     train: TrainSettings
+    package: PackageSettings
     compute: ComputeSettings
     protocol: Protocol
     folds: int | None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,10 @@ class FolderSource:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        rows = self._read_manifest()
+        path = root / MANIFEST
+        if not root.is_dir() or not path.is_file():
+            raise InputError(f"data.root: there is no {MANIFEST} in {root}; see the README for its columns")
+        rows = read_manifest(path)
         self.patient_ids = sorted({row["patient_id"] for _, row in rows})
         number = {identifier: i for i, identifier in enumerate(self.patient_ids)}
         self.films: list[Film] = []
@@ -60,35 +64,6 @@ class FolderSource:
             missing = next(film for film in self.films if film.split is None)
             raise InputError(f"{missing.where}: the split is empty; fill the column for every row or for none")
 
-    def _read_manifest(self) -> list[tuple[int, dict[str, str]]]:
-        path = self._root / MANIFEST
-        if not path.parent.is_dir() or not path.is_file():
-            raise InputError(f"data.root: there is no {MANIFEST} in {self._root}; see the README for its columns")
-        try:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file)
-                missing = [name for name in REQUIRED if name not in (reader.fieldnames or [])]
-                if missing:
-                    raise InputError(f"{MANIFEST}: no column {', '.join(missing)}; the README lists the columns")
-                rows = []
-                for row in reader:
-                    if None in row:  # csv's key for cells beyond the header
-                        raise InputError(
-                            f"{MANIFEST} line {reader.line_num}: more cells than columns; quote cells that hold a comma"
-                        )
-                    rows.append((reader.line_num, {name: (cell or "").strip() for name, cell in row.items()}))
-        except (UnicodeDecodeError, csv.Error):
-            raise InputError(f"{MANIFEST}: not a UTF-8 comma-separated table; save it as one") from None
-        except OSError as error:
-            raise InputError(f"{MANIFEST}: cannot be read ({error.strerror})") from None
-        if not rows:
-            raise InputError(f"{MANIFEST}: no rows; list one radiograph a row")
-        for line, row in rows:
-            empty = [name for name in REQUIRED if not row[name]]
-            if empty:
-                raise InputError(f"{MANIFEST} line {line}: {', '.join(empty)} is empty; fill it or remove the row")
-        return rows
-
     def fingerprint(self) -> str:
         """SHA-256 over file contents, labels, splits and which rows share a patient."""
         rows = [
@@ -101,3 +76,39 @@ class FolderSource:
         """Decode one radiograph and its mask."""
         image, mask = self._files[film]
         return read_radiograph(image), read_mask(mask) if mask else None
+
+
+def read_manifest(path: Path, required: Sequence[str] = REQUIRED) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a manifest with their line numbers, cells stripped.
+
+    Args:
+        required: columns that must be there and filled.
+
+    Raises:
+        InputError: no such table, or a row that cannot be used, named by its line number.
+    """
+    name = path.name
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = [column for column in required if column not in (reader.fieldnames or [])]
+            if missing:
+                raise InputError(f"{name}: no column {', '.join(missing)}; the README lists the columns")
+            rows = []
+            for row in reader:
+                if None in row:  # csv's key for cells beyond the header
+                    raise InputError(
+                        f"{name} line {reader.line_num}: more cells than columns; quote cells that hold a comma"
+                    )
+                rows.append((reader.line_num, {column: (cell or "").strip() for column, cell in row.items()}))
+    except (UnicodeDecodeError, csv.Error):
+        raise InputError(f"{name}: not a UTF-8 comma-separated table; save it as one") from None
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({error.strerror})") from None
+    if not rows:
+        raise InputError(f"{name}: no rows; list one radiograph a row")
+    for line, row in rows:
+        empty = [column for column in required if not row[column]]
+        if empty:
+            raise InputError(f"{name} line {line}: {', '.join(empty)} is empty; fill it or remove the row")
+    return rows
