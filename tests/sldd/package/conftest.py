@@ -31,14 +31,21 @@ Files = Callable[[Package], Path]
 
 
 def make(
-    backbone: str = "lenet", *, norm: str = "batch", steps: int = 2, epochs: int = 1, seed: int = 3, **changed: Any
+    backbone: str = "lenet",
+    *,
+    norm: str = "batch",
+    steps: int = 2,
+    epochs: int = 1,
+    seed: int = 3,
+    fastest: float = 0.06,
+    **changed: Any,
 ) -> Package:
     """A package of images of noise; the statistics are those of its own network on noise."""
     random = stream(seed, "tests", "package")
     network = build(backbone, input_size=SIDE, norm=norm)
     initialise(network, seed)
     images = torch.from_numpy(random.standard_normal((steps, 3, 1, SIDE, SIDE), np.float32))
-    rates = torch.from_numpy(random.uniform(0.01, 0.06, (epochs, steps)).astype(np.float32))
+    rates = torch.from_numpy(random.uniform(0.01, fastest, (epochs, steps)).astype(np.float32))
     facts: dict[str, Any] = {
         "inner_weights": "all",
         "momentum": 0.0,
