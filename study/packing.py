@@ -43,7 +43,7 @@ def claims(result: dict[str, Any], protocol: str, fold: int | None, cost: Stored
     )
 
 
-def pack(package: Package, start: str, original: torch.Tensor, settings: PackageSettings) -> tuple[bytes, Stored]:
+def pack(package: Package, start: str, original: torch.Tensor, settings: PackageSettings) -> tuple[bytes, Package]:
     """The file of a package.
 
     Args:
@@ -52,16 +52,16 @@ def pack(package: Package, start: str, original: torch.Tensor, settings: Package
         original: the images before they were stored.
 
     Returns:
-        Its content, and what storing the images cost.
+        Its content, and the package as it is there.
     """
     source = start if start == PRETRAINED or start.endswith(FILE_ENDINGS) else None
     if settings.weights:
         package = with_weights(package, source)
-    before = None if settings.images == "float32" else original
+    before = None if package.stored.images == "float32" else original
     package = with_self_test(package, source, before)
     if settings.key is None:
-        return package.to_bytes(), package.stored
-    return to_signed_bytes(package.to_container(), read_private(Path(settings.key)), settings.signer), package.stored
+        return package.to_bytes(), package
+    return to_signed_bytes(package.to_container(), read_private(Path(settings.key)), settings.signer), package
 
 
 def described(cost: Stored, best: Best, result: dict[str, Any]) -> dict[str, Any]:

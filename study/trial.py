@@ -204,9 +204,11 @@ def _share(
     said = dict(vars(footprint(parameter_count(trial.network), package.images, package.theta_bn)))
     said["rates"] = package.rates.tolist()
     if config["method"] != "random_real":  # whose images are patients' own, and nothing to be shared
-        content, cost = pack(package, trial.start, original, context.package)
+        content, packed = pack(package, trial.start, original, context.package)
         folder.save_package(content)
+        cost = packed.stored
         said["shared_bytes"] = len(content)
+        said["spread"] = packed.self_test.spread if packed.self_test else None  # how chaotic its inner steps are
     if cost.images != "float32":
         said["stored"] = described(cost, best, result)
     return said

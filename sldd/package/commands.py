@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import torch
 from rich.console import Console
@@ -37,8 +36,9 @@ from sldd.package.content import Package, from_container, whole, with_weights
 from sldd.package.encodings import stored
 from sldd.package.facts import Images
 from sldd.package.films import Patient, find_patients
-from sldd.package.fragility import BACKBONES, as_csv, as_json, fragility
+from sldd.package.fragility import as_csv, as_json, fragility
 from sldd.package.info import info
+from sldd.package.options import parse
 from sldd.package.output import check_output, write_file
 from sldd.package.pictures import export
 from sldd.package.scoring import Scored, labelled, measured, score
@@ -52,7 +52,7 @@ GOOD, BAD, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """``python -m sldd.package``; returns its exit status."""
-    options = _options(arguments)
+    options = parse(arguments, __doc__)
     width = None if sys.stdout.isatty() else 160  # a log file has no 80 columns
     console = Console(highlight=False, soft_wrap=True, width=width)
     try:
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.threads < 1:
                 raise InputError("--threads: at least 1")
             torch.set_num_threads(options.threads)
-        status: int = options.run(options, console)
+        status = _COMMANDS[options.command](options, console)
     except InputError as error:
         print(f"sldd.package: {error}", file=sys.stderr)
         return UNUSABLE
@@ -286,67 +286,14 @@ def _progress(total: int | None) -> Iterator[Callable[[], object]]:
         yield lambda: progress.advance(task)
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m sldd.package", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def command(name: str, run: Callable[..., int], words: str, *, package: bool = True) -> argparse.ArgumentParser:
-        found = commands.add_parser(name, help=words, description=words)
-        found.set_defaults(run=run)
-        if package:
-            found.add_argument("package", type=Path, metavar="PACKAGE")
-        return found
-
-    def rebuilds(found: argparse.ArgumentParser) -> None:
-        found.add_argument("--start", metavar="FILE", help="weights that the package starts from; or: pretrained")
-        found.add_argument("--threads", type=int, help="of the CPU; all by default")
-
-    def checks(found: argparse.ArgumentParser) -> None:
-        rebuilds(found)
-        found.add_argument("--key", type=Path, metavar="FILE.pub", help="public key of whoever must have signed it")
-
-    def scores(found: argparse.ArgumentParser) -> None:
-        checks(found)
-        found.add_argument("films", type=Path, metavar="FILMS", help="a folder of radiographs, or a manifest.csv")
-        found.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-        found.add_argument("--batch", type=_count, default=128, help="patches in memory at a time; default 128")
-
-    command("info", _info, "all that a package says of itself")
-    checks(command("verify", _verify, "is it what its maker made, and does it work here?"))
-    applied = command("apply", _apply, "score radiographs, patient by patient")
-    scores(applied)
-    applied.add_argument("--out", type=Path, required=True, metavar="SCORES.csv")
-    applied.add_argument("--names", type=Path, metavar="FILE.csv", help="also write who is who, for your eyes alone")
-    exported = command("export-png", _export, "the distilled images as pictures, with labels and rates")
-    exported.add_argument("folder", type=Path, metavar="FOLDER")
-    compared = command("compare", _compare, "what differs between two packages, and by how much", package=False)
-    compared.add_argument("one", type=Path, metavar="ONE")
-    compared.add_argument("other", type=Path, metavar="OTHER")
-    tried = command("fragility", _fragility, "what becomes of it where a receiver departs from it (docs/package.md)")
-    scores(tried)
-    tried.add_argument(
-        "--out", type=Path, metavar="TABLE", help=".csv or .json; default: fragility.csv beside the package"
-    )
-    tried.add_argument("--seeds", type=int, default=3, help="other starts to try; default 3")
-    tried.add_argument("--backbones", nargs="*", default=BACKBONES, metavar="NAME", help="other networks to try")
-    converted = command("convert", _convert, "store images otherwise, or include the start")
-    rebuilds(converted)
-    converted.add_argument("--images", choices=get_args(Images), help="how images are stored; as they are by default")
-    converted.add_argument("--weights", action="store_true", help="include the start")
-    converted.add_argument("--out", type=Path, required=True, metavar="FILE")
-    made = command("keygen", _keygen, "make a pair of keys to sign with", package=False)
-    made.add_argument("key", type=Path, metavar="FILE")
-    signed = command("sign", _sign, "sign a package")
-    signed.add_argument("--key", type=Path, required=True, metavar="FILE", help="your private key")
-    signed.add_argument("--signer", required=True, metavar="WORDS", help="who you are")
-    signed.add_argument("--out", type=Path, required=True, metavar="FILE")
-    return parser.parse_args(arguments)
-
-
-def _count(word: str) -> int:
-    value = int(word)
-    if value < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return value
+_COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
+    "info": _info,
+    "verify": _verify,
+    "apply": _apply,
+    "export-png": _export,
+    "compare": _compare,
+    "fragility": _fragility,
+    "convert": _convert,
+    "keygen": _keygen,
+    "sign": _sign,
+}

@@ -8,7 +8,7 @@ import platform
 from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Len, Lt
+from annotated_types import Ge, Gt, Le, Len, Lt, Predicate
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from sldd.compute import Precision
@@ -24,7 +24,8 @@ _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 MOST_SIDE = 1024
 """Pixels of a side of the network's input."""
 
-Word = Annotated[str, Len(1, 200)]
+Word = Annotated[str, Len(1, 200), Predicate(str.isprintable)]
+"""Shown on terminals: nothing that would steer one."""
 Mark = Annotated[str, Len(16, 16)]
 Images = Literal["float32", "float16", "uint8"]
 Share = Annotated[float, Ge(0), Le(1)]

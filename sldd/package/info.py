@@ -12,6 +12,7 @@ from sldd.package.container import Container, read
 from sldd.package.content import Package, from_container, whole
 from sldd.package.facts import FORMAT, Claims, Scores
 from sldd.package.pictures import in_percent
+from sldd.package.selftest import TOLERANCE
 from sldd.package.signature import check
 
 _MOST_LABELS = 6
@@ -39,18 +40,14 @@ def info(path: Path) -> Table:
 def _rows(package: Package, container: Container, size: int) -> list[tuple[str, str]]:
     steps, each, _, side, _ = package.images.shape
     stored, patches = package.stored, package.patches
-    loss = (
-        ""
-        if stored.images == "float32"
-        else (
+    loss = ""
+    if stored.images != "float32":
+        loss = (
             f"; a gray value is off by {stored.largest:.2g} deviations at most, {stored.rms:.2g} rms, "
             f"a class probability by {stored.outputs:.1e}"
         )
-    )
     rates = package.rates
-    spread = (
-        f"{float(rates.min()):.4g}" if rates.numel() == 1 else f"{float(rates.min()):.4g} to {float(rates.max()):.4g}"
-    )
+    spread = f"{float(rates.min()):.4g}" + (f" to {float(rates.max()):.4g}" if rates.numel() > 1 else "")
     kinds = f"one for each of {rates.shape[2]} tensors" if rates.ndim == 3 else "one a step"
     steps_words = f"{rates.shape[0]} x {steps} inner steps"
     inner = "the last layer's weights" if package.inner_weights == "head" else "all weights"
@@ -132,7 +129,10 @@ def _scores(scores: Scores) -> str:
 def _self_test(package: Package) -> str:
     if package.self_test is None or package.expected is None:
         return "none"
-    return (
+    words = (
         f"{len(package.expected)} synthetic inputs, seed {package.self_test.seed}; outputs moved by "
         f"{package.self_test.spread:.1e} where images were changed by a millionth"
     )
+    if package.self_test.spread > TOLERANCE:
+        words += ": CHAOTIC inner steps, from which another machine may get another network"
+    return words

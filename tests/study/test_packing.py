@@ -41,14 +41,15 @@ def test_what_is_scored_are_the_images_as_they_are_stored(package: Package) -> N
     assert torch.equal(original, package.images)
     moved = (best.state["images"] - original).abs()
     assert float(moved.max()) == pytest.approx(cost.largest) != 0
-    content, said = pack(
+    content, packed = pack(
         replace(package, images=best.state["images"], stored=cost), "xavier", original, PackageSettings()
     )
     assert len(content) < 4 * original.numel() + 20_000
     kept = best.state["images"]
     assert store_images(best, PackageSettings())[1] == Stored()
     assert best.state["images"] is kept
-    assert said.images == "uint8"
+    assert packed.stored.images == "uint8"
+    assert 0 < packed.stored.outputs < 1
 
 
 def test_claims_are_counts_and_scores_without_a_patient() -> None:

@@ -141,6 +141,8 @@ def test_tensors_that_do_not_fit_are_refused(
         ({"backbone": "x" * 1000}, r"its backbone: "),
         ({"inner_precision": "float8"}, r"its inner_precision: "),
         ({"norm": "fast\nnorm"}, r"its norm: "),
+        ({"backbone": "\x1b[2Jresnet18"}, r"its backbone: "),
+        ({"versions": {"torch\x07": "2"}}, r"its versions"),
     ],
 )
 def test_facts_that_no_package_has_are_refused(saved: Path, tmp_path: Path, facts: dict[str, Any], says: str) -> None:
