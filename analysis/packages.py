@@ -1,6 +1,7 @@
 """What a trial would share, as far as a reader can look at it: distilled images, their soft labels, learned rates.
 
-Reads `package.safetensors` with numpy alone; the statistics for the network (`theta_bn`) stay unread.
+Reads `package.safetensors` with numpy alone, however its images are stored (docs/package.md); the statistics for the
+network (`theta_bn`) stay unread.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ def read_distilled(trial_folder: Folder) -> Distilled | None:
     try:
         package = load((trial_folder / "package.safetensors").read_bytes())
         images, labels, rates = (package[name] for name in ("images", "labels", "rates"))
+        if images.dtype == np.uint8:  # 8 bit; see docs/package.md
+            images = package["images_low"] + package["images_step"] * images.astype(np.float32)
     except (OSError, SafetensorError, ValueError, KeyError):
         return None
     if images.ndim != 5 or labels.shape != (*images.shape[:2], len(CLASSES)) or rates.ndim not in (2, 3):

@@ -125,7 +125,9 @@ def run_fold(root: str, name: str, seed: int, fold: int, folder: str, part: str)
     assert loop.best is not None
     if variant.method != "train":
         Package(
-            **loop.best.state,
+            images=loop.best.state["images"],
+            labels=loop.best.state["labels"],
+            rates=loop.best.state["rates"],
             theta_bn=loop.best.theta_bn,
             inner_weights=variant.distill.inner_weights,
             momentum=variant.distill.inner_momentum,
@@ -137,6 +139,7 @@ def run_fold(root: str, name: str, seed: int, fold: int, folder: str, part: str)
             start_fingerprints=fingerprints,
             mean=patches.mean,
             deviation=patches.deviation,
+            depth=patches.cohort.depth,
             patches=patches.settings,
             delta=0.5,
         ).save(Path(folder) / f"{name}-{seed}-{fold}.safetensors")

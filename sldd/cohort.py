@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -98,6 +98,11 @@ class Cohort:
     @property
     def patients(self) -> int:
         return len(self.labels)
+
+    @property
+    def depth(self) -> Literal[8, 16]:
+        """Bits of a gray value."""
+        return 8 if self.dtype == "uint8" else 16
 
     @cached_property
     def films_of(self) -> list[list[int]]:

@@ -21,6 +21,7 @@ from sldd.data import DataSettings
 from sldd.distill import DistillSettings
 from sldd.errors import InputError
 from sldd.outer import OuterSettings
+from sldd.package import PackageSettings
 from sldd.patches import PatchSettings
 from sldd.privacy import PrivacySettings
 from sldd.start import FILE_ENDINGS
@@ -35,8 +36,11 @@ from study.reading import read
 # A study may grow along these and its grid; everything else is what its numbers mean.
 GROWING = ("search.trials", "confirm.repeats")
 # Where, how fast and how far, not what (but for the threads, which change results), and when a count suffices, which
-# decides what is run and not what comes of it. The fingerprint guards the data.
-FREE = ("resources.", "budget.", "compute.memory", "data.cache", "data.root", "minimum.")
+# decides what is run and not what comes of it, and what else lies in packages. The fingerprint guards the data.
+FREE = (
+    "resources.", "budget.", "compute.memory", "data.cache", "data.root", "minimum.",
+    "package.weights", "package.key", "package.signer",
+)  # fmt: skip
 
 
 # One block of axes is a list of one.
@@ -56,6 +60,7 @@ class StudyConfig:
     distill: DistillSettings = field(default_factory=DistillSettings)
     outer: OuterSettings = field(default_factory=OuterSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
+    package: PackageSettings = field(default_factory=PackageSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     privacy: PrivacySettings = field(default_factory=PrivacySettings)
     search: SearchSettings = field(default_factory=SearchSettings)

@@ -13,6 +13,7 @@ from sldd.data import DataSettings
 from sldd.distill import DistillSettings
 from sldd.errors import InputError
 from sldd.outer import OuterSettings
+from sldd.package import PackageSettings
 from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.privacy import PrivacySettings
 from sldd.split import Split
@@ -35,6 +36,7 @@ class TrialContext:
     distill: DistillSettings
     outer: OuterSettings
     train: TrainSettings
+    package: PackageSettings
     compute: ComputeSettings
     privacy: PrivacySettings
     protocol: Protocol
@@ -61,6 +63,7 @@ def trial_context(
         train=config.train,
         compute=config.compute,
         privacy=config.privacy,
+        package=config.package,
         protocol=config.protocol,
         folds=config.confirm.folds,
         pretrained=config.pretrained,

@@ -30,6 +30,7 @@ from analysis.storage import Folder, StorageError, no_room, open_folder, reachab
 from sldd.cohort import Cohort, default_cache, prepare
 from sldd.data import open_source
 from sldd.errors import InputError
+from sldd.package.signature import check_signer, read_private
 from sldd.patches import BalancedBatches, Patches
 from sldd.split import Split
 from sldd.start import FILE_ENDINGS, PRETRAINED
@@ -207,7 +208,12 @@ def _with_absolute_files(config: StudyConfig) -> StudyConfig:
         for block in config.grid
     ]
     pretrained = {name: absolute(f"pretrained.{name}", file) for name, file in config.pretrained.items()}
-    return replace(config, grid=grid, pretrained=pretrained)
+    package = config.package
+    if package.key is not None:
+        package = replace(package, key=absolute("package.key", package.key))
+        read_private(Path(str(package.key)))
+        check_signer(package.signer)
+    return replace(config, grid=grid, pretrained=pretrained, package=package)
 
 
 def _weights(config: StudyConfig) -> list[str]:

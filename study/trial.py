@@ -17,13 +17,15 @@ from sldd.errors import InputError
 from sldd.footprint import footprint
 from sldd.initialise import layer_fingerprints
 from sldd.outer import Best, DivergedError, Learner, OuterLoop, OuterSettings
-from sldd.package import Package
+from sldd.package import Package, Stored
+from sldd.package.signature import read_private
 from sldd.patches import BalancedBatches, Patches
 from sldd.privacy import PrivateGradient, check_accountant, refusal
 from sldd.split import Split
 from sldd.start import check_start, set_start, start_of
 from study.materials import TrialContext, materials, weights_file
 from study.methods import make_learner, training_data
+from study.packing import claims, described, on_cpu, pack, store_images
 from study.protocol import fixed_delta
 from study.result import describe_result
 from study.stopping import is_below
@@ -76,6 +78,8 @@ def build_trial(
     given: tuple[Patches, Split, BalancedBatches] | None = None,
 ) -> _Trial:
     """A trial at its beginning; on other patients than its own where these are ``given``."""
+    if context.package.key is not None:
+        read_private(Path(context.package.key))  # found missing now rather than when all is done
     patches, split, batches = given or materials(context, config["fold"])
     network = build(config["backbone"], input_size=context.patches.input_size, norm=config["norm"])
     start = weights_file(context, start_of(config["backbone"], config["start"], context.pretrained))
@@ -152,6 +156,8 @@ def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder
     if error is None and not trial.over:
         return
 
+    best = trial.loop.best if isinstance(trial.learner, Distillation) else None
+    stored = None if best is None else store_images(best, context.package)
     result = describe_result(config, trial.loop, trial.split, error, fixed_delta(context.protocol), context.pseudonyms)
     result["stopped"] = trial.stopped
     result["starts"] = starts  # the step at which each start of this trial began; [0] where nothing interrupted it
@@ -167,8 +173,8 @@ def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder
         result["epsilon"] = context.privacy.epsilon(
             steps=trial.loop.progress.step, batch_size=trial.outer.batch_size, patients=len(trial.split.train)
         )
-    if isinstance(trial.learner, Distillation) and trial.loop.best is not None:
-        result |= _share(trial, trial.loop.best, result["delta"], folder)
+    if best is not None and stored is not None:
+        result |= _share(trial, best, *stored, result, folder)
     folder.finish(result)
 
 
@@ -196,15 +202,25 @@ def _report(trial: _Trial, seconds: float) -> Report:
     }
 
 
-def _share(trial: _Trial, best: Best, delta: float, folder: TrialFolder) -> dict[str, Any]:
-    """Write the package of a distillation; what its result says of it."""
+def _share(
+    trial: _Trial, best: Best, original: torch.Tensor, cost: Stored, result: dict[str, Any], folder: TrialFolder
+) -> dict[str, Any]:
+    """Write the package of a distillation; what its result says of it.
+
+    Args:
+        original, cost: the images before they were stored, and what that cost.
+        result: what was measured of the best state, with the images as they are stored.
+    """
     config, context = trial.config, trial.context
+    state = on_cpu(best.state)
     package = Package(
-        **best.state,
+        images=state["images"],
+        labels=state["labels"],
+        rates=state["rates"],
         inner_weights=trial.distill.inner_weights,
         momentum=trial.distill.inner_momentum,
         inner_precision=context.compute.inner_precision,
-        theta_bn=best.theta_bn,
+        theta_bn=on_cpu(best.theta_bn),
         backbone=config["backbone"],
         norm=config["norm"],
         start=Path(trial.start).name,
@@ -212,15 +228,22 @@ def _share(trial: _Trial, best: Best, delta: float, folder: TrialFolder) -> dict
         start_fingerprints=trial.fingerprints,
         mean=trial.patches.mean,
         deviation=trial.patches.deviation,
+        depth=trial.patches.cohort.depth,
         patches=context.patches,
-        delta=delta,
+        delta=result["delta"],
+        claims=claims(result, context.protocol, config["fold"], cost),
+        stored=cost,
     )
     said = dict(vars(footprint(parameter_count(trial.network), package.images, package.theta_bn)))
     said["rates"] = package.rates.tolist()
     if config["method"] != "random_real":  # whose images are patients' own, and nothing to be shared
-        content = package.to_bytes()
+        content, packed = pack(package, trial.start, original, context.package)
         folder.save_package(content)
+        cost = packed.stored
         said["shared_bytes"] = len(content)
+        said["spread"] = packed.self_test.spread if packed.self_test else None  # how chaotic its inner steps are
+    if cost.images != "float32":
+        said["stored"] = described(cost, best, result)
     return said
 
 

@@ -35,7 +35,10 @@ class FolderSource:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        rows = self._read_manifest()
+        path = root / MANIFEST
+        if not root.is_dir() or not path.is_file():
+            raise InputError(f"data.root: there is no {MANIFEST} in {root}; see the README for its columns")
+        rows = read_manifest(path)
         self.patient_ids = sorted({row["patient_id"] for _, row in rows})
         number = {identifier: i for i, identifier in enumerate(self.patient_ids)}
         self.films: list[Film] = []
@@ -64,21 +67,6 @@ class FolderSource:
             missing = next(film for film in self.films if film.split is None)
             raise InputError(f"{missing.where}: the split is empty; fill the column for every row or for none")
 
-    def _read_manifest(self) -> list[tuple[int, dict[str, str]]]:
-        path = self._root / MANIFEST
-        if not path.parent.is_dir() or not path.is_file():
-            raise InputError(f"data.root: there is no {MANIFEST} in {self._root}; see the README for its columns")
-        header, lines = read_table(path, MANIFEST)
-        missing = [name for name in REQUIRED if name not in header]
-        if missing:
-            raise InputError(f"{MANIFEST}: no column {', '.join(missing)}; the README lists the columns")
-        rows = [(line, dict(zip(header, cells, strict=True))) for line, cells in lines]
-        for line, row in rows:
-            empty = [name for name in REQUIRED if not row[name]]
-            if empty:
-                raise InputError(f"{MANIFEST} line {line}: {', '.join(empty)} is empty; fill it or remove the row")
-        return rows
-
     def fingerprint(self) -> str:
         """SHA-256 over file contents, labels, splits and which rows share a patient."""
         rows = [
@@ -91,3 +79,25 @@ class FolderSource:
         """Decode one radiograph and its mask."""
         image, mask = self._files[film]
         return read_radiograph(image), read_mask(mask) if mask else None
+
+
+def read_manifest(path: Path, required: Sequence[str] = REQUIRED) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a manifest with their line numbers, cells stripped.
+
+    Args:
+        required: columns that must be there and filled.
+
+    Raises:
+        InputError: no such table, or a row that cannot be used, named by its line number.
+    """
+    name = path.name
+    header, lines = read_table(path, name)
+    missing = [column for column in required if column not in header]
+    if missing:
+        raise InputError(f"{name}: no column {', '.join(missing)}; the README lists the columns")
+    rows = [(line, dict(zip(header, cells, strict=True))) for line, cells in lines]
+    for line, row in rows:
+        empty = [column for column in required if not row[column]]
+        if empty:
+            raise InputError(f"{name} line {line}: {', '.join(empty)} is empty; fill it or remove the row")
+    return rows

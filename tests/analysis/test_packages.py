@@ -82,3 +82,21 @@ def test_an_image_spans_black_to_white_and_stays_small():
 def test_percents_add_up(parts, expected):
     assert percents(np.array(parts)) == expected
     assert sum(map(float, expected)) == pytest.approx(100)
+
+
+def test_images_in_8_bit_and_float16_are_read_as_they_were(tmp_path):
+    rest = {"labels": np.zeros((1, 2, 3), np.float32), "rates": np.ones((1, 1), np.float32)}
+    levels = np.arange(32, dtype=np.uint8).reshape(1, 2, 1, 4, 4)
+    low, step = np.array([-2.0, 1.0], np.float32), np.array([0.25, 0.5], np.float32)
+    scales = {"images_low": low.reshape(1, 2, 1, 1, 1), "images_step": step.reshape(1, 2, 1, 1, 1)}
+    save_file({"images": levels, **scales, **rest}, tmp_path / "package.safetensors")
+    distilled = read_distilled(tmp_path)
+    assert distilled is not None
+    assert distilled.images[0, 0, 0].tolist() == [-2.0, -1.75, -1.5, -1.25]
+    assert distilled.images[0, 1, 3, 3] == 1.0 + 31 * 0.5
+    save_file({"images": np.full((1, 2, 1, 4, 4), -1.5, np.float16), **rest}, tmp_path / "package.safetensors")
+    distilled = read_distilled(tmp_path)
+    assert distilled is not None
+    assert (distilled.images == -1.5).all()
+    save_file({"images": levels, **rest}, tmp_path / "package.safetensors")
+    assert read_distilled(tmp_path) is None, "8 bit without its scale is nothing to look at"

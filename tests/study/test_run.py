@@ -18,6 +18,7 @@ from PIL import Image
 
 from analysis.records import MEASURED
 from sldd.overlay import overlay
+from sldd.package.verify import verify
 from sldd.sources.phantom import PhantomSettings, PhantomSource
 from study.ledger import Ledger
 from study.run import main
@@ -57,6 +58,8 @@ def _said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["grid.images=1"], "every cell is refused; test_resnet-m1-one_hot-as_is-sldd-s1e1: batch norm sees one value"),
         (["data.source=folder"], "data.root: not given"),
         (["grid.start=[xavier,elsewhere.pt]"], "grid.start: elsewhere.pt: there is no such file"),
+        (["package.key=nowhere.key"], "package.key: nowhere.key: there is no such file"),
+        (["package.images=jpeg"], "package.images: input should be 'float32', 'float16' or 'uint8'"),
         (["outer.stepz=3"], "unknown setting outer.stepz; did you mean outer.steps?"),
     ],
 )
@@ -165,7 +168,15 @@ def test_a_whole_study(undisturbed: Command) -> None:
     for path in undisturbed.study.rglob("*"):
         if path.is_file():
             assert b"PHANTOM-" not in path.read_bytes(), f"{path.name} names a patient"
-    assert len(undisturbed.trials("package.safetensors")) == 6
+    packages = undisturbed.trials("package.safetensors")
+    assert len(packages) == 6
+    for path in packages:
+        verdict = verify(path)
+        assert verdict.passed, verdict.failures
+        assert verdict.package.claims is not None
+        result = json.loads(path.with_name("result.json").read_text())
+        test = verdict.package.claims.test
+        assert (test.hm if test else None) == (result["test"]["hm"] if result["test"] else None)
     assert not undisturbed.trials("checkpoint")
 
 
@@ -195,6 +206,7 @@ def test_methods_side_by_side(tmp_path: Path) -> None:
         "grid.method=[sldd,random_real,train]",
         "grid.images=1",
         "distill.inner_weights=head",
+        "package={images: uint8, weights: true}",
         "train={steps: 4, batch_size: 6}",
         "grid.train_patches=[null,9]",
         "grid.train_classes=[INP,NP]",
@@ -218,6 +230,15 @@ def test_methods_side_by_side(tmp_path: Path) -> None:
     assert steps["sldd"].tolist() == steps["random_real"].tolist() != [4]
     assert {path.parents[1].name.split("-")[4] for path in command.trials("package.safetensors")} == {"sldd"}
     assert records.loc[records["method"] == "random_real", "memory_star_kb"].notna().all()
+    for path in command.trials("package.safetensors"):
+        verdict = verify(path)
+        assert verdict.passed, verdict.failures
+        assert verdict.package.weights is not None
+        said = json.loads(path.with_name("result.json").read_text())["stored"]
+        assert said["images"] == "uint8"
+        assert 0 < said["largest"] < 0.1
+        assert verdict.package.claims is not None
+        assert said["val_hm"] == verdict.package.claims.validation.hm
 
 
 @pytest.mark.slow

@@ -1,0 +1,11 @@
+"""What one hospital sends another: distilled images, soft labels, inner rates, ``theta_bn``, and how to use them.
+
+One safetensors file (docs/package.md). The network itself is not in it, unless asked for: backbone, norm setting, start
+and seed give its first weights bit for bit, and the inner steps do the rest.
+"""
+
+from sldd.package.content import Package
+from sldd.package.facts import FORMAT, Claims, Scores, Stored
+from sldd.package.settings import PackageSettings
+
+__all__ = ["FORMAT", "Claims", "Package", "PackageSettings", "Scores", "Stored"]

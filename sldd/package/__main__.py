@@ -1,0 +1,10 @@
+"""``python -m sldd.package``; see ``sldd.package.commands``."""
+
+from __future__ import annotations
+
+import sys
+
+from sldd.package.commands import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""Files that commands write: each appears whole or not at all, and never through a symbolic link."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sldd.errors import InputError
+
+
+def check_output(path: Path) -> None:
+    """Find out before the work whether its result can be written.
+
+    Raises:
+        InputError: the folder is missing, or the path is taken by something that is no regular file.
+    """
+    if not path.parent.is_dir():
+        raise InputError(f"--out {path}: there is no folder {path.parent}")
+    if path.is_symlink():
+        raise InputError(f"--out {path}: a symbolic link; name a file, so that nothing is written elsewhere")
+    if path.exists() and not path.is_file():
+        raise InputError(f"--out {path}: not a file; name another")
+
+
+def write_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Write a file, in place of one of that name.
+
+    Raises:
+        InputError: it cannot be written; nothing is left behind.
+    """
+    check_output(path)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        # O_EXCL: a link that someone laid there beforehand is not followed either.
+        with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:  # noqa: PTH123
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    except FileExistsError:
+        raise InputError(f"--out {path}: {scratch.name} is in the way; remove it") from None
+    except BaseException as error:
+        scratch.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        raise InputError(f"--out {path}: cannot be written ({error.strerror})") from None
