@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -43,6 +45,9 @@ def test_a_reference_that_saw_a_patient_is_not_asked() -> None:
 
 class _Noise:
     """Patients who are noise and whose labels mean nothing: what a network knows of them it has by heart."""
+
+    classes: Sequence[str] = ()
+    smallest_class = None
 
     def __init__(self, patients: int) -> None:
         self.patient_ids = [str(number) for number in range(patients)]
