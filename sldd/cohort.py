@@ -148,6 +148,41 @@ class Cohort:
         return mean, max(variance, 0.0) ** 0.5
 
 
+@dataclass(frozen=True, kw_only=True)
+class _OneFilm(Cohort):
+    film: np.ndarray = field(repr=False)
+    organ: np.ndarray | None = field(repr=False)
+
+    def pixels(self, film: int) -> np.ndarray:
+        return self.film
+
+    def mask(self, film: int) -> np.ndarray | None:
+        return self.organ
+
+
+def one_film(pixels: np.ndarray, mask: np.ndarray | None = None, label: int = 0) -> Cohort:
+    """A cohort of a single film, in memory: nothing of it reaches the disk.
+
+    Args:
+        pixels: (height, width) uint8 or uint16.
+        mask: (height, width) bool, where there is one.
+    """
+    return _OneFilm(
+        folder=Path(),
+        fingerprint="",
+        dtype=str(pixels.dtype),
+        shapes=[list(pixels.shape)],
+        film_patients=[0],
+        has_mask=[mask is not None],
+        labels=[label],
+        splits=[None],
+        sums=[],
+        square_sums=[],
+        film=pixels,
+        organ=mask,
+    )
+
+
 def prepare(source: Source, cache: Path) -> Cohort:
     """Decode ``source`` into ``cache`` unless it lies there already, and open it.
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 
-from sldd.cohort import Cohort
+from sldd.cohort import one_film
 from sldd.detect import UNDECIDED, Votes
 from sldd.errors import InputError
 from sldd.patches import CLASSES, NEGATIVE, SMALLEST_PATCH, Patches, PatchSettings, in_pixels, window_starts
@@ -82,20 +81,6 @@ class FilmVotes:
         return edges[0], edges[1], counts
 
 
-@dataclass(frozen=True)
-class _OneFilm(Cohort):
-    """A cohort of a single film that never reaches the disk."""
-
-    film: np.ndarray = field(repr=False, kw_only=True)
-    organ: np.ndarray | None = field(repr=False, kw_only=True)
-
-    def pixels(self, film: int) -> np.ndarray:
-        return self.film
-
-    def mask(self, film: int) -> np.ndarray | None:
-        return self.organ
-
-
 def film_votes(
     predict: Callable[[torch.Tensor], torch.Tensor],
     pixels: np.ndarray,
@@ -135,21 +120,7 @@ def film_votes(
             f"the radiograph's gray values (mean {pixels.mean():.0f}) are not on the scale of the patients of training "
             f"(mean {mean:.0f}); give it the bit depth that their radiographs had"
         )
-    cohort = _OneFilm(
-        folder=Path(),
-        fingerprint="",
-        dtype=str(pixels.dtype),
-        shapes=[[height, width]],
-        film_patients=[0],
-        has_mask=[mask is not None],
-        labels=[0],
-        splits=[None],
-        sums=[],
-        square_sums=[],
-        film=pixels,
-        organ=mask,
-    )
-    patches = Patches(cohort, settings, mean, deviation)
+    patches = Patches(one_film(pixels, mask), settings, mean, deviation)
     size, stride = patches.geometry(0, scoring=True)
     with torch.no_grad():
         votes = [predict(crops).argmax(1).cpu().numpy() for crops, _ in patches.scan(0, batch)]

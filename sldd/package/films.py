@@ -9,9 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-import numpy as np
-
-from sldd.cohort import Cohort
+from sldd.cohort import Cohort, one_film
 from sldd.errors import InputError
 from sldd.radiograph import read_radiograph
 from sldd.sources.folder import MANIFEST, read_manifest
@@ -72,27 +70,7 @@ def read_film(film: FilmFile, label: int | None = None) -> Cohort:
         pixels = read_radiograph(film.path)
     except InputError as error:
         raise InputError(f"{film.where}: {error}") from None
-    return _OneFilm(
-        folder=Path(),
-        fingerprint="",
-        dtype=str(pixels.dtype),
-        shapes=[list(pixels.shape)],
-        film_patients=[0],
-        has_mask=[False],
-        labels=[label or 0],
-        splits=[None],
-        sums=[],
-        square_sums=[],
-        values=pixels,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _OneFilm(Cohort):
-    values: np.ndarray
-
-    def pixels(self, film: int) -> np.ndarray:
-        return self.values
+    return one_film(pixels, label=label or 0)
 
 
 def _listed(manifest: Path) -> list[Patient]:
