@@ -57,10 +57,16 @@ class Content:
     cell_layout: dict[str, Any] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
     """The number of each key, in order."""
+    words: dict[str, int] = field(default_factory=dict)
+    """The same for the words of hover boxes: names of trials are in several figures."""
 
     def code(self, keys: Iterable[str]) -> list[int]:
         """The numbers of keys; a new key gets the next one."""
         return [self.numbers.setdefault(key, len(self.numbers)) for key in keys]
+
+    def spell(self, words: Iterable[str]) -> list[int]:
+        """The numbers of words; a new word gets the next one."""
+        return [self.words.setdefault(word, len(self.words)) for word in words]
 
     def script(self) -> dict[str, Any]:
         """What the page's scripts start from; cells are read one at a time."""
@@ -73,6 +79,7 @@ class Content:
             "cellLayout": self.cell_layout,
             "template": TEMPLATE.to_plotly_json(),
             "keys": [facet_values(key) for key in keys],
+            "words": list(self.words),
             "facets": [
                 {"name": name, "label": FACETS[name], "axis": axes.index(name), "values": values}
                 for name, values in differing.items()
@@ -108,12 +115,18 @@ def _add(content: Content, study: Study, article: str) -> None:
 
 
 def _chart(content: Content, figure: go.Figure) -> dict[str, Any]:
-    """A figure as data for plotly.js, its points' keys as numbers; the template is the page's."""
-    drawn: dict[str, Any] = json.loads(figure.to_json())
+    """A figure as data for plotly.js: numbers to five digits, points' keys and words as numbers; the template is the
+    page's."""
+    drawn: dict[str, Any] = json.loads(figure.to_json(), parse_float=lambda text: float(f"{float(text):.5g}"))
     drawn["layout"].pop("template", None)
     for trace in drawn["data"]:
-        if "keys" in trace.get("meta", {}):
-            trace["meta"]["keys"] = content.code(trace["meta"]["keys"])
+        meta = trace.get("meta", {})
+        if "keys" in meta:
+            meta["keys"] = content.code(meta["keys"])
+            # Of points with a key only: labels that are drawn beside points stay as they are.
+            for name in ("text", "hovertext"):
+                if isinstance(trace.get(name), list) and "text" not in trace["mode"]:
+                    meta[name] = content.spell(trace.pop(name))
     return {"data": drawn["data"], "layout": drawn["layout"]}
 
 

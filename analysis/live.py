@@ -33,6 +33,7 @@ class Live:
         self._folders = folders
         self._reading = threading.Lock()
         self._numbers: dict[str, int] = {}
+        self._words: dict[str, int] = {}
         self._pieces: dict[str, dict[str, Any]] = {}
         self._since: dict[tuple[str, str], int] = {}
         self._seen: list[dict[str, Any]] = []
@@ -48,7 +49,9 @@ class Live:
             if seen == self._seen:
                 return
             # Numbers of keys stay: a chart that did not change is not sent for being numbered anew.
-            content = make_content(map(read_study, self._folders), Content(numbers=dict(self._numbers)))
+            content = make_content(
+                map(read_study, self._folders), Content(numbers=dict(self._numbers), words=dict(self._words))
+            )
             self._take(content)
             self._seen = seen
         finally:
@@ -62,7 +65,7 @@ class Live:
             for name, piece in new.items():
                 if name not in old or old[name] != piece:
                     self._since[group, name] = revision
-        self.content, self._pieces, self._numbers = content, pieces, content.numbers
+        self.content, self._pieces, self._numbers, self._words = content, pieces, content.numbers, content.words
         self.revision = revision
 
     def news(self, known: int) -> dict[str, Any] | None:

@@ -5,6 +5,8 @@ Every function takes plain text and escapes it itself, unless its name for an ar
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -53,14 +55,14 @@ def head(title: str) -> str:
 def body(articles_html: str, content: Mapping[str, Any], cells: Mapping[str, Any]) -> str:
     """The filters and the articles, the data, plotly and the scripts."""
     pieces = "\n".join(
-        f'<script type="application/json" data-cell="{escape(name)}">{_json(piece)}</script>'
+        f'<script type="text/plain" data-cell="{escape(name)}">{packed(piece)}</script>'
         for name, piece in cells.items()
     )
     return f"""<main>
 <form id="filters" aria-label="Show only" hidden></form>
 {articles_html}
 </main>
-<script type="application/json" id="content">{_json(content)}</script>
+<script type="text/plain" id="content">{packed(content)}</script>
 {pieces}
 <script>{get_plotlyjs()}</script>
 <script>{scripts()}</script>"""
@@ -84,9 +86,10 @@ def _asset(name: str) -> str:
     return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
 
 
-def _json(data: Any) -> str:
-    """JSON that nothing in it can end the script element of."""
-    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+def packed(data: Any) -> str:
+    """JSON, gzipped and in base64: a quarter of its size, and no name in it is ever markup."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode("ascii")
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

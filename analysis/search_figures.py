@@ -159,8 +159,8 @@ def _scored_on(frame: pd.DataFrame) -> str:
 def _points(rows: pd.DataFrame, y: str, name: str, marker: dict[str, Any], x: str = "outer_lr") -> go.Scatter:
     """A point a trial; its hover box is filled from `customdata`."""
     facts: Sequence[list[Any]] = [
-        [*(None if pd.isna(value) else float(f"{value:.4g}") for value in row[_FACTS]), plain(_outcome(row))]
-        for _, row in rows.iterrows()
+        [*(None if pd.isna(value) else float(f"{value:.4g}") for value in numbers), plain(outcome)]
+        for *numbers, outcome in zip(*(rows[name] for name in _FACTS), _outcomes(rows), strict=True)
     ]
     template = [
         "<b>%{text}</b>",
@@ -183,7 +183,10 @@ def _points(rows: pd.DataFrame, y: str, name: str, marker: dict[str, Any], x: st
     )
 
 
-def _outcome(row: pd.Series) -> str:
-    """How the trial ended, and why."""
-    word = "stopped early" if pd.notna(row["stopped"]) and row["stopped"] else str(row["status"])
-    return word if pd.isna(row["error"]) else f"{word}: {row['error']}"
+def _outcomes(rows: pd.DataFrame) -> list[str]:
+    """How each trial ended, and why."""
+    said = []
+    for status, stopped, error in zip(rows["status"], rows["stopped"], rows["error"], strict=True):
+        word = "stopped early" if pd.notna(stopped) and stopped else str(status)
+        said.append(word if pd.isna(error) else f"{word}: {error}")
+    return said

@@ -68,12 +68,12 @@ def make_app(live: Live, every: float) -> Any:
     )
 
     @app.callback(Output("news", "data"), Input("asked", "data"), State("news", "data"), prevent_initial_call=True)
-    def news(asked: list[int], _: Any) -> Any:
+    def news(asked: list[int | None], _: Any) -> Any:
         try:
             live.look()
         except (NotAStudyError, OSError) as error:  # a share that is away for a moment: the page stays as it is
             logging.getLogger(__name__).warning("%s", error)
-        found = live.news(asked[1])
+        found = live.news(asked[1]) if asked[1] is not None else None  # a page that is still being read has no revision
         return no_update if found is None else found
 
     app.clientside_callback(

@@ -26,4 +26,4 @@ def _column(name: str, values: pd.Series) -> dict[str, Any]:
         return known | {"words": [str(word) for word in words], "values": [int(c) if c >= 0 else None for c in codes]}
     if known["whole"]:
         return known | {"values": [None if pd.isna(value) else int(value) for value in values]}
-    return known | {"values": [None if pd.isna(value) else float(f"{value:.6g}") for value in values]}
+    return known | {"values": [None if pd.isna(value) else float(f"{value:.5g}") for value in values]}

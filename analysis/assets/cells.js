@@ -1,10 +1,10 @@
-// One cell, looked into: its distilled images, its labels, its HM(delta). Each cell's piece is parsed when it is chosen.
+// One cell, looked into: its distilled images, its labels, its HM(delta). Each cell's piece is unpacked when it is chosen.
 
 const cells = {
-  read(name) {
+  async read(name) {
     if (name in content.cells) return content.cells[name];
     const script = document.querySelector(`script[data-cell="${CSS.escape(name)}"]`);
-    return script && JSON.parse(script.textContent);
+    return script && unpacked(script);
   },
 
   // The cell asked for in an article, or the first that is not filtered out.
@@ -15,26 +15,29 @@ const cells = {
   },
 
   show() {
-    for (const menu of document.querySelectorAll("select[data-cells]")) {
-      const article = menu.dataset.cells, view = document.getElementById(`${article}-cell-view`);
-      const keep = state.test();
-      for (const option of menu.options) option.hidden = !keep(option.dataset.key);
-      const name = this.chosen(article);
-      if (view.dataset.shown === name && !view.dataset.old) continue;
-      const piece = this.read(name);
-      if (!piece) {
-        view.textContent = name ? "This page has no such cell; choose one above." : "No cell is left.";
-        continue;
-      }
-      menu.value = name;
-      view.dataset.shown = name;
-      delete view.dataset.old;
-      view.innerHTML = piece.html;  // escaped where it was made
-      const id = `${article}-hm-by-delta`;
-      content.charts[id] = {data: piece.data, layout: content.cellLayout};
-      charts.refresh([id]);
-      this.contrast(article);
+    document.querySelectorAll("select[data-cells]").forEach(menu => this.showIn(menu));
+  },
+
+  async showIn(menu) {
+    const article = menu.dataset.cells, view = document.getElementById(`${article}-cell-view`);
+    const keep = state.test();
+    for (const option of menu.options) option.hidden = !keep(option.dataset.key);
+    const name = this.chosen(article);
+    if (view.dataset.shown === name && !view.dataset.old) return;
+    view.dataset.shown = name;
+    delete view.dataset.old;
+    const piece = await this.read(name);
+    if (view.dataset.shown !== name) return;  // another was chosen meanwhile
+    if (!piece) {
+      view.textContent = name ? "This page has no such cell; choose one above." : "No cell is left.";
+      return;
     }
+    menu.value = name;
+    view.innerHTML = piece.html;  // escaped where it was made
+    const id = `${article}-hm-by-delta`;
+    content.charts[id] = {data: piece.data, layout: content.cellLayout};
+    charts.refresh([id]);
+    this.contrast(article);
   },
 
   contrast(article) {

@@ -69,8 +69,10 @@ const charts = {
 
 // The trace without the points that were filtered out. What is about all of the study (no keys) is left as it is, but a
 // line fitted to all of it (meta.whole) is no longer about what is shown.
-function filtered(trace, keep) {
-  const keys = trace.meta?.keys;
+function filtered(coded, keep) {
+  const keys = coded.meta?.keys, trace = {...coded};
+  for (const name of ["text", "hovertext"])
+    if (coded.meta?.[name]) trace[name] = coded.meta[name].map(number => content.words[number]);
   if (trace.meta?.whole) return {...trace, visible: content.keys.every((_, key) => keep(key)) ? trace.visible ?? true : false};
   if (!keys || keys.every(keep)) return trace;
   const places = keys.map((key, place) => keep(key) ? place : -1).filter(place => place >= 0);

@@ -1,7 +1,12 @@
 // From what the page holds to what it shows; at first, on every change of the address, and on news of a running study.
 
-const content = JSON.parse(document.getElementById("content").textContent);
-content.cells = {};
+let content;  // as in analysis/content.py
+
+// What the page carries is gzipped, in base64.
+async function unpacked(element) {
+  const bytes = Uint8Array.from(atob(element.textContent), letter => letter.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+}
 
 // What the reader asked for has changed: everything follows.
 function redraw() {
@@ -48,7 +53,7 @@ function update(news) {
   content.revision = news.revision;
   Object.assign(content.charts, news.charts);
   Object.assign(content.tables, news.tables);
-  for (const name of ["facets", "keys", "template", "cellLayout"]) if (news[name]) content[name] = news[name];
+  for (const name of ["facets", "keys", "words", "template", "cellLayout"]) if (news[name]) content[name] = news[name];
   for (const [name, piece] of Object.entries(news.cells ?? {})) {
     content.cells[name] = piece;
     for (const view of document.querySelectorAll(".cell-view")) if (view.dataset.shown === name) view.dataset.old = true;
@@ -63,7 +68,11 @@ document.addEventListener("click", event => {
   event.preventDefault();
   document.querySelector(link.hash).scrollIntoView({behavior: "smooth"});
 });
-addEventListener("hashchange", redraw);
-build(content);
 // For analysis.serve, whose server knows by the revision what is news.
-window.studyPage = {get revision() { return content.revision; }, update};
+window.studyPage = {get revision() { return content?.revision ?? null; }, update};
+
+unpacked(document.getElementById("content")).then(found => {
+  content = {...found, cells: {}};
+  build(content);
+  addEventListener("hashchange", redraw);
+});

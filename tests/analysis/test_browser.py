@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from analysis.dashboard import write_dashboard
 from tests.analysis.test_dashboard import PANELS
@@ -100,14 +100,14 @@ def test_filters_act_on_all_panels_and_are_in_the_address(page, opened):
 def test_a_cell_has_an_address_that_opens_it(page, opened):
     tab = opened(page, f"#cell=study-0/{CELL}")
     all_drawn(tab)
-    assert tab.locator(".film img").count() == 3
+    expect(tab.locator(".film img")).to_have_count(3)
     tab.locator("select").select_option(f"study-0/{CELL.replace('m3', 'm2')}")
-    assert tab.locator(".film img").count() == 2
+    expect(tab.locator(".film img")).to_have_count(2)
     assert "m2" in tab.url
     assert tab.locator(".film img").first.evaluate("image => getComputedStyle(image).filter") == "contrast(1)"
     tab.get_by_label("Contrast").fill("2.5")
     assert tab.locator(".film img").first.evaluate("image => getComputedStyle(image).filter") == "contrast(2.5)"
-    assert "no such cell" in opened(page, "#cell=study-0/nowhere").locator(".cell-view").inner_text()
+    expect(opened(page, "#cell=study-0/nowhere").locator(".cell-view")).to_contain_text("no such cell")
 
 
 def test_a_point_opens_its_cell(page, opened):

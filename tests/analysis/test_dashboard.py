@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import re
 from html.parser import HTMLParser
@@ -28,13 +30,13 @@ def page_of(path: Path) -> str:
 
 def data_of(page: str, name: str) -> Any:
     """What the page's scripts read: `id="content"`, or a cell's."""
-    (text,) = re.findall(rf'<script type="application/json" {name}>(.*?)</script>', page, re.DOTALL)
-    return json.loads(text)
+    (text,) = re.findall(rf'<script type="text/plain" {name}>(.*?)</script>', page, re.DOTALL)
+    return json.loads(gzip.decompress(base64.b64decode(text)))
 
 
 def cells_of(page: str) -> dict[str, Any]:
     """The pieces of all cells."""
-    names = re.findall(r'json" data-cell="([^"]+)"', page)
+    names = re.findall(r'plain" data-cell="([^"]+)"', page)
     return {name: data_of(page, f'data-cell="{re.escape(name)}"') for name in names}
 
 
