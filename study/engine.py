@@ -130,10 +130,12 @@ class _RoomWatch(Callback):
 
     def __init__(self, searcher: StudySearcher, ledger: Ledger) -> None:
         self._searcher, self._ledger = searcher, ledger
+        self._full = False
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         """Called by Tune several times a second."""
-        if self._ledger.full:
+        before, self._full = self._full, self._ledger.full
+        if self._full and not before:  # the ledger learns some seconds late of its end
             self._searcher.pause()
 
     def __getstate__(self) -> dict[str, Any]:
