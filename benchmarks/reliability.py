@@ -27,6 +27,7 @@ from pathlib import Path
 
 import pandas as pd
 import psutil
+import torch
 
 from analysis.records import MEASURED
 from analysis.trials import read_json
@@ -68,7 +69,8 @@ class Disturbed:
 
     out: Path
     finished: dict[Path, bytes] = field(default_factory=dict)
-    checkpoints: dict[Path, set[int]] = field(default_factory=dict)
+    checkpoints: dict[Path, dict[int, int]] = field(default_factory=dict)
+    """Steps of the checkpoints seen, of each trial, with how many starts it had had by then."""
 
     @property
     def study(self) -> Path:
@@ -110,7 +112,8 @@ class Disturbed:
         for path in self.study.glob("trials/*/*/result.json"):
             self.finished.setdefault(path, path.read_bytes())
         for folder, step in self.saved().items():
-            self.checkpoints.setdefault(folder, set()).add(step)
+            with suppress(FileNotFoundError):  # the next has just taken its place
+                self.checkpoints.setdefault(folder, {})[step] = _starts(folder / "checkpoint" / f"{step:09}.pt")
 
     def count(self, trouble: str, times: int, undisturbed: pd.DataFrame, remark: str = "") -> Count:
         """Compare what is there now with what was seen, and with an undisturbed run."""
@@ -123,10 +126,8 @@ class Disturbed:
         for path in self.study.glob("trials/*/*/result.json"):
             starts = json.loads(path.read_text())["starts"]
             count.starts += len(starts)
-            for step in self.checkpoints.get(path.parent, set()):
-                # A start before this checkpoint, and after an earlier start, took its steps again.
-                later = [start for start in starts if start >= step]
-                count.repeated += 0 if later else step - max(starts)
+            for step, before in self.checkpoints.get(path.parent, {}).items():
+                count.repeated += max(0, step - min(starts[before:], default=step))
         records = self.records()
         rows = set(records["trial"]) ^ set(undisturbed["trial"])
         if not rows:
@@ -138,6 +139,11 @@ class Disturbed:
     def records(self) -> pd.DataFrame:
         """records.csv without what is measured."""
         return pd.read_csv(self.study / "records.csv").drop(columns=MEASURED)
+
+
+def _starts(checkpoint: Path) -> int:
+    """How many starts a trial had had when it wrote this."""
+    return len(torch.load(checkpoint, map_location="cpu", weights_only=True)["starts"])
 
 
 def until(happened: Callable[[], bool], process: subprocess.Popen[bytes]) -> bool:
@@ -228,9 +234,8 @@ def cut_files(study: Disturbed, kills: int, chance: random.Random) -> tuple[int,
     folder, step = sorted(study.saved().items())[0]
     checkpoint = folder / "checkpoint" / f"{step:09}.pt"
     checkpoint.write_bytes(checkpoint.read_bytes()[: checkpoint.stat().st_size // 2])
-    study.checkpoints[folder].discard(step)
-    before = [int(path.stem) for path in checkpoint.parent.glob("*.pt") if path != checkpoint]
-    study.checkpoints[folder] |= set(before)
+    before = [path for path in checkpoint.parent.glob("*.pt") if path != checkpoint]
+    study.checkpoints[folder] = {int(path.stem): _starts(path) for path in before}
     study.end()
     return 2, "the trial whose result was cut ran again; the other went on from the checkpoint before"
 
