@@ -20,6 +20,7 @@ import yaml
 from analysis.anonymity import reports, sentences
 from analysis.conclusion import describe_published
 from analysis.facets import FACETS, choices, facet_keys, facet_values
+from analysis.fragility import fragility_tables, in_words
 from analysis.gallery import KEY, films
 from analysis.packages import read_distilled
 from analysis.page import facts, table
@@ -104,7 +105,8 @@ def _add(content: Content, study: Study, article: str) -> None:
         kind = "card wide" if panel.wide else "card"
         drawn = _figure(identity, panel.figure.layout.height, panel.caption)
         sections.append(Section(f"{identity}-card", kind, f"<h2>{escape(panel.title)}</h2>\n{drawn}"))
-    sections += [*_cells(content, study, article), *_anonymity(study, article), *_troubles(study, article)]
+    sections += [*_cells(content, study, article), *_anonymity(study, article), *_fragility(study, article)]
+    sections += _troubles(study, article)
     if len(study.records):
         shown = trial_table(study.records)
         shown["keys"] = content.code(facet_keys(study.records))
@@ -194,6 +196,15 @@ def _anonymity(study: Study, article: str) -> Iterable[Section]:
         )
     if told:
         yield Section(f"{article}-anonymity", "card wide", "<h2>What the packages give away</h2>\n" + "\n".join(told))
+
+
+def _fragility(study: Study, article: str) -> Iterable[Section]:
+    """What becomes of packages that are not used as they say, where that was tried."""
+    headings = ["what was done", "HM", "AUC", "patients called otherwise", "largest change of a score", "remark"]
+    drawn = [f"<h3>{escape(trial)}</h3>{table(headings, in_words(found))}" for trial, found in fragility_tables(study)]
+    if drawn:
+        title = "What becomes of a package that is not used as it says"
+        yield Section(f"{article}-fragility", "card wide", f"<h2>{title}</h2>\n" + "\n".join(drawn))
 
 
 def _troubles(study: Study, article: str) -> Iterable[Section]:
