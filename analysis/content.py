@@ -27,6 +27,8 @@ from analysis.page import facts, table
 from analysis.panels import cell_panels, delta_caption, panels
 from analysis.power import power_table
 from analysis.records import Study
+from analysis.side_by_side import CAPTION as CAPTION_BESIDE
+from analysis.side_by_side import side_by_side_figure, side_by_side_frame, side_by_side_rows
 from analysis.story import headline, highlights, protocol, protocol_mark, state, troubles
 from analysis.theme import TEMPLATE, number
 from analysis.trial_table import CAPTION, trial_table
@@ -90,10 +92,23 @@ class Content:
 
 def make_content(studies: Iterable[Study], content: Content | None = None) -> Content:
     """The content of a page about these studies; added to `content` where it is given."""
-    content = content or Content()
+    content, studies = content or Content(), list(studies)
+    if len(studies) > 1:
+        _compare(content, studies)
     for place, study in enumerate(studies):
         _add(content, study, f"study-{place}")
     return content
+
+
+def _compare(content: Content, studies: list[Study]) -> None:
+    """The article in front of several studies."""
+    content.titles["beside"], content.sections["beside"] = "Studies beside each other", []
+    frame = side_by_side_frame(studies)
+    if len(frame):
+        drawn = side_by_side_figure(frame)
+        content.charts["beside-hm"] = _chart(content, drawn)
+        shown = _figure("beside-hm", None, CAPTION_BESIDE) + table(*side_by_side_rows(frame))
+        content.sections["beside"] = [Section("beside-card", "card wide", f"<h2>Best HM by parameters</h2>\n{shown}")]
 
 
 def _add(content: Content, study: Study, article: str) -> None:

@@ -31,7 +31,8 @@ def write_dashboard(folder: Folder | str, *more: Folder | str, out: Folder | str
 
 def page_title(content: Content) -> str:
     """What the browser's tab says."""
-    return f"{', '.join(content.titles.values())}: how few distilled images suffice?"
+    names = [title for article, title in content.titles.items() if article.startswith("study-")]
+    return f"{', '.join(names)}: how few distilled images suffice?"
 
 
 def articles(content: Content) -> str:

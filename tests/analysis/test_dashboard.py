@@ -216,7 +216,8 @@ def test_several_studies_share_a_page(demo, ledger, tmp_path, capsys):
     assert main([str(demo), str(ledger("second").folder), "--out", str(out)]) == 0
     assert capsys.readouterr().out.strip() == str(out)
     page = page_of(out)
-    assert page.count("<article") == 2
+    assert page.count("<article") == 3
+    assert "Studies beside each other" in page
     assert '<a href="#study-1">second</a>' in page
     assert [entry.name for entry in tmp_path.glob("*.html*")] == ["both.html"]
 
