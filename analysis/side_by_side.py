@@ -69,10 +69,12 @@ def side_by_side_rows(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Headings and rows of a table: a row a network and setting, a column a study."""
     studies = list(dict.fromkeys(frame["study"]))
     rows = []
-    for (parameters, backbone, setting), group in frame.groupby(["parameters", "backbone", "setting"], dropna=False):
+    for (_, backbone, setting), group in frame.groupby(["parameters", "backbone", "setting"], dropna=False):
         said = {row["study"]: _answer(row) for _, row in group.iterrows()}
         name = f"{backbone} ({setting})" if setting else str(backbone)
-        rows.append([name, number(parameters, 0), *(said.get(study, "not run") for study in studies)])
+        rows.append(
+            [name, number(float(group["parameters"].iloc[0]), 0), *(said.get(study, "not run") for study in studies)]
+        )
     return ["network", "parameters", *studies], rows
 
 

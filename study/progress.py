@@ -1,8 +1,12 @@
-"""How a study is getting on: one line that updates in a terminal, plain lines elsewhere, and a table at the end."""
+"""How a study is getting on: one line that updates in a terminal, plain lines elsewhere, and a table at the end.
+
+Under CI (the variable that GitHub, GitLab and others set) there is the table alone: nobody watches, and logs are read.
+"""
 
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -39,6 +43,7 @@ class ProgressLine:
         self._console, self._name, self._ledger, self._slots = console, name, ledger, slots
         self._planned = {entry.cell.name: entry.seconds for entry in plan}
         self._live = Live(console=console, transient=True, refresh_per_second=4) if console.is_terminal else None
+        self._quiet = self._live is None and bool(os.environ.get("CI"))
         self._shown = -math.inf
         self._hms: dict[str, float] = {}
         self._shares: dict[str, float] = {}
@@ -60,7 +65,9 @@ class ProgressLine:
         self.show()
 
     def show(self) -> None:
-        """Draw the line; without a terminal, at most every half minute."""
+        """Draw the line; without a terminal, at most every half minute, and under CI not at all."""
+        if self._quiet:
+            return
         now = time.monotonic()
         if now - self._shown < (_LIVE_SECONDS if self._live else _PLAIN_SECONDS):
             return  # with thousands of trials, counting them for every change would take longer than the changes

@@ -49,6 +49,19 @@ def _drawn(table: object) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
+@pytest.mark.parametrize(("ci", "lines"), [("", 1), ("true", 0)])
+def test_nobody_watches_under_ci(
+    tmp_path: Path, open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch, ci: str, lines: int
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    said = io.StringIO()
+    line = ProgressLine(Console(file=said), "demo", [], open_ledger(tmp_path / "demo"), 1)
+    line.show()
+    assert said.getvalue().count("trials done") == lines
+    line.say("what matters is said")
+    assert "what matters" in said.getvalue()
+
+
 def test_plan_names_cells_and_refusals() -> None:
     drawn = _drawn(plan_table(PLAN))
     assert "net-m3-one_hot-as_is-sldd-s1e1" in drawn
