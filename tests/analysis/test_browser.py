@@ -122,6 +122,7 @@ def test_a_point_opens_its_cell(page, opened):
 
 def test_the_trials_are_sorted_and_found(page, opened):
     tab = opened(page)
+    all_drawn(tab)
     heads = tab.locator(".trials th").all_inner_texts()
     column = heads.index("test hm")
     tab.get_by_role("button", name="test hm", exact=True).click()
@@ -158,6 +159,7 @@ def test_it_is_legible_and_accessible(page, opened, width):
 
 def test_filters_can_be_used_without_a_mouse(page, opened):
     tab = opened(page)
+    all_drawn(tab)
     tab.keyboard.press("Tab")
     tab.keyboard.press("Enter")
     assert tab.locator("#filters details").first.get_attribute("open") is not None
