@@ -38,7 +38,7 @@ POLICY = "; ".join(
 
 def make_app(live: Live, every: float) -> Any:
     """The Dash application; each open page asks for news `every` so many seconds."""
-    from dash import Dash, Input, Output, State, dcc, html, no_update
+    from dash import Dash, Input, Output, dcc, html, no_update
 
     class Page(Dash):
         """The page as `analysis.dashboard` writes it, with Dash's scripts, which bring the news."""
@@ -67,8 +67,8 @@ def make_app(live: Live, every: float) -> Any:
         "ticks => [ticks, studyPage.revision]", Output("asked", "data"), Input("clock", "n_intervals")
     )
 
-    @app.callback(Output("news", "data"), Input("asked", "data"), State("news", "data"), prevent_initial_call=True)
-    def news(asked: list[int | None], _: Any) -> Any:
+    @app.callback(Output("news", "data"), Input("asked", "data"), prevent_initial_call=True)
+    def news(asked: list[int | None]) -> Any:
         try:
             live.look()
         except (NotAStudyError, OSError) as error:  # a share that is away for a moment: the page stays as it is

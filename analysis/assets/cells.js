@@ -23,6 +23,8 @@ const cells = {
     const keep = state.test();
     for (const option of menu.options) option.hidden = !keep(option.dataset.key);
     const name = this.chosen(article);
+    // News of a running study may have made the menu anew, while what it shows stays.
+    if ([...menu.options].some(option => option.value === name)) menu.value = name;
     if (view.dataset.shown === name && !view.dataset.old) return;
     view.dataset.shown = name;
     delete view.dataset.old;
@@ -32,7 +34,6 @@ const cells = {
       view.textContent = name ? "This page has no such cell; choose one above." : "No cell is left.";
       return;
     }
-    menu.value = name;
     view.innerHTML = piece.html;  // escaped where it was made
     const id = `${article}-hm-by-delta`;
     content.charts[id] = {data: piece.data, layout: content.cellLayout};

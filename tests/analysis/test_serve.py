@@ -108,6 +108,7 @@ def test_an_open_page_follows_and_does_not_flicker(running, address, browser: Br
     assert after["study-0-search"] == before["study-0-search"]
     assert tab.get_by_label("Find").input_value() == "vgg", "what was typed stays"
     assert tab.locator(".film img").count() == 3, "the chosen cell stays"
+    assert tab.locator("select").input_value() == f"study-0/{CELL}"
     assert complaints == []
     tab.close()
 
