@@ -15,17 +15,18 @@ from analysis.confirmed import settings_apart
 from analysis.facets import keyed
 from analysis.figures import parameters_axis
 from analysis.minimum import bracket, minimum_images, percent, shown_points
-from analysis.records import Study
+from analysis.records import Study, score_word
 from analysis.regression import growth
 from analysis.theme import FAINT, figure, hover, images_word, look, number, plain
 
 
 def minimum_frame(study: Study) -> pd.DataFrame:
-    """`minimum_images` of the study with `series`, the setting in words, and `top`, the height where backbones
-    without a sufficient count are drawn: one above the largest count of the study."""
+    """`minimum_images` of the study with `series`, the setting in words, `score`, the name of what decides, and `top`,
+    the height where backbones without a sufficient count are drawn: one above the largest count of the study."""
     answer = minimum_images(study)
     counts = study.records["images"].dropna()
-    return answer.assign(series=settings_apart(answer), top=int(counts.max()) + 1 if len(counts) else 1)
+    top = int(counts.max()) + 1 if len(counts) else 1
+    return answer.assign(series=settings_apart(answer), score=score_word(study.records), top=top)
 
 
 def growth_frame(answer: pd.DataFrame) -> pd.DataFrame:
@@ -156,12 +157,13 @@ def _why(reason: str) -> str:
 
 
 def _minimum_hover(row: pd.Series) -> str:
+    score = row.get("score", "HM")
     return hover(
         row["backbone"],
         parameters=f"{row['parameters']:,}",
         by_the_papers_rule=images_word(row["by_points"]) if row["works"] else None,
-        HM_there=number(row["hm_by_points"]) if row["works"] else None,
-        best_HM=number(row["best_hm"]),
+        **{f"{score} there": number(row["hm_by_points"]) if row["works"] else None},
+        **{f"best {score}": number(row["best_hm"])},
         at=None if pd.isna(row["best_images"]) else images_word(row["best_images"]),
         **{f"at the {percent(row['level'])} level": bracket(row)},
         counts_confirmed=row["tried"] or "none",

@@ -23,7 +23,19 @@ PRESETS = {1: "table1", 2: "table2", 3: "table3", 4: "table4", 5: "table5", 6: "
 SCORES = ["sensitivity", "specificity", "hm"]
 INTEGERS = ["images", "minimum_images", "parameters", "published_minimum_images", "published_parameters", "seeds"]
 FOOTPRINTS = ["memory_mib", "memory_star_kb", "compression_rate"]
-MEASURED = ["sensitivity", "specificity", "hm", "hm_low", "hm_high", "auc", "seeds", *FOOTPRINTS, "shared_kb"]
+MEASURED = [
+    "sensitivity",
+    "specificity",
+    "hm",
+    "hm_low",
+    "hm_high",
+    "auc",
+    "ap",
+    "hamming_loss",
+    "seeds",
+    *FOOTPRINTS,
+    "shared_kb",
+]
 
 
 def published_tables(studies: Sequence[Study], numbers: Sequence[int] = tuple(CAPTIONS)) -> list[Table]:

@@ -67,10 +67,21 @@ def bootstrap(
     Raises:
         ValueError: a label is absent, so that HM is undefined.
     """
-    counts = np.unique(images)
     hms = harmonic_mean(*(right.mean(axis=1) for right in _right(calls, labels)))
-    hm = np.array([hms[images == count].mean() for count in counts])
-    resampled = resample(calls, labels, images, seeds, resamples, rng)
+    return summed_up(hms, images, resample(calls, labels, images, seeds, resamples, rng), level)
+
+
+def summed_up(scores: np.ndarray, images: np.ndarray, resampled: np.ndarray, level: float) -> Bootstrapped:
+    """Points and bounds of any score.
+
+    Args:
+        scores: (runs,) of all patients.
+        images: (runs,) each run's image count.
+        resampled: (counts, resamples), counts ascending.
+        level: of confidence.
+    """
+    counts = np.unique(images)
+    hm = np.array([scores[images == count].mean() for count in counts])
     outside = (1 - level) / 2
     hm_low, hm_high = np.quantile(resampled, (outside, 1 - outside), axis=1)
     shortfall_low, shortfall_high = np.quantile(shortfalls(resampled), (1 - level, level), axis=1)
@@ -94,6 +105,12 @@ def resample(
     order = np.lexsort((seeds, images))
     calls, images, seeds = calls[order], images[order], seeds[order]
     hms = harmonic_mean(*(_resampled_means(right, resamples, rng) for right in _right(calls, labels)))
+    return over_seeds(hms, images, seeds, rng)
+
+
+def over_seeds(hms: np.ndarray, images: np.ndarray, seeds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(counts, resamples): the mean over resampled seeds of `hms` (runs, resamples), runs by image count, then seed."""
+    resamples = hms.shape[1]
     drawn: dict[tuple[int, ...], np.ndarray] = {}
     rows = []
     for count in np.unique(images):

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import pandas as pd
 
-from analysis.records import Study
+from analysis.records import Study, score
 from analysis.runs import folds_of, pool
 
 # What has to be equal for two backbones to be compared, within one study: it has one protocol, and folds are pooled.
@@ -32,6 +32,8 @@ MEANS = {
     "test_specificity": "specificity",
     "test_auc": "auc",
     "test_hm_at_0.4": "hm_at_0.4",
+    "test_ap": "ap",
+    "test_hamming_loss": "hamming_loss",
     "memory_mib": "memory_mib",
     "memory_star_kb": "memory_star_kb",
     "compression_rate": "compression_rate",
@@ -40,8 +42,8 @@ MEANS = {
 
 
 def confirm_rows(records: pd.DataFrame) -> pd.DataFrame:
-    """The finished confirm trials of `records` that have a test HM."""
-    finished = records["phase"].eq("confirm") & records["status"].eq("done") & records["test_hm"].notna()
+    """The finished confirm trials of `records` that have a test HM (of films with findings: a test AUC)."""
+    finished = records["phase"].eq("confirm") & records["status"].eq("done") & score(records, "test").notna()
     return records[finished.fillna(False).astype(bool)]
 
 
@@ -67,8 +69,9 @@ def cell_means(study: Study) -> pd.DataFrame:
     """One row a setting, backbone and image count, in study order; distilled cells only.
 
     Columns: SETTING, backbone, images, parameters, then over the seeds `hm` (mean), `hm_low` and `hm_high` (the lowest
-    and highest seed), `seeds` (how many), `protocol`, and the means of the other measures, each in the unit of
-    `records`. Each seed's measures are those of its run: of all test patients, also where these rotate through folds.
+    and highest seed), `seeds` (how many), `task`, `protocol`, and the means of the other measures, each in the unit of
+    `records`. In a study of films with findings `hm`, `hm_low` and `hm_high` are those of the AUC. Each seed's measures
+    are those of its run: of all test patients, also where these rotate through folds.
     """
     return _means(distilled(run_rows(study)))
 
@@ -88,13 +91,15 @@ def full_training_means(study: Study) -> pd.DataFrame:
 def _means(rows: pd.DataFrame) -> pd.DataFrame:
     by = [*SETTING, "backbone", "images"]
     return (
-        rows.groupby(by, sort=False, dropna=False)
+        rows.assign(score=score(rows, "test").astype("float64"))
+        .groupby(by, sort=False, dropna=False)
         .agg(
             parameters=("parameters", "max"),
-            hm=("test_hm", "mean"),
-            hm_low=("test_hm", "min"),
-            hm_high=("test_hm", "max"),
-            seeds=("test_hm", "size"),
+            hm=("score", "mean"),
+            hm_low=("score", "min"),
+            hm_high=("score", "max"),
+            seeds=("score", "size"),
+            task=("task", "first"),
             # One trial that chose on test patients ("paper") is enough to make the mean optimistic.
             protocol=("protocol", "min"),
             **{name: (column, "mean") for column, name in MEANS.items()},

@@ -16,12 +16,16 @@ from analysis.confirmed import SETTING, distilled, full_training_means, settings
 from analysis.facets import keyed
 from analysis.minimum import count_evidence, minimum_images, percent
 from analysis.published import NAMES, scored_points
-from analysis.records import Study
+from analysis.records import Study, score_word
 from analysis.theme import INK, figure, hover, images_word, log_axis, look, number, parameters_word, plain
 
 # What ordinary training has in common with the distillation that it is drawn beside.
 TRAINED_ALIKE = ["backbone", "norm", "start", "epochs"]
-_HM_AXIS = {"title": {"text": "HM on test patients"}, "range": [0, 1.03]}
+
+
+def score_axis(frame: pd.DataFrame) -> dict[str, Any]:
+    """The axis of `hm`: of what it is in this study."""
+    return {"title": {"text": f"{score_word(frame)} on test patients"}, "range": [0, 1.03]}
 
 
 def hm_by_parameters_frame(study: Study) -> pd.DataFrame:
@@ -38,9 +42,11 @@ def hm_by_parameters_frame(study: Study) -> pd.DataFrame:
 
 def hm_by_parameters_figure(frame: pd.DataFrame) -> go.Figure:
     """Mean test HM against parameters, a trace an image count; bars span the lowest and the highest seed. Hollow: the
-    papers' Table 5, on their own patients."""
+    papers' Table 5, on their own patients, where HM is what is drawn."""
     published = scored_points()
-    drawn = figure(xaxis=parameters_axis(pd.concat([frame, published]), 0.04), yaxis=_HM_AXIS)
+    if score_word(frame) != "HM":
+        published = published.iloc[:0]
+    drawn = figure(xaxis=parameters_axis(pd.concat([frame, published]), 0.04), yaxis=score_axis(frame))
     counted = distilled(frame).sort_values("images", kind="stable")
     places = _places(sorted({*counted["images"], *published["images"]}))
     drawn.add_traces(_hm_traces(counted, "images", places, "parameters", "markers"))
@@ -102,7 +108,7 @@ def hm_by_images_figure(frame: pd.DataFrame) -> go.Figure:
     line what ordinary training of the backbone reaches."""
     counts = sorted(frame["images"].unique())
     axis = {"title": {"text": "distilled images"}, "tickvals": counts, "ticktext": [str(count) for count in counts]}
-    drawn = figure(xaxis=axis, yaxis=_HM_AXIS)
+    drawn = figure(xaxis=axis, yaxis=score_axis(frame))
     frame = frame.sort_values("parameters", kind="stable")
     places = _places(frame["backbone"])
     drawn.add_traces(_hm_traces(frame, "backbone", places, "images", "lines+markers"))
@@ -132,7 +138,7 @@ def _trained_traces(frame: pd.DataFrame, places: Mapping[Any, int], ends: list[i
             mode="lines",
             name=plain(", ".join([*map(str, row[own].dropna()), "ordinary training"])),
             line={"color": look(places[row["backbone"]])["line"]["color"], "dash": "dot", "width": 1.5},
-            hovertemplate="%{fullData.name}: HM %{y:.3f}<extra></extra>",
+            hovertemplate=f"%{{fullData.name}}: {score_word(frame)} %{{y:.3f}}<extra></extra>",
             meta=keyed(pd.DataFrame([row[own]] * len(ends))),
         )
         for _, row in frame[frame["trained"].notna()].drop_duplicates(own).iterrows()
@@ -173,21 +179,32 @@ def _hm_traces(frame: pd.DataFrame, by: str, places: Mapping[Any, int], x: str, 
 def hm_hover(row: pd.Series) -> str:
     """All that is known of a row of `cell_means`, as a hover box; the bootstrap's interval where the row has one."""
     seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
+    score = "AUC" if row["task"] == "multilabel" else "HM"
     return hover(
         f"{row['backbone']}, {images_word(row['images'])}",
         parameters=number(row["parameters"], 0),
-        HM=f"{number(row['hm'])} over {seeds} ({number(row['hm_low'])} to {number(row['hm_high'])})",
+        **{score: f"{number(row['hm'])} over {seeds} ({number(row['hm_low'])} to {number(row['hm_high'])})"},
         bootstrap=_interval(row),
-        sensitivity=number(row["sensitivity"]),
-        specificity=number(row["specificity"]),
-        AUC=number(row["auc"]),
-        **{"HM at threshold 0.4": number(row["hm_at_0.4"])},
-        HM_on_validation_patients=None if row["protocol"] == "paper" else number(row["val_hm"]),
+        **(_patient_facts(row) if score == "HM" else _finding_facts(row)),
         protocol="the papers'" if row["protocol"] == "paper" else None,
         method=str(row["method"]).upper().replace("_", " "),
         norm=row["norm"],
         **({} if pd.isna(row["images"]) else _distilled_facts(row)),
     )
+
+
+def _patient_facts(row: pd.Series) -> dict[str, str | None]:
+    return {
+        "sensitivity": number(row["sensitivity"]),
+        "specificity": number(row["specificity"]),
+        "AUC": number(row["auc"]),
+        "HM at threshold 0.4": number(row["hm_at_0.4"]),
+        "HM_on_validation_patients": None if row["protocol"] == "paper" else number(row["val_hm"]),
+    }
+
+
+def _finding_facts(row: pd.Series) -> dict[str, str | None]:
+    return {"average precision": number(row["ap"]), "Hamming loss": number(row["hamming_loss"])}
 
 
 def _interval(row: pd.Series) -> str | None:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from analysis.confirmed import cell_means, setting_labels, training_means
 from analysis.facets import keyed
-from analysis.figures import hm_hover
+from analysis.figures import hm_hover, score_axis
 from analysis.records import Study
 from analysis.theme import INK, figure, images_word, look, plain
 
@@ -38,7 +38,7 @@ def methods_figure(frame: pd.DataFrame) -> go.Figure:
     frame = frame.sort_values("parameters", kind="stable")
     names = [plain(name) for name in frame["backbone"].unique()]
     drawn = figure(
-        xaxis={"title": {"text": "HM on test patients"}, "range": [0, 1.03]},
+        xaxis=score_axis(frame),
         yaxis={"type": "category", "categoryorder": "array", "categoryarray": names, "range": [-0.6, len(names) - 0.4]},
         height=180 + 70 * len(names),
     )

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.bootstrap import bootstrap, generator
+from analysis.bootstrap import Bootstrapped, bootstrap, generator, over_seeds, summed_up
 from analysis.confirmed import SETTING, cell_means, distilled, run_rows
 from analysis.counts import smallest_sufficient
-from analysis.records import SCHEMA, Study
+from analysis.film_runs import alike, read_film_run, resampled_aucs
+from analysis.records import SCHEMA, Study, score_word
 from analysis.rule import Rule
 from analysis.runs import align, folds_of, read_run
 
@@ -75,6 +76,8 @@ def count_evidence(study: Study) -> pd.DataFrame:
 
 def _bootstrapped(study: Study, names: tuple[Any, ...], rows: pd.DataFrame, rule: Rule) -> list[dict[Any, Any]]:
     """One row a count from the runs of one backbone in one setting; none where there is nothing to resample."""
+    if rows["task"].eq("multilabel").any():
+        return _bootstrapped_films(study, names, rows, rule)
     runs = [run for trials in rows["trials"] if (run := read_run(study, trials)) is not None]
     if len(runs) < len(rows):
         return []
@@ -90,6 +93,26 @@ def _bootstrapped(study: Study, names: tuple[Any, ...], rows: pd.DataFrame, rule
         resamples=rule.resamples,
         rng=generator(study.name, *("" if pd.isna(name) else name for name in names)),
     )
+    return _records(found)
+
+
+def _bootstrapped_films(study: Study, names: tuple[Any, ...], rows: pd.DataFrame, rule: Rule) -> list[dict[Any, Any]]:
+    """The same for films with findings, by macro AUC."""
+    rows = rows.sort_values(["images", "seed"], kind="stable")
+    runs = [run for trials in rows["trials"] if (run := read_film_run(study, trials)) is not None]
+    if len(runs) < len(rows) or not alike(runs):
+        return []
+    rng = generator(study.name, *("" if pd.isna(name) else name for name in names))
+    aucs = resampled_aucs(runs, rule.resamples, rng)
+    defined = ~np.isnan(aucs).any(axis=0)
+    if not defined.any():
+        return []
+    images, seeds = rows["images"].to_numpy(np.int64), rows["seed"].fillna(-1).to_numpy(np.int64)
+    resampled = over_seeds(aucs[:, defined], images, seeds, rng)
+    return _records(summed_up(np.array([run.auc for run in runs]), images, resampled, rule.level))
+
+
+def _records(found: Bootstrapped) -> list[dict[Any, Any]]:
     frame = pd.DataFrame(vars(found)).rename(columns={"hm_low": "interval_low", "hm_high": "interval_high"})
     return frame.drop(columns="hm").to_dict("records")
 
@@ -136,7 +159,7 @@ def _minimum(backbone: pd.DataFrame, study: Study) -> dict[str, object]:
     hms = dict(zip(images, counts["hm"], strict=True))
     smallest = smallest_sufficient(hms, rule.margin, rule.floor)
     if smallest is None:
-        return row | {"reason": f"best HM {best['hm']:.2f} is under {rule.floor:g}"}
+        return row | {"reason": f"best {score_word(counts)} {best['hm']:.2f} is under {rule.floor:g}"}
     row |= {"by_points": smallest, "hm_by_points": hms[smallest]}
     if SUFFICIENT in shown:
         return row | {"minimum_images": images[shown.index(SUFFICIENT)], "censored": False, "reason": ""}

@@ -13,7 +13,7 @@ from analysis import answer_figure, figures, methods_figure, operating_figure, s
 from analysis.confirmed import run_rows
 from analysis.curves import hm_by_delta_figure, hm_by_delta_frame
 from analysis.minimum import percent
-from analysis.records import Study
+from analysis.records import Study, score_word
 from analysis.rule import Rule
 from analysis.runs import folds_of
 from analysis.story import protocol_mark
@@ -75,13 +75,14 @@ def _drawn(study: Study) -> Iterator[_Drawn]:
     folds = folds_of(study)
     confirmed = f"{ONLY_CONFIRM} A seed's patients are pooled over {folds} folds." if folds else ONLY_CONFIRM
     scored = "the test patients, as the papers' protocol has it" if protocol_mark(study) else "validation patients only"
-    hollow = "Hollow: the papers' Table 5, chosen and scored on their own 615 patients."
+    score = score_word(study.records)
+    hollow = " Hollow: the papers' Table 5, chosen and scored on their own 615 patients." if score == "HM" else ""
     yield (
         "hm-by-parameters",
-        "HM by parameters",
+        f"{score} by parameters",
         figures.hm_by_parameters_frame(study),
         figures.hm_by_parameters_figure,
-        f"{confirmed} {hollow}",
+        f"{confirmed}{hollow}",
         True,
     )
     minimum: pd.DataFrame = answer_figure.minimum_frame(study)
@@ -91,7 +92,7 @@ def _drawn(study: Study) -> Iterator[_Drawn]:
     yield "minimum", "Smallest sufficient count, by parameters", minimum, draw, _answer_caption(study), False
     yield (
         "hm-by-images",
-        "HM by distilled images",
+        f"{score} by distilled images",
         figures.hm_by_images_frame(study),
         figures.hm_by_images_figure,
         f"{confirmed} Ringed: the smallest count by the papers' rule.",
@@ -100,14 +101,14 @@ def _drawn(study: Study) -> Iterator[_Drawn]:
     yield (
         "operating",
         "Sensitivity and specificity",
-        operating_figure.operating_frame(study),
+        operating_figure.operating_frame(study) if score == "HM" else study.records.iloc[:0],
         operating_figure.operating_figure,
-        f"Confirm trials only; means over seeds. Dotted: lines of equal HM. A symbol a network. {hollow}",
+        f"Confirm trials only; means over seeds. Dotted: lines of equal HM. A symbol a network.{hollow}",
         False,
     )
     yield (
         "sharing",
-        "HM by what is shared",
+        f"{score} by what is shared",
         sharing_figure.sharing_frame(study),
         sharing_figure.sharing_figure,
         "Confirm trials only; means over seeds. Memory*: images and batch-norm statistics as the papers count them.",
@@ -144,19 +145,19 @@ def _drawn(study: Study) -> Iterator[_Drawn]:
         "Trials over time",
         search_figures.finished_frame(study),
         search_figures.finished_figure,
-        f"All trials by their HM on {scored}: hollow where they searched, filled where they confirmed. Lines: the best "
-        "that each network's search had found by then.",
+        f"All trials by their {score} on {scored}: hollow where they searched, filled where they confirmed. Lines: the "
+        "best that each network's search had found by then.",
         True,
     )
 
 
 def _answer_caption(study: Study) -> str:
-    rule = Rule.of(study.config)
+    rule, score = Rule.of(study.config), score_word(study.records)
     return (
-        f"Point: the smallest count whose mean HM is within {rule.margin:.2f} of the backbone's best, the papers' "
+        f"Point: the smallest count whose mean {score} is within {rule.margin:.2f} of the backbone's best, the papers' "
         f"rule. Bar: what a paired bootstrap over patients and seeds ({rule.resamples:,} resamples) leaves open at the "
         f"{percent(rule.level)} level, from above the counts shown to fall short by more than {rule.margin:.2f} "
         "to the smallest shown not to; an arrow where no count is. With one seed it covers patients only. A backbone "
-        f"whose best HM is under {rule.floor:g} has no point: hollow at the top. Dashed, where three bars or more are "
-        "closed: a fitted line with its 95 % band."
+        f"whose best {score} is under {rule.floor:g} has no point: hollow at the top. Dashed, where three bars or more "
+        "are closed: a fitted line with its 95 % band."
     )

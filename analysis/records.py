@@ -65,6 +65,15 @@ SCHEMA: dict[str, str] = {
     "finished": "string",
     "micro_batch": "Int64",
     "epsilon": "float64",
+    "task": "string",
+    "val_ap": "float64",
+    "test_ap": "float64",
+    "test_hamming_loss": "float64",
+    "test_auc_low": "float64",
+    "test_auc_high": "float64",
+    "test_ap_low": "float64",
+    "test_ap_high": "float64",
+    "defined_classes": "Int64",
 }
 COLUMNS = list(SCHEMA)
 # What two runs of the same study on the same machine differ in.
@@ -130,6 +139,17 @@ def read_study(where: Folder | str) -> Study:
     )
 
 
+def score(records: pd.DataFrame, split: str) -> pd.Series:
+    """What trials are compared by on `val` or `test` patients: HM, of films with findings the mean AUC."""
+    hm, auc = records[f"{split}_hm"], records[f"{split}_auc"]
+    return hm.where(records["task"].ne("multilabel").fillna(True).astype(bool), auc)
+
+
+def score_word(frame: pd.DataFrame) -> str:
+    """The name of `score` in a frame that has the column `task`."""
+    return "AUC" if frame["task"].eq("multilabel").any() else "HM"
+
+
 def write_records(study_folder: Folder | str) -> Folder:
     """Rebuild `records.csv` from the ledger in `study_folder`; whoever reads it sees the old file or the new one."""
     study = read_study(study_folder)
@@ -182,6 +202,12 @@ def _row(trial: TrialFiles) -> dict[str, Any]:
     ):
         row |= {f"{prefix}_{metric}": split.get(metric) for metric in metrics}
     row["undecided_patients"] = (test or validation).get("undecided_patients")
+    # Of films with findings: `auc` is the mean over the classes that have both kinds of film.
+    row["val_ap"] = validation.get("average_precision")
+    row["defined_classes"] = (test or validation).get("defined_classes")
+    row |= {"test_ap": test.get("average_precision"), "test_hamming_loss": test.get("hamming_loss")}
+    for end in ("low", "high"):
+        row |= {f"test_auc_{end}": test.get(f"auc_{end}"), f"test_ap_{end}": test.get(f"average_precision_{end}")}
     return row
 
 
@@ -191,7 +217,7 @@ def _setting(facts: dict[str, Any]) -> dict[str, Any]:
     Trials from before there was a choice are of the only kind there was, and stay with later ones of that kind.
     """
     setting: dict[str, Any] = {"start": Path(str(facts.get("start") or "xavier")).name}
-    setting |= {"protocol": facts.get("protocol") or "validation"}
+    setting |= {"protocol": facts.get("protocol") or "validation", "task": facts.get("task") or "patches"}
     if facts.get("method") == "train":
         setting |= {"train_classes": facts.get("train_classes") or "INP"}
         setting |= {"train_view": facts.get("train_view") or "patches"}

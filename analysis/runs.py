@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from analysis.film_runs import read_film_run
 from analysis.records import SCHEMA, Study
 
 PAPER_DELTA = 0.4  # the threshold the source papers fix
@@ -121,13 +122,21 @@ def pool(study: Study, rows: pd.DataFrame, cell: list[str], folds: int) -> pd.Da
     Trials that agree in the columns `cell` and in `seed` are a run; while one of its `folds` has no trial, there is no
     row. Columns as in `records`: the test measures are those of all patients together, `undecided_patients` their sum,
     every other float is the mean over the folds (`test_patch_accuracy` too: patch votes are not kept by class) and the
-    rest is the first fold's, with no `fold`. `trials` names the run's trials, fold by fold.
+    rest is the first fold's, with no `fold`. Of films with findings only the AUC is that of all films together.
+    `trials` names the run's trials, fold by fold.
     """
     floats = [name for name, dtype in SCHEMA.items() if dtype == "float64"]
     pooled, rows = [], rows[rows["fold"].notna()].sort_values("fold", kind="stable")
     for _, group in rows.groupby([*cell, "seed"], sort=False, dropna=False):
         each = group.drop_duplicates("fold")
-        if each["fold"].tolist() != list(range(folds)) or (run := read_run(study, each["trial"].tolist())) is None:
+        if each["fold"].tolist() != list(range(folds)):
+            continue
+        if each["task"].eq("multilabel").any():
+            if (films := read_film_run(study, each["trial"].tolist())) is not None:
+                row = each.iloc[0].to_dict() | each[floats].mean().to_dict()
+                pooled.append(row | {"trials": tuple(each["trial"]), "fold": None, "test_auc": films.auc})
+            continue
+        if (run := read_run(study, each["trial"].tolist())) is None:
             continue
         row = each.iloc[0].to_dict() | each[floats].mean().to_dict()
         row |= {"trials": tuple(each["trial"]), "fold": None, "undecided_patients": int(np.isnan(run.scores).sum())}

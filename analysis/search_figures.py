@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from analysis.facets import keyed
-from analysis.records import Study
+from analysis.records import Study, score, score_word
 from analysis.theme import FAINT, INK, PALETTE, SYMBOLS, figure, log_axis, look, plain
 
 # From pale to dark, on white: what scored well stands out, with any colour vision and in gray.
@@ -26,14 +26,16 @@ _FACTS = ["val_hm", "outer_lr", "inner_lr", "delta"]
 
 
 def search_frame(study: Study) -> pd.DataFrame:
-    """Search trials that ended: columns of `records`; `val_hm` is missing where the trial gave no score."""
-    rows = study.records
+    """Search trials that ended: columns of `records`; `val_hm`, of films with findings the AUC,
+    is missing where the trial gave no score."""
+    rows = study.records.assign(val_hm=score(study.records, "val"))
     ended = rows["phase"].eq("search") & rows["status"].ne("running")
     return rows[ended.fillna(False).astype(bool) & (rows["outer_lr"] > 0) & (rows["inner_lr"] > 0)]
 
 
 def rates_figure(frame: pd.DataFrame) -> go.Figure:
     """Where the search looked: both rates on log axes, a symbol a backbone, coloured by HM."""
+    words = f"{score_word(frame)} on<br>{_scored_on(frame)}"
     drawn = figure(
         xaxis=log_axis("outer rate", frame["outer_lr"], "{:g}".format),
         yaxis=log_axis("inner rate at the start", frame["inner_lr"], "{:g}".format),
@@ -41,7 +43,11 @@ def rates_figure(frame: pd.DataFrame) -> go.Figure:
             "colorscale": SCALE,
             "cmin": 0,
             "cmax": 1,
-            "colorbar": {"title": {"text": f"HM on<br>{_scored_on(frame)}"}, "thickness": 12, "outlinewidth": 0},
+            "colorbar": {
+                "title": {"text": words},
+                "thickness": 12,
+                "outlinewidth": 0,
+            },
         },
     )
     found = frame[frame["val_hm"].notna()]
@@ -68,7 +74,7 @@ def parallel_figure(frame: pd.DataFrame) -> go.Figure:
         ("outer rate", rows["outer_lr"].map(math.log10), lambda value: f"{10**value:.2g}"),
         ("inner rate<br>at the start", rows["inner_lr"].map(math.log10), lambda value: f"{10**value:.2g}"),
         ("threshold δ", rows["delta"], "{:.2f}".format),
-        ("HM", rows["val_hm"], "{:.2f}".format),
+        (score_word(frame), rows["val_hm"], "{:.2f}".format),
     ]
     drawn = figure(
         xaxis={"range": [-0.3, len(axes) - 0.7], "visible": False},
@@ -109,7 +115,8 @@ def _lines(rows: pd.DataFrame, heights: pd.DataFrame, band: int, colour: str) ->
 def finished_frame(study: Study) -> pd.DataFrame:
     """Search and confirm trials with a score and the time they were finished, in that order: columns of `records`;
     `hours` since the first of them began; and `best`, the highest `val_hm` of their backbone's search so far."""
-    rows = study.records[study.records["val_hm"].notna() & study.records["finished"].notna()]
+    rows = study.records.assign(val_hm=score(study.records, "val"))
+    rows = rows[rows["val_hm"].notna() & rows["finished"].notna()]
     times = pd.to_datetime(rows["finished"], utc=True, errors="coerce", format="ISO8601")
     rows = rows.assign(at=times)[times.notna()].sort_values("at", kind="stable")
     begun = (rows["at"] - pd.to_timedelta(rows["seconds"].fillna(0), unit="s")).min()
@@ -126,7 +133,7 @@ def finished_figure(frame: pd.DataFrame) -> go.Figure:
     frame = frame.assign(time=frame["hours"] * (60 if minutes else 1))
     drawn = figure(
         xaxis={"title": {"text": f"{'minutes' if minutes else 'hours'} since the study began"}, "rangemode": "tozero"},
-        yaxis={"title": {"text": f"HM on {_scored_on(frame)} patients"}, "range": [0, 1.03]},
+        yaxis={"title": {"text": f"{score_word(frame)} on {_scored_on(frame)} patients"}, "range": [0, 1.03]},
     )
     for place, (backbone, rows) in enumerate(frame.groupby("backbone", sort=False)):
         colour, name = PALETTE[place % len(PALETTE)], plain(backbone)
@@ -164,7 +171,7 @@ def _points(rows: pd.DataFrame, y: str, name: str, marker: dict[str, Any], x: st
     ]
     template = [
         "<b>%{text}</b>",
-        f"HM on {_scored_on(rows)} patients: %{{customdata[0]:.3f}}",
+        f"{score_word(rows)} on {_scored_on(rows)} patients: %{{customdata[0]:.3f}}",
         "outer rate: %{customdata[1]:.3g}",
         "inner rate at the start: %{customdata[2]:.3g}",
         "threshold: %{customdata[3]:.3f}",

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from analysis.confirmed import cell_means, settings_apart
 from analysis.facets import keyed
-from analysis.figures import hm_hover
+from analysis.figures import hm_hover, score_axis
 from analysis.records import Study
 from analysis.theme import figure, hover, log_axis, look, number, plain
 
@@ -32,7 +32,7 @@ def sharing_figure(frame: pd.DataFrame) -> go.Figure:
     the network itself and the compression rate are in the hover box."""
     drawn = figure(
         xaxis=log_axis("shared: Memory*", frame["memory_star_kb"].astype(float), _size),
-        yaxis={"title": {"text": "HM on test patients"}, "range": [0, 1.03]},
+        yaxis=score_axis(frame),
     )
     places = {backbone: place for place, backbone in enumerate(frame["backbone"].unique())}
     for variant, (series, rows) in enumerate(frame.groupby("series", sort=False)):

@@ -10,13 +10,18 @@ import pandas as pd
 from analysis.conclusion import verdict
 from analysis.confirmed import cell_means, full_training_means, run_rows, setting_labels
 from analysis.coverage import confirmed_cells
+from analysis.film_runs import read_film_run
 from analysis.minimum import bracket, minimum_images, percent
-from analysis.records import Study
+from analysis.records import Study, score_word
 from analysis.runs import folds_of, read_run
 from analysis.theme import images_word, number, parameters_word
 
 MOST_NAMED = 8  # answers spelled out one by one; beyond, the figure tells it better
 HONEST = "Thresholds and states were chosen on validation patients; test patients were scored once."
+FILMS = (
+    "AUC is the mean over the findings that some test films have and others have not. States were chosen on validation "
+    "patients; test patients were scored once."
+)
 SEARCHED = (
     "Image counts were searched: which of them were run was decided by confirm trials on test patients; rates, states "
     "and thresholds were not."
@@ -60,7 +65,7 @@ def _integers(column: pd.Series) -> set[int]:
 
 def _answered(study: Study, answer: pd.DataFrame) -> str:
     where = f"Measured on {_tested(study)}{protocol_mark(study)}, by the papers' rule: "
-    decided = answer[answer["tried"] != ""]
+    decided, word = answer[answer["tried"] != ""], score_word(study.records)
     if len(decided) > MOST_NAMED:
         found, shown = decided["by_points"].dropna(), decided["minimum_images"].dropna()
         return (
@@ -76,7 +81,7 @@ def _answered(study: Study, answer: pd.DataFrame) -> str:
             best = f"; its best is {number(row['best_hm'], 2)}, with {images_word(row['best_images'])}"
             best = ", its best" if row["best_images"] == row["by_points"] else best
             said.append(
-                f"{name} needs {images_word(row['by_points'])} (HM {number(row['hm_by_points'], 2)}{best}), "
+                f"{name} needs {images_word(row['by_points'])} ({word} {number(row['hm_by_points'], 2)}{best}), "
                 f"at the {percent(row['level'])} level {bracket(row)}"
             )
     return f"{where}{'; '.join(said)}.{_trained(study)}"
@@ -88,8 +93,9 @@ def _tested(study: Study) -> str:
     if folds is None:
         patients = split_sizes(study).get("test")
         return f"{patients} test patients" if patients else "the test patients"
-    run = read_run(study, run_rows(study)["trials"].iloc[0])
-    return f"{len(run.patients) if run else 'the'} patients, each a test patient in one of {folds} folds"
+    trials = run_rows(study)["trials"].iloc[0]
+    run = read_run(study, trials) or read_film_run(study, trials)
+    return f"{len(set(run.patients)) if run else 'the'} patients, each a test patient in one of {folds} folds"
 
 
 def _ends(counts: pd.Series) -> str:
@@ -102,7 +108,8 @@ def _trained(study: Study) -> str:
     for (_, row), setting in zip(means.iterrows(), setting_labels(means), strict=True):
         name = f"{row['backbone']} ({setting})" if setting else row["backbone"]
         said.append(f"{number(row['hm'], 2)} for {name}")
-    return f" Ordinary training on all patches gives HM {_listed(said, 'and')}." if said else ""
+    seen = "films" if score_word(study.records) == "AUC" else "patches"
+    return f" Ordinary training on all {seen} gives {score_word(study.records)} {_listed(said, 'and')}." if said else ""
 
 
 def state(study: Study) -> list[str]:
@@ -130,6 +137,8 @@ def _run(records: pd.DataFrame) -> pd.DataFrame:
 def protocol(study: Study) -> str:
     """The sentence on how test patients were used; the papers' protocol is called what it is."""
     said = PAPER_PROTOCOL if protocol_mark(study) else HONEST
+    if score_word(study.records) == "AUC":
+        said = FILMS
     return f"{said} {SEARCHED}" if any(cell.get("counted") for cell in study.cells) else said
 
 
@@ -149,7 +158,8 @@ def highlights(study: Study) -> list[tuple[str, str]]:
     tiles.append(
         (
             number(best["hm"], 2),
-            f"best HM on test patients{protocol_mark(study)}: {best['backbone']}, {images_word(best['images'])}",
+            f"best {score_word(means)} on test patients{protocol_mark(study)}: {best['backbone']}, "
+            f"{images_word(best['images'])}",
         )
     )
     if pd.notna(best["memory_star_kb"]):

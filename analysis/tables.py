@@ -24,7 +24,7 @@ from analysis.beside import FOOTPRINT_COLUMNS, MEASURED, NOT_RUN, hm_words, publ
 from analysis.formats import Column, Table, as_csv, as_latex, as_markdown, as_text, counted, decimals, words
 from analysis.matching import measured_cells, protocol_remarks
 from analysis.published import CAPTIONS
-from analysis.records import NotAStudyError, Study, read_study
+from analysis.records import NotAStudyError, Study, read_study, score_word
 from analysis.storage import write_whole
 from analysis.story import split_sizes
 
@@ -33,6 +33,19 @@ HOW = (
     "HM: mean over the seeds (lowest to highest). The papers chose their states on the test patients themselves; "
     "measured rows did so only where they are marked papers' protocol."
 )
+
+
+_PATIENT_COLUMNS = [
+    Column("HM", hm_words),
+    decimals("sensitivity", "Sen"),
+    decimals("specificity", "Spe"),
+    decimals("auc", "AUC"),
+]
+_FINDING_COLUMNS = [
+    Column("AUC", hm_words),
+    decimals("ap", "Average\nprecision"),
+    decimals("hamming_loss", "Hamming\nloss"),
+]
 
 
 def cell_table(study: Study) -> Table:
@@ -52,10 +65,7 @@ def cell_table(study: Study) -> Table:
     columns = [
         words("cell", "Cell"),
         counted("parameters", "Parameters"),
-        Column("HM", hm_words),
-        decimals("sensitivity", "Sen"),
-        decimals("specificity", "Spe"),
-        decimals("auc", "AUC"),
+        *(_FINDING_COLUMNS if score_word(study.records) == "AUC" else _PATIENT_COLUMNS),
         counted("seeds", "Seeds"),
         *FOOTPRINT_COLUMNS,
     ]

@@ -45,6 +45,7 @@ from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.pretext import PretextSettings, read_films, train_start
 from sldd.split import Split, SplitSettings, fold_patients
 from sldd.start import XAVIER, set_start
+from sldd.task import PatientScores, PatientTask
 from sldd.train import Training
 
 FOLDS = 5
@@ -116,12 +117,14 @@ def run_fold(root: str, name: str, seed: int, fold: int, folder: str, part: str)
             device=CPU,
         )
     outer = OuterSettings(steps=variant.steps, batch_size=variant.batch_size, evaluations=1)
-    loop = OuterLoop(learner, patches, batches, split, outer, rate=variant.outer_lr, seed=seed, device=CPU)
+    loop = OuterLoop(learner, PatientTask(patches), batches, split, outer, rate=variant.outer_lr, seed=seed, device=CPU)
     begun = time.perf_counter()
     while not loop.finished:
         loop.advance()
     seconds = time.perf_counter() - begun
-    votes = loop.score(getattr(split, part))
+    scores = loop.score(getattr(split, part))
+    assert isinstance(scores, PatientScores)
+    votes = scores.votes
     assert loop.best is not None
     if variant.method != "train":
         Package(

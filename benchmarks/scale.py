@@ -53,7 +53,7 @@ class StubWorker(Worker):
     def step(self) -> dict[str, Any]:
         """Write the result."""
         TrialFolder(Path(self._asked["folder"]), self._asked["owner"]).finish(_result(self._asked))
-        return {"step": 1, "steps": 1, "seconds": 1.0, "val_hm": 0.5, "done": True}
+        return {"step": 1, "steps": 1, "seconds": 1.0, "score": 0.5, "done": True}
 
 
 def _result(asked: dict[str, Any]) -> dict[str, Any]:

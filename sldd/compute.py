@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
-import torch.nn.functional as F
 from annotated_types import Ge
 
 from sldd.kernels import Kernels
+from sldd.loss import cross_entropy
 from sldd.unroll import Memory, Weights
 
 Precision = Literal["float32", "bfloat16"]
@@ -60,33 +60,34 @@ def outer_gradient(
     images: torch.Tensor,
     classes: torch.Tensor,
     settings: ComputeSettings,
+    loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] = cross_entropy,
 ) -> tuple[float, Weights]:
-    """Cross-entropy on a batch of real patches, and its gradient.
+    """The loss on a batch of real images, and its gradient.
 
     Args:
         forward: (weights, images) -> (batch, classes) logits.
         weights: leaves that require gradients.
         images: (batch, channels, height, width), or features of them.
-        classes: (batch,) int64.
+        classes: (batch,) int64; (batch, classes) findings for a loss of several.
+        loss: of logits, truth and the truth of the whole batch; see ``sldd.loss.Loss``.
 
     Returns:
-        The mean loss and its gradient with respect to ``weights``.
+        The loss and its gradient with respect to ``weights``.
     """
     total: Weights | None = None
-    loss = torch.zeros((), device=images.device)
+    summed = torch.zeros((), device=images.device)
     if images.ndim == 4:
         images = images.contiguous(memory_format=settings.memory_format)
     size = settings.micro_batch or len(images)
     for part, truth in zip(images.split(size), classes.split(size), strict=True):
-        share = len(part) / len(images)
         with _cast(images.device, settings.precision), Kernels():
             logits = forward(weights, part)
-        part_loss = F.cross_entropy(logits.float(), truth) * share
+        part_loss = loss(logits.float(), truth, classes)
         gradient = torch.autograd.grad(part_loss, weights, allow_unused=True, materialize_grads=True)
         total = list(gradient) if total is None else list(torch._foreach_add(total, gradient))
-        loss += part_loss.detach()
+        summed += part_loss.detach()
     assert total is not None
-    return loss.item(), total
+    return summed.item(), total
 
 
 def _cast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:

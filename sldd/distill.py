@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import torch
@@ -17,6 +18,7 @@ from sldd.clip import AdaptiveClip
 from sldd.compute import ComputeSettings, autocast_type, outer_gradient
 from sldd.head import FeatureBatches, Head
 from sldd.images import ImageInit
+from sldd.loss import CROSS_ENTROPY, Loss
 from sldd.norms import (
     keep_no_statistics,
     load_statistics,
@@ -39,7 +41,8 @@ LEARNED = {
 (Wang et al. 2018), or, as a control of what images add, the labels of real patches that stay as they are."""
 
 _SMALLEST_SHARE = 0.01
-"""Share under which a label's class cannot start when labels are softmax outputs, whose logits would be infinite."""
+"""Share under which a label's class cannot start when labels are softmax or sigmoid outputs, whose logits would be
+infinite; nor above 1 less it, where sigmoid ones."""
 
 
 InnerWeights = Literal["all", "head"]
@@ -51,8 +54,9 @@ class DistillSettings:
 
     image_init: ImageInit = "noise"
     """Where images start: noise, as published, or real training patches."""
-    labels: Literal["raw", "softmax"] = "raw"
-    """Soft labels as they are learned, free of any constraint, or as the softmax of what is learned."""
+    labels: Literal["raw", "softmax", "sigmoid"] = "raw"
+    """Soft labels as they are learned, free of any constraint, or as the softmax of what is learned, or its sigmoid,
+    entry by entry: that of films with several findings."""
     rates: Literal["step", "tensor"] = "step"
     """One learned inner rate a step, as published, or one for each parameter tensor of the network."""
     inner_weights: InnerWeights = "all"
@@ -82,6 +86,7 @@ class Distillation:
         learned: what changes; see ``LEARNED``.
         track_statistics: let batch norm's running statistics follow the real batches (``OuterSettings.statistics``).
         private: makes the outer gradient private; batches are then those of ``sldd.privacy.PatientBatches``.
+        loss: of inner steps and of the outer pass.
         seed: names the random choices.
         device: where the tensors lie.
     """
@@ -99,13 +104,15 @@ class Distillation:
         compute: ComputeSettings = ComputeSettings(),
         track_statistics: bool = False,
         private: PrivateGradient | None = None,
+        loss: Loss = CROSS_ENTROPY,
         seed: int,
         device: torch.device,
     ) -> None:
         self.network = network.to(device).to(memory_format=compute.memory_format).train()
         keep_no_statistics(network)
         self._settings, self._compute, self._seed = settings, compute, seed
-        self._outer_gradient, self._private = private or outer_gradient, private is not None
+        self._outer_gradient = private or partial(outer_gradient, loss=loss.outer)
+        self._private = private is not None
         self._head = Head(network) if settings.inner_weights == "head" else None
         if self._head is not None:
             self._head.check(images[0].to(device))
@@ -116,6 +123,7 @@ class Distillation:
             momentum=settings.inner_momentum,
             memory=compute.memory,
             autocast=autocast_type(compute.inner_precision),
+            loss=loss.inner,
         )
         steps = len(images)
         shape = (epochs, steps) + ((len(list(changed.parameters())),) if settings.rates == "tensor" else ())
@@ -222,7 +230,9 @@ class Distillation:
 
     def _used(self, raw: State) -> State:
         """What the inner steps use: rates through a softplus, so that none can become negative, and the labels."""
-        labels = raw["labels"].softmax(-1) if self._settings.labels == "softmax" else raw["labels"]
+        labels = raw["labels"]
+        if self._settings.labels != "raw":
+            labels = labels.softmax(-1) if self._settings.labels == "softmax" else labels.sigmoid()
         return {"images": raw["images"], "labels": labels, "rates": F.softplus(raw["rates"])}
 
     def _seen(self, used: State) -> State:
@@ -234,6 +244,8 @@ class Distillation:
     def _raw_labels(self, labels: torch.Tensor) -> torch.Tensor:
         if self._settings.labels == "raw":
             return labels
+        if self._settings.labels == "sigmoid":
+            return labels.clamp(_SMALLEST_SHARE, 1 - _SMALLEST_SHARE).logit()
         return labels.clamp(min=_SMALLEST_SHARE).log()
 
     def _stop(self) -> int | None:

@@ -14,6 +14,7 @@ from torch import nn
 from sldd.compute import ComputeSettings
 from sldd.distill import InnerWeights
 from sldd.head import Head
+from sldd.loss import CROSS_ENTROPY, Loss
 from sldd.memory import SavedTensors
 from sldd.norms import keep_no_statistics
 from sldd.unroll import SNAPSHOTS, Memory, Unroll
@@ -66,6 +67,7 @@ def needs(
     batch: int,
     compute: ComputeSettings,
     inner_weights: InnerWeights = "all",
+    loss: Loss = CROSS_ENTROPY,
 ) -> Needs:
     """What distilling this network needs.
 
@@ -75,6 +77,7 @@ def needs(
         side: of the input in pixels.
         batch: real patches a step.
         inner_weights: what the inner steps change.
+        loss: of inner steps and of the outer pass.
 
     Raises:
         NoClassScoresError: it is no classifier.
@@ -84,7 +87,7 @@ def needs(
     weights = sum(parameter.nbytes for parameter in network.parameters())
     head = Head(network) if inner_weights == "head" else None
     changing = network if head is None else head.layer
-    unroll = Unroll(changing)
+    unroll = Unroll(changing, loss=loss.inner)
 
     def seen(count: int, *, learned: bool = False) -> torch.Tensor:
         patches = torch.empty(count, 1, side, side, device="meta", requires_grad=learned)
@@ -106,8 +109,11 @@ def needs(
         real = seen(size)
     with SavedTensors() as saved:
         logits = unroll.forward(theta, real)
-        loss = nn.functional.cross_entropy(logits, torch.zeros(size, dtype=torch.long, device="meta"))
-    outer = torch.autograd.grad(loss, theta, allow_unused=True, materialize_grads=True)
+        truth = (
+            torch.zeros(size, dtype=torch.long, device="meta") if loss is CROSS_ENTROPY else torch.zeros_like(logits)
+        )
+        outer_loss = loss.outer(logits, truth, truth)
+    outer = torch.autograd.grad(outer_loss, theta, allow_unused=True, materialize_grads=True)
     if images:
         unroll.adjoint(outer)
     return Needs(weights, changed, inner, saved.nbytes, features)

@@ -64,7 +64,8 @@ class Head:
 
 
 class FeatureBatches:
-    """Batches of features: those of new patches until ``rows`` are kept, then rows drawn from these, by class.
+    """Batches of features: those of new patches until ``rows`` are kept, then rows drawn from these, by class where
+    a row has one.
 
     Args:
         batches: of patches, all of one size and mix of classes.
@@ -79,11 +80,11 @@ class FeatureBatches:
         self._batches, self._features, self._rows, self._seed = batches, features, rows, seed
         self._kept: list[Batch] = []
         self._of_class: list[torch.Tensor] = []
-        self._bank = torch.empty(0)
+        self._bank = self._truth = torch.empty(0)
 
     def get(self, number: int) -> Batch:
         """Features and classes of batch ``number``; after a resume, all batches that would have been kept are again."""
-        while not self._of_class and len(self._kept) <= number:
+        while not len(self._bank) and len(self._kept) <= number:
             self._keep()
         if number < len(self._kept):
             return self._kept[number]
@@ -100,7 +101,9 @@ class FeatureBatches:
         if len(self._kept) * len(images) >= self._rows:
             self._bank = torch.cat([features for features, _ in self._kept])
             truth = torch.cat([classes for _, classes in self._kept])
-            self._of_class = [torch.nonzero(truth == number)[:, 0] for number in range(int(truth.max()) + 1)]
+            counted = range(int(truth.max()) + 1) if truth.ndim == 1 else range(0)
+            self._of_class = [torch.nonzero(truth == number)[:, 0] for number in counted]
+            self._truth = truth
             parts = self._bank.split(len(images))
             self._kept = [(part, classes) for part, (_, classes) in zip(parts, self._kept, strict=True)]
             self._batches.close()
@@ -108,6 +111,10 @@ class FeatureBatches:
     def _drawn(self, number: int) -> Batch:
         classes = self._kept[0][1]
         random = stream(self._seed, "features", number)
+        if classes.ndim == 2:  # findings, of which a film has several: any row is as good as another
+            picked = random.integers(len(self._bank), size=len(classes), dtype=np.int64)
+            rows = torch.from_numpy(picked).to(classes.device)
+            return self._bank[rows], self._truth[rows]
         rows = torch.empty_like(classes)
         for which, known in enumerate(self._of_class):
             wanted = classes == which

@@ -26,7 +26,12 @@ def initial_images(start: ImageInit, *, steps: int, images: int, seed: int, batc
         (S, M, 1, side, side) float32.
     """
     if start == "noise":
-        shape = (steps, images, 1, batches.side, batches.side)
-        return torch.from_numpy(stream(seed, "noise").standard_normal(shape, dtype="float32"))
+        return noise_images(steps=steps, images=images, side=batches.side, seed=seed)
     random = stream(seed, "real start")
     return torch.stack([batches.of_classes(random, image_classes(images)) for _ in range(steps)])
+
+
+def noise_images(*, steps: int, images: int, side: int, seed: int) -> torch.Tensor:
+    """(steps, images, 1, side, side) float32, standard normal."""
+    shape = (steps, images, 1, side, side)
+    return torch.from_numpy(stream(seed, "noise").standard_normal(shape, dtype="float32"))

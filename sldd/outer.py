@@ -17,11 +17,11 @@ import torch
 from annotated_types import Ge, Gt
 from torch import nn
 
-from sldd.detect import Scanned, Votes, choose_threshold, count_votes
 from sldd.norms import load_statistics
 from sldd.prefetch import Batch, Batches, Prefetch
 from sldd.split import Split
 from sldd.streams import stream
+from sldd.task import Key, Scores, Task
 from sldd.unroll import Weights
 
 State = dict[str, torch.Tensor]
@@ -62,7 +62,7 @@ class Drawn(Protocol):
     """Training data, drawn a batch at a time."""
 
     def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(count, 1, h, w) float32 images and (count,) int64 classes."""
+        """(count, 1, h, w) float32 images and (count,) int64 classes, or (count, classes) float32 findings."""
         ...
 
 
@@ -120,10 +120,10 @@ def descend(optimiser: torch.optim.Optimizer, gradients: Sequence[torch.Tensor],
 
 @dataclass
 class Best:
-    """The best state seen, by validation patients: HM at its threshold, then AUC, then patch accuracy."""
+    """The best state seen, by its scores on validation patients."""
 
     step: int
-    key: tuple[float, float, float]
+    key: Key
     state: State
     theta_bn: State
 
@@ -142,21 +142,21 @@ class OuterLoop:
 
     Args:
         learner: what is improved.
-        patches: what is scored.
+        task: scores states.
         batches: what is learned from; of training patients.
         split: who may be used for what.
         settings: budget and evaluation.
         rate: outer rate at the first step.
         seed: names the batches that are drawn.
         device: where the network runs.
-        delta: the threshold at which states are compared; for each its own best one unless given.
         last: keep the last state, whatever validation patients say of it.
+        measured: what precise statistics are measured over; the batches unless given.
     """
 
     def __init__(
         self,
         learner: Learner,
-        patches: Scanned,
+        task: Task,
         batches: Drawn,
         split: Split,
         settings: OuterSettings,
@@ -164,15 +164,16 @@ class OuterLoop:
         rate: float,
         seed: int,
         device: torch.device,
-        delta: float | None = None,
         last: bool = False,
+        measured: Drawn | None = None,
     ) -> None:
         self.learner = learner
         self.progress = Progress()
         self.best: Best | None = None
-        self._patches, self._batches, self._split, self._settings = patches, batches, split, settings
-        self._rate, self._seed, self._device, self._delta, self._last = rate, seed, device, delta, last
-        self._training = learner.begin(Prefetch(lambda number: self._draw("batch", number), device), self._real())
+        self._task, self._batches, self._split, self._settings = task, batches, split, settings
+        self._rate, self._seed, self._device, self._last = rate, seed, device, last
+        self._measured = measured or batches
+        self._training = learner.begin(Prefetch(self._draw, device), self._real())
         interval = settings.steps / settings.evaluations
         self._evaluate_at = {round(interval * (number + 1)) for number in range(settings.evaluations)}
 
@@ -207,15 +208,15 @@ class OuterLoop:
         """End the thread that prepares batches, where there is one."""
         self._training.close()
 
-    def score(self, patients: list[int]) -> Votes:
-        """Votes of the best state's network on these patients.
+    def score(self, patients: list[int]) -> Scores:
+        """Scores of the best state's network on these patients.
 
         Raises:
             RuntimeError: nothing was evaluated yet.
         """
         if self.best is None:
             raise RuntimeError("no state has been evaluated")
-        return self._votes(self.best.state, self.best.theta_bn, patients)
+        return self._scores(self.best.state, self.best.theta_bn, patients)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on bit for bit on the same machine and thread count."""
@@ -238,8 +239,8 @@ class OuterLoop:
             return rate
         return rate * 0.5 * (1 + math.cos(math.pi * step / self._settings.steps))
 
-    def _draw(self, name: str, number: int) -> Batch:
-        return self._batches.draw(stream(self._seed, name, number), self._settings.batch_size)
+    def _draw(self, number: int) -> Batch:
+        return self._batches.draw(stream(self._seed, "batch", number), self._settings.batch_size)
 
     def _evaluate(self) -> None:
         state = self.learner.state()
@@ -247,37 +248,34 @@ class OuterLoop:
         if not all(bool(torch.isfinite(weight).all()) for weight in weights):
             raise DivergedError(f"the network's weights are not finite after outer step {self.progress.step}")
         theta_bn = self.learner.theta_bn(weights, self._real())
-        votes = self._votes(state, theta_bn, self._split.validation)
-        hm, _ = choose_threshold(votes, self._delta)
+        scores = self._scores(state, theta_bn, self._split.validation)
         recent = self.progress.losses[-max(1, self._settings.steps // self._settings.evaluations) :]
         self.progress.history.append(
             {
                 "step": self.progress.step,
                 "loss": sum(recent) / len(recent),
-                "val_hm": hm,
-                "val_auc": votes.auc,
-                "val_patch_accuracy": votes.patch_accuracy,
+                **scores.history(),
             }
         )
-        key = (hm, votes.auc or 0.0, votes.patch_accuracy or 0.0)
+        key = scores.key
         if self._last or self.best is None or key > self.best.key:
             kept = {name: value.clone() for name, value in state.items()}
             self.best = Best(self.progress.step, key, kept, theta_bn)
 
     def _real(self) -> Iterator[torch.Tensor]:
         for number in range(self._settings.statistics_batches):
-            yield self._draw("statistics", number)[0].to(self._device)
+            images, _ = self._measured.draw(stream(self._seed, "statistics", number), self._settings.batch_size)
+            yield images.to(self._device)
 
-    def _votes(self, state: State, theta_bn: State, patients: list[int]) -> Votes:
+    def _scores(self, state: State, theta_bn: State, patients: list[int]) -> Scores:
         weights = self.learner.weights(state)
         network = self.learner.network
         load_statistics(network, theta_bn)
         training = network.training
         network.eval()
         try:
-            return count_votes(
+            return self._task.score(
                 lambda images: self.learner.forward(weights, images),
-                self._patches,
                 patients,
                 batch=self._settings.score_batch,
                 device=self._device,

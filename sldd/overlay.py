@@ -53,7 +53,7 @@ def overlay(
         content.patches,
         mean=content.mean,
         deviation=content.deviation,
-        delta=content.delta,
+        delta=content.threshold(),
     )
     return votes, draw(votes, pixels, organ)
 

@@ -252,6 +252,15 @@ class BalancedBatches:
         return self._patches.settings.input_size
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        return CLASSES
+
+    @property
+    def size(self) -> int:
+        """Training patches."""
+        return sum(self.counts.values())
+
+    @property
     def counts(self) -> dict[str, int]:
         """Training patches of each class."""
         return {name: len(windows) for name, windows in zip(CLASSES, self._windows, strict=True)}

@@ -22,7 +22,7 @@ XAVIER, PRETRAINED = "xavier", "pretrained"
 FILE_ENDINGS = (".safetensors", ".pt", ".pth")
 
 
-def set_start(network: nn.Module, *, backbone: str, start: str, seed: int) -> None:
+def set_start(network: nn.Module, *, backbone: str, start: str, seed: int, classes: int = len(CLASSES)) -> None:
     """Set every parameter in place.
 
     Args:
@@ -30,14 +30,16 @@ def set_start(network: nn.Module, *, backbone: str, start: str, seed: int) -> No
         backbone: its name.
         start: ``xavier``; ``pretrained``, the weights that timm or torchvision publish under the backbone's name; or a
             file with a state dictionary of the same backbone (``.safetensors``, ``.pt``, ``.pth``).
-        seed: of the Xavier weights; of the classifier where the others have none for three classes.
+        seed: of the Xavier weights; of the classifier where the others have none for as many classes.
+        classes: that the network has.
 
     Raises:
         InputError: the weights cannot be had, or do not fit; the message names the layer.
     """
     initialise(network, seed)
     if start != XAVIER:
-        copy_weights(network, read_weights(backbone, start), where=backbone if start == PRETRAINED else start)
+        where = backbone if start == PRETRAINED else start
+        copy_weights(network, read_weights(backbone, start), where=where, classes=classes)
 
 
 def start_of(backbone: str, start: str, files: dict[str, str]) -> str:
@@ -55,8 +57,10 @@ def read_weights(backbone: str, start: str) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def copy_weights(network: nn.Module, weights: dict[str, torch.Tensor], *, where: str) -> None:
-    """Copy weights into a network: all of its parameters but those of a classifier for other classes.
+def copy_weights(
+    network: nn.Module, weights: dict[str, torch.Tensor], *, where: str, classes: int = len(CLASSES)
+) -> None:
+    """Copy weights into a network of so many classes: all of its parameters but those of a classifier for others.
 
     The first convolution of a colour network is summed over its channels, so that a gray film looks to it as a gray
     colour image does. Buffers are left out: batch-norm statistics belong to the data.
@@ -70,7 +74,7 @@ def copy_weights(network: nn.Module, weights: dict[str, torch.Tensor], *, where:
             given = given.sum(1, keepdim=True)
         if given is not None and given.shape == parameter.shape:
             parameter.copy_(given)
-        elif not _other_classes(given, parameter):
+        elif not _other_classes(given, parameter, classes):
             found = "is missing" if given is None else f"has shape {tuple(given.shape)}, not {tuple(parameter.shape)}"
             raise InputError(
                 f"grid.start: layer {name} {found} in the weights of {where}; they must be of the same backbone and "
@@ -78,10 +82,10 @@ def copy_weights(network: nn.Module, weights: dict[str, torch.Tensor], *, where:
             )
 
 
-def _other_classes(given: torch.Tensor | None, parameter: torch.Tensor) -> bool:
+def _other_classes(given: torch.Tensor | None, parameter: torch.Tensor, classes: int) -> bool:
     """Whether this is a classifier's layer, and the weights know other classes or none."""
     same_features = given is None or given.shape[1:] == parameter.shape[1:]
-    return parameter.shape[0] == len(CLASSES) and same_features
+    return parameter.shape[0] == classes and same_features
 
 
 def check_start(network: nn.Module, expected: dict[str, str], where: str) -> None:

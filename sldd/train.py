@@ -13,6 +13,7 @@ from torch import nn
 from torch.func import functional_call
 
 from sldd.compute import ComputeSettings, outer_gradient
+from sldd.loss import CROSS_ENTROPY, Loss
 from sldd.norms import (
     keep_no_statistics,
     load_statistics,
@@ -51,9 +52,10 @@ class Training:
         device: torch.device,
         compute: ComputeSettings = ComputeSettings(),
         track_statistics: bool = False,
+        loss: Loss = CROSS_ENTROPY,
     ) -> None:
         self.network = network.to(device).to(memory_format=compute.memory_format).train()
-        self._compute, self._track_statistics = compute, track_statistics
+        self._compute, self._track_statistics, self._loss = compute, track_statistics, loss.outer
         keep_no_statistics(network)
         self._names = [name for name, _ in network.named_parameters()]
         self._weights = [parameter.detach().clone().requires_grad_() for parameter in network.parameters()]
@@ -66,7 +68,7 @@ class Training:
     def step(self, images: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
         """One Adam step on a batch; the loss before it."""
         with tracking_statistics(self.network) if self._track_statistics else nullcontext():
-            loss, gradients = outer_gradient(self.forward, self._weights, images, classes, self._compute)
+            loss, gradients = outer_gradient(self.forward, self._weights, images, classes, self._compute, self._loss)
         descend(self._adam, gradients, rate)
         return loss
 

@@ -21,7 +21,7 @@ is either kept from the forward pass, or made again from the weights at that ste
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
@@ -32,6 +32,7 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sldd.kernels import Kernels
+from sldd.loss import soft_cross_entropy
 from sldd.memory import SavedTensors, free_memory
 from sldd.snapshots import next_snapshot
 
@@ -40,15 +41,6 @@ Memory = Literal["auto", "keep", "recompute"]
 
 SNAPSHOTS = 2
 """Weights kept at a time when recomputing: at 9 steps 13 are walked instead of 8, at 27 steps 73 instead of 26."""
-
-
-def soft_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean over the batch of ``-sum_c y_c log softmax(z)_c``; twice differentiable in both arguments.
-
-    Args:
-        logits, labels: (batch, classes).
-    """
-    return -(labels * logits.log_softmax(1)).sum(1).mean()
 
 
 @dataclass
@@ -89,6 +81,7 @@ class Unroll:
         memory: ``keep`` each step's graph, ``recompute`` it, or ``auto``: keep where all graphs take at most half of
             the memory that is free at the first call.
         autocast: a floating type narrower than the weights' in which inner steps run; None for the weights' own.
+        loss: of logits and soft labels, both (M, classes); twice differentiable in both.
     """
 
     def __init__(
@@ -98,11 +91,12 @@ class Unroll:
         momentum: float = 0.0,
         memory: Memory = "keep",
         autocast: torch.dtype | None = None,
+        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = soft_cross_entropy,
     ) -> None:
         self._network = network.requires_grad_(False)
         self._names = [name for name, _ in network.named_parameters()]
         self._start = [parameter.detach() for parameter in network.parameters()]
-        self._momentum, self._autocast = momentum, autocast
+        self._momentum, self._autocast, self._loss = momentum, autocast, loss
         self._kernels = Kernels()
         self.memory = memory  # what ``auto`` chose, after the first steps
         self._images = self._labels = torch.empty(0)
@@ -236,7 +230,7 @@ class Unroll:
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             with self._precision(x), self._kernels:
                 logits = self.forward(theta, x)
-            loss = soft_cross_entropy(logits.to(y.dtype), y)
+            loss = self._loss(logits.to(y.dtype), y)
             with self._kernels.asking(images=False, parameters=True):
                 gradient = torch.autograd.grad(
                     loss, theta, create_graph=differentiable, allow_unused=True, materialize_grads=True

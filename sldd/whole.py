@@ -16,9 +16,12 @@ from sldd.cohort import Cohort
 from sldd.errors import InputError
 from sldd.patches import CLASSES, NEGATIVE, POSITIVE
 
+KEPT = 2**30
+"""Bytes of scaled films that a process keeps; all others are scaled each time."""
+
 
 class WholeFilms:
-    """The films of a cohort at the network's input size, standardised; kept once they are scaled.
+    """The films of a cohort at the network's input size, standardised; kept once they are scaled, while there is room.
 
     Args:
         cohort: where the pixels are.
@@ -30,16 +33,19 @@ class WholeFilms:
 
     def __init__(self, cohort: Cohort, side: int, mean: float, deviation: float) -> None:
         self.cohort = cohort
-        self._side, self._mean, self._deviation = side, mean, max(deviation, 1e-6)
+        self.side, self.mean, self.deviation = side, mean, max(deviation, 1e-6)
         self._scaled: dict[int, torch.Tensor] = {}
 
     def image(self, film: int) -> torch.Tensor:
         """(1, 1, side, side) float32."""
         if film not in self._scaled:
             pixels = torch.from_numpy(self.cohort.pixels(film).astype(np.float32))[None, None]
-            size = (self._side, self._side)
+            size = (self.side, self.side)
             scaled = F.interpolate(pixels, size=size, mode="bilinear", antialias=True, align_corners=False)
-            self._scaled[film] = (scaled - self._mean) / self._deviation
+            image = (scaled - self.mean) / self.deviation
+            if 4 * self.side**2 * len(self._scaled) >= KEPT:
+                return image
+            self._scaled[film] = image
         return self._scaled[film]
 
     def scan(self, film: int, batch: int) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:

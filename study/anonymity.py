@@ -65,6 +65,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     try:
         study = open_study(options.study, root=options.root, cache=options.cache)
+        if study.config.task == "multilabel":
+            raise InputError(
+                f"{options.study}: its packages are for films with findings, and what is measured here is about "
+                "patches of patients"
+            )
         _measure(study, options)
     except InputError as error:
         print(f"study.anonymity: {error}", file=sys.stderr)

@@ -51,7 +51,8 @@ class CellSearch:
         self.cell = cell
         self._search, self._repeats, self._ledger, self._seed = search, confirm.repeats, ledger, seed
         self._facts, self._delta = facts, delta
-        self._space = search_space(search, cell.method, fixed_delta=delta is not None)
+        one_delta = delta is not None or facts.get("task") == "multilabel"
+        self._space = search_space(search, cell.method, fixed_delta=one_delta)
         self._given_up: set[int] = set()
         self._running: set[int] = set()
         self._worths: dict[int, tuple[float, float, float]] = {}

@@ -16,10 +16,12 @@ from annotated_types import Ge, MinLen
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from analysis.rule import Rule
+from sldd.augment import AugmentSettings
 from sldd.compute import ComputeSettings
 from sldd.data import DataSettings
 from sldd.distill import DistillSettings
 from sldd.errors import InputError
+from sldd.loss import TaskName
 from sldd.outer import OuterSettings
 from sldd.package import PackageSettings
 from sldd.patches import PatchSettings
@@ -32,6 +34,7 @@ from study.cluster import ResourceSettings
 from study.grid import IMAGES, GridSettings, cells
 from study.protocol import Protocol
 from study.reading import read
+from study.task import check_task, with_task_defaults
 
 # A study may grow along these and its grid; everything else is what its numbers mean.
 GROWING = ("search.trials", "confirm.repeats")
@@ -55,11 +58,15 @@ class StudyConfig:
 
     name: str
     grid: Grid
+    task: TaskName = "patches"
+    """``patches``: patients positive or negative, by votes of patches. ``multilabel``: whole films with findings."""
     data: DataSettings = field(default_factory=DataSettings)
     patches: PatchSettings = field(default_factory=PatchSettings)
     distill: DistillSettings = field(default_factory=DistillSettings)
     outer: OuterSettings = field(default_factory=OuterSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    """Films with findings only."""
     package: PackageSettings = field(default_factory=PackageSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     privacy: PrivacySettings = field(default_factory=PrivacySettings)
@@ -89,6 +96,7 @@ def load(study: str, overrides: list[str]) -> StudyConfig:
 def parse(tree: dict[str, Any]) -> StudyConfig:
     """A configuration from nested dictionaries; InputError names an unknown key or a value that does not fit."""
     _check_keys(StudyConfig, tree, "")
+    tree = with_task_defaults(tree)
     try:
         config: StudyConfig = TypeAdapter(StudyConfig).validate_python(tree)
     except ValidationError as error:
@@ -100,6 +108,7 @@ def parse(tree: dict[str, Any]) -> StudyConfig:
         raise InputError(f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}{value}") from None
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", config.name):
         raise InputError(f"name: {config.name!r} names a folder; use letters, digits, '-', '_' and '.'")
+    check_task(config)
     return config
 
 
@@ -110,7 +119,7 @@ def as_tree(config: StudyConfig) -> dict[str, Any]:
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What keeps ``new`` from continuing a study begun as ``old``: one line a setting; empty where nothing does."""
-    found = _lost_cells(old.get("grid"), new["grid"])
+    found = _lost_cells(old.get("grid"), new["grid"], new["task"])
     defaults, before, after = (
         _flatten({name: value for name, value in tree.items() if name != "grid"})
         for tree in (as_tree(StudyConfig("", [])), old, new)
@@ -128,11 +137,11 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return found
 
 
-def _lost_cells(old: Any, new: Any) -> list[str]:
+def _lost_cells(old: Any, new: Any, task: TaskName) -> list[str]:
     """A line on the cells that the old grid has and the new one has not."""
     try:
         before, after = (
-            {replace(cell, counted=False) for cell in cells(TypeAdapter(Grid).validate_python(tree))}
+            {replace(cell, counted=False) for cell in cells(TypeAdapter(Grid).validate_python(tree), task=task)}
             for tree in (old, new)
         )
     except (ValidationError, InputError):

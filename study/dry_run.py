@@ -7,10 +7,10 @@ from dataclasses import replace
 from rich.console import Console
 
 from sldd.errors import InputError
-from sldd.patches import BalancedBatches
 from study.budget import outlook
 from study.cluster import ResourceSettings, slots_here
 from study.config import StudyConfig
+from study.methods import Batches
 from study.plan import PlannedCell, cell_budget
 from study.progress import duration, plan_table
 
@@ -22,7 +22,7 @@ def print_refused(console: Console, plan: list[PlannedCell]) -> None:
             console.print(f"refused: {entry.cell.name}: {entry.refused}", highlight=False, soft_wrap=True)
 
 
-def print_plan(console: Console, config: StudyConfig, plan: list[PlannedCell], batches: BalancedBatches) -> None:
+def print_plan(console: Console, config: StudyConfig, plan: list[PlannedCell], batches: Batches) -> None:
     """All that ``--dry-run`` says of a plan."""
     console.print(plan_table(plan))
     print_refused(console, plan)

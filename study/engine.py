@@ -40,6 +40,7 @@ def make_searches(config: StudyConfig, ledger: Ledger, plan: list[PlannedCell]) 
 
     def search(cell: Cell) -> CellSearch:
         facts = {**asdict(cell), "parameters": planned[cell].parameters, "protocol": config.protocol}
+        facts |= {"task": config.task}
         delta = fixed_delta(config.protocol)
         return CellSearch(cell, config.search, config.confirm, ledger, seed=config.seed, facts=facts, delta=delta)
 

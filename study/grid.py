@@ -18,13 +18,17 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag
 from pydantic_core import PydanticCustomError
 
 from sldd.errors import InputError
+from sldd.loss import TaskName
 from sldd.start import FILE_ENDINGS, PRETRAINED, XAVIER
 
 Method = Literal["sldd", "dd", "random_real", "train"]
 Norm = Literal["as_is", "batch", "none", "group", "instance"]
 TrainClasses = Literal["INP", "NP"]
 TrainView = Literal["patches", "whole"]
-LabelInit = Literal["one_hot", "smoothed", "uniform", "constant:I", "constant:N", "constant:P"]
+LabelInit = Literal[
+    "one_hot", "smoothed", "uniform", "constant:I", "constant:N", "constant:P", "single", "clusters", "prior"
+]
+"""The last three are those of films with several findings."""
 
 
 def _as_list(value: Any) -> Any:
@@ -149,7 +153,7 @@ class Cell:
         return re.sub(r"[^A-Za-z0-9_.=-]", "=", "-".join(parts))
 
 
-def cells(blocks: Sequence[GridSettings], folds: int | None = None) -> list[Cell]:
+def cells(blocks: Sequence[GridSettings], folds: int | None = None, task: TaskName = "patches") -> list[Cell]:
     """All cells, backbone by backbone within a block, without repeats; ``folds`` of each, where they rotate.
 
     Raises:
@@ -157,7 +161,7 @@ def cells(blocks: Sequence[GridSettings], folds: int | None = None) -> list[Cell
     """
     found: dict[Cell, None] = {}
     for block in blocks:
-        found |= dict.fromkeys(_cells(block))
+        found |= dict.fromkeys(_cells(block, task))
     listed = {replace(cell, images=None) for cell in found if not cell.counted}
     for cell in found:
         if cell.counted and replace(cell, images=None, counted=False) in listed:
@@ -172,11 +176,14 @@ def cells(blocks: Sequence[GridSettings], folds: int | None = None) -> list[Cell
     return [replace(cell, fold=fold) for cell in found for fold in (range(folds) if folds else [None])]
 
 
-def _cells(block: GridSettings) -> Iterator[Cell]:
+def _cells(block: GridSettings, task: TaskName) -> Iterator[Cell]:
     counted = block.images == "search"
     counts = range(1, block.most_images + 1) if block.images == "search" else block.images
     for backbone, start, method, norm in itertools.product(block.backbone, block.start, block.method, block.norm):
         cell = Cell(backbone, method, norm, start=start, epochs=block.epochs)
+        if method == "train" and task == "multilabel":
+            yield replace(cell, train_view="whole")
+            continue
         if method == "train":
             for view, patches, classes in itertools.product(block.train_view, block.train_patches, block.train_classes):
                 patches, classes = (patches, classes) if view == "patches" else (None, "NP")

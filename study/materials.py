@@ -7,17 +7,21 @@ from functools import lru_cache
 from pathlib import Path
 
 from analysis.storage import Folder
+from sldd.augment import AugmentSettings
 from sldd.cohort import Cohort, open_cohort
 from sldd.compute import ComputeSettings
 from sldd.data import DataSettings
 from sldd.distill import DistillSettings
 from sldd.errors import InputError
+from sldd.film_batches import FilmBatches
+from sldd.loss import TaskName
 from sldd.outer import OuterSettings
 from sldd.package import PackageSettings
 from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.privacy import PrivacySettings
 from sldd.split import Split
 from sldd.train import TrainSettings
+from sldd.whole import WholeFilms
 from study.config import StudyConfig
 from study.protocol import Protocol, divide
 from study.sharing import Shared, fetch_cohort, fetch_file
@@ -27,6 +31,7 @@ from study.sharing import Shared, fetch_cohort, fetch_file
 class TrialContext:
     """What all trials of a study share."""
 
+    task: TaskName
     data: DataSettings
     cohort_folder: Path
     shared: Shared | None
@@ -36,6 +41,7 @@ class TrialContext:
     distill: DistillSettings
     outer: OuterSettings
     train: TrainSettings
+    augment: AugmentSettings
     package: PackageSettings
     compute: ComputeSettings
     privacy: PrivacySettings
@@ -53,6 +59,7 @@ def trial_context(
 ) -> TrialContext:
     """What a study's settings say to all of its trials."""
     return TrialContext(
+        task=config.task,
         data=config.data,
         cohort_folder=cohort.folder,
         shared=shared,
@@ -61,6 +68,7 @@ def trial_context(
         distill=config.distill,
         outer=config.outer,
         train=config.train,
+        augment=config.augment,
         compute=config.compute,
         privacy=config.privacy,
         package=config.package,
@@ -80,11 +88,14 @@ def materials(context: TrialContext, fold: int | None) -> tuple[Patches, Split, 
     Raises:
         InputError: the cohort on this node is not the study's, or cannot be brought here.
     """
-    folder = context.cohort_folder  # the driver's, on its own machine
-    if not folder.is_dir() and context.shared is not None:
-        folder = fetch_cohort(context.shared.cohort, _cache(context)).folder
-    given = (folder, context.fingerprint)
+    given = _given(context)
     return _materials(given, context.data, context.patches, context.protocol, context.folds, fold)
+
+
+def film_materials(context: TrialContext, fold: int | None) -> tuple[WholeFilms, Split, FilmBatches]:
+    """The same of a cohort whose films have findings."""
+    side = context.patches.input_size
+    return _film_materials(_given(context), context.data, side, context.protocol, context.folds, fold)
 
 
 def weights_file(context: TrialContext, path: str) -> str:
@@ -95,6 +106,14 @@ def weights_file(context: TrialContext, path: str) -> str:
     """
     shared = context.shared.files.get(path) if context.shared else None
     return path if shared is None or Path(path).is_file() else str(fetch_file(shared, _cache(context)))
+
+
+def _given(context: TrialContext) -> tuple[Path, str]:
+    """The cohort's folder on this machine, and its fingerprint."""
+    folder = context.cohort_folder  # the driver's, on its own machine
+    if not folder.is_dir() and context.shared is not None:
+        folder = fetch_cohort(context.shared.cohort, _cache(context)).folder
+    return folder, context.fingerprint
 
 
 def _cache(context: TrialContext) -> Path | None:
@@ -123,3 +142,19 @@ def _materials(
     split = divide(cohort, data.split, protocol, folds, fold)
     patches = Patches(cohort, settings, *cohort.intensity(split.train))
     return patches, split, BalancedBatches(patches, split.train)
+
+
+@lru_cache(maxsize=2)
+def _film_materials(
+    given: tuple[Path, str], data: DataSettings, side: int, protocol: Protocol, folds: int | None, fold: int | None
+) -> tuple[WholeFilms, Split, FilmBatches]:
+    """Kept between the trials of a worker, and with them the films that are scaled."""
+    cohort = _cohort(*given)
+    split = divide(cohort, data.split, protocol, folds, fold)
+    return films_of(cohort, side, split)
+
+
+def films_of(cohort: Cohort, side: int, split: Split) -> tuple[WholeFilms, Split, FilmBatches]:
+    """What a study of findings looks at, with the patients' parts and the training batches."""
+    films = WholeFilms(cohort, side, *cohort.intensity(split.train))
+    return films, split, FilmBatches(films, split.train)

@@ -2,35 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from sldd.augment import Augmented, AugmentSettings
 from sldd.compute import ComputeSettings
-from sldd.detect import Scanned
 from sldd.distill import LEARNED, Distillation, DistillSettings
-from sldd.images import initial_images
+from sldd.film_batches import FilmBatches, nearest_films
+from sldd.finding_labels import initial_findings
+from sldd.images import initial_images, noise_images
 from sldd.labels import initial_labels
+from sldd.loss import CROSS_ENTROPY, WEIGHTED_BCE
 from sldd.outer import Drawn, Learner
 from sldd.patches import BalancedBatches, Patches
 from sldd.privacy import PatientBatches, PrivacySettings, PrivateGradient
 from sldd.split import Split
 from sldd.streams import stream
+from sldd.task import FilmTask, PatientTask, Task
 from sldd.train import Training
 from sldd.whole import WholeBatches, WholeFilms
 
+Seen = Patches | WholeFilms
+"""What a study looks at: patches of patients, or whole films with findings."""
+Batches = BalancedBatches | FilmBatches
+
+
+@dataclass(frozen=True)
+class TrialData:
+    """What scores a trial's states, what it learns from, and what batch-norm statistics are measured over."""
+
+    task: Task
+    drawn: Drawn
+    measured: Drawn
+
 
 def training_data(
-    config: dict[str, Any], patches: Patches, batches: BalancedBatches, split: Split, privacy: PrivacySettings
-) -> tuple[Scanned, Drawn]:
-    """What a trial scores and learns from: for ordinary training, what its cell names; by patient, where private."""
+    config: dict[str, Any],
+    seen: Seen,
+    batches: Batches,
+    split: Split,
+    privacy: PrivacySettings,
+    augment: AugmentSettings,
+    delta: float | None,
+) -> TrialData:
+    """For ordinary training, what its cell names; by patient, where private.
+
+    Args:
+        delta: the threshold on a patient's score, where it is fixed.
+    """
+    if isinstance(batches, FilmBatches):
+        assert isinstance(seen, WholeFilms)
+        changed = augment.train if config["method"] == "train" else augment.distill
+        return TrialData(FilmTask(seen, batches.counts), Augmented(batches, augment) if changed else batches, batches)
+    assert isinstance(seen, Patches)
     if privacy.noise is not None:
-        return patches, PatientBatches(patches, split.train, privacy)
+        private = PatientBatches(seen, split.train, privacy)
+        return TrialData(PatientTask(seen, delta), private, private)
     if config.get("train_view") == "whole":
-        films = WholeFilms(patches.cohort, patches.settings.input_size, patches.mean, patches.deviation)
-        return films, WholeBatches(films, split.train)
+        films = WholeFilms(seen.cohort, seen.settings.input_size, seen.mean, seen.deviation)
+        whole = WholeBatches(films, split.train)
+        return TrialData(PatientTask(films, delta), whole, whole)
     classes, per_class = config.get("train_classes") or "INP", config.get("train_patches")
-    return patches, batches.subset(stream(config["seed"], "subset"), classes=classes, per_class=per_class)
+    subset = batches.subset(stream(config["seed"], "subset"), classes=classes, per_class=per_class)
+    return TrialData(PatientTask(seen, delta), subset, subset)
 
 
 def make_learner(
@@ -38,23 +74,21 @@ def make_learner(
     config: dict[str, Any],
     distill: DistillSettings,
     compute: ComputeSettings,
-    batches: BalancedBatches,
+    batches: Batches,
     device: torch.device,
     *,
     track_statistics: bool,
     private: PrivateGradient | None = None,
 ) -> Learner:
     """The learner that a cell's method names."""
+    loss = WEIGHTED_BCE if isinstance(batches, FilmBatches) else CROSS_ENTROPY
     if config["method"] == "train":
-        return Training(network, device=device, compute=compute, track_statistics=track_statistics)
-    image_init = "real" if config["method"] == "random_real" else distill.image_init
-    images = initial_images(
-        image_init, steps=config["distill_steps"], images=config["images"], seed=config["seed"], batches=batches
-    )
+        return Training(network, device=device, compute=compute, track_statistics=track_statistics, loss=loss)
+    images, labels = _start(config, distill, batches)
     return Distillation(
         network,
         images,
-        initial_labels(config["label_init"], config["images"]),
+        labels,
         epochs=config["distill_epochs"],
         inner_lr=config["inner_lr"],
         learned=LEARNED[config["method"]],
@@ -62,6 +96,22 @@ def make_learner(
         compute=compute,
         track_statistics=track_statistics,
         private=private,
+        loss=loss,
         seed=config["seed"],
         device=device,
     )
+
+
+def _start(config: dict[str, Any], distill: DistillSettings, batches: Batches) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where distilled images and their labels start."""
+    image_init = "real" if config["method"] == "random_real" else distill.image_init
+    steps, images, seed = config["distill_steps"], config["images"], config["seed"]
+    if isinstance(batches, FilmBatches):
+        labels = initial_findings(config["label_init"], images, batches.labels, seed=seed)
+        if image_init == "real":
+            return nearest_films(batches, labels, steps=steps, seed=seed), labels
+    else:
+        labels = initial_labels(config["label_init"], images)
+        if image_init == "real":
+            return initial_images("real", steps=steps, images=images, seed=seed, batches=batches), labels
+    return noise_images(steps=steps, images=images, side=batches.side, seed=seed), labels

@@ -16,6 +16,7 @@ from sldd.package.encodings import stored
 from sldd.package.selftest import with_self_test
 from sldd.package.signature import read_private, to_signed_bytes
 from sldd.start import FILE_ENDINGS, PRETRAINED
+from study.task import main_score
 
 
 def store_images(best: Best, settings: PackageSettings) -> tuple[torch.Tensor, Stored]:
@@ -67,7 +68,7 @@ def pack(package: Package, start: str, original: torch.Tensor, settings: Package
 def described(cost: Stored, best: Best, result: dict[str, Any]) -> dict[str, Any]:
     """What storing the images cost, for a trial's result: in gray values, in outputs, and in HM on validation patients,
     before (at the best threshold then) and after."""
-    return asdict(cost) | {"val_hm_before": best.key[0], "val_hm": result["validation"]["hm"]}
+    return asdict(cost) | {"val_hm_before": best.key[0], "val_hm": main_score(result["validation"])}
 
 
 def on_cpu(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -76,6 +77,8 @@ def on_cpu(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _scores(found: dict[str, Any]) -> Scores:
+    if "films" in found:
+        return _film_scores(found)
     labels = np.array([patient["label"] for patient in found["patients"]])
     return Scores(
         patients=len(labels),
@@ -84,5 +87,19 @@ def _scores(found: dict[str, Any]) -> Scores:
         sensitivity=found["sensitivity"],
         specificity=found["specificity"],
         hm=found["hm"],
+        auc=found["auc"],
+    )
+
+
+def _film_scores(found: dict[str, Any]) -> Scores:
+    patients = {film["patient"] for film in found["films"]}
+    positive = {film["patient"] for film in found["films"] if 1 in film["labels"]}
+    return Scores(
+        patients=len(patients),
+        positive=len(positive),
+        undecided=0,
+        sensitivity=None,
+        specificity=None,
+        hm=None,
         auc=found["auc"],
     )

@@ -15,7 +15,7 @@ from sldd.distill import Distillation
 from sldd.errors import InputError
 from sldd.estimate import needs
 from sldd.initialise import initialise
-from sldd.labels import initial_labels
+from sldd.loss import LOSSES
 from sldd.outer import OuterSettings
 from sldd.patches import BalancedBatches, Patches, window_starts
 from sldd.privacy import check_accountant, refusal
@@ -25,6 +25,7 @@ from sldd.streams import stream
 from sldd.train import Training
 from study.config import StudyConfig
 from study.grid import Cell
+from study.methods import Batches, Seen
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ class PlannedCell:
 def plan_cells(
     cells: list[Cell],
     config: StudyConfig,
-    patches: Patches,
+    seen: Seen,
     split: Split,
-    batches: BalancedBatches,
+    batches: Batches,
     *,
     timed: set[Cell],
     memory: int | None,
@@ -83,28 +84,28 @@ def plan_cells(
         if config.privacy.noise is None:
             shapes = replace(shapes, method="sldd")  # nor does this, but it may have no private version
         if shapes not in checked:
-            checked[shapes] = _check(cell, config, outer, memory)
+            checked[shapes] = _check(cell, config, outer, memory, len(batches.classes))
         parameters, refused = checked[shapes]
-        if refused is None and cell.train_patches is not None:
+        if refused is None and cell.train_patches is not None and isinstance(batches, BalancedBatches):
             refused = _too_few(cell, batches)
         seconds = None
         if refused is None and cell in timed:
             # One image is timed apart: it is the one that batch norm may refuse.
             key = (cell.backbone, cell.norm, cell.method == "train", 1 if cell.images == 1 else None)
             if key not in clocks:
-                clocks[key] = _time_step(cell, config, outer, patches, batches)
+                clocks[key] = _time_step(cell, config, outer, batches)
             step = clocks[key]
             if isinstance(step, str):
                 refused = step
             else:
-                seconds = _trial_seconds(cell, step, config, outer, patches, split)
+                seconds = _trial_seconds(cell, step, config, outer, seen, split)
         planned.append(PlannedCell(cell, parameters, refused, seconds))
     return planned
 
 
-def cell_budget(config: StudyConfig, cell: Cell, batches: BalancedBatches) -> OuterSettings:
+def cell_budget(config: StudyConfig, cell: Cell, batches: Batches) -> OuterSettings:
     """The outer loop's settings for a cell: its epochs as steps, and its method's own budget."""
-    return config.train.budget(config.outer.over(sum(batches.counts.values()), cell.epochs), cell.method)
+    return config.train.budget(config.outer.over(batches.size, cell.epochs), cell.method)
 
 
 def _too_few(cell: Cell, batches: BalancedBatches) -> str | None:
@@ -115,19 +116,22 @@ def _too_few(cell: Cell, batches: BalancedBatches) -> str | None:
     return None
 
 
-def _check(cell: Cell, config: StudyConfig, outer: OuterSettings, memory: int | None) -> tuple[int | None, str | None]:
+def _check(
+    cell: Cell, config: StudyConfig, outer: OuterSettings, memory: int | None, classes: int
+) -> tuple[int | None, str | None]:
     """Parameters, and why the cell cannot be run, from shapes alone: nothing is allocated."""
     side = config.patches.input_size
     try:
         with torch.device("meta"):
-            network = build(cell.backbone, input_size=side, norm=cell.norm)
+            network = build(cell.backbone, input_size=side, norm=cell.norm, classes=classes)
     except InputError as error:
         return None, str(error)
     parameters = parameter_count(network)
     if cell.start != XAVIER:
         try:
             start = start_of(cell.backbone, cell.start, config.pretrained)
-            copy_weights(network, read_weights(cell.backbone, start), where=Path(start).name)
+            weights = read_weights(cell.backbone, start)
+            copy_weights(network, weights, where=Path(start).name, classes=classes)
         except InputError as error:
             return parameters, str(error)
     if config.privacy.noise is not None:
@@ -168,6 +172,7 @@ def _wanted(network: nn.Module, cell: Cell, config: StudyConfig, outer: OuterSet
             batch=outer.batch_size,
             compute=config.compute,
             inner_weights=part,
+            loss=LOSSES[config.task],
         )
         distilling = need.distilling(inner_steps, config.compute.memory, bank)
         wanted.append(distilling if inner_steps else need.training())
@@ -187,17 +192,16 @@ def _reason(error: Exception, cell: Cell, side: int) -> str:
     return f"{cell.backbone} at {side} x {side}: {_first_line(error)}"
 
 
-def _time_step(
-    cell: Cell, config: StudyConfig, outer: OuterSettings, patches: Patches, batches: BalancedBatches
-) -> StepTime | str:
+def _time_step(cell: Cell, config: StudyConfig, outer: OuterSettings, batches: Batches) -> StepTime | str:
     """One timed outer step after a warm-up; the reason, where the network cannot be distilled."""
     gpu = config.resources.gpus_per_trial != 0 and torch.cuda.is_available()
     device = torch.device("cuda" if gpu else "cpu")
     side = config.patches.input_size
     count = outer.batch_size
-    network = build(cell.backbone, input_size=side, norm=cell.norm)
+    network = build(cell.backbone, input_size=side, norm=cell.norm, classes=len(batches.classes))
     initialise(network, config.seed)
-    plain = Training(network, device=device, compute=config.compute)
+    loss = LOSSES[config.task]
+    plain = Training(network, device=device, compute=config.compute, loss=loss)
     draw_time, (patch, classes) = _timed(lambda number: batches.draw(stream(0, "plan", number), count))
     patch, classes = patch.to(device), classes.to(device)
     try:
@@ -212,10 +216,11 @@ def _time_step(
             learner = Distillation(
                 network,
                 torch.randn(1, cell.images, 1, side, side),
-                initial_labels("one_hot", cell.images),
+                torch.full((cell.images, len(batches.classes)), 1 / len(batches.classes)),
                 inner_lr=0.02,
                 settings=replace(config.distill, window=None),
                 compute=config.compute,
+                loss=loss,
                 seed=0,
                 device=device,
             )
@@ -238,7 +243,7 @@ def _timed(work):  # type: ignore[no-untyped-def]
 
 
 def _trial_seconds(
-    cell: Cell, step: StepTime, config: StudyConfig, outer: OuterSettings, patches: Patches, split: Split
+    cell: Cell, step: StepTime, config: StudyConfig, outer: OuterSettings, seen: Seen, split: Split
 ) -> float:
     inner = step.inner * (cell.distill_steps or 0) * (cell.distill_epochs or 0)
     if cell.images is not None and config.distill.inner_weights == "head":
@@ -246,17 +251,19 @@ def _trial_seconds(
         seconds = kept * step.forward + outer.steps * inner
     else:
         seconds = outer.steps * (step.batch + step.plain + inner)
-    crops = sum(
-        len(window_starts(patches.cohort.shapes[film][0], *geometry))
-        * len(window_starts(patches.cohort.shapes[film][1], *geometry))
-        for patient in split.validation
-        for film in patches.cohort.films_of[patient]
-        for geometry in [patches.geometry(film, scoring=True)]
-    )
-    if cell.train_view == "whole":
-        crops = sum(len(patches.cohort.films_of[patient]) for patient in split.validation)
+    films = [film for patient in split.validation for film in seen.cohort.films_of[patient]]
+    crops = len(films)
+    if isinstance(seen, Patches) and cell.train_view != "whole":
+        crops = sum(_windows(seen, film) for film in films)
     evaluation = (crops + outer.statistics_batches * outer.batch_size) * step.forward
     return seconds + evaluation * (outer.evaluations + 1)
+
+
+def _windows(patches: Patches, film: int) -> int:
+    rows, columns = (
+        len(window_starts(side, *patches.geometry(film, scoring=True))) for side in patches.cohort.shapes[film]
+    )
+    return rows * columns
 
 
 def _first_line(error: Exception) -> str:

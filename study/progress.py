@@ -24,7 +24,7 @@ from study.count_search import CountSearch
 from study.grid import Cell
 from study.ledger import Ledger, Trial
 from study.plan import PlannedCell
-from study.result import runs
+from study.result import film_aucs, runs
 from study.search import Search, StudySearcher
 from study.suggest import objective
 
@@ -95,7 +95,8 @@ class ProgressLine:
         parts = [f"{done}/{done + remaining} trials done", f"{running} running", f"{failed} failed"]
         if done:
             paper = any(trial.config.get("protocol") == "paper" for trial in trials)
-            parts.append(f"best {'test' if paper else 'validation'} HM {best:.2f}")
+            findings = any(trial.config.get("task") == "multilabel" for trial in trials)
+            parts.append(f"best {'test' if paper else 'validation'} {'AUC' if findings else 'HM'} {best:.2f}")
         left = self._seconds_left()
         if left is not None:
             parts.append(f"about {duration(left)} left")
@@ -166,6 +167,8 @@ def end_table(plan: list[PlannedCell], ledger: Ledger, note: str | None = None) 
     Args:
         note: stands under the table.
     """
+    if any(trial.config.get("task") == "multilabel" for group in ledger.trials.values() for trial in group):
+        return _findings_table(plan, ledger, note)
     folded: dict[Cell, list[PlannedCell]] = defaultdict(list)
     for entry in plan:
         folded[replace(entry.cell, fold=None)].append(entry)
@@ -188,6 +191,35 @@ def end_table(plan: list[PlannedCell], ledger: Ledger, note: str | None = None) 
             _mean([run.specificity for run in measured]),
             _mean([None if math.isnan(run.auc) else run.auc for run in measured]),
             _mean([(trial.result or {})["delta"] for trial in confirmed]),
+            _became(cell, folds, trials),
+        )
+    return table
+
+
+def _findings_table(plan: list[PlannedCell], ledger: Ledger, note: str | None) -> Table:
+    """The same of films with findings: means over them, and over the seeds."""
+    folded: dict[Cell, list[PlannedCell]] = defaultdict(list)
+    for entry in plan:
+        folded[replace(entry.cell, fold=None)].append(entry)
+    settings = _settings(list(folded))
+    table = Table(box=None, pad_edge=False, caption=note, caption_justify="left")
+    words = ("backbone", "method", "setting") if any(settings.values()) else ("backbone", "method")
+    for title in (*words, "images", "test AUC", "average precision", "Hamming loss", "classes", "trials"):
+        table.add_column(title, justify="left" if title in words else "right")
+    for cell, folds in folded.items():
+        trials = [trial for entry in folds for trial in ledger.trials.get(entry.cell.name, [])]
+        confirmed = [t for t in trials if t.config["phase"] == "confirm" and t.result and t.result.get("test")]
+        tested = [(trial.result or {})["test"] for trial in confirmed]
+        aucs = film_aucs(confirmed, len(folds))
+        table.add_row(
+            cell.backbone,
+            cell.method,
+            *([settings[cell]] if "setting" in words else []),
+            _images(cell),
+            _spread([None if math.isnan(auc) else auc for auc in aucs]),
+            _mean([test["average_precision"] for test in tested]),
+            _mean([test["hamming_loss"] for test in tested]),
+            "-" if not tested else str(min(test["defined_classes"] for test in tested)),
             _became(cell, folds, trials),
         )
     return table

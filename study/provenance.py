@@ -53,6 +53,7 @@ def describe(
                 "fingerprint": cohort.fingerprint,
                 "patients": cohort.patients,
                 "positive": sum(cohort.labels),
+                **_findings(cohort),
                 "splits": splits,
             },
             "threads": config.resources.threads,
@@ -63,6 +64,13 @@ def describe(
             for entry in plan
         ],
     }
+
+
+def _findings(cohort: Cohort) -> dict[str, Any]:
+    if not cohort.classes:
+        return {}
+    films = (cohort.film_labels == 1).sum(0).tolist()
+    return {"films": len(cohort.film_patients), "findings": dict(zip(cohort.classes, films, strict=True))}
 
 
 def _plain(value: Any) -> Any:

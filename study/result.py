@@ -6,10 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from analysis.film_runs import pooled_film_run
 from analysis.runs import Run, pooled_run
 from sldd.detect import PUBLISHED_DELTA, Votes, choose_threshold, operate, threshold_curve
+from sldd.finding_scores import METRICS, bootstrap_findings
 from sldd.outer import OuterLoop
 from sldd.split import Split
+from sldd.task import FilmScores, PatientScores
 from study.ledger import Trial
 
 
@@ -47,15 +50,65 @@ def describe_result(
     }
     if loop.best is None:
         return result
+    # The only place where test patients are read: once, with everything chosen.
+    tested = config["phase"] == "confirm" and error is None
     validation = loop.score(split.validation)
-    _, delta = choose_threshold(validation, delta)
+    if isinstance(validation, FilmScores):
+        result["validation"] = film_scores(validation, pseudonyms)
+        if tested:
+            test = loop.score(split.test)
+            assert isinstance(test, FilmScores)
+            result["test"] = film_scores(test, pseudonyms, intervals_of=config["seed"])
+        return result
+    assert isinstance(validation, PatientScores)
+    _, delta = choose_threshold(validation.votes, delta)
     result["delta"] = delta
-    result["validation"] = scores(validation, delta, pseudonyms)
-    if config["phase"] == "confirm" and error is None:
-        # The only place where test patients are read: once, with everything chosen.
-        same = split.test == split.validation
-        result["test"] = result["validation"] if same else scores(loop.score(split.test), delta, pseudonyms)
+    result["validation"] = scores(validation.votes, delta, pseudonyms)
+    if tested and split.test == split.validation:
+        result["test"] = result["validation"]
+    elif tested:
+        test = loop.score(split.test)
+        assert isinstance(test, PatientScores)
+        result["test"] = scores(test.votes, delta, pseudonyms)
     return result
+
+
+def film_scores(found: FilmScores, pseudonyms: list[str], intervals_of: int | None = None) -> dict[str, Any]:
+    """A group of films with findings: macro averages, each class, and every film, as the ledger keeps it.
+
+    Args:
+        intervals_of: the seed of bootstrap intervals over patients; none where None.
+    """
+    at = found.scores
+    kept: dict[str, Any] = {metric: at.mean(metric) for metric in METRICS}
+    rows: list[dict[str, Any]] = [
+        {"class": name, "positives": positives, "negatives": negatives}
+        | {metric: getattr(at, metric)[number] for metric in METRICS}
+        for number, (name, positives, negatives) in enumerate(zip(at.classes, at.positives, at.negatives, strict=True))
+    ]
+    if intervals_of is not None:
+        drawn = bootstrap_findings(found.labels, found.probabilities, found.counts, found.patients, seed=intervals_of)
+        for metric, (each, mean) in drawn.items():
+            kept |= {f"{metric}_low": mean.low, f"{metric}_high": mean.high}
+            for row, interval in zip(rows, each, strict=True):
+                row |= {f"{metric}_low": interval.low, f"{metric}_high": interval.high}
+    positives, negatives = found.counts
+    return kept | {
+        "defined_classes": len(at.defined),
+        "classes": rows,
+        "training_positives": positives.tolist(),
+        "training_negatives": negatives.tolist(),
+        "films": [
+            {
+                "patient": pseudonyms[patient],
+                "labels": [None if value != value else int(value) for value in labels],
+                "probabilities": probabilities,
+            }
+            for patient, labels, probabilities in zip(
+                found.patients, found.labels.tolist(), found.probabilities.tolist(), strict=True
+            )
+        ],
+    }
 
 
 def scores(votes: Votes, delta: float, pseudonyms: list[str]) -> dict[str, Any]:
@@ -79,8 +132,19 @@ def scores(votes: Votes, delta: float, pseudonyms: list[str]) -> dict[str, Any]:
 
 def runs(confirmed: Iterable[Trial], folds: int) -> list[Run]:
     """The runs that have all of their folds, by seed; ``confirmed`` are trials of one cell, or of its folds' cells."""
+    pooled = [pooled_run(results) for results in _by_seed(confirmed, folds)]
+    return [run for run in pooled if run is not None]
+
+
+def film_aucs(confirmed: Iterable[Trial], folds: int) -> list[float]:
+    """Mean AUC over the findings of the same runs on films with findings, all films of a run together."""
+    pooled = [pooled_film_run(results) for results in _by_seed(confirmed, folds)]
+    return [run.auc for run in pooled if run is not None]
+
+
+def _by_seed(confirmed: Iterable[Trial], folds: int) -> list[list[dict[str, Any]]]:
+    """Results of the seeds that have all of their folds."""
     seeds: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for trial in confirmed:
         seeds[trial.config["seed"]].append(trial.result or {})
-    pooled = [pooled_run(results) for _, results in sorted(seeds.items()) if len(results) == folds]
-    return [run for run in pooled if run is not None]
+    return [results for _, results in sorted(seeds.items()) if len(results) == folds]

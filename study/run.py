@@ -30,6 +30,7 @@ from analysis.storage import Folder, StorageError, no_room, open_folder, reachab
 from sldd.cohort import Cohort, default_cache, prepare
 from sldd.data import open_source
 from sldd.errors import InputError
+from sldd.film_batches import FilmBatches
 from sldd.package.signature import check_signer, read_private
 from sldd.patches import BalancedBatches, Patches
 from sldd.split import Split
@@ -41,7 +42,8 @@ from study.dry_run import print_plan, print_refused
 from study.engine import make_searches, run_trials
 from study.grid import cells
 from study.ledger import Ledger
-from study.materials import trial_context
+from study.materials import films_of, trial_context
+from study.methods import Batches, Seen
 from study.nodes import check_nodes
 from study.plan import plan_cells
 from study.progress import end_table, spared
@@ -51,6 +53,7 @@ from study.reading import presets
 from study.search import Search
 from study.sharing import share
 from study.stopping import stopped_early
+from study.task import check_cohort
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -105,7 +108,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> int:
     # Workers run elsewhere: every path they are given is absolute.
     config = _with_absolute_files(config)
-    grid = cells(config.grid, config.confirm.folds)
+    grid = cells(config.grid, config.confirm.folds, config.task)
     address = find_cluster(options.address)
     ledger = Ledger(_folder(options.out) / config.name)
     before = ledger.header()
@@ -117,21 +120,17 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     cohort = prepare(source, cache)
     if cohort.classes:
         _announce_findings(console, config, cohort)
-        raise InputError(
-            f"data.source: films of {config.data.source} have {len(cohort.classes)} classes of findings, and a study "
-            "is about patients with one label and an organ mask; use a folder with a manifest (data.source=folder)"
-        )
+    check_cohort(config, cohort)
     if before is not None:
         _check_same_study(before, config, cohort, ledger.folder)
     split = divide(cohort, config.data.split, config.protocol, config.confirm.folds, None)
-    patches = Patches(cohort, config.patches, *cohort.intensity(split.train))
-    batches = BalancedBatches(patches, split.train)
+    seen, batches = _materials(config, cohort, split)
     _announce(console, config, cohort, split, batches)
 
     begun = ledger.begun()  # these have shown what a step takes
     timed = {cell for cell in grid if options.dry_run or cell.name not in begun}
     memory = memory_per_trial(config.resources, address)
-    plan = plan_cells(grid, config, patches, split, batches, timed=timed, memory=memory)
+    plan = plan_cells(grid, config, seen, split, batches, timed=timed, memory=memory)
     runnable = [entry for entry in plan if entry.refused is None]
     if options.dry_run:
         print_plan(console, config, plan, batches)
@@ -175,6 +174,14 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     for trial in failed[:5]:
         print(f"failed: {trial.config['trial']}: {(trial.result or {}).get('error')}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _materials(config: StudyConfig, cohort: Cohort, split: Split) -> tuple[Seen, Batches]:
+    if config.task == "multilabel":
+        films, _, drawn = films_of(cohort, config.patches.input_size, split)
+        return films, drawn
+    patches = Patches(cohort, config.patches, *cohort.intensity(split.train))
+    return patches, BalancedBatches(patches, split.train)
 
 
 def _folder(out: str) -> Folder:
@@ -246,16 +253,19 @@ def _announce_findings(console: Console, config: StudyConfig, cohort: Cohort) ->
         console.print(f"{config.name}: {line}", highlight=False, soft_wrap=True)
 
 
-def _announce(console: Console, config: StudyConfig, cohort: Cohort, split: Split, batches: BalancedBatches) -> None:
+def _announce(console: Console, config: StudyConfig, cohort: Cohort, split: Split, batches: Batches) -> None:
     parts = {name: len(patients) for name, patients in vars(split).items()}
     if config.protocol == "paper":
         del parts["validation"]  # the test patients, once more
     words = ", ".join(f"{count} {name}" for name, count in parts.items())
     if config.confirm.folds:
         words += f" in each of {config.confirm.folds} folds"
-    patches = ", ".join(f"{count:,} {name}" for name, count in batches.counts.items())
+    if isinstance(batches, FilmBatches):
+        drawn = f"{batches.size:,} training films"
+    else:
+        drawn = "training patches " + ", ".join(f"{count:,} {name}" for name, count in batches.counts.items())
     console.print(
-        f"{config.name}: {cohort.patients} patients ({words}); training patches {patches}",
+        f"{config.name}: {cohort.patients} patients ({words}); {drawn}",
         highlight=False,
         soft_wrap=True,
     )

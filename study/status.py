@@ -21,7 +21,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from analysis.records import NotAStudyError, Study, read_study
+from analysis.records import NotAStudyError, Study, read_study, score, score_word
 from analysis.storage import Folder
 from analysis.trials import read_json
 from study.lease import EXPIRY, lives_here
@@ -141,8 +141,8 @@ def describe(status: Status) -> RenderableType:
     left = f", {'at most ' if counted else ''}{status.remaining} to go" if status.remaining else ""
     if status.seconds_left is not None:
         left += f", about {duration(status.seconds_left)}"
-    best = study.records.loc[study.records["phase"] == "search", "val_hm"].max()
-    best_word = "" if math.isnan(best) else f"; best validation HM {best:.2f}"
+    best = score(study.records, "val")[study.records["phase"] == "search"].max()
+    best_word = "" if math.isnan(best) else f"; best validation {score_word(study.records)} {best:.2f}"
     state = "finished" if status.finished else status.driver
     parts: list[RenderableType] = [
         Text(f"{study.name}: {state}", style="bold"),

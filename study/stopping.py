@@ -13,15 +13,16 @@ from typing import Any
 
 from study.ledger import Ledger, Trial
 from study.suggest import SearchSettings
+from study.task import main_score
 
 _EARLIER = 3
 """Trials that a median is made of, at least: with fewer, one lucky trial would judge the next."""
 
 
 def stop_below(earlier: Iterable[Trial], settings: SearchSettings) -> list[list[float]]:
-    """Steps of evaluations, each with the validation HM below which a cell's next search trial stops there.
+    """Steps of evaluations, each with the validation score below which a cell's next search trial stops there.
 
-    It is the median, over the earlier trials that are done, of the best HM by that step. One that was stopped before
+    It is the median, over the earlier trials that are done, of the best score by that step. One that was stopped before
     counts with what it had: the least that it would have. After the last step there is nothing left to stop.
     """
     histories = [(trial.result or {}).get("history") or [] for trial in earlier if trial.status == "done"]
@@ -69,4 +70,4 @@ def stopped_early(ledger: Ledger) -> str | None:
 
 
 def _best(history: Sequence[dict[str, Any]], step: float) -> float:
-    return max((entry["val_hm"] for entry in history if entry["step"] <= step), default=0.0)
+    return max((main_score(entry, "val_") for entry in history if entry["step"] <= step), default=0.0)

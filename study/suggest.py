@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from sldd.distill import DistillSettings
 from study.ledger import Trial
+from study.task import main_score
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -80,22 +81,29 @@ class SearchSettings:
     """Settings of ``distill`` to choose from, such as ``{labels: [raw, softmax], clip: [null, 3]}``; the first trial
     takes the first of each."""
     stop: Literal["none", "median"] = "none"
-    """``median``: a search trial ends where its best validation HM so far is below the median of what the cell's
+    """``median``: a search trial ends where its best validation score so far is below the median of what the cell's
     earlier ones had by then. Confirm trials never do."""
     stop_after: Annotated[float, Ge(0), Lt(1)] = 0.5
     """Share of the outer steps before which none is stopped."""
 
 
 def objective(result: dict[str, Any]) -> tuple[float, float, float]:
-    """How good a finished trial is on validation patients: HM at the exact best threshold, AUC, patch accuracy."""
+    """How good a finished trial is on validation patients: HM at the exact best threshold, AUC, patch accuracy.
+
+    Of films with findings: macro AUC, macro average precision, and how rarely a finding is called wrongly.
+    """
     validation = result.get("validation")
     if result["status"] != "done" or validation is None:
         return (0.0, 0.0, 0.0)
+    if "hm" not in validation:
+        hamming = validation["hamming_loss"]
+        wrong = 1.0 if hamming is None else hamming
+        return (validation["auc"] or 0.0, validation["average_precision"] or 0.0, 1.0 - wrong)
     return (validation["hm"], validation["auc"] or 0.0, validation["patch_accuracy"] or 0.0)
 
 
 def search_space(settings: SearchSettings, method: str, *, fixed_delta: bool) -> Space:
-    """What is searched for a method: rates, the threshold unless it is fixed, and ``options`` of a distillation."""
+    """What is searched for a method: rates, the threshold unless fixed (or none), ``options`` of a distillation."""
     delta: Space = {} if fixed_delta else {"delta": FloatDistribution(*settings.delta)}
     if method == "train":
         return {"outer_lr": FloatDistribution(*settings.train_lr, log=True), **delta}
@@ -121,14 +129,15 @@ def suggest(name: str, space: Space, earlier: Sequence[Trial]) -> dict[str, Any]
 
 
 def observations(trial: Trial, space: Space) -> list[FrozenTrial]:
-    """What the sampler learns from a trial: HM at the threshold it suggested, and at the exact best one."""
+    """What the sampler learns from a trial: HM at the threshold it suggested, and at the exact best one; its score
+    where no threshold is searched."""
     result = trial.result or {}
     facts = trial.config | trial.config["options"]
     parameters = {name: facts[name] for name in space}
     if result["status"] != "done" or result.get("validation") is None:
         return [_frozen(parameters, space, 0.0)]
     if "delta" not in space:
-        return [_frozen(parameters, space, result["validation"]["hm"])]
+        return [_frozen(parameters, space, main_score(result["validation"]))]
     distribution = space["delta"]
     assert isinstance(distribution, FloatDistribution)
     best = min(max(result["delta"], distribution.low), distribution.high)

@@ -19,12 +19,11 @@ from sldd.initialise import layer_fingerprints
 from sldd.outer import Best, DivergedError, Learner, OuterLoop, OuterSettings
 from sldd.package import Package, Stored
 from sldd.package.signature import read_private
-from sldd.patches import BalancedBatches, Patches
 from sldd.privacy import PrivateGradient, check_accountant, refusal
 from sldd.split import Split
 from sldd.start import check_start, set_start, start_of
-from study.materials import TrialContext, materials, weights_file
-from study.methods import make_learner, training_data
+from study.materials import TrialContext, film_materials, materials, weights_file
+from study.methods import Batches, Seen, make_learner, training_data
 from study.packing import claims, described, on_cpu, pack, store_images
 from study.protocol import fixed_delta
 from study.result import describe_result
@@ -41,7 +40,8 @@ class Report(TypedDict):
     steps: int
     seconds: float
     """Of all its starts."""
-    val_hm: float
+    score: float
+    """Of the best state, on validation patients: what ``study.task.main_score`` is of its result."""
 
 
 @dataclass
@@ -57,7 +57,8 @@ class _Trial:
     outer: OuterSettings
     learner: Learner
     loop: OuterLoop
-    patches: Patches
+    classes: tuple[str, ...]
+    seen: Seen
     split: Split
 
     @property
@@ -75,38 +76,55 @@ def build_trial(
     config: dict[str, Any],
     context: TrialContext,
     device: torch.device,
-    given: tuple[Patches, Split, BalancedBatches] | None = None,
+    given: tuple[Seen, Split, Batches] | None = None,
 ) -> _Trial:
     """A trial at its beginning; on other patients than its own where these are ``given``."""
     if context.package.key is not None:
         read_private(Path(context.package.key))  # found missing now rather than when all is done
-    patches, split, batches = given or materials(context, config["fold"])
-    network = build(config["backbone"], input_size=context.patches.input_size, norm=config["norm"])
+    of_task = film_materials if context.task == "multilabel" else materials
+    seen, split, batches = given or of_task(context, config["fold"])
+    classes = tuple(batches.classes)
+    side = context.patches.input_size
+    network = build(config["backbone"], input_size=side, norm=config["norm"], classes=len(classes))
     start = weights_file(context, start_of(config["backbone"], config["start"], context.pretrained))
-    set_start(network, backbone=config["backbone"], start=start, seed=config["seed"])
+    set_start(network, backbone=config["backbone"], start=start, seed=config["seed"], classes=len(classes))
     fingerprints = layer_fingerprints(network)
     distill = replace(context.distill, **config["options"])
-    outer = context.outer.over(sum(batches.counts.values()), config["epochs"])
+    outer = context.outer.over(batches.size, config["epochs"])
     outer = context.train.budget(outer, config["method"])
     private = _private(network, config, context, distill, outer)
-    scanned, drawn = training_data(config, patches, batches, split, context.privacy)
+    delta = fixed_delta(context.protocol)
+    data = training_data(config, seen, batches, split, context.privacy, context.augment, delta)
     tracks = outer.statistics == "exponential"
     learner = make_learner(
         network, config, distill, context.compute, batches, device, track_statistics=tracks, private=private
     )
     loop = OuterLoop(
         learner,
-        scanned,
-        drawn,
+        data.task,
+        data.drawn,
         split,
         outer,
         rate=config["outer_lr"],
         seed=config["seed"],
         device=device,
-        delta=fixed_delta(context.protocol),
         last=private is not None,
+        measured=data.measured,
     )
-    return _Trial(config, context, network, start, fingerprints, distill, outer, learner, loop, patches, split)
+    return _Trial(
+        config,
+        context,
+        network,
+        start,
+        fingerprints,
+        distill,
+        outer,
+        learner,
+        loop,
+        tuple(batches.classes),
+        seen,
+        split,
+    )
 
 
 def _private(
@@ -198,7 +216,7 @@ def _report(trial: _Trial, seconds: float) -> Report:
         "step": trial.loop.progress.step,
         "steps": trial.outer.steps,
         "seconds": seconds,
-        "val_hm": best.key[0] if best else 0.0,
+        "score": best.key[0] if best else 0.0,
     }
 
 
@@ -226,11 +244,12 @@ def _share(
         start=Path(trial.start).name,
         seed=config["seed"],
         start_fingerprints=trial.fingerprints,
-        mean=trial.patches.mean,
-        deviation=trial.patches.deviation,
-        depth=trial.patches.cohort.depth,
+        mean=trial.seen.mean,
+        deviation=trial.seen.deviation,
+        depth=trial.seen.cohort.depth,
         patches=context.patches,
         delta=result["delta"],
+        classes=trial.classes,
         claims=claims(result, context.protocol, config["fold"], cost),
         stored=cost,
     )

@@ -34,7 +34,7 @@ _warned = threading.Event()
 class Worker(tune.Trainable):
     """Ray Tune's trainable; a step of it ends with a checkpoint of the trial's own, in the ledger.
 
-    It reports ``step``, ``steps``, ``seconds`` and ``val_hm``.
+    It reports ``step``, ``steps``, ``seconds`` and ``score``.
     """
 
     @classmethod
@@ -52,7 +52,7 @@ class Worker(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Called by Tune for every later one."""
         self._reports = carry_out(new_config, self._context)
-        self._last: dict[str, Any] = {"step": 0, "steps": 1, "seconds": 0.0, "val_hm": 0.0}
+        self._last: dict[str, Any] = {"step": 0, "steps": 1, "seconds": 0.0, "score": 0.0}
         return True
 
     def step(self) -> dict[str, Any]:

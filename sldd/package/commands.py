@@ -94,12 +94,13 @@ def _apply(options: argparse.Namespace, console: Console) -> int:
     if not _accepted(verdict, console) or verdict.network is None:
         return BAD
     package = verdict.package
+    delta = package.threshold()
     with _progress(sum(len(patient.films) for patient in patients)) as done:
         found = score(verdict.network, package, patients, batch=options.batch, device=device, done=done)
     names = pseudonyms(patients)
     if options.names is not None:
         write_file(options.names, names_csv(patients, names), mode=0o600)
-    write_file(options.out, scores_csv(patients, found.votes, package.delta, names))
+    write_file(options.out, scores_csv(patients, found.votes, delta, names))
     _say_scores(found, patients, package, console)
     where = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
     console.print(
@@ -140,6 +141,7 @@ def _fragility(options: argparse.Namespace, console: Console) -> int:
     verdict = verify(options.package, start=options.start, key=options.key)
     if not _accepted(verdict, console):
         return BAD
+    verdict.package.threshold()
     device = _device(options.device)
     table = Table("variant", "level", "HM", "AUC", "other decisions", "", box=None, pad_edge=False)
     films = sum(len(patient.films) for patient in patients)
@@ -228,16 +230,16 @@ def _say(verdict: Verdict, console: Console) -> None:
 
 def _say_scores(found: Scored, patients: list[Patient], package: Package, console: Console) -> None:
     """What came out, beside what was claimed where labels are known."""
-    known = labelled(found.votes, patients)
-    called = sum(score >= package.delta for score in found.votes.scores)
+    known, delta = labelled(found.votes, patients), package.threshold()
+    called = sum(score >= delta for score in found.votes.scores)
     console.print(
-        f"{len(patients):,} patients: {called:,} called positive at delta {package.delta:.4g}, "
+        f"{len(patients):,} patients: {called:,} called positive at delta {delta:.4g}, "
         f"{found.votes.undecided:,} undecided (counted as negative)"
     )
     if known is None:
         return
     table = Table("", "Sen", "Spe", "HM", "AUC", "patients", box=None, pad_edge=False)
-    here = measured(known, package.delta)
+    here = measured(known, delta)
     table.add_row("here", *map(_number, here.values()), str(len(known.patients)))
     claims = package.claims
     claimed = [] if claims is None else [("claimed, test", claims.test), ("claimed, validation", claims.validation)]

@@ -15,7 +15,6 @@ from sldd.package.container import Container, Tensors, digest, read, to_bytes
 from sldd.package.encodings import decode, encode, names
 from sldd.package.facts import FORMAT, Facts, printable, read_facts
 from sldd.package.output import write_file
-from sldd.patches import CLASSES
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,11 +31,11 @@ class Package(Facts):
 
     Attributes:
         images: (S, M, 1, h, w) float32, standardised gray values.
-        labels: (S, M, 3) float32 over I, N, P.
+        labels: (S, M, classes) float32.
         rates: (E, S) float32 inner rates as used, or (E, S, T) with one for each parameter tensor.
         theta_bn: batch-norm mean and variance by buffer name.
         weights: the start itself by parameter name, where it is included; else None.
-        expected: (K, 3) float32 class probabilities of the self-test, where there is one.
+        expected: (K, classes) float32 class probabilities of the self-test, where there is one.
     """
 
     images: torch.Tensor
@@ -88,6 +87,19 @@ class Package(Facts):
         from sldd.package.rebuild import rebuild
 
         return rebuild(self, start)
+
+    def threshold(self) -> float:
+        """``delta``, for whoever scores patients by the votes of their patches.
+
+        Raises:
+            InputError: the package is for films with findings.
+        """
+        if self.delta is None:
+            raise InputError(
+                "a package for films with findings, and patients are scored here by the votes of their patches; "
+                "rebuild its network and take the sigmoid of what that gives a film (docs/package.md)"
+            )
+        return self.delta
 
     def _tensors(self) -> Tensors:
         tensors = encode(_array(self.images), self.stored.images)
@@ -151,8 +163,9 @@ def _check_shapes(images: np.ndarray, tensors: Mapping[str, np.ndarray], facts: 
         raise InputError(f"its images are {_words(images.shape)}, not S x M x 1 x {side} x {side}")
     steps, each = images.shape[:2]
     labels, rates = tensors["labels"], tensors["rates"]
-    if labels.shape != (steps, each, len(CLASSES)):
-        raise InputError(f"its labels are {_words(labels.shape)}, not {steps} x {each} x {len(CLASSES)}")
+    classes = len(facts.classes)
+    if labels.shape != (steps, each, classes):
+        raise InputError(f"its labels are {_words(labels.shape)}, not {steps} x {each} x {classes}")
     if rates.ndim not in (2, 3) or rates.shape[1] != steps:
         raise InputError(f"its rates are {_words(rates.shape)}, not E x {steps}")
     if rates.shape[0] * steps > MOST_INNER_STEPS or rates.shape[0] * steps * each > MOST_IMAGES_SEEN:
@@ -165,8 +178,8 @@ def _check_shapes(images: np.ndarray, tensors: Mapping[str, np.ndarray], facts: 
     if any(name.endswith("running_var") and (value < 0).any() for name, value in tensors.items()):
         raise InputError("its theta_bn has a negative variance")
     expected = tensors.get(EXPECTED)
-    if expected is not None and (expected.ndim != 2 or expected.shape[1] != len(CLASSES)):
-        raise InputError(f"its self-test is {_words(expected.shape)}, not K x {len(CLASSES)}")
+    if expected is not None and (expected.ndim != 2 or expected.shape[1] != classes):
+        raise InputError(f"its self-test is {_words(expected.shape)}, not K x {classes}")
 
 
 def with_weights(package: Package, start: Path | str | None = None) -> Package:

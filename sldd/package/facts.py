@@ -14,6 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from sldd.compute import Precision
 from sldd.distill import InnerWeights
 from sldd.errors import InputError
+from sldd.loss import TaskName
 from sldd.package.container import load_json
 from sldd.patches import CLASSES, PatchSettings
 
@@ -23,6 +24,8 @@ _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 MOST_SIDE = 1024
 """Pixels of a side of the network's input."""
+
+MOST_CLASSES = 1000
 
 Word = Annotated[str, Len(1, 200), Predicate(str.isprintable)]
 """Shown on terminals: nothing that would steer one."""
@@ -34,7 +37,10 @@ Depth = Literal[8, 16]
 
 @dataclass(frozen=True)
 class Scores:
-    """How a group of patients was told apart at ``delta``; what is not defined for it is None."""
+    """How a group of patients was told apart at ``delta``; what is not defined for it is None.
+
+    Of films with findings: ``positive`` patients are those with any, and ``auc`` is the mean over the findings.
+    """
 
     patients: Annotated[int, Ge(1)]
     positive: Annotated[int, Ge(0)]
@@ -127,8 +133,8 @@ class Facts:
         inner_weights, momentum, inner_precision: of the inner steps.
         mean, deviation: standardise a radiograph's gray values, which are of ``depth`` bits.
         patches: how to cut a radiograph.
-        delta: threshold on a patient's score.
-        classes: what the labels' columns and the network's outputs stand for.
+        delta: threshold on a patient's score; None where films have findings.
+        classes: what the labels' columns and the network's outputs stand for: I, N and P of patches, or findings.
         claims, stored, self_test: see there.
         versions: of the maker's libraries.
     """
@@ -145,13 +151,18 @@ class Facts:
     deviation: Annotated[float, Gt(0), Le(65535)]
     depth: Depth = 8
     patches: PatchSettings
-    delta: Share
+    delta: Share | None
     classes: tuple[Word, ...] = CLASSES
     claims: Claims | None = None
     stored: Stored = Stored()
     self_test: SelfTest | None = None
     versions: dict[Word, Word] = field(default_factory=versions)
     __pydantic_config__ = _STRICT
+
+    @property
+    def task(self) -> TaskName:
+        """Any classes but those of patches are findings."""
+        return "patches" if self.classes == CLASSES else "multilabel"
 
     def facts(self) -> Facts:
         """The header alone, checked.
@@ -200,8 +211,10 @@ def _checked(tree: dict[str, Any]) -> Facts:
         first = error.errors()[0]
         where = printable(".".join(str(part) for part in first["loc"]))
         raise InputError(f"its {where}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
-    if facts.classes != CLASSES:
-        raise InputError(f"its classes are not {', '.join(CLASSES)}")
+    if not 0 < len(facts.classes) <= MOST_CLASSES or len(set(facts.classes)) < len(facts.classes):
+        raise InputError(f"its classes are not 1 to {MOST_CLASSES:,} different names")
+    if (facts.delta is None) != (facts.task == "multilabel"):
+        raise InputError(f"its delta does not go with its classes: of {', '.join(CLASSES)} there is one, else none")
     if facts.patches.input_size > MOST_SIDE:
         raise InputError(f"its network would see {facts.patches.input_size:,} pixels a side; {MOST_SIDE:,} are allowed")
     return facts

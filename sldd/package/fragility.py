@@ -114,6 +114,7 @@ def fragility(
     patients = [patient for patient in patients if patient.label is not None]
     if not patients:
         raise InputError("fragility needs labels: a manifest with a column label, 0 or 1")
+    delta = package.threshold()
     seen = inputs(package.seed, package.images)
     made: tuple[Votes, torch.Tensor] | None = None
     for variant, level, network, note in _variants(package, patients, start, seeds, backbones):
@@ -135,9 +136,9 @@ def fragility(
             level,
             "done",
             len(patients),
-            **measured(votes, package.delta),
+            **measured(votes, delta),
             undecided=votes.undecided,
-            changed_decisions=int((_called(votes, package.delta) != _called(made[0], package.delta)).sum()),
+            changed_decisions=int((_called(votes, delta) != _called(made[0], delta)).sum()),
             score_change=float(np.abs(_scores(votes) - _scores(made[0])).max()),
             output_change=float((probabilities - made[1]).abs().max()),
             note=note,

@@ -11,7 +11,7 @@ from sldd.errors import InputError
 from sldd.package.container import Container, read
 from sldd.package.content import Package, from_container, whole
 from sldd.package.facts import FORMAT, Claims, Scores
-from sldd.package.pictures import in_percent
+from sldd.package.pictures import in_words
 from sldd.package.selftest import TOLERANCE
 from sldd.package.signature import check
 
@@ -55,7 +55,7 @@ def _rows(package: Package, container: Container, size: int) -> list[tuple[str, 
     included = "" if package.weights is None else ", included"
     stride = patches.stride if patches.score_stride is None else patches.score_stride
     flat = package.labels.flatten(0, 1)
-    labels = "   ".join(in_percent(label.numpy()) for label in flat[:_MOST_LABELS])
+    labels = "   ".join(in_words(package, label.numpy()) for label in flat[:_MOST_LABELS])
     more = f"   and {len(flat) - _MOST_LABELS} more" if len(flat) > _MOST_LABELS else ""
     return [
         ("file", f"{size:,} bytes, {FORMAT}"),
@@ -77,8 +77,14 @@ def _rows(package: Package, container: Container, size: int) -> list[tuple[str, 
         ),
         ("theta_bn", f"{len(package.theta_bn)} statistics, {numbers:,} numbers" if package.theta_bn else "none"),
         ("radiograph", f"{package.depth} bit, less {package.mean:.4g}, by {package.deviation:.4g}"),
-        ("patches", f"{patches.size:g} at a stride of {stride:g}, resized to {side}"),
-        ("delta", f"{package.delta:.6g}: positive where #P / (#N + #P) is at least that"),
+        *(
+            [("films", f"whole, resized to {side}; each finding has a probability of its own")]
+            if package.delta is None
+            else [
+                ("patches", f"{patches.size:g} at a stride of {stride:g}, resized to {side}"),
+                ("delta", f"{package.delta:.6g}: positive where #P / (#N + #P) is at least that"),
+            ]
+        ),
         *_claims(package.claims),
         ("self-test", _self_test(package)),
         ("made with", ", ".join(f"{name} {version}" for name, version in package.versions.items())),

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sldd.errors import InputError
 from sldd.package.content import Package
+from sldd.package.facts import printable
 from sldd.package.output import check_output, write_file
 from sldd.patches import CLASSES
 
@@ -46,6 +47,14 @@ def stretched(image: np.ndarray) -> Image.Image:
     return Image.fromarray(gray.astype(np.uint8))
 
 
+def in_words(package: Package, label: np.ndarray) -> str:
+    """A soft label: of patches ``in_percent``; of a film its three most likely findings, each by itself."""
+    if package.task == "patches":
+        return in_percent(label)
+    most = np.argsort(-label, kind="stable")[:3]
+    return " ".join(f"{printable(package.classes[number])[:12]} {100 * label[number]:.0f}" for number in most) + " %"
+
+
 def in_percent(label: np.ndarray) -> str:
     """A soft label as ``I 12.0 N 80.0 P 8.0 %``: its weights as shares, negative ones taken as zero."""
     positive = np.clip(label.astype(np.float64), 0, None)
@@ -77,7 +86,7 @@ def _sheet(package: Package, places: list[tuple[int, int]]) -> Image.Image:
         side = picture.width * factor if picture.width <= _SHOWN else _SHOWN
         resample = Image.Resampling.NEAREST if picture.width <= _SHOWN else Image.Resampling.BOX
         sheet.paste(picture.resize((side, side), resample), (left, top))
-        words = [in_percent(package.labels[step, image].numpy()), f"step {step + 1}, {rates_of(package, step)}"]
+        words = [in_words(package, package.labels[step, image].numpy()), f"step {step + 1}, {rates_of(package, step)}"]
         for line, text in enumerate(words):
             draw.text((left, top + _SHOWN + 2 + line * (_FONT + 3)), text, fill=0, font=font)
     return sheet

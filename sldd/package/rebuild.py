@@ -19,6 +19,7 @@ from sldd.backbones import build, parameter_count
 from sldd.compute import autocast_type
 from sldd.errors import InputError
 from sldd.head import Head
+from sldd.loss import LOSSES
 from sldd.memory import SavedTensors, free_memory
 from sldd.norms import keep_no_statistics, load_statistics, statistics
 from sldd.package.facts import printable
@@ -54,11 +55,13 @@ def started(package: Package, start: Path | str | None = None) -> nn.Module:
     """The network at its start, compared with the fingerprints; arguments and errors as of ``rebuild``."""
     check_memory(package)
     side = package.patches.input_size
-    network = build(package.backbone, input_size=side, norm=package.norm)
+    classes = len(package.classes)
+    network = build(package.backbone, input_size=side, norm=package.norm, classes=classes)
     if package.weights is not None:
-        copy_weights(network, package.weights, where="the package")
+        copy_weights(network, package.weights, where="the package", classes=classes)
     else:
-        set_start(network, backbone=package.backbone, start=_source(package, start), seed=package.seed)
+        source = _source(package, start)
+        set_start(network, backbone=package.backbone, start=source, seed=package.seed, classes=classes)
     check_start(network, package.start_fingerprints, f"package for {printable(package.backbone)}")
     return network
 
@@ -71,7 +74,12 @@ def take_steps(package: Package, network: nn.Module) -> None:
         with torch.no_grad(), _one_thread():
             seen = head.features(seen)
         changed = head.layer
-    unroll = Unroll(changed, momentum=package.momentum, autocast=autocast_type(package.inner_precision))
+    unroll = Unroll(
+        changed,
+        momentum=package.momentum,
+        autocast=autocast_type(package.inner_precision),
+        loss=LOSSES[package.task].inner,
+    )
     tensors = len(list(changed.parameters()))
     if package.rates.ndim == 3 and package.rates.shape[2] != tensors:
         raise InputError(f"its rates are those of {package.rates.shape[2]} tensors, and {tensors} are changed")

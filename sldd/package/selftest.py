@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from sldd.loss import TaskName
 from sldd.package.facts import Marks, SelfTest
 from sldd.package.rebuild import rebuild
 from sldd.streams import bits
@@ -70,9 +71,10 @@ def inputs(seed: int, images: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def outputs(network: nn.Module, seen: torch.Tensor) -> torch.Tensor:
-    """(K, 3) float32 class probabilities of a network in evaluation mode."""
-    parts = [network(part).double().softmax(1).float() for part in seen.split(_BATCH)]
+def outputs(network: nn.Module, seen: torch.Tensor, task: TaskName = "patches") -> torch.Tensor:
+    """(K, classes) float32 probabilities of a network in evaluation mode: of a class each, or of each finding."""
+    logits = [network(part).double() for part in seen.split(_BATCH)]
+    parts = [(part.softmax(1) if task == "patches" else part.sigmoid()).float() for part in logits]
     return torch.cat(parts)
 
 
@@ -88,12 +90,12 @@ def with_self_test(package: Package, start: Path | str | None = None, original: 
     """
     seed = package.seed
     seen = inputs(seed, package.images)
-    expected = outputs(rebuild(package, start), seen)
+    expected = outputs(rebuild(package, start), seen, package.task)
     shaken = replace(package, images=_shaken(package.images))
-    spread = _largest(outputs(rebuild(shaken, start), seen), expected)
+    spread = _largest(outputs(rebuild(shaken, start), seen, package.task), expected)
     stored = package.stored
     if original is not None:
-        before = outputs(rebuild(replace(package, images=original), start), seen)
+        before = outputs(rebuild(replace(package, images=original), start), seen, package.task)
         stored = replace(stored, outputs=_largest(before, expected))
     test = SelfTest(seed, spread, marks(package))
     return replace(package, expected=expected, self_test=test, stored=stored)
@@ -103,7 +105,8 @@ def run(package: Package, network: nn.Module) -> Outcome:
     """Compare a rebuilt network with the package's self-test, which must be there."""
     assert package.self_test is not None
     assert package.expected is not None
-    found = outputs(network, inputs(package.self_test.seed, package.images)[: len(package.expected)])
+    seen = inputs(package.self_test.seed, package.images)[: len(package.expected)]
+    found = outputs(network, seen, package.task)
     votes = int((found.argmax(1) != package.expected.argmax(1)).sum())
     return Outcome(_largest(found, package.expected), votes, len(found))
 

@@ -51,6 +51,9 @@ SCORES = [
     "test_auc",
     "test_patch_accuracy",
     "undecided_patients",
+    "val_ap",
+    "test_ap",
+    "test_hamming_loss",
 ]
 COSTS = [
     "outer_steps",
@@ -66,6 +69,8 @@ HISTORY = {
     "val_hm": "validation/hm",
     "val_auc": "validation/auc",
     "val_patch_accuracy": "validation/patch_accuracy",
+    "val_average_precision": "validation/average_precision",
+    "val_hamming_loss": "validation/hamming_loss",
 }
 """Entries of a result's history, and what they are called elsewhere."""
 

@@ -116,7 +116,10 @@ def _attributes(study: Study, trials: list[TrialFacts]) -> dict[str, Any]:
 
 
 def _frozen(trial: TrialFacts, settings: SearchSettings) -> FrozenTrial:
-    hm = trial.scores.get("val_hm")
+    # A study's task is the same for all of its trials: HM, or of films with findings the AUC.
+    hm, seen = trial.scores.get("val_hm"), "validation/hm"
+    if "val_ap" in trial.scores:
+        hm, seen = trial.scores.get("val_auc"), "validation/auc"
     states = {"running": TrialState.RUNNING, "done": TrialState.PRUNED if trial.stopped else TrialState.COMPLETE}
     state = states.get(trial.status, TrialState.FAIL)
     if state == TrialState.COMPLETE and hm is None:
@@ -131,9 +134,7 @@ def _frozen(trial: TrialFacts, settings: SearchSettings) -> FrozenTrial:
         params=parameters,
         distributions=space,
         user_attrs=attributes,
-        intermediate_values={
-            step: values["validation/hm"] for step, values in trial.history if "validation/hm" in values
-        },
+        intermediate_values={step: values[seen] for step, values in trial.history if seen in values},
     )
 
 

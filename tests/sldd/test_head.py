@@ -14,9 +14,9 @@ from sldd.distill import Distillation, DistillSettings
 from sldd.errors import InputError
 from sldd.head import FeatureBatches, Head
 from sldd.initialise import initialise
+from sldd.loss import soft_cross_entropy
 from sldd.norms import keep_no_statistics, measure_statistics
 from sldd.prefetch import Batch
-from sldd.unroll import soft_cross_entropy
 
 CPU = torch.device("cpu")
 

@@ -23,6 +23,7 @@ from sldd.package import Package
 from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.sources.folder import FolderSource
 from sldd.split import Split
+from sldd.task import PatientScores, PatientTask
 from sldd.train import Training
 
 CPU = torch.device("cpu")
@@ -67,7 +68,7 @@ def _loop(
             seed=0,
             device=CPU,
         )
-    return OuterLoop(learner, patches, batches, SPLIT, settings, rate=rate, seed=0, device=CPU)
+    return OuterLoop(learner, PatientTask(patches), batches, SPLIT, settings, rate=rate, seed=0, device=CPU)
 
 
 def _finish(loop: OuterLoop) -> OuterLoop:
@@ -226,7 +227,9 @@ def test_package_rebuilds_the_network_that_was_scored(
     package = Package.load(tmp_path / "package.safetensors")
     assert package.patches == PATCHES
     votes = count_votes(package.rebuild(), patches, SPLIT.test, batch=64, device=CPU)
-    assert votes.counts.tolist() == loop.score(SPLIT.test).counts.tolist()
+    scores = loop.score(SPLIT.test)
+    assert isinstance(scores, PatientScores)
+    assert votes.counts.tolist() == scores.votes.counts.tolist()
 
 
 def test_package_of_another_start_is_refused(patches: Patches, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.func import functional_call
 
+from sldd.loss import soft_cross_entropy
 from sldd.norms import keep_no_statistics
-from sldd.unroll import Gradients, Memory, Unroll, soft_cross_entropy
+from sldd.unroll import Gradients, Memory, Unroll
 
 
 class Attention(nn.Module):

@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from analysis.film_runs import pooled_film_run
+from analysis.minimum import count_evidence
+from analysis.records import read_study
+from sldd.package.verify import verify
 from study.run import main
 from tests.conftest import write_dicom
 
@@ -58,9 +62,9 @@ def _truncated_film(root: Path) -> None:
         (_missing_film, "label table line 3: the film is not among the PNG files of data.root"),
         (_unknown_label, "label table line 2: a label is none of the 14 of ChestX-ray14"),
         (_truncated_film, "label table line 4: the image cannot be read (OSError)"),
-        (lambda root: None, "data.source: films of nih have 14 classes of findings"),
+        (lambda root: None, "data.source: films of nih have 14 classes of findings, and task=patches is about"),
     ],
-    ids=["missing film", "unknown label", "truncated film", "no study yet"],
+    ids=["missing film", "unknown label", "truncated film", "no task"],
 )
 def test_nih(nih: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], None], says: str) -> None:
     spoil(nih)
@@ -95,3 +99,71 @@ def test_an_empty_folder(nih: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     (tmp_path / "empty").mkdir()
     assert "study.run: data" in (said := _refusal(capsys, tmp_path / "empty", source)) or "label table" in said
     assert "there is no" in _refusal(capsys, tmp_path / "nowhere", source)
+
+
+STUDY = [
+    "task=multilabel", "name=films", "grid.backbone=[test_resnet]", "grid.images=[2,3]", "grid.method=[train,sldd]",
+    "grid.label_init=clusters", "patches.input_size=32", "outer.steps=4", "outer.evaluations=2", "outer.batch_size=6",
+    "outer.statistics_batches=2", "data.split.validation=0.25", "data.split.test=0.35", "search.trials=1",
+    "confirm.repeats=2", "resources.concurrent=1", "minimum.resamples=100",
+]  # fmt: skip
+
+
+def _many_films(root: Path) -> None:
+    """Twelve patients with two films each, whose findings are bright places."""
+    rows = []
+    for patient in range(12):
+        for number, labels in enumerate((["Mass"] if patient % 2 else [], ["Edema"] if patient % 3 else [])):
+            film = np.random.default_rng(patient).integers(0, 100, (40, 40), dtype=np.uint8)
+            film[:10, :10] += 120 * np.uint8("Mass" in labels)
+            film[20:30, 20:30] += 120 * np.uint8("Edema" in labels)
+            name = f"{patient:04}_{number:03}.png"
+            Image.fromarray(film).save(root / name)
+            rows.append(f"{name},{'|'.join(labels) or 'No Finding'},{number},DOE{patient}")
+    (root / "table.csv").write_text("\n".join([HEADER, *rows]))
+
+
+@pytest.mark.slow
+def test_a_study_of_films_with_findings(nih: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _many_films(nih)
+    out = nih.parent / "out"
+    command = ["data.source=nih", f"data.root={nih}", *STUDY, "--out", str(out), "--address", "local"]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "test AUC" in said
+    assert "12 patients with 24 films; " in said
+
+    study = read_study(out / "films")
+    records = study.records
+    assert records["status"].eq("done").all()
+    assert records["task"].eq("multilabel").all()
+    confirmed = records[records["phase"].eq("confirm")]
+    assert len(confirmed) == 6
+    assert confirmed["test_hm"].isna().all()
+    assert confirmed[["test_auc", "test_ap", "test_hamming_loss"]].notna().all(axis=None)
+    searched = records[records["phase"].eq("search")]
+    assert searched[["test_auc", "test_ap", "test_hamming_loss"]].isna().all(axis=None)
+
+    means = count_evidence(study)
+    assert means["images"].tolist() == [2, 3]
+    for _, row in means.iterrows():
+        trials = confirmed[confirmed["images"].eq(row["images"])]
+        assert row["hm"] == pytest.approx(trials["test_auc"].mean())
+        for trial, auc in zip(trials["trial"], trials["test_auc"], strict=True):
+            films = pooled_film_run([study.result(trial)])
+            assert films is not None
+            assert films.auc == pytest.approx(auc), "the page's AUC is the trial's own"
+            verdict = verify(Path(str(study.trial_folder(trial))) / "package.safetensors")
+            assert verdict.passed
+            assert verdict.package.delta is None
+            assert len(verdict.package.classes) == 14
+    everything = "".join(path.read_text() for path in (out / "films").rglob("*") if path.suffix in (".json", ".csv"))
+    assert "DOE" not in everything
+    page = (out / "films" / "dashboard.html").read_text()
+    assert "AUC by parameters" in page
+    assert "HM by parameters" not in page
+
+
+def test_patients_with_one_label_have_no_findings(nih: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["task=multilabel", "--out", str(nih / "out"), "--address", "local"]) == 2
+    assert "films of phantom have no findings" in capsys.readouterr().err

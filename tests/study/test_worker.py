@@ -26,7 +26,7 @@ from study.worker import WarnedError, carry_out
 from tests.study.conftest import OpenLedger
 from tests.study.test_run import TINY
 
-REPORT: Report = {"step": 1, "steps": 2, "seconds": 0.1, "val_hm": 0.5}
+REPORT: Report = {"step": 1, "steps": 2, "seconds": 0.1, "score": 0.5}
 
 
 @pytest.fixture

@@ -133,7 +133,8 @@ def test_tensors_that_do_not_fit_are_refused(
     [
         ({"delta": 1.5}, r"its delta: input should be less than or equal to 1"),
         ({"seed": -1}, r"its seed: "),
-        ({"classes": ["P", "N", "I"]}, r"its classes are not I, N, P"),
+        ({"classes": ["P", "N", "I"]}, r"its delta does not go with its classes"),
+        ({"classes": ["P", "P"], "delta": None}, r"its classes are not 1 to 1,000 different names"),
         ({"extra": 1}, r"its extra: unexpected keyword"),
         ({"deviation": 0}, r"its deviation: "),
         ({"patches": {"size": 3}}, r"not in canonical form"),

@@ -1,0 +1,97 @@
+"""Runs on films with several findings: probabilities of all test films of one cell at one seed, and their macro AUC.
+
+The counterpart of `analysis.runs` where a film has findings instead of a patient one label. Resampling draws patients,
+and all films of each with him: films of a patient are alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis.records import Study
+
+DRAWS = 4_000_000  # weights of films drawn at a time: bounds the memory, whatever the cohort
+
+
+@dataclass(frozen=True, eq=False)
+class FilmRun:
+    """`patients` (films,) pseudonyms, `labels` (films, classes) 0, 1 or NaN, `probabilities` (films, classes)."""
+
+    patients: tuple[str, ...]
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+    @property
+    def auc(self) -> float:
+        """Mean over the classes that have both kinds of film; NaN where none has. Films of different folds were told
+        by different networks: where their probabilities are on different scales this is lower than a fold's own."""
+        return float(macro_auc(np.ones((1, len(self.patients))), self.labels, self.probabilities)[0])
+
+
+def read_film_run(study: Study, trials: Sequence[str]) -> FilmRun | None:
+    """The run that `trials` (one a fold) make up; None where one holds no films."""
+    return pooled_film_run([study.result(trial) for trial in trials])
+
+
+def pooled_film_run(results: Sequence[Mapping[str, Any]]) -> FilmRun | None:
+    """The run that confirm trials with these results (one a fold) make up; None where one holds no films."""
+    try:
+        films = [film for result in results for film in result["test"]["films"]]
+        patients = tuple(str(film["patient"]) for film in films)
+        labels = np.array([film["labels"] for film in films], np.float64)  # None becomes NaN
+        probabilities = np.array([film["probabilities"] for film in films], np.float64)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return FilmRun(patients, labels, probabilities) if len(films) and labels.ndim == 2 else None
+
+
+def alike(runs: Sequence[FilmRun]) -> bool:
+    """Whether all runs are about the same films in the same order."""
+    first = runs[0]
+    return all(
+        run.patients == first.patients and np.array_equal(run.labels, first.labels, equal_nan=True) for run in runs
+    )
+
+
+def resampled_aucs(runs: Sequence[FilmRun], resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """(runs, resamples): macro AUC of every run (`alike`) on the same resampled patients; NaN where no class has both
+    kinds of film."""
+    names, places = np.unique(np.array(runs[0].patients), return_inverse=True)
+    block = max(1, DRAWS // len(places))
+    found = []
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size)[:, places].astype(np.float64)
+        found.append(np.stack([macro_auc(drawn, run.labels, run.probabilities) for run in runs]))
+    return np.concatenate(found, axis=1)
+
+
+def macro_auc(weights: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """(resamples,) mean AUC over the classes that are defined, of films that count `weights` (resamples, films) times.
+
+    NaN where no class is.
+    """
+    aucs = np.stack([_auc(weights, *column) for column in zip(labels.T, probabilities.T, strict=True)])
+    defined = ~np.isnan(aucs)
+    total = np.where(defined, aucs, 0).sum(axis=0)
+    return np.divide(total, defined.sum(axis=0), out=np.full(len(weights), np.nan), where=defined.any(axis=0))
+
+
+def _auc(weights: np.ndarray, truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    known = ~np.isnan(truth)
+    weights, truth, scores = weights[:, known], truth[known] == 1, scores[known]
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    if not len(ranked):
+        return np.full(len(weights), np.nan)
+    ties = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])  # where films of another score begin
+    positive = np.add.reduceat(weights[:, order] * truth[order], ties, axis=1)
+    negative = np.add.reduceat(weights[:, order] * ~truth[order], ties, axis=1)
+    above = positive.cumsum(axis=1)
+    # A negative film loses against the positive ones above it, and by half against those beside it.
+    lost, pairs = (negative * (above - positive / 2)).sum(axis=1), above[:, -1] * negative.sum(axis=1)
+    return np.divide(lost, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
