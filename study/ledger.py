@@ -30,6 +30,7 @@ from typing import Any
 
 import yaml
 
+from analysis import plain_yaml
 from analysis.storage import Folder, create_whole, make, move, write_whole
 from analysis.trials import TrialFiles, read_json, read_result, read_trials
 from sldd.errors import InputError
@@ -116,7 +117,7 @@ class Ledger:
                 if self.folder.is_dir() and any(not path.name.startswith(".") for path in self.folder.iterdir()):
                     raise InputError(f"{self.folder} is not empty and holds no study; choose another --out or name")
                 return None
-            header = yaml.safe_load(self.header_path.read_text(encoding="utf-8"))
+            header = plain_yaml.load(self.header_path.read_text(encoding="utf-8"))
         except OSError as error:
             raise InputError(f"cannot read {self.folder} ({error.strerror or error}); choose another --out") from None
         except (yaml.YAMLError, UnicodeDecodeError):
