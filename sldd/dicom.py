@@ -112,9 +112,7 @@ class _Guarded(io.BufferedReader):
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0:
             # pydicom does so in one place: to inflate all that there is, whatever size that has.
-            raise InputError(
-                "the DICOM file is deflated as a whole; export it uncompressed or with compressed pixels"
-            )
+            raise InputError("the DICOM file is deflated as a whole; export it uncompressed or with compressed pixels")
         return super().read(min(size, max(0, self._size - self.tell())))
 
 

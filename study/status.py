@@ -93,7 +93,8 @@ def read_status(where: str) -> Status:
     study = read_study(where)
     asked = [study.config.get(room) for room in ("search", "confirm")]
     counts = [
-        room.get(name) if isinstance(room, dict) else None for room, name in zip(asked, ("trials", "repeats"), strict=True)
+        room.get(name) if isinstance(room, dict) else None
+        for room, name in zip(asked, ("trials", "repeats"), strict=True)
     ]
     if not all(isinstance(count, int) for count in counts):
         raise NotAStudyError(f"{study.folder}: its study.yaml does not say how many trials were asked for")

@@ -24,6 +24,9 @@ from benchmarks.fuzz.guard import Reader, Tally, attack
 
 READERS = {reader.name: reader for reader in [*binary.READERS, *text.READERS]}
 _BAD = ("crashed", "hung", "memory", "outside")
+HEADER = """\
+| reader | inputs | refused | read | crashed | hung | over 1 GiB | outside | slowest, s | most MiB |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,13 +42,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     started = time.monotonic()
+    print(HEADER, flush=True)
     tallies = {}
     for reader, count in shared_out([READERS[name] for name in options.readers or READERS], options.inputs):
         numbers = range(options.first, options.first + count)
         tallies[reader.name] = tally = attack(reader, numbers, options.seed, options.keep)
         for words, where in tally.first.items():
             print(f"{reader.name}: {words} ({where})", file=sys.stderr, flush=True)
-    print(table(tallies))
+        print(row(reader.name, tally), flush=True)
     total = sum(tally.inputs for tally in tallies.values())
     print(f"\n{total:,} inputs, seed {options.seed}, in {(time.monotonic() - started) / 60:.1f} minutes.")
     return 1 if any(tally.bad for tally in tallies.values()) else 0
@@ -57,17 +61,11 @@ def shared_out(readers: list[Reader], inputs: int) -> Iterable[tuple[Reader, int
     return [(reader, -(-inputs * reader.share // shares)) for reader in readers]
 
 
-def table(tallies: dict[str, Tally]) -> str:
-    """Markdown: a row a reader."""
-    lines = [
-        "| reader | inputs | refused | read | crashed | hung | over 1 GiB | outside | slowest, s | most MiB |",
-        "|---|" + "---:|" * 9,
-    ]
-    for name, tally in tallies.items():
-        counts = [tally.counts[kind] for kind in ("refused", "read", *_BAD)]
-        numbers = " | ".join(f"{count:,}" for count in (tally.inputs, *counts))
-        lines.append(f"| {name} | {numbers} | {tally.seconds:.2f} | {tally.memory / 2**20:,.0f} |")
-    return "\n".join(lines)
+def row(name: str, tally: Tally) -> str:
+    """A reader's line of the Markdown table that ``HEADER`` begins."""
+    counts = [tally.counts[kind] for kind in ("refused", "read", *_BAD)]
+    numbers = " | ".join(f"{count:,}" for count in (tally.inputs, *counts))
+    return f"| {name} | {numbers} | {tally.seconds:.2f} | {tally.memory / 2**20:,.0f} |"
 
 
 if __name__ == "__main__":

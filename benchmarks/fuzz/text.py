@@ -62,7 +62,9 @@ def _received(folder: Path) -> Prepared:
     """A folder of films from elsewhere, links that lead out of it among them, when there is no manifest too."""
     _lay_films(folder, [f"images/{number}.png" for number in range(4)])
     (folder / "link").symlink_to("../outside")
-    text = "\n".join(["patient_id,image,label", *(f"p{number},images/{number}.png,{number % 2}" for number in range(4))])
+    text = "\n".join(
+        ["patient_id,image,label", *(f"p{number},images/{number}.png,{number % 2}" for number in range(4))]
+    )
     (folder / "manifest.csv").write_text(text)
     (folder / "pipe.png").unlink()
     (folder / "other").mkdir()
@@ -269,7 +271,12 @@ def _write_ledger(folder: Path) -> tuple[Path, Callable[[Random], Inputs]]:
     (study / ".lock").write_text(json.dumps(lock))
     described = yaml.safe_load((study / "study.yaml").read_text())
     described |= {
-        "config": {"grid": [{"backbone": ["lenet"], "images": [1, 2]}], "search": {"trials": 7}, "confirm": {"repeats": 3, "folds": None}, "minimum": {"margin": 0.05}},
+        "config": {
+            "grid": [{"backbone": ["lenet"], "images": [1, 2]}],
+            "search": {"trials": 7},
+            "confirm": {"repeats": 3, "folds": None},
+            "minimum": {"margin": 0.05},
+        },
         "provenance": {"versions": {"torch": "2.9.0"}, "cohort": {"patients": 60, "splits": {"train": 24}}},
         "command": "python -m study.run demo",
     }

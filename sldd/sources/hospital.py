@@ -101,8 +101,12 @@ def _read_mapping(path: Path) -> dict[str, str | None]:
     else:
         try:
             text = path.read_text(encoding="utf-8")
-            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-                raise InputError(f"{_MAPPING}: has aliases (*), a few of which can stand for any number of lines")
+            for event in yaml.parse(text, yaml.SafeLoader):
+                # A list, or a mapping in the mapping, is nested for no reader; a few aliases stand for any number.
+                if isinstance(event, yaml.AliasEvent | yaml.SequenceStartEvent):
+                    raise InputError(
+                        f"{_MAPPING}: not a mapping of words (it has lists or aliases); write lines of category: class"
+                    )
             tree = yaml.safe_load(text)
         except OSError as error:
             raise InputError(f"{_MAPPING}: cannot be read ({error.strerror}); name a file in data.root") from None

@@ -146,3 +146,9 @@ def test_no_header_field_and_no_identifier_is_in_the_cache(tmp_path: Path) -> No
         content = path.read_bytes()
         for word in (b"KANARIENVOGEL", b"DOE", b".dcm", b"4711"):
             assert word not in content
+
+
+@pytest.mark.parametrize("mapping", ["[" * 100_000, "heart: &a Heart\nlung: *a\n", "heart: " + "1" * 6_000])
+def test_a_mapping_that_is_a_bomb_gets_one_line(tmp_path: Path, mapping: str) -> None:
+    with pytest.raises(InputError, match=r"data\.hospital\.mapping: not a"):
+        _cohort(_folder(tmp_path, mapping=mapping), mapping="mapping.yaml")
