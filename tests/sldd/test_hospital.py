@@ -110,7 +110,7 @@ def test_the_same_film_under_two_patients_is_refused(tmp_path: Path) -> None:
         (["DOE-JANE,f0.dcm,normal"], None, "label table: no film has a finding"),
         ([], None, "label table: no rows"),
         (ROWS, "- scoliosis", "data.hospital.mapping: not a mapping"),
-        (ROWS, "scoliosis: [DOE", "data.hospital.mapping: not a YAML file"),
+        (ROWS, "scoliosis: [DOE", "data.hospital.mapping: not a mapping"),
         (ROWS, "yes: heart", "data.hospital.mapping: a category or a class is no text"),
         (ROWS, "a: b\nA: c", "data.hospital.mapping: a category is empty or there twice"),
         (ROWS, "a:\nb:", "data.hospital.mapping: it names no class"),
