@@ -151,4 +151,4 @@ def test_no_header_field_and_no_identifier_is_in_the_cache(tmp_path: Path) -> No
 @pytest.mark.parametrize("mapping", ["[" * 100_000, "heart: &a Heart\nlung: *a\n", "heart: " + "1" * 6_000])
 def test_a_mapping_that_is_a_bomb_gets_one_line(tmp_path: Path, mapping: str) -> None:
     with pytest.raises(InputError, match=r"data\.hospital\.mapping: not a"):
-        _cohort(_folder(tmp_path, mapping=mapping), mapping="mapping.yaml")
+        _cohort(_folder(tmp_path / "films", mapping=mapping), mapping="mapping.yaml")
