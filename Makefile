@@ -1,12 +1,13 @@
 # make study: the demo study on phantom patients, in a virtual environment of its own.
 # make test:  every test, in the same environment.
-# Both install what they need the first time, and again when pyproject.toml changes.
+# make audit: known vulnerabilities of what is installed there; needs pypi.org, so CI does not run it.
+# All install what they need the first time, and again when pyproject.toml changes.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: study test lint clean
+.PHONY: study test lint audit clean
 
 study: $(VENV)/.installed
 	$(BIN)/python -m study.run $(ARGS)
@@ -20,6 +21,13 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# From outside the environment, and strict: a library that cannot be looked up is no library without vulnerabilities.
+audit: $(VENV)/.installed-test
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet pip-audit
+	$(BIN)/python -m pip freeze --exclude-editable > $(VENV)-audit/installed.txt
+	$(VENV)-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement $(VENV)-audit/installed.txt
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -32,4 +40,4 @@ $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(VENV)-audit build *.egg-info

@@ -53,7 +53,10 @@ def hm_by_delta_frame(study: Study) -> pd.DataFrame:
         # Under the papers' protocol there are no validation patients: what was chosen was chosen on the test patients.
         for split in ["test"] if trial["protocol"] == "paper" else SPLITS:
             key = (trial["trial"], trial["cell"], trial["label"], split)
-            points = _points(result.get(split), trial["delta"])
+            try:
+                points = list(_points(result.get(split), trial["delta"]))
+            except (TypeError, ValueError, OverflowError, AttributeError):
+                continue  # a damaged result costs its own curve, not the page
             fixed = trial["protocol"] == "paper"
             rows += [(*key, *point) for point in points if not (fixed and point[0] == "chosen")]
     return pd.DataFrame(rows, columns=CURVE_COLUMNS).astype({"delta": "float64", "hm": "float64"})

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from analysis import plain_yaml
 from analysis.storage import Folder, StorageError, open_folder, reachable, write_whole
 from analysis.trials import TrialFiles, read_result, read_trials
 
@@ -120,14 +121,19 @@ def read_study(where: Folder | str) -> Study:
     if not folder.is_dir():
         raise NotAStudyError(f"{folder}: no such folder")
     try:
-        described = yaml.safe_load((folder / "study.yaml").read_text(encoding="utf-8"))
+        described = plain_yaml.load((folder / "study.yaml").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise NotAStudyError(f"{folder}: not a study folder, it has no study.yaml") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         raise NotAStudyError(f"{folder}: its study.yaml cannot be read as YAML") from None
     if not isinstance(described, dict):
         raise NotAStudyError(f"{folder}: its study.yaml does not describe a study")
-    cells = [cell for cell in described.get("cells") or [] if isinstance(cell, dict) and cell.get("cell")]
+    listed = described.get("cells")
+    cells = [
+        cell
+        for cell in (listed if isinstance(listed, list) else [])
+        if isinstance(cell, dict) and isinstance(cell.get("cell"), str) and cell["cell"]
+    ]
     return Study(
         name=str(described.get("name") or folder.name),
         folder=folder,
@@ -248,7 +254,10 @@ def _truth(value: Any) -> bool | None:
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
+    try:
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
+    except OverflowError:  # an integer of hundreds of digits
+        return math.nan
 
 
 def _text(value: Any) -> str | None:

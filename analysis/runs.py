@@ -97,7 +97,7 @@ def pooled_run(results: Sequence[Mapping[str, Any]]) -> Run | None:
             votes = np.array([patient["votes"] for patient in tested], np.float64).reshape(-1, 3)
             labels.append(np.array([patient["label"] for patient in tested]) == 1)
             patients += [str(patient["patient"]) for patient in tested]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None
         deciding = votes[:, 1] + votes[:, 2]
         scores.append(np.divide(votes[:, 2], deciding, out=np.full(len(votes), np.nan), where=deciding > 0))

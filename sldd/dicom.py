@@ -7,7 +7,9 @@ compressed.
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import struct
 import warnings
 from collections.abc import Iterator
@@ -58,9 +60,9 @@ def read_dicom(path: Path) -> np.ndarray:
             low, high = stored_range(header)
             low, high = min(low, int(stored.min())), max(high, int(stored.max()))  # some hold more than they say
             shown = grayscale(header, np.arange(low, high + 1))
-        except InputError:
+        except (InputError, KeyboardInterrupt, SystemExit):
             raise
-        except Exception as error:  # pydicom raises a wide range
+        except BaseException as error:  # pydicom raises a wide range, and decoders in Rust what is no Exception
             raise InputError(
                 f"the DICOM file cannot be decoded ({type(error).__name__}); it is damaged or no image: export it again"
             ) from None
@@ -71,18 +73,15 @@ def read_dicom(path: Path) -> np.ndarray:
 def read_stored(path: Path) -> tuple[Dataset, np.ndarray]:
     """The tags that matter and the (height, width) stored values; sizes are checked before anything is allocated."""
     from pydicom import dcmread
-    from pydicom.filereader import read_file_meta_info
     from pydicom.pixels import get_decoder
-    from pydicom.uid import DeflatedExplicitVRLittleEndian
 
     if path.stat().st_size > _MAX_BYTES:
         raise InputError(f"the DICOM file is larger than {_MAX_BYTES >> 20} MiB; export the single radiograph")
-    if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        # Reading any tag of it would inflate all of it, whatever size that is.
-        raise InputError("the DICOM file is deflated as a whole; export it uncompressed or with compressed pixels")
     tags = [*_STORED, *TAGS]
-    _check_header(dcmread(path, stop_before_pixels=True, specific_tags=[*tags]))
-    dataset = dcmread(path, specific_tags=[*tags, "PixelData"])
+    with _Guarded(path) as file:
+        _check_header(dcmread(file, stop_before_pixels=True, specific_tags=[*tags]))
+        file.seek(0)
+        dataset = dcmread(file, specific_tags=[*tags, "PixelData"])
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
         decoder = get_decoder(syntax)
@@ -101,6 +100,20 @@ def read_stored(path: Path) -> tuple[Dataset, np.ndarray]:
     if stored.shape != (dataset.Rows, dataset.Columns):
         raise InputError("the DICOM file's pixels do not fit its Rows and Columns; export it again")
     return dataset, stored
+
+
+class _Guarded(io.BufferedReader):
+    """A file that gives no more than it has: of a length in a header, Python would first make room for all of it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            # pydicom does so in one place: to inflate all that there is, whatever size that has.
+            raise InputError("the DICOM file is deflated as a whole; export it uncompressed or with compressed pixels")
+        return super().read(min(size, max(0, self._size - self.tell())))
 
 
 def _check_header(header: Dataset) -> None:

@@ -16,6 +16,9 @@ DECODING = 1
 """Part of a cohort's fingerprint. Raise it whenever the same file would give other pixels than before."""
 
 
+_FORMATS = ("PNG", "JPEG", "TIFF")
+
+
 def read_radiograph(path: Path) -> np.ndarray:
     """Read a PNG, JPEG, TIFF or DICOM radiograph of 8 to 16 bit.
 
@@ -39,7 +42,7 @@ def radiograph_digest(path: Path) -> str:
     """SHA-256 of a file's content, and for DICOM files the version of what reads them."""
     digest = file_digest(path)
     try:
-        return f"{digest}-dicom{DICOM_DECODING}" if is_dicom(path) else digest
+        return f"{digest}-dicom{DICOM_DECODING}" if exists(path) and is_dicom(path) else digest
     except OSError:
         return digest  # ``read_radiograph`` will say
 
@@ -62,13 +65,14 @@ def exists(path: Path) -> bool:
     """Whether there is such a file that may be seen."""
     try:
         return path.is_file()
-    except OSError:  # a folder that may not be searched
+    except (OSError, ValueError):  # a folder that may not be searched, a name that is none
         return False
 
 
 def _read_raster(path: Path, what: str) -> np.ndarray:
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:  # they may quote the file
+        # Warnings may quote the file. Formats: Pillow has forty more, one of which (EPS) runs a program on the file.
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise InputError(f"the {what} has {image.width} x {image.height} pixels; {MAX_PIXELS:,} are too many")
             image.load()
@@ -76,8 +80,8 @@ def _read_raster(path: Path, what: str) -> np.ndarray:
             pixels = np.asarray(image if deep else image.convert("L"))
     except InputError:
         raise
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        # Pillow's own message names the file, and files are named after patients.
+    except Exception as error:  # Pillow's plugins raise a wide range
+        # Its own message names the file, and files are named after patients.
         raise InputError(
             f"the {what} cannot be read ({type(error).__name__}); it should be a whole PNG, JPEG or TIFF file"
             + (", or DICOM" if what == "image" else "")

@@ -5,7 +5,9 @@ A public start is the cheapest thing two hospitals can share: a name, or a file 
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -124,9 +126,14 @@ def _published(backbone: str) -> dict[str, torch.Tensor]:
     return dict(network.named_parameters())
 
 
+def _load(path: Path) -> Any:
+    # From memory: of a length that a file says, Python would make room for all of it before reading.
+    return torch.load(io.BytesIO(path.read_bytes()), "cpu", weights_only=True)
+
+
 def _from_file(path: Path) -> dict[str, torch.Tensor]:
     try:
-        weights = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        weights = load_file(path) if path.suffix == ".safetensors" else _load(path)
     except FileNotFoundError:
         raise InputError(f"grid.start: {path}: there is no such file") from None
     except Exception as error:  # each format has errors of its own, and pickle those of what it is asked to make

@@ -130,7 +130,7 @@ def lives_here(holder: dict[str, Any]) -> bool | None:
         return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-    except (KeyError, TypeError, ValueError, psutil.Error):
+    except (KeyError, TypeError, ValueError, OverflowError, psutil.Error):
         return None
 
 

@@ -30,6 +30,7 @@ from typing import Any
 
 import yaml
 
+from analysis import plain_yaml
 from analysis.storage import Folder, create_whole, make, move, write_whole
 from analysis.trials import TrialFiles, read_json, read_result, read_trials
 from sldd.errors import InputError
@@ -52,7 +53,9 @@ class Trial:
     @classmethod
     def read(cls, study: Folder, files: TrialFiles) -> Trial:
         """As a study's files have it."""
-        trial = cls(study / "trials" / files.cell / str(files.number), files.config)
+        # Folder names, not what the file says of itself: they are what leads back to the files.
+        config = files.config | {"cell": files.cell, "index": files.number}
+        trial = cls(study / "trials" / files.cell / str(files.number), config)
         trial._keep(files.result, files.text)
         return trial
 
@@ -71,7 +74,8 @@ class Trial:
     def _keep(self, result: dict[str, Any] | None, text: bytes) -> None:
         self._text = None if result is None else zlib.compress(text, 1)
         self.status = "running" if result is None else str(result["status"])
-        self.seconds: float | None = (result or {}).get("seconds")
+        seconds = (result or {}).get("seconds")
+        self.seconds: float | None = seconds if isinstance(seconds, int | float) else None
 
     @property
     def cell(self) -> str:
@@ -116,7 +120,7 @@ class Ledger:
                 if self.folder.is_dir() and any(not path.name.startswith(".") for path in self.folder.iterdir()):
                     raise InputError(f"{self.folder} is not empty and holds no study; choose another --out or name")
                 return None
-            header = yaml.safe_load(self.header_path.read_text(encoding="utf-8"))
+            header = plain_yaml.load(self.header_path.read_text(encoding="utf-8"))
         except OSError as error:
             raise InputError(f"cannot read {self.folder} ({error.strerror or error}); choose another --out") from None
         except (yaml.YAMLError, UnicodeDecodeError):
@@ -187,7 +191,7 @@ class Ledger:
 
     def of(self, cell: str, phase: str) -> list[Trial]:
         """A cell's trials of a phase, oldest first."""
-        return [trial for trial in self.trials.get(cell, []) if trial.config["phase"] == phase]
+        return [trial for trial in self.trials.get(cell, []) if trial.config.get("phase") == phase]
 
     def begin(self, trial: Trial) -> Trial:
         """Write a trial's configuration, under a new owner, before it starts; a failed one counts a new attempt.

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from analysis import plain_yaml
 from sldd.errors import InputError
 
 Tree = dict[str, Any]
@@ -40,7 +41,7 @@ def read(study: str, overrides: list[str]) -> Tree:
         if not separator:
             raise InputError(f"{override!r} is neither a setting (key=value) nor the study's only name")
         try:
-            value = yaml.safe_load(text)
+            value = plain_yaml.load(text)
         except yaml.YAMLError:
             raise InputError(f"{key}: {text!r} cannot be read as a value; quote lists as {key}='[a, b]'") from None
         _set(tree, key, value)
@@ -113,7 +114,7 @@ def _one(study: str) -> Tree:
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(presets())}"
         raise InputError(f"{path.name!r} is neither a preset nor a .yaml file; {hint}")
     try:
-        tree = yaml.safe_load(text)
+        tree = plain_yaml.load(text)
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         raise InputError(f"{where}: not valid YAML" + (f" at line {line + 1}" if line is not None else "")) from None

@@ -91,6 +91,13 @@ def read_status(where: str) -> Status:
         NotAStudyError: there is no study at this place.
     """
     study = read_study(where)
+    asked = [study.config.get(room) for room in ("search", "confirm")]
+    counts = [
+        room.get(name) if isinstance(room, dict) else None
+        for room, name in zip(asked, ("trials", "repeats"), strict=True)
+    ]
+    if not all(isinstance(count, int) for count in counts):
+        raise NotAStudyError(f"{study.folder}: its study.yaml does not say how many trials were asked for")
     holder = read_json(study.folder / ".lock")
     driver, alive = _driver(study.folder, holder)
     open_trials = study.records.loc[study.records["status"] == "running", "trial"]

@@ -66,8 +66,8 @@ class TrialFolder:
             "worker": secrets.token_hex(8),
             "host": socket.gethostname(),
             "step": step,
-            "lost": before.get("lost", 0) + 1 if in_vain else 0,
-            "errors": before.get("errors", 0),
+            "lost": _count(before.get("lost")) + 1 if in_vain else 0,
+            "errors": _count(before.get("errors")),
             "error": before.get("error"),
         }
         self._tell()
@@ -187,3 +187,8 @@ class TrialFolder:
         self._patiently(create)
         delete(self._folder / "checkpoint")
         (self._folder / WORKER).unlink(missing_ok=True)
+
+
+def _count(value: Any) -> int:
+    """A count as a file has it; 0 where that is damaged."""
+    return value if isinstance(value, int) and 0 <= value < 1_000_000 else 0

@@ -44,6 +44,8 @@ def decode(tensors: Tensors, how: Images) -> np.ndarray:
         raise InputError(f"its images are {images.dtype} and its facts say {how}")
     if how != "uint8":
         return images.astype(np.float32)
+    if images.ndim != 5:
+        raise InputError(f"its images have {images.ndim} dimensions, not 5")
     low, step = tensors[LOW], tensors[STEP]
     expected = (*images.shape[:2], 1, 1, 1)
     if low.shape != expected or step.shape != expected or low.dtype != np.float32 or step.dtype != np.float32:

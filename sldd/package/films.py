@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from sldd.cohort import Cohort, one_film
 from sldd.errors import InputError
 from sldd.radiograph import read_radiograph
 from sldd.sources.folder import MANIFEST, read_manifest
+from sldd.sources.inside import inside, linked_outside
 
 ENDINGS = {".png", ".tif", ".tiff", ".dcm", ".dicom"}
 
@@ -51,6 +52,9 @@ def find_patients(where: Path) -> list[Patient]:
         if not paths:
             raise InputError(f"{where}: neither {MANIFEST} nor a PNG, TIFF or DICOM file in it")
         total = len(paths)
+        for number, path in enumerate(paths, 1):
+            if linked_outside(where, path):
+                raise InputError(f"{where}: film {number} of {total} by name is a link that leads out of the folder")
         return [
             Patient(str(path.relative_to(where)), None, (FilmFile(path, f"film {number} of {total} by name"),))
             for number, path in enumerate(paths, 1)
@@ -80,12 +84,12 @@ def _listed(manifest: Path) -> list[Patient]:
         where = f"{manifest.name} line {line}"
         if row.get("label") not in (None, "", "0", "1"):
             raise InputError(f"{where}: the label is neither 0 (negative) nor 1 (positive), nor empty; correct it")
-        inside = PurePath(row["image"])
-        if inside.is_absolute() or ".." in inside.parts:
-            raise InputError(f"{where}: the image lies outside the manifest's folder; copy it there")
+        path = inside(manifest.parent, row["image"], where)
+        if linked_outside(manifest.parent, path):
+            raise InputError(f"{where}: a symbolic link leads out of the manifest's folder; copy the image there")
         label = int(row["label"]) if row.get("label") else None
         first, earlier = labels.setdefault(row["patient_id"], (line, label))
         if earlier != label:
             raise InputError(f"{where}: the patient of line {first} has another label there; correct one")
-        films[row["patient_id"]].append(FilmFile(manifest.parent / inside, where))
+        films[row["patient_id"]].append(FilmFile(path, where))
     return [Patient(name, labels[name][1], tuple(films[name])) for name in sorted(films)]

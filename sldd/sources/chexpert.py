@@ -14,7 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from sldd.errors import InputError
+from sldd.radiograph import exists
 from sldd.sources.films import LabelledFilms, Row
+from sldd.sources.inside import inside
 from sldd.sources.table import column, read_table
 
 COMPETITION = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
@@ -61,17 +63,16 @@ def read_chexpert(root: Path, settings: CheXpertSettings, film_size: int) -> Lab
         if patient is None:
             raise InputError(f"{where}: the path names no patient (.../patientNNNNN/...); correct it")
         findings = tuple(_finding(cells[place], settings.uncertain, where) for place in places)
-        rows.append(Row(patient[1], _file(root, cells[path]), findings, where))
+        rows.append(Row(patient[1], _file(root, cells[path], where), findings, where))
     if not rows:
         raise InputError(f"{_TABLE}: no {settings.view} films; change data.chexpert.view")
     return LabelledFilms(settings.findings, rows, film_size)
 
 
-def _file(root: Path, path: str) -> Path:
+def _file(root: Path, path: str, where: str) -> Path:
     """Paths begin with the collection's own name, which may be the folder's or one in it."""
-    within = PurePosixPath(path)
-    whole = root / within
-    return whole if whole.exists() else root.joinpath(*within.parts[1:])
+    within, whole = PurePosixPath(path), inside(root, path, where)
+    return whole if exists(whole) else root.joinpath(*within.parts[1:])
 
 
 def _finding(cell: str, uncertain: str, where: str) -> float:

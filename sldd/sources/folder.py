@@ -16,6 +16,7 @@ import numpy as np
 from sldd.cohort import Film, file_digest
 from sldd.errors import InputError
 from sldd.radiograph import DECODING, radiograph_digest, read_mask, read_radiograph
+from sldd.sources.inside import inside
 from sldd.sources.table import read_table
 from sldd.split import SPLITS
 
@@ -61,7 +62,9 @@ class FolderSource:
             if earlier.label != film.label:
                 raise InputError(f"{where}: the patient of line {earlier_line} has another label there; correct one")
             self.films.append(film)
-            self._files.append((root / row["image"], root / row["mask"] if row.get("mask") else None))
+            image, mask = (inside(root, row[name], where) if row.get(name) else None for name in ("image", "mask"))
+            assert image is not None  # the column is required
+            self._files.append((image, mask))
         given = sum(film.split is not None for film in self.films)
         if 0 < given < len(self.films):
             missing = next(film for film in self.films if film.split is None)

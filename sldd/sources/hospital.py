@@ -21,6 +21,7 @@ from annotated_types import Ge
 
 from sldd.errors import InputError
 from sldd.sources.films import LabelledFilms, Row
+from sldd.sources.inside import inside
 from sldd.sources.table import column, read_table
 
 _TABLE = "label table"
@@ -63,7 +64,7 @@ def read_hospital(root: Path, settings: HospitalSettings, film_size: int) -> Lab
                 raise InputError(f"{where}: a finding that the mapping does not have; add it there or correct the line")
             named.add((category if mapping is None else mapping[key] or "").casefold())
         values = tuple(float(name.casefold() in named) for name in classes)
-        rows.append(Row(cells[patient], root / cells[image], values, where))
+        rows.append(Row(cells[patient], inside(root, cells[image], where), values, where))
     return LabelledFilms(classes, rows, film_size, settings.smallest_class)
 
 
@@ -99,10 +100,19 @@ def _read_mapping(path: Path) -> dict[str, str | None]:
         pairs: list[tuple[object, object]] = [(cells[old], cells[new] or None) for _, cells in lines]
     else:
         try:
-            tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            for event in yaml.parse(text, yaml.SafeLoader):
+                # A list, or a mapping in the mapping, is nested for no reader; a few aliases stand for any number.
+                if isinstance(event, yaml.AliasEvent | yaml.SequenceStartEvent):
+                    raise InputError(
+                        f"{_MAPPING}: not a mapping of words (it has lists or aliases); write lines of category: class"
+                    )
+            tree = yaml.safe_load(text)
         except OSError as error:
             raise InputError(f"{_MAPPING}: cannot be read ({error.strerror}); name a file in data.root") from None
-        except (UnicodeDecodeError, yaml.YAMLError):
+        except InputError:
+            raise
+        except Exception:  # YAML's own, and those of values that are not what they look like
             raise InputError(f"{_MAPPING}: not a YAML file; write lines of category: class") from None
         if not isinstance(tree, dict):
             raise InputError(f"{_MAPPING}: not a mapping; write lines of category: class")

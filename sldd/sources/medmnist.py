@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,10 @@ from sldd.sources.films import SCALING, scale
 from sldd.split import SPLITS
 
 _PARTS = dict(zip(("train", "val", "test"), SPLITS, strict=True))
+_SMALL = 64 * 2**20
+_MOST_RATIO = 100
+"""Of an array's size to what it takes in the file, where it is not small; films compress to a half or a third."""
+_MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class MedMnistSource:
             splits += [part] * len(images)
         if not self._images:
             raise InputError("data.root: the .npz file holds no images; download it again")
+        if len({values.shape[1] for values in labels}) > 1:
+            raise InputError("data.root: the .npz file has other labels in each part; is it MedMNIST's?")
         findings = _findings(np.concatenate(labels))
         self.classes = list(settings.classes) or [f"label {number}" for number in range(findings.shape[1])]
         if len(self.classes) != findings.shape[1]:
@@ -82,21 +88,44 @@ def _find_file(root: Path) -> Path:
 
 def _read_part(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            images, labels = (_array(archive, f"{part}_{what}.npy") for what in ("images", "labels"))
+    except InputError:
+        raise
     except KeyError:
         raise InputError(f"data.root: the .npz file has no {part}_images or {part}_labels; is it MedMNIST's?") from None
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # a ZIP file within which a header is parsed as Python: errors of all kinds
         raise InputError(f"data.root: the .npz file cannot be read ({type(error).__name__}); get it again") from None
-    if images.dtype != np.uint8 or images.ndim != 3:
+    if images.dtype != np.uint8 or images.ndim != 3 or 0 in images.shape[1:]:
         raise InputError(f"data.root: {part}_images are not gray images of 8 bits; colour and volumes are not read")
     if labels.ndim != 2 or len(labels) != len(images) or not np.issubdtype(labels.dtype, np.integer):
         raise InputError(f"data.root: {part}_labels are not a row of whole numbers an image; is it MedMNIST's?")
     return images, labels
 
 
+def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """One array, once its header and the archive's agree on a size that such a file can have."""
+    told = archive.getinfo(name)
+    if told.file_size > max(_SMALL, _MOST_RATIO * told.compress_size):
+        raise InputError("data.root: the .npz file would grow a hundredfold, which no images do; get it again")
+    with archive.open(told) as member:
+        header = np.lib.format.read_array_header_1_0 if np.lib.format.read_magic(member) == (1, 0) else None
+        if header is None:
+            raise ValueError("of a version of the format that nobody needed")
+        shape, _, dtype = header(member)
+        if dtype.hasobject or math.prod(shape) * dtype.itemsize != told.file_size - member.tell():
+            raise ValueError("of another size than it says")
+    with archive.open(told) as member:
+        values: np.ndarray = np.lib.format.read_array(member, allow_pickle=False)
+    return values
+
+
 def _findings(labels: np.ndarray) -> np.ndarray:
     """(images, classes) float64, 0 or 1."""
+    if not labels.size:
+        raise InputError("data.root: the .npz file has no labels; is it MedMNIST's?")
+    if labels.max() >= _MOST_CLASSES:
+        raise InputError(f"data.root: labels of {_MOST_CLASSES} and more, as of no collection; is it MedMNIST's?")
     if labels.min() < 0 or (labels.shape[1] > 1 and labels.max() > 1):
         raise InputError("data.root: labels other than 0 and 1 in several columns, or below 0; is it MedMNIST's?")
     if labels.shape[1] > 1 or labels.max() <= 1:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 from sldd.errors import InputError
+
+MOST_BYTES = 2**26
+"""CheXpert's table, of 224,316 films, has 22 MB."""
+MOST_COLUMNS = 1_000
+MOST_CELLS = 10_000_000
 
 
 def read_table(path: Path, name: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -25,9 +31,15 @@ def read_table(path: Path, name: str) -> tuple[list[str], list[tuple[int, list[s
         InputError: no such file, no table, no rows, or a row with more cells than the header.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{name}: not a file")  # a pipe would keep us waiting
         with path.open(newline="", encoding="utf-8-sig") as file:
+            if os.fstat(file.fileno()).st_size > MOST_BYTES:
+                raise InputError(f"{name}: more than {MOST_BYTES >> 20} MiB, as no table of films has")
             reader = csv.reader(file)
             header = [cell.strip() for cell in next(reader, [])]
+            if len(header) > MOST_COLUMNS:
+                raise InputError(f"{name}: more than {MOST_COLUMNS} columns, as no table of films has")
             rows = []
             for cells in reader:
                 row, beyond = cells[: len(header)], cells[len(header) :]
@@ -38,6 +50,8 @@ def read_table(path: Path, name: str) -> tuple[list[str], list[tuple[int, list[s
                 if any(cell.strip() for cell in row):
                     row += [""] * (len(header) - len(row))
                     rows.append((reader.line_num, [cell.strip() for cell in row]))
+                if len(rows) * len(header) > MOST_CELLS:
+                    raise InputError(f"{name}: more than {MOST_CELLS:,} cells, as no table of films has")
     except (UnicodeDecodeError, csv.Error):
         raise InputError(f"{name}: not a UTF-8 comma-separated table; save it as one") from None
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import struct
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -292,3 +293,27 @@ def test_real_films_have_the_reference_decoders_pixels(name: str) -> None:
     top = (1 << reference.BitsStored) - 1  # of the table's entries too, though its descriptor says 16 bits
     # All four are MONOCHROME1, so what attenuates is dark as pydicom leaves it.
     np.testing.assert_allclose(read_dicom(path), 65535 - shown * 65535 / top, atol=1)
+
+
+def test_a_length_that_the_file_does_not_have_makes_no_room_for_it(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a.dcm", RAMP)
+    content = path.read_bytes()
+    at = content.index(struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OW", 0, RAMP.nbytes)) + 8
+    path.write_bytes(content[:at] + struct.pack("<L", 0xFFFFFF00) + content[at + 4 :])
+    tracemalloc.start()
+    assert read_dicom(path).shape == RAMP.shape
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**26
+
+
+def test_a_decoder_that_panics_gets_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicException(BaseException):
+        """As of decoders in Rust."""
+
+    def panic(*_: object, **__: object) -> None:
+        raise PanicException("index out of bounds")
+
+    path = write_dicom(tmp_path / "a.dcm", RAMP)
+    monkeypatch.setattr(get_decoder(uid.ExplicitVRLittleEndian), "as_array", panic)
+    assert "cannot be decoded (PanicException)" in _refusal(path)

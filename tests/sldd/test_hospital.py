@@ -110,7 +110,7 @@ def test_the_same_film_under_two_patients_is_refused(tmp_path: Path) -> None:
         (["DOE-JANE,f0.dcm,normal"], None, "label table: no film has a finding"),
         ([], None, "label table: no rows"),
         (ROWS, "- scoliosis", "data.hospital.mapping: not a mapping"),
-        (ROWS, "scoliosis: [DOE", "data.hospital.mapping: not a YAML file"),
+        (ROWS, "scoliosis: [DOE", "data.hospital.mapping: not a mapping"),
         (ROWS, "yes: heart", "data.hospital.mapping: a category or a class is no text"),
         (ROWS, "a: b\nA: c", "data.hospital.mapping: a category is empty or there twice"),
         (ROWS, "a:\nb:", "data.hospital.mapping: it names no class"),
@@ -146,3 +146,9 @@ def test_no_header_field_and_no_identifier_is_in_the_cache(tmp_path: Path) -> No
         content = path.read_bytes()
         for word in (b"KANARIENVOGEL", b"DOE", b".dcm", b"4711"):
             assert word not in content
+
+
+@pytest.mark.parametrize("mapping", ["[" * 100_000, "heart: &a Heart\nlung: *a\n", "heart: " + "1" * 6_000])
+def test_a_mapping_that_is_a_bomb_gets_one_line(tmp_path: Path, mapping: str) -> None:
+    with pytest.raises(InputError, match=r"data\.hospital\.mapping: not a"):
+        _cohort(_folder(tmp_path / "films", mapping=mapping), mapping="mapping.yaml")

@@ -125,8 +125,8 @@ def test_nothing_broken_is_run(
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ("Jane Doe,../secret.png,,1", "manifest.csv line 2: the image lies outside the manifest's folder"),
-        ("Jane Doe,/etc/passwd,,1", "manifest.csv line 2: the image lies outside the manifest's folder"),
+        ("Jane Doe,../secret.png,,1", "manifest.csv line 2: the path leads out of the table's folder"),
+        ("Jane Doe,/etc/passwd,,1", "manifest.csv line 2: the path leads out of the table's folder"),
         ("Jane Doe,images/9.png,,1", "manifest.csv line 2: the image does not exist"),
         ("Jane Doe,images/0.png,,2", "manifest.csv line 2: the label is neither 0"),
         (

@@ -1,0 +1,262 @@
+"""One reader in a process of its own, with limits, told input by input what became of it.
+
+Processor time is limited by the kernel's timer, which ends even a decoder that never returns to Python; memory by the
+address space that the process may have above what it has at its first input. What Python itself is asked to do (open,
+connect, run, unpickle) is heard through its audit hook.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from sldd.streams import stream
+
+SECONDS = 2.0
+"""Of processor time that an input may take."""
+WAITING = 10.0
+"""Seconds that may pass on the clock: of a reader that waits, or one that has to share its processor."""
+MEMORY = 2**30
+"""Bytes above what the process had."""
+_AT_ONCE = 10_000
+_FORBIDDEN = ("socket.connect", "os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "pickle.find_class")
+
+Inputs = Mapping[str, bytes | None]
+"""Files that an input consists of: content by name within the folder; None removes the file."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What is tried.
+
+    Args:
+        prepare: lays what the reader needs into a folder, and returns what makes an input and what reads it; it may
+            raise ``refusals`` and nothing else, and return anything.
+        share: of all inputs, as a weight.
+        enclosed: whether nothing outside the folder may be opened even for reading.
+    """
+
+    name: str
+    prepare: Callable[[Path], tuple[Callable[[Any], Inputs], Callable[[], object]]]
+    refusals: tuple[type[Exception], ...]
+    share: int = 1
+    enclosed: bool = False
+
+
+@dataclass
+class Tally:
+    """What became of a reader's inputs; ``crashed`` and so on are counts, ``first`` an example of each kind."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    """Of the slowest input, processor time."""
+    memory: int = 0
+    """Bytes that the process grew by, at most."""
+    first: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def bad(self) -> int:
+        """Inputs that were neither read nor refused."""
+        return self.inputs - self.counts["read"] - self.counts["refused"]
+
+
+def attack(reader: Reader, numbers: range, seed: int, keep: Path | None = None) -> Tally:
+    """Give a reader the inputs of these numbers.
+
+    Args:
+        keep: a folder for the inputs that were neither read nor refused.
+    """
+    tally, at = Tally(), numbers.start
+    context = multiprocessing.get_context("fork")
+    while at < numbers.stop:
+        ours, theirs = context.Pipe(duplex=False)
+        home = Path(tempfile.mkdtemp(prefix="fuzz-"))
+        last = min(at + _AT_ONCE, numbers.stop)
+        child = context.Process(target=_serve, args=(reader, range(at, last), seed, home, theirs, keep))
+        child.start()
+        theirs.close()
+        try:
+            at = _listen(ours, child, tally, at, last)
+        finally:
+            child.kill()
+            child.join()
+            shutil.rmtree(home, ignore_errors=True)
+    return tally
+
+
+def _listen(pipe: Connection, child: Any, tally: Tally, at: int, last: int) -> int:
+    """Count what the process says, until its end; the number of the next input."""
+    ready = False
+    while at < last:
+        try:
+            if not pipe.poll(WAITING if ready else 120):
+                _note(tally, "hung", at, f"nothing for {WAITING:.0f} s")
+                return at + 1
+            said = pipe.recv()
+        except EOFError:
+            child.join()
+            if not ready:
+                raise RuntimeError("the reader's process ended before its first input") from None
+            died = -(child.exitcode or 0)
+            hung = died == signal.SIGPROF
+            _note(tally, "hung" if hung else "crashed", at, f"{SECONDS:g} s" if hung else f"signal {died}")
+            return at + 1
+        if said is None:
+            ready = True
+            continue
+        if isinstance(said, str):
+            raise RuntimeError(said)
+        kind, words, seconds, memory = said
+        _note(tally, kind, at, words)
+        tally.seconds, tally.memory = max(tally.seconds, seconds), max(tally.memory, memory)
+        at += 1
+    return at
+
+
+def _note(tally: Tally, kind: str, number: int, words: str) -> None:
+    tally.counts[kind] += 1
+    if kind not in ("read", "refused"):
+        tally.first.setdefault(f"{kind}: {words}", f"input {number}")
+
+
+def _serve(reader: Reader, numbers: range, seed: int, home: Path, pipe: Connection, keep: Path | None) -> None:
+    folder = home / "given"
+    folder.mkdir()
+    (home / "outside").mkdir()
+    (home / "outside" / "secret.png").write_bytes(b"nobody may see this")
+    os.chdir(folder)
+    make, read = reader.prepare(folder)
+    read()  # what cannot be read whole would only ever be refused
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream_number in (1, 2):  # decoders write there, and it is not theirs
+        os.dup2(null, stream_number)
+    heard: list[str] = []
+    listening = [False]
+    _hear(folder, home / "outside", reader.enclosed, heard, listening)
+    original = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and not path.is_symlink()}
+    Path("/proc/self/clear_refs").write_text("5")  # the peak, which is the parent's
+    before = _peak()
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    pipe.send(None)
+    for number in numbers:
+        try:
+            inputs = make(stream(seed, "fuzz", reader.name, number))
+        except Exception as error:  # ours, not the reader's
+            pipe.send(f"input {number} of {reader.name} cannot be made: {error!r} {traceback.format_exc()}")
+            raise
+        _lay(folder, inputs)
+        heard.clear()
+        listening[0] = True
+        started = time.process_time()
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        kind, words = _outcome(reader, read)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        seconds = time.process_time() - started
+        listening[0] = False
+        if heard:
+            kind, words = "outside", heard[0]
+        if kind not in ("read", "refused") and keep is not None:
+            _keep(keep / f"{reader.name}-{number}", inputs)
+        pipe.send((kind, words, seconds, max(0, _peak() - before)))
+        _restore(folder, inputs, original)
+    pipe.close()
+    os._exit(0)
+
+
+def _outcome(reader: Reader, read: Callable[[], object]) -> tuple[str, str]:
+    try:
+        read()
+    except reader.refusals as error:
+        text = str(error)
+        if isinstance(error.__context__, MemoryError):  # said in a line, but too late
+            return "memory", f"more than {MEMORY >> 20} MiB"
+        if len(text.splitlines()) != 1 or not text.isprintable():
+            return "crashed", f"says more than one printable line: {text[:60]!r}"
+        return "refused", ""
+    except MemoryError:
+        return "memory", f"more than {MEMORY >> 20} MiB"
+    except BaseException as error:
+        frame = error.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        where = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame is not None else ""
+        return "crashed", f"{type(error).__name__} in {where}"
+    return "read", ""
+
+
+def _hear(folder: Path, outside: Path, enclosed: bool, heard: list[str], listening: list[bool]) -> None:
+    """Note what is opened, written, run or called outside the folder."""
+    within, trap = str(folder) + os.sep, str(outside)
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if not listening[0]:
+            return
+        if event == "open":
+            path, _, flags = arguments
+            if not isinstance(path, str | bytes | os.PathLike):
+                return
+            writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+            if not writes and not enclosed:
+                return
+            place = os.path.realpath(os.fsdecode(path))
+            if (writes and not place.startswith((within, "/dev/"))) or (enclosed and place.startswith(trap)):
+                heard.append(f"{'wrote' if writes else 'opened'} a file outside")
+        elif event in ("os.mkdir", "os.rename", "os.remove", "os.link", "os.symlink"):
+            place = os.path.realpath(os.fsdecode(arguments[-3] if event == "os.rename" else arguments[0]))
+            if not place.startswith(within):
+                heard.append(f"{event} outside")
+        elif event in _FORBIDDEN:
+            heard.append(event)
+
+    sys.addaudithook(hook)
+
+
+def _peak() -> int:
+    """The most that the process ever had of memory, since ``clear_refs``, in bytes."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def _lay(folder: Path, inputs: Inputs) -> None:
+    for name, content in inputs.items():
+        path = folder / name
+        if content is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.write_bytes(content)
+
+
+def _restore(folder: Path, inputs: Inputs, original: Mapping[Path, bytes]) -> None:
+    for name in inputs:
+        path = folder / name
+        if path in original:
+            path.write_bytes(original[path])
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _keep(folder: Path, inputs: Inputs) -> None:
+    for name, content in inputs.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content or b"")

@@ -1,0 +1,224 @@
+"""Ways to spoil an input: bytes that are flipped, cut and spliced, lengths that lie, and trees, tables and chunks that
+stay what they are while what they say becomes nonsense. All random numbers come from the stream of the input.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import struct
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+Random = np.random.Generator
+T = TypeVar("T")
+_LENGTHS = (0, 1, 2, 7, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+_STRANGE: tuple[Any, ...] = (
+    None, True, False, 0, 1, -1, 3, 2**31, 2**63, 2**64, -(2**63), 10**30, 10**400, 0.5, -0.0, 1e-320, 1e308,
+    float("nan"), float("inf"), float("-inf"), "", "0", "nan", "x" * 5000, "\x00", "\x1b[2J", "\ud800", "<script>",
+    "../../outside/secret.png", "/", "P-0", "=1+1", "done", "confirm", "1.0", "-1", "\u202e", "1" * 6000,
+    [], {}, [[]], [{}], {"": None}, [None], [0] * 50, [[1, 2, 3]], [1e308] * 4,
+)  # fmt: skip
+CELLS = (
+    "", "0", "1", "2", "-1", "nan", "1e999", "x" * 200_000, "\x00", '"', "\r", "../outside/secret.png", "/etc/passwd",
+    "images/../../outside/secret.png", "link/secret.png", "link.png", "images/0.png", ".", "..", "images", "a" * 300,
+    "/dev/zero", "pipe.png", "~/x", "\ud7ff", "\U0010ffff", "train", "test", "|", ";;", "a|b", "1.0", "-1.0", "=1+1",
+    "1" * 5000, "\u2028", "CON", "images\\0.png", "patient1/../../outside/secret.png",
+)  # fmt: skip
+"""What a table may say in any cell; the paths are those that ``benchmarks.fuzz.guard`` lays traps for."""
+
+
+def pick(random: Random, values: Sequence[T]) -> T:
+    """One of several."""
+    return values[int(random.integers(len(values)))]
+
+
+def spoil(content: bytes, random: Random) -> bytes:
+    """One to eight changes that know nothing of the format, or none but a cut."""
+    changed = bytearray(content)
+    for _ in range(int(random.integers(1, 9))):
+        changed = pick(random, _BLIND)(changed, random)
+    return bytes(changed)
+
+
+def _flip(data: bytearray, random: Random) -> bytearray:
+    if data:
+        data[int(random.integers(len(data)))] ^= 1 << int(random.integers(8))
+    return data
+
+
+def _early_flip(data: bytearray, random: Random) -> bytearray:
+    """Where formats keep what they say of themselves."""
+    if data:
+        data[int(random.integers(min(len(data), 512)))] = int(random.integers(256))
+    return data
+
+
+def _length(data: bytearray, random: Random) -> bytearray:
+    kind = pick(random, ("<H", ">H", "<I", ">I", "<Q", ">Q"))
+    size = struct.calcsize(kind)
+    if len(data) > size:
+        at = int(random.integers(min(len(data) - size, pick(random, (64, 1024, len(data))))))
+        data[at : at + size] = struct.pack(kind, pick(random, _LENGTHS) & (256**size - 1))
+    return data
+
+
+def _cut(data: bytearray, random: Random) -> bytearray:
+    return data[: int(random.integers(len(data) + 1))] if random.random() < 0.3 else data
+
+
+def _drop(data: bytearray, random: Random) -> bytearray:
+    at, size = int(random.integers(len(data) + 1)), int(random.integers(1, 33))
+    return data[:at] + data[at + size :]
+
+
+def _repeat(data: bytearray, random: Random) -> bytearray:
+    at, size = int(random.integers(len(data) + 1)), int(random.integers(1, 257))
+    return data[:at] + data[at : at + size] * int(random.integers(2, 5)) + data[at + size :]
+
+
+def _move(data: bytearray, random: Random) -> bytearray:
+    """A piece over another."""
+    if len(data) > 64:
+        size = int(random.integers(1, 65))
+        source, target = (int(place) for place in random.integers(len(data) - size, size=2))
+        data[target : target + size] = data[source : source + size]
+    return data
+
+
+def _insert(data: bytearray, random: Random) -> bytearray:
+    at = int(random.integers(len(data) + 1))
+    return data[:at] + bytearray(random.bytes(int(random.integers(1, 65)))) + data[at:]
+
+
+_BLIND: tuple[Callable[[bytearray, Random], bytearray], ...] = (
+    _flip, _flip, _early_flip, _length, _cut, _drop, _repeat, _move, _insert,
+)  # fmt: skip
+
+
+def spoil_tree(tree: Any, random: Random) -> Any:
+    """One to four places of nested mappings and lists replaced, removed, renamed, doubled or nested."""
+    changed = copy.deepcopy(tree)
+    for _ in range(int(random.integers(1, 5))):
+        places = list(_places(changed))
+        if not places:
+            return copy.deepcopy(pick(random, _STRANGE))
+        holder, key = pick(random, places)
+        _change(holder, key, random)
+    return changed
+
+
+def _places(tree: Any) -> Any:
+    items: Any = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in list(items):
+        yield tree, key
+        yield from _places(value)
+
+
+def _change(holder: Any, key: Any, random: Random) -> None:
+    what = int(random.integers(8))
+    value = holder[key]
+    if what == 0:
+        del holder[key]
+    elif what == 1:
+        nested: Any = value
+        for _ in range(int(pick(random, (1, 3, 30, 150)))):
+            nested = [nested] if random.random() < 0.5 else {"a": nested}
+        holder[key] = nested
+    elif what == 2 and isinstance(holder, dict):
+        holder[pick(random, ("", "x", "a.b", "__proto__", "1", "\x00", "cell", "status"))] = holder.pop(key)
+    elif what == 3 and isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300:
+        holder[key] = value * pick(random, (-1, 0, 2, 1000, 0.5, 10**9))
+    elif what == 4 and isinstance(value, list) and value:
+        holder[key] = value * 2 if random.random() < 0.5 else value[:-1]
+    else:
+        holder[key] = copy.deepcopy(pick(random, _STRANGE))  # may be changed in its turn
+
+
+def to_json(tree: Any) -> bytes:
+    """JSON with whatever Python can write: NaN, lone surrogates, numbers of any length."""
+    return _json_digits(tree).encode("utf-8", "surrogatepass")
+
+
+def _json_digits(tree: Any) -> str:
+    return json.dumps(tree)
+
+
+def deep_json(random: Random) -> bytes:
+    """Nesting that readers recurse into."""
+    depth = int(pick(random, (100, 900, 5_000, 200_000)))
+    start, end = pick(random, ((b"[", b"]"), (b'{"a":', b"}")))
+    return start * depth + b"1" + end * depth if random.random() < 0.7 else start * depth
+
+
+def spoil_table(text: str, random: Random) -> bytes:
+    """Cells, lines and headings of a comma-separated table replaced, doubled, dropped; or its bytes spoiled."""
+    lines = [line.split(",") for line in text.splitlines()]
+    for _ in range(int(random.integers(1, 5))):
+        line = pick(random, lines[1:] or lines) if random.random() < 0.8 else lines[0]
+        what = int(random.integers(6))
+        if what < 3 and line:
+            line[int(random.integers(len(line)))] = pick(random, CELLS)
+        elif what == 3 and line:
+            line.pop(int(random.integers(len(line))))
+        elif what == 4:
+            line.extend([pick(random, CELLS)] * int(random.integers(1, 4)))
+        else:
+            lines.append(list(pick(random, lines)))
+    content = "\n".join(",".join(line) for line in lines).encode("utf-8", "surrogatepass")
+    return spoil(content, random) if random.random() < 0.2 else content
+
+
+def spoil_png(content: bytes, random: Random) -> bytes:
+    """A PNG file whose chunks are changed and whose checksums hold again."""
+    chunks, at = [], 8
+    while at + 12 <= len(content):
+        (size,) = struct.unpack(">I", content[at : at + 4])
+        chunks.append((content[at + 4 : at + 8], content[at + 8 : at + 8 + size]))
+        at += 12 + size
+    for _ in range(int(random.integers(1, 4))):
+        number = int(random.integers(len(chunks)))
+        kind, data = chunks[number]
+        what = int(random.integers(5))
+        if what == 0 and kind == b"IHDR":
+            sizes = struct.pack(">II", *(pick(random, _LENGTHS) for _ in range(2)))
+            chunks[number] = kind, sizes + bytes(int(pick(random, (0, 1, 2, 3, 4, 6, 8, 16))) for _ in range(5))
+        elif what == 1:
+            chunks.insert(number, chunks[number])
+        elif what == 2:
+            kinds = (b"PLTE", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"gAMA", b"IDAT")
+            bomb = b"Comment\0\0" + zlib.compress(bytes(3_000_000))
+            chunks.insert(number, (pick(random, kinds), pick(random, (bomb, random.bytes(26), b"", b"\0" * 800))))
+        elif what == 3 and kind == b"IDAT":
+            chunks[number] = kind, zlib.compress(bytes(int(pick(random, (0, 10, 10_000_000)))))
+        else:
+            chunks[number] = kind, spoil(data, random)
+    body = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    return content[:8] + body
+
+
+def spoil_tiff(content: bytes, random: Random) -> bytes:
+    """A little-endian TIFF file whose entries say something else."""
+    data = bytearray(content)
+    (at,) = struct.unpack("<I", data[4:8])
+    if at + 2 > len(data):
+        return spoil(content, random)
+    (count,) = struct.unpack("<H", data[at : at + 2])
+    for _ in range(int(random.integers(1, 4))):
+        place = at + 2 + 12 * int(random.integers(max(count, 1)))
+        what = int(random.integers(4))
+        if what == 0:
+            data[place + 8 : place + 12] = struct.pack("<I", pick(random, _LENGTHS))
+        elif what == 1:
+            data[place + 4 : place + 8] = struct.pack("<I", pick(random, _LENGTHS))
+        elif what == 2:
+            data[place + 2 : place + 4] = struct.pack("<H", int(random.integers(0, 20)))
+        else:
+            tags = (254, 256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 317, 320, 322, 323, 338, 339, 347, 34665)
+            data[place : place + 2] = struct.pack("<H", pick(random, tags))
+    return bytes(data)
