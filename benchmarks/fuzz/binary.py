@@ -217,8 +217,8 @@ def _dicom(pixels: np.ndarray, syntax: str, **tags: object) -> bytes:
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = pixels.itemsize * 8, 12, 11
     dataset.PixelRepresentation, dataset.NumberOfFrames = 0, 1
     dataset.WindowCenter, dataset.WindowWidth, dataset.RescaleSlope, dataset.RescaleIntercept = 2000, 3000, 1, 0
-    order = ">" if syntax == ExplicitVRBigEndian else "<"
-    dataset.PixelData = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    stored = pixels.dtype.newbyteorder(">" if syntax == ExplicitVRBigEndian else "<")
+    dataset.PixelData = pixels.astype(stored).tobytes()
     for tag, value in tags.items():
         setattr(dataset, tag, value)
     if syntax == RLELossless:
@@ -307,7 +307,7 @@ def _raster_films(folder: Path) -> Prepared:
 
 def _arrays(folder: Path) -> Prepared:
     random = stream(0, "fuzz", "arrays")
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part in ("train", "val", "test"):
         arrays[f"{part}_images"] = random.integers(0, 256, (4, 8, 8)).astype(np.uint8)
         arrays[f"{part}_labels"] = random.integers(0, 2, (4, 1)).astype(np.uint8)

@@ -1,8 +1,9 @@
-"""Ledgers that let go of their lock when a test ends."""
+"""Ledgers that let go of their lock when a test ends, commands that end with it, and a study that nothing disturbed."""
 
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,25 @@ from ray.tune.search import Searcher
 from study.ledger import FORMAT, Ledger
 from study.search import Search, StudySearcher
 from study.trial_folder import TrialFolder
+from tests.study.command import Command
 
 OpenLedger = Callable[[Path], Ledger]
+
+
+@pytest.fixture(autouse=True)
+def _no_command_outlives_its_test() -> Iterator[None]:
+    yield
+    for command in list(Command.running):
+        command.process.send_signal(signal.SIGINT)
+        command.wait()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """A study that ran from its start to its end: what every other one has to come to."""
+    command = Command(tmp_path_factory.mktemp("undisturbed") / "out")
+    assert command.wait() == 0, command.log.read_text()
+    return command
 
 
 @pytest.fixture

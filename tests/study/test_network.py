@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.study.test_run import TINY
+from tests.study.command import TINY
 
 # Ray asks, of the addresses that only clouds answer, which cloud it is on, usage statistics or not. Refused here too.
 RAY_ASKS = {"socket.getaddrinfo 169.254.169.254", "socket.getaddrinfo metadata.google.internal"}

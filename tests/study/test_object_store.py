@@ -19,8 +19,8 @@ from study.run import main
 from study.status import _age
 from study.trial_folder import ReplacedError, TrialFolder
 from tests.analysis.conftest import write_demo
+from tests.study.command import TINY
 from tests.study.conftest import OpenLedger
-from tests.study.test_run import TINY
 
 s3fs = pytest.importorskip("s3fs", reason="pip install 's3fs'")
 server = pytest.importorskip("moto.server", reason="pip install 'moto[server]'")

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
-import psutil
 import pytest
 from PIL import Image
 
-from analysis.records import MEASURED
 from sldd.overlay import overlay
 from sldd.package.verify import verify
 from sldd.sources.phantom import PhantomSettings, PhantomSource
 from study.ledger import Ledger
 from study.run import main
-from study.worker import PROCESS
 from tests.conftest import write_manifest
-
-TINY = [
-    "demo", "name=tiny", "grid.backbone=[test_resnet]", "grid.images=[2,3]",
-    "data.phantom={patients: 16, size: 128}", "patches={size: 24, stride: 8, input_size: 32}",
-    "outer={steps: 40, batch_size: 12, evaluations: 2, statistics_batches: 2, checkpoint_every: 5}",
-    "search.trials=2", "confirm.repeats=1",
-]  # fmt: skip
+from tests.study.command import TINY, Command
 
 
 @pytest.fixture(autouse=True)
@@ -105,54 +89,6 @@ def test_interrupt_before_anything_runs(
     monkeypatch.setattr("study.run.prepare", interrupt)
     assert main([*TINY, "--out", str(tmp_path / "out")]) == 130
     assert "interrupted" in capsys.readouterr().err
-
-
-class Command:
-    """The command in a process of its own, with its study's folder."""
-
-    def __init__(self, out: Path, *settings: str) -> None:
-        self.study = out / "tiny"
-        self.log = out.with_suffix(".log")
-        with self.log.open("a") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-m", "study.run", *TINY, *settings, "--out", str(out)],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def wait(self) -> int:
-        return self.process.wait(timeout=300)
-
-    def until(self, happened: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 120
-        while not happened():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.02)
-
-    def trials(self, name: str) -> list[Path]:
-        return sorted(self.study.glob(f"trials/*/*/{name}"))
-
-    def checkpoints(self) -> dict[Path, int]:
-        """Steps in the last checkpoint of every unfinished trial."""
-        saved = [path for path in self.trials("checkpoint/*.pt") if not (path.parents[1] / "result.json").exists()]
-        return {path.parents[1]: int(path.stem) for path in saved}  # sorted: of two, the later step stays
-
-    def workers(self) -> list[psutil.Process]:
-        """The processes that run trials."""
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        return [process for process in children if process.name().startswith(PROCESS)]
-
-    def records(self) -> pd.DataFrame:
-        return pd.read_csv(self.study / "records.csv").drop(columns=MEASURED)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Command:
-    command = Command(tmp_path_factory.mktemp("undisturbed") / "out")
-    assert command.wait() == 0, command.log.read_text()
-    return command
 
 
 @pytest.mark.slow
@@ -271,31 +207,6 @@ def test_folds_rotate_and_counts_are_searched(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_budget_ends_the_command_and_a_larger_one_goes_on(undisturbed: Command, tmp_path: Path) -> None:
-    command = Command(tmp_path / "out", "budget.hours=1e-6")
-    assert command.wait() == 0, command.log.read_text()
-    log = command.log.read_text()
-    assert "stopping, budget.hours=1e-06 is used up: running trials are writing their checkpoints" in log
-    assert log.splitlines()[-1].startswith("budget.hours=1e-06 is used up, and the study has trials left")
-    assert (command.study / "dashboard.html").exists()
-    assert len(command.records()) == len(command.checkpoints()) > 0
-    left = command.checkpoints()
-
-    command = Command(tmp_path / "out", "budget.trials=3")
-    assert command.wait() == 0, command.log.read_text()
-    assert command.log.read_text().splitlines()[-1].startswith("budget.trials=3 is used up")
-    assert set(command.records()["status"]) == {"done"}
-    assert len(command.records()) == 3
-    for folder, step in left.items():
-        assert step in json.loads((folder / "result.json").read_text())["starts"]
-
-    command = Command(tmp_path / "out", "budget.trials=6")
-    assert command.wait() == 0, command.log.read_text()
-    assert command.log.read_text().splitlines()[-1].startswith("page: "), "nothing is left to go on with"
-    pd.testing.assert_frame_equal(command.records(), undisturbed.records(), check_exact=True)
-
-
-@pytest.mark.slow
 def test_the_papers_protocol_is_marked_wherever_its_numbers_are(tmp_path: Path) -> None:
     command = Command(
         tmp_path / "out",
@@ -313,135 +224,3 @@ def test_the_papers_protocol_is_marked_wherever_its_numbers_are(tmp_path: Path) 
     assert confirm["val_hm"].tolist() == confirm["test_hm"].tolist() == confirm["test_hm_at_0.4"].tolist()
     assert "papers&#x27; protocol" in (command.study / "dashboard.html").read_text()
     assert "the papers' protocol: states were chosen on the test patients" in command.log.read_text()
-
-
-@pytest.mark.slow
-def test_killed_three_times_loses_and_repeats_nothing(undisturbed: Command, tmp_path: Path) -> None:
-    """SIGKILL once a first checkpoint is there, once a first result is, and once a confirm trial is under way."""
-    finished: dict[Path, bytes] = {}
-    resumed: dict[Path, list[int]] = {}
-
-    def confirming(command: Command) -> bool:
-        return any(
-            json.loads((folder / "config.json").read_text())["phase"] == "confirm" for folder in command.checkpoints()
-        )
-
-    moments: list[Callable[[Command], bool]] = [
-        lambda command: bool(command.checkpoints()),
-        lambda command: bool(command.trials("result.json")) and bool(command.checkpoints()),
-        confirming,
-    ]
-    for moment in moments:
-        command = Command(tmp_path / "out")
-        command.until(lambda: moment(command))  # noqa: B023
-        os.kill(command.process.pid, signal.SIGKILL)
-        command.wait()
-        time.sleep(3)  # orphaned workers of the dead driver end by themselves
-        for folder, step in command.checkpoints().items():
-            resumed.setdefault(folder, []).append(step)
-        for path in command.trials("result.json"):
-            finished.setdefault(path, path.read_bytes())
-    command = Command(tmp_path / "out")
-    assert command.wait() == 0, command.log.read_text()
-
-    assert finished
-    assert resumed
-    for path, content in finished.items():
-        assert path.read_bytes() == content, "a finished trial ran again"
-    for folder, steps in resumed.items():
-        starts = json.loads((folder / "result.json").read_text())["starts"]
-        assert set(steps) <= set(starts), f"{folder} had checkpoints at {steps} and started at {starts}"
-    pd.testing.assert_frame_equal(command.records(), undisturbed.records(), check_exact=True)
-
-
-@pytest.mark.slow
-def test_killed_workers_are_replaced(undisturbed: Command, tmp_path: Path) -> None:
-    command = Command(tmp_path / "out")
-    command.until(lambda: bool(command.checkpoints()))
-    begun = command.checkpoints()  # a worker that is only starting up may live on, and get that far meanwhile
-    workers = command.workers()
-    assert workers
-    for worker in workers:
-        worker.kill()
-    left = {folder: step for folder, step in command.checkpoints().items() if folder in begun}
-    assert left
-    assert command.wait() == 0, command.log.read_text()
-    for folder, step in left.items():
-        assert step in json.loads((folder / "result.json").read_text())["starts"]
-    pd.testing.assert_frame_equal(command.records(), undisturbed.records(), check_exact=True)
-
-
-@pytest.mark.slow
-def test_a_kill_does_not_change_which_trials_are_stopped(tmp_path: Path) -> None:
-    settings = (
-        "grid.images=3",
-        "search={trials: 7, stop: median, stop_after: 0.2}",
-        "outer={steps: 16, batch_size: 6, evaluations: 8, statistics_batches: 1, checkpoint_every: 1}",
-    )
-    whole = Command(tmp_path / "whole", *settings)
-    assert whole.wait() == 0, whole.log.read_text()
-    records = whole.records()
-    stopped = records[records["stopped"]]
-    assert set(stopped["phase"]) == {"search"}
-    assert set(stopped["status"]) == {"done"}
-    assert (stopped["outer_steps"] < 16).all()
-    assert (records.loc[~records["stopped"], "outer_steps"] == 16).all()
-    said = f"{len(stopped)} of 7 search trials did worse than the median and were stopped"
-    assert said in " ".join(whole.log.read_text().split())
-
-    later = [str(trial) for trial in stopped["trial"]]
-    command = Command(tmp_path / "out", *settings)
-    command.until(lambda: any(command.study / "trials" / trial in command.checkpoints() for trial in later))
-    os.kill(command.process.pid, signal.SIGKILL)
-    command.wait()
-    time.sleep(3)  # orphaned workers of the dead driver end by themselves
-    command = Command(tmp_path / "out", *settings)
-    assert command.wait() == 0, command.log.read_text()
-    pd.testing.assert_frame_equal(command.records(), records, check_exact=True)
-
-
-@pytest.mark.slow
-def test_a_warned_worker_writes_a_checkpoint(tmp_path: Path) -> None:
-    command = Command(
-        tmp_path / "out",
-        "grid.images=2",
-        "search.trials=1",
-        "outer={steps: 300, batch_size: 12, evaluations: 1, statistics_batches: 1, checkpoint_every: 100}",
-    )
-    command.until(lambda: bool(command.checkpoints()))
-    (worker,) = command.workers()
-    worker.terminate()  # as before a spot machine is taken away
-    assert command.wait() == 0, command.log.read_text()
-    first, *_ = command.trials("result.json")
-    begun, went_on = json.loads(first.read_text())["starts"]
-    assert begun == 0
-    assert 100 < went_on < 200, "it wrote one of its own"
-    assert "lost its worker, or failed; it goes on from its last checkpoint" in command.log.read_text()
-
-
-@pytest.mark.slow
-def test_interrupt_then_resume_then_grow(undisturbed: Command, tmp_path: Path) -> None:
-    command = Command(tmp_path / "out")
-    command.until(lambda: bool(command.checkpoints()))
-    os.kill(command.process.pid, signal.SIGINT)
-    assert command.wait() == 130, command.log.read_text()
-    assert "the same command goes on" in command.log.read_text()
-    assert (command.study / "dashboard.html").exists()
-    left = command.checkpoints()
-    assert left
-
-    command = Command(tmp_path / "out")
-    assert command.wait() == 0, command.log.read_text()
-    for folder, step in left.items():
-        assert step in json.loads((folder / "result.json").read_text())["starts"]
-    pd.testing.assert_frame_equal(command.records(), undisturbed.records(), check_exact=True)
-
-    kept = {path: path.read_bytes() for path in command.trials("result.json")}
-    grown = Command(tmp_path / "out", "confirm.repeats=2")
-    assert grown.wait() == 0, grown.log.read_text()
-    assert len(grown.trials("result.json")) == 8
-    assert all(path.read_bytes() == content for path, content in kept.items())
-
-    other = Command(tmp_path / "out", "confirm.repeats=2", "outer.schedule=constant", "seed=3")
-    assert other.wait() == 2
-    assert "outer.schedule was 'cosine' and is now 'constant'; seed was 0 and is now 3" in other.log.read_text()

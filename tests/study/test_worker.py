@@ -23,8 +23,8 @@ from study.materials import TrialContext, trial_context
 from study.trial import Report
 from study.trial_folder import TrialFolder
 from study.worker import WarnedError, carry_out
+from tests.study.command import TINY
 from tests.study.conftest import OpenLedger
-from tests.study.test_run import TINY
 
 REPORT: Report = {"step": 1, "steps": 2, "seconds": 0.1, "score": 0.5}
 
