@@ -28,7 +28,9 @@ class Stub:
     patches: PatchSettings = SETTINGS
     mean: float = 100.0
     deviation: float = 50.0
-    delta: float = 0.5
+
+    def threshold(self) -> float:
+        return 0.5
 
     def rebuild(self, start: Path | None) -> object:
         assert start is None
