@@ -111,15 +111,16 @@ def connect(address: str | None, settings: ResourceSettings) -> Iterator[tuple[s
 
     # A trial that is tried again is told of in a line by the study; Tune would print a traceback.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    quiet = {"include_dashboard": False} if address is None else {}
-    try:
-        # "local" and not None, for which Ray would look at RAY_ADDRESS and for other clusters itself.
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        said = str(error).splitlines()[0]
-        raise InputError(
-            f"--address {address}: cannot connect to Ray ({said}); --address local starts Ray on this machine instead"
-        ) from None
+    if address is None:
+        _start_here()
+    else:
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            said = str(error).splitlines()[0]
+            raise InputError(
+                f"--address {address}: cannot connect to Ray ({said}); --address local starts Ray here instead"
+            ) from None
     try:
         total = ray.cluster_resources()
         cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
@@ -131,6 +132,26 @@ def connect(address: str | None, settings: ResourceSettings) -> Iterator[tuple[s
         yield f"Ray on {where}: {cpus:g} CPUs, {gpus:g} GPUs; trials at once: {slots.concurrent}", slots
     finally:
         ray.shutdown()
+
+
+def _start_here() -> None:
+    """Start Ray on this machine; once more where it took too long, as it may on a busy one.
+
+    Raises:
+        InputError: it cannot be started.
+    """
+    import ray
+
+    said = ""
+    for _ in range(2):
+        try:
+            # "local" and not None, for which Ray would look at RAY_ADDRESS and for other clusters itself.
+            ray.init(address="local", log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+            return
+        except Exception as error:  # a bare Exception, where its processes do not come up in half a minute
+            said = next(iter(str(error).splitlines()), type(error).__name__)
+            ray.shutdown()
+    raise InputError(f"Ray cannot be started on this machine ({said}); is it overloaded? Try again")
 
 
 def _check_growth(settings: ResourceSettings, cpus: float, gpus: float) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from sldd.errors import InputError
-from study.cluster import ResourceSettings, Slots, _check_growth, _slots, find_cluster
+from study.cluster import ResourceSettings, Slots, _check_growth, _slots, _start_here, find_cluster
 
 
 @pytest.mark.parametrize(
@@ -87,3 +89,21 @@ def test_a_cluster_that_is_described_may_be_empty() -> None:
     _check_growth(described, 0, 0)
     assert _slots(described, 0, 0) == Slots(1, 1, 8)
     _check_growth(ResourceSettings(), 4, 0)
+
+
+@pytest.mark.parametrize(("failures", "told"), [(1, None), (2, "Ray cannot be started on this machine \\(too slow\\)")])
+def test_ray_that_comes_up_too_slowly_is_started_again(
+    monkeypatch: pytest.MonkeyPatch, failures: int, told: str | None
+) -> None:
+    tries: list[dict[str, object]] = []
+
+    def init(**options: object) -> None:
+        tries.append(options)
+        if len(tries) <= failures:
+            raise Exception("too slow\nmore of it")
+
+    monkeypatch.setattr("ray.init", init)
+    with pytest.raises(InputError, match=told) if told else nullcontext():
+        _start_here()
+    assert len(tries) == 2
+    assert {options["address"] for options in tries} == {"local"}
