@@ -15,6 +15,7 @@ from sldd.sources.folder import FolderSource
 from sldd.sources.hospital import HospitalSettings, read_hospital
 from sldd.sources.medmnist import MedMnistSettings, MedMnistSource
 from sldd.sources.nih import NihSettings, read_nih
+from sldd.sources.part import PartOfPatients
 from sldd.sources.phantom import PhantomSettings, PhantomSource
 from sldd.split import SplitSettings
 
@@ -30,6 +31,8 @@ class DataSettings:
     or the folder that it is alone in."""
     film_size: Annotated[int, Ge(16), Le(4096)] = 512
     """Longest side, in pixels, at which films with findings are kept; smaller ones stay as they are."""
+    part: str | None = None
+    """``1/3``: the first of three equal parts of the patients, who are drawn into them by chance."""
     phantom: PhantomSettings = field(default_factory=PhantomSettings)
     nih: NihSettings = field(default_factory=NihSettings)
     chexpert: CheXpertSettings = field(default_factory=CheXpertSettings)
@@ -46,6 +49,11 @@ def open_source(settings: DataSettings) -> Source:
     Raises:
         InputError: ``data.root`` is missing or not what the source needs, or a row of its table cannot be used.
     """
+    whole = _whole(settings)
+    return whole if settings.part is None else PartOfPatients(whole, settings.part)
+
+
+def _whole(settings: DataSettings) -> Source:
     if settings.source == "phantom":
         return PhantomSource(settings.phantom)
     if settings.root is None:

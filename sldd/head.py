@@ -18,6 +18,11 @@ from sldd.prefetch import Batch, Batches
 from sldd.streams import stream
 
 
+def last_layer(network: nn.Module) -> tuple[str, nn.Module]:
+    """The last module that has parameters of its own, which in a classifier gives the scores, and its name."""
+    return [(path, module) for path, module in network.named_modules() if list(module.parameters(recurse=False))][-1]
+
+
 class Head:
     """The last layer of a network, apart from its body.
 
@@ -34,8 +39,7 @@ class Head:
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network.eval().requires_grad_(False)
-        layers = [(path, module) for path, module in network.named_modules() if list(module.parameters(recurse=False))]
-        self.path, self._last = layers[-1]
+        self.path, self._last = last_layer(network)
         if not isinstance(self._last, (nn.Linear, nn.Conv2d)):
             raise self._refusal("not in a layer of class scores")
         self.layer = nn.Sequential(self._last, nn.Flatten()) if isinstance(self._last, nn.Conv2d) else self._last

@@ -7,6 +7,7 @@ knows never depends on timing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -35,6 +36,7 @@ class CellSearch:
     Args:
         facts: what every trial's configuration says of the cell.
         delta: the threshold, where it is fixed.
+        after: cells whose first confirmed network this one's trials start from; None for a body that starts pretrained.
     """
 
     def __init__(
@@ -47,8 +49,9 @@ class CellSearch:
         seed: int,
         facts: dict[str, Any],
         delta: float | None = None,
+        after: Sequence[CellSearch | None] = (),
     ) -> None:
-        self.cell = cell
+        self.cell, self._after = cell, after
         self._search, self._repeats, self._ledger, self._seed = search, confirm.repeats, ledger, seed
         self._facts, self._delta = facts, delta
         one_delta = delta is not None or facts.get("task") == "multilabel"
@@ -58,6 +61,16 @@ class CellSearch:
         self._worths: dict[int, tuple[float, float, float]] = {}
         self.neighbour: CellSearch | None = None
         """A finished cell of another image count, whose best setting this one's search begins with."""
+
+    @property
+    def _early(self) -> bool:
+        """True while a cell that this one starts from is not done."""
+        return any(other is not None and not other.finished for other in self._after)
+
+    @property
+    def _stranded(self) -> bool:
+        """True where such a cell is done and has left no network."""
+        return any(other is not None and other.finished and not other.confirmed for other in self._after)
 
     @property
     def trials(self) -> int:
@@ -86,6 +99,8 @@ class CellSearch:
     @property
     def finished(self) -> bool:
         """True once nothing is left to run."""
+        if self._stranded:
+            return True
         if not self.searched:
             return False
         trials = self._confirming
@@ -101,6 +116,8 @@ class CellSearch:
     @property
     def remaining(self) -> int:
         """Trials still to run, those running included."""
+        if self._stranded:
+            return 0
         started = self._ledger.trials.get(self.cell.name, [])
         planned = self.planned if self.best or not self.searched else self.trials
         return max(0, planned - sum(map(self._over, started)))
@@ -154,6 +171,8 @@ class CellSearch:
 
     def _next(self, new: bool) -> Trial | None:
         waiting = [trial for trial in self._ledger.trials.get(self.cell.name, []) if not self._over(trial)]
+        if self._early or self._stranded:
+            return None
         search = [trial for trial in waiting if trial.config["phase"] == "search"]
         if search:
             return search[0] if search[0].index not in self._running else None
@@ -183,6 +202,15 @@ class CellSearch:
         if given_up and not trial.settled:
             self._given_up.add(trial.index)
 
+    @property
+    def _told(self) -> dict[str, Any]:
+        """What a trial is told of its cell, and of the trials that it goes on from."""
+        if not self._after:
+            return self._facts
+        return self._facts | {
+            "starts_from": [None if other is None else other.confirmed[0].config["trial"] for other in self._after]
+        }
+
     def _suggest(self, number: int) -> Trial:
         earlier = [trial for trial in self._ledger.of(self.cell.name, "search") if trial.settled]
         if number == 0:
@@ -198,7 +226,7 @@ class CellSearch:
         told = {"options": options, "stop_below": stop_below(earlier, self._search)}
         return self._ledger.add(
             self.cell.name,
-            self._facts | {"phase": "search", "seed": self._seed, "source": None, **parameters, **told},
+            self._told | {"phase": "search", "seed": self._seed, "source": None, **parameters, **told},
         )
 
     def _known(self) -> dict[str, Any]:
@@ -214,6 +242,6 @@ class CellSearch:
         return self._ledger.add(
             self.cell.name,
             # Fresh seeds: none equals the search's. The threshold is chosen anew on this run's validation patients.
-            self._facts
+            self._told
             | {"phase": "confirm", "seed": self._seed + 1 + repeat, "source": best.index, "delta": self._delta, **kept},
         )

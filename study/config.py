@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from annotated_types import Ge, MinLen
-from pydantic import BeforeValidator, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from analysis.rule import Rule
 from sldd.augment import AugmentSettings
@@ -26,7 +27,7 @@ from sldd.outer import OuterSettings
 from sldd.package import PackageSettings
 from sldd.patches import PatchSettings
 from sldd.privacy import PrivacySettings
-from sldd.start import FILE_ENDINGS
+from sldd.start import FILE_ENDINGS, PRETRAINED
 from sldd.train import TrainSettings
 from study.budget import BudgetSettings
 from study.cell_search import ConfirmSettings, SearchSettings
@@ -46,6 +47,12 @@ FREE = (
 )  # fmt: skip
 
 
+def _plain_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_]+", name) or name == PRETRAINED:
+        raise PydanticCustomError("name", "a collection is called by small letters, digits and '_'")
+    return name
+
+
 # One block of axes is a list of one.
 Grid = Annotated[
     list[GridSettings], BeforeValidator(lambda tree: tree if isinstance(tree, list) else [tree]), MinLen(1)
@@ -61,6 +68,9 @@ class StudyConfig:
     task: TaskName = "patches"
     """``patches``: patients positive or negative, by votes of patches. ``multilabel``: whole films with findings."""
     data: DataSettings = field(default_factory=DataSettings)
+    sources: dict[Annotated[str, AfterValidator(_plain_name)], DataSettings] = field(default_factory=dict)
+    """Other collections of films with findings, by the names that ``grid.chain`` calls them; one that is not there
+    keeps its cells from running, and no others."""
     patches: PatchSettings = field(default_factory=PatchSettings)
     distill: DistillSettings = field(default_factory=DistillSettings)
     outer: OuterSettings = field(default_factory=OuterSettings)
@@ -133,6 +143,8 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
             continue
         if key.startswith("pretrained.") and was is None:
             continue  # study.run knows whether trials have begun without it
+        if key.startswith("sources.") and (was is None or key.endswith((".root", ".cache"))):
+            continue  # one more collection, or the same elsewhere; the fingerprint guards what is in it
         found.append(f"{key} was {was!r} and is now {now!r}")
     return found
 
@@ -165,6 +177,9 @@ def _check_keys(kind: type, tree: Any, prefix: str) -> None:
             raise InputError(f"unknown setting {prefix}{key}; {hint}")
         if dataclasses.is_dataclass(hints[key]):
             _check_keys(typing.cast(type, hints[key]), value, f"{prefix}{key}.")
+        if kind is StudyConfig and key == "sources":
+            for name, settings in value.items() if isinstance(value, dict) else ():
+                _check_keys(DataSettings, settings, f"{key}.{name}.")
         if kind is StudyConfig and key == "grid":
             for block in value if isinstance(value, list) else [value]:
                 _check_keys(GridSettings, block, f"{prefix}{key}.")

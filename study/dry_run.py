@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from rich.console import Console
@@ -10,8 +11,8 @@ from sldd.errors import InputError
 from study.budget import outlook
 from study.cluster import ResourceSettings, slots_here
 from study.config import StudyConfig
-from study.methods import Batches
-from study.plan import PlannedCell, cell_budget
+from study.materials import Materials
+from study.plan import PlannedCell, cell_budget, trials_of
 from study.progress import duration, plan_table
 
 
@@ -22,25 +23,27 @@ def print_refused(console: Console, plan: list[PlannedCell]) -> None:
             console.print(f"refused: {entry.cell.name}: {entry.refused}", highlight=False, soft_wrap=True)
 
 
-def print_plan(console: Console, config: StudyConfig, plan: list[PlannedCell], batches: Batches) -> None:
+def print_plan(
+    console: Console, config: StudyConfig, plan: list[PlannedCell], grounds: Mapping[str | None, Materials]
+) -> None:
     """All that ``--dry-run`` says of a plan."""
     console.print(plan_table(plan))
     print_refused(console, plan)
     runnable = [entry for entry in plan if entry.refused is None]
-    each = config.search.trials + config.confirm.repeats
-    seconds = sum(entry.seconds or 0.0 for entry in runnable) * each
-    steps = sum(cell_budget(config, entry.cell, batches).steps for entry in runnable) * each
+    trials = {entry.cell: trials_of(config, entry.cell) for entry in runnable}
+    seconds = sum((entry.seconds or 0.0) * trials[entry.cell] for entry in runnable)
+    steps = sum(cell_budget(config, cell, grounds[cell.stage].batches).steps * count for cell, count in trials.items())
     fewer = config.search.stop != "none" or any(entry.cell.counted for entry in runnable)
     at_most = "at most " if fewer else ""
     console.print(
-        f"{at_most}{len(runnable)} cells, {len(runnable) * each} trials ({config.search.trials} search and "
+        f"{at_most}{len(runnable)} cells, {sum(trials.values())} trials ({config.search.trials} search and "
         f"{config.confirm.repeats} confirm a cell), {steps:,} outer steps; "
         f"about {duration(seconds)} of one trial slot on this machine",
         highlight=False,
         soft_wrap=True,
     )
     gpus, at_once = _machine(config.resources)
-    for line in outlook(config.budget, len(runnable) * each, seconds, gpus, at_once):
+    for line in outlook(config.budget, sum(trials.values()), seconds, gpus, at_once):
         console.print(line, highlight=False, soft_wrap=True)
 
 

@@ -20,6 +20,7 @@ from rich.console import Console
 from analysis.storage import write_whole
 from study.budget import Budget
 from study.cell_search import CellSearch
+from study.chains import starts_from
 from study.cluster import Slots
 from study.config import StudyConfig
 from study.count_search import CountSearch, series
@@ -27,7 +28,7 @@ from study.gpu_share import GpuShares
 from study.grid import Cell
 from study.ledger import Ledger, Trial
 from study.materials import TrialContext
-from study.plan import PlannedCell
+from study.plan import PlannedCell, confirm_settings
 from study.progress import ProgressLine, TuneReports
 from study.protocol import fixed_delta
 from study.search import Search, StudySearcher
@@ -37,12 +38,27 @@ from study.worker import LOSSES, Worker
 def make_searches(config: StudyConfig, ledger: Ledger, plan: list[PlannedCell]) -> list[Search]:
     """One a cell; where image counts are searched, one for all counts of a setting."""
     planned = {entry.cell: entry for entry in plan}
+    searches: dict[Cell, CellSearch] = {}
 
     def search(cell: Cell) -> CellSearch:
+        if cell not in searches:
+            searches[cell] = new(cell)
+        return searches[cell]
+
+    def new(cell: Cell) -> CellSearch:
         facts = {**asdict(cell), "parameters": planned[cell].parameters, "protocol": config.protocol}
         facts |= {"task": config.task}
         delta = fixed_delta(config.protocol)
-        return CellSearch(cell, config.search, config.confirm, ledger, seed=config.seed, facts=facts, delta=delta)
+        return CellSearch(
+            cell,
+            config.search,
+            confirm_settings(config, cell),
+            ledger,
+            seed=config.seed,
+            facts=facts,
+            delta=delta,
+            after=[None if other is None else search(other) for other in starts_from(cell)],
+        )
 
     listed: list[Search] = [search(cell) for cell in planned if not cell.counted]
     counted = series([cell for cell in planned if cell.counted])

@@ -25,6 +25,7 @@ Method = Literal["sldd", "dd", "random_real", "train"]
 Norm = Literal["as_is", "batch", "none", "group", "instance"]
 TrainClasses = Literal["INP", "NP"]
 TrainView = Literal["patches", "whole"]
+Transfer = Literal["regular", "mixed", "co_trained"]
 LabelInit = Literal[
     "one_hot", "smoothed", "uniform", "constant:I", "constant:N", "constant:P", "single", "clusters", "prior"
 ]
@@ -60,6 +61,12 @@ def _told_apart(starts: list[str]) -> list[str]:
             "stem", "two starts are called {stem}, and so would their cells be; rename one", {"stem": repeated[0]}
         )
     return starts
+
+
+def _as_chains(value: Any) -> Any:
+    """``nih`` and ``[nih, chexpert]`` are one chain, as is the empty one."""
+    chains = _as_list(value)
+    return chains if chains and all(isinstance(chain, list | tuple) for chain in chains) else [chains]
 
 
 # A single value is an axis of one point: grid.images=3.
@@ -101,6 +108,14 @@ class GridSettings:
     """Classes that ordinary training sees: all, or N and P only. The network has three outputs all the same."""
     train_view: Annotated[list[TrainView], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["patches"])
     """What ordinary training sees: patches, or whole radiographs scaled down, which are N or P and need no mask."""
+    chain: Annotated[list[list[str]], BeforeValidator(_as_chains), MinLen(1), _points] = field(
+        default_factory=lambda: [[]]
+    )
+    """Collections (``sources``) on which a network is trained before the study's own patients: ``[[], [nih], [nih,
+    chexpert]]``. Ordinary training of films with findings only. ``pretrained`` may come first: published weights."""
+    transfer: Annotated[list[Transfer], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["regular"])
+    """What becomes of a chain. ``regular``: one collection after the other. ``mixed``: a network for each, their
+    features side by side. ``co_trained``: one network on all at once. The last two need two collections or more."""
     most_images: Annotated[int, Ge(2)] = 6
     """The largest image count that ``images: search`` may try; it is tried first, for what is best."""
     epochs: Annotated[int, Ge(1)] | None = None
@@ -126,6 +141,12 @@ class Cell:
     epochs: int | None = None
     fold: int | None = None
     """Counted from 0; its patients are tested, the others train and validate."""
+    chain: tuple[str, ...] = ()
+    """Collections that its network was trained on before; of a ``mixed`` model perhaps ``pretrained``."""
+    transfer: Transfer | None = None
+    stage: str | None = None
+    """What it trains on where that is not the study's own patients: a collection, or several at once, ``nih+chexpert``.
+    Then it is a means to an end: other cells start from its network."""
     counted: bool = False
     """True where the image count is searched: whether this one is run depends on how others do."""
 
@@ -144,6 +165,10 @@ class Cell:
             parts.append("NP")
         if self.start != XAVIER:
             parts.append(Path(self.start).stem)
+        if self.chain:
+            parts += [str(self.transfer), *self.chain]
+        if self.stage is not None:
+            parts.append(f"on={self.stage}")
         if self.distill_steps is not None:
             parts.append(f"s{self.distill_steps}e{self.distill_epochs}")
         if self.epochs is not None:
@@ -182,7 +207,7 @@ def _cells(block: GridSettings, task: TaskName) -> Iterator[Cell]:
     for backbone, start, method, norm in itertools.product(block.backbone, block.start, block.method, block.norm):
         cell = Cell(backbone, method, norm, start=start, epochs=block.epochs)
         if method == "train" and task == "multilabel":
-            yield replace(cell, train_view="whole")
+            yield from _transferred(replace(cell, train_view="whole"), block)
             continue
         if method == "train":
             for view, patches, classes in itertools.product(block.train_view, block.train_patches, block.train_classes):
@@ -200,3 +225,13 @@ def _cells(block: GridSettings, task: TaskName) -> Iterator[Cell]:
                 distill_epochs=distill_epochs,
                 counted=counted,
             )
+
+
+def _transferred(cell: Cell, block: GridSettings) -> Iterator[Cell]:
+    """A cell of ordinary training, after each of the block's chains."""
+    for chain, transfer in itertools.product(block.chain, block.transfer):
+        start, after = cell.start, tuple(chain)
+        if transfer != "mixed" and after[:1] == (PRETRAINED,):
+            start, after = PRETRAINED, after[1:]
+        if transfer == "regular" or len(after) > 1:
+            yield replace(cell, start=start, chain=after, transfer=transfer if after else None)

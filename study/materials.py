@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from analysis.storage import Folder
 from sldd.augment import AugmentSettings
@@ -14,6 +16,7 @@ from sldd.data import DataSettings
 from sldd.distill import DistillSettings
 from sldd.errors import InputError
 from sldd.film_batches import FilmBatches
+from sldd.joined import JoinedFilms, join_splits
 from sldd.loss import TaskName
 from sldd.outer import OuterSettings
 from sldd.package import PackageSettings
@@ -23,8 +26,19 @@ from sldd.split import Split
 from sldd.train import TrainSettings
 from sldd.whole import WholeFilms
 from study.config import StudyConfig
+from study.methods import Batches, Seen
 from study.protocol import Protocol, divide
 from study.sharing import Shared, fetch_cohort, fetch_file
+
+
+@dataclass(frozen=True)
+class CollectionContext:
+    """A collection beside the study's own patients; its folder is the driver's."""
+
+    data: DataSettings
+    folder: Path
+    fingerprint: str
+    pseudonyms: list[str]
 
 
 @dataclass(frozen=True)
@@ -49,13 +63,28 @@ class TrialContext:
     folds: int | None
     pretrained: dict[str, str]
     pseudonyms: list[str]
+    collections: dict[str, CollectionContext]
+    """Those that chains of cells name."""
     threads: int
     retries: int
     stop_path: Folder
 
 
+class Materials(NamedTuple):
+    """What a cell is trained and scored on."""
+
+    seen: Seen
+    split: Split
+    batches: Batches
+
+
 def trial_context(
-    config: StudyConfig, cohort: Cohort, pseudonyms: list[str], stop_path: Folder, shared: Shared | None = None
+    config: StudyConfig,
+    cohort: Cohort,
+    pseudonyms: list[str],
+    stop_path: Folder,
+    shared: Shared | None = None,
+    collections: dict[str, CollectionContext] | None = None,
 ) -> TrialContext:
     """What a study's settings say to all of its trials."""
     return TrialContext(
@@ -76,6 +105,7 @@ def trial_context(
         folds=config.confirm.folds,
         pretrained=config.pretrained,
         pseudonyms=pseudonyms,
+        collections=collections or {},
         threads=config.resources.threads,
         retries=config.resources.retries,
         stop_path=stop_path,
@@ -92,10 +122,30 @@ def materials(context: TrialContext, fold: int | None) -> tuple[Patches, Split, 
     return _materials(given, context.data, context.patches, context.protocol, context.folds, fold)
 
 
-def film_materials(context: TrialContext, fold: int | None) -> tuple[WholeFilms, Split, FilmBatches]:
-    """The same of a cohort whose films have findings."""
+def film_materials(
+    context: TrialContext, fold: int | None, stage: str | None = None
+) -> tuple[WholeFilms, Split, FilmBatches]:
+    """The same of a cohort whose films have findings.
+
+    Args:
+        stage: the collections that a cell trains on instead, as of ``Cell``.
+    """
     side = context.patches.input_size
-    return _film_materials(_given(context), context.data, side, context.protocol, context.folds, fold)
+    if stage is None:
+        return _film_materials(_given(context), context.data, side, context.protocol, context.folds, fold)
+    given = []
+    for name in stage.split("+"):
+        each = context.collections[name]
+        where = _here(context, each.folder, each.fingerprint)
+        given.append(_film_materials(where, each.data, side, "validation", None, None))
+    return joined(given)
+
+
+def patient_pseudonyms(context: TrialContext, stage: str | None) -> list[str]:
+    """Of the patients that a cell is about, by number."""
+    if stage is None:
+        return context.pseudonyms
+    return [name for each in stage.split("+") for name in context.collections[each].pseudonyms]
 
 
 def weights_file(context: TrialContext, path: str) -> str:
@@ -110,17 +160,21 @@ def weights_file(context: TrialContext, path: str) -> str:
 
 def _given(context: TrialContext) -> tuple[Path, str]:
     """The cohort's folder on this machine, and its fingerprint."""
-    folder = context.cohort_folder  # the driver's, on its own machine
+    return _here(context, context.cohort_folder, context.fingerprint)
+
+
+def _here(context: TrialContext, folder: Path, fingerprint: str) -> tuple[Path, str]:
+    """The same of any cohort, whose folder is the driver's, on its own machine."""
     if not folder.is_dir() and context.shared is not None:
-        folder = fetch_cohort(context.shared.cohort, _cache(context)).folder
-    return folder, context.fingerprint
+        folder = fetch_cohort(context.shared.cohorts[fingerprint], _cache(context)).folder
+    return folder, fingerprint
 
 
 def _cache(context: TrialContext) -> Path | None:
     return Path(context.data.cache) if context.data.cache else None
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def _cohort(folder: Path, fingerprint: str) -> Cohort:
     cohort = open_cohort(folder)
     if cohort.fingerprint != fingerprint:
@@ -144,7 +198,7 @@ def _materials(
     return patches, split, BalancedBatches(patches, split.train)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _film_materials(
     given: tuple[Path, str], data: DataSettings, side: int, protocol: Protocol, folds: int | None, fold: int | None
 ) -> tuple[WholeFilms, Split, FilmBatches]:
@@ -157,4 +211,15 @@ def _film_materials(
 def films_of(cohort: Cohort, side: int, split: Split) -> tuple[WholeFilms, Split, FilmBatches]:
     """What a study of findings looks at, with the patients' parts and the training batches."""
     films = WholeFilms(cohort, side, *cohort.intensity(split.train))
+    return films, split, FilmBatches(films, split.train)
+
+
+def joined(
+    parts: Sequence[tuple[WholeFilms, Split, FilmBatches]],
+) -> tuple[WholeFilms, Split, FilmBatches]:
+    """What trains on several collections at once looks at; of one, that."""
+    if len(parts) == 1:
+        return parts[0]
+    films = JoinedFilms([seen for seen, _, _ in parts])
+    split = join_splits([split for _, split, _ in parts], [seen.cohort.patients for seen, _, _ in parts])
     return films, split, FilmBatches(films, split.train)

@@ -17,8 +17,7 @@ from sldd.start import FILE_ENDINGS, start_of
 from study.config import StudyConfig, parse
 from study.ledger import Ledger
 from study.materials import TrialContext, trial_context, weights_file
-
-PACKAGE = "package.safetensors"
+from study.trial_folder import PACKAGE
 
 
 @dataclass(frozen=True)

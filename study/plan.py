@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import nn
 
-from sldd.backbones import build, check_name, parameter_count
-from sldd.distill import Distillation
+from sldd.backbones import check_name, parameter_count
 from sldd.errors import InputError
 from sldd.estimate import needs
-from sldd.initialise import initialise
 from sldd.loss import LOSSES
 from sldd.outer import OuterSettings
-from sldd.patches import BalancedBatches, Patches, window_starts
+from sldd.patches import BalancedBatches
 from sldd.privacy import check_accountant, refusal
-from sldd.split import Split
-from sldd.start import XAVIER, copy_weights, read_weights, start_of
+from sldd.start import PRETRAINED, XAVIER, copy_weights, read_weights, start_of
 from sldd.streams import stream
-from sldd.train import Training
+from sldd.transfer import Mixed
+from study.cell_search import ConfirmSettings
+from study.chains import starts_from
 from study.config import StudyConfig
 from study.grid import Cell
-from study.methods import Batches, Seen
-
-
-@dataclass(frozen=True)
-class StepTime:
-    """Seconds of one outer step's parts on this machine, at the study's input and batch size."""
-
-    batch: float
-    plain: float
-    inner: float
-    """One inner step and its adjoint."""
-    forward: float
-    """A patch at scoring time, cropping included."""
+from study.materials import Materials
+from study.methods import Batches
+from study.step_time import StepTime, time_step, trial_seconds, why_not
+from study.transfer import build_network, mixed_bodies
 
 
 @dataclass(frozen=True)
@@ -53,16 +44,17 @@ class PlannedCell:
 def plan_cells(
     cells: list[Cell],
     config: StudyConfig,
-    seen: Seen,
-    split: Split,
-    batches: Batches,
+    grounds: Mapping[str | None, Materials],
     *,
     timed: set[Cell],
     memory: int | None,
+    missing: Mapping[str, str] = MappingProxyType({}),
 ) -> list[PlannedCell]:
     """Check every cell and, for those in ``timed``, measure one outer step a backbone.
 
     Args:
+        grounds: what cells are trained on: by collections' names where these are not the study's own patients (None).
+        missing: why a collection is not there.
         memory: bytes that a trial can have; None where the machines are not known.
 
     Raises:
@@ -74,11 +66,16 @@ def plan_cells(
         check_accountant()
     config.compute.apply(config.resources.threads)
 
-    clocks: dict[tuple[str, str, bool, int | None], StepTime | str] = {}
+    clocks: dict[tuple[object, ...], StepTime | str] = {}
     checked: dict[Cell, tuple[int | None, str | None]] = {}
 
-    planned = []
+    planned: list[PlannedCell] = []
     for cell in cells:
+        stranded = _stranded(cell, planned, missing)
+        if stranded is not None:
+            planned.append(PlannedCell(cell, None, stranded, None))
+            continue
+        batches = grounds[cell.stage].batches
         outer = cell_budget(config, cell, batches)
         shapes = replace(cell, label_init=None, fold=None, counted=False)  # these change no shape
         if config.privacy.noise is None:
@@ -91,16 +88,35 @@ def plan_cells(
         seconds = None
         if refused is None and cell in timed:
             # One image is timed apart: it is the one that batch norm may refuse.
-            key = (cell.backbone, cell.norm, cell.method == "train", 1 if cell.images == 1 else None)
+            key = (cell.backbone, cell.norm, cell.method, 1 if cell.images == 1 else None, mixed_bodies(asdict(cell)))
             if key not in clocks:
-                clocks[key] = _time_step(cell, config, outer, batches)
+                clocks[key] = time_step(cell, config, outer, batches)
             step = clocks[key]
             if isinstance(step, str):
                 refused = step
             else:
-                seconds = _trial_seconds(cell, step, config, outer, seen, split)
+                seconds = trial_seconds(cell, step, config, outer, grounds[cell.stage])
         planned.append(PlannedCell(cell, parameters, refused, seconds))
     return planned
+
+
+def _stranded(cell: Cell, planned: Sequence[PlannedCell], missing: Mapping[str, str]) -> str | None:
+    """Why a cell cannot be run for want of a collection, or of a cell that it starts from."""
+    if cell.stage is not None and (lacking := [missing[name] for name in cell.stage.split("+") if name in missing]):
+        return lacking[0]
+    refused = {entry.cell: entry.refused for entry in planned}
+    earlier = [refused.get(other) for other in starts_from(cell) if other is not None]
+    return next(filter(None, earlier), None)
+
+
+def confirm_settings(config: StudyConfig, cell: Cell) -> ConfirmSettings:
+    """Of a cell that others start from, one network is enough."""
+    return config.confirm if cell.stage is None else replace(config.confirm, repeats=1)
+
+
+def trials_of(config: StudyConfig, cell: Cell) -> int:
+    """Trials that a cell gets."""
+    return config.search.trials + confirm_settings(config, cell).repeats
 
 
 def cell_budget(config: StudyConfig, cell: Cell, batches: Batches) -> OuterSettings:
@@ -123,11 +139,18 @@ def _check(
     side = config.patches.input_size
     try:
         with torch.device("meta"):
-            network = build(cell.backbone, input_size=side, norm=cell.norm, classes=classes)
+            network = build_network(
+                asdict(cell), backbone=cell.backbone, norm=cell.norm, input_size=side, classes=classes
+            )
     except InputError as error:
         return None, str(error)
     parameters = parameter_count(network)
-    if cell.start != XAVIER:
+    if isinstance(network, Mixed) and PRETRAINED in cell.chain:
+        try:
+            read_weights(cell.backbone, start_of(cell.backbone, PRETRAINED, config.pretrained))
+        except InputError as error:
+            return parameters, str(error)
+    elif cell.start != XAVIER and not cell.chain:
         try:
             start = start_of(cell.backbone, cell.start, config.pretrained)
             weights = read_weights(cell.backbone, start)
@@ -143,10 +166,10 @@ def _check(
         wanted = _wanted(network, cell, config, outer)
     except NotImplementedError as error:
         if "derivative" in str(error):
-            return parameters, _reason(error, cell, side)
+            return parameters, why_not(error, cell, side)
         return parameters, None  # an operation without a shape-only version; the timed step will tell
     except Exception as error:  # whatever a network says about its input
-        return parameters, _reason(error, cell, side)
+        return parameters, why_not(error, cell, side)
     if memory is not None and wanted > memory:
         return parameters, (
             f"{cell.backbone} at {side} x {side} needs about {wanted / 2**30:.1f} GiB and a trial can have "
@@ -177,94 +200,3 @@ def _wanted(network: nn.Module, cell: Cell, config: StudyConfig, outer: OuterSet
         distilling = need.distilling(inner_steps, config.compute.memory, bank)
         wanted.append(distilling if inner_steps else need.training())
     return max(wanted)
-
-
-def _reason(error: Exception, cell: Cell, side: int) -> str:
-    if "more than 1 value per channel" in str(error):
-        return (
-            f"batch norm sees one value a channel: {cell.images} image a step and a last map of 1 x 1 at "
-            f"{side} x {side}; use more images, a larger patches.input_size, or norm: group"
-        )
-    if isinstance(error, torch.OutOfMemoryError):
-        return f"{cell.backbone} at {side} x {side}: out of memory; lower outer.batch_size or patches.input_size"
-    if "derivative" in str(error):
-        return f"{cell.backbone} cannot be differentiated twice: {_first_line(error)}"
-    return f"{cell.backbone} at {side} x {side}: {_first_line(error)}"
-
-
-def _time_step(cell: Cell, config: StudyConfig, outer: OuterSettings, batches: Batches) -> StepTime | str:
-    """One timed outer step after a warm-up; the reason, where the network cannot be distilled."""
-    gpu = config.resources.gpus_per_trial != 0 and torch.cuda.is_available()
-    device = torch.device("cuda" if gpu else "cpu")
-    side = config.patches.input_size
-    count = outer.batch_size
-    network = build(cell.backbone, input_size=side, norm=cell.norm, classes=len(batches.classes))
-    initialise(network, config.seed)
-    loss = LOSSES[config.task]
-    plain = Training(network, device=device, compute=config.compute, loss=loss)
-    draw_time, (patch, classes) = _timed(lambda number: batches.draw(stream(0, "plan", number), count))
-    patch, classes = patch.to(device), classes.to(device)
-    try:
-        with torch.no_grad():
-            weights = plain.weights(plain.state())
-            if not torch.allclose(plain.forward(weights, patch), plain.forward(weights, patch), rtol=1e-3, atol=1e-3):
-                return f"{cell.backbone} draws random numbers in training mode; its start would not be reproducible"
-            forward, _ = _timed(lambda _: plain.forward(weights, patch))
-        plain_time, _ = _timed(lambda _: plain.step(patch, classes, 1e-4))
-        inner = 0.0
-        if cell.images is not None:
-            learner = Distillation(
-                network,
-                torch.randn(1, cell.images, 1, side, side),
-                torch.full((cell.images, len(batches.classes)), 1 / len(batches.classes)),
-                inner_lr=0.02,
-                settings=replace(config.distill, window=None),
-                compute=config.compute,
-                loss=loss,
-                seed=0,
-                device=device,
-            )
-            inputs = learner.inputs(patch)
-            whole, _ = _timed(lambda _: learner.step(inputs, classes, 1e-4))
-            inner = max(0.0, whole - plain_time) if inputs is patch else whole
-    except Exception as error:
-        return _reason(error, cell, side)
-    return StepTime(draw_time, plain_time, inner, (forward + draw_time) / count)
-
-
-def _timed(work):  # type: ignore[no-untyped-def]
-    """(seconds of the second of two calls, its value); ``work`` is given 0 and 1."""
-    work(0)
-    begun = time.perf_counter()
-    value = work(1)
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - begun, value
-
-
-def _trial_seconds(
-    cell: Cell, step: StepTime, config: StudyConfig, outer: OuterSettings, seen: Seen, split: Split
-) -> float:
-    inner = step.inner * (cell.distill_steps or 0) * (cell.distill_epochs or 0)
-    if cell.images is not None and config.distill.inner_weights == "head":
-        kept = min(config.distill.feature_bank, outer.steps * outer.batch_size)
-        seconds = kept * step.forward + outer.steps * inner
-    else:
-        seconds = outer.steps * (step.batch + step.plain + inner)
-    films = [film for patient in split.validation for film in seen.cohort.films_of[patient]]
-    crops = len(films)
-    if isinstance(seen, Patches) and cell.train_view != "whole":
-        crops = sum(_windows(seen, film) for film in films)
-    evaluation = (crops + outer.statistics_batches * outer.batch_size) * step.forward
-    return seconds + evaluation * (outer.evaluations + 1)
-
-
-def _windows(patches: Patches, film: int) -> int:
-    rows, columns = (
-        len(window_starts(side, *patches.geometry(film, scoring=True))) for side in patches.cohort.shapes[film]
-    )
-    return rows * columns
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -235,13 +235,19 @@ def _settings(cells: list[Cell]) -> dict[Cell, str]:
         "distill_epochs": "E = {}",
         "train_classes": "{} only",
         "epochs": "{} epochs",
+        "transfer": "{}",
+        "chain": "after {}",
+        "stage": "on {}",
     }
+    common = ("epochs", "transfer", "chain", "stage")  # of which none is a value like any other
     found: dict[Cell, list[str]] = {cell: [] for cell in cells}
     for name, spelled in words.items():
-        if len({getattr(cell, name) for cell in cells} - ({None} if name != "epochs" else set())) > 1:
+        if len({getattr(cell, name) for cell in cells} - (set() if name in common else {None})) > 1:
             for cell in cells:
                 value = getattr(cell, name)
-                if value not in (None, "INP"):
+                if name == "chain":
+                    value = " and ".join(value)
+                if value not in (None, "INP", ""):
                     found[cell].append(spelled.format(Path(value).stem if name == "start" else value))
     return {cell: ", ".join(parts) for cell, parts in found.items()}
 

@@ -6,14 +6,16 @@ import importlib.metadata
 import platform
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sldd.cohort import Cohort
 from sldd.split import Split
+from study.collections import Collection
 from study.config import StudyConfig, as_tree
 from study.ledger import FORMAT
 from study.plan import PlannedCell
@@ -28,6 +30,7 @@ def describe(
     plan: list[PlannedCell],
     words: Sequence[str],
     before: dict[str, Any] | None,
+    collections: Mapping[str, Collection] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The content of ``study.yaml``: command, resolved configuration, provenance and cells, in plain values.
 
@@ -35,6 +38,7 @@ def describe(
         words: the command's arguments.
         split: of the first fold, where folds rotate.
         before: what ``study.yaml`` said so far, where the study is resumed.
+        collections: those that networks are trained on first.
     """
     splits = {name: len(patients) for name, patients in vars(split).items()}
     if config.protocol == "paper":
@@ -56,11 +60,13 @@ def describe(
                 **_findings(cohort),
                 "splits": splits,
             },
+            **_sources(collections, before),
             "threads": config.resources.threads,
             "started": before["provenance"]["started"] if before else now,
         },
         "cells": [
-            {"cell": entry.cell.name, "parameters": entry.parameters, "refused": entry.refused, **asdict(entry.cell)}
+            {"cell": entry.cell.name, "parameters": entry.parameters, "refused": entry.refused}
+            | _plain(asdict(entry.cell))
             for entry in plan
         ],
     }
@@ -71,6 +77,13 @@ def _findings(cohort: Cohort) -> dict[str, Any]:
         return {}
     films = (cohort.film_labels == 1).sum(0).tolist()
     return {"films": len(cohort.film_patients), "findings": dict(zip(cohort.classes, films, strict=True))}
+
+
+def _sources(collections: Mapping[str, Collection], before: dict[str, Any] | None) -> dict[str, Any]:
+    """Fingerprints, also of what is not there this time."""
+    known = (before or {}).get("provenance", {}).get("sources") or {}
+    known = known | {name: each.cohort.fingerprint for name, each in collections.items()}
+    return {"sources": known} if known else {}
 
 
 def _plain(value: Any) -> Any:

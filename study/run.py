@@ -36,14 +36,16 @@ from sldd.patches import BalancedBatches, Patches
 from sldd.split import Split
 from sldd.start import FILE_ENDINGS, PRETRAINED
 from study.budget import Budget
+from study.chains import chained, check_chains, with_stages
 from study.cluster import connect, find_cluster, memory_per_trial
+from study.collections import Collection, collection_grounds, contexts, open_collections, with_absolute_roots
 from study.config import StudyConfig, as_tree, differences, load
 from study.dry_run import print_plan, print_refused
 from study.engine import make_searches, run_trials
 from study.grid import cells
 from study.ledger import Ledger
-from study.materials import films_of, trial_context
-from study.methods import Batches, Seen
+from study.materials import Materials, films_of, trial_context
+from study.methods import Batches
 from study.nodes import check_nodes
 from study.plan import plan_cells
 from study.progress import end_table, spared
@@ -107,33 +109,36 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> int:
     # Workers run elsewhere: every path they are given is absolute.
-    config = _with_absolute_files(config)
-    grid = cells(config.grid, config.confirm.folds, config.task)
+    config = with_absolute_roots(_with_absolute_files(config))
+    asked = cells(config.grid, config.confirm.folds, config.task)
+    check_chains(asked, config.sources)
+    grid = with_stages(asked)
     address = find_cluster(options.address)
     ledger = Ledger(_folder(options.out) / config.name)
     before = ledger.header()
-    if config.data.root is not None:
-        root = str(Path(config.data.root).expanduser().resolve())
-        config = replace(config, data=replace(config.data, root=root))
     source = open_source(config.data)
     cache = (Path(config.data.cache).expanduser() if config.data.cache else default_cache()).resolve()
     cohort = prepare(source, cache)
     if cohort.classes:
-        _announce_findings(console, config, cohort)
+        _announce_findings(console, config.name, cohort)
     check_cohort(config, cohort)
+    collections, missing = open_collections(config, chained(grid), cache)
+    for name, each in collections.items():
+        _announce_findings(console, f"{config.name}, {name}", each.cohort)
     if before is not None:
-        _check_same_study(before, config, cohort, ledger.folder)
+        _check_same_study(before, config, cohort, collections, ledger.folder)
     split = divide(cohort, config.data.split, config.protocol, config.confirm.folds, None)
-    seen, batches = _materials(config, cohort, split)
-    _announce(console, config, cohort, split, batches)
+    own = _materials(config, cohort, split)
+    _announce(console, config, cohort, split, own.batches)
+    grounds = {None: own, **collection_grounds(grid, collections, config.patches.input_size)}
 
     begun = ledger.begun()  # these have shown what a step takes
     timed = {cell for cell in grid if options.dry_run or cell.name not in begun}
     memory = memory_per_trial(config.resources, address)
-    plan = plan_cells(grid, config, seen, split, batches, timed=timed, memory=memory)
+    plan = plan_cells(grid, config, grounds, timed=timed, memory=memory, missing=missing)
     runnable = [entry for entry in plan if entry.refused is None]
     if options.dry_run:
-        print_plan(console, config, plan, batches)
+        print_plan(console, config, plan, grounds)
         return 0 if runnable else 2
     if not runnable:
         raise InputError(f"every cell is refused; {plan[0].cell.name}: {plan[0].refused}")
@@ -147,10 +152,11 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
             if address is not None:
                 for line in check_nodes(ledger.folder):
                     console.print(line, highlight=False, soft_wrap=True)
-                shared = share(cohort, _weights(config))
-            ledger.start(describe(config, cohort, split, plan, options.words, before))
+                shared = share([cohort, *(each.cohort for each in collections.values())], _weights(config))
+            ledger.start(describe(config, cohort, split, plan, options.words, before, collections))
             pseudonyms = ledger.pseudonyms(source.patient_ids)
-            context = trial_context(config, cohort, pseudonyms, ledger.stop_path, shared)
+            others = contexts(collections, ledger.pseudonyms)
+            context = trial_context(config, cohort, pseudonyms, ledger.stop_path, shared, others)
             searches = make_searches(config, ledger, runnable)
             budget = Budget(config.budget, ledger, slots.gpus)
             interrupted = run_trials(config, ledger, runnable, searches, slots, console, context, budget)
@@ -176,12 +182,11 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     return 1 if failed else 0
 
 
-def _materials(config: StudyConfig, cohort: Cohort, split: Split) -> tuple[Seen, Batches]:
+def _materials(config: StudyConfig, cohort: Cohort, split: Split) -> Materials:
     if config.task == "multilabel":
-        films, _, drawn = films_of(cohort, config.patches.input_size, split)
-        return films, drawn
+        return Materials(*films_of(cohort, config.patches.input_size, split))
     patches = Patches(cohort, config.patches, *cohort.intensity(split.train))
-    return patches, BalancedBatches(patches, split.train)
+    return Materials(patches, split, BalancedBatches(patches, split.train))
 
 
 def _folder(out: str) -> Folder:
@@ -229,10 +234,19 @@ def _weights(config: StudyConfig) -> list[str]:
     return [*dict.fromkeys([*named, *config.pretrained.values()])]
 
 
-def _check_same_study(before: dict[str, Any], config: StudyConfig, cohort: Cohort, folder: Folder) -> None:
+def _check_same_study(
+    before: dict[str, Any],
+    config: StudyConfig,
+    cohort: Cohort,
+    collections: dict[str, Collection],
+    folder: Folder,
+) -> None:
     changed = differences(before["config"], as_tree(config))
     if before["provenance"]["cohort"]["fingerprint"] != cohort.fingerprint:
         changed.append("the data (fingerprint) changed")
+    for name, fingerprint in (before["provenance"].get("sources") or {}).items():
+        if name in collections and collections[name].cohort.fingerprint != fingerprint:
+            changed.append(f"sources.{name}: the data (fingerprint) changed")
     for name in config.pretrained.keys() - (before["config"].get("pretrained") or {}).keys():
         if any(
             cell["backbone"] == name and cell["start"] == PRETRAINED and not cell["refused"] for cell in before["cells"]
@@ -245,12 +259,12 @@ def _check_same_study(before: dict[str, Any], config: StudyConfig, cohort: Cohor
         )
 
 
-def _announce_findings(console: Console, config: StudyConfig, cohort: Cohort) -> None:
+def _announce_findings(console: Console, name: str, cohort: Cohort) -> None:
     found = (cohort.film_labels == 1).sum(0)
     counts = ", ".join(f"{count:,} {name}" for name, count in zip(cohort.classes, found, strict=True))
     films = f"{cohort.patients:,} patients with {len(cohort.film_patients):,} films"
     for line in (f"{films}; {counts}", *cohort.notes):
-        console.print(f"{config.name}: {line}", highlight=False, soft_wrap=True)
+        console.print(f"{name}: {line}", highlight=False, soft_wrap=True)
 
 
 def _announce(console: Console, config: StudyConfig, cohort: Cohort, split: Split, batches: Batches) -> None:

@@ -1,4 +1,4 @@
-"""What the driver has and other machines have not: the cohort and files of weights, brought to each of them once.
+"""What the driver has and other machines have not: cohorts and files of weights, brought to each of them once.
 
 Everything goes through Ray's object store, so none of it needs to lie where other machines see it: they keep decoded
 films, which are patient data, in the cache folder of the user that runs trials, as the driver's own machine does.
@@ -48,18 +48,23 @@ class SharedCohort:
 class Shared:
     """All that is shared; files by the path that they have on the driver's machine."""
 
-    cohort: SharedCohort
+    cohorts: dict[str, SharedCohort]
+    """By fingerprint."""
     files: dict[str, SharedFile]
 
 
-def share(cohort: Cohort, files: Iterable[str]) -> Shared:
+def share(cohorts: Iterable[Cohort], files: Iterable[str]) -> Shared:
     """Put the decoded films, and files of weights, where every machine of the cluster can fetch them."""
-    index = {name: value for name, value in asdict(cohort).items() if name != "folder"}
-    parts = [SharedFile(name, _pieces(cohort.folder / name)) for name in ("pixels.bin", "masks.bin")]
     return Shared(
-        SharedCohort(cohort.folder.name, index, parts),
+        {cohort.fingerprint: _shared(cohort) for cohort in cohorts},
         {path: SharedFile(f"{file_digest(Path(path))[:16]}-{Path(path).name}", _pieces(Path(path))) for path in files},
     )
+
+
+def _shared(cohort: Cohort) -> SharedCohort:
+    index = {name: value for name, value in asdict(cohort).items() if name != "folder"}
+    parts = [SharedFile(name, _pieces(cohort.folder / name)) for name in ("pixels.bin", "masks.bin")]
+    return SharedCohort(cohort.folder.name, index, parts)
 
 
 def _pieces(path: Path) -> list[Any]:

@@ -34,6 +34,11 @@ def check_task(config: StudyConfig) -> None:
                     f"grid.label_init: {start} is no start of task {config.task}; choose from "
                     + ", ".join(FINDING_STARTS if findings else ("one_hot", "smoothed", "uniform", "constant:N"))
                 )
+        if block.chain != [[]] and (not findings or "train" not in block.method):
+            raise InputError(
+                "grid.chain: transfer is ordinary training (method: train) of films with findings (task: multilabel); "
+                "leave it out"
+            )
     if not findings:
         return
     for block in config.grid:

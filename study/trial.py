@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 import torch
 
-from sldd.backbones import build, parameter_count
+from sldd.backbones import parameter_count
 from sldd.distill import Distillation, DistillSettings
 from sldd.errors import InputError
 from sldd.footprint import footprint
@@ -21,14 +21,15 @@ from sldd.package import Package, Stored
 from sldd.package.signature import read_private
 from sldd.privacy import PrivateGradient, check_accountant, refusal
 from sldd.split import Split
-from sldd.start import check_start, set_start, start_of
-from study.materials import TrialContext, film_materials, materials, weights_file
+from sldd.start import PRETRAINED, check_start, start_of
+from study.materials import TrialContext, film_materials, materials, patient_pseudonyms, weights_file
 from study.methods import Batches, Seen, make_learner, training_data
 from study.packing import claims, described, on_cpu, pack, store_images
 from study.protocol import fixed_delta
 from study.result import describe_result
 from study.stopping import is_below
-from study.trial_folder import TrialFolder, now
+from study.transfer import WEIGHTS, build_network, mixed_bodies, set_transfer_start, to_bytes
+from study.trial_folder import PACKAGE, TrialFolder, now
 
 _STOP_POLL_SECONDS = 0.5
 
@@ -81,13 +82,15 @@ def build_trial(
     """A trial at its beginning; on other patients than its own where these are ``given``."""
     if context.package.key is not None:
         read_private(Path(context.package.key))  # found missing now rather than when all is done
-    of_task = film_materials if context.task == "multilabel" else materials
-    seen, split, batches = given or of_task(context, config["fold"])
+    seen, split, batches = given or _materials(config, context)
     classes = tuple(batches.classes)
     side = context.patches.input_size
-    network = build(config["backbone"], input_size=side, norm=config["norm"], classes=len(classes))
-    start = weights_file(context, start_of(config["backbone"], config["start"], context.pretrained))
-    set_start(network, backbone=config["backbone"], start=start, seed=config["seed"], classes=len(classes))
+    network = build_network(
+        config, backbone=config["backbone"], norm=config["norm"], input_size=side, classes=len(classes)
+    )
+    word = PRETRAINED if mixed_bodies(config) else config["start"]
+    start = weights_file(context, start_of(config["backbone"], word, context.pretrained))
+    set_transfer_start(network, config, start, len(classes))
     fingerprints = layer_fingerprints(network)
     distill = replace(context.distill, **config["options"])
     outer = context.outer.over(batches.size, config["epochs"])
@@ -125,6 +128,12 @@ def build_trial(
         seen,
         split,
     )
+
+
+def _materials(config: dict[str, Any], context: TrialContext) -> tuple[Seen, Split, Batches]:
+    if context.task == "multilabel":
+        return film_materials(context, config["fold"], config.get("stage"))
+    return materials(context, config["fold"])
 
 
 def _private(
@@ -176,7 +185,8 @@ def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder
 
     best = trial.loop.best if isinstance(trial.learner, Distillation) else None
     stored = None if best is None else store_images(best, context.package)
-    result = describe_result(config, trial.loop, trial.split, error, fixed_delta(context.protocol), context.pseudonyms)
+    patients = patient_pseudonyms(context, config.get("stage"))
+    result = describe_result(config, trial.loop, trial.split, error, fixed_delta(context.protocol), patients)
     result["stopped"] = trial.stopped
     result["starts"] = starts  # the step at which each start of this trial began; [0] where nothing interrupted it
     result["seconds"] = spent + time.monotonic() - begun
@@ -193,6 +203,8 @@ def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder
         )
     if best is not None and stored is not None:
         result |= _share(trial, best, *stored, result, folder)
+    if config.get("stage") and config["phase"] == "confirm" and trial.loop.best is not None:
+        folder.save(WEIGHTS, to_bytes(list(trial.fingerprints), trial.loop.best.state))
     folder.finish(result)
 
 
@@ -257,7 +269,7 @@ def _share(
     said["rates"] = package.rates.tolist()
     if config["method"] != "random_real":  # whose images are patients' own, and nothing to be shared
         content, packed = pack(package, trial.start, original, context.package)
-        folder.save_package(content)
+        folder.save(PACKAGE, content)
         cost = packed.stored
         said["shared_bytes"] = len(content)
         said["spread"] = packed.self_test.spread if packed.self_test else None  # how chaotic its inner steps are

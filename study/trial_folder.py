@@ -17,6 +17,7 @@ from analysis.storage import Folder, create_whole, delete, make, no_room, write_
 from analysis.trials import read_json, read_result
 from sldd.errors import InputError
 
+PACKAGE = "package.safetensors"
 WORKER = "worker.json"
 """Who runs the trial, and what became of those before since the driver began it."""
 LOST = "the worker was lost: its process or machine died"
@@ -111,14 +112,14 @@ class TrialFolder:
         """True once the trial has a result: a worker that was started again has nothing left to do."""
         return read_result(self._folder) is not None
 
-    def save_package(self, content: bytes) -> None:
-        """Write what would be shared.
+    def save(self, name: str, content: bytes) -> None:
+        """Write what the trial leaves beside its result: what would be shared, or a network that others start from.
 
         Raises:
             ReplacedError: another worker owns the trial now.
         """
         self._check_owner()
-        self._patiently(lambda: write_whole(self._folder / "package.safetensors", content))
+        self._patiently(lambda: write_whole(self._folder / name, content))
 
     def save_checkpoint(self, step: int, state: dict[str, Any]) -> None:
         """Write the checkpoint of an outer step; the one before it stays, should this one be damaged.

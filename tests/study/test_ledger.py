@@ -57,7 +57,7 @@ def test_replaced_worker_writes_nothing(ledger: Ledger) -> None:
         lambda: old.finish({"status": "done"}),
         lambda: old.save_checkpoint(9, {"step": torch.tensor(9)}),
         lambda: old.note_error("late"),
-        lambda: old.save_package(b""),
+        lambda: old.save("package.safetensors", b""),
     ):
         with pytest.raises(ReplacedError):
             write()

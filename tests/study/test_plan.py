@@ -15,6 +15,7 @@ from sldd.patches import BalancedBatches, Patches
 from sldd.split import split_patients
 from study.config import StudyConfig, load
 from study.grid import Cell, cells
+from study.materials import Materials
 from study.plan import PlannedCell, plan_cells
 
 
@@ -26,7 +27,8 @@ def _plan(
     patches = Patches(cohort, config.patches, *cohort.intensity(split.train))
     grid = cells(config.grid)
     batches = BalancedBatches(patches, split.train)
-    return plan_cells(grid, config, patches, split, batches, timed=set(grid) if timed is None else timed, memory=memory)
+    grounds = {None: Materials(patches, split, batches)}
+    return plan_cells(grid, config, grounds, timed=set(grid) if timed is None else timed, memory=memory)
 
 
 def _config(*settings: str) -> StudyConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,3 +168,46 @@ def test_a_study_of_films_with_findings(nih: Path, capsys: pytest.CaptureFixture
 def test_patients_with_one_label_have_no_findings(nih: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["task=multilabel", "--out", str(nih / "out"), "--address", "local"]) == 2
     assert "films of phantom have no findings" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_networks_go_on_from_other_collections(nih: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a chain, both collections at once, and both side by side; one that is not there keeps its own cells only."""
+    _many_films(nih)
+    out = nih.parent / "out"
+    parts = [f"nih_{name}: {{source: nih, root: {nih}, part: {part}/3}}" for name, part in (("a", 1), ("b", 2))]
+    command = [
+        "task=multilabel", "name=films", "grid.backbone=test_resnet", "grid.images=1", "grid.method=train",
+        "grid.chain=[[nih_a, nih_b], [chexpert]]", "grid.transfer=[regular, mixed, co_trained]",
+        f"sources={{{', '.join(parts)}, chexpert: {{source: chexpert}}}}", "data.source=nih", f"data.root={nih}",
+        "data.part=3/3", "patches.input_size=32", "outer.steps=2", "outer.evaluations=1", "outer.batch_size=4",
+        "outer.statistics_batches=2", "search.trials=1", "confirm.repeats=2", "resources.concurrent=1",
+        *(f"{each}.split={{validation: 0.25, test: 0.25}}" for each in ("data", "sources.nih_a", "sources.nih_b")),
+        "--out", str(out), "--address", "local",
+    ]  # fmt: skip
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "films, nih_a: 4 patients with 8 films" in said
+    assert "regular-chexpert: sources.chexpert.root: no folder is named" in said
+
+    records = read_study(out / "films").records
+    done = records[records["status"].eq("done")]
+    assert done["cell"].nunique() == 7
+    assert done.groupby("cell").size().sort_index().tolist() == [3, 3, 2, 2, 2, 3, 2]
+    folder = out / "films" / "trials"
+    assert {path.parent.parent.name.rpartition("on=")[2] for path in folder.rglob("weights.safetensors")} == {
+        "nih_a", "nih_b", "nih_a=nih_b",
+    }  # fmt: skip
+    for path in folder.glob("*mixed-nih_a-nih_b/*/config.json"):
+        first, second = json.loads(path.read_text())["starts_from"]
+        assert first.endswith("on=nih_a/1")
+        assert second.endswith("on=nih_b/1")
+    assert (done.loc[done["cell"].str.contains("mixed"), "parameters"] > 2 * 350_000).all()
+    everything = "".join(path.read_text() for path in (out / "films").rglob("*") if path.suffix in (".json", ".csv"))
+    assert "DOE" not in everything
+
+    assert main(command) == 0, "nothing is left to run"
+    assert read_study(out / "films").records.equals(records)
+    (nih / "0000_000.png").write_bytes((nih / "0001_000.png").read_bytes())
+    assert main(command) == 2
+    assert "the data (fingerprint) changed" in capsys.readouterr().err

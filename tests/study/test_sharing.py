@@ -36,7 +36,7 @@ def test_a_cohort_reaches_a_machine_once(
     cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: list[np.ndarray]
 ) -> None:
     monkeypatch.setattr(sharing, "_PIECE", 1000)  # several pieces, the last a short one
-    shared = share(cohort, []).cohort
+    shared = share([cohort], []).cohorts[cohort.fingerprint]
     fetched = fetch_cohort(shared, tmp_path / "cache")
     assert fetched == replace(cohort, folder=tmp_path / "cache" / cohort.folder.name)
     for film in range(len(cohort.shapes)):
@@ -55,7 +55,7 @@ def test_films_with_findings_have_no_masks_to_share(tmp_path: Path) -> None:
         for what, size, shape in (("images", 256, (2, 16, 16)), ("labels", 3, (2, 3)))
     })  # fmt: skip
     cohort = prepare(open_source(DataSettings(source="medmnist", root=str(root))), tmp_path / "driver")
-    fetched = fetch_cohort(share(cohort, []).cohort, tmp_path / "cache")
+    fetched = fetch_cohort(share([cohort], []).cohorts[cohort.fingerprint], tmp_path / "cache")
     np.testing.assert_array_equal(fetched.film_labels, cohort.film_labels)
     np.testing.assert_array_equal(fetched.pixels(3), cohort.pixels(3))
     assert fetched.mask(3) is None
@@ -67,14 +67,14 @@ def test_files_keep_their_names_and_are_told_apart_by_content(cohort: Cohort, tm
         (tmp_path / site).mkdir()
         paths.append(tmp_path / site / "start.safetensors")
         paths[-1].write_bytes(content)
-    shared = share(cohort, map(str, paths)).files
+    shared = share([cohort], map(str, paths)).files
     fetched = [fetch_file(shared[str(path)], tmp_path / "cache") for path in paths]
     assert [path.name for path in fetched] == ["start.safetensors"] * 2
     assert [path.read_bytes() for path in fetched] == [b"first", b"second"]
 
 
 def test_what_fails_on_the_way_leaves_nothing(cohort: Cohort, tmp_path: Path, store: list[np.ndarray]) -> None:
-    shared = share(cohort, []).cohort
+    shared = share([cohort], []).cohorts[cohort.fingerprint]
     lost = store.pop()
     with pytest.raises(IndexError):
         fetch_cohort(shared, tmp_path / "cache")
@@ -86,4 +86,4 @@ def test_what_fails_on_the_way_leaves_nothing(cohort: Cohort, tmp_path: Path, st
 def test_no_room_for_the_cohort_is_told_in_one_line(cohort: Cohort, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"data.cache: .* cannot keep the cohort in .*file"):
-        fetch_cohort(share(cohort, []).cohort, tmp_path / "file")
+        fetch_cohort(share([cohort], []).cohorts[cohort.fingerprint], tmp_path / "file")
