@@ -53,7 +53,7 @@ def head(title: str) -> str:
 
 
 def body(articles_html: str, content: Mapping[str, Any], cells: Mapping[str, Any]) -> str:
-    """The filters and the articles, the data, plotly and the scripts."""
+    """The filters and the articles, plotly and the scripts; last the cells, which charts need not wait for."""
     pieces = "\n".join(
         f'<script type="text/plain" data-cell="{escape(name)}">{packed(piece)}</script>'
         for name, piece in cells.items()
@@ -63,9 +63,9 @@ def body(articles_html: str, content: Mapping[str, Any], cells: Mapping[str, Any
 {articles_html}
 </main>
 <script type="text/plain" id="content">{packed(content)}</script>
-{pieces}
 <script>{get_plotlyjs()}</script>
-<script>{scripts()}</script>"""
+<script>{scripts()}</script>
+{pieces}"""
 
 
 @cache

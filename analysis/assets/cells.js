@@ -1,10 +1,14 @@
 // One cell, looked into: its distilled images, its labels, its HM(delta). Each cell's piece is unpacked when it is chosen.
 
+// Cells are the last thing in the file: with thousands, charts are drawn while these are still read.
+const parsed = new Promise(resolve => document.addEventListener("DOMContentLoaded", resolve));
+
 const cells = {
   async read(name) {
     if (name in content.cells) return content.cells[name];
-    const script = document.querySelector(`script[data-cell="${CSS.escape(name)}"]`);
-    return script && unpacked(script);
+    const find = () => document.querySelector(`script[data-cell="${CSS.escape(name)}"]`);
+    if (!find() && document.readyState === "loading") await parsed;
+    return find() && unpacked(find());
   },
 
   // The cell asked for in an article, or the first that is not filtered out.
