@@ -20,7 +20,7 @@ import pandas as pd
 from analysis.bootstrap import Bootstrapped, bootstrap, generator, over_seeds, summed_up
 from analysis.confirmed import SETTING, cell_means, distilled, run_rows
 from analysis.counts import smallest_sufficient
-from analysis.film_runs import alike, read_film_run, resampled_aucs
+from analysis.film_runs import alike, read_film_run, resampled_scores
 from analysis.records import SCHEMA, Study, score_word
 from analysis.rule import Rule
 from analysis.runs import align, folds_of, read_run
@@ -103,7 +103,7 @@ def _bootstrapped_films(study: Study, names: tuple[Any, ...], rows: pd.DataFrame
     if len(runs) < len(rows) or not alike(runs):
         return []
     rng = generator(study.name, *("" if pd.isna(name) else name for name in names))
-    aucs = resampled_aucs(runs, rule.resamples, rng)
+    aucs = resampled_scores(runs, rule.resamples, rng)
     defined = ~np.isnan(aucs).any(axis=0)
     if not defined.any():
         return []
