@@ -15,7 +15,7 @@ from analysis.confirmed import settings_apart
 from analysis.facets import keyed
 from analysis.figures import parameters_axis
 from analysis.minimum import bracket, minimum_images, percent, shown_points
-from analysis.records import Study, score_word
+from analysis.records import Study, compared, score_word
 from analysis.regression import growth
 from analysis.theme import FAINT, figure, hover, images_word, look, number, plain
 
@@ -24,7 +24,7 @@ def minimum_frame(study: Study) -> pd.DataFrame:
     """`minimum_images` of the study with `series`, the setting in words, `score`, the name of what decides, and `top`,
     the height where backbones without a sufficient count are drawn: one above the largest count of the study."""
     answer = minimum_images(study)
-    counts = study.records["images"].dropna()
+    counts = compared(study.records)["images"].dropna()
     top = int(counts.max()) + 1 if len(counts) else 1
     return answer.assign(series=settings_apart(answer), score=score_word(study.records), top=top)
 

@@ -56,7 +56,7 @@ def _published_table(table: int, studies: Sequence[Study], cells: pd.DataFrame) 
     frame[whole] = frame[whole].astype("Int64")
     frame.insert(0, "table", table)
     frame["study"] = [None if pd.isna(place) else studies[int(place)].name for place in frame["study"]]
-    shown = [words("row", "Published row"), *columns, Column("Network run", _run, words=True)]
+    shown = [words("row", "Published row"), *columns, Column("Network run", run_words, words=True)]
     if len(studies) > 1:
         shown.append(words("study", "Study"))
     if frame["remarks"].any():
@@ -167,7 +167,7 @@ def hm_words(row: pd.Series) -> str:
     return f"{row['hm']:.3f}{spread}"
 
 
-def _run(row: pd.Series) -> str:
+def run_words(row: pd.Series) -> str:
     """The network that was run and its size, or why there is no number."""
     if row["status"]:
         return row["status"] if pd.isna(row["backbone"]) else f"{row['status']} ({row['backbone']})"

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import pandas as pd
 
-from analysis.records import Study, score
+from analysis.records import Study, compared, score
 from analysis.runs import folds_of, pool
 
 # What has to be equal for two backbones to be compared, within one study: it has one protocol, and folds are pooled.
@@ -18,6 +18,8 @@ SETTING = [
     "method",
     "norm",
     "start",
+    "transfer",
+    "chain",
     "label_init",
     "distill_steps",
     "distill_epochs",
@@ -42,7 +44,8 @@ MEANS = {
 
 
 def confirm_rows(records: pd.DataFrame) -> pd.DataFrame:
-    """The finished confirm trials of `records` that have a test HM (of films with findings: a test AUC)."""
+    """The finished confirm trials of `compared` records that have a test HM (of films with findings: a test AUC)."""
+    records = compared(records)
     finished = records["phase"].eq("confirm") & records["status"].eq("done") & score(records, "test").notna()
     return records[finished.fillna(False).astype(bool)]
 
@@ -114,6 +117,8 @@ def setting_labels(frame: pd.DataFrame) -> pd.Series:
         "method": lambda value: str(value).upper().replace("_", " "),
         "norm": lambda value: f"norm {value}",
         "start": lambda value: f"start {value}",
+        "transfer": lambda value: "" if pd.isna(value) else f"{str(value).replace('_', '-')} transfer",
+        "chain": lambda value: "on no other films before" if pd.isna(value) else f"on {value} before",
         "label_init": lambda value: f"labels {value}",
         "distill_steps": lambda value: f"distill steps {value}",
         "distill_epochs": lambda value: f"distill epochs {value}",
@@ -124,7 +129,7 @@ def setting_labels(frame: pd.DataFrame) -> pd.Series:
     }
     differing = [column for column in SETTING if frame[column].nunique(dropna=False) > 1]
     return pd.Series(
-        [", ".join(words[column](row[column]) for column in differing) for _, row in frame.iterrows()],
+        [", ".join(filter(None, (words[column](row[column]) for column in differing))) for _, row in frame.iterrows()],
         index=frame.index,
         dtype="string",
     )

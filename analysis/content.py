@@ -31,7 +31,8 @@ from analysis.side_by_side import CAPTION as CAPTION_BESIDE
 from analysis.side_by_side import side_by_side_figure, side_by_side_frame, side_by_side_rows
 from analysis.story import headline, highlights, protocol, protocol_mark, state, troubles
 from analysis.theme import TEMPLATE, number
-from analysis.trial_table import CAPTION, trial_table
+from analysis.transfers import has_training, transfer_table
+from analysis.trial_table import CAPTION, STAGED, trial_table
 
 CELLS_BYTES = 5 << 20
 """Distilled images that a page has room for: with plotly itself it stays under 15 MB."""
@@ -120,6 +121,7 @@ def _add(content: Content, study: Study, article: str) -> None:
         kind = "card wide" if panel.wide else "card"
         drawn = _figure(identity, panel.figure.layout.height, panel.caption)
         sections.append(Section(f"{identity}-card", kind, f"<h2>{escape(panel.title)}</h2>\n{drawn}"))
+    sections += _transfer(study, article)
     sections += [*_cells(content, study, article), *_anonymity(study, article), *_fragility(study, article)]
     sections += _troubles(study, article)
     if len(study.records):
@@ -200,6 +202,16 @@ def _cell_card(study: Study, article: str, options: list[str]) -> str:
 {KEY}</div>{chart}</div>"""
 
 
+def _transfer(study: Study, article: str) -> Iterable[Section]:
+    """Networks that were trained on other films before, beside the published ones."""
+    if has_training(study) and any(cell.get("chain") for cell in study.cells):
+        found = transfer_table([study])
+        drawn = table([column.heading.replace("\n", " ") for column in found.columns], found.rows())
+        said = escape(" ".join([f"{found.title}.", *found.lines]))
+        shown = f'<h2>Transfer</h2>\n{drawn}<p class="caption">{said}</p>'
+        yield Section(f"{article}-transfer", "card wide", shown)
+
+
 def _anonymity(study: Study, article: str) -> Iterable[Section]:
     """What `study.anonymity` found out about packages, where it was asked to: the verdict, and under it the numbers."""
     told = []
@@ -236,6 +248,7 @@ def _trials(study: Study, article: str) -> Section:
         if protocol_mark(study)
         else "Search trials have no test scores: they never met a test patient."
     )
+    staged = f" {STAGED}" if study.records["stage"].notna().any() else ""
     return Section(
         f"{article}-trials-card",
         "card wide",
@@ -243,7 +256,7 @@ def _trials(study: Study, article: str) -> Section:
 <div class="controls"><label>Find <input type="search" id="{article}-find"></label> <span class="rows"></span></div>
 <div class="scroll trials" id="{article}-trials" tabindex="0" role="region" aria-label="All trials"></div>
 <button type="button" class="more" hidden>Show more</button>
-<p class="caption">{escape(searched)} {escape(CAPTION)}</p>""",
+<p class="caption">{escape(searched)} {escape(CAPTION)}{staged}</p>""",
     )
 
 

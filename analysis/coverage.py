@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from analysis.confirmed import SETTING, cell_means, confirm_rows
 from analysis.counts import next_count
-from analysis.records import Study
+from analysis.records import Study, setting_of
 from analysis.rule import Rule
 
 # What makes distilled cells one setting: ordinary training has image counts of its own kind.
@@ -21,10 +20,11 @@ _SETTING = ["backbone", *(name for name in SETTING if not name.startswith("train
 def confirmed_cells(study: Study) -> tuple[int, int]:
     """How many cells have a finished confirm trial, and how many there are to confirm.
 
-    Refused cells are not to be confirmed, nor are those of searched image counts that the answer does not need.
+    Refused cells are not to be confirmed, nor are those of searched image counts that the answer does not need, nor
+    those that only prepare where others start.
     """
     confirmed = set(confirm_rows(study.records)["cell"])
-    cells = [cell for cell in study.cells if not cell.get("refused")]
+    cells = [cell for cell in study.compared_cells if not cell.get("refused")]
     wanted = {str(cell["cell"]) for cell in cells if not cell.get("counted")}
     return len(confirmed), len(wanted | confirmed | _next_counts(study, cells))
 
@@ -34,7 +34,7 @@ def _next_counts(study: Study, cells: list[dict[str, Any]]) -> set[str]:
     counted: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for cell in cells:
         if cell.get("counted"):
-            counted[_key(cell | {"start": Path(str(cell.get("start") or "xavier")).name})].append(cell)
+            counted[_key(cell | setting_of(cell))].append(cell)
     if not counted:
         return set()
     hms: dict[tuple[str, ...], dict[int, float]] = defaultdict(dict)

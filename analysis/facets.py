@@ -19,17 +19,24 @@ FACETS = {
     "method": "Method",
     "norm": "Norm",
     "start": "Start",
+    "transfer": "Transfer",
+    "chain": "Trained on before",
     "label_init": "Labels start",
     "distill_steps": "Distill steps",
     "distill_epochs": "Distill epochs",
     "epochs": "Epochs",
 }
+# To have none of these is a choice like any other; of the other axes it means that the point is about all values.
+_NONE = ("transfer", "chain")
 _BETWEEN = "\x1f"  # the unit separator: in no name that a person would type
 
 
 def facet_keys(rows: pd.DataFrame) -> list[str]:
-    """The key of every row; an axis that `rows` has no column for, or no value in, is left open."""
-    columns = [_words(rows[name]) if name in rows else [""] * len(rows) for name in FACETS]
+    """The key of every row; an axis that `rows` has no column for, or no value in, is left open, unless none is a
+    value."""
+    columns = [
+        _words(rows[name], "none" if name in _NONE else "") if name in rows else [""] * len(rows) for name in FACETS
+    ]
     return [_BETWEEN.join(values) for values in zip(*columns, strict=True)]
 
 
@@ -50,9 +57,10 @@ def choices(keys: Iterable[str]) -> dict[str, list[str]]:
     return {name: _sorted(values) for name, values in found.items() if len(values) > 1}
 
 
-def _words(column: pd.Series) -> list[str]:
+def _words(column: pd.Series, missing: str) -> list[str]:
     return [
-        "" if str(value) in MISSING else f"{value:g}" if isinstance(value, float) else str(value) for value in column
+        missing if str(value) in MISSING else f"{value:g}" if isinstance(value, float) else str(value)
+        for value in column
     ]
 
 

@@ -20,7 +20,7 @@ from analysis.records import Study, score_word
 from analysis.theme import INK, figure, hover, images_word, log_axis, look, number, parameters_word, plain
 
 # What ordinary training has in common with the distillation that it is drawn beside.
-TRAINED_ALIKE = ["backbone", "norm", "start", "epochs"]
+TRAINED_ALIKE = ["backbone", "norm", "start", "transfer", "chain", "epochs"]
 
 
 def score_axis(frame: pd.DataFrame) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def published_traces(published: pd.DataFrame, places: Mapping[Any, int], x: str,
 def hm_by_images_frame(study: Study) -> pd.DataFrame:
     """One row a cell: columns of `count_evidence`; `series`, the backbone (and setting) that names its line;
     `smallest`, whether this count is its backbone's smallest by the papers' rule; and `trained`, the mean HM of
-    ordinary training of that backbone, norm, start and epochs, missing where the study did not run it."""
+    ordinary training of that backbone, norm, start, transfer and epochs, missing where the study did not run it."""
     means = count_evidence(study).sort_values("images", kind="stable")
     answer = minimum_images(study)[[*SETTING, "backbone", "by_points"]]
     means = means.merge(answer, on=[*SETTING, "backbone"], how="left")
@@ -189,6 +189,7 @@ def hm_hover(row: pd.Series) -> str:
         protocol="the papers'" if row["protocol"] == "paper" else None,
         method=str(row["method"]).upper().replace("_", " "),
         norm=row["norm"],
+        trained_before_on=None if pd.isna(row["chain"]) else f"{row['chain']} ({row['transfer']})",
         **({} if pd.isna(row["images"]) else _distilled_facts(row)),
     )
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.confirmed import SETTING, cell_means, confirm_rows, training_means
 from analysis.published import results
-from analysis.records import Study
+from analysis.records import Study, compared, score_word
 from analysis.runs import folds_of
 
 BY = [*SETTING, "backbone", "images"]
@@ -36,7 +36,7 @@ _TRAINED = {
 
 def measured_cells(studies: Sequence[Study]) -> pd.DataFrame:
     """One row a cell that the ledgers of `studies` know, confirmed or not, in the order of `studies`; the cells of one
-    setting on several folds are one row.
+    setting on several folds are one row. Cells that are not `compared` are none.
 
     Columns: study (its place in `studies`), cell (name, of the first fold), folds and confirmed_folds (0 where none
     rotate), status (empty where confirmed, else `running`, `refused: why`, ...), protocol, stands_for (images in all of
@@ -48,7 +48,7 @@ def measured_cells(studies: Sequence[Study]) -> pd.DataFrame:
 
 
 def _cells(study: Study) -> pd.DataFrame:
-    groups = study.records.groupby(BY, sort=False, dropna=False)
+    groups = compared(study.records).groupby(BY, sort=False, dropna=False)
     known = groups.agg(cell=("cell", "first"), known_parameters=("parameters", "max")).reset_index()
     known["folds"] = folds_of(study) or 0
     known["status"] = pd.Series([_status(rows) for _, rows in groups], dtype="string")
@@ -82,7 +82,7 @@ def _status(rows: pd.DataFrame) -> str:
             return _because(rows[rows["status"].eq(status)])
     done = rows[rows["status"].eq("done")]
     if done["phase"].eq("confirm").any():
-        return "confirmed, but its HM is undefined"
+        return f"confirmed, but its {score_word(rows)} is undefined"
     lost = rows[rows["status"].isin(["failed", "diverged"])]
     if len(lost) and (done.empty or lost["phase"].eq("confirm").any()):
         return _because(lost)

@@ -11,6 +11,7 @@ and backbones a study compares.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -20,8 +21,8 @@ import pandas as pd
 from analysis.bootstrap import Bootstrapped, bootstrap, generator, over_seeds, summed_up
 from analysis.confirmed import SETTING, cell_means, distilled, run_rows
 from analysis.counts import smallest_sufficient
-from analysis.film_runs import alike, read_film_run, resampled_aucs
-from analysis.records import SCHEMA, Study, score_word
+from analysis.film_runs import alike, read_film_run, resampled_scores
+from analysis.records import SCHEMA, Study, compared, score_word
 from analysis.rule import Rule
 from analysis.runs import align, folds_of, read_run
 
@@ -74,6 +75,13 @@ def count_evidence(study: Study) -> pd.DataFrame:
     return means.assign(shown=shown, level=float(rule.level))
 
 
+def setting_generator(study: Study, names: Iterable[Any]) -> np.random.Generator:
+    """Random numbers of one setting and backbone, whose values of the first columns of `CELL` are `names`."""
+    told = [("" if pd.isna(name) else name, column) for column, name in zip(CELL, names, strict=False)]
+    # What older studies have no value of counts where there is one: their bounds stay as they were.
+    return generator(study.name, *(name for name, column in told if name or column not in ("transfer", "chain")))
+
+
 def _bootstrapped(study: Study, names: tuple[Any, ...], rows: pd.DataFrame, rule: Rule) -> list[dict[Any, Any]]:
     """One row a count from the runs of one backbone in one setting; none where there is nothing to resample."""
     if rows["task"].eq("multilabel").any():
@@ -91,7 +99,7 @@ def _bootstrapped(study: Study, names: tuple[Any, ...], rows: pd.DataFrame, rule
         rows["seed"].fillna(-1).to_numpy(np.int64),
         level=rule.level,
         resamples=rule.resamples,
-        rng=generator(study.name, *("" if pd.isna(name) else name for name in names)),
+        rng=setting_generator(study, names),
     )
     return _records(found)
 
@@ -102,8 +110,8 @@ def _bootstrapped_films(study: Study, names: tuple[Any, ...], rows: pd.DataFrame
     runs = [run for trials in rows["trials"] if (run := read_film_run(study, trials)) is not None]
     if len(runs) < len(rows) or not alike(runs):
         return []
-    rng = generator(study.name, *("" if pd.isna(name) else name for name in names))
-    aucs = resampled_aucs(runs, rule.resamples, rng)
+    rng = setting_generator(study, names)
+    aucs = resampled_scores(runs, rule.resamples, rng)
     defined = ~np.isnan(aucs).any(axis=0)
     if not defined.any():
         return []
@@ -131,7 +139,7 @@ def minimum_images(study: Study) -> pd.DataFrame:
     `by_points` either), a single count is confirmed (sufficient is a comparison, so by points it passes and a bootstrap
     shows nothing), there are no votes to resample, or no count is shown to suffice.
     """
-    records = distilled(study.records)
+    records = distilled(compared(study.records))
     by = CELL[:-1]
     known = records.groupby(by, sort=False, dropna=False)["parameters"].max().reset_index()
     counts = known.merge(count_evidence(study).drop(columns="parameters"), on=by, how="left")

@@ -140,13 +140,15 @@ def _drawn(study: Study) -> Iterator[_Drawn]:
         f"{looked} One line a trial through its rates, its threshold and its HM.",
         False,
     )
+    staged = study.records["stage"].notna().any()
+    others = " Crosses: on patients of other collections, to be where networks start." if staged else ""
     yield (
         "finished",
         "Trials over time",
         search_figures.finished_frame(study),
         search_figures.finished_figure,
         f"All trials by their {score} on {scored}: hollow where they searched, filled where they confirmed. Lines: the "
-        "best that each network's search had found by then.",
+        f"best that each network's search had found by then.{others}",
         True,
     )
 

@@ -75,6 +75,9 @@ SCHEMA: dict[str, str] = {
     "test_ap_low": "float64",
     "test_ap_high": "float64",
     "defined_classes": "Int64",
+    "chain": "string",
+    "transfer": "string",
+    "stage": "string",
 }
 COLUMNS = list(SCHEMA)
 # What two runs of the same study on the same machine differ in.
@@ -101,6 +104,16 @@ class Study:
     command: str
     cells: list[dict[str, Any]]
     records: pd.DataFrame
+
+    @property
+    def compared_cells(self) -> list[dict[str, Any]]:
+        """The cells that are `compared`."""
+        return [cell for cell in self.cells if not cell.get("stage")]
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether its films have several findings: what was published of patients with one label is not about it."""
+        return self.config.get("task") == "multilabel" or score_word(self.records) == "AUC"
 
     def trial_folder(self, trial: str) -> Folder:
         """Where the trial `<cell>/<i>` keeps its files."""
@@ -145,6 +158,14 @@ def read_study(where: Folder | str) -> Study:
     )
 
 
+def compared(records: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `records` that are about the study's own patients: all that is ever compared or concluded from.
+
+    A cell with a `stage` trains on other collections, to be where another cell starts from: its scores are of theirs.
+    """
+    return records[records["stage"].isna()]
+
+
 def score(records: pd.DataFrame, split: str) -> pd.Series:
     """What trials are compared by on `val` or `test` patients: HM, of films with findings the mean AUC."""
     hm, auc = records[f"{split}_hm"], records[f"{split}_auc"]
@@ -178,7 +199,7 @@ def _rows(folder: Folder, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if cell.get("refused") and name not in tried:
             known = {column: cell.get(column) for column in COLUMNS}
             known |= {"trial": name, "status": "refused", "error": cell["refused"]}
-            placed.append(((rank[name], name, 0), known | _setting(cell)))
+            placed.append(((rank[name], name, 0), known | setting_of(cell)))
     return [row for _, row in sorted(placed, key=lambda place: place[0])]
 
 
@@ -187,7 +208,7 @@ def _row(trial: TrialFiles) -> dict[str, Any]:
     row: dict[str, Any] = {name: config.get(name) for name in COLUMNS}
     # Folder names, not what the file says of itself: they are what leads back to the files.
     row |= {"trial": f"{trial.cell}/{trial.number}", "cell": trial.cell, "status": "running"}
-    row |= _setting(config)
+    row |= setting_of(config)
     if result is None:
         return row
     own = ("outer_steps", "seconds", "peak_memory_mib", "device", "memory_mib", "memory_star_kb", "compression_rate")
@@ -217,17 +238,25 @@ def _row(trial: TrialFiles) -> dict[str, Any]:
     return row
 
 
-def _setting(facts: dict[str, Any]) -> dict[str, Any]:
-    """The start by name (of a file its own, not the folders it lies in), the protocol, and what ordinary training saw.
+def setting_of(facts: dict[str, Any]) -> dict[str, Any]:
+    """What a cell of `study.yaml` or a `config.json` says otherwise than `records` do: the start by name (of a file its
+    own, not the folders it lies in), what it was trained on before in one word, the protocol, and what ordinary
+    training saw.
 
     Trials from before there was a choice are of the only kind there was, and stay with later ones of that kind.
     """
-    setting: dict[str, Any] = {"start": Path(str(facts.get("start") or "xavier")).name}
-    setting |= {"protocol": facts.get("protocol") or "validation", "task": facts.get("task") or "patches"}
+    told: dict[str, Any] = {"start": Path(str(facts.get("start") or "xavier")).name}
+    told |= {name: _joined(facts.get(name)) for name in ("chain", "stage")}
+    told |= {"protocol": facts.get("protocol") or "validation", "task": facts.get("task") or "patches"}
     if facts.get("method") == "train":
-        setting |= {"train_classes": facts.get("train_classes") or "INP"}
-        setting |= {"train_view": facts.get("train_view") or "patches"}
-    return setting
+        told |= {"train_classes": facts.get("train_classes") or "INP"}
+        told |= {"train_view": facts.get("train_view") or "patches"}
+    return told
+
+
+def _joined(names: Any) -> str | None:
+    """Names of collections, `nih+chexpert`; None for an empty list."""
+    return "+".join(map(str, names)) if isinstance(names, list) and names else names or None
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -122,8 +122,8 @@ def pool(study: Study, rows: pd.DataFrame, cell: list[str], folds: int) -> pd.Da
     Trials that agree in the columns `cell` and in `seed` are a run; while one of its `folds` has no trial, there is no
     row. Columns as in `records`: the test measures are those of all patients together, `undecided_patients` their sum,
     every other float is the mean over the folds (`test_patch_accuracy` too: patch votes are not kept by class) and the
-    rest is the first fold's, with no `fold`. Of films with findings only the AUC is that of all films together.
-    `trials` names the run's trials, fold by fold.
+    rest is the first fold's, with no `fold`. Of films with findings AUC and average precision alone are those of all
+    films together. `trials` names the run's trials, fold by fold.
     """
     floats = [name for name, dtype in SCHEMA.items() if dtype == "float64"]
     pooled, rows = [], rows[rows["fold"].notna()].sort_values("fold", kind="stable")
@@ -134,7 +134,9 @@ def pool(study: Study, rows: pd.DataFrame, cell: list[str], folds: int) -> pd.Da
         if each["task"].eq("multilabel").any():
             if (films := read_film_run(study, each["trial"].tolist())) is not None:
                 row = each.iloc[0].to_dict() | each[floats].mean().to_dict()
-                pooled.append(row | {"trials": tuple(each["trial"]), "fold": None, "test_auc": films.auc})
+                pooled.append(
+                    row | {"trials": tuple(each["trial"]), "fold": None, "test_auc": films.auc, "test_ap": films.ap}
+                )
             continue
         if (run := read_run(study, each["trial"].tolist())) is None:
             continue

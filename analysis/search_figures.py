@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from analysis.facets import keyed
-from analysis.records import Study, score, score_word
+from analysis.records import Study, compared, score, score_word
 from analysis.theme import FAINT, INK, PALETTE, SYMBOLS, figure, log_axis, look, plain
 
 # From pale to dark, on white: what scored well stands out, with any colour vision and in gray.
@@ -26,9 +26,10 @@ _FACTS = ["val_hm", "outer_lr", "inner_lr", "delta"]
 
 
 def search_frame(study: Study) -> pd.DataFrame:
-    """Search trials that ended: columns of `records`; `val_hm`, of films with findings the AUC,
-    is missing where the trial gave no score."""
-    rows = study.records.assign(val_hm=score(study.records, "val"))
+    """Search trials that ended, on the study's own patients: columns of `records`; `val_hm`, of films with findings the
+    AUC, is missing where the trial gave no score."""
+    records = compared(study.records)
+    rows = records.assign(val_hm=score(records, "val"))
     ended = rows["phase"].eq("search") & rows["status"].ne("running")
     return rows[ended.fillna(False).astype(bool) & (rows["outer_lr"] > 0) & (rows["inner_lr"] > 0)]
 
@@ -114,13 +115,14 @@ def _lines(rows: pd.DataFrame, heights: pd.DataFrame, band: int, colour: str) ->
 
 def finished_frame(study: Study) -> pd.DataFrame:
     """Search and confirm trials with a score and the time they were finished, in that order: columns of `records`;
-    `hours` since the first of them began; and `best`, the highest `val_hm` of their backbone's search so far."""
+    `hours` since the first of them began; and `best`, the highest `val_hm` of their backbone's search so far, on the
+    study's own patients."""
     rows = study.records.assign(val_hm=score(study.records, "val"))
     rows = rows[rows["val_hm"].notna() & rows["finished"].notna()]
     times = pd.to_datetime(rows["finished"], utc=True, errors="coerce", format="ISO8601")
     rows = rows.assign(at=times)[times.notna()].sort_values("at", kind="stable")
     begun = (rows["at"] - pd.to_timedelta(rows["seconds"].fillna(0), unit="s")).min()
-    searched = rows["val_hm"].where(rows["phase"].eq("search"))
+    searched = rows["val_hm"].where(rows["phase"].eq("search") & rows["stage"].isna())
     return rows.assign(
         hours=(rows["at"] - begun).dt.total_seconds() / 3600,
         best=searched.groupby(rows["backbone"]).cummax(),
@@ -128,14 +130,16 @@ def finished_frame(study: Study) -> pd.DataFrame:
 
 
 def finished_figure(frame: pd.DataFrame) -> go.Figure:
-    """Trials over time: validation HM of each against when it was finished, and each backbone's best search so far."""
+    """Trials over time: validation HM of each against when it was finished, and each backbone's best search so far.
+    Faint: trials on patients of other collections, whose scores compare with nothing."""
     minutes = len(frame) and frame["hours"].max() < 2
     frame = frame.assign(time=frame["hours"] * (60 if minutes else 1))
     drawn = figure(
         xaxis={"title": {"text": f"{'minutes' if minutes else 'hours'} since the study began"}, "rangemode": "tozero"},
         yaxis={"title": {"text": f"{score_word(frame)} on {_scored_on(frame)} patients"}, "range": [0, 1.03]},
     )
-    for place, (backbone, rows) in enumerate(frame.groupby("backbone", sort=False)):
+    own = frame[frame["stage"].isna()]
+    for place, (backbone, rows) in enumerate(own.groupby("backbone", sort=False)):
         colour, name = PALETTE[place % len(PALETTE)], plain(backbone)
         for phase, filled in (("search", "-open"), ("confirm", "")):
             part = rows[rows["phase"].eq(phase)]
@@ -155,6 +159,9 @@ def finished_figure(frame: pd.DataFrame) -> go.Figure:
                 meta=keyed(best[["backbone"]]),
             )
         )
+    for stage, rows in frame.groupby("stage", sort=False):
+        marker = {"size": 8, "symbol": "x-thin-open", "color": FAINT}
+        drawn.add_trace(_points(rows, "val_hm", f"on patients of {plain(stage)}", marker, x="time"))
     return drawn
 
 

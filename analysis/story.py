@@ -12,7 +12,7 @@ from analysis.confirmed import cell_means, full_training_means, run_rows, settin
 from analysis.coverage import confirmed_cells
 from analysis.film_runs import read_film_run
 from analysis.minimum import bracket, minimum_images, percent
-from analysis.records import Study, score_word
+from analysis.records import Study, compared, score_word
 from analysis.runs import folds_of, read_run
 from analysis.theme import images_word, number, parameters_word
 
@@ -42,8 +42,8 @@ def headline(study: Study) -> list[str]:
 
 
 def _asked(study: Study) -> str:
-    cells = pd.DataFrame(study.cells, columns=["backbone", "parameters", "images"])
-    source = cells if len(cells) else study.records
+    cells = pd.DataFrame(study.compared_cells, columns=["backbone", "parameters", "images"])
+    source = cells if len(cells) else compared(study.records)
     counts = [str(count) for count in sorted(_integers(source["images"]))]
     sizes = _integers(source["parameters"])
     ends = dict.fromkeys(parameters_word(size) for size in (min(sizes), max(sizes))) if sizes else {}

@@ -1,8 +1,9 @@
-"""A study's cells as tables, by themselves or beside the papers': python -m analysis.tables results/table5
+"""A study's cells as tables, by themselves or beside the published ones: python -m analysis.tables results/table5
 
     python -m analysis.tables results/table5                                    every cell of the study
     python -m analysis.tables results/table1 results/table5 --against published  the papers' rows, measured ones beside
     python -m analysis.tables results/* --against published --table 1 5         two of the papers' tables
+    python -m analysis.tables results/chest-transfer --against published         films with findings: that table
     python -m analysis.tables results/* --against published --format markdown --out tables.md
     python -m analysis.tables results/demo --format latex --out cells.tex       to \\input where booktabs is loaded
 
@@ -24,10 +25,12 @@ from analysis.beside import FOOTPRINT_COLUMNS, MEASURED, NOT_RUN, hm_words, publ
 from analysis.formats import Column, Table, as_csv, as_latex, as_markdown, as_text, counted, decimals, words
 from analysis.matching import measured_cells, protocol_remarks
 from analysis.published import CAPTIONS
-from analysis.records import NotAStudyError, Study, read_study, score_word
+from analysis.records import NotAStudyError, Study, read_study, score_word, setting_of
 from analysis.storage import write_whole
 from analysis.story import split_sizes
+from analysis.transfers import has_training, transfer_table
 
+TABLES = [*map(str, CAPTIONS), "transfer"]
 NARROWEST = 110  # characters: the numbers of a row side by side
 HOW = (
     "HM: mean over the seeds (lowest to highest). The papers chose their states on the test patients themselves; "
@@ -49,10 +52,11 @@ _FINDING_COLUMNS = [
 
 
 def cell_table(study: Study) -> Table:
-    """Every cell of `study` with its test scores and footprints, in study order; also those that have not run."""
+    """Every cell of `study` with its test scores and footprints, in study order; also those that have not run, but not
+    those that only prepare where others start."""
     cells = measured_cells([study])
     known = set(study.records["cell"])
-    waiting = [cell for cell in study.cells if str(cell["cell"]) not in known]
+    waiting = [cell for cell in study.compared_cells if str(cell["cell"]) not in known]
     names = ["cell", "parameters"]
     planned = pd.DataFrame([{name: cell.get(name) for name in names} for cell in waiting], columns=names)
     cells["remarks"] = ["; ".join(protocol_remarks(cell)) for _, cell in cells.iterrows()]
@@ -71,7 +75,36 @@ def cell_table(study: Study) -> Table:
     ]
     if (frame["status"] + frame["remarks"]).any():
         columns.append(Column("Remarks", lambda row: row["status"] or row["remarks"], words=True))
-    return Table(study.name, columns, frame[["study", *names, *MEASURED, "status", "remarks"]])
+    stages = dict.fromkeys(setting_of(cell)["stage"] for cell in study.cells if cell.get("stage"))
+    left_out = [f"Left out: cells that train on {', '.join(stages)}, to be where others start."] if stages else []
+    return Table(study.name, columns, frame[["study", *names, *MEASURED, "status", "remarks"]], left_out)
+
+
+def tables_against(studies: Sequence[Study], asked: Sequence[str] = ()) -> tuple[list[Table], list[str]]:
+    """The published tables (those of `TABLES` that are asked for, or else all) that are about `studies`, with the lines
+    that close the whole: patients with one label have Tables 1 to 6, films with several findings the one on transfer.
+
+    Raises:
+        NothingPublishedError: there is none.
+    """
+    numbers = [int(name) for name in asked or TABLES if name != "transfer"]
+    patients = [study for study in studies if not study.multilabel]
+    trained = [study for study in studies if has_training(study)]
+    tables, lines = [], []
+    if patients and numbers:
+        tables, lines = published_tables(patients, numbers), [HOW]
+    if trained and ("transfer" in asked or not asked):
+        tables.append(transfer_table(trained))
+    if not tables:
+        raise NothingPublishedError(
+            f"{', '.join(str(study.folder) for study in studies)}: no such table is published; of patients with one "
+            "label there are 1 to 6, of ordinary training on films with several findings there is transfer"
+        )
+    return tables, [*lines, *_sources([study for study in studies if study in patients + trained])]
+
+
+class NothingPublishedError(ValueError):
+    """No published table is about the studies; the message is one line for the user."""
 
 
 def _sources(studies: Sequence[Study]) -> list[str]:
@@ -111,10 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--table",
         nargs="+",
-        type=int,
-        choices=list(CAPTIONS),
+        choices=TABLES,
         metavar="N",
-        help="these of the published tables only, 1 to 6 (default: all)",
+        help="these of the published tables only, 1 to 6 or transfer (default: all that are about the studies)",
     )
     parser.add_argument("--format", choices=["text", "markdown", "latex", "csv"], default="text", help="default: text")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write to FILE (default: print)")
@@ -125,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         studies = [read_study(folder) for folder in options.studies]
         if options.against:
-            tables, lines = published_tables(studies, options.table or tuple(CAPTIONS)), [HOW, *_sources(studies)]
+            tables, lines = tables_against(studies, options.table or ())
         else:
             tables, lines = [cell_table(study) for study in studies], []
         written = _formatted(tables, lines, options.format, options.out)
@@ -134,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             write_whole(options.out, written)
             print(options.out)
-    except (NotAStudyError, OSError) as error:
+    except (NotAStudyError, NothingPublishedError, OSError) as error:
         print(f"tables: {error}", file=sys.stderr)
         return 2
     return 0

@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.records import SCHEMA
 
 CAPTION = "The same rows are in records.csv; columns without a value are left out here."
+STAGED = "Trials with a stage train on that collection, to be where others start: their scores are of its patients."
 
 
 def trial_table(records: pd.DataFrame) -> dict[str, Any]:

@@ -89,11 +89,11 @@ class ProgressLine:
         running = len(self.searcher.running) if self.searcher else 0
         remaining = sum(cell.remaining for search in self.searches for cell in search.waiting)
         for trial in trials:
-            if trial.status == "done" and trial.config["trial"] not in self._hms:
+            if trial.status == "done" and trial.config["trial"] not in self._hms and not trial.config.get("stage"):
                 self._hms[trial.config["trial"]] = objective(trial.result or {})[0]
         best = max(self._hms.values(), default=0.0)
         parts = [f"{done}/{done + remaining} trials done", f"{running} running", f"{failed} failed"]
-        if done:
+        if self._hms:
             paper = any(trial.config.get("protocol") == "paper" for trial in trials)
             findings = any(trial.config.get("task") == "multilabel" for trial in trials)
             parts.append(f"best {'test' if paper else 'validation'} {'AUC' if findings else 'HM'} {best:.2f}")

@@ -21,7 +21,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from analysis.records import NotAStudyError, Study, read_study, score, score_word
+from analysis.records import NotAStudyError, Study, compared, read_study, score, score_word
 from analysis.storage import Folder
 from analysis.trials import read_json
 from study.lease import EXPIRY, lives_here
@@ -67,13 +67,15 @@ class Status:
     @property
     def remaining(self) -> int:
         """Trials that the plan still holds; an upper bound where image counts are searched."""
-        config, records = self.study.config, self.study.records
-        each = {"search": config["search"]["trials"], "confirm": config["confirm"]["repeats"]}
+        records = self.study.records
         settled = records[records["status"].isin(["done", "diverged", "failed"])]
         had = settled.groupby(["cell", "phase"]).size()
-        cells = [cell["cell"] for cell in self.study.cells if not cell.get("refused")]
-        left = {(cell, phase): each[phase] - int(had.get((cell, phase), 0)) for cell in cells for phase in each}
-        return sum(max(0, count) for count in left.values())
+        left = 0
+        for cell in self.study.cells:
+            each = {"search": self.study.config["search"]["trials"], "confirm": _repeats(self.study, cell)}
+            if not cell.get("refused"):
+                left += sum(max(0, count - int(had.get((cell["cell"], phase), 0))) for phase, count in each.items())
+        return left
 
     @property
     def seconds_left(self) -> float | None:
@@ -148,7 +150,8 @@ def describe(status: Status) -> RenderableType:
     left = f", {'at most ' if counted else ''}{status.remaining} to go" if status.remaining else ""
     if status.seconds_left is not None:
         left += f", about {duration(status.seconds_left)}"
-    best = score(study.records, "val")[study.records["phase"] == "search"].max()
+    searched = compared(study.records[study.records["phase"] == "search"])
+    best = score(searched, "val").max()
     best_word = "" if math.isnan(best) else f"; best validation {score_word(study.records)} {best:.2f}"
     state = "finished" if status.finished else status.driver
     parts: list[RenderableType] = [
@@ -164,10 +167,15 @@ def describe(status: Status) -> RenderableType:
     return Group(*parts)
 
 
+def _repeats(study: Study, cell: dict[str, Any]) -> int:
+    """Confirm trials that a cell gets: of one that others start from, a single network is enough."""
+    return 1 if cell.get("stage") else int(study.config["confirm"]["repeats"])
+
+
 def _cells(study: Study) -> RenderableType:
     confirmed = study.records[(study.records["phase"] == "confirm") & (study.records["status"] == "done")]
-    wanted = study.config["confirm"]["repeats"]
-    done = int((confirmed.groupby("cell").size() >= wanted).sum())
+    had = confirmed.groupby("cell").size()
+    done = sum(int(had.get(cell["cell"], 0)) >= _repeats(study, cell) for cell in study.cells)
     refused = sum(bool(cell.get("refused")) for cell in study.cells)
     more = f", {refused} refused" if refused else ""
     return Text(f"cells: {done} of {len(study.cells) - refused} confirmed{more}")

@@ -1,7 +1,9 @@
-"""The result tables of Li et al. (2022), as printed, in the words this project's records use.
+"""The published result tables, as printed, in the words this project's records use.
 
-`results.csv` holds Tables 1, 2, 3 and 5, `footprints.csv` Tables 4 and 6. What a table leaves to its text or to
-another table is blank in the files and derived here. The published numbers were chosen on the papers' test patients.
+Of Li et al. (2022) `results.csv` holds Tables 1, 2, 3 and 5, `footprints.csv` Tables 4 and 6. What a table leaves to
+its text or to another table is blank in the files and derived here. The published numbers were chosen on the papers'
+test patients. `transfer.csv` holds the tables of "Multi-label deep learning classification of chest X-rays" (Institute
+of Statistics, National Yang Ming Chiao Tung University, 2021), which do not say how their networks were chosen.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ CAPTIONS = {
     5: "The minimum number of compressed images of different models",
     6: "Parameters of different models, and the minimum number of compressed images",
 }
+TRANSFER = "Transfer learning for chest films with several findings (NYCU 2021)"
 NAMES = {
     "googlenet": "GoogLeNet",
     "resnet18": "ResNet18",
@@ -73,6 +76,16 @@ def footprints() -> pd.DataFrame:
     frame = _read("footprints.csv").drop(columns="table")
     frame.insert(0, "row", frame["backbone"].map(NAMES))
     return frame
+
+
+def transfers() -> pd.DataFrame:
+    """The tables of 2021, one row a printed row, in printed order.
+
+    Columns: backbone (lower case), transfer (`regular`, `mixed`, `co_trained`), pretraining (`imagenet` and names of
+    collections, in order, joined by `+`), train_binary_accuracy, train_mae, test_ap, test_auc (shares of one).
+    """
+    frame = _read("transfer.csv").rename(columns={"method": "transfer"})
+    return frame.assign(transfer=frame["transfer"].replace("cotrained", "co_trained"))
 
 
 def _read(name: str) -> pd.DataFrame:

@@ -38,6 +38,9 @@ SETTING = [
     "train_view",
     "fold",
     "protocol",
+    "transfer",
+    "chain",
+    "stage",
 ]
 """What a cell is, by the columns of ``records.csv``."""
 SCORES = [

@@ -1,4 +1,4 @@
-"""Macro AUC of films with findings, against scikit-learn, and resampled by patient."""
+"""Macro AUC and average precision of films with findings, against scikit-learn, and resampled by patient."""
 
 from __future__ import annotations
 
@@ -6,43 +6,50 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from analysis.bootstrap import generator
 from analysis.confirmed import cell_means
-from analysis.film_runs import FilmRun, alike, macro_auc, pooled_film_run, resampled_aucs
+from analysis.film_runs import FilmRun, alike, macro_ap, macro_auc, pooled_film_run, resampled_scores
 from analysis.minimum import SUFFICIENT, count_evidence
 from analysis.panels import panels
 from analysis.records import read_study
 from analysis.story import headline
-
-RANDOM = np.random.default_rng(0)
-LABELS = (RANDOM.random((30, 3)) < 0.4).astype(float)
-LABELS[3, 0] = np.nan
-LABELS[:, 2] = 0  # nobody has it
-SCORES = RANDOM.random((30, 3)).round(1)  # with ties
-PATIENTS = tuple(f"P-{number // 3}" for number in range(30))
+from tests.analysis.films import LABELS, PATIENTS, SCORES, film_split
 
 
 def test_against_scikit_learn_over_the_classes_that_are_defined() -> None:
-    known = ~np.isnan(LABELS[:, 0])
-    wanted = [roc_auc_score(LABELS[known, 0], SCORES[known, 0]), roc_auc_score(LABELS[:, 1], SCORES[:, 1])]
-    assert FilmRun(PATIENTS, LABELS, SCORES).auc == pytest.approx(np.mean(wanted))
-    assert math.isnan(FilmRun(PATIENTS, LABELS[:, 2:], SCORES[:, 2:]).auc)
+    known, run = ~np.isnan(LABELS[:, 0]), FilmRun(PATIENTS, LABELS, SCORES)
+    undefined = FilmRun(PATIENTS, LABELS[:, 2:], SCORES[:, 2:])
+    for found, nothing, score in (
+        (run.auc, undefined.auc, roc_auc_score),
+        (run.ap, undefined.ap, average_precision_score),
+    ):
+        wanted = [score(LABELS[known, 0], SCORES[known, 0]), score(LABELS[:, 1], SCORES[:, 1])]
+        assert found == pytest.approx(np.mean(wanted))
+        assert math.isnan(nothing)
+
+
+def test_a_class_that_everybody_has_or_nobody_knows_has_no_scores() -> None:
+    for labels in (np.ones((30, 1)), np.full((30, 1), np.nan)):
+        run = FilmRun(PATIENTS, labels, SCORES[:, :1])
+        assert math.isnan(run.auc)
+        assert math.isnan(run.ap)
 
 
 def test_weights_count_films_as_often() -> None:
-    times = RANDOM.integers(0, 3, 30)
+    times = np.random.default_rng(1).integers(0, 3, 30)
     again = np.repeat(np.arange(30), times)
-    found = macro_auc(times[None].astype(float), LABELS, SCORES)
-    repeated = macro_auc(np.ones((1, len(again))), LABELS[again], SCORES[again])
-    assert found[0] == pytest.approx(repeated[0])
+    for macro in (macro_auc, macro_ap):
+        found = macro(times[None].astype(float), LABELS, SCORES)
+        repeated = macro(np.ones((1, len(again))), LABELS[again], SCORES[again])
+        assert found[0] == pytest.approx(repeated[0])
 
 
 def test_resamples_are_the_same_patients_for_every_run() -> None:
     run, better = FilmRun(PATIENTS, LABELS, SCORES), FilmRun(PATIENTS, LABELS, SCORES + 2 * np.nan_to_num(LABELS))
     assert alike([run, better])
-    found = resampled_aucs([run, better, run], 200, generator("test"))
+    found = resampled_scores([run, better, run], 200, generator("test"))
     assert found.shape == (3, 200)
     assert np.array_equal(found[0], found[2], equal_nan=True)
     assert np.nanmin(found[1]) == 1
@@ -61,31 +68,23 @@ def test_folds_are_put_together_and_votes_are_no_films() -> None:
     assert pooled_film_run([{"test": {"patients": []}}]) is None
 
 
-def _tested(labels: np.ndarray, scores: np.ndarray, patients: tuple[str, ...]) -> dict[str, object]:
-    films = [
-        {"patient": name, "labels": [None if x != x else int(x) for x in row], "probabilities": each}
-        for name, row, each in zip(patients, labels.tolist(), scores.tolist(), strict=True)
-    ]
-    auc = FilmRun(patients, labels, scores).auc
-    return {"auc": auc, "average_precision": 0.4, "hamming_loss": 0.3, "auc_low": 0.1, "films": films}
-
-
 def test_folds_are_one_run_of_all_films(ledger) -> None:
     written = ledger(config={"confirm": {"folds": 2}, "task": "multilabel"})
     parts = [slice(0, 12), slice(12, 30)]
     for part, cell in zip(parts, written.rotated("net", 1000, 1, 2, task="multilabel"), strict=True):
-        test = _tested(LABELS[part], SCORES[part], PATIENTS[part])
+        test = film_split(LABELS[part], SCORES[part], PATIENTS[part])
         written.end(written.trial(cell, 3), validation=test, test=test, delta=None)
     (row,) = cell_means(read_study(written.folder)).to_dict("records")
     assert row["hm"] == row["auc"] == pytest.approx(FilmRun(PATIENTS, LABELS, SCORES).auc)
-    assert (row["ap"], row["seeds"]) == (pytest.approx(0.4), 1)
+    assert row["ap"] == pytest.approx(FilmRun(PATIENTS, LABELS, SCORES).ap)
+    assert (row["hamming_loss"], row["seeds"]) == (pytest.approx(0.3), 1)
 
 
 def test_a_page_of_films_answers_by_auc(ledger) -> None:
     written = ledger(config={"task": "multilabel", "minimum": {"resamples": 100}})
     for images, told in ((1, 0.0), (2, 2.0), (3, 2.0)):
         cell = written.cell("net", 1000, images, task="multilabel")
-        test = _tested(LABELS, SCORES + told * np.nan_to_num(LABELS), PATIENTS)
+        test = film_split(LABELS, SCORES + told * np.nan_to_num(LABELS), PATIENTS)
         for index in (1, 2):
             written.end(written.trial(cell, index), validation=test, test=test, delta=None)
     study = read_study(written.folder)

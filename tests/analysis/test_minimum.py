@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 import analysis
+from analysis.bootstrap import generator
 from analysis.conclusion import verdict
-from analysis.minimum import bracket, count_evidence, minimum_images
+from analysis.minimum import CELL, bracket, count_evidence, minimum_images, setting_generator
 from analysis.records import SCHEMA, Study, read_study
 from analysis.rule import Rule
 from tests.analysis.conftest import voters
@@ -221,3 +222,16 @@ def test_a_study_whose_folds_are_not_through_waits(ledger):
     written.done(written.rotated("net", 1000, 1, 2)[0], 0)
     (row,) = minimum_images(read_study(written.folder)).to_dict("records")
     assert row["reason"] == "no confirm run has all 2 folds"
+
+
+def test_the_bounds_of_older_studies_stay_as_they_were():
+    """What is drawn goes by a setting's names; columns that came later count only where they have a value."""
+    nothing = study()
+    names = dict.fromkeys(CELL[:-1], pd.NA) | {"method": "sldd", "start": "xavier", "backbone": "net"}
+    # As it was before there were chains, of: method, norm, start, label_init, two of distillation, three of training,
+    # epochs and backbone.
+    before = generator("study", "sldd", "", "xavier", "", "", "", "", "", "", "", "net")
+    now = setting_generator(nothing, names.values()).random()
+    assert now == before.random()
+    chained = names | {"chain": "nih", "transfer": "regular"}
+    assert now != setting_generator(nothing, chained.values()).random()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.published import CAPTIONS, TABLE_4_NORMS, footprints, results
+from analysis.published import CAPTIONS, TABLE_4_NORMS, footprints, results, transfers
 
 
 def test_the_rows_are_labelled_as_printed():
@@ -57,3 +57,23 @@ def test_footprints_are_those_of_the_parameters_and_the_images():
     for (_, row), images in zip(frame.iterrows(), images_only, strict=True):
         # What is left over is the statistics of the batch norm layers, and about 250 B a tensor.
         assert (row["memory_star_kb"] - images < 1) == (TABLE_4_NORMS[row["backbone"]] == "no_bn")
+
+
+def test_the_transfer_rows_are_those_of_three_ways_and_two_networks():
+    frame = transfers()
+    ways = frame.groupby(["backbone", "transfer"], sort=False)["pretraining"].agg(list)
+    for backbone in ("resnet50", "densenet121"):
+        regular = ["imagenet", "chexpert", "nih", "imagenet+chexpert", "imagenet+nih"]
+        assert ways[backbone, "regular"] == regular
+        assert ways[backbone, "mixed"] == ["imagenet+chexpert", "imagenet+nih"]
+        assert ways[backbone, "co_trained"] == ["chexpert+nih"]
+    shares = frame[["train_binary_accuracy", "train_mae", "test_ap", "test_auc"]]
+    assert shares.ge(0).all(axis=None)
+    assert shares.le(1).all(axis=None)
+    # What the slides say of them: the best of each network in the one, tied in the other.
+    best = frame.loc[frame.groupby("backbone")["test_auc"].transform("max").eq(frame["test_auc"])]
+    assert set(best["backbone"] + " " + best["transfer"]) == {
+        "resnet50 regular",
+        "densenet121 regular",
+        "densenet121 co_trained",
+    }

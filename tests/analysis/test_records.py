@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from analysis.records import COLUMNS, NotAStudyError, read_study, write_records
+from analysis.records import COLUMNS, NotAStudyError, compared, read_study, write_records
 
 # Typed from the contract in design.md, not from the code.
 CONTRACT = """
@@ -16,7 +16,8 @@ distill_epochs, seed, outer_lr, inner_lr, delta, val_hm, val_auc, val_patch_accu
 test_specificity, test_hm, test_hm_at_0.4, test_auc, test_patch_accuracy, undecided_patients, outer_steps, seconds,
 peak_memory_mib, device, memory_mib, memory_star_kb, compression_rate, start,
 train_patches, train_classes, train_view, fold, protocol, shared_kb, epochs, stopped, finished, micro_batch, epsilon,
-task, val_ap, test_ap, test_hamming_loss, test_auc_low, test_auc_high, test_ap_low, test_ap_high, defined_classes
+task, val_ap, test_ap, test_hamming_loss, test_auc_low, test_auc_high, test_ap_low, test_ap_high, defined_classes,
+chain, transfer, stage
 """.replace("\n", " ").strip().split(", ")  # fmt: skip
 
 
@@ -110,6 +111,23 @@ def test_a_search_trial_never_shows_test_scores(ledger):
     row = read_study(study.folder).records.iloc[0]
     assert row["val_hm"] == 0.8
     assert row.filter(like="test_").isna().all()
+
+
+def test_a_chain_is_one_word_in_its_order_and_no_chain_is_none(ledger):
+    study = ledger()
+    study.done(study.cell("net", 1, 1, cell="a", chain=["nih", "chexpert"], transfer="regular"), 0)
+    study.cell("net", 1, 1, cell="b", chain=["pretrained", "nih"], transfer="mixed", refused="nih is not there")
+    study.done(study.cell("net", 1, 1, cell="c", chain=[], transfer=None, stage="chexpert+nih"), 0)
+    study.done(study.cell("net", 1, 1, cell="d"), 0)
+    read = read_study(study.folder)
+    assert read.records[["chain", "transfer", "stage"]].fillna("").to_numpy().tolist() == [
+        ["nih+chexpert", "regular", ""],
+        ["pretrained+nih", "mixed", ""],
+        ["", "", "chexpert+nih"],
+        ["", "", ""],
+    ]
+    assert [cell["cell"] for cell in read.compared_cells] == ["a", "b", "d"]
+    assert compared(read.records)["cell"].tolist() == ["a", "b", "d"]
 
 
 def test_an_empty_study_has_the_columns_and_no_rows(ledger):

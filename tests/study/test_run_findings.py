@@ -15,6 +15,7 @@ from analysis.minimum import count_evidence
 from analysis.records import read_study
 from sldd.package.verify import verify
 from study.run import main
+from study.status import read_status
 from tests.conftest import write_dicom
 
 HEADER = "Image Index,Finding Labels,Follow-up #,Patient ID"
@@ -193,6 +194,7 @@ def test_networks_go_on_from_other_collections(nih: Path, capsys: pytest.Capture
     records = read_study(out / "films").records
     done = records[records["status"].eq("done")]
     assert done["cell"].nunique() == 7
+    assert read_status(str(out / "films")).remaining == 0
     assert done.groupby("cell").size().sort_index().tolist() == [3, 3, 2, 2, 2, 3, 2]
     folder = out / "films" / "trials"
     assert {path.parent.parent.name.rpartition("on=")[2] for path in folder.rglob("weights.safetensors")} == {
