@@ -21,12 +21,12 @@ from analysis.anonymity import reports, sentences
 from analysis.conclusion import describe_published
 from analysis.facets import FACETS, choices, facet_keys, facet_values
 from analysis.fragility import fragility_tables, in_words
-from analysis.gallery import KEY, films
+from analysis.gallery import FINDINGS_KEY, KEY, films
 from analysis.packages import read_distilled
 from analysis.page import facts, table
-from analysis.panels import cell_panels, delta_caption, panels
+from analysis.panels import cell_caption, cell_panels, panels
 from analysis.power import power_table
-from analysis.records import Study
+from analysis.records import Study, score, score_word
 from analysis.side_by_side import CAPTION as CAPTION_BESIDE
 from analysis.side_by_side import side_by_side_figure, side_by_side_frame, side_by_side_rows
 from analysis.story import headline, highlights, protocol, protocol_mark, state, troubles
@@ -58,7 +58,8 @@ class Content:
     charts: dict[str, dict[str, Any]] = field(default_factory=dict)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     cells: dict[str, dict[str, Any]] = field(default_factory=dict)
-    cell_layout: dict[str, Any] = field(default_factory=dict)
+    cell_layouts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """That of every cell's chart, by article."""
     numbers: dict[str, int] = field(default_factory=dict)
     """The number of each key, in order."""
     words: dict[str, int] = field(default_factory=dict)
@@ -80,7 +81,7 @@ class Content:
         return {
             "charts": self.charts,
             "tables": self.tables,
-            "cellLayout": self.cell_layout,
+            "cellLayouts": self.cell_layouts,
             "template": TEMPLATE.to_plotly_json(),
             "keys": [facet_values(key) for key in keys],
             "words": list(self.words),
@@ -177,14 +178,15 @@ def _cells(content: Content, study: Study, article: str) -> Iterable[Section]:
     for panel in cell_panels(study):
         name = f"{article}/{panel.cell}"
         chart = _chart(content, panel.figure)
-        content.cell_layout = content.cell_layout or chart["layout"]
+        content.cell_layouts.setdefault(article, chart["layout"])
         trial = rows.loc[[panel.trial]]
         distilled = read_distilled(study.trial_folder(panel.trial)) if trial["images"].notna().all() else None
         drawn = films(distilled) if distilled is not None else ""
         if len(drawn) > room:
             drawn = f'<p class="empty">{escape(LEFT_OUT)}</p>'
         room -= len(drawn)
-        title = f"test HM {number(trial['test_hm'].iloc[0], 2)}{protocol_mark(study)}"
+        tested = number(score(trial, "test").iloc[0], 2)
+        title = f"test {score_word(trial)} {tested}{protocol_mark(study)}"
         content.cells[name] = {"html": f'<p class="setting">{escape(title)}</p>{drawn}', "data": chart["data"]}
         (key,) = content.code(facet_keys(trial))
         options.append(f'<option value="{escape(name)}" data-key="{key}">{escape(panel.label)}</option>')
@@ -193,13 +195,13 @@ def _cells(content: Content, study: Study, article: str) -> Iterable[Section]:
 
 
 def _cell_card(study: Study, article: str, options: list[str]) -> str:
-    chart = _figure(f"{article}-hm-by-delta", None, delta_caption(study))
+    chart = _figure(f"{article}-cell-chart", None, cell_caption(study))
     return f"""<h2>One cell, looked into</h2>
 <div class="controls"><label>Cell <select data-cells="{article}">{"".join(options)}</select></label>
 <label>Contrast <input type="range" class="contrast" id="{article}-contrast" min="0.4" max="4" step="0.1" value="1">
 </label></div>
 <div class="split"><div><div class="cell-view" id="{article}-cell-view"></div>
-{KEY}</div>{chart}</div>"""
+{FINDINGS_KEY if study.multilabel else KEY}</div>{chart}</div>"""
 
 
 def _transfer(study: Study, article: str) -> Iterable[Section]:

@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 
-from analysis.packages import CLASSES, Distilled, percents, png_uri, shares
+from analysis.packages import CLASSES, Distilled, likeliest, percents, png_uri, shares
 from analysis.theme import CLASS_WORDS
 
 MOST_IMAGES = 12  # of one cell; the rest is in its package
@@ -19,6 +19,12 @@ KEY = (
     '<p class="caption"><span class="key">Soft label:'
     + "".join(f'<i class="{name}"></i>{name} {word}' for name, word in CLASS_WORDS.items())
     + f".</span> {escape(CAPTION)}</p>"
+)
+MOST_FINDINGS = 4  # of a label; all of them are in its title
+FINDINGS_KEY = (
+    '<p class="caption">The cell\'s first confirm trial. Under each image the findings that its label has most of, '
+    "each with a probability of its own. Each image is stretched to its own darkest and brightest value, so brightness "
+    "cannot be compared between images.</p>"
 )
 
 
@@ -42,9 +48,9 @@ def _films(distilled: Distilled) -> str:
     steps, images = distilled.images.shape[:2]
     places = [(step, image) for step in range(steps) for image in range(images)]
     shown = [
-        _film(
-            distilled.images[place],
-            distilled.labels[place],
+        (_film_with_findings if distilled.findings else _film)(
+            distilled,
+            place,
             f"step {place[0] + 1}, image {place[1] + 1}" if steps > 1 else f"image {place[1] + 1}",
         )
         for place in places[:MOST_IMAGES]
@@ -53,7 +59,24 @@ def _films(distilled: Distilled) -> str:
     return "".join(shown) + (f'<p class="empty">and {more} more in the package</p>' if more else "")
 
 
-def _film(image: np.ndarray, label: np.ndarray, name: str) -> str:
+def _film_with_findings(distilled: Distilled, place: tuple[int, int], name: str) -> str:
+    label = distilled.labels[place]
+    shown = likeliest(distilled, label, MOST_FINDINGS)
+    words = [f"{finding} {100 * share:.0f} %" for finding, share in shown]
+    bars = "".join(
+        f'<span>{escape(word)}</span><div class="bar"><i class="finding" style="width:{100 * share:.0f}%"></i></div>'
+        for word, (_, share) in zip(words, shown, strict=True)
+    )
+    every = ", ".join(f"{finding} {share:.3f}" for finding, share in likeliest(distilled, label, len(label)))
+    return (
+        f'<figure class="film" title="{escape(every)}">'
+        f'<img src="{png_uri(distilled.images[place])}" alt="distilled {name}, soft label {escape(", ".join(words))}">'
+        f"<figcaption>{bars}</figcaption></figure>"
+    )
+
+
+def _film(distilled: Distilled, place: tuple[int, int], name: str) -> str:
+    label = distilled.labels[place]
     parts, clipped = shares(label)
     weights = ", ".join(f"{kind} {weight:.3f}" for kind, weight in zip(CLASSES, label, strict=True))
     if parts is None:
@@ -66,6 +89,6 @@ def _film(image: np.ndarray, label: np.ndarray, name: str) -> str:
     mark = " †" if clipped else ""
     return (
         f'<figure class="film" title="learned weights: {weights}">'
-        f'<img src="{png_uri(image)}" alt="distilled {name}, soft label {words}">'
+        f'<img src="{png_uri(distilled.images[place])}" alt="distilled {name}, soft label {words}">'
         f'<div class="bar">{bar}</div><figcaption>{words}{mark}</figcaption></figure>'
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,27 +27,54 @@ class Distilled:
     """The visible part of a package.
 
     `images` float (S, M, height, width): distill step, image, rows, columns; no unit, roughly standardised gray.
-    `labels` float (S, M, 3): the learned weights of I, N, P, any real numbers. `rates` float (E, S), or
-    (E, S, T) with one for each of the network's T parameter tensors: inner rates.
+    `labels` float (S, M, classes): the learned weights of I, N, P, any real numbers; of films with findings the
+    probability of each. `rates` float (E, S), or (E, S, T) with one for each of the network's T parameter tensors:
+    inner rates. `classes` are the labels' columns.
     """
 
     images: np.ndarray
     labels: np.ndarray
     rates: np.ndarray
+    classes: tuple[str, ...] = CLASSES
+
+    @property
+    def findings(self) -> bool:
+        """Whether each class is there or not by itself, instead of one of three."""
+        return self.classes != CLASSES
 
 
 def read_distilled(trial_folder: Folder) -> Distilled | None:
     """The package in `trial_folder`, or None where there is none that can be read."""
     try:
-        package = load((trial_folder / "package.safetensors").read_bytes())
+        content = (trial_folder / "package.safetensors").read_bytes()
+        package, classes = load(content), _classes(content)
         images, labels, rates = (package[name] for name in ("images", "labels", "rates"))
         if images.dtype == np.uint8:  # 8 bit; see docs/package.md
             images = package["images_low"] + package["images_step"] * images.astype(np.float32)
-    except (OSError, SafetensorError, ValueError, KeyError):
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if images.ndim != 5 or labels.shape != (*images.shape[:2], len(CLASSES)) or rates.ndim not in (2, 3):
+    if images.ndim != 5 or labels.shape != (*images.shape[:2], len(classes)) or rates.ndim not in (2, 3):
         return None
-    return Distilled(images.astype(float).mean(axis=2), labels.astype(float), rates.astype(float))
+    return Distilled(images.astype(float).mean(axis=2), labels.astype(float), rates.astype(float), classes)
+
+
+def _classes(content: bytes) -> tuple[str, ...]:
+    """What a package says its labels' columns are; those of patches where it says nothing.
+
+    Raises:
+        ValueError: they are no names.
+    """
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    names = json.loads(header.get("__metadata__", {}).get("facts", "{}")).get("classes", CLASSES)
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("classes")
+    return tuple(names)
+
+
+def likeliest(distilled: Distilled, label: np.ndarray, most: int) -> list[tuple[str, float]]:
+    """The findings that a label (classes,) has most of, and the probability of each."""
+    order = np.argsort(-label, kind="stable")[:most]
+    return [(distilled.classes[place], float(np.clip(np.nan_to_num(label[place]), 0, 1))) for place in order]
 
 
 def shares(label: np.ndarray) -> tuple[np.ndarray | None, bool]:

@@ -9,7 +9,15 @@ from functools import partial
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis import answer_figure, figures, methods_figure, operating_figure, search_figures, sharing_figure
+from analysis import (
+    answer_figure,
+    figures,
+    findings_figure,
+    methods_figure,
+    operating_figure,
+    search_figures,
+    sharing_figure,
+)
 from analysis.confirmed import run_rows
 from analysis.curves import hm_by_delta_figure, hm_by_delta_frame
 from analysis.minimum import percent
@@ -42,7 +50,8 @@ def panels(study: Study) -> Iterator[Panel]:
 
 @dataclass(frozen=True, eq=False)
 class CellPanel:
-    """HM(delta) of one cell: the trial that stands for it, and a name for it that a reader understands."""
+    """A figure of one cell: HM(delta), or of films the AUC of each finding; the trial that stands for the cell, and a
+    name for it that a reader understands."""
 
     cell: str
     trial: str
@@ -52,12 +61,19 @@ class CellPanel:
 
 def cell_panels(study: Study) -> Iterator[CellPanel]:
     """Those of every confirmed cell."""
-    for (cell, trial, label), rows in hm_by_delta_frame(study).groupby(["cell", "trial", "label"], sort=False):
-        yield CellPanel(str(cell), str(trial), str(label), hm_by_delta_figure(rows))
+    frame, draw = (
+        (findings_figure.finding_frame(study), findings_figure.finding_figure)
+        if study.multilabel
+        else (hm_by_delta_frame(study), hm_by_delta_figure)
+    )
+    for (cell, trial, label), rows in frame.groupby(["cell", "trial", "label"], sort=False):
+        yield CellPanel(str(cell), str(trial), str(label), draw(rows))
 
 
-def delta_caption(study: Study) -> str:
-    """What HM(delta) shows."""
+def cell_caption(study: Study) -> str:
+    """What the figure of a cell shows."""
+    if study.multilabel:
+        return findings_figure.CAPTION
     fixed = bool(protocol_mark(study))
     chosen = (
         "δ was fixed at 0.4 and the state chosen on test patients" if fixed else "δ was chosen on validation patients"

@@ -20,7 +20,8 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from analysis.curves import shown_trials
-from analysis.packages import CLASSES, Distilled, percents, read_distilled, shares, stretched
+from analysis.gallery import MOST_FINDINGS
+from analysis.packages import CLASSES, Distilled, likeliest, percents, read_distilled, shares, stretched
 from analysis.published import NAMES
 from analysis.records import NotAStudyError, Study, read_study
 from analysis.storage import Folder, make, open_folder, write_whole
@@ -67,6 +68,11 @@ def caption(label: np.ndarray, fixed: bool) -> list[str]:
     return [f"{kind}: {share}%{mark}" for kind, share, mark in zip(CLASSES, percents(parts), marks, strict=True)]
 
 
+def finding_caption(distilled: Distilled, label: np.ndarray) -> list[str]:
+    """The lines over a film with the label (classes,): the findings that it has most of, each with its percent."""
+    return [f"{finding}: {100 * share:.0f}%" for finding, share in likeliest(distilled, label, MOST_FINDINGS)]
+
+
 def draw(title: str, distilled: Distilled, fixed: bool) -> Image.Image:
     """The picture: `title`, then every image of `distilled` under its label, a row a distill step where that fits."""
     steps, images, height, width = distilled.images.shape
@@ -75,9 +81,10 @@ def draw(title: str, distilled: Distilled, fixed: bool) -> Image.Image:
     tile = (width * factor, height * factor)
     places = list(np.ndindex(steps, images))
     columns = images if 1 < images <= MOST_COLUMNS else min(len(places), MOST_COLUMNS)
+    labels = [distilled.labels[place] for place in places]
+    words = [finding_caption(distilled, label) if distilled.findings else caption(label, fixed) for label in labels]
     captions = [
-        ([f"Step {step + 1}"] if steps > 1 else []) + caption(distilled.labels[step, image], fixed)
-        for step, image in places
+        ([f"Step {place[0] + 1}"] if steps > 1 else []) + lines for place, lines in zip(places, words, strict=True)
     ]
     header, label, small = (ImageFont.load_default(size) for size in (HEADER, LABEL, SMALL))
     column = max(tile[0], *(round(label.getlength(line)) for lines in captions for line in lines))

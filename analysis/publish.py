@@ -33,11 +33,11 @@ class NoFigureError(ValueError):
 
 
 def figures(study: Study) -> Iterator[tuple[str, go.Figure]]:
-    """Name and figure: those of the page, then HM(delta) of every confirmed cell."""
+    """Name and figure: those of the page, then HM(delta) of every confirmed cell, or its AUC by finding."""
     for panel in panels(study):
         yield panel.name, panel.figure
     for cell in cell_panels(study):
-        yield f"hm-by-delta-{cell.cell}", cell.figure
+        yield f"{'auc-by-finding' if study.multilabel else 'hm-by-delta'}-{cell.cell}", cell.figure
 
 
 def printed(figure: go.Figure, width: float) -> go.Figure:

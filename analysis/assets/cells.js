@@ -39,8 +39,8 @@ const cells = {
       return;
     }
     view.innerHTML = piece.html;  // escaped where it was made
-    const id = `${article}-hm-by-delta`;
-    content.charts[id] = {data: piece.data, layout: content.cellLayout};
+    const id = `${article}-cell-chart`;
+    content.charts[id] = {data: piece.data, layout: content.cellLayouts[article]};
     charts.refresh([id]);
     this.contrast(article);
   },

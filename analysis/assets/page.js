@@ -53,7 +53,7 @@ function update(news) {
   content.revision = news.revision;
   Object.assign(content.charts, news.charts);
   Object.assign(content.tables, news.tables);
-  for (const name of ["facets", "keys", "words", "template", "cellLayout"]) if (news[name]) content[name] = news[name];
+  for (const name of ["facets", "keys", "words", "template", "cellLayouts"]) if (news[name]) content[name] = news[name];
   for (const [name, piece] of Object.entries(news.cells ?? {})) {
     content.cells[name] = piece;
     for (const view of document.querySelectorAll(".cell-view")) if (view.dataset.shown === name) view.dataset.old = true;
