@@ -41,9 +41,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from analysis.anonymity import FORMAT, REPORT, sentences
+from analysis.anonymity import FORMAT, REPORT, read_report, sentences
 from analysis.storage import write_whole
-from analysis.trials import read_json
 from sldd.anonymity.comparison import Groups, compare
 from sldd.anonymity.membership import calibrated
 from sldd.anonymity.reading import Reading, norm_moments
@@ -132,7 +131,8 @@ def _measure(study: OpenedStudy, options: argparse.Namespace) -> None:
         if trial in waiting:
             report = _report(study, trial, settings, network, folds, device)
             write_whole(trial.folder / REPORT, json.dumps(report, indent=1, allow_nan=False))
-        for sentence in sentences(read_json(trial.folder / REPORT) or {}):
+        read = read_report(trial.folder)
+        for sentence in sentences(read) if read is not None else ():
             print(sentence, flush=True)
         print(flush=True)
 
@@ -152,9 +152,8 @@ def _chosen(study: OpenedStudy, names: list[str] | None, most: int | None) -> li
 
 
 def _measured(trial: Confirmed, settings: dict[str, Any]) -> bool:
-    report = read_json(trial.folder / REPORT) or {}
-    same = (report.get("format"), report.get("settings")) == (FORMAT, settings)
-    return same and report.get("package") == _digest(trial)
+    report = read_report(trial.folder)  # None where it is damaged: it is made anew
+    return report is not None and report.get("settings") == settings and report.get("package") == _digest(trial)
 
 
 def _digest(trial: Confirmed) -> str:
