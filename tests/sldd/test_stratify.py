@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.folds import by_chance, imbalance
 from sldd.cohort import Cohort, prepare
 from sldd.data import DataSettings, open_source
 from sldd.errors import InputError
@@ -36,21 +37,6 @@ def _made_up(seed: int, films: int = 400) -> Cohort:
     findings = (random.random((films, 6)) < [0.5, 0.3, 0.2, 0.1, 0.05, 0.03]) & ill[:, None]
     patients = np.sort(random.integers(0, films // 3, films))
     return _cohort(findings.astype(float), np.unique(patients, return_inverse=True)[1].tolist())
-
-
-def _imbalance(cohort: Cohort, parts: list[list[int]]) -> float:
-    """Mean distance of a part's number of patients with a finding from its share of them, in units of that share."""
-    findings = patient_findings(cohort)
-    findings = findings[:, findings.any(0)]
-    shares = np.array([len(part) / cohort.patients for part in parts])
-    counts = np.array([findings[part].sum(0) for part in parts])
-    expected = shares[:, None] * findings.sum(0)
-    return float((np.abs(counts - expected) / expected).mean())
-
-
-def _plain_folds(cohort: Cohort, folds: int, seed: int) -> list[list[int]]:
-    order = np.random.default_rng(seed).permutation(cohort.patients)
-    return [order[fold::folds].tolist() for fold in range(folds)]
 
 
 def test_a_patient_has_the_findings_of_all_films() -> None:
@@ -81,8 +67,8 @@ def test_folds_test_every_patient_once_and_are_the_same_again(seed: int, folds: 
 @pytest.mark.parametrize("seed", range(3))
 def test_folds_are_better_balanced_than_plain_ones(seed: int) -> None:
     cohort = _made_up(seed)
-    ours = _imbalance(cohort, [split.test for split in fold_patients(cohort, 5, SplitSettings(seed=seed))])
-    plain = [_imbalance(cohort, _plain_folds(cohort, 5, number)) for number in range(50)]
+    ours = imbalance(cohort, [split.test for split in fold_patients(cohort, 5, SplitSettings(seed=seed))])
+    plain = [imbalance(cohort, by_chance(cohort, 5, number)) for number in range(50)]
     assert ours < min(plain)
     assert ours < 0.5 * float(np.mean(plain))
 
@@ -94,12 +80,12 @@ def test_one_split_is_better_balanced_than_a_plain_one() -> None:
     assert [len(part) / cohort.patients for part in parts] == pytest.approx([0.6, 0.15, 0.25], abs=0.02)
     ends = np.cumsum([len(part) for part in parts])[:-1]
     plain = [
-        _imbalance(
+        imbalance(
             cohort, [part.tolist() for part in np.split(np.random.default_rng(n).permutation(cohort.patients), ends)]
         )
         for n in range(50)
     ]
-    assert _imbalance(cohort, parts) < min(plain)
+    assert imbalance(cohort, parts) < min(plain)
 
 
 def test_a_part_without_a_share_gets_nobody() -> None:
@@ -128,6 +114,6 @@ def test_real_films_are_balanced_better_too(tmp_path: Path) -> None:
     assert (cohort.patients, len(cohort.film_patients)) == (264, 1000)
     assert int((cohort.film_labels.sum(1) == 0).sum()) == 499
     assert int((cohort.film_labels.sum(1) > 1).sum()) == 213
-    ours = _imbalance(cohort, [split.test for split in fold_patients(cohort, 5, SplitSettings())])
-    plain = [_imbalance(cohort, _plain_folds(cohort, 5, number)) for number in range(50)]
+    ours = imbalance(cohort, [split.test for split in fold_patients(cohort, 5, SplitSettings())])
+    plain = [imbalance(cohort, by_chance(cohort, 5, number)) for number in range(50)]
     assert ours < min(plain)
