@@ -35,7 +35,8 @@ from study.worker import PROCESS
 
 STUDY = [
     "demo", "name=study", "grid.backbone=[test_resnet]", "grid.images=[2,3]",
-    "data.phantom={patients: 16, size: 128}", "patches={size: 24, stride: 8, input_size: 32}",
+    "data.phantom={patients: 16, size: 128}", "data.split={validation: 0.2, test: 0.4}",
+    "patches={size: 24, stride: 8, input_size: 32}",
     "outer={steps: 60, batch_size: 12, evaluations: 3, statistics_batches: 2, checkpoint_every: 5}",
     "search.trials=4", "confirm.repeats=2",
 ]  # fmt: skip

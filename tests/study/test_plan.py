@@ -17,6 +17,7 @@ from study.config import StudyConfig, load
 from study.grid import Cell, cells
 from study.materials import Materials
 from study.plan import PlannedCell, plan_cells
+from study.step_time import StepTime
 
 
 def _plan(
@@ -32,7 +33,10 @@ def _plan(
 
 
 def _config(*settings: str) -> StudyConfig:
-    small = ["data.phantom={patients: 16, size: 128}", "patches={size: 24, stride: 8, input_size: 32}"]
+    small = [
+        "data.phantom={patients: 16, size: 128}", "data.split={validation: 0.2, test: 0.4}",
+        "patches={size: 24, stride: 8, input_size: 32}",
+    ]  # fmt: skip
     return load("demo", [*small, "outer.batch_size=12", *settings])
 
 
@@ -85,11 +89,13 @@ def test_a_network_without_a_last_layer_is_refused_where_only_that_changes(tmp_p
     assert "the network ends in classifier.1, but does more after it; use 'all'" in planned.refused
 
 
-def test_more_inner_steps_are_expected_to_take_longer(tmp_path: Path) -> None:
+def test_more_inner_steps_are_expected_to_take_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = ("grid.backbone=test_resnet", "grid.images=3", "grid.distill_steps=[1,9]", "grid.method=[sldd,train]")
-    times = {(e.cell.method, e.cell.distill_steps): e.seconds or 0.0 for e in _plan(_config(*settings), tmp_path)}
-    assert 0 < times["sldd", 1] < times["sldd", 9]
-    assert times["train", None] > 0
+    config = _config(*settings, "outer.steps=100")
+    assert all(entry.seconds for entry in _plan(config, tmp_path)), "each is timed"
+    monkeypatch.setattr("study.plan.time_step", lambda *_: StepTime(batch=0.1, plain=0.2, inner=0.5, forward=0.0))
+    times = {(e.cell.method, e.cell.distill_steps): e.seconds for e in _plan(config, tmp_path)}
+    assert times == pytest.approx({("sldd", 1): 80.0, ("sldd", 9): 480.0, ("train", None): 30.0})
 
 
 def test_unknown_backbone_ends_the_plan(tmp_path: Path) -> None:
