@@ -51,7 +51,7 @@ def read_distilled(trial_folder: Folder) -> Distilled | None:
         images, labels, rates = (package[name] for name in ("images", "labels", "rates"))
         if images.dtype == np.uint8:  # 8 bit; see docs/package.md
             images = package["images_low"] + package["images_step"] * images.astype(np.float32)
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     if images.ndim != 5 or labels.shape != (*images.shape[:2], len(classes)) or rates.ndim not in (2, 3):
         return None

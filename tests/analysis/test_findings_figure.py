@@ -26,13 +26,13 @@ FOUND = [
 ]
 
 
-def _package(path: Path, classes: list[str] = CLASSES) -> None:
+def _package(path: Path, facts: str = json.dumps({"classes": CLASSES})) -> None:
     tensors = {
         "images": np.random.default_rng(0).normal(size=(1, 2, 1, 8, 8)),
         "labels": np.array([[[0.1, 0.7, 0.2], [0.9, 0.25, 0.5]]]),
         "rates": np.array([[0.03]]),
     }
-    metadata = {"format": "sldd-package/5", "facts": json.dumps({"classes": classes})}
+    metadata = {"format": "sldd-package/5", "facts": facts}
     save_file({name: tensor.astype(np.float32) for name, tensor in tensors.items()}, path, metadata)
 
 
@@ -90,7 +90,12 @@ def test_labels_are_said_from_the_likeliest_on(study: Study) -> None:
     assert "image 2, soft label Mass 90 %" in films(distilled)
 
 
-@pytest.mark.parametrize("classes", [["Mass"], [1, 2, 3], "IN", None])
-def test_names_that_do_not_go_with_the_labels(tmp_path: Path, classes: object) -> None:
-    _package(tmp_path / "package.safetensors", classes)  # type: ignore[arg-type]
+DEEP = '{"classes": ' + "[" * 100_000 + "]" * 100_000 + "}"
+
+
+@pytest.mark.parametrize(
+    "facts", ['{"classes": ["Mass"]}', '{"classes": [1, 2, 3]}', '{"classes": null}', "[]", "{", DEEP]
+)
+def test_names_that_do_not_go_with_the_labels(tmp_path: Path, facts: str) -> None:
+    _package(tmp_path / "package.safetensors", facts)
     assert read_distilled(tmp_path) is None
