@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from analysis.curves import shown_trials
 from analysis.records import Study
-from analysis.theme import FAINT, PALETTE, figure, hover, number
+from analysis.theme import FAINT, PALETTE, figure, hover, number, plain
 
 FINDING_COLUMNS = ["trial", "cell", "label", "finding", "auc", "low", "high", "positives", "negatives"]
 CAPTION = (
@@ -64,7 +64,7 @@ def finding_figure(frame: pd.DataFrame) -> go.Figure:
     return drawn.add_trace(
         go.Scatter(
             x=known["auc"].tolist(),
-            y=known["finding"].tolist(),
+            y=[plain(finding) for finding in known["finding"]],
             mode="markers",
             marker={"color": PALETTE[0], "size": 10},
             error_x={

@@ -52,7 +52,7 @@ def test_a_finding_without_an_auc_is_not_drawn_at_zero(study: Study) -> None:
     assert frame["finding"].tolist() == CLASSES
     assert frame["auc"].isna().tolist() == [False, False, True]
     (points,) = finding_figure(frame).data
-    assert points.y == ("<b>Edema</b>", "Mass")
+    assert points.y == ("&lt;b&gt;Edema&lt;/b&gt;", "Mass")
     assert points.x == (0.5, 0.75)
     assert points.error_x.array == pytest.approx([0.1, 0.15])
     assert points.error_x.arrayminus == pytest.approx([0.1, 0.25])
