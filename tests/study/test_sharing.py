@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,10 @@ from sldd.data import DataSettings, open_source
 from sldd.errors import InputError
 from sldd.sources.phantom import PhantomSettings
 from study import sharing
+from study.config import load
+from study.materials import CollectionContext, film_materials, patient_pseudonyms, trial_context
 from study.sharing import fetch_cohort, fetch_file, share
+from tests.sldd.finding_cohort import finding_cohort
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +91,37 @@ def test_no_room_for_the_cohort_is_told_in_one_line(cohort: Cohort, tmp_path: Pa
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"data.cache: .* cannot keep the cohort in .*file"):
         fetch_cohort(share([cohort], []).cohorts[cohort.fingerprint], tmp_path / "file")
+
+
+def test_a_trial_elsewhere_finds_every_collection_by_its_fingerprint(tmp_path: Path) -> None:
+    labels = [[float(film % 2), float(film % 3 == 0), 0.0] for film in range(24)]
+    cohorts = {}
+    for name in ("own", "nih", "chexpert"):
+        kept = finding_cohort(tmp_path / name, labels, [film // 2 for film in range(24)])
+        (kept.folder / "masks.bin").touch()
+        (kept.folder / "pixels.bin").write_bytes(bytes([len(cohorts)]) * (24 * 256))
+        cohorts[name] = replace(kept, fingerprint=name)
+    shared = share(cohorts.values(), [])
+    settings = [
+        "grid.backbone=test_resnet",
+        "grid.images=1",
+        "patches.input_size=16",
+        f"data.cache={tmp_path / 'cache'}",
+    ]
+    config = load("demo", ["task=multilabel", *settings])
+    for name in cohorts:
+        shutil.rmtree(tmp_path / name)
+    collections = {
+        name: CollectionContext(DataSettings(), cohort.folder, cohort.fingerprint, [f"P-{name}"] * cohort.patients)
+        for name, cohort in cohorts.items()
+        if name != "own"
+    }
+    context = trial_context(config, cohorts["own"], ["P-own"] * 12, tmp_path / ".stop", shared, collections)
+    for stage, number in ((None, 0), ("nih", 1), ("chexpert", 2)):
+        films, _, _ = film_materials(context, None, stage)
+        assert films.cohort.pixels(0)[0, 0] == number
+    films, split, batches = film_materials(context, None, "nih+chexpert")
+    assert films.cohort.patients == 24
+    assert batches.size == 2 * len(split.train)
+    assert patient_pseudonyms(context, "nih+chexpert") == ["P-nih"] * 12 + ["P-chexpert"] * 12
+    assert patient_pseudonyms(context, None) == ["P-own"] * 12
