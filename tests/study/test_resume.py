@@ -16,11 +16,11 @@ from tests.study.command import Command
 
 @pytest.mark.slow
 def test_a_budget_ends_the_command_and_a_larger_one_goes_on(undisturbed: Command, tmp_path: Path) -> None:
-    command = Command(tmp_path / "out", "budget.hours=1e-6")
+    command = Command(tmp_path / "out", "budget.hours=1e-3")  # 3.6 seconds: trials have begun
     assert command.wait() == 0, command.log.read_text()
     log = command.log.read_text()
-    assert "stopping, budget.hours=1e-06 is used up: running trials are writing their checkpoints" in log
-    assert log.splitlines()[-1].startswith("budget.hours=1e-06 is used up, and the study has trials left")
+    assert "stopping, budget.hours=0.001 is used up: running trials are writing their checkpoints" in log
+    assert log.splitlines()[-1].startswith("budget.hours=0.001 is used up, and the study has trials left")
     assert (command.study / "dashboard.html").exists()
     assert len(command.records()) == len(command.checkpoints()) > 0
     left = command.checkpoints()
