@@ -215,7 +215,11 @@ class Ledger:
         return trial
 
     def add(self, cell: str, config: dict[str, Any]) -> Trial:
-        """A new trial of a cell, with the next free index; nothing is written before ``begin``."""
+        """A new trial of a cell, with the next free index; nothing is written before ``begin``.
+
+        Its configuration is what its file will say: a tuple is a list before a resume too.
+        """
+        config = json.loads(json.dumps(config))
         trials = self.trials.setdefault(cell, [])
         index = max((trial.index for trial in trials), default=-1) + 1
         folder = self.folder / "trials" / cell / str(index)

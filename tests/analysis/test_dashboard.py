@@ -17,7 +17,7 @@ from analysis.story import HONEST, headline
 from tests.analysis.conftest import voters
 
 PANELS = [
-    "hm-by-parameters", "minimum", "hm-by-images", "operating", "sharing", "search", "parallel", "hm-by-delta",
+    "hm-by-parameters", "minimum", "hm-by-images", "operating", "sharing", "search", "parallel", "cell-chart",
 ]  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def test_the_page_has_every_panel_the_images_every_trial_and_where_it_came_from(
     page = page_of(write_dashboard(demo, out=tmp_path / "page.html"))
     assert re.findall(r'<div class="chart" id="study-0-([a-z-]+)"', page) == PANELS
     content = data_of(page, 'id="content"')
-    assert list(content["charts"]) == [f"study-0-{name}" for name in PANELS if name != "hm-by-delta"]
+    assert list(content["charts"]) == [f"study-0-{name}" for name in PANELS if name != "cell-chart"]
     assert sum(cell["html"].count('class="film"') for cell in cells_of(page).values()) == 18
     trials = content["tables"]["study-0-trials"]
     assert {len(column["values"]) for column in trials["columns"]} == {27} == {len(trials["keys"])}
