@@ -169,14 +169,9 @@ def end_table(plan: list[PlannedCell], ledger: Ledger, note: str | None = None) 
     """
     if any(trial.config.get("task") == "multilabel" for group in ledger.trials.values() for trial in group):
         return _findings_table(plan, ledger, note)
-    folded: dict[Cell, list[PlannedCell]] = defaultdict(list)
-    for entry in plan:
-        folded[replace(entry.cell, fold=None)].append(entry)
+    folded = _folded(plan)
     settings = _settings(list(folded))
-    table = Table(box=None, pad_edge=False, caption=note, caption_justify="left")
-    words = ("backbone", "method", "setting") if any(settings.values()) else ("backbone", "method")
-    for title in (*words, "images", "test HM", "Sen", "Spe", "AUC", "delta", "trials"):
-        table.add_column(title, justify="left" if title in words else "right")
+    table, words = _table(settings, note, "images", "test HM", "Sen", "Spe", "AUC", "delta", "trials")
     for cell, folds in folded.items():
         trials = [trial for entry in folds for trial in ledger.trials.get(entry.cell.name, [])]
         confirmed = [t for t in trials if t.config["phase"] == "confirm" and t.result and t.result.get("test")]
@@ -198,14 +193,10 @@ def end_table(plan: list[PlannedCell], ledger: Ledger, note: str | None = None) 
 
 def _findings_table(plan: list[PlannedCell], ledger: Ledger, note: str | None) -> Table:
     """The same of films with findings: means over them, and over the seeds."""
-    folded: dict[Cell, list[PlannedCell]] = defaultdict(list)
-    for entry in plan:
-        folded[replace(entry.cell, fold=None)].append(entry)
+    folded = _folded(plan)
     settings = _settings(list(folded))
-    table = Table(box=None, pad_edge=False, caption=note, caption_justify="left")
-    words = ("backbone", "method", "setting") if any(settings.values()) else ("backbone", "method")
-    for title in (*words, "images", "test AUC", "average precision", "Hamming loss", "classes", "trials"):
-        table.add_column(title, justify="left" if title in words else "right")
+    scores = ("test AUC", "average precision", "Hamming loss", "classes")
+    table, words = _table(settings, note, "images", *scores, "trials")
     for cell, folds in folded.items():
         trials = [trial for entry in folds for trial in ledger.trials.get(entry.cell.name, [])]
         confirmed = [t for t in trials if t.config["phase"] == "confirm" and t.result and t.result.get("test")]
@@ -223,6 +214,23 @@ def _findings_table(plan: list[PlannedCell], ledger: Ledger, note: str | None) -
             _became(cell, folds, trials),
         )
     return table
+
+
+def _folded(plan: list[PlannedCell]) -> dict[Cell, list[PlannedCell]]:
+    """The folds of every cell."""
+    folded: dict[Cell, list[PlannedCell]] = defaultdict(list)
+    for entry in plan:
+        folded[replace(entry.cell, fold=None)].append(entry)
+    return folded
+
+
+def _table(settings: dict[Cell, str], note: str | None, *numbers: str) -> tuple[Table, tuple[str, ...]]:
+    """An empty table, and its columns of words, a setting among them where cells differ in one."""
+    words = ("backbone", "method", "setting") if any(settings.values()) else ("backbone", "method")
+    table = Table(box=None, pad_edge=False, caption=note, caption_justify="left")
+    for title in (*words, *numbers):
+        table.add_column(title, justify="left" if title in words else "right")
+    return table, words
 
 
 def _settings(cells: list[Cell]) -> dict[Cell, str]:

@@ -86,6 +86,7 @@ def _timed(work):  # type: ignore[no-untyped-def]
 
 
 def trial_seconds(cell: Cell, step: StepTime, config: StudyConfig, outer: OuterSettings, ground: Materials) -> float:
+    """What a trial of a cell is expected to take, by the parts of its outer steps and what it scores."""
     seen, split, _ = ground
     inner = step.inner * (cell.distill_steps or 0) * (cell.distill_epochs or 0)
     if cell.images is not None and config.distill.inner_weights == "head":
@@ -109,6 +110,7 @@ def _windows(patches: Patches, film: int) -> int:
 
 
 def why_not(error: Exception, cell: Cell, side: int) -> str:
+    """Why a network cannot be run, in words, from the error that it raised."""
     if "more than 1 value per channel" in str(error):
         return (
             f"batch norm sees one value a channel: {cell.images} image a step and a last map of 1 x 1 at "
