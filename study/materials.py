@@ -198,7 +198,7 @@ def _materials(
     return patches, split, BalancedBatches(patches, split.train)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)  # each keeps up to a GiB of scaled films
 def _film_materials(
     given: tuple[Path, str], data: DataSettings, side: int, protocol: Protocol, folds: int | None, fold: int | None
 ) -> tuple[WholeFilms, Split, FilmBatches]:
