@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from sldd.cohort import Cohort, prepare
@@ -52,16 +52,6 @@ def open_collections(
             raise InputError(f"sources.{name}: its films have no findings, which task=multilabel is about")
         found[name] = Collection(data, cohort, source.patient_ids)
     return found, missing
-
-
-def with_absolute_roots(config: StudyConfig) -> StudyConfig:
-    """The configuration with every folder of films as an absolute path: workers run elsewhere."""
-
-    def absolute(data: DataSettings) -> DataSettings:
-        return data if data.root is None else replace(data, root=str(Path(data.root).expanduser().resolve()))
-
-    sources = {name: absolute(data) for name, data in config.sources.items()}
-    return replace(config, data=absolute(config.data), sources=sources)
 
 
 def contexts(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from rich.console import Console
+from rich.table import Table
 
 from sldd.errors import InputError
 from study.budget import outlook
@@ -13,7 +14,7 @@ from study.cluster import ResourceSettings, slots_here
 from study.config import StudyConfig
 from study.materials import Materials
 from study.plan import PlannedCell, cell_budget, trials_of
-from study.progress import duration, plan_table
+from study.progress import duration
 
 
 def print_refused(console: Console, plan: list[PlannedCell]) -> None:
@@ -45,6 +46,18 @@ def print_plan(
     gpus, at_once = _machine(config.resources)
     for line in outlook(config.budget, sum(trials.values()), seconds, gpus, at_once):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def plan_table(plan: list[PlannedCell]) -> Table:
+    """Cells with their parameter counts and expected seconds a trial."""
+    table = Table(box=None, pad_edge=False)
+    for title, justify in (("cell", "left"), ("parameters", "right"), ("a trial", "right")):
+        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for entry in plan:
+        parameters = "" if entry.parameters is None else f"{entry.parameters:,}"
+        seconds = "" if entry.seconds is None else duration(entry.seconds)
+        table.add_row(entry.cell.name, parameters, "refused" if entry.refused else seconds)
+    return table
 
 
 def _machine(resources: ResourceSettings) -> tuple[float, int]:

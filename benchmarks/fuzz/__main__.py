@@ -19,10 +19,12 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.fuzz import binary, text
+from benchmarks.fuzz import arrays, films, ledgers, packages, tables, yaml_files
 from benchmarks.fuzz.guard import Reader, Tally, attack
 
-READERS = {reader.name: reader for reader in [*binary.READERS, *text.READERS]}
+READERS = {
+    reader.name: reader for room in (packages, films, arrays, tables, yaml_files, ledgers) for reader in room.READERS
+}
 _BAD = ("crashed", "hung", "memory", "outside")
 HEADER = """\
 | reader | inputs | refused | read | crashed | hung | over 1 GiB | outside | slowest, s | most MiB |

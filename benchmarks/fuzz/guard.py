@@ -36,6 +36,8 @@ _FORBIDDEN = ("socket.connect", "os.system", "os.exec", "os.posix_spawn", "subpr
 
 Inputs = Mapping[str, bytes | None]
 """Files that an input consists of: content by name within the folder; None removes the file."""
+Prepared = tuple[Callable[[Any], Inputs], Callable[[], object]]
+"""What makes an input from a stream of random numbers, and what reads it."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Reader:
     """
 
     name: str
-    prepare: Callable[[Path], tuple[Callable[[Any], Inputs], Callable[[], object]]]
+    prepare: Callable[[Path], Prepared]
     refusals: tuple[type[Exception], ...]
     share: int = 1
     enclosed: bool = False

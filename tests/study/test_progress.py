@@ -1,4 +1,4 @@
-"""The line and the tables that a user watches."""
+"""The line that a user watches."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from rich.console import Console
 from study.cell_search import CellSearch, ConfirmSettings
 from study.grid import Cell
 from study.plan import PlannedCell
-from study.progress import ProgressLine, duration, end_table, plan_table
+from study.progress import ProgressLine, duration
 from study.search import StudySearcher
 from study.suggest import SearchSettings
 from study.trial_folder import TrialFolder
-from tests.analysis.conftest import voters
 from tests.study.conftest import OpenLedger
 
 CELL = Cell("net", "sldd", "as_is", 3, "one_hot", 1, 1)
@@ -43,12 +42,6 @@ def test_line_counts_and_estimates(tmp_path: Path, open_ledger: OpenLedger) -> N
     assert line.text() == "demo: 1/4 trials done, 0 running, 0 failed, best validation HM 0.75, about 30 s left"
 
 
-def _drawn(table: object) -> str:
-    console = Console(file=io.StringIO(), width=140)
-    console.print(table)
-    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
-
-
 @pytest.mark.parametrize(("ci", "lines"), [("", 1), ("true", 0)])
 def test_nobody_watches_under_ci(
     tmp_path: Path, open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch, ci: str, lines: int
@@ -60,23 +53,3 @@ def test_nobody_watches_under_ci(
     assert said.getvalue().count("trials done") == lines
     line.say("what matters is said")
     assert "what matters" in said.getvalue()
-
-
-def test_plan_names_cells_and_refusals() -> None:
-    drawn = _drawn(plan_table(PLAN))
-    assert "net-m3-one_hot-as_is-sldd-s1e1" in drawn
-    assert "1,234" in drawn
-    assert "refused" in drawn
-
-
-def test_end_table_averages_the_confirm_trials(tmp_path: Path, open_ledger: OpenLedger) -> None:
-    ledger = open_ledger(tmp_path / "study")
-    for seed, hm in enumerate((0.8, 0.9)):
-        trial = ledger.begin(ledger.add(CELL.name, {"phase": "confirm", "seed": seed}))
-        test = {"patients": voters(hm)}
-        TrialFolder(trial.folder, trial.config["owner"]).finish({"status": "done", "delta": 0.4, "test": test})
-        ledger.refresh(trial)
-    drawn = _drawn(end_table(PLAN, ledger, note="a note"))
-    assert "a note" in drawn
-    assert "0.85 (0.80 to 0.90)" in drawn
-    assert "2 done" in drawn
