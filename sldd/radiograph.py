@@ -15,8 +15,8 @@ from sldd.errors import InputError
 DECODING = 1
 """Part of a cohort's fingerprint. Raise it whenever the same file would give other pixels than before."""
 
-
 _FORMATS = ("PNG", "JPEG", "TIFF")
+_STRIP = 256
 
 
 def read_radiograph(path: Path) -> np.ndarray:
@@ -76,8 +76,9 @@ def _read_raster(path: Path, what: str) -> np.ndarray:
             if image.width * image.height > MAX_PIXELS:
                 raise InputError(f"the {what} has {image.width} x {image.height} pixels; {MAX_PIXELS:,} are too many")
             image.load()
-            deep = image.mode.startswith("I") or image.mode == "F"
-            pixels = np.asarray(image if deep else image.convert("L"))
+            if image.mode.startswith("I") or image.mode == "F":
+                return _deep(image, what)
+            return np.asarray(image.convert("L"))
     except InputError:
         raise
     except Exception as error:  # Pillow's plugins raise a wide range
@@ -86,8 +87,17 @@ def _read_raster(path: Path, what: str) -> np.ndarray:
             f"the {what} cannot be read ({type(error).__name__}); it should be a whole PNG, JPEG or TIFF file"
             + (", or DICOM" if what == "image" else "")
         ) from None
-    if pixels.dtype == np.uint8:
-        return pixels
-    if pixels.min() < 0 or pixels.max() > np.iinfo(np.uint16).max or np.any(pixels != np.floor(pixels)):
-        raise InputError(f"the {what} holds values outside 0..65535; save it as 8 to 16 bit gray scale")
-    return pixels.astype(np.uint16)
+
+
+def _deep(image: Image.Image, what: str) -> np.ndarray:
+    """The pixels of a loaded image of more than 8 bit, by strips: whole, 32-bit ones are copied several times."""
+    pixels = np.empty((image.height, image.width), np.uint16)
+    for top in range(0, image.height, _STRIP):
+        bottom = min(top + _STRIP, image.height)
+        values = np.asarray(image.crop((0, top, image.width, bottom)))
+        inside = values.min() >= 0 and values.max() <= np.iinfo(np.uint16).max  # nor is NaN
+        if inside:
+            pixels[top:bottom] = values
+        if not inside or np.any(pixels[top:bottom] != values):
+            raise InputError(f"the {what} holds values outside 0..65535; save it as 8 to 16 bit gray scale")
+    return pixels

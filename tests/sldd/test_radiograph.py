@@ -27,6 +27,24 @@ def test_eight_bits_stay_eight_bits(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read, values)
 
 
+@pytest.mark.parametrize("stored", [np.uint16, np.int32, np.float32])
+def test_more_than_eight_bits_stay_as_they_are(tmp_path: Path, stored: type[np.generic]) -> None:
+    values = np.arange(600 * 100, dtype=np.uint16).reshape(600, 100)  # taller than what is read at once
+    Image.fromarray(values.astype(stored)).save(tmp_path / "a.tiff")
+    read = read_radiograph(tmp_path / "a.tiff")
+    assert read.dtype == np.uint16
+    np.testing.assert_array_equal(read, values)
+
+
+@pytest.mark.parametrize("strange", [-1, 65536, 0.5, np.nan, np.inf])
+def test_values_that_sixteen_bits_cannot_hold(tmp_path: Path, strange: float) -> None:
+    values = np.zeros((600, 10), np.float32)
+    values[599, 9] = strange
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    with pytest.raises(InputError, match=r"^the image holds values outside 0\.\.65535"):
+        read_radiograph(tmp_path / "a.tiff")
+
+
 def test_a_fourth_channel_is_dropped(tmp_path: Path) -> None:
     values = np.arange(256, dtype=np.uint8).reshape(16, 16)
     Image.fromarray(np.stack([values, values, values, 255 - values], axis=2)).save(tmp_path / "a.png")
