@@ -60,7 +60,10 @@ def _verdict(answer: pd.DataFrame) -> str:
     if np.isinf(bounds["upper"]).all():
         unknown = f"At the {percent(answer['level'].iloc[0])} level no backbone's count is known"
         return f"{unknown}; by the papers' rule, on means alone: {describe(means)}"
-    return f"{describe(bounds)} By the papers' rule, on means alone: {_ranked(means[means['lower'].notna()])}"
+    described, means = describe(bounds), means[means["lower"].notna()]
+    if NEITHER in described and len(means) > 1 and spearman(*_columns(means)).p is None:
+        return f"{described} By the papers' rule, on means alone, they {_alike(means)[0]}."
+    return f"{described} By the papers' rule, on means alone: {_ranked(means)}"
 
 
 def describe(points: pd.DataFrame) -> str:
@@ -90,7 +93,7 @@ def _ranked(points: pd.DataFrame) -> str:
         return f"{count} is a single point, which cannot show how the image count goes with parameters."
     rho, tau = spearman(*_columns(points)), kendall(*_columns(points))
     if rho.p is None or tau.p is None:
-        return f"{'Both backbones' if len(points) == 2 else f'All {count}'} {_alike(points)}; {NEITHER}."
+        return f"{'Both backbones' if len(points) == 2 else f'All {count}'} {', so '.join(_alike(points))}; {NEITHER}."
     apart = "" if rho.p == tau.p else f" ({_p(rho)})"
     measured = (
         f"{count}{_in_part(points)} give Spearman's rank correlation {rho.value:+.2f}{apart} "
@@ -105,15 +108,16 @@ def _ranked(points: pd.DataFrame) -> str:
     return f"{measured}; at the 5 % level they {shown} that larger networks need more images."
 
 
-def _alike(points: pd.DataFrame) -> str:
-    """Why no order of these points can be told from another."""
+def _alike(points: pd.DataFrame) -> tuple[str, str]:
+    """Why no order of these points can be told from another, and what follows."""
+    undefined = "their rank correlation is undefined"
     if points["parameters"].nunique() == 1:
-        return "have the same number of parameters, so a rank correlation is undefined"
+        return "have the same number of parameters", undefined
     if np.isinf(points["upper"]).all():
-        return "need more images than were shown to suffice, so nobody knows which of them needs most"
+        return "need more images than were shown to suffice", "nobody knows which of them needs most"
     if (points["lower"] == points["upper"]).all():
-        return f"need the same number of images ({points['lower'].iloc[0]:g}), so their rank correlation is undefined"
-    return "may need the same number of images for all that is known, so their rank correlation is undefined"
+        return f"need the same number of images ({points['lower'].iloc[0]:g})", undefined
+    return "may need the same number of images for all that is known", undefined
 
 
 def _in_part(points: pd.DataFrame) -> str:

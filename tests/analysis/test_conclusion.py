@@ -118,6 +118,13 @@ def test_what_the_bootstrap_leaves_open_is_open_and_the_papers_rule_is_named():
     assert "By the papers' rule, on means alone: 3 backbones give Spearman's rank correlation +1.00" in said
 
 
+def test_what_neither_shows_is_said_once():
+    said = verdict(answer((2, 2, 3), (2, 2, 2), (2, 2, 2)))
+    assert "All 3 backbones may need the same number of images for all that is known, so their rank" in said
+    assert said.endswith("By the papers' rule, on means alone, they need the same number of images (2).")
+    assert said.count("neither shows nor rules out") == 1
+
+
 def test_where_nothing_is_settled_only_the_papers_rule_speaks():
     said = verdict(answer((1, 1, None), (1, 1, None)))
     assert said.startswith("At the 95 % level no backbone's count is known; by the papers' rule, on means alone: Both")
