@@ -19,6 +19,8 @@ import yaml
 
 from analysis.anonymity import reports, sentences
 from analysis.conclusion import describe_published
+from analysis.epsilon import CAPTION as CAPTION_EPSILON
+from analysis.epsilon import hm_by_epsilon_figure, hm_by_epsilon_frame
 from analysis.facets import FACETS, choices, facet_keys, facet_values
 from analysis.fragility import fragility_tables, in_words
 from analysis.gallery import FINDINGS_KEY, KEY, films
@@ -104,13 +106,17 @@ def make_content(studies: Iterable[Study], content: Content | None = None) -> Co
 
 def _compare(content: Content, studies: list[Study]) -> None:
     """The article in front of several studies."""
-    content.titles["beside"], content.sections["beside"] = "Studies beside each other", []
-    frame = side_by_side_frame(studies)
+    content.titles["beside"] = "Studies beside each other"
+    sections = content.sections["beside"] = []
+    frame, private = side_by_side_frame(studies), hm_by_epsilon_frame(studies)
     if len(frame):
-        drawn = side_by_side_figure(frame)
-        content.charts["beside-hm"] = _chart(content, drawn)
+        content.charts["beside-hm"] = _chart(content, side_by_side_figure(frame))
         shown = _figure("beside-hm", None, CAPTION_BESIDE) + table(*side_by_side_rows(frame))
-        content.sections["beside"] = [Section("beside-card", "card wide", f"<h2>Best HM by parameters</h2>\n{shown}")]
+        sections.append(Section("beside-card", "card wide", f"<h2>Best HM by parameters</h2>\n{shown}"))
+    if private["epsilon"].notna().any():
+        content.charts["beside-epsilon"] = _chart(content, hm_by_epsilon_figure(private))
+        shown = _figure("beside-epsilon", None, CAPTION_EPSILON)
+        sections.append(Section("beside-epsilon-card", "card wide", f"<h2>What privacy costs</h2>\n{shown}"))
 
 
 def _add(content: Content, study: Study, article: str) -> None:

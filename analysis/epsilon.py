@@ -3,7 +3,7 @@
     python -m analysis.epsilon results/noise-1 results/noise-4 results/plain --out hm_by_epsilon.html
 
 Epsilon is that of one confirm trial's package, at the delta of its study (`privacy.delta`); the smaller, the more
-private. A study without privacy is a dotted line.
+private. A study without privacy is a dotted line. The page of several studies has the same figure.
 """
 
 from __future__ import annotations
@@ -16,29 +16,38 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.confirmed import confirm_rows, distilled, setting_labels
+from analysis.facets import FACETS, keyed
 from analysis.records import NotAStudyError, Study, read_study
 from analysis.storage import open_folder, write_whole
 from analysis.theme import figure, hover, images_word, log_axis, look, number, plain
 
-COLUMNS = ["study", "cell", "label", "epsilon", "delta", "hm", "hm_low", "hm_high", "seeds"]
+COLUMNS = ["study", "label", "epsilon", "delta", "hm", "hm_low", "hm_high", "seeds"]
+CAPTION = (
+    "Mean test HM of a study's confirm trials, bars from the lowest to the highest seed, against the largest epsilon "
+    "of one of its packages. Epsilon covers the distillation of one package, not the search before it nor validation "
+    "patients."
+)
 
 
 def hm_by_epsilon_frame(studies: Sequence[Study]) -> pd.DataFrame:
     """One row a study and distilled cell, over its confirm trials: epsilon (missing where it is not private), the delta
-    that epsilon goes with, and test HM: mean, lowest and highest. `label` names what is compared along epsilon."""
+    that epsilon goes with, test HM (mean, lowest and highest), and its place on the axes of the grid. `label` names what
+    is compared along epsilon."""
     rows = []
     for study in studies:
         confirmed = distilled(confirm_rows(study.records))
         settings = setting_labels(confirmed)
-        for cell, trials in confirmed.groupby("cell", sort=False):
+        for _, trials in confirmed.groupby("cell", sort=False):
             first = trials.iloc[0]
             parts = [first["backbone"], images_word(first["images"]), settings[trials.index[0]]]
             hm = trials["test_hm"]
             label = ", ".join(filter(None, parts))
             delta = (study.config.get("privacy") or {}).get("delta")
             spent = (trials["epsilon"].max(), delta)
-            rows.append((study.name, cell, label, *spent, hm.mean(), hm.min(), hm.max(), len(trials)))
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"epsilon": "float64", "delta": "float64", "hm": "float64"})
+            place = [first.get(name) for name in FACETS]
+            rows.append((study.name, label, *spent, hm.mean(), hm.min(), hm.max(), len(trials), *place))
+    frame = pd.DataFrame(rows, columns=[*COLUMNS, *FACETS])
+    return frame.astype({"epsilon": "float64", "delta": "float64", "hm": "float64"})
 
 
 def hm_by_epsilon_figure(frame: pd.DataFrame) -> go.Figure:
@@ -68,6 +77,7 @@ def hm_by_epsilon_figure(frame: pd.DataFrame) -> go.Figure:
                     for _, row in line.iterrows()
                 ],
                 hoverinfo="text",
+                meta=keyed(line),
                 **style,
             )
         )
@@ -92,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"analysis.epsilon: {error}", file=sys.stderr)
         return 2
     write_whole(open_folder(options.out), hm_by_epsilon_figure(frame).to_html(include_plotlyjs=True))
-    print(frame.drop(columns="cell").to_string(index=False))
+    print(frame[COLUMNS].to_string(index=False))
     return 0
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.content import make_content
 from analysis.epsilon import hm_by_epsilon_figure, hm_by_epsilon_frame, main
 from analysis.records import read_study
 from tests.analysis.conftest import Ledger
@@ -50,3 +51,11 @@ def test_the_command_writes_a_page_that_needs_no_network(
     assert main([str(studies[2]), "--out", str(tmp_path / "none.html")]) == 2
     assert "no confirmed trial of these studies is private" in capsys.readouterr().err
     assert not (tmp_path / "none.html").exists()
+
+
+def test_the_page_of_several_studies_shows_it(studies: list[Path]) -> None:
+    content = make_content([read_study(folder) for folder in studies])
+    (drawn,) = content.charts["beside-epsilon"]["data"]
+    assert drawn["x"] == [2.0, 8.0]
+    assert len(drawn["meta"]["keys"]) == 2
+    assert "beside-epsilon" not in make_content([read_study(studies[2])] * 2).charts
