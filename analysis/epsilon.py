@@ -31,8 +31,8 @@ CAPTION = (
 
 def hm_by_epsilon_frame(studies: Sequence[Study]) -> pd.DataFrame:
     """One row a study and distilled cell, over its confirm trials: epsilon (missing where it is not private), the delta
-    that epsilon goes with, test HM (mean, lowest and highest), and its place on the axes of the grid. `label` names what
-    is compared along epsilon."""
+    that epsilon goes with, test HM (mean, lowest and highest), and its place on the axes of the grid. `label` names
+    what is compared along epsilon."""
     rows = []
     for study in studies:
         confirmed = distilled(confirm_rows(study.records))

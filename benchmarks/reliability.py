@@ -37,7 +37,7 @@ STUDY = [
     "demo", "name=study", "grid.backbone=[test_resnet]", "grid.images=[2,3]",
     "data.phantom={patients: 16, size: 128}", "data.split={validation: 0.2, test: 0.4}",
     "patches={size: 24, stride: 8, input_size: 32}",
-    "outer={steps: 60, batch_size: 12, evaluations: 3, statistics_batches: 2, checkpoint_every: 5}",
+    "outer={steps: 150, batch_size: 12, evaluations: 3, statistics_batches: 2, checkpoint_every: 5}",
     "search.trials=4", "confirm.repeats=2",
 ]  # fmt: skip
 _WAIT = 600.0
@@ -170,20 +170,21 @@ def workers(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def kill_driver(study: Disturbed, kills: int, chance: random.Random) -> tuple[int, str]:
-    """SIGKILL at moments of chance, from the first second of a start to its end."""
-    done = 0
+    """SIGKILL at moments of chance, from the first second of a start on: Ray and the first trials take some ten."""
+    done = met = 0
     for _ in range(kills):
         driver = study.start()
-        time.sleep(chance.uniform(1, 40))
+        time.sleep(chance.uniform(1, 25))
         if driver.poll() is not None:
             break
+        met += bool(workers(driver))
         driver.kill()
         driver.wait()
         done += 1
         time.sleep(4)  # workers of a dead driver end by themselves
         study.look()
     study.end()
-    return done, "SIGKILL at random moments"
+    return done, f"SIGKILL at random moments, {met} of them while trials ran"
 
 
 def kill_workers(study: Disturbed, kills: int, chance: random.Random) -> tuple[int, str]:
