@@ -144,7 +144,7 @@ def write_pictures(study: Study, out: Folder, cells: Sequence[str] | None = None
     for name in dict.fromkeys(cells or trials.index):
         distilled = read_distilled(study.trial_folder(trials["trial"][name])) if name in trials.index else None
         if distilled is None:
-            without.append(f"{name}: {_why(trials, name)}")
+            without.append(f"{name}: {_why(study, trials, name)}")
             continue
         title = heading(study, str(trials["backbone"][name]), distilled.rates)
         picture = draw(title, distilled, fixed=trials["method"][name] == "dd")
@@ -156,7 +156,9 @@ def write_pictures(study: Study, out: Folder, cells: Sequence[str] | None = None
     return written, without
 
 
-def _why(trials: pd.DataFrame, cell: str) -> str:
+def _why(study: Study, trials: pd.DataFrame, cell: str) -> str:
+    if any(known["cell"] == cell and known.get("stage") for known in study.cells):
+        return NO_IMAGES["train"]
     if cell not in trials.index:
         return "no confirm trial is done"
     return NO_IMAGES.get(str(trials["method"][cell]), f"no package that can be read in {trials['trial'][cell]}")

@@ -141,6 +141,9 @@ def test_cells_without_a_package_say_why(ledger: Callable[..., Ledger], capsys):
     written.cell("net", 10, 3, cell="waiting")
     assert main([str(written.folder), "--cell", "waiting"]) == 2
     assert capsys.readouterr().err == "pictures: waiting: no confirm trial is done\n"
+    written.done(written.cell("net", 10, None, cell="staged", stage="nih", **TRAINING), 0)  # type: ignore[arg-type]
+    assert main([str(written.folder), "--cell", "staged"]) == 2
+    assert capsys.readouterr().err == "pictures: staged: ordinary training has no distilled images\n"
 
 
 def test_a_study_without_packages_is_one_line_and_status_2(ledger: Callable[..., Ledger], capsys):
