@@ -45,15 +45,19 @@ def verdict(answer: pd.DataFrame) -> str:
     if answer.empty:
         return describe(answer)
     labels, settings = settings_apart(answer), setting_labels(answer).unique()
-    said = [(label, _verdict(answer[labels == label])) for label in labels.unique()]
-    words = " ".join(f"With {label}: {words}" if label else words for label, words in said)
-    if len(said) == 1 and len(settings) > 1:
+    said: dict[str, list[str]] = {}
+    for label in labels.unique():
+        said.setdefault(_verdict(answer[labels == label]), []).append(label)
+    words = " ".join(f"With {', '.join(alike)}: {words}" if any(alike) else words for words, alike in said.items())
+    if labels.nunique() == 1 and len(settings) > 1:
         words += f" These networks differ in more than parameters: {' or '.join(settings)}."
     return words
 
 
 def _verdict(answer: pd.DataFrame) -> str:
     bounds = shown_points(answer)
+    if len(answer) == 1 and np.isfinite(bounds["upper"]).all():
+        return describe(bounds)  # the papers' rule could not say more of a single point
     if (bounds["lower"].isna() | (bounds["lower"] == bounds["upper"])).all():
         return describe(bounds)
     means = rule_points(answer)

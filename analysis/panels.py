@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pandas as pd
@@ -31,7 +32,8 @@ ONLY_CONFIRM = "Confirm trials only; the mean over seeds, bars from the lowest t
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One figure with its words, all plain text. `name` is its file's and its element's; `wide` takes a whole row."""
+    """One figure with its words, all plain text. `name` is its file's and its element's; `wide` takes a whole row,
+    others stand two in one."""
 
     name: str
     title: str
@@ -40,12 +42,19 @@ class Panel:
     wide: bool = False
 
 
-def panels(study: Study) -> Iterator[Panel]:
-    """Those that have something to draw."""
+def panels(study: Study) -> list[Panel]:
+    """Those that have something to draw; one that would stand alone in its row takes all of it."""
     mark = protocol_mark(study)
-    for name, title, frame, draw, caption, wide in _drawn(study):
-        if len(frame):
-            yield Panel(name, f"{title}{mark}", caption, draw(frame), wide)
+    found = [
+        Panel(name, f"{title}{mark}", caption, draw(frame), wide)
+        for name, title, frame, draw, caption, wide in _drawn(study)
+        if len(frame)
+    ]
+    for wide, row in itertools.groupby(range(len(found)), lambda place: found[place].wide):
+        places = list(row)
+        if not wide and len(places) % 2:
+            found[places[-1]] = replace(found[places[-1]], wide=True)
+    return found
 
 
 @dataclass(frozen=True, eq=False)

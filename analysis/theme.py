@@ -17,6 +17,7 @@ import plotly.graph_objects as go
 # Okabe & Ito, "Color Universal Design" (2008), without the yellow, which vanishes on white.
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
 SYMBOLS = ["circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "star"]
+FILLINGS = ["", "-open", "-open-dot"]
 DASHES = ["solid", "dash", "dot", "dashdot", "longdash"]
 INK, FAINT, GRID = "#1f2933", "#5b6673", "#e4e8ec"
 CLASS_COLOURS = {"I": "#9aa5b1", "N": "#0072B2", "P": "#D55E00"}
@@ -54,7 +55,7 @@ TEMPLATE = go.layout.Template(
 def look(place: int, variant: int = 0) -> dict[str, Any]:
     """Line and marker of a series: colour and symbol go by its `place`, dash and filling by its `variant`."""
     colour = PALETTE[place % len(PALETTE)]
-    symbol = SYMBOLS[place % len(SYMBOLS)] + ("-open" if variant % 2 else "")
+    symbol = SYMBOLS[place % len(SYMBOLS)] + FILLINGS[variant % len(FILLINGS)]
     return {
         "line": {"color": colour, "width": 2.5, "dash": DASHES[variant % len(DASHES)]},
         "marker": {"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},

@@ -135,11 +135,19 @@ def test_backbones_that_never_work_count_as_needing_more_than_was_tried():
     assert "3 backbones (n2 4 or more images)" in said
 
 
-def test_settings_are_judged_apart():
-    frame = pd.concat([answer((1, 1, 1)), answer((2, 2, 2), norm="none")], ignore_index=True)
+def test_settings_of_which_the_same_is_to_be_said_share_the_words():
+    frame = pd.concat([answer((1, 1, 2), norm=norm) for norm in ("none", "batch", "group")], ignore_index=True)
     said = verdict(frame)
-    assert said.count("single point") == 2
-    assert "With norm none: 1 backbone is a single point" in said
+    assert said.startswith("With norm none, norm batch, norm group: 1 backbone is a single point")
+    assert said.count("single point") == 1
+    assert "papers' rule" not in said
+
+
+def test_settings_are_judged_apart():
+    frame = pd.concat([answer((1, 1, 1)), answer((1, 1, 1), (2, 2, 2), norm="none")], ignore_index=True)
+    said = verdict(frame)
+    assert said.startswith("With norm same: 1 backbone is a single point")
+    assert "With norm none: 2 backbones give Spearman's" in said
     assert verdict(frame.iloc[:0]) == "No backbone has been tried, so nothing can be said about parameters."
 
 
