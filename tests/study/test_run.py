@@ -86,7 +86,7 @@ def test_interrupt_before_anything_runs(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("study.run.prepare", interrupt)
+    monkeypatch.setattr("study.patients.prepare", interrupt)
     assert main([*TINY, "--out", str(tmp_path / "out")]) == 130
     assert "interrupted" in capsys.readouterr().err
 
