@@ -119,7 +119,8 @@ def _sources(studies: Sequence[Study]) -> list[str]:
         if epochs := _setting(study, "outer", "epochs"):
             facts.append(f"{epochs} epochs")
         elif steps := _setting(study, "outer", "steps"):
-            facts.append(f"{steps:,} outer steps of {_setting(study, 'outer', 'batch_size')} patches")
+            drawn = "films" if study.multilabel else "patches"
+            facts.append(f"{steps:,} outer steps of {_setting(study, 'outer', 'batch_size')} {drawn}")
         if _setting(study, "distill", "inner_weights") == "head":
             facts.append("inner steps change the last layer only")
         said.append(f"Measured in {study.folder}" + (f": {'; '.join(facts)}." if facts else "."))

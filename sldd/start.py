@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import timm
 import torch
@@ -118,7 +119,8 @@ def _published(backbone: str) -> dict[str, torch.Tensor]:
         else:
             network = torchvision.models.get_model(name, weights="DEFAULT")
     except (OSError, RuntimeError) as error:  # no network, no such file; timm: no weights for this name
-        reason = (str(error).splitlines() or [""])[0]
+        told = error.reason if isinstance(error, URLError) else error  # its own words are in angle brackets
+        reason = (str(told).splitlines() or [""])[0]
         raise InputError(
             f"grid.start: no pretrained weights of {backbone} ({reason}); where there is no network, copy the file of "
             f"weights to every machine and say where it is: pretrained={{{backbone}: FILE}}"

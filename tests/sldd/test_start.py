@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 import timm
@@ -68,9 +69,10 @@ def test_published_weights_come_by_name(monkeypatch: pytest.MonkeyPatch) -> None
     assert torch.equal(dict(network.named_parameters())["layer4.0.conv2.weight"], weights["layer4.0.conv2.weight"])
 
 
-def test_without_a_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OSError("no network"), URLError(OSError("no network"))])
+def test_without_a_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
     def offline(*_: object, **__: object) -> None:
-        raise OSError("no network")
+        raise error
 
     monkeypatch.setattr("sldd.start.timm.create_model", offline)
     with pytest.raises(InputError, match=r"weights of test_resnet \(no network\).*say where it is: pretrained="):
