@@ -17,7 +17,6 @@ from study.config import StudyConfig
 from study.grid import Cell
 from study.materials import Materials, films_of
 from study.methods import Batches
-from study.task import check_cohort
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,11 @@ def open_patients(config: StudyConfig, grid: list[Cell]) -> StudyPatients:
     """Decode the cohort and the collections that ``grid`` names, or open what an earlier command decoded.
 
     Raises:
-        InputError: a film or a table cannot be read, or the cohort does not fit the task.
+        InputError: a film or a table cannot be read.
     """
     source = open_source(config.data)
     cache = (Path(config.data.cache).expanduser() if config.data.cache else default_cache()).resolve()
     cohort = prepare(source, cache)
-    check_cohort(config, cohort)
     return StudyPatients(cohort, source.patient_ids, *open_collections(config, chained(grid), cache))
 
 

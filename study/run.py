@@ -52,6 +52,7 @@ from study.resume import check_same_study
 from study.search import Search
 from study.sharing import share
 from study.stopping import stopped_early
+from study.task import check_cohort
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -112,7 +113,8 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     ledger = Ledger(_folder(options.out) / config.name)
     before = ledger.header()
     patients = open_patients(config, grid)
-    _print(console, announce_films(config, patients))
+    _print(console, announce_films(config, patients))  # what was left out may be why the next line refuses them
+    check_cohort(config, patients.cohort)
     if before is not None:
         check_same_study(before, config, patients, ledger.folder)
     split = divide(patients.cohort, config.data.split, config.protocol, config.confirm.folds, None)
