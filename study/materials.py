@@ -194,8 +194,7 @@ def _materials(
     """Kept between the trials of a worker: the windows of a large cohort take seconds to find."""
     cohort = _cohort(*given)
     split = divide(cohort, data.split, protocol, folds, fold)
-    patches = Patches(cohort, settings, *cohort.intensity(split.train))
-    return patches, split, BalancedBatches(patches, split.train)
+    return patches_of(cohort, settings, split)
 
 
 @lru_cache(maxsize=2)  # each keeps up to a GiB of scaled films
@@ -206,6 +205,12 @@ def _film_materials(
     cohort = _cohort(*given)
     split = divide(cohort, data.split, protocol, folds, fold)
     return films_of(cohort, side, split)
+
+
+def patches_of(cohort: Cohort, settings: PatchSettings, split: Split) -> tuple[Patches, Split, BalancedBatches]:
+    """What a study of patches looks at, with the patients' parts and the training batches."""
+    patches = Patches(cohort, settings, *cohort.intensity(split.train))
+    return patches, split, BalancedBatches(patches, split.train)
 
 
 def films_of(cohort: Cohort, side: int, split: Split) -> tuple[WholeFilms, Split, FilmBatches]:

@@ -9,13 +9,12 @@ from pathlib import Path
 from sldd.cohort import Cohort, default_cache, prepare
 from sldd.data import open_source
 from sldd.film_batches import FilmBatches
-from sldd.patches import BalancedBatches, Patches
 from sldd.split import Split
 from study.chains import chained
 from study.collections import Collection, collection_grounds, open_collections
 from study.config import StudyConfig
 from study.grid import Cell
-from study.materials import Materials, films_of
+from study.materials import Materials, films_of, patches_of
 from study.methods import Batches
 
 
@@ -35,8 +34,7 @@ class StudyPatients:
         if config.task == "multilabel":
             own = Materials(*films_of(self.cohort, side, split))
         else:
-            patches = Patches(self.cohort, config.patches, *self.cohort.intensity(split.train))
-            own = Materials(patches, split, BalancedBatches(patches, split.train))
+            own = Materials(*patches_of(self.cohort, config.patches, split))
         return {None: own, **collection_grounds(grid, self.collections, side)}
 
 
