@@ -48,7 +48,7 @@ def verdict(answer: pd.DataFrame) -> str:
     said: dict[str, list[str]] = {}
     for label in labels.unique():
         said.setdefault(_verdict(answer[labels == label]), []).append(label)
-    words = " ".join(f"With {', '.join(alike)}: {words}" if any(alike) else words for words, alike in said.items())
+    words = " ".join(f"With {'; '.join(alike)}: {words}" if any(alike) else words for words, alike in said.items())
     if labels.nunique() == 1 and len(settings) > 1:
         words += f" These networks differ in more than parameters: {' or '.join(settings)}."
     return words

@@ -97,8 +97,22 @@ def test_settings_are_answered_apart():
         ["one_hot", 3, 2],
     ]
     said = verdict(found)
-    assert said.count("single point") == 3
-    assert "With labels uniform, distill steps 1: At the 95 % level no backbone's count is known" in said
+    assert said.count("single point") == 1, "what holds of all three is said once"
+    settings = "labels one_hot, distill steps 1; labels uniform, distill steps 1; labels one_hot, distill steps 3"
+    assert said.startswith(f"With {settings}: At the 95 % level no backbone's count is known")
+
+
+def test_a_setting_that_answers_otherwise_is_said_apart():
+    found = answer(
+        network("net", 1, {1: 0.9, 2: 0.9}),
+        network("net", 1, {1: 0.3, 2: 0.3}, label_init="uniform"),
+        network("a", 1, {1: 0.9, 2: 0.9}, distill_steps=3),
+        network("b", 2, {1: 0.3, 2: 0.9}, distill_steps=3),
+    )
+    said = verdict(found)
+    assert said.count("single point") == 1
+    assert "distill steps 1; labels uniform, distill steps 1: " in said
+    assert "With labels one_hot, distill steps 3: " in said
 
 
 def test_no_trials_no_answer():
