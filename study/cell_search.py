@@ -60,7 +60,7 @@ class CellSearch:
         self._running: set[int] = set()
         self._worths: dict[int, tuple[float, float, float]] = {}
         self.neighbour: CellSearch | None = None
-        """A finished cell of another image count, whose best setting this one's search begins with."""
+        """A finished cell of another image count, whose best setting is the second that this one's search tries."""
 
     @property
     def _early(self) -> bool:
@@ -77,7 +77,7 @@ class CellSearch:
         """Search trials that this cell gets."""
         if self.neighbour is None or self.neighbour.best is None:
             return self._search.trials
-        return min(self._search.trials, self._search.warm_trials or max(1, (self._search.trials + 1) // 2))
+        return min(self._search.trials, self._search.warm_trials or max(2, (self._search.trials + 1) // 2))
 
     @property
     def best(self) -> Trial | None:
@@ -213,8 +213,11 @@ class CellSearch:
 
     def _suggest(self, number: int) -> Trial:
         earlier = [trial for trial in self._ledger.of(self.cell.name, "search") if trial.settled]
+        known = self._known() if number == 1 else {}
         if number == 0:
-            chosen = middle(self._space) | self._known()
+            chosen = middle(self._space)
+        elif known:
+            chosen = known
         else:
             chosen = suggest(f"{self._seed}/{self.cell.name}/{number}", self._space, earlier)
         parameters = {
@@ -230,9 +233,9 @@ class CellSearch:
         )
 
     def _known(self) -> dict[str, Any]:
-        """What was best in the neighbouring cell."""
+        """What was best in the neighbouring cell, where that is not this cell's own first trial."""
         best = self.neighbour.best if self.neighbour else None
-        if best is None:
+        if best is None or best.index == 0:
             return {}
         facts = best.config | best.config["options"]
         return {name: facts[name] for name in self._space}

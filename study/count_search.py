@@ -3,8 +3,9 @@
 The counts of one backbone and setting wait for each other: the largest first, for what is best, then from the smallest
 up, until the smallest that suffices is known (``analysis.counts``). It is the answer's own rule on the answer's own
 numbers, confirm trials on test patients, applied as they come in: they decide which counts are run, and nothing about
-how a network is trained or where its threshold lies. A count's search begins with what was best at the nearest count
-that is already known, and takes fewer trials.
+how a network is trained or where its threshold lies. The second search trial of a count takes what was best at the
+nearest count that is already known, and a long search is cut to half; the first stays the middle of every range, as in
+the full grid, so that one lucky setting is not handed from count to count.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ def test_backbones_that_never_work_count_as_needing_more_than_was_tried():
 def test_settings_of_which_the_same_is_to_be_said_share_the_words():
     frame = pd.concat([answer((1, 1, 2), norm=norm) for norm in ("none", "batch", "group")], ignore_index=True)
     said = verdict(frame)
-    assert said.startswith("With norm none, norm batch, norm group: 1 backbone is a single point")
+    assert said.startswith("With norm none; norm batch; norm group: 1 backbone is a single point")
     assert said.count("single point") == 1
     assert "papers' rule" not in said
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,18 @@ def _result(config: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+def _middle(hm: float) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Results as ever, but for what the middle of all ranges is worth in a search."""
+
+    def result(config: dict[str, Any]) -> dict[str, Any]:
+        result = _result(config)
+        if config["index"] == 0:
+            result["validation"] |= {"hm": hm}
+        return result
+
+    return result
+
+
 def _run(searches: Sequence[Search], ledger: Ledger, **how: Any) -> list[str]:
     return run_stub(searches, ledger, _result, **how)
 
@@ -69,9 +81,11 @@ def test_only_the_counts_that_decide_are_run_and_their_searches_are_shorter(
     assert searches[0].spared_trials == (4 + 2) + 4 * 2, "a cell, and half the search of the others but the first"
 
 
-def test_a_count_begins_with_what_was_best_at_the_nearest_known_one(tmp_path: Path, open_ledger: OpenLedger) -> None:
+def test_the_second_trial_takes_what_was_best_at_the_nearest_known_count(
+    tmp_path: Path, open_ledger: OpenLedger
+) -> None:
     ledger = open_ledger(tmp_path)
-    _run(_searches(ledger), ledger)
+    run_stub(_searches(ledger), ledger, _middle(0.0))
     first = {t[0].config["images"]: t for name, t in ledger.trials.items() if name.startswith("a-")}
     best = {
         count: max(
@@ -79,9 +93,19 @@ def test_a_count_begins_with_what_was_best_at_the_nearest_known_one(tmp_path: Pa
         )
         for count, trials in first.items()
     }
-    for count, nearest in {1: 6, 2: 1, 4: 2, 3: 2}.items():
-        for rate in ("outer_lr", "inner_lr"):
-            assert first[count][0].config[rate] == best[nearest].config[rate]
+    for rate in ("outer_lr", "inner_lr"):
+        assert len({trials[0].config[rate] for trials in first.values()}) == 1, "the first is the full grid's"
+        for count, nearest in {1: 6, 2: 1, 4: 2, 3: 2}.items():
+            assert best[nearest].index > 0
+            assert first[count][1].config[rate] == best[nearest].config[rate]
+
+
+def test_what_was_best_and_is_tried_anyway_is_not_tried_twice(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path)
+    run_stub(_searches(ledger), ledger, _middle(1.0))
+    for trials in ledger.trials.values():
+        search = [trial.config["outer_lr"] for trial in trials if trial.config["phase"] == "search"]
+        assert len(set(search)) == len(search) > 1
 
 
 @pytest.mark.parametrize("cut", [1, 5, 12, 20])
