@@ -73,6 +73,23 @@ class CellSearch:
         return any(other is not None and other.finished and not other.confirmed for other in self._after)
 
     @property
+    def _outdated(self) -> list[Trial]:
+        """Trials that began from a network which a longer search of the cell before has overtaken since."""
+        if not self._after or self._early or self._stranded:
+            return []
+        there = [{None} if other is None else {t.config["trial"] for t in other.confirmed} for other in self._after]
+        trials = self._ledger.trials.get(self.cell.name, [])
+        return [t for t in trials if not all(map(set.__contains__, there, t.config["starts_from"]))]
+
+    @property
+    def _starts(self) -> list[str | None]:
+        """The trials whose networks this cell's start from: the same for all, whatever is confirmed meanwhile."""
+        for trial in self._ledger.trials.get(self.cell.name, []):
+            starts: list[str | None] = trial.config["starts_from"]
+            return starts
+        return [None if other is None else other.confirmed[0].config["trial"] for other in self._after]
+
+    @property
     def trials(self) -> int:
         """Search trials that this cell gets."""
         if self.neighbour is None or self.neighbour.best is None:
@@ -101,7 +118,7 @@ class CellSearch:
         """True once nothing is left to run."""
         if self._stranded:
             return True
-        if not self.searched:
+        if self._early or self._outdated or not self.searched:
             return False
         trials = self._confirming
         return self.best is None or (len(trials) >= self._repeats and all(map(self._over, trials)))
@@ -170,9 +187,11 @@ class CellSearch:
         return trial
 
     def _next(self, new: bool) -> Trial | None:
-        waiting = [trial for trial in self._ledger.trials.get(self.cell.name, []) if not self._over(trial)]
         if self._early or self._stranded:
             return None
+        for trial in self._outdated:
+            self._ledger.supersede(trial)
+        waiting = [trial for trial in self._ledger.trials.get(self.cell.name, []) if not self._over(trial)]
         search = [trial for trial in waiting if trial.config["phase"] == "search"]
         if search:
             return search[0] if search[0].index not in self._running else None
@@ -205,11 +224,7 @@ class CellSearch:
     @property
     def _told(self) -> dict[str, Any]:
         """What a trial is told of its cell, and of the trials that it goes on from."""
-        if not self._after:
-            return self._facts
-        return self._facts | {
-            "starts_from": [None if other is None else other.confirmed[0].config["trial"] for other in self._after]
-        }
+        return self._facts | {"starts_from": self._starts} if self._after else self._facts
 
     def _suggest(self, number: int) -> Trial:
         earlier = [trial for trial in self._ledger.of(self.cell.name, "search") if trial.settled]

@@ -7,7 +7,7 @@
                               checkpoint/  while it runs
                               result.json  last: a trial with a result is finished and never runs again
                               package.safetensors
-    <study>/superseded/<cell>/<i>          confirm trials of a setting that a longer search has overtaken
+    <study>/superseded/<cell>/<i>          trials that a longer search has overtaken: their setting, or their start
 
 Every file appears whole or not at all (``analysis.storage``). Each time a driver begins a trial, and each time a worker
 starts on it, a new token is written; a worker that finds another token than its own has been replaced and writes
@@ -98,6 +98,8 @@ class Ledger:
     folder: Folder
     trials: dict[str, list[Trial]] = field(default_factory=dict)
     _lease: Lease | None = None
+    _superseded: dict[str, int] = field(default_factory=dict)
+    """By cell, the largest index of a trial that was moved aside: a trial's name is never given to another."""
 
     @property
     def header_path(self) -> Folder:
@@ -173,6 +175,9 @@ class Ledger:
             self.trials.setdefault(trial.cell, []).append(trial)
         for trials in self.trials.values():
             trials.sort(key=lambda trial: trial.index)
+        aside = self.folder / "superseded"
+        for cell in aside.iterdir() if aside.is_dir() else ():
+            self._superseded[cell.name] = max(int(path.name.partition("-")[0]) for path in cell.iterdir())
 
     def begun(self) -> set[str]:
         """Names of the cells that have trials, without reading any."""
@@ -221,7 +226,7 @@ class Ledger:
         """
         config = json.loads(json.dumps(config))
         trials = self.trials.setdefault(cell, [])
-        index = max((trial.index for trial in trials), default=-1) + 1
+        index = max([self._superseded.get(cell, -1), *(trial.index for trial in trials)]) + 1
         folder = self.folder / "trials" / cell / str(index)
         trial = Trial(folder, {"trial": f"{cell}/{index}", "cell": cell, "index": index, **config})
         trials.append(trial)
@@ -250,10 +255,11 @@ class Ledger:
             write_whole(path, json.dumps(trial.config, indent=1))
 
     def supersede(self, trial: Trial) -> None:
-        """Move a confirm trial aside whose setting is no longer the cell's best."""
+        """Move a trial aside that a longer search has overtaken: its setting, or the network that it started from."""
         target = self.folder / "superseded" / trial.cell / f"{trial.index}-{secrets.token_hex(2)}"
         move(trial.folder, target)
         self.trials[trial.cell].remove(trial)
+        self._superseded[trial.cell] = max(trial.index, self._superseded.get(trial.cell, -1))
 
     def pseudonyms(self, patient_ids: Sequence[str]) -> list[str]:
         """``P-3f9a12bc04``-like names, one a patient: a keyed hash under a key that only this study's folder has."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from study.cell_search import CellSearch, ConfirmSettings
 from study.chains import chained, check_chains, starts_from, with_stages
 from study.config import parse
 from study.grid import Cell, cells
+from study.ledger import Ledger
 from study.suggest import SearchSettings
 from tests.study.conftest import OpenLedger
 
@@ -99,7 +103,7 @@ def test_settings_that_do_not_go_together(tree: dict[str, Any], says: str) -> No
         parse({"name": "x", "grid": grid, **tree})
 
 
-def test_a_cell_waits_for_the_network_that_it_starts_from(open_ledger: OpenLedger, tmp_path: Any) -> None:
+def test_a_cell_waits_for_the_network_that_it_starts_from(open_ledger: OpenLedger, tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path / "x")
     stage, cell = _cells(chain=["nih"])
 
@@ -127,7 +131,7 @@ def test_a_cell_waits_for_the_network_that_it_starts_from(open_ledger: OpenLedge
     assert begun.config["starts_from"] == [f"{stage.name}/1", None]
 
 
-def test_a_cell_whose_start_failed_is_given_up(open_ledger: OpenLedger, tmp_path: Any) -> None:
+def test_a_cell_whose_start_failed_is_given_up(open_ledger: OpenLedger, tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path / "x")
     stage, cell = _cells(chain=["nih"])
     settings = (SearchSettings(trials=1), ConfirmSettings(repeats=1), ledger)
@@ -141,3 +145,78 @@ def test_a_cell_whose_start_failed_is_given_up(open_ledger: OpenLedger, tmp_path
     assert second.finished
     assert second.next() is None
     assert second.remaining == 0
+
+
+def _finish(ledger: Ledger, *searches: CellSearch, auc: dict[str, float] | None = None) -> list[str]:
+    """Run all that is left; a trial is worth ``auc`` by its index, or 0.5. The names of the trials, as they began."""
+    begun = []
+    while any(not search.finished for search in searches):
+        for search in searches:
+            trial = search.next()
+            if trial is None:
+                continue
+            begun.append(trial.config["trial"])
+            value = (auc or {}).get(trial.config["trial"], 0.5)
+            scores = {"auc": value, "average_precision": 0.1, "hamming_loss": 0.1}
+            trial.result = {"status": "done", "validation": scores, "test": scores, "seconds": 1.0, "history": []}
+            (trial.folder / "result.json").write_text(json.dumps(trial.result))
+            search.ended(trial, given_up=False)
+    return begun
+
+
+def test_a_longer_search_of_an_earlier_cell_makes_the_later_ones_begin_anew(
+    open_ledger: OpenLedger, tmp_path: Path
+) -> None:
+    """Three cells in a row, a longer search each time: no trial has a start that is no longer confirmed."""
+    last, middle, first = reversed(_cells(chain=[["nih", "chexpert"]]))
+
+    def searches(trials: int) -> tuple[Ledger, list[CellSearch]]:
+        ledger, made = open_ledger(tmp_path / "x"), []
+        for cell in (first, middle, last):
+            settings = SearchSettings(trials=trials), ConfirmSettings(repeats=2)
+            facts = {"task": "multilabel"}
+            after = made[-1:]
+            made.append(CellSearch(cell, *settings, ledger, seed=0, facts=facts, after=after))
+        return ledger, made
+
+    names = [cell.name for cell in (first, middle, last)]
+    ledger, made = searches(1)
+    assert len(_finish(ledger, *made)) == 9
+    ledger, made = searches(1)
+    assert _finish(ledger, *made) == [], "nothing is left to do"
+    ledger, made = searches(2)
+    assert sorted(_finish(ledger, *made)) == sorted(f"{name}/3" for name in names), "the longer search found no better"
+    ledger, made = searches(3)
+    better = {f"{names[0]}/4": 0.9}
+    begun = _finish(ledger, *made, auc=better)
+    assert len(begun) == (1 + 2) + (3 + 2) * 2
+    assert len(begun) == len(set(begun))
+    assert not {name for name in begun if int(name.rpartition("/")[2]) < 4}, "no name is given twice"
+    ledger, made = searches(3)
+    assert all(search.finished for search in made)
+    for earlier, later in pairwise(made):
+        confirmed = [trial.config["trial"] for trial in earlier.confirmed]
+        assert {trial.config["starts_from"][0] for trial in ledger.trials[later.cell.name]} == {confirmed[0]}
+
+
+def test_an_earlier_cell_that_only_gains_a_seed_costs_the_later_ones_nothing(
+    open_ledger: OpenLedger, tmp_path: Path
+) -> None:
+    cell, stage = reversed(_cells(chain=["nih"]))
+
+    def searches() -> tuple[Ledger, list[CellSearch]]:
+        ledger = open_ledger(tmp_path / "x")
+        settings = SearchSettings(trials=1), ConfirmSettings(repeats=2), ledger
+        first = CellSearch(stage, *settings, seed=0, facts={"task": "multilabel"})
+        return ledger, [first, CellSearch(cell, *settings, seed=0, facts={"task": "multilabel"}, after=[first])]
+
+    ledger, made = searches()
+    _finish(ledger, *made)
+    failed = ledger.folder / "trials" / stage.name / "1" / "result.json"
+    failed.write_text(json.dumps({"status": "failed", "error": "no room"}))
+    later = ledger.trials[cell.name]
+    for trial in later:  # as they would have begun where only the second seed was there
+        path = trial.folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"starts_from": [f"{stage.name}/2"]}))
+    ledger, made = searches()
+    assert _finish(ledger, *made) == [f"{stage.name}/1"], "the failed seed is tried again, and that is all"
