@@ -28,6 +28,8 @@ _LIVE_SECONDS = 0.2
 class ProgressLine:
     """``12/54 trials done, 2 running, 0 failed, best HM 0.91, about 6 min left``.
 
+    A trial runs once it has a worker; those that wait for one (for a share of a GPU, or a machine) are counted apart.
+
     Args:
         plan: for the seconds that a trial of a cell is expected to take, until one of its kind has finished.
     """
@@ -40,6 +42,7 @@ class ProgressLine:
         self._shown = -math.inf
         self._hms: dict[str, float] = {}
         self._shares: dict[str, float] = {}
+        self._placed: set[str] = set()
         self.searcher: StudySearcher | None = None
         self.searches: list[Search] = []
 
@@ -51,6 +54,11 @@ class ProgressLine:
     def __exit__(self, *_: object) -> None:
         if self._live:
             self._live.stop()
+
+    def placed(self, folder: str, there: bool) -> None:
+        """A trial has got a worker, or has lost it."""
+        (self._placed.add if there else self._placed.discard)(folder)
+        self.show()
 
     def advanced(self, folder: str, share: float) -> None:
         """A running trial has done this share of its outer steps."""
@@ -79,13 +87,16 @@ class ProgressLine:
         trials = [trial for group in self._ledger.trials.values() for trial in group]
         states = [trial.status for trial in trials]
         done, failed = sum(s in ("done", "diverged") for s in states), states.count("failed")
-        running = len(self.searcher.running) if self.searcher else 0
+        begun = [str(trial.folder) for _, trial in self.searcher.running.values()] if self.searcher else []
+        running = sum(folder in self._placed for folder in begun)
         remaining = sum(cell.remaining for search in self.searches for cell in search.waiting)
         for trial in trials:
             if trial.status == "done" and trial.config["trial"] not in self._hms and not trial.config.get("stage"):
                 self._hms[trial.config["trial"]] = objective(trial.result or {})[0]
         best = max(self._hms.values(), default=0.0)
         parts = [f"{done}/{done + remaining} trials done", f"{running} running", f"{failed} failed"]
+        if len(begun) > running:
+            parts.insert(2, f"{len(begun) - running} waiting")
         if self._hms:
             paper = any(trial.config.get("protocol") == "paper" for trial in trials)
             findings = any(trial.config.get("task") == "multilabel" for trial in trials)
@@ -100,17 +111,20 @@ class ProgressLine:
         for cell, group in self._ledger.trials.items():
             measured[cell] += [trial.seconds for trial in group if trial.seconds]
         overall = [seconds for group in measured.values() for seconds in group]
+
+        def each(cell: str) -> float | None:
+            planned = self._planned.get(cell)
+            known = measured[cell] or ([planned] if planned else overall)
+            return sum(known) / len(known) if known else None
+
         total = 0.0
         for waiting in [cell for search in self.searches for cell in search.waiting]:
-            name = waiting.cell.name
-            planned = self._planned.get(name)
-            known = measured[name] or ([planned] if planned else overall)
-            if not known:
+            seconds = each(waiting.cell.name)
+            if seconds is None:
                 return None
-            total += waiting.remaining * sum(known) / len(known)
+            total += waiting.remaining * seconds
         for _, trial in self.searcher.running.values() if self.searcher else ():
-            known = measured[trial.cell]
-            total -= self._shares.get(str(trial.folder), 0.0) * (sum(known) / len(known) if known else 0.0)
+            total -= self._shares.get(str(trial.folder), 0.0) * (each(trial.cell) or 0.0)
         return max(0.0, total) / self._slots
 
 
@@ -120,12 +134,17 @@ class TuneReports(Callback):
     def __init__(self, line: ProgressLine) -> None:
         self._line = line
 
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Called by Tune once a trial has a worker."""
+        self._line.placed(trial.config["folder"], True)
+
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """Called by Tune after every step of a worker."""
         self._line.advanced(trial.config["folder"], result["step"] / result["steps"])
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Called by Tune before it starts a trial again."""
+        self._line.placed(trial.config["folder"], False)
         self._line.say(f"{trial.config['trial']} lost its worker, or failed; it goes on from its last checkpoint")
 
     def __getstate__(self) -> dict[str, Any]:

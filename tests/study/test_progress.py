@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -11,7 +12,7 @@ from rich.console import Console
 from study.cell_search import CellSearch, ConfirmSettings
 from study.grid import Cell
 from study.plan import PlannedCell
-from study.progress import ProgressLine, duration
+from study.progress import ProgressLine, TuneReports, duration
 from study.search import StudySearcher
 from study.suggest import SearchSettings
 from study.trial_folder import TrialFolder
@@ -28,18 +29,26 @@ def test_durations(seconds: float, says: str) -> None:
 
 def test_line_counts_and_estimates(tmp_path: Path, open_ledger: OpenLedger) -> None:
     ledger = open_ledger(tmp_path / "study")
-    line = ProgressLine(Console(file=io.StringIO()), "demo", PLAN, ledger, slots=2)
+    line = ProgressLine(Console(file=io.StringIO()), "demo", PLAN, ledger, slots=1)
     search = CellSearch(CELL, SearchSettings(trials=3), ConfirmSettings(1), ledger, seed=0, facts={})
     line.searcher, line.searches = StudySearcher([search], ledger), [search]
-    assert line.text() == "demo: 0/4 trials done, 0 running, 0 failed, about 3 min left"
+    assert line.text() == "demo: 0/4 trials done, 0 running, 0 failed, about 7 min left"
     config = line.searcher.suggest("one")
     assert isinstance(config, dict)
-    assert "1 running" in line.text()
+    tune, trial = TuneReports(line), SimpleNamespace(config=config)
+    assert "0 running, 1 waiting, 0 failed" in line.text()
+    tune.on_trial_start(0, [], trial)
+    assert "1 running, 0 failed" in line.text()
+    tune.on_trial_recover(0, [], trial)
+    assert "0 running, 1 waiting" in line.text()
+    tune.on_trial_start(0, [], trial)
+    tune.on_trial_result(0, [], trial, {"step": 9, "steps": 10})
+    assert "about 5 min left" in line.text(), "90 of four times 100 s are done"
     validation = {"hm": 0.75, "auc": 0.8, "patch_accuracy": 0.5, "curve": {"delta": [1.0], "hm": [0.75]}}
     result = {"status": "done", "seconds": 20.0, "delta": 0.5, "validation": validation}
     TrialFolder(Path(config["folder"]), config["owner"]).finish(result)
     line.searcher.on_trial_complete("one")
-    assert line.text() == "demo: 1/4 trials done, 0 running, 0 failed, best validation HM 0.75, about 30 s left"
+    assert line.text() == "demo: 1/4 trials done, 0 running, 0 failed, best validation HM 0.75, about 60 s left"
 
 
 @pytest.mark.parametrize(("ci", "lines"), [("", 1), ("true", 0)])
