@@ -60,7 +60,7 @@ class CellSearch:
         self._running: set[int] = set()
         self._worths: dict[int, tuple[float, float, float]] = {}
         self.neighbour: CellSearch | None = None
-        """A finished cell of another image count, whose best setting is the second that this one's search tries."""
+        """A finished cell of another image count, whose best setting stands for half of this one's search."""
 
     @property
     def _early(self) -> bool:
@@ -248,9 +248,12 @@ class CellSearch:
         )
 
     def _known(self) -> dict[str, Any]:
-        """What was best in the neighbouring cell, where that is not this cell's own first trial."""
+        """What was best in the neighbouring cell, where it spares a part of the search and is not tried anyway.
+
+        A search that is not shortened is the full grid's own, trial by trial.
+        """
         best = self.neighbour.best if self.neighbour else None
-        if best is None or best.index == 0:
+        if best is None or best.index == 0 or self.trials == self._search.trials:
             return {}
         facts = best.config | best.config["options"]
         return {name: facts[name] for name in self._space}

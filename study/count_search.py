@@ -3,9 +3,9 @@
 The counts of one backbone and setting wait for each other: the largest first, for what is best, then from the smallest
 up, until the smallest that suffices is known (``analysis.counts``). It is the answer's own rule on the answer's own
 numbers, confirm trials on test patients, applied as they come in: they decide which counts are run, and nothing about
-how a network is trained or where its threshold lies. The second search trial of a count takes what was best at the
-nearest count that is already known, and a long search is cut to half; the first stays the middle of every range, as in
-the full grid, so that one lucky setting is not handed from count to count.
+how a network is trained or where its threshold lies. A long search is cut to half: its first trial is the middle of
+every range, as in the full grid, so that one lucky setting is not handed from count to count; its second takes what was
+best at the nearest count known to suffice (what a count at chance likes best is noise).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from analysis.counts import next_count
+from analysis.counts import next_count, suffices
 from analysis.rule import Rule
 from study.cell_search import CellSearch
 from study.grid import Cell
@@ -50,8 +50,9 @@ class CountSearch:
             if count is None:
                 self._open = []
                 return
-            done = [other for other, hm in known.items() if hm is not None]
-            nearest = min(done, key=lambda other: (abs(other - count), other), default=None)
+            done = {other: hm for other, hm in known.items() if hm is not None}
+            good = [other for other, hm in done.items() if suffices(hm, max(done.values()), self._rule.margin)]
+            nearest = min(good, key=lambda other: abs(other - count), default=None)
             for fold, search in self._cells[count].items():
                 search.neighbour = None if nearest is None else self._cells[nearest][fold]
             if not all(search.finished for search in self._cells[count].values()):

@@ -66,7 +66,7 @@ class SearchSettings:
     """Search trials a cell. The first takes the geometric middle of every range."""
     warm_trials: Annotated[int, Ge(1)] | None = None
     """Search trials of a cell whose second takes what was best at a neighbouring image count (``images: search``); half
-    of ``trials``, but two or more, unless given."""
+    of ``trials``, but two or more, unless given. Where that is all of them, the search is the full grid's own."""
     outer_lr: RateRange = (0.005, 0.2)
     """Adam's rate on images, labels and raw inner rates."""
     inner_lr: RateRange = (0.005, 0.5)

@@ -81,7 +81,7 @@ def test_only_the_counts_that_decide_are_run_and_their_searches_are_shorter(
     assert searches[0].spared_trials == (4 + 2) + 4 * 2, "a cell, and half the search of the others but the first"
 
 
-def test_the_second_trial_takes_what_was_best_at_the_nearest_known_count(
+def test_the_second_trial_takes_what_was_best_at_the_nearest_count_that_suffices(
     tmp_path: Path, open_ledger: OpenLedger
 ) -> None:
     ledger = open_ledger(tmp_path)
@@ -95,9 +95,30 @@ def test_the_second_trial_takes_what_was_best_at_the_nearest_known_count(
     }
     for rate in ("outer_lr", "inner_lr"):
         assert len({trials[0].config[rate] for trials in first.values()}) == 1, "the first is the full grid's"
-        for count, nearest in {1: 6, 2: 1, 4: 2, 3: 2}.items():
+        for count, nearest in {1: 6, 2: 6, 4: 6, 3: 4}.items():
             assert best[nearest].index > 0
             assert first[count][1].config[rate] == best[nearest].config[rate]
+
+
+@pytest.mark.parametrize("trials", [1, 2])
+def test_a_search_that_is_too_short_to_cut_is_the_full_grids_own(
+    tmp_path: Path, open_ledger: OpenLedger, trials: int
+) -> None:
+    ledger, full = open_ledger(tmp_path / "searched"), open_ledger(tmp_path / "full")
+    _run(_searches(ledger, trials=trials), ledger)
+    settings = SearchSettings(trials=trials), ConfirmSettings(2)
+    listed = cells([GridSettings(["a", "b"], [1, 2, 3, 4, 5, 6])])
+    _run([CellSearch(cell, *settings, full, seed=0, facts=asdict(cell)) for cell in listed], full)
+    asked, all_asked = (
+        {
+            t.config["trial"]: {name: t.config[name] for name in ("phase", "outer_lr", "inner_lr", "delta", "seed")}
+            for group in each.trials.values()
+            for t in group
+        }
+        for each in (ledger, full)
+    )
+    assert len(asked) < len(all_asked)
+    assert asked == {name: all_asked[name] for name in asked}
 
 
 def test_what_was_best_and_is_tried_anyway_is_not_tried_twice(tmp_path: Path, open_ledger: OpenLedger) -> None:
