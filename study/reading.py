@@ -101,6 +101,8 @@ def _one(study: str) -> Tree:
     if study in presets():
         text, where = (resources.files("study") / "presets" / f"{study}.yaml").read_text(), f"preset {study}"
     elif path.suffix in (".yaml", ".yml"):
+        if path.exists() and not path.is_file():  # a pipe that nobody writes to would keep us waiting
+            raise InputError(f"{study}: not a file; name a preset or a file of settings")
         try:
             text, where = path.read_text(encoding="utf-8"), study
         except FileNotFoundError:

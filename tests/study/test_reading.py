@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,12 @@ def test_a_study_without_a_grid_is_told_so(tmp_path: Path) -> None:
     (tmp_path / "y.yaml").write_text("grid: [x.yaml]")
     with pytest.raises(InputError, match="has no grid"):
         load(str(tmp_path / "y.yaml"), [])
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    for name in ("pipe.yaml", "folder.yaml"):
+        (tmp_path / "ours.yaml").write_text(f"base: {name}\n")
+        with pytest.raises(InputError, match=f"{name}: not a file; name a preset"):
+            load(str(tmp_path / "ours.yaml"), [])
