@@ -64,7 +64,7 @@ def _verdict(answer: pd.DataFrame) -> str:
     if np.isinf(bounds["upper"]).all():
         unknown = f"At the {percent(answer['level'].iloc[0])} level no backbone's count is known"
         return f"{unknown}; by the papers' rule, on means alone: {describe(means)}"
-    described, means = describe(bounds), means[means["lower"].notna()]
+    described, means = describe(bounds), means.dropna(subset=["parameters", "lower"])
     if NEITHER in described and len(means) > 1 and spearman(*_columns(means)).p is None:
         return f"{described} By the papers' rule, on means alone, they {_alike(means)[0]}."
     return f"{described} By the papers' rule, on means alone: {_ranked(means)}"

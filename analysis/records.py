@@ -5,6 +5,7 @@ The ledger is the truth (`study.yaml` and `trials/<cell>/<i>/`); `records.csv` i
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 import yaml
 
 from analysis import plain_yaml
+from analysis.rule import Rule
 from analysis.storage import Folder, StorageError, open_folder, reachable, write_whole
 from analysis.trials import TrialFiles, read_result, read_trials
 
@@ -80,6 +82,7 @@ SCHEMA: dict[str, str] = {
     "stage": "string",
 }
 COLUMNS = list(SCHEMA)
+_COUNTS = ("parameters", "images")  # one or more
 # What two runs of the same study on the same machine differ in.
 MEASURED = ["seconds", "peak_memory_mib", "finished"]
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -108,7 +111,7 @@ class Study:
     @property
     def compared_cells(self) -> list[dict[str, Any]]:
         """The cells that are `compared`."""
-        return [cell for cell in self.cells if not cell.get("stage")]
+        return [cell for cell in self.cells if not cell.get("stage") and isinstance(cell.get("backbone"), str)]
 
     @property
     def multilabel(self) -> bool:
@@ -147,10 +150,17 @@ def read_study(where: Folder | str) -> Study:
         for cell in (listed if isinstance(listed, list) else [])
         if isinstance(cell, dict) and isinstance(cell.get("cell"), str) and cell["cell"]
     ]
+    config = _mapping(described.get("config"))
+    try:
+        Rule.of(config)
+    except ValueError:
+        raise NotAStudyError(
+            f"{folder}: the settings minimum of its study.yaml are none; has it been edited?"
+        ) from None
     return Study(
         name=str(described.get("name") or folder.name),
         folder=folder,
-        config=_mapping(described.get("config")),
+        config=config,
         provenance=_mapping(described.get("provenance")),
         command=str(described.get("command") or ""),
         cells=cells,
@@ -161,9 +171,10 @@ def read_study(where: Folder | str) -> Study:
 def compared(records: pd.DataFrame) -> pd.DataFrame:
     """The rows of `records` that are about the study's own patients: all that is ever compared or concluded from.
 
-    A cell with a `stage` trains on other collections, to be where another cell starts from: its scores are of theirs.
+    A cell with a `stage` trains on other collections, to be where another cell starts from: its scores are of theirs. A
+    trial whose damaged configuration names no network is of none.
     """
-    return records[records["stage"].isna()]
+    return records[records["stage"].isna() & records["backbone"].notna()]
 
 
 def score(records: pd.DataFrame, split: str) -> pd.Series:
@@ -265,6 +276,9 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     convert = {"Int64": _integer, "float64": _number, "string": _text, "boolean": _truth}
+    for row, name in itertools.product(rows, _COUNTS):
+        count = _integer(row[name])
+        row[name] = count if count is not None and count > 0 else None
     return pd.DataFrame(
         {name: pd.Series([convert[dtype](row[name]) for row in rows], dtype=dtype) for name, dtype in SCHEMA.items()},
         columns=COLUMNS,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Lt
+from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,12 @@ class Rule:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Rule:
-        """The rule of a study's resolved configuration; defaults for what it does not say."""
+        """The rule of a study's resolved configuration; defaults for what it does not say.
+
+        Raises:
+            ValueError: what it says is no number, or out of range.
+        """
         told = config.get("minimum")
         told = told if isinstance(told, dict) else {}
-        return cls(**{each.name: told[each.name] for each in fields(cls) if told.get(each.name) is not None})
+        known = {each.name: told[each.name] for each in fields(cls) if told.get(each.name) is not None}
+        return TypeAdapter(cls).validate_python(known)

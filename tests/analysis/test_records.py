@@ -7,6 +7,8 @@ import math
 import pandas as pd
 import pytest
 
+from analysis.dashboard import write_dashboard
+from analysis.minimum import minimum_images
 from analysis.records import COLUMNS, NotAStudyError, compared, read_study, write_records
 
 # Typed from the contract in design.md, not from the code.
@@ -93,6 +95,40 @@ def test_values_of_the_wrong_kind_are_missing_values(ledger):
     assert second["seed"] is pd.NA
     assert math.isnan(second["seconds"])
     assert math.isnan(second["delta"])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"images": 0},
+        {"images": -1.0},
+        {"parameters": 0},
+        {"parameters": -5},
+        {"backbone": None},
+        {"backbone": None, "images": 0},
+    ],
+)
+def test_a_damaged_configuration_costs_its_own_trial_and_not_the_page(ledger, damage):
+    study = ledger()
+    for images in (1, 2):
+        cell = study.cell("net", 100, images)
+        study.done(cell, 0, "confirm")
+    whole = minimum_images(read_study(study.folder))
+    study.done(study.cell("other", 300, 1), 0, "confirm")
+    config = study.folder / "trials" / study.described["cells"][-1]["cell"] / "0" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | damage))
+    read = read_study(study.folder)
+    assert len(read.records) == 3, "it is listed"
+    found = minimum_images(read)
+    assert found[found["backbone"] == "net"].to_dict() == whole.to_dict()
+    assert write_dashboard(study.folder).is_file()
+
+
+def test_a_rule_that_is_none_is_refused(ledger):
+    for number, minimum in enumerate(({"margin": "P-0"}, {"margin": -1}, {"level": 1.5}, {"resamples": 3})):
+        study = ledger(str(number), config={"minimum": minimum})
+        with pytest.raises(NotAStudyError, match=r"its study\.yaml: minimum \(margin, .* out of range or no number"):
+            read_study(study.folder)
 
 
 def test_undecided_patients_are_those_of_the_test_split_where_there_is_one(ledger):

@@ -36,7 +36,7 @@ def _study(folder: Path, **lock: Any) -> Path:
 def _trial(study: Path, cell: str, number: int, phase: str, result: dict[str, Any] | None) -> Path:
     folder = study / "trials" / cell / str(number)
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps({"phase": phase, "cell": cell, "index": number}))
+    (folder / "config.json").write_text(json.dumps({"backbone": "net", "phase": phase, "cell": cell, "index": number}))
     if result is not None:
         (folder / "result.json").write_text(json.dumps(result))
     return folder
