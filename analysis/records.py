@@ -154,9 +154,8 @@ def read_study(where: Folder | str) -> Study:
     try:
         Rule.of(config)
     except ValueError:
-        raise NotAStudyError(
-            f"{folder}: the settings minimum of its study.yaml are none; has it been edited?"
-        ) from None
+        what = "minimum (margin, level, floor or resamples) is out of range or no number; has it been edited?"
+        raise NotAStudyError(f"{folder}: its study.yaml: {what}") from None
     return Study(
         name=str(described.get("name") or folder.name),
         folder=folder,
