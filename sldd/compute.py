@@ -43,6 +43,10 @@ class ComputeSettings:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(self.deterministic)
         torch.backends.cudnn.benchmark = not self.deterministic
+        # Float32 is float32: by default NVIDIA's convolutions round to TF32's ten bits, and what a receiver rebuilds on
+        # a CPU would be another network than the one that was scored. bfloat16 is there for those who want speed.
+        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+        torch.backends.cuda.matmul.fp32_precision = "ieee"
 
     @property
     def memory_format(self) -> torch.memory_format:

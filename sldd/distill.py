@@ -26,7 +26,7 @@ from sldd.norms import (
     statistics,
     tracking_statistics,
 )
-from sldd.outer import State, descend
+from sldd.outer import State, descend, resume
 from sldd.prefetch import Batches
 from sldd.privacy import PrivateGradient
 from sldd.streams import stream
@@ -222,7 +222,7 @@ class Distillation:
         for name, value in saved["learned"].items():
             self._learned[name].copy_(value)
         self._average = saved["average"]
-        self._adam.load_state_dict(saved["adam"])
+        resume(self._adam, saved["adam"])
         if self._clip is not None:
             self._clip.norms = dict(saved["norms"])
         self._taken = saved["taken"]

@@ -118,6 +118,22 @@ def descend(optimiser: torch.optim.Optimizer, gradients: Sequence[torch.Tensor],
     optimiser.zero_grad()
 
 
+def _all_finite(tensors: Iterable[torch.Tensor]) -> bool:
+    """Asked of the device once, however many tensors there are: each answer would make it wait."""
+    return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
+
+
+def resume(optimiser: torch.optim.Adam, saved: dict[str, Any]) -> None:
+    """Load an optimiser's state.
+
+    Adam counts steps on the CPU. A checkpoint that was loaded to a GPU has them there, and every parameter would make
+    the GPU wait in every step.
+    """
+    optimiser.load_state_dict(saved)
+    for state in optimiser.state.values():
+        state["step"] = state["step"].cpu()
+
+
 @dataclass
 class Best:
     """The best state seen, by its scores on validation patients."""
@@ -195,9 +211,10 @@ class OuterLoop:
         loss = self.learner.step(inputs, classes, self._scheduled(number))
         if not math.isfinite(loss):
             raise DivergedError(f"the loss is {loss} at outer step {number + 1}")
-        for name, value in self.learner.state().items():
-            if not bool(torch.isfinite(value).all()):
-                raise DivergedError(f"{name} is not finite after outer step {number + 1}")
+        state = self.learner.state()
+        if not _all_finite(state.values()):
+            name = next(name for name, value in state.items() if not _all_finite([value]))
+            raise DivergedError(f"{name} is not finite after outer step {number + 1}")
         self.progress.step += 1
         self.progress.losses.append(loss)
         if self.progress.step in self._evaluate_at:
@@ -245,7 +262,7 @@ class OuterLoop:
     def _evaluate(self) -> None:
         state = self.learner.state()
         weights = self.learner.weights(state)
-        if not all(bool(torch.isfinite(weight).all()) for weight in weights):
+        if not _all_finite(weights):
             raise DivergedError(f"the network's weights are not finite after outer step {self.progress.step}")
         theta_bn = self.learner.theta_bn(weights, self._real())
         scores = self._scores(state, theta_bn, self._split.validation)

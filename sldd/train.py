@@ -21,7 +21,7 @@ from sldd.norms import (
     statistics,
     tracking_statistics,
 )
-from sldd.outer import OuterSettings, State, descend
+from sldd.outer import OuterSettings, State, descend, resume
 from sldd.prefetch import Batches
 from sldd.unroll import Weights
 
@@ -35,11 +35,13 @@ class TrainSettings:
     """Both as in ``outer`` unless given: a distillation that changes the last layer only takes many more and larger
     steps in the same time."""
 
-    def budget(self, outer: OuterSettings, method: str) -> OuterSettings:
-        """The outer loop's settings for a method: ordinary training's own where this is ``train``."""
+    def budget(self, outer: OuterSettings, method: str, patches: int, epochs: int | None = None) -> OuterSettings:
+        """The outer loop's settings for a method, with passes over so many patches as steps: ordinary training's own
+        where this is ``train``."""
         if method != "train":
-            return outer
-        return replace(outer, steps=self.steps or outer.steps, batch_size=self.batch_size or outer.batch_size)
+            return outer.over(patches, epochs)
+        passes = replace(outer, batch_size=self.batch_size or outer.batch_size).over(patches, epochs)
+        return replace(passes, steps=self.steps or passes.steps)
 
 
 class Training:
@@ -100,5 +102,5 @@ class Training:
         """Go on from ``state_dict``."""
         for weight, name in zip(self._weights, self._names, strict=True):
             weight.copy_(saved["weights"][name])
-        self._adam.load_state_dict(saved["adam"])
+        resume(self._adam, saved["adam"])
         load_statistics(self.network, saved["statistics"])

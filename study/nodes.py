@@ -1,9 +1,12 @@
-"""The machines of a cluster: whether each of them sees the study's folder, and runs the same versions."""
+"""The machines of a cluster: whether each of them sees the study's folder, runs the same versions, can use its GPUs."""
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
+import subprocess
+import sys
 from importlib.metadata import version
 from typing import Any
 
@@ -54,13 +57,40 @@ def check_nodes(folder: Folder) -> list[str]:
     return _other_versions({node["NodeManagerHostname"]: found[node["NodeID"]]["versions"] for node in nodes})
 
 
+def check_gpus() -> None:
+    """Ask every machine in which Ray has found a GPU whether PyTorch can use it.
+
+    Ray asks the driver. PyTorch may have come without CUDA, and a trial would take the GPU and compute beside it.
+
+    Raises:
+        InputError: there is one that cannot.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
+    asked = [_gpu_use.options(scheduling_strategy=_on(node["NodeID"])).remote() for node in nodes]
+    found = zip(nodes, map(_answer, asked), strict=True)
+    useless = [
+        f"{node['NodeManagerHostname']} ({said.get('error') or 'torch ' + said['torch']})"
+        for node, said in found
+        if not said.get("usable")
+    ]
+    if useless:
+        more = f" and {len(useless) - 3} more" if len(useless) > 3 else ""
+        raise InputError(
+            f"resources: Ray has found GPUs that PyTorch cannot use on {', '.join(useless[:3])}{more}; install a build "
+            "of torch for them and their driver there, or set resources.gpus_per_trial=0"
+        )
+
+
 def _may_run(node: dict[str, Any]) -> bool:
     return bool(node["Resources"].get("CPU") or node["Resources"].get("GPU"))
 
 
 def _ask(node: str, ours: str, token: str, theirs: str) -> Any:
-    strategy = NodeAffinitySchedulingStrategy(node, soft=False)
-    return _probe.options(scheduling_strategy=strategy).remote(ours, token, theirs)
+    return _probe.options(scheduling_strategy=_on(node)).remote(ours, token, theirs)
+
+
+def _on(node: str) -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(node, soft=False)
 
 
 def _answer(reference: Any) -> dict[str, Any]:
@@ -83,6 +113,17 @@ def _probe(ours: str, token: str, theirs: str) -> dict[str, Any]:
     except OSError as error:
         return {"error": error.strerror or str(error)}
     return {"versions": _versions()}
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _gpu_use() -> dict[str, Any]:
+    """Runs on a machine. Ray hides GPUs from tasks that ask for none, so another process has to look."""
+    hidden = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    look = "import torch; print(torch.__version__, torch.cuda.is_available())"
+    told = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=False)
+    torch, _, usable = told.stdout.strip().rpartition("\n")[2].partition(" ")
+    return {"torch": torch or "cannot be imported", "usable": usable == "True"}
 
 
 def _versions() -> dict[str, str]:

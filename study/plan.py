@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -97,6 +98,9 @@ def plan_cells(
             else:
                 seconds = trial_seconds(cell, step, config, outer, grounds[cell.stage])
         planned.append(PlannedCell(cell, parameters, refused, seconds))
+    if torch.cuda.is_initialized():  # what the clocks' networks took on a GPU is for the trials
+        gc.collect()
+        torch.cuda.empty_cache()
     return planned
 
 
@@ -121,7 +125,7 @@ def trials_of(config: StudyConfig, cell: Cell) -> int:
 
 def cell_budget(config: StudyConfig, cell: Cell, batches: Batches) -> OuterSettings:
     """The outer loop's settings for a cell: its epochs as steps, and its method's own budget."""
-    return config.train.budget(config.outer.over(batches.size, cell.epochs), cell.method)
+    return config.train.budget(config.outer, cell.method, batches.size, cell.epochs)
 
 
 def _too_few(cell: Cell, batches: BalancedBatches) -> str | None:

@@ -41,7 +41,7 @@ from study.engine import make_searches, run_trials
 from study.grid import cells
 from study.ledger import Ledger
 from study.materials import trial_context
-from study.nodes import check_nodes
+from study.nodes import check_gpus, check_nodes
 from study.paths import weights_files, with_absolute_paths
 from study.patients import StudyPatients, announce_films, announce_parts, open_patients
 from study.plan import PlannedCell, plan_cells
@@ -166,6 +166,8 @@ def _run_trials(
     """Start Ray or join it, and run what the ledger, held by this process, does not have yet."""
     with connect(address, config.resources) as (where, slots):
         _print(console, [where])
+        if slots.gpus:
+            check_gpus()
         shared = None
         if address is not None:
             _print(console, check_nodes(ledger.folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -93,8 +94,7 @@ def build_trial(
     set_transfer_start(network, config, start, len(classes))
     fingerprints = layer_fingerprints(network)
     distill = replace(context.distill, **config["options"])
-    outer = context.outer.over(batches.size, config["epochs"])
-    outer = context.train.budget(outer, config["method"])
+    outer = context.train.budget(context.outer, config["method"], batches.size, config["epochs"])
     private = _private(network, config, context, distill, outer)
     delta = fixed_delta(context.protocol)
     data = training_data(config, seen, batches, split, context.privacy, context.augment, delta)
@@ -155,7 +155,12 @@ def _private(
 def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> Iterator[Report]:
     """Run or resume a trial, checkpoint as it goes, and write its result; without one where the study is stopping."""
     context.compute.apply(context.threads)
-    device = torch.device("cuda" if config["gpus"] and torch.cuda.is_available() else "cpu")
+    if config["gpus"] and not torch.cuda.is_available():
+        # Of a machine that joined later (``nodes.check_gpus``). The next try may be on another one.
+        raise RuntimeError(
+            f"PyTorch {torch.__version__} cannot use the GPU of {socket.gethostname()} that Ray has found"
+        )
+    device = torch.device("cuda" if config["gpus"] else "cpu")
     _reset_peak_memory(device)
     trial = build_trial(config, context, device)
     spent, starts = 0.0, []
@@ -164,6 +169,7 @@ def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder
         check_start(trial.network, saved["start"], f"checkpoint of {config['trial']}")
         trial.loop.load_state_dict(saved["loop"])
         spent, starts = saved["seconds"], saved["starts"]
+        del saved  # on a GPU, it would be there a second time to the end
     starts.append(trial.loop.progress.step)
     begun = time.monotonic()
 

@@ -152,11 +152,21 @@ class TrialFolder:
         return sorted(found, key=lambda path: path.name, reverse=True)
 
     def load_checkpoint(self, device: torch.device) -> dict[str, Any] | None:
-        """The last whole checkpoint, or None."""
+        """The last whole checkpoint, or None.
+
+        Raises:
+            OSError: a file cannot be read just now, which is no reason to begin anew.
+            MemoryError, OutOfMemoryError: it does not fit.
+        """
         for path in self._checkpoints():
             try:
                 content = io.BytesIO(path.read_bytes())
+            except FileNotFoundError:  # a worker that was replaced has dropped it
+                continue
+            try:
                 state: dict[str, Any] = torch.load(content, map_location=device, weights_only=True)
+            except (MemoryError, torch.OutOfMemoryError):
+                raise
             except Exception:  # cut by something stronger than us: what torch makes of that depends on where
                 continue
             return state

@@ -118,15 +118,19 @@ def _within_memory(config: dict[str, Any], context: TrialContext, folder: TrialF
             patches = context.compute.micro_batch or context.outer.batch_size
             if not _out_of_memory(error) or patches < 2:
                 raise
-        # Out here the error is gone, and with it the frames that hold the trial's tensors.
-        context = replace(context, compute=replace(context.compute, micro_batch=(patches + 1) // 2))
+        # Out here the error is gone, and with it the frames that hold the trial's tensors. It may have been scoring
+        # that did not fit; how many crops are scored at a time changes nothing.
+        compute = replace(context.compute, micro_batch=(patches + 1) // 2)
+        outer = replace(context.outer, score_batch=min(context.outer.score_batch, (patches + 1) // 2))
+        context = replace(context, compute=compute, outer=outer)
         gc.collect()
         torch.cuda.empty_cache()
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Of a GPU, or of this machine, whose allocator has no error of its own."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    """Of a GPU (its libraries and its driver have errors of their own) or of this machine, whose allocator has none."""
+    words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
 def _described(error: Exception) -> str:

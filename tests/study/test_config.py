@@ -107,9 +107,16 @@ def test_unknown_preset_suggests() -> None:
 def test_ordinary_training_may_have_its_own_number_of_steps() -> None:
     for setting, steps in (("train.steps=7", 7), ("train={}", 150)):
         config = load("demo", [setting])
-        assert config.train.budget(config.outer, "train").steps == steps
-        assert config.train.budget(config.outer, "train").batch_size == 48
-        assert config.train.budget(config.outer, "sldd") is config.outer
+        assert config.train.budget(config.outer, "train", 1000).steps == steps
+        assert config.train.budget(config.outer, "train", 1000).batch_size == 48
+        assert config.train.budget(config.outer, "sldd", 1000) is config.outer
+
+
+def test_a_pass_is_a_pass_whatever_the_size_of_the_batches() -> None:
+    config = load("demo", ["outer.batch_size=96", "train.batch_size=16"])
+    for method, size in (("sldd", 96), ("train", 16)):
+        budget = config.train.budget(config.outer, method, patches=9600, epochs=30)
+        assert (budget.batch_size, budget.steps * size) == (size, 30 * 9600)
 
 
 def test_study_may_grow_and_nothing_else() -> None:

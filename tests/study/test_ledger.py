@@ -150,6 +150,29 @@ def test_of_a_cut_checkpoint_the_one_before_counts(ledger: Ledger, left: float) 
         assert (saved and int(saved["step"][0])) == expected
 
 
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [("pathlib.Path.read_bytes", OSError(5, "Input/output error")), ("torch.load", torch.OutOfMemoryError("CUDA"))],
+)
+def test_a_checkpoint_that_cannot_be_read_just_now_is_no_reason_to_begin_anew(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
+) -> None:
+    trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
+    worker = TrialFolder(trial.folder, trial.config["owner"])
+    worker.save_checkpoint(7, {"step": torch.tensor(7)})
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(where, fail)
+        with pytest.raises(type(error)):
+            worker.load_checkpoint(torch.device("cpu"))
+    saved = worker.load_checkpoint(torch.device("cpu"))
+    assert saved is not None
+    assert saved["step"] == 7
+
+
 def test_machine_that_does_not_see_the_study_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"does not see .*--out must be a folder that all machines share"):
         TrialFolder(tmp_path / "elsewhere", "token")

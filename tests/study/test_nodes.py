@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import gc
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import ray
+import torch
 
 from sldd.errors import InputError
 from study import nodes
-from study.nodes import check_nodes
+from study.nodes import check_gpus, check_nodes
 
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[None]:
-    ray.init(address="local", num_cpus=1, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False)
+    ray.init(
+        address="local",
+        num_cpus=1,
+        num_gpus=1,
+        include_dashboard=False,
+        object_store_memory=100 * 2**20,
+        log_to_driver=False,
+    )
     yield
     ray.shutdown()
     with warnings.catch_warnings():  # Ray lets go of its processes without waiting for them
@@ -51,6 +60,20 @@ def test_what_a_machine_writes_has_to_appear_here(
     )
     with pytest.raises(InputError, match="what it writes there does not appear here"):
         check_nodes(tmp_path / "study")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU that PyTorch can use")
+def test_a_gpu_that_pytorch_cannot_use_is_refused_with_the_way_out(machine: None) -> None:
+    """Ray was told that there is one here."""
+    version = re.escape(torch.__version__)
+    with pytest.raises(InputError, match=rf"cannot use on \S+ \(torch {version}\); .* resources.gpus_per_trial=0"):
+        check_gpus()
+
+
+def test_a_gpu_that_pytorch_can_use_passes(machine: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = nodes._answer
+    monkeypatch.setattr(nodes, "_answer", lambda reference: ask(reference) | {"usable": True})
+    check_gpus()
 
 
 def test_other_versions_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

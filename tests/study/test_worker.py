@@ -71,7 +71,14 @@ def _stub(monkeypatch: pytest.MonkeyPatch, act: Callable[[TrialContext, TrialFol
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA"), MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
 )
 def test_out_of_memory_halves_the_patches_at_a_time(
     error: Exception,
@@ -92,6 +99,19 @@ def test_out_of_memory_halves_the_patches_at_a_time(
     list(carry_out(_asked(trial), context))
     assert tried == [None, 6, 3]
     assert _outcome(ledger, trial) == {"status": "done", "micro_batch": 3}
+
+
+def test_out_of_memory_halves_what_is_scored_at_a_time(
+    ledger: Ledger, context: TrialContext, begin: Callable[[], Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def need(context: TrialContext, _: TrialFolder) -> None:
+        if context.outer.score_batch > 3:
+            raise torch.OutOfMemoryError("CUDA")
+
+    _stub(monkeypatch, need)
+    trial = begin()
+    list(carry_out(_asked(trial), context))
+    assert _outcome(ledger, trial)["status"] == "done"
 
 
 def test_out_of_memory_with_one_patch_is_an_error(
