@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from sldd.cohort import Cohort
 from sldd.patches import CLASSES, DISCARDED, NEGATIVE, POSITIVE
+from sldd.prefetch import one_ahead
 
 PUBLISHED_DELTA = 0.4
 UNDECIDED = -1.0
@@ -81,25 +82,25 @@ def count_votes(
     batch: int,
     device: torch.device,
 ) -> Votes:
-    """Let every patch of every patient vote by arg-max class; never more than ``batch`` crops in memory.
+    """Let every patch of every patient vote by arg-max class; never more than ``batch`` crops on the device.
 
     Args:
         predict: (batch, 1, input, input) -> (batch, 3) logits, in evaluation mode.
     """
     counts = np.zeros((len(patients), len(CLASSES)), np.float64 if patches.soft_votes else np.int64)
     confusion = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
-    for row, patient in enumerate(patients):
-        for film in patches.cohort.films_of[patient]:
-            for crops, classes in patches.scan(film, batch):
-                logits = predict(crops.to(device))
-                votes = logits.argmax(1).cpu().numpy()
-                if patches.soft_votes:
-                    counts[row] += logits.double().softmax(1).sum(0).cpu().numpy()
-                else:
-                    counts[row] += np.bincount(votes, minlength=len(CLASSES))
-                if classes is not None:
-                    known = classes != DISCARDED
-                    np.add.at(confusion, (classes[known], votes[known]), 1)
+    films = ((row, film) for row, patient in enumerate(patients) for film in patches.cohort.films_of[patient])
+    windows = ((row, crops, classes) for row, film in films for crops, classes in patches.scan(film, batch))
+    for row, crops, classes in one_ahead(windows, device):
+        logits = predict(crops.to(device))
+        votes = logits.argmax(1).cpu().numpy()
+        if patches.soft_votes:
+            counts[row] += logits.double().softmax(1).sum(0).cpu().numpy()
+        else:
+            counts[row] += np.bincount(votes, minlength=len(CLASSES))
+        if classes is not None:
+            known = classes != DISCARDED
+            np.add.at(confusion, (classes[known], votes[known]), 1)
     labels = np.array([patches.cohort.labels[patient] for patient in patients])
     return Votes(list(patients), labels, counts, confusion)
 

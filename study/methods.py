@@ -54,8 +54,8 @@ def training_data(
     """
     if isinstance(batches, FilmBatches):
         assert isinstance(seen, WholeFilms)
-        changed = augment.train if config["method"] == "train" else augment.distill
-        return TrialData(FilmTask(seen, batches.counts), Augmented(batches, augment) if changed else batches, batches)
+        drawn = learned_films(batches, augment, config["method"])
+        return TrialData(FilmTask(seen, batches.counts), drawn, batches)
     assert isinstance(seen, Patches)
     if privacy.noise is not None:
         private = PatientBatches(seen, split.train, privacy)
@@ -67,6 +67,12 @@ def training_data(
     classes, per_class = config.get("train_classes") or "INP", config.get("train_patches")
     subset = batches.subset(stream(config["seed"], "subset"), classes=classes, per_class=per_class)
     return TrialData(PatientTask(seen, delta), subset, subset)
+
+
+def learned_films(batches: FilmBatches, augment: AugmentSettings, method: str) -> Drawn:
+    """The films that a method learns from, changed where the study says so."""
+    changed = augment.train if method == "train" else augment.distill
+    return Augmented(batches, augment) if changed else batches
 
 
 def make_learner(

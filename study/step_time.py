@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 import torch
 
 from sldd.distill import Distillation
+from sldd.film_batches import FilmBatches
 from sldd.initialise import initialise
 from sldd.loss import LOSSES
 from sldd.outer import OuterSettings
@@ -17,7 +18,7 @@ from sldd.train import Training
 from study.config import StudyConfig
 from study.grid import Cell
 from study.materials import Materials
-from study.methods import Batches
+from study.methods import Batches, learned_films
 from study.transfer import build_network
 
 
@@ -45,7 +46,8 @@ def time_step(cell: Cell, config: StudyConfig, outer: OuterSettings, batches: Ba
     initialise(network, config.seed)
     loss = LOSSES[config.task]
     plain = Training(network, device=device, compute=config.compute, loss=loss)
-    draw_time, (patch, classes) = _timed(lambda number: batches.draw(stream(0, "plan", number), count))
+    drawn = learned_films(batches, config.augment, cell.method) if isinstance(batches, FilmBatches) else batches
+    draw_time, (patch, classes) = _timed(lambda number: drawn.draw(stream(0, "plan", number), count))
     patch, classes = patch.to(device), classes.to(device)
     try:
         with torch.no_grad():
@@ -72,7 +74,10 @@ def time_step(cell: Cell, config: StudyConfig, outer: OuterSettings, batches: Ba
             inner = max(0.0, whole - plain_time) if inputs is patch else whole
     except Exception as error:
         return why_not(error, cell, side)
-    return StepTime(draw_time, plain_time, inner, (forward + draw_time) / count)
+    cut_time = draw_time
+    if drawn is not batches:  # what is scored is not changed
+        cut_time, _ = _timed(lambda number: batches.draw(stream(0, "plan", number), count))
+    return StepTime(draw_time, plain_time, inner, (forward + cut_time) / count)
 
 
 def _timed(work):  # type: ignore[no-untyped-def]
