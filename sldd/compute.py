@@ -45,9 +45,8 @@ class ComputeSettings:
         torch.backends.cudnn.benchmark = not self.deterministic
         # Float32 is float32: by default NVIDIA's convolutions round to TF32's ten bits, and what a receiver rebuilds on
         # a CPU would be another network than the one that was scored. bfloat16 is there for those who want speed.
-        for operation in (torch.backends.cudnn.conv, torch.backends.cudnn.rnn):  # type: ignore[attr-defined]
-            operation.fp32_precision = "ieee"
-        torch.backends.cuda.matmul.fp32_precision = "ieee"
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
 
     @property
     def memory_format(self) -> torch.memory_format:
