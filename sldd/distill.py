@@ -65,6 +65,7 @@ class DistillSettings:
     feature_bank: Annotated[int, Ge(3)] = 18_000
     """Real patches whose features are kept where only the last layer changes; later steps draw from these."""
     inner_momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Momentum of the inner steps; receivers must use the same, so the package names it."""
     window: Annotated[int, Ge(1)] | None = None
     """Random truncated window (RaT-BPTT, Feng et al. 2023): each outer step stops after a random number of inner
     steps and goes back through the last ``window`` of them. None: through all, always."""

@@ -32,6 +32,7 @@ class OuterSettings:
     """The outer loop: budget, schedule, evaluation."""
 
     steps: Annotated[int, Ge(1)] = 400
+    """Outer steps, unless epochs decide."""
     epochs: Annotated[int, Ge(1)] | None = None
     """Passes over the training patches; where given, they decide the number of steps."""
     batch_size: Annotated[int, Ge(3)] = 96

@@ -33,13 +33,17 @@ class PatchSettings:
     """
 
     size: Annotated[float, Gt(0)] = 299
+    """Side of a patch: pixels, or, below 1, a share of the radiograph's shorter side."""
     stride: Annotated[float, Gt(0)] = 50
+    """From patch to patch, as ``size``."""
     score_stride: Annotated[float, Gt(0)] | None = None
     """Stride when a patient is scored; ``stride`` unless given."""
     input_size: Annotated[int, Ge(8)] = 224
     """Side to which a patch is resized for the network, in pixels."""
     irrelevant_below: Annotated[float, Gt(0), Le(1)] = 0.01
+    """Share of a patch inside the organ under which it is irrelevant (I)."""
     organ_above: Annotated[float, Ge(0), Le(1)] = 0.85
+    """Share above which it is N or P; what lies between is no training patch."""
 
 
 def in_pixels(length: float, side: int) -> int:

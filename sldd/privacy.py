@@ -86,7 +86,7 @@ def refusal(network: nn.Module, method: str, image_init: str) -> str | None:
     if layers:
         return (
             f"privacy: batch norm ({next(iter(layers))}) would share the patients' statistics outside of epsilon; use "
-            "norm: group or none"
+            "grid.norm=group or none"
         )
     return None
 

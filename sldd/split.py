@@ -22,8 +22,11 @@ class SplitSettings:
     """How patients are divided where the manifest has no ``split`` column: shares of the patients of each label."""
 
     validation: Annotated[float, Ge(0), Lt(1)] = 0.15
+    """Share of the patients by whom states, rates and thresholds are chosen."""
     test: Annotated[float, Ge(0), Lt(1)] = 0.25
+    """Share of the patients who are scored once, at the end."""
     seed: int = 0
+    """Another seed, another division."""
 
 
 @dataclass(frozen=True)

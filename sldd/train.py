@@ -31,9 +31,10 @@ class TrainSettings:
     """What is different for ordinary training."""
 
     steps: Annotated[int, Ge(1)] | None = None
+    """As in ``outer`` unless given: a distillation that changes the last layer only takes many more and larger steps
+    in the same time."""
     batch_size: Annotated[int, Ge(3)] | None = None
-    """Both as in ``outer`` unless given: a distillation that changes the last layer only takes many more and larger
-    steps in the same time."""
+    """As in ``outer`` unless given."""
 
     def budget(self, outer: OuterSettings, method: str, patches: int, epochs: int | None = None) -> OuterSettings:
         """The outer loop's settings for a method, with passes over so many patches as steps: ordinary training's own

@@ -36,6 +36,7 @@ class ResourceSettings:
     """What one trial takes, and how many run at once. None of it changes a result but ``threads``."""
 
     cpus_per_trial: Annotated[float, Gt(0)] = 1
+    """CPUs that Ray sets aside for a trial."""
     gpus_per_trial: Annotated[float, Ge(0)] | Literal["auto"] = "auto"
     """A share of a GPU, such as 0.5 for two trials on one; auto: where the cluster has any, a whole one for the first
     trial of a cell, and for later ones what that took, as ``trials_per_gpu`` allows."""

@@ -100,7 +100,19 @@ def load(study: str, overrides: list[str]) -> StudyConfig:
     Raises:
         InputError: no such preset or file, an unknown key, or a value that does not fit.
     """
-    return parse(read(study, overrides))
+    config = parse(read(study, overrides))
+    _check_steps(config, {override.partition("=")[0] for override in overrides})
+    return config
+
+
+def _check_steps(config: StudyConfig, given: set[str]) -> None:
+    """A number of steps that somebody typed is not to be overruled by what a preset says of epochs."""
+    deciding = "outer" if config.outer.epochs is not None else "grid"
+    if "outer.steps" in given and (deciding == "outer" or all(block.epochs is not None for block in config.grid)):
+        raise InputError(
+            f"outer.steps: the number of steps follows from {deciding}.epochs in this study; give that, or add "
+            "outer.epochs=null grid.epochs=null"
+        )
 
 
 def parse(tree: dict[str, Any]) -> StudyConfig:
@@ -111,15 +123,40 @@ def parse(tree: dict[str, Any]) -> StudyConfig:
         config: StudyConfig = TypeAdapter(StudyConfig).validate_python(tree)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("function-", *IMAGES)))
+        key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(_INTERNAL))
         if not isinstance(tree.get("grid"), list) or len(tree["grid"]) == 1:
             key = key.replace("grid.0", "grid")
-        value = "" if first["type"] == "missing" else f" (got {first['input']!r})"
-        raise InputError(f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}{value}") from None
+        raise InputError(f"{key}: {_said(first)}") from None
+    if "privacy" in tree and "noise" not in tree["privacy"]:
+        raise InputError(f"privacy.{next(iter(tree['privacy']))}: does nothing without privacy.noise; give that too")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", config.name):
         raise InputError(f"name: {config.name!r} names a folder; use letters, digits, '-', '_' and '.'")
     check_task(config)
     return config
+
+
+_INTERNAL = ("function-", "constrained-", "literal[", *IMAGES)
+"""What pydantic's names for the kinds of a value begin with, in the places of errors."""
+
+
+def _said(error: Any) -> str:
+    """What is wrong with a value, in the words of a settings file."""
+    value, wanted = error["input"], {
+        "tuple_type": "two values, [lowest, highest]",
+        "dict_type": "a group, {NAME: VALUE, ...}",
+    }  # fmt: skip
+    words = error["msg"][0].lower() + error["msg"][1:]
+    if error["type"] == "missing":
+        return words
+    if value is None:
+        return f"no value is given; {words}"
+    if error["type"] in wanted:
+        words = f"should be {wanted[error['type']]}"
+    elif error["loc"][:1] == ("grid",) and IMAGES[0] in error["loc"] and isinstance(value, str):
+        words = "an image count is a whole number; 'search' looks for the smallest"
+    elif error["loc"][:2] == ("resources", "gpus_per_trial") and isinstance(value, str):
+        words = "should be a number, or auto"
+    return f"{words} (got {value!r})"
 
 
 def as_tree(config: StudyConfig) -> dict[str, Any]:
@@ -172,8 +209,10 @@ def _check_keys(kind: type, tree: Any, prefix: str) -> None:
     hints = typing.get_type_hints(kind)
     for key, value in tree.items():
         if key not in hints:
-            near = difflib.get_close_matches(str(key), hints, n=1)
-            hint = f"did you mean {prefix}{near[0]}?" if near else f"there are: {', '.join(hints)}"
+            elsewhere = _places(StudyConfig, str(key)) if not prefix else []
+            near = [f"{prefix}{name}" for name in difflib.get_close_matches(str(key), hints, n=1)]
+            meant = " or ".join(elsewhere or near)
+            hint = f"did you mean {meant}?" if meant else f"there are: {', '.join(hints)}"
             raise InputError(f"unknown setting {prefix}{key}; {hint}")
         if dataclasses.is_dataclass(hints[key]):
             _check_keys(typing.cast(type, hints[key]), value, f"{prefix}{key}.")
@@ -183,6 +222,18 @@ def _check_keys(kind: type, tree: Any, prefix: str) -> None:
         if kind is StudyConfig and key == "grid":
             for block in value if isinstance(value, list) else [value]:
                 _check_keys(GridSettings, block, f"{prefix}{key}.")
+
+
+def _places(kind: type, name: str, prefix: str = "") -> list[str]:
+    """Where, below the top, there is a setting of this name."""
+    found = []
+    for key, hint in typing.get_type_hints(kind).items():
+        group = GridSettings if (kind, key) == (StudyConfig, "grid") else hint
+        if dataclasses.is_dataclass(group):
+            found += _places(typing.cast(type, group), name, f"{prefix}{key}.")
+        elif prefix and key == name:
+            found.append(prefix + key)
+    return found
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -85,11 +85,15 @@ class GridSettings:
     """The axes. Cells are their product; what a method does not have (``train`` has no images) makes no cells."""
 
     backbone: Annotated[list[str], _as_axis, MinLen(1), _points]
+    """timm names, ``torchvision/NAME``, ``paper/NAME`` for the six of Li et al. (2022), ``convnet``, ``lenet``."""
     images: Images
     """Image counts; ``search`` looks for the smallest that suffices instead, among 1 to ``most_images``."""
     method: Annotated[list[Method], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["sldd"])
+    """``dd``: fixed labels; ``random_real``: real patches with learned labels; ``train``: ordinary training."""
     label_init: Annotated[list[LabelInit], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["one_hot"])
+    """Where soft labels start; the last three are those of films with several findings."""
     norm: Annotated[list[Norm], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["as_is"])
+    """The network's normalisation as it is, or every one replaced."""
     start: Annotated[
         list[Annotated[str, AfterValidator(_known_start)]], _as_axis, MinLen(1), _points, AfterValidator(_told_apart)
     ] = field(default_factory=lambda: [XAVIER])
@@ -97,9 +101,11 @@ class GridSettings:
     distill_steps: Annotated[list[Annotated[int, Ge(1)]], _as_axis, MinLen(1), _points] = field(
         default_factory=lambda: [1]
     )
+    """S: batches of distilled images, an inner step each."""
     distill_epochs: Annotated[list[Annotated[int, Ge(1)]], _as_axis, MinLen(1), _points] = field(
         default_factory=lambda: [1]
     )
+    """E: how often these are repeated."""
     train_patches: Annotated[list[Annotated[int, Ge(1)] | None], _as_axis, MinLen(1), _points] = field(
         default_factory=lambda: [None]
     )

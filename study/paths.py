@@ -24,6 +24,8 @@ def with_absolute_paths(config: StudyConfig) -> StudyConfig:
     ]
     pretrained = {name: _file(f"pretrained.{name}", file) for name, file in config.pretrained.items()}
     package = config.package
+    if package.key is None and package.signer:
+        raise InputError("package.signer: packages are signed with a key; give package.key, a file of your private key")
     if package.key is not None:
         package = replace(package, key=_file("package.key", package.key))
         read_private(Path(str(package.key)))

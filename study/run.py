@@ -18,10 +18,12 @@ The same command again resumes. More trials, repeats or grid points than before 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -216,6 +218,11 @@ def _folder(out: str) -> Folder:
         reachable(folder)
     except StorageError as error:
         raise InputError(f"--out {error}") from None
+    if isinstance(folder, Path):  # said in a dry run too, and not in a queue a day later
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            reason = "cannot be written to" if there.is_dir() else "is a file"
+            raise InputError(f"--out {out}: {there} {reason}; name another folder")
     return folder
 
 

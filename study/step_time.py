@@ -119,7 +119,7 @@ def why_not(error: Exception, cell: Cell, side: int) -> str:
     if "more than 1 value per channel" in str(error):
         return (
             f"batch norm sees one value a channel: {cell.images} image a step and a last map of 1 x 1 at "
-            f"{side} x {side}; use more images, a larger patches.input_size, or norm: group"
+            f"{side} x {side}; use more images, a larger patches.input_size, or grid.norm=group"
         )
     if isinstance(error, torch.OutOfMemoryError):
         return f"{cell.backbone} at {side} x {side}: out of memory; lower outer.batch_size or patches.input_size"

@@ -59,5 +59,5 @@ def test_cells_that_cannot_be_private_are_refused_by_the_plan(tmp_path_factory: 
     )
     refused = {(entry.cell.norm, entry.cell.method): entry.refused for entry in plan}
     assert refused["group", "sldd"] is None
-    assert "use norm: group or none" in str(refused["as_is", "sldd"])
+    assert "use grid.norm=group or none" in str(refused["as_is", "sldd"])
     assert "random_real has no private version" in str(refused["group", "random_real"])
