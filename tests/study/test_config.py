@@ -75,7 +75,16 @@ def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
         (["search.delta=[0.1, 1.5]"], "search.delta.1: input should be less than 1"),
         (["grid.images=[1,1]"], "grid.images"),
         (["data.split.test=1.5"], "data.split.test"),
-        (["grid.images=few"], "grid.images.0: input should be a valid integer"),
+        (["grid.images=serach"], "grid.images.0: an image count is a whole number; 'search' looks for the smallest"),
+        (["search.train_lr=0.1"], "search.train_lr: should be two values, [lowest, highest] (got 0.1)"),
+        (["resources.gpus_per_trial=half"], "resources.gpus_per_trial: should be a number, or auto (got 'half')"),
+        (["pretrained=x.safetensors"], "pretrained: should be a group, {NAME: VALUE, ...} (got 'x.safetensors')"),
+        (["grid.backbone="], "grid.backbone.0: no value is given; "),
+        (["norm=group"], "unknown setting norm; did you mean grid.norm?"),
+        (["steps=100"], "unknown setting steps; did you mean outer.steps or train.steps?"),
+        (["privacy.clip=1"], "privacy.clip: does nothing without privacy.noise"),
+        (["outer.epochs=3", "outer.steps=7"], "outer.steps: the number of steps follows from outer.epochs"),
+        (["grid.epochs=3", "outer.steps=7"], "outer.steps: the number of steps follows from grid.epochs"),
         (["grid.images=search", "grid.most_images=1"], "grid.most_images"),
         (["budget.hours=0"], "budget.hours: input should be greater than 0 (got 0)"),
         (["budget.gpuhours=1"], "unknown setting budget.gpuhours; did you mean budget.gpu_hours?"),
@@ -89,6 +98,11 @@ def test_mistakes_are_named(settings: list[str], says: str) -> None:
         load("demo", settings)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_steps_count_again_where_epochs_are_given_up() -> None:
+    assert load("table1", ["outer.steps=7", "outer.epochs=null"]).outer.steps == 7
+    assert load("demo", ["privacy.clip=2", "privacy.noise=null"]).privacy.noise is None
 
 
 def test_file_in_another_encoding_is_named(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def _said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["data.source=folder"], "data.root: not given"),
         (["grid.start=[xavier,elsewhere.pt]"], "grid.start: elsewhere.pt: there is no such file"),
         (["package.key=nowhere.key"], "package.key: nowhere.key: there is no such file"),
+        (["package.signer=Hospital"], "package.signer: packages are signed with a key; give package.key"),
         (["package.images=jpeg"], "package.images: input should be 'float32', 'float16' or 'uint8'"),
         (["outer.stepz=3"], "unknown setting outer.stepz; did you mean outer.steps?"),
     ],
@@ -61,9 +62,15 @@ def test_bad_manifest_is_told_without_naming_a_patient(cohort_folder: Path, caps
     assert "jane" not in said.lower()
 
 
-def test_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "file").touch()
-    assert "cannot write to" in _said(capsys, *TINY, "--out", str(tmp_path / "file"))
+@pytest.mark.parametrize("how", [[], ["--dry-run"]])
+@pytest.mark.parametrize("below", [[], ["studies", "new"]])
+def test_folder_that_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], how: list[str], below: list[str]
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    out = str(file.joinpath(*below))
+    assert f"--out {out}: {file} is a file; name another folder" in _said(capsys, *TINY, *how, "--out", out)
 
 
 def test_dry_run_names_every_cell_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
