@@ -165,7 +165,9 @@ def highlights(study: Study) -> list[tuple[str, str]]:
     if pd.notna(best["memory_star_kb"]):
         caption = "shared for that"
         if pd.notna(best["memory_mib"]):
-            caption += f", instead of all parameters' {best['memory_mib']:.3g} MiB"
+            mib = best["memory_mib"]
+            whole = f"{mib:.3g} MiB" if mib >= 1 else f"{mib * 2**20 / 1000:.3g} kB"
+            caption += f", instead of all parameters' {whole}"
         tiles.append((f"{best['memory_star_kb']:.3g} kB", caption))
     return tiles
 
