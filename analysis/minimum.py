@@ -167,7 +167,8 @@ def _minimum(backbone: pd.DataFrame, study: Study) -> dict[str, object]:
     hms = dict(zip(images, counts["hm"], strict=True))
     smallest = smallest_sufficient(hms, rule.margin, rule.floor)
     if smallest is None:
-        return row | {"reason": f"best {score_word(counts)} {best['hm']:.2f} is under {rule.floor:g}"}
+        decimals = 2 if float(f"{best['hm']:.2f}") < rule.floor else 3  # 0.50 is not under 0.5
+        return row | {"reason": f"best {score_word(counts)} {best['hm']:.{decimals}f} is under {rule.floor:g}"}
     row |= {"by_points": smallest, "hm_by_points": hms[smallest]}
     if SUFFICIENT in shown:
         return row | {"minimum_images": images[shown.index(SUFFICIENT)], "censored": False, "reason": ""}

@@ -85,6 +85,10 @@ def test_backbones_without_a_usable_count_are_censored_with_their_reason():
     assert found.loc["never", "best_images"] == 2
 
 
+def test_a_best_that_rounds_to_the_floor_is_said_more_exactly():
+    assert answer(network("net", 1, {1: 0.4971}))["reason"].tolist() == ["best HM 0.497 is under 0.5"]
+
+
 def test_settings_are_answered_apart():
     found = answer(
         network("net", 1, {1: 0.9, 2: 0.9}),
