@@ -126,6 +126,8 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     begun = ledger.begun()  # these have shown what a step takes
     timed = {cell for cell in grid if options.dry_run or cell.name not in begun}
     memory = memory_per_trial(config.resources, address)
+    if timed:
+        _print(console, ["measuring a step of each network on this machine; large ones take minutes on a CPU"])
     plan = plan_cells(grid, config, grounds, timed=timed, memory=memory, missing=patients.missing)
     runnable = any(entry.refused is None for entry in plan)
     if options.dry_run:
