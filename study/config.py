@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import re
 import typing
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
@@ -127,7 +128,7 @@ def parse(tree: dict[str, Any]) -> StudyConfig:
         if not isinstance(tree.get("grid"), list) or len(tree["grid"]) == 1:
             key = key.replace("grid.0", "grid")
         raise InputError(f"{key}: {_said(first)}") from None
-    if "privacy" in tree and "noise" not in tree["privacy"]:
+    if tree.get("privacy") and "noise" not in tree["privacy"]:
         raise InputError(f"privacy.{next(iter(tree['privacy']))}: does nothing without privacy.noise; give that too")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", config.name):
         raise InputError(f"name: {config.name!r} names a folder; use letters, digits, '-', '_' and '.'")
@@ -209,7 +210,7 @@ def _check_keys(kind: type, tree: Any, prefix: str) -> None:
     hints = typing.get_type_hints(kind)
     for key, value in tree.items():
         if key not in hints:
-            elsewhere = _places(StudyConfig, str(key)) if not prefix else []
+            elsewhere = [] if prefix else [whole for whole, _, name in declared() if name == key]
             near = [f"{prefix}{name}" for name in difflib.get_close_matches(str(key), hints, n=1)]
             meant = " or ".join(elsewhere or near)
             hint = f"did you mean {meant}?" if meant else f"there are: {', '.join(hints)}"
@@ -224,16 +225,14 @@ def _check_keys(kind: type, tree: Any, prefix: str) -> None:
                 _check_keys(GridSettings, block, f"{prefix}{key}.")
 
 
-def _places(kind: type, name: str, prefix: str = "") -> list[str]:
-    """Where, below the top, there is a setting of this name."""
-    found = []
-    for key, hint in typing.get_type_hints(kind).items():
-        group = GridSettings if (kind, key) == (StudyConfig, "grid") else hint
+def declared(kind: type = StudyConfig, prefix: str = "") -> Iterator[tuple[str, type, str]]:
+    """Every setting, in the order of declaration: its key, and the dataclass and field that declare it."""
+    for field_name, hint in typing.get_type_hints(kind).items():
+        group = GridSettings if (kind, field_name) == (StudyConfig, "grid") else hint  # a block, or a list of blocks
         if dataclasses.is_dataclass(group):
-            found += _places(typing.cast(type, group), name, f"{prefix}{key}.")
-        elif prefix and key == name:
-            found.append(prefix + key)
-    return found
+            yield from declared(typing.cast(type, group), f"{prefix}{field_name}.")
+        else:
+            yield prefix + field_name, kind, field_name
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

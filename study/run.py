@@ -221,7 +221,7 @@ def _folder(out: str) -> Folder:
     except StorageError as error:
         raise InputError(f"--out {error}") from None
     if isinstance(folder, Path):  # said in a dry run too, and not in a queue a day later
-        there = next(path for path in (folder, *folder.parents) if path.exists())
+        there = next(path for path in (folder, *folder.parents) if os.access(path, os.F_OK))
         if not there.is_dir() or not os.access(there, os.W_OK):
             reason = "cannot be written to" if there.is_dir() else "is a file"
             raise InputError(f"--out {out}: {there} {reason}; name another folder")

@@ -19,14 +19,14 @@ import textwrap
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby, pairwise
 from typing import Any
 
 import yaml
 from rich.console import Console
 
-from study.config import StudyConfig
-from study.grid import GridSettings
+from study.config import declared
 
 _HEADING = """\
 # Settings
@@ -45,19 +45,13 @@ class Setting:
     meaning: str
 
 
-def settings(kind: type = StudyConfig, prefix: str = "") -> Iterator[Setting]:
-    """All settings below a dataclass, groups in the order in which they are declared."""
-    hints, meanings = typing.get_type_hints(kind), _docstrings(kind)
-    for field in dataclasses.fields(kind):
-        key, group = f"{prefix}{field.name}", hints[field.name]
-        if (kind, field.name) == (StudyConfig, "grid"):  # a block or a list of blocks
-            group = GridSettings
-        if dataclasses.is_dataclass(group):
-            yield from settings(typing.cast(type, group), f"{key}.")
-        else:
-            choices = ", ".join(f"``{choice}``" for choice in _choices(group))
-            words = [meanings.get(field.name, ""), choices and f"One of {choices}."]
-            yield Setting(key, _default(field), " ".join(filter(None, words)))
+def settings() -> Iterator[Setting]:
+    """All settings, groups in the order in which they are declared."""
+    for key, kind, name in declared():
+        choices = ", ".join(f"``{choice}``" for choice in _choices(typing.get_type_hints(kind)[name]))
+        words = [_docstrings(kind).get(name, ""), choices and f"One of {choices}."]
+        (field,) = (field for field in dataclasses.fields(kind) if field.name == name)
+        yield Setting(key, _default(field), " ".join(filter(None, words)))
 
 
 def _choices(hint: Any) -> list[str]:
@@ -68,6 +62,7 @@ def _choices(hint: Any) -> list[str]:
     return [choice for part in parts for choice in _choices(part)]
 
 
+@lru_cache
 def _docstrings(kind: type) -> dict[str, str]:
     """The strings that stand below the fields of a class, on one line each."""
     (declared,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body

@@ -103,6 +103,7 @@ def test_mistakes_are_named(settings: list[str], says: str) -> None:
 def test_steps_count_again_where_epochs_are_given_up() -> None:
     assert load("table1", ["outer.steps=7", "outer.epochs=null"]).outer.steps == 7
     assert load("demo", ["privacy.clip=2", "privacy.noise=null"]).privacy.noise is None
+    assert load("demo", ["privacy={}"]).privacy.noise is None
 
 
 def test_file_in_another_encoding_is_named(tmp_path: Path) -> None:
