@@ -26,8 +26,9 @@ from study.trial_folder import LOST, ReplacedError, TrialFolder, failure
 
 LOSSES = 20
 """Machines that a trial may lose while it gets ahead, before Ray gives it up."""
-PROCESS = "ray::_Inner"
-"""What the names of workers' processes begin with, after the class that ``tune.with_parameters`` makes."""
+PROCESS = ("ray::_Inner", "ray::Worker")
+"""What workers' processes are called: in a step, after the class that ``tune.with_parameters`` makes; between two,
+after the name that it gives to it."""
 _warned = threading.Event()
 
 

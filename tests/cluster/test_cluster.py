@@ -58,7 +58,8 @@ class Cluster:
         self.file.write_text(yaml.safe_dump(config))
         for host in self.machines:  # in place of the installation, which needs a network
             own = f"export {HASTE} PYTHONPATH=~/sldd-study PYTHONWARNINGS=ignore"
-            host.run(["bash", "-c", f"ln -s {sys.prefix} ~/sldd-venv && echo '{own}' > ~/.bashrc"])
+            installed = f"mkdir ~/sldd-venv && ln -s {sys.prefix}/* ~/sldd-venv && touch ~/sldd-venv/installed"
+            host.run(["bash", "-c", f"{installed} && echo '{own}' > ~/.bashrc"])
 
     def ray(self, *words: str) -> str:
         """A command of Ray's, at the laptop, in this project's folder."""
