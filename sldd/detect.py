@@ -12,7 +12,6 @@ from sklearn.metrics import roc_auc_score
 
 from sldd.cohort import Cohort
 from sldd.patches import CLASSES, DISCARDED, NEGATIVE, POSITIVE
-from sldd.prefetch import one_ahead
 
 PUBLISHED_DELTA = 0.4
 UNDECIDED = -1.0
@@ -26,8 +25,8 @@ class Scanned(Protocol):
     soft_votes: bool
     """Count class probabilities instead of votes by arg-max."""
 
-    def scan(self, film: int, batch: int) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
-        """A film's inputs, at most ``batch`` at a time, with their classes where these are known."""
+    def scan(self, film: int, batch: int, device: torch.device) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
+        """A film's inputs on ``device``, at most ``batch`` at a time, with their classes where these are known."""
         ...
 
 
@@ -90,9 +89,9 @@ def count_votes(
     counts = np.zeros((len(patients), len(CLASSES)), np.float64 if patches.soft_votes else np.int64)
     confusion = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
     films = ((row, film) for row, patient in enumerate(patients) for film in patches.cohort.films_of[patient])
-    windows = ((row, crops, classes) for row, film in films for crops, classes in patches.scan(film, batch))
-    for row, crops, classes in one_ahead(windows, device):
-        logits = predict(crops.to(device))
+    windows = ((row, crops, classes) for row, film in films for crops, classes in patches.scan(film, batch, device))
+    for row, crops, classes in windows:
+        logits = predict(crops)
         votes = logits.argmax(1).cpu().numpy()
         if patches.soft_votes:
             counts[row] += logits.double().softmax(1).sum(0).cpu().numpy()

@@ -123,7 +123,7 @@ def film_votes(
     patches = Patches(one_film(pixels, mask), settings, mean, deviation)
     size, stride = patches.geometry(0, scoring=True)
     with torch.no_grad():
-        votes = [predict(crops).argmax(1).cpu().numpy() for crops, _ in patches.scan(0, batch)]
+        votes = [predict(crops).argmax(1).cpu().numpy() for crops, _ in patches.scan(0, batch, torch.device("cpu"))]
     grid = (len(window_starts(height, size, stride)), len(window_starts(width, size, stride)))
     found = np.concatenate(votes).reshape(grid)
     return FilmVotes((height, width), found, size, stride, delta, patches.classes(0, scoring=True))

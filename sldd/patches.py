@@ -148,31 +148,32 @@ class Patches:
             for w in windows
         ]
         if len({crop.shape for crop in crops}) == 1:
-            images = self._resize(torch.from_numpy(np.stack(crops)[:, None]))
-        else:
-            images = torch.cat([self._resize(torch.from_numpy(crop[None, None])) for crop in crops])
+            return self._as_input(torch.from_numpy(np.stack(crops)[:, None]))
+        return torch.cat([self._as_input(torch.from_numpy(crop[None, None])) for crop in crops])
+
+    def _as_input(self, images: torch.Tensor) -> torch.Tensor:
+        side = self.settings.input_size
+        if images.shape[-1] != side:
+            images = F.interpolate(images, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
         return (images - self.mean) / self.deviation
 
-    def _resize(self, images: torch.Tensor) -> torch.Tensor:
-        side = self.settings.input_size
-        if images.shape[-1] == side:
-            return images
-        return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+    def scan(self, film: int, batch: int, device: torch.device) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
+        """All windows of a film, at most ``batch`` crops at a time, with their classes where there is a mask.
 
-    def scan(self, film: int, batch: int) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
-        """All windows of a film, at most ``batch`` crops at a time, with their classes where there is a mask."""
+        The film goes to ``device`` once, and is cut and resized there: its windows overlap, and together are many times
+        its size.
+        """
         size, stride = self.geometry(film, scoring=True)
-        height, width = self.cohort.shapes[film]
-        windows = [
-            Window(film, int(top), int(left), size)
-            for top in window_starts(height, size, stride)
-            for left in window_starts(width, size, stride)
-        ]
+        pixels = torch.from_numpy(self.cohort.pixels(film).astype(np.float32)).to(device)
+        windows = pixels.unfold(0, size, stride).unfold(1, size, stride)  # (rows, columns, size, size), not copied
+        rows, columns = windows.shape[:2]
         classes = self.classes(film, scoring=True)
         flat = None if classes is None else classes.ravel()
-        for start in range(0, len(windows), batch):
-            part = slice(start, start + batch)
-            yield self.crop(windows[part]), None if flat is None else flat[part]
+        for begin in range(0, rows * columns, batch):
+            end = min(begin + batch, rows * columns)
+            number = torch.arange(begin, end, device=device)
+            crops = windows[number // columns, number % columns][:, None]
+            yield self._as_input(crops), None if flat is None else flat[begin:end]
 
 
 def class_windows(patches: Patches, patient: int) -> list[np.ndarray]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import torch
 
-Item = TypeVar("Item")
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -66,19 +65,3 @@ class Prefetch:
     def _moved(self, batch: Batch) -> Batch:
         images, classes = batch
         return images.to(self._device, non_blocking=True), classes.to(self._device, non_blocking=True)
-
-
-def one_ahead(items: Iterator[Item], device: torch.device, *, ahead: bool | None = None) -> Iterator[Item]:
-    """``items``, each while a thread prepares the next one, as ``Prefetch`` does: by default on a GPU only.
-
-    An error in preparing one is raised where it would have come.
-    """
-    if not (device.type == "cuda" if ahead is None else ahead):
-        yield from items
-        return
-    end = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
-        coming = thread.submit(next, items, end)
-        while (item := coming.result()) is not end:
-            coming = thread.submit(next, items, end)
-            yield item  # type: ignore[misc]

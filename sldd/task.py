@@ -15,7 +15,6 @@ import torch
 
 from sldd.detect import Scanned, Votes, choose_threshold, count_votes
 from sldd.finding_scores import FindingScores, score_findings
-from sldd.prefetch import one_ahead
 from sldd.whole import WholeFilms
 
 Predict = Callable[[torch.Tensor], torch.Tensor]
@@ -137,7 +136,7 @@ class FilmTask:
         numbers = [film for patient in patients for film in cohort.films_of[patient]]
         parts = (numbers[begin : begin + batch] for begin in range(0, len(numbers), batch))
         images = (torch.cat([self._films.image(film) for film in part]) for part in parts)
-        found = [predict(each.to(device)).double().sigmoid().cpu().numpy() for each in one_ahead(images, device)]
+        found = [predict(each.to(device)).double().sigmoid().cpu().numpy() for each in images]
         return FilmScores(
             cohort.classes,
             [cohort.film_patients[film] for film in numbers],

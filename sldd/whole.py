@@ -48,9 +48,9 @@ class WholeFilms:
             self._scaled[film] = image
         return self._scaled[film]
 
-    def scan(self, film: int, batch: int) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
+    def scan(self, film: int, batch: int, device: torch.device) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
         """The film, as ``Patches.scan`` gives its windows; it has no patch class."""
-        yield self.image(film), None
+        yield self.image(film).to(device), None
 
 
 class WholeBatches:

@@ -62,9 +62,9 @@ def read_patients(
             kept: list[tuple[torch.Tensor, np.ndarray, torch.Tensor]] = []
             label = POSITIVE if patches.cohort.labels[patient] else NEGATIVE
             for film in patches.cohort.films_of[patient]:
-                for crops, classes in patches.scan(film, batch):
+                for crops, classes in patches.scan(film, batch, device):
                     arriving.clear()
-                    logits = predict(crops.to(device)).double()
+                    logits = predict(crops).double()
                     known = classes if by_mask and classes is not None else np.full(len(crops), label, np.int8)
                     wanted = torch.from_numpy(known.astype(np.int64).clip(IRRELEVANT)).to(device)
                     if not by_mask:  # whether a patch shows the organ is not known: only its vote counts

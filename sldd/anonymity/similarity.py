@@ -82,8 +82,7 @@ def most_alike(
     for row, patient in enumerate(patients):
         correlating = (torch.zeros(len(images), 0, device=device), images[:, None][:, :0])
         for film in patches.cohort.films_of[patient]:
-            for crops, _ in patches.scan(film, batch):
-                crops = crops.to(device)
+            for crops, _ in patches.scan(film, batch, device):
                 windows[row] += len(crops)
                 alike = sought @ F.normalize(features(crops), dim=1).T
                 best["feature"][row] = np.maximum(best["feature"][row], _highest(alike))

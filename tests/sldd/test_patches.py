@@ -18,6 +18,7 @@ from sldd.patches import (
     BalancedBatches,
     Patches,
     PatchSettings,
+    Window,
     in_pixels,
     organ_shares,
     window_classes,
@@ -26,6 +27,7 @@ from sldd.patches import (
 from sldd.sources.folder import FolderSource
 from sldd.streams import stream
 
+CPU = torch.device("cpu")
 SETTINGS = PatchSettings(size=16, stride=8, input_size=16)
 SMALL = PatchSettings(size=12, stride=6, input_size=12)  # small enough to miss the organ
 
@@ -67,13 +69,13 @@ def test_lengths_may_be_shares_of_the_side() -> None:
 def test_shares_of_the_side_cut_the_same_patches(cohort: Cohort) -> None:
     by_share = Patches(cohort, PatchSettings(size=0.25, stride=0.125, input_size=16), 100.0, 50.0)
     by_pixel = Patches(cohort, SETTINGS, 100.0, 50.0)
-    for one, other in zip(by_share.scan(0, 999), by_pixel.scan(0, 999), strict=True):
+    for one, other in zip(by_share.scan(0, 999, CPU), by_pixel.scan(0, 999, CPU), strict=True):
         assert torch.equal(one[0], other[0])
 
 
 def test_scan_covers_every_window_in_small_parts(cohort: Cohort) -> None:
     patches = Patches(cohort, SETTINGS, 100.0, 50.0)
-    parts = list(patches.scan(2, batch=10))
+    parts = list(patches.scan(2, 10, CPU))
     assert [len(crops) for crops, _ in parts] == [10, 10, 10, 10, 9]
     crops = torch.cat([crops for crops, _ in parts]).reshape(7, 7, 16, 16)
     pixels = torch.from_numpy(np.array(cohort.pixels(2), np.float32))
@@ -81,6 +83,24 @@ def test_scan_covers_every_window_in_small_parts(cohort: Cohort) -> None:
         for column in range(7):
             window = pixels[8 * row : 8 * row + 16, 8 * column : 8 * column + 16]
             assert torch.allclose(crops[row, column], (window - 100) / 50)
+
+
+@pytest.mark.parametrize("input_size", [16, 11, 21])
+def test_scored_crops_are_those_of_training(cohort: Cohort, input_size: int) -> None:
+    """Two ways of cutting: a film as a whole, where it is scored, and window by window, for a batch of many films."""
+    patches = Patches(cohort, PatchSettings(size=16, stride=9, input_size=input_size), 100.0, 50.0)
+    places = [Window(2, int(top), int(left), 16) for top in range(0, 49, 9) for left in range(0, 49, 9)]
+    scored = torch.cat([crops for crops, _ in patches.scan(2, 7, CPU)])
+    assert torch.equal(scored, patches.crop(places))
+
+
+def test_a_film_is_cut_where_it_is_scored(cohort: Cohort) -> None:
+    """A device without memory: whatever would go back and forth between it and the CPU fails."""
+    for crops, _ in Patches(cohort, PatchSettings(size=16, stride=8, input_size=12), 100.0, 50.0).scan(
+        2, 10, torch.device("meta")
+    ):
+        assert crops.device.type == "meta"
+        assert crops.shape[1:] == (1, 12, 12)
 
 
 def test_batches_are_balanced_and_repeatable(cohort: Cohort) -> None:
@@ -117,7 +137,10 @@ def test_batches_hold_their_own_patients_only(cohort: Cohort) -> None:
 
     def crops(patients: list[int]) -> set[bytes]:
         return {
-            crop.numpy().tobytes() for patient in patients for part, _ in patches.scan(patient, 99) for crop in part
+            crop.numpy().tobytes()
+            for patient in patients
+            for part, _ in patches.scan(patient, 99, CPU)
+            for crop in part
         }
 
     assert all(image.numpy().tobytes() in crops([3, 8]) for image in images)
@@ -126,7 +149,7 @@ def test_batches_hold_their_own_patients_only(cohort: Cohort) -> None:
 
 def test_crops_are_resized(cohort: Cohort) -> None:
     patches = Patches(cohort, PatchSettings(size=32, stride=16, input_size=16), 0.0, 1.0)
-    crops, _ = next(patches.scan(0, 1))
+    crops, _ = next(patches.scan(0, 1, CPU))
     mean = np.array(cohort.pixels(0)[:32, :32], float).mean()
     assert crops.shape == (1, 1, 16, 16)
     assert crops.mean().item() == pytest.approx(mean, rel=0.02)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 import torch
 
-from sldd.prefetch import Batch, Prefetch, one_ahead
+from sldd.prefetch import Batch, Prefetch
 
 CPU = torch.device("cpu")
 
@@ -40,34 +39,3 @@ def test_an_error_while_drawing_ahead_arrives_with_its_batch() -> None:
     with pytest.raises(OSError, match="disk gone"):
         ahead.get(1)
     ahead.close()
-
-
-@pytest.mark.parametrize("ahead", [None, False, True])
-@pytest.mark.parametrize("count", [0, 1, 5])
-def test_the_items_are_the_same_in_the_same_order(ahead: bool | None, count: int) -> None:
-    assert list(one_ahead(iter(range(count)), CPU, ahead=ahead)) == list(range(count))
-
-
-def test_no_more_than_one_item_is_waiting() -> None:
-    made = []
-
-    def make() -> Iterator[int]:
-        for number in range(10):
-            made.append(number)
-            yield number
-
-    for number in one_ahead(make(), CPU, ahead=True):
-        assert len(made) <= number + 2
-
-
-@pytest.mark.parametrize("ahead", [False, True])
-def test_an_error_comes_where_it_would_have_come(ahead: bool) -> None:
-    def make() -> Iterator[int]:
-        yield 0
-        yield 1
-        raise OSError("this film cannot be read")
-
-    items = one_ahead(make(), CPU, ahead=ahead)
-    assert [next(items), next(items)] == [0, 1]
-    with pytest.raises(OSError, match="this film"):
-        next(items)

@@ -23,7 +23,7 @@ def cohort(cohort_folder: Path) -> Cohort:
 
 def test_a_film_is_scaled_and_standardised(cohort: Cohort) -> None:
     films = WholeFilms(cohort, 32, 100.0, 50.0)
-    ((image, classes),) = films.scan(3, batch=1)
+    ((image, classes),) = films.scan(3, 1, torch.device("cpu"))
     assert image.shape == (1, 1, 32, 32)
     assert classes is None
     pixels = np.array(cohort.pixels(3), float)

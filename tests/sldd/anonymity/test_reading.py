@@ -32,7 +32,7 @@ def test_losses_and_moments_are_weighted_means_over_a_patients_patches(candidate
     assert small.moments == pytest.approx(large.moments)
     assert large.moments.shape == (3, 16)  # mean and mean square of two layers of four channels
     for row, patient in enumerate(patients):
-        ((crops, classes),) = patches.scan(patches.cohort.films_of[patient][0], 1000)
+        ((crops, classes),) = patches.scan(patches.cohort.films_of[patient][0], 1000, CPU)
         assert classes is not None
         with torch.no_grad():
             logits, arriving = network(crops), network[0][0](crops)
