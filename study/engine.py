@@ -100,6 +100,7 @@ def run_trials(
             name=config.name,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=LOSSES),
+            stop=lambda _, result: searcher.stopping and "blind" in result,  # such a worker cannot see that it shall
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the ledger has the trials' own
             callbacks=[
                 TuneReports(line),
@@ -180,7 +181,8 @@ class _BudgetWatch(Callback):
         self._budget.started(trial.config)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
-        self._budget.heard(trial.config["trial"], result["seconds"])
+        if "blind" not in result:
+            self._budget.heard(trial.config["trial"], result["seconds"])
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         self._budget.ended(trial.config["trial"])

@@ -133,6 +133,7 @@ class TuneReports(Callback):
 
     def __init__(self, line: ProgressLine) -> None:
         self._line = line
+        self._blind: set[str] = set()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Called by Tune once a trial has a worker."""
@@ -140,7 +141,12 @@ class TuneReports(Callback):
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """Called by Tune after every step of a worker."""
-        self._line.advanced(trial.config["folder"], result["step"] / result["steps"])
+        blind = result.get("blind")
+        if blind is None:
+            self._line.advanced(trial.config["folder"], result["step"] / result["steps"])
+        elif blind not in self._blind:
+            self._blind.add(blind)
+            self._line.say(f"{blind}: its trials wait; mount the folder there, or take the machine out of the cluster")
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Called by Tune before it starts a trial again."""

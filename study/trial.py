@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import torch
 
@@ -44,6 +44,8 @@ class Report(TypedDict):
     """Of all its starts."""
     score: float
     """Of the best state, on validation patients: what ``study.task.main_score`` is of its result."""
+    blind: NotRequired[str]
+    """Why the trial cannot begin, while its machine does not see the study's folder."""
 
 
 @dataclass

@@ -15,7 +15,6 @@ import torch
 
 from analysis.storage import Folder, create_whole, delete, make, no_room, write_whole
 from analysis.trials import read_json, read_result
-from sldd.errors import InputError
 
 PACKAGE = "package.safetensors"
 WORKER = "worker.json"
@@ -26,6 +25,10 @@ _ROOM_POLL_SECONDS = 2.0
 
 class ReplacedError(RuntimeError):
     """Another worker has taken this trial over."""
+
+
+class UnseenError(RuntimeError):
+    """This machine does not see the study's folder."""
 
 
 def failure(config: dict[str, Any], error: str) -> dict[str, Any]:
@@ -48,17 +51,12 @@ class TrialFolder:
         stopping: whether the trial is to end before its time; asked often.
 
     Raises:
-        InputError: this machine does not see the study's folder.
+        UnseenError: this machine does not see the study's folder.
         ReplacedError: the trial was begun anew since.
     """
 
     def __init__(self, folder: Folder, owner: str, stopping: Callable[[], bool] = lambda: False) -> None:
         self._folder, self._owner, self.stopping = folder, owner, stopping
-        if not (folder / "config.json").is_file():
-            raise InputError(
-                f"{socket.gethostname()} does not see {folder}; --out must be a folder that all machines share, or an "
-                "object store"
-            )
         self._check_driver()
         before = read_json(folder / WORKER) or {"ended": True}
         step = max((int(path.stem) for path in self._checkpoints()), default=0)
@@ -88,8 +86,14 @@ class TrialFolder:
                 self._check_driver()
 
     def _check_driver(self) -> None:
-        config = read_json(self._folder / "config.json")
-        if config is None or config.get("owner") != self._owner:
+        unseen = f"{socket.gethostname()} does not see the study's folder"
+        try:
+            config = read_json(self._folder / "config.json")
+        except Exception as error:  # every object store has its own kinds
+            raise UnseenError(f"{unseen} ({type(error).__name__})") from error
+        if config is None:
+            raise UnseenError(unseen)
+        if config.get("owner") != self._owner:
             raise ReplacedError(f"{self._folder.parent.name}/{self._folder.name} was begun anew")
 
     def _check_owner(self) -> None:

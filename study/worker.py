@@ -3,7 +3,7 @@
 An error is tried again in a process of its own; so is a trial whose machine was lost, which goes on from its last
 checkpoint elsewhere, as often as it takes while it gets ahead. Out of memory halves the patches that are in memory at a
 time. A warning (SIGTERM, as before a spot machine is taken away) and the study's own end write a checkpoint. A full
-disk is waited out.
+disk is waited out, and so is, for a while, a machine that does not see the study's folder.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import gc
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -22,20 +23,23 @@ from analysis.storage import no_room, open_folder
 from sldd.errors import InputError
 from study.materials import TrialContext
 from study.trial import Report, run_trial
-from study.trial_folder import LOST, ReplacedError, TrialFolder, failure
+from study.trial_folder import LOST, ReplacedError, TrialFolder, UnseenError, failure
 
 LOSSES = 20
 """Machines that a trial may lose while it gets ahead, before Ray gives it up."""
 PROCESS = ("ray::_Inner", "ray::Worker")
 """What workers' processes are called: in a step, after the class that ``tune.with_parameters`` makes; between two,
 after the name that it gives to it."""
+BLIND_SECONDS = 120.0
+"""A machine that does not see the study's folder waits so long for it before it hands its trial back."""
+_LOOK_SECONDS = 5.0
 _warned = threading.Event()
 
 
 class Worker(tune.Trainable):
     """Ray Tune's trainable; a step of it ends with a checkpoint of the trial's own, in the ledger.
 
-    It reports ``step``, ``steps``, ``seconds`` and ``score``.
+    It reports ``step``, ``steps``, ``seconds`` and ``score``; ``blind``, in words, while it cannot begin.
     """
 
     @classmethod
@@ -78,7 +82,7 @@ def carry_out(config: dict[str, Any], context: TrialContext) -> Iterator[Report]
     Ends without a result when the study is stopping, and when another worker has taken the trial over.
 
     Raises:
-        InputError: this machine does not see the trial's folder.
+        UnseenError: this machine does not see the study's folder; another may.
         Exception: whatever the trial raised, while it may be tried again; it is noted in the trial's folder.
     """
 
@@ -86,7 +90,7 @@ def carry_out(config: dict[str, Any], context: TrialContext) -> Iterator[Report]
         return _warned.is_set() or context.stop_path.exists()
 
     try:
-        folder = TrialFolder(open_folder(config["folder"]), config["owner"], stopping)
+        folder = yield from _in_sight(config, stopping)
         if folder.finished:
             return  # Ray started this worker again after it had written its result
         if folder.lost > context.retries:
@@ -94,7 +98,7 @@ def carry_out(config: dict[str, Any], context: TrialContext) -> Iterator[Report]
             return
         try:
             yield from _within_memory(config, context, folder)
-        except ReplacedError:
+        except (ReplacedError, UnseenError):
             raise
         except Exception as error:
             if no_room(error) and stopping():
@@ -107,6 +111,22 @@ def carry_out(config: dict[str, Any], context: TrialContext) -> Iterator[Report]
         return
     if _warned.is_set():
         raise WarnedError("this machine is about to be taken away")
+
+
+def _in_sight(config: dict[str, Any], stopping: Callable[[], bool]) -> Generator[Report, None, TrialFolder]:
+    """The trial's folder, once this machine sees it, which one that joined late may not yet; with reports meanwhile.
+
+    A machine that handed its trial back at once would get the next one, and so on, until none were left for the others.
+    """
+    begun = time.monotonic()
+    while True:
+        try:
+            return TrialFolder(open_folder(config["folder"]), config["owner"], stopping)
+        except UnseenError as error:
+            if _warned.is_set() or time.monotonic() - begun > BLIND_SECONDS:
+                raise
+            yield {"step": 0, "steps": 1, "seconds": 0.0, "score": 0.0, "blind": str(error)}
+        time.sleep(_LOOK_SECONDS)
 
 
 def _within_memory(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> Iterator[Report]:

@@ -12,7 +12,7 @@ import torch
 
 from sldd.errors import InputError
 from study.ledger import FORMAT, Ledger
-from study.trial_folder import ReplacedError, TrialFolder
+from study.trial_folder import ReplacedError, TrialFolder, UnseenError
 from tests.study.conftest import OpenLedger
 
 HEADER = {"format": FORMAT, "name": "x", "config": {}, "provenance": {}}
@@ -174,8 +174,17 @@ def test_a_checkpoint_that_cannot_be_read_just_now_is_no_reason_to_begin_anew(
 
 
 def test_machine_that_does_not_see_the_study_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"does not see .*--out must be a folder that all machines share"):
+    with pytest.raises(UnseenError, match="does not see the study's folder"):
         TrialFolder(tmp_path / "elsewhere", "token")
+
+
+def test_a_folder_that_is_gone_is_not_taken_for_another_workers(ledger: Ledger, tmp_path: Path) -> None:
+    """As of a machine that loses its mount: the trial is not over, but somebody else's to go on with."""
+    trial = ledger.begin(ledger.add("cell", {}))
+    worker = TrialFolder(trial.folder, trial.config["owner"])
+    ledger.folder.rename(tmp_path / "unmounted")
+    with pytest.raises(UnseenError):
+        worker.save_checkpoint(7, {})
 
 
 def test_driver_killed_before_it_began_leaves_the_folder_usable(tmp_path: Path) -> None:

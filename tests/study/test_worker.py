@@ -21,7 +21,7 @@ from study.grid import cells
 from study.ledger import Ledger, Trial
 from study.materials import TrialContext, trial_context
 from study.trial import Report
-from study.trial_folder import TrialFolder
+from study.trial_folder import TrialFolder, UnseenError
 from study.worker import WarnedError, carry_out
 from tests.study.command import TINY
 from tests.study.conftest import OpenLedger
@@ -162,11 +162,40 @@ def test_a_worker_lost_as_often_as_it_got_ahead_does_not(
     assert _outcome(ledger, trial)["status"] == "done"
 
 
-def test_a_machine_that_does_not_see_the_study_is_no_error_of_the_trial(context: TrialContext, tmp_path: Path) -> None:
-    runs = worker.Worker.__new__(worker.Worker)
-    runs._context = context
-    runs.reset_config({"folder": str(tmp_path / "elsewhere"), "owner": "token", "trial": "x/0"})
-    assert "does not see" in runs.step()["failed"]
+def test_a_machine_waits_for_the_studys_folder(
+    ledger: Ledger, context: TrialContext, begin: Callable[[], Trial], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(worker, "_LOOK_SECONDS", 0.0)
+    _stub(monkeypatch, lambda *_: None)
+    trial = begin()
+    mounted = tmp_path / "mounted"
+    reports = carry_out(_asked(trial) | {"folder": str(mounted / trial.folder.relative_to(ledger.folder))}, context)
+    for _ in range(3):
+        assert "does not see the study's folder" in next(reports)["blind"]
+    mounted.symlink_to(ledger.folder)
+    assert list(reports) == [REPORT]
+    assert _outcome(ledger, trial)["status"] == "done"
+
+
+def test_a_machine_that_never_sees_it_hands_the_trial_back(
+    context: TrialContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(worker, "BLIND_SECONDS", -1.0)
+    with pytest.raises(UnseenError):
+        list(carry_out({"folder": str(tmp_path / "elsewhere"), "owner": "token"}, context))
+
+
+def test_an_object_store_that_lets_nobody_in_is_not_seen(
+    context: TrialContext, begin: Callable[[], Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NoCredentialsError(Exception):
+        pass
+
+    def refuse(_: Path) -> None:
+        raise NoCredentialsError("key of Jane Doe")
+
+    monkeypatch.setattr(trial_folder, "read_json", refuse)
+    assert next(carry_out(_asked(begin()), context))["blind"].endswith("the study's folder (NoCredentialsError)")
 
 
 class _FullDisk:
