@@ -13,6 +13,8 @@ from sldd.data import open_source
 from sldd.errors import InputError
 from sldd.patches import BalancedBatches, Patches
 from sldd.split import split_patients
+from sldd.train import Training
+from study import step_time
 from study.config import StudyConfig, load
 from study.grid import Cell, cells
 from study.materials import Materials
@@ -46,6 +48,24 @@ def test_one_value_a_channel_is_refused(tmp_path: Path) -> None:
     assert "batch norm sees one value a channel" in planned[0].refused
     assert planned[1].refused is None
     assert [entry.parameters for entry in planned] == [372_691] * 2
+
+
+@pytest.mark.parametrize(("most", "patches"), [(1e9, {12}), (0.0, {8})])
+def test_a_slow_network_is_timed_with_fewer_patches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: float, patches: set[int]
+) -> None:
+    seen, step = set(), Training.step
+
+    def watched(self: Training, images: torch.Tensor, classes: torch.Tensor, rate: float) -> None:
+        seen.add(len(images))
+        step(self, images, classes, rate)
+
+    monkeypatch.setattr(Training, "step", watched)
+    monkeypatch.setattr(step_time, "_PASS_SECONDS", most)
+    (planned,) = _plan(_config("grid.backbone=test_resnet", "grid.images=2"), tmp_path)
+    assert seen == patches
+    assert planned.seconds is not None
+    assert planned.seconds > 0
 
 
 def test_same_cell_runs_with_group_norm(tmp_path: Path) -> None:
