@@ -30,7 +30,7 @@ LOSSES = 20
 PROCESS = ("ray::_Inner", "ray::Worker")
 """What workers' processes are called: in a step, after the class that ``tune.with_parameters`` makes; between two,
 after the name that it gives to it."""
-BLIND_SECONDS = 120.0
+_BLIND_SECONDS = 120.0
 """A machine that does not see the study's folder waits so long for it before it hands its trial back."""
 _LOOK_SECONDS = 5.0
 _warned = threading.Event()
@@ -123,7 +123,7 @@ def _in_sight(config: dict[str, Any], stopping: Callable[[], bool]) -> Generator
         try:
             return TrialFolder(open_folder(config["folder"]), config["owner"], stopping)
         except UnseenError as error:
-            if _warned.is_set() or time.monotonic() - begun > BLIND_SECONDS:
+            if _warned.is_set() or time.monotonic() - begun > _BLIND_SECONDS:
                 raise
             yield {"step": 0, "steps": 1, "seconds": 0.0, "score": 0.0, "blind": str(error)}
         time.sleep(_LOOK_SECONDS)

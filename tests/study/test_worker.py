@@ -180,7 +180,7 @@ def test_a_machine_waits_for_the_studys_folder(
 def test_a_machine_that_never_sees_it_hands_the_trial_back(
     context: TrialContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(worker, "BLIND_SECONDS", -1.0)
+    monkeypatch.setattr(worker, "_BLIND_SECONDS", -1.0)
     with pytest.raises(UnseenError):
         list(carry_out({"folder": str(tmp_path / "elsewhere"), "owner": "token"}, context))
 
