@@ -14,10 +14,10 @@ import sys
 from collections.abc import Sequence
 from html import escape
 
-from analysis.content import Content, Section, make_content
-from analysis.page import document
-from analysis.records import NotAStudyError, read_study
-from analysis.storage import Folder, open_folder, write_whole
+from analysis.page.content import Content, Section, make_content
+from analysis.page.html import document
+from analysis.records.records import NotAStudyError, read_study
+from ledger.storage import Folder, open_folder, write_whole
 
 
 def write_dashboard(folder: Folder | str, *more: Folder | str, out: Folder | str | None = None) -> Folder:

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.confirmed import confirm_rows, distilled, setting_labels
-from analysis.facets import FACETS, keyed
-from analysis.records import NotAStudyError, Study, read_study
-from analysis.storage import open_folder, write_whole
-from analysis.theme import figure, hover, images_word, log_axis, look, number, plain
+from analysis.figures.facets import FACETS, keyed
+from analysis.figures.theme import figure, hover, images_word, log_axis, look, number, plain
+from analysis.records.cell_means import confirm_rows, distilled, setting_labels
+from analysis.records.records import NotAStudyError, Study, read_study
+from ledger.storage import open_folder, write_whole
 
 COLUMNS = ["study", "label", "epsilon", "delta", "hm", "hm_low", "hm_high", "seeds"]
 CAPTION = (

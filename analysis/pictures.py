@@ -19,13 +19,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from analysis.curves import shown_trials
-from analysis.gallery import MOST_FINDINGS
-from analysis.packages import CLASSES, Distilled, likeliest, percents, read_distilled, shares, stretched
+from analysis.figures.gallery import MOST_FINDINGS
+from analysis.figures.theme import FAINT, INK
+from analysis.figures.threshold_curve import shown_trials
 from analysis.published import NAMES
-from analysis.records import NotAStudyError, Study, read_study
-from analysis.storage import Folder, make, open_folder, write_whole
-from analysis.theme import FAINT, INK
+from analysis.records.packages import CLASSES, Distilled, likeliest, percents, read_distilled, shares, stretched
+from analysis.records.records import NotAStudyError, Study, read_study
+from ledger.storage import Folder, make, open_folder, write_whole
 
 SIDE = 224  # pixels an image is enlarged to at most: the papers' input size
 MARGIN, GAP = 28, 24

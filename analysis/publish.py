@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 
 import plotly.graph_objects as go
 
-from analysis.panels import cell_panels, panels
-from analysis.records import NotAStudyError, Study, read_study
-from analysis.storage import Folder, make, open_folder, write_whole
-from analysis.theme import TEMPLATE
+from analysis.figures.theme import TEMPLATE
+from analysis.page.panels import cell_panels, panels
+from analysis.records.records import NotAStudyError, Study, read_study
+from ledger.storage import Folder, make, open_folder, write_whole
 
 FORMATS = ("svg", "pdf", "png")
 WIDTH = 170.0  # mm: two columns of most journals

@@ -18,10 +18,10 @@ from contextlib import suppress
 from typing import Any
 
 from analysis.dashboard import articles, page_title
-from analysis.live import Live
-from analysis.page import body, head
-from analysis.records import NotAStudyError
-from analysis.storage import open_folder
+from analysis.page.html import body, head
+from analysis.page.live import Live
+from analysis.records.records import NotAStudyError
+from ledger.storage import open_folder
 
 # Dash's own scripts come from the same server; still nothing is loaded from, or sent, anywhere else.
 POLICY = "; ".join(

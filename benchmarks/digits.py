@@ -24,11 +24,11 @@ import numpy as np
 import torch
 
 from benchmarks.measure import one_thread
-from sldd.backbones import build
-from sldd.compute import ComputeSettings
-from sldd.distill import LEARNED, Distillation, DistillSettings
-from sldd.initialise import initialise
-from sldd.streams import stream
+from sldd.backbones.init import initialise
+from sldd.backbones.registry import build
+from sldd.distillation.distill import LEARNED, Distillation, DistillSettings
+from sldd.rng import stream
+from sldd.training.compute import ComputeSettings
 
 CPU = torch.device("cpu")
 TARGETS = {"dd": 0.94, "sldd": 0.96}

@@ -15,12 +15,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sldd.cohort import Cohort, default_cache, prepare
-from sldd.data import DataSettings, open_source
+from sldd.data.cohort import Cohort, default_cache, prepare
+from sldd.data.settings import DataSettings, open_source
+from sldd.data.split import SplitSettings, fold_patients
+from sldd.data.stratify import patient_findings
 from sldd.errors import InputError
-from sldd.split import SplitSettings, fold_patients
-from sldd.stratify import patient_findings
-from sldd.streams import stream
+from sldd.rng import stream
 
 
 def imbalance(cohort: Cohort, folds: Sequence[Sequence[int]]) -> float:

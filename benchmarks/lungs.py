@@ -29,24 +29,24 @@ from safetensors.torch import save_file
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.measure import one_thread
-from sldd.backbones import build
-from sldd.cohort import default_cache, prepare
-from sldd.compute import ComputeSettings
-from sldd.data import DataSettings, open_source
-from sldd.detect import Votes, count_votes
-from sldd.distill import Distillation, DistillSettings
+from sldd.backbones.init import layer_fingerprints
+from sldd.backbones.registry import build
+from sldd.backbones.start import XAVIER, set_start
+from sldd.data.cohort import default_cache, prepare
+from sldd.data.patches import BalancedBatches, Patches, PatchSettings
+from sldd.data.settings import DataSettings, open_source
+from sldd.data.split import Split, SplitSettings, fold_patients
+from sldd.distillation.distill import Distillation, DistillSettings
+from sldd.distillation.initial_images import initial_images
+from sldd.distillation.initial_labels import initial_labels
 from sldd.errors import InputError
-from sldd.images import initial_images
-from sldd.initialise import layer_fingerprints
-from sldd.labels import initial_labels
-from sldd.outer import Learner, OuterLoop, OuterSettings
+from sldd.metrics.evaluators import PatientScores, PatientTask
+from sldd.metrics.patient_votes import Votes, count_votes
 from sldd.package import Package
-from sldd.patches import BalancedBatches, Patches, PatchSettings
 from sldd.pretext import PretextSettings, read_films, train_start
-from sldd.split import Split, SplitSettings, fold_patients
-from sldd.start import XAVIER, set_start
-from sldd.task import PatientScores, PatientTask
-from sldd.train import Training
+from sldd.training.compute import ComputeSettings
+from sldd.training.outer_loop import Learner, OuterLoop, OuterSettings
+from sldd.training.supervised import Training
 
 FOLDS = 5
 TARGET = -0.03

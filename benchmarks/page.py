@@ -20,9 +20,9 @@ import numpy as np
 from playwright.sync_api import Browser, sync_playwright
 
 from analysis.dashboard import write_dashboard
-from analysis.packages import CLASSES
-from sldd.detect import Votes, choose_threshold
-from study.result import scores
+from analysis.records.packages import CLASSES
+from sldd.metrics.patient_votes import Votes, choose_threshold
+from study.trial.result import scores
 
 _A_CELL, _SEARCHED, _PATIENTS, _TIMES = 10, 7, 60, 5
 _COUNTS = 25

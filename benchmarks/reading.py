@@ -14,11 +14,11 @@ import torch
 
 from benchmarks.measure import Figure, private_bytes, ratio
 from benchmarks.steps import Problem
-from sldd.backbones import build
-from sldd.cohort import Film, open_cohort, prepare
-from sldd.initialise import initialise
-from sldd.patches import BalancedBatches, Patches, PatchSettings
-from sldd.streams import stream
+from sldd.backbones.init import initialise
+from sldd.backbones.registry import build
+from sldd.data.cohort import Film, open_cohort, prepare
+from sldd.data.patches import BalancedBatches, Patches, PatchSettings
+from sldd.rng import stream
 
 PUBLISHED = PatchSettings(size=299, stride=50, input_size=224)
 _SIDE = 2048

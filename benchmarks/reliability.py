@@ -29,9 +29,9 @@ import pandas as pd
 import psutil
 import torch
 
-from analysis.records import MEASURED
-from analysis.trials import read_json
-from study.worker import PROCESS
+from analysis.records.records import MEASURED
+from ledger.trial_files import read_json
+from study.trial.worker import PROCESS
 
 STUDY = [
     "demo", "name=study", "grid.backbone=[test_resnet]", "grid.images=[2,3]",

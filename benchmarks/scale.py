@@ -19,19 +19,19 @@ import numpy as np
 import psutil
 from rich.console import Console
 
-from sldd.detect import Votes
-from study import search
-from study.budget import Budget
-from study.cluster import connect
-from study.config import StudyConfig, load
+from ledger.ledger import FORMAT, Ledger
+from ledger.trial_folder import TrialFolder
+from sldd.metrics.patient_votes import Votes
+from study.cluster.ray_cluster import connect
+from study.config.schema import StudyConfig, load
 from study.engine import make_searches, run_trials
-from study.grid import cells
-from study.ledger import FORMAT, Ledger
-from study.materials import TrialContext
-from study.plan import PlannedCell
-from study.result import scores
-from study.trial_folder import TrialFolder
-from study.worker import Worker
+from study.grid.axes import cells
+from study.planning.budget import Budget
+from study.planning.plan import PlannedCell
+from study.search import tune_searcher as search
+from study.trial.context import TrialContext
+from study.trial.result import scores
+from study.trial.worker import Worker
 
 _A_CELL = 10
 _PATIENTS = 100

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch.func import functional_call
 
 from benchmarks.measure import Figure, peak_bytes, ratio
-from sldd.backbones import build
-from sldd.compute import ComputeSettings
-from sldd.distill import Distillation
-from sldd.initialise import initialise
-from sldd.norms import keep_no_statistics
+from sldd.backbones.init import initialise
+from sldd.backbones.norms import keep_no_statistics
+from sldd.backbones.registry import build
+from sldd.distillation.distill import Distillation
+from sldd.training.compute import ComputeSettings
 
 CPU = torch.device("cpu")
 

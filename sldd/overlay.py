@@ -22,10 +22,10 @@ import numpy as np
 from PIL import Image
 
 from sldd.errors import InputError
-from sldd.film_votes import FilmVotes, film_votes
+from sldd.io.radiograph import read_mask, read_radiograph
 from sldd.package import Package
-from sldd.radiograph import read_mask, read_radiograph
-from sldd.vote_picture import draw, in_words
+from sldd.package.apply.vote_map import FilmVotes, film_votes
+from sldd.package.apply.vote_picture import draw, in_words
 
 _OWNER_ONLY = 0o600
 _STUDY = "study.yaml"

@@ -21,14 +21,14 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from sldd.backbones import build
+from sldd.backbones.head import Head
+from sldd.backbones.init import initialise
+from sldd.backbones.registry import build
 from sldd.errors import InputError
-from sldd.head import Head
-from sldd.initialise import initialise
-from sldd.kernels import Kernels
-from sldd.outer import descend
-from sldd.radiograph import read_radiograph
-from sldd.streams import stream
+from sldd.io.radiograph import read_radiograph
+from sldd.ops.dispatch import Kernels
+from sldd.rng import stream
+from sldd.training.outer_loop import descend
 
 _FILM_WEIGHT = 0.5
 """Weight of telling films apart beside telling places apart."""

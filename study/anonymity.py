@@ -16,11 +16,11 @@ folder: counts and statistics only, nothing of a patient. It is a JSON object:
     patients, patches {training, held_out}: compared on either side
     divided           "random", or "manifest" where its split column says who trained
     protocol          "validation", or "paper": then states were chosen on the held-out patients
-    nearest           by measure (pixel, ssim, feature): sldd.anonymity.nearest.Nearest
-    reidentification  by measure: sldd.anonymity.reidentification.Reidentification
-    membership        raw, calibrated (or null): sldd.anonymity.comparison.Found
+    nearest           by measure (pixel, ssim, feature): sldd.privacy_attacks.nearest.Nearest
+    reidentification  by measure: sldd.privacy_attacks.reidentification.Reidentification
+    membership        raw, calibrated (or null): sldd.privacy_attacks.group_test.Found
                       references {kind (halves, folds or null), number, each (fewest that a patient is compared with)}
-    theta_bn          found: Found; pools: [sldd.anonymity.traces.Pool] (the control). null without batch norm
+    theta_bn          found: Found; pools: [sldd.privacy_attacks.batch_norm.Pool] (the control). null without batch norm
     controls          real, noise: nearest and reidentification with real patches of training patients, or noise, in the
                       images' place
 
@@ -41,20 +41,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from analysis.anonymity import FORMAT, REPORT, read_report, sentences
-from analysis.storage import write_whole
-from sldd.anonymity.comparison import Groups, compare
-from sldd.anonymity.membership import calibrated
-from sldd.anonymity.reading import Reading, norm_moments
-from sldd.anonymity.report import FEWEST, Candidates, feature_network, look_alike
-from sldd.anonymity.similarity import Features
-from sldd.anonymity.traces import control, trace
+from analysis.text.anonymity import FORMAT, REPORT, read_report, sentences
+from ledger.storage import write_whole
+from sldd.backbones.start import XAVIER
 from sldd.errors import InputError
-from sldd.start import XAVIER
-from study.materials import materials
-from study.opened import Confirmed, OpenedStudy, open_study
-from study.progress import duration
-from study.references import FoldReferences, References, halves, read_package
+from sldd.privacy_attacks.batch_norm import control, trace
+from sldd.privacy_attacks.group_test import Groups, compare
+from sldd.privacy_attacks.membership import calibrated
+from sldd.privacy_attacks.patient_losses import Reading, norm_moments
+from sldd.privacy_attacks.report import FEWEST, Candidates, feature_network, look_alike
+from sldd.privacy_attacks.similarity import Features
+from study.report.progress import duration
+from study.trial.context import materials
+from study.trial.finished_study import Confirmed, OpenedStudy, open_study
+from study.trial.reference_networks import FoldReferences, References, halves, read_package
 
 DEFAULT_FEATURES = "convnet_w32"
 

@@ -17,22 +17,22 @@ from ray import tune
 from ray.tune import Callback
 from rich.console import Console
 
-from analysis.storage import write_whole
-from study.budget import Budget
-from study.cell_search import CellSearch
-from study.chains import starts_from
-from study.cluster import Slots
-from study.config import StudyConfig
-from study.count_search import CountSearch, series
-from study.gpu_share import GpuShares
-from study.grid import Cell
-from study.ledger import Ledger, Trial
-from study.materials import TrialContext
-from study.plan import PlannedCell, confirm_settings
-from study.progress import ProgressLine, TuneReports
-from study.protocol import fixed_delta
-from study.search import Search, StudySearcher
-from study.worker import LOSSES, Worker
+from ledger.ledger import Ledger, Trial
+from ledger.storage import write_whole
+from study.cluster.gpu_share import GpuShares
+from study.cluster.ray_cluster import Slots
+from study.config.schema import StudyConfig
+from study.grid.axes import Cell
+from study.grid.chains import starts_from
+from study.grid.protocol import fixed_delta
+from study.planning.budget import Budget
+from study.planning.plan import PlannedCell, confirm_settings
+from study.report.progress import ProgressLine, TuneReports
+from study.search.cell_search import CellSearch
+from study.search.count_search import CountSearch, series
+from study.search.tune_searcher import Search, StudySearcher
+from study.trial.context import TrialContext
+from study.trial.worker import LOSSES, Worker
 
 
 def make_searches(config: StudyConfig, ledger: Ledger, plan: list[PlannedCell]) -> list[Search]:

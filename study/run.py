@@ -29,32 +29,32 @@ from typing import Any
 from rich.console import Console
 
 from analysis.dashboard import write_dashboard
-from analysis.records import write_records
-from analysis.storage import Folder, StorageError, no_room, open_folder, reachable
+from analysis.records.records import write_records
+from ledger.ledger import Ledger
+from ledger.storage import Folder, StorageError, no_room, open_folder, reachable
 from sldd.errors import InputError
-from study.budget import Budget
-from study.chains import check_chains, with_stages
-from study.cluster import connect, find_cluster, memory_per_trial
-from study.collections import contexts
-from study.config import StudyConfig, load
-from study.dry_run import print_plan, print_refused
-from study.end_table import end_table, spared
+from study.cluster.broadcast import share
+from study.cluster.nodes import check_gpus, check_nodes
+from study.cluster.ray_cluster import connect, find_cluster, memory_per_trial
+from study.config.checks import check_cohort
+from study.config.paths import weights_files, with_absolute_paths
+from study.config.presets import presets
+from study.config.schema import StudyConfig, load
 from study.engine import make_searches, run_trials
-from study.grid import cells
-from study.ledger import Ledger
-from study.materials import trial_context
-from study.nodes import check_gpus, check_nodes
-from study.paths import weights_files, with_absolute_paths
-from study.patients import StudyPatients, announce_films, announce_parts, open_patients
-from study.plan import PlannedCell, plan_cells
-from study.protocol import divide
-from study.provenance import describe
-from study.reading import presets
-from study.resume import check_same_study
-from study.search import Search
-from study.sharing import share
-from study.stopping import stopped_early
-from study.task import check_cohort
+from study.grid.axes import cells
+from study.grid.chains import check_chains, with_stages
+from study.grid.protocol import divide
+from study.planning.budget import Budget
+from study.planning.cohorts import StudyPatients, announce_films, announce_parts, open_patients
+from study.planning.header import describe
+from study.planning.plan import PlannedCell, plan_cells
+from study.planning.resume import check_same_study
+from study.planning.source_cohorts import contexts
+from study.report.dry_run import print_plan, print_refused
+from study.report.summary_table import end_table, spared
+from study.search.tune_searcher import Search
+from study.trial.context import trial_context
+from study.trial.early_stopping import stopped_early
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from study.config import declared
+from study.config.schema import declared
 
 _HEADING = """\
 # Settings

@@ -1,10 +1,11 @@
-"""What all tests share: one thread, no network, and small cohorts made on the spot."""
+"""What all tests share: one thread, no network, small cohorts made on the spot, ledgers that unlock."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -14,6 +15,10 @@ import torch
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+
+from ledger.ledger import FORMAT, Ledger
+
+OpenLedger = Callable[[Path], Ledger]
 
 torch.set_num_threads(1)
 # A slow machine is no bug; examples are the same every time, so that a red run can be repeated.
@@ -83,3 +88,21 @@ def cohort_folder(tmp_path: Path) -> Path:
         rows.append(f"patient-{patient:02d},images/{patient}.png,masks/{patient}.png,{label}")
     write_manifest(folder, rows)
     return folder
+
+
+@pytest.fixture
+def open_ledger() -> Iterator[OpenLedger]:
+    """Opens the ledger of a folder; opening it again first closes the one before, as a new driver would."""
+    held: dict[Path, Ledger] = {}
+
+    def open_again(folder: Path) -> Ledger:
+        if folder in held:
+            held[folder].close()
+        held[folder] = Ledger(folder)
+        held[folder].hold()
+        held[folder].start({"format": FORMAT, "name": "x", "config": {}, "provenance": {}})
+        return held[folder]
+
+    yield open_again
+    for ledger in held.values():
+        ledger.close()

@@ -1,6 +1,6 @@
 // From what the page holds to what it shows; at first, on every change of the address, and on news of a running study.
 
-let content;  // as in analysis/content.py
+let content;  // as in analysis/page/content.py
 
 // What the page carries is gzipped, in base64.
 async function unpacked(element) {

@@ -13,8 +13,8 @@ import numpy as np
 from benchmarks.fuzz.guard import Inputs, Prepared, Reader
 from benchmarks.fuzz.mutations import Random, pick, spoil
 from sldd.errors import InputError
+from sldd.rng import stream
 from sldd.sources.medmnist import MedMnistSettings, MedMnistSource
-from sldd.streams import stream
 
 
 def _arrays(folder: Path) -> Prepared:

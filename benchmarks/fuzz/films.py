@@ -23,8 +23,8 @@ from pydicom.uid import (
 from benchmarks.fuzz.guard import Inputs, Prepared, Reader
 from benchmarks.fuzz.mutations import Random, pick, spoil, spoil_png, spoil_tiff
 from sldd.errors import InputError
-from sldd.radiograph import read_mask, read_radiograph
-from sldd.streams import stream
+from sldd.io.radiograph import read_mask, read_radiograph
+from sldd.rng import stream
 
 
 def _dicom_seeds() -> list[bytes]:

@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from sldd.streams import stream
+from sldd.rng import stream
 
 SECONDS = 2.0
 """Of processor time that an input may take."""

@@ -12,19 +12,19 @@ from typing import Any
 import torch
 import yaml
 
-from analysis.anonymity import FORMAT, MEASURES, REPORT, read_report, sentences
 from analysis.dashboard import write_dashboard
-from analysis.records import NotAStudyError, read_study, write_records
-from analysis.tables import cell_table
+from analysis.records.records import NotAStudyError, read_study, write_records
+from analysis.tables.cli import cell_table
+from analysis.text.anonymity import FORMAT, MEASURES, REPORT, read_report, sentences
 from benchmarks.fuzz.guard import Inputs, Prepared, Reader
 from benchmarks.fuzz.mutations import Random, deep_json, pick, spoil, spoil_tree, to_json
 from benchmarks.fuzz.yaml_files import spoil_yaml
 from benchmarks.page import write_study
+from ledger.ledger import Ledger
+from ledger.trial_folder import TrialFolder
 from sldd.errors import InputError
-from study.config import parse
-from study.ledger import Ledger
+from study.config.schema import parse
 from study.status import describe, read_status
-from study.trial_folder import TrialFolder
 
 
 def _found() -> dict[str, Any]:

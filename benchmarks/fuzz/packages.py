@@ -12,19 +12,19 @@ from safetensors.torch import save
 
 from benchmarks.fuzz.guard import Inputs, Prepared, Reader
 from benchmarks.fuzz.mutations import Random, deep_json, pick, spoil, spoil_tree, to_json
-from sldd.backbones import build
+from sldd.backbones.init import initialise, layer_fingerprints
+from sldd.backbones.registry import build
+from sldd.backbones.start import read_weights
+from sldd.data.patches import PatchSettings
 from sldd.errors import InputError
-from sldd.initialise import initialise, layer_fingerprints
-from sldd.package.compare import differences
-from sldd.package.container import Container, digest, parse, to_bytes
-from sldd.package.content import Package
-from sldd.package.encodings import stored
-from sldd.package.facts import Claims, Scores
-from sldd.package.info import info
-from sldd.package.signature import check, generate, read_private, read_public, sign
-from sldd.patches import PatchSettings
-from sldd.start import read_weights
-from sldd.streams import stream
+from sldd.package.cli.info import info
+from sldd.package.format.container import Container, digest, parse, to_bytes
+from sldd.package.format.header import Claims, Scores
+from sldd.package.format.image_encoding import stored
+from sldd.package.format.package import Package
+from sldd.package.format.signature import check, generate, read_private, read_public, sign
+from sldd.package.rebuild.compare import differences
+from sldd.rng import stream
 
 _SIDE = 32
 

@@ -13,11 +13,11 @@ from benchmarks.fuzz.guard import Inputs, Prepared, Reader
 from benchmarks.fuzz.mutations import Random, spoil_table
 from benchmarks.fuzz.yaml_files import spoil_yaml
 from sldd.errors import InputError
-from sldd.package.films import find_patients, read_film
+from sldd.package.apply.films import find_patients, read_film
 from sldd.sources.chexpert import CheXpertSettings, read_chexpert
-from sldd.sources.films import LabelledFilms
 from sldd.sources.folder import FolderSource
 from sldd.sources.hospital import HospitalSettings, read_hospital
+from sldd.sources.labelled_films import LabelledFilms
 from sldd.sources.nih import NihSettings, read_nih
 
 

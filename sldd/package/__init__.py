@@ -4,8 +4,8 @@ One safetensors file (docs/package.md). The network itself is not in it, unless 
 and seed give its first weights bit for bit, and the inner steps do the rest.
 """
 
-from sldd.package.content import Package
-from sldd.package.facts import FORMAT, Claims, Scores, Stored
-from sldd.package.settings import PackageSettings
+from sldd.package.format.header import FORMAT, Claims, Scores, Stored
+from sldd.package.format.package import Package
+from sldd.package.format.settings import PackageSettings
 
 __all__ = ["FORMAT", "Claims", "Package", "PackageSettings", "Scores", "Stored"]

@@ -14,10 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from sldd.errors import InputError
-from sldd.radiograph import exists
-from sldd.sources.films import LabelledFilms, Row
-from sldd.sources.inside import inside
-from sldd.sources.table import column, read_table
+from sldd.io.label_table import column, read_table
+from sldd.io.radiograph import exists
+from sldd.io.safe_path import inside
+from sldd.sources.labelled_films import LabelledFilms, Row
 
 COMPETITION = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
 _TABLE = "label table"

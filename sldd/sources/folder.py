@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sldd.cohort import Film, file_digest
+from sldd.data.cohort import Film, file_digest
+from sldd.data.split import SPLITS
 from sldd.errors import InputError
-from sldd.radiograph import DECODING, radiograph_digest, read_mask, read_radiograph
-from sldd.sources.inside import inside
-from sldd.sources.table import read_table
-from sldd.split import SPLITS
+from sldd.io.label_table import read_table
+from sldd.io.radiograph import DECODING, radiograph_digest, read_mask, read_radiograph
+from sldd.io.safe_path import inside
 
 MANIFEST = "manifest.csv"
 REQUIRED = ("patient_id", "image", "label")

@@ -6,7 +6,7 @@ The table, ``labels.csv``, has columns ``patient_id,image,findings``: a path wit
 Hospitals write down more categories than there are films to learn them from. A mapping merges them: a YAML file of
 ``category: class`` lines, or a CSV file with these two columns; a category without a class is dropped. Where there is a
 mapping, every category has to be in it. Copies of a film, and classes with too few films, are left out while films are
-decoded (``sldd.cleaning``).
+decoded (``sldd.data.deduplicate``).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import yaml
 from annotated_types import Ge
 
 from sldd.errors import InputError
-from sldd.sources.films import LabelledFilms, Row
-from sldd.sources.inside import inside
-from sldd.sources.table import column, read_table
+from sldd.io.label_table import column, read_table
+from sldd.io.safe_path import inside
+from sldd.sources.labelled_films import LabelledFilms, Row
 
 _TABLE = "label table"
 _MAPPING = "data.hospital.mapping"

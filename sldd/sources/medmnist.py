@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sldd.cohort import Film, file_digest
+from sldd.data.cohort import Film, file_digest
+from sldd.data.split import SPLITS
 from sldd.errors import InputError
-from sldd.sources.films import SCALING, scale
-from sldd.split import SPLITS
+from sldd.sources.labelled_films import SCALING, scale
 
 _PARTS = dict(zip(("train", "val", "test"), SPLITS, strict=True))
 _SMALL = 64 * 2**20

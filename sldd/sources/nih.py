@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sldd.errors import InputError
-from sldd.sources.films import LabelledFilms, Row
-from sldd.sources.table import column, plain, read_table
+from sldd.io.label_table import column, plain, read_table
+from sldd.sources.labelled_films import LabelledFilms, Row
 
 FINDINGS = (
     "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",

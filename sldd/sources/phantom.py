@@ -1,4 +1,4 @@
-"""Phantom patients (``sldd.sources.stomach`` draws them), for demos and tests without real patients.
+"""Phantom patients (``sldd.sources.phantom_stomach`` draws them), for demos and tests without real patients.
 
 python -m sldd.sources.phantom data/phantom --patients 60 --size 256
 """
@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from sldd.cohort import Film
+from sldd.data.cohort import Film
 from sldd.errors import InputError
-from sldd.sources.stomach import draw_stomach
-from sldd.streams import stream
+from sldd.rng import stream
+from sldd.sources.phantom_stomach import draw_stomach
 
 
 @dataclass(frozen=True)

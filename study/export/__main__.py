@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from analysis.records import NotAStudyError, read_study
+from analysis.records.records import NotAStudyError, read_study
 from sldd.errors import InputError
 
 TARGETS = ("optuna", "tensorboard", "mlflow")

@@ -22,9 +22,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
-from analysis.records import Study
+from analysis.records.records import Study
 from sldd.errors import InputError
-from study.export.facts import TrialFacts, check_same, identity, read_cells, when
+from study.export.cells import TrialFacts, check_same, identity, read_cells, when
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # a new database is no news
 

@@ -18,10 +18,10 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from analysis.records import Study
+from analysis.records.records import Study
 from sldd.errors import InputError
-from study.export.facts import TrialFacts, check_same, identity, read_cells, when
-from study.suggest import SearchSettings, Space, search_space
+from study.export.cells import TrialFacts, check_same, identity, read_cells, when
+from study.search.sampler import SearchSettings, Space, search_space
 
 _OURS = "sldd study"
 

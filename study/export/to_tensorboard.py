@@ -12,12 +12,12 @@ import numpy as np
 from tensorboardX import SummaryWriter
 from tensorboardX.summary import hparams
 
-from analysis.packages import read_distilled
 from analysis.pictures import draw, heading
-from analysis.records import Study
-from analysis.storage import Folder, StorageError, make, open_folder, write_whole
+from analysis.records.packages import read_distilled
+from analysis.records.records import Study
+from ledger.storage import Folder, StorageError, make, open_folder, write_whole
 from sldd.errors import InputError
-from study.export.facts import TrialFacts, check_same, identity, read_cells
+from study.export.cells import TrialFacts, check_same, identity, read_cells
 
 FILE = "events.out.tfevents.0.study"  # TensorBoard goes by the middle of the name
 _OURS = "study.txt"

@@ -15,7 +15,7 @@ import yaml
 from playwright.sync_api import Browser, sync_playwright
 from safetensors.numpy import save_file
 
-from analysis.records import Study, read_study
+from analysis.records.records import Study, read_study
 
 # Backbone -> parameters and, for 1, 2 and 3 images, how well it tells patients apart (0 is not at all).
 NETWORKS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.film_runs import FilmRun
+from analysis.records.multilabel_runs import FilmRun
 
 _RANDOM = np.random.default_rng(0)
 LABELS = (_RANDOM.random((30, 3)) < 0.4).astype(float)

@@ -12,8 +12,8 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from analysis.dashboard import main, write_dashboard
-from analysis.records import read_study
-from analysis.story import HONEST, headline
+from analysis.records.records import read_study
+from analysis.text.summary import HONEST, headline
 from tests.analysis.conftest import voters
 
 PANELS = [

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis.content import make_content
 from analysis.epsilon import hm_by_epsilon_figure, hm_by_epsilon_frame, main
-from analysis.records import read_study
+from analysis.page.content import make_content
+from analysis.records.records import read_study
 from tests.analysis.conftest import Ledger
 
 

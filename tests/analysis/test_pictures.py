@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.packages import Distilled, read_distilled
 from analysis.pictures import CLIPPED, STRETCHED, caption, draw, heading, main, write_pictures
-from analysis.records import read_study
+from analysis.records.packages import Distilled, read_distilled
+from analysis.records.records import read_study
 from tests.analysis.conftest import Ledger, save_package
 from tests.analysis.papers import TRAINING
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from analysis.panels import panels
+from analysis.figures.theme import FAINT, INK, PALETTE
+from analysis.page.panels import panels
 from analysis.publish import POINTS_PER_MM, figures, main, printed
-from analysis.records import read_study
-from analysis.theme import FAINT, INK, PALETTE
+from analysis.records.records import read_study
 
 
 @pytest.fixture

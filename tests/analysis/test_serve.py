@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 from werkzeug.serving import make_server
 
-from analysis.live import Live
+from analysis.page.live import Live
 from analysis.serve import main, make_app
 
 CELL = "test_vgg-m3-one_hot-as_is-sldd-s1e1"

@@ -14,8 +14,8 @@ from benchmarks.digits import main as digits
 from benchmarks.lungs import difference, pooled
 from benchmarks.measure import Figure, peak_bytes, private_bytes, ratio
 from benchmarks.steps import Problem
-from sldd.compute import ComputeSettings
-from sldd.detect import Votes
+from sldd.metrics.patient_votes import Votes
+from sldd.training.compute import ComputeSettings
 
 
 def test_peak_is_what_is_held_at_once() -> None:

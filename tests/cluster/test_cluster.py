@@ -19,9 +19,9 @@ import pytest
 import torch
 import yaml
 
-from analysis.records import MEASURED
+from analysis.records.records import MEASURED
 from benchmarks.hosts import MISSING, ROOT, USER, Host, hosts
-from study.worker import PROCESS
+from study.trial.worker import PROCESS
 
 pytestmark = pytest.mark.slow
 

@@ -45,7 +45,7 @@ def test_every_command_is_shell(name: str) -> None:
 def test_what_is_copied_is_all_that_installing_needs(name: str) -> None:
     mounted = {local for remote, local in _read(name)["file_mounts"].items() if remote.startswith("~/sldd-study/")}
     assert all((ROOT / local).exists() for local in mounted)
-    assert {"sldd", "study", "analysis", "pyproject.toml", "README.md"} <= mounted
+    assert {"sldd", "study", "ledger", "analysis", "pyproject.toml", "README.md"} <= mounted
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sldd.cohort import Cohort
-from sldd.streams import stream
+from sldd.data.cohort import Cohort
+from sldd.rng import stream
 
 CLASSES = ["Mass", "Edema", "Hernia"]
 

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from sldd import overlay as module
+from sldd.data.patches import PatchSettings
 from sldd.errors import InputError
-from sldd.film_votes import FilmVotes
 from sldd.overlay import main, write_picture
-from sldd.patches import PatchSettings
-from sldd.streams import stream
-from sldd.vote_picture import COLOURS, draw, in_words
-from tests.sldd.test_film_votes import SETTINGS, bright, quadrants
+from sldd.package.apply.vote_map import FilmVotes
+from sldd.package.apply.vote_picture import COLOURS, draw, in_words
+from sldd.rng import stream
+from tests.sldd.package.apply.test_vote_map import SETTINGS, bright, quadrants
 
 NAME = "jane-doe-1950"
 

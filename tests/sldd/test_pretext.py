@@ -11,11 +11,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from sldd import pretext
-from sldd.backbones import build
+from sldd.backbones.init import layer_fingerprints
+from sldd.backbones.registry import build
+from sldd.backbones.start import set_start
 from sldd.errors import InputError
-from sldd.initialise import layer_fingerprints
 from sldd.pretext import PlacedPatches, PretextSettings, read_films
-from sldd.start import set_start
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from typing import ClassVar
 import pandas as pd
 import psutil
 
-from analysis.records import MEASURED
-from study.worker import PROCESS
+from analysis.records.records import MEASURED
+from study.trial.worker import PROCESS
 
 TINY = [
     "demo", "name=tiny", "grid.backbone=[test_resnet]", "grid.images=[2,3]",

@@ -1,4 +1,4 @@
-"""Ledgers that let go of their lock when a test ends, commands that end with it, and a study that nothing disturbed."""
+"""Commands that end with their test, and a study that nothing disturbed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from typing import Any
 import pytest
 from ray.tune.search import Searcher
 
-from study.ledger import FORMAT, Ledger
-from study.search import Search, StudySearcher
-from study.trial_folder import TrialFolder
+from ledger.ledger import Ledger
+from ledger.trial_folder import TrialFolder
+from study.search.tune_searcher import Search, StudySearcher
 from tests.study.command import Command
-
-OpenLedger = Callable[[Path], Ledger]
 
 
 @pytest.fixture(autouse=True)
@@ -33,24 +31,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Command:
     command = Command(tmp_path_factory.mktemp("undisturbed") / "out")
     assert command.wait() == 0, command.log.read_text()
     return command
-
-
-@pytest.fixture
-def open_ledger() -> Iterator[OpenLedger]:
-    """Opens the ledger of a folder; opening it again first closes the one before, as a new driver would."""
-    held: dict[Path, Ledger] = {}
-
-    def open_again(folder: Path) -> Ledger:
-        if folder in held:
-            held[folder].close()
-        held[folder] = Ledger(folder)
-        held[folder].hold()
-        held[folder].start({"format": FORMAT, "name": "x", "config": {}, "provenance": {}})
-        return held[folder]
-
-    yield open_again
-    for ledger in held.values():
-        ledger.close()
 
 
 def run_stub(

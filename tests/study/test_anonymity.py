@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.anonymity import FORMAT, read_report, sentences
-from analysis.storage import open_folder
-from sldd.anonymity.report import Candidates
-from sldd.cohort import prepare
-from sldd.data import open_source
+from analysis.text.anonymity import FORMAT, read_report, sentences
+from ledger.ledger import FORMAT as LEDGER_FORMAT
+from ledger.ledger import Ledger
+from ledger.storage import open_folder
+from ledger.trial_folder import TrialFolder
+from sldd.data.cohort import prepare
+from sldd.data.settings import open_source
+from sldd.privacy_attacks.report import Candidates
 from study.anonymity import main
-from study.config import StudyConfig, as_tree, load
-from study.grid import cells
-from study.ledger import FORMAT as LEDGER_FORMAT
-from study.ledger import Ledger
-from study.materials import materials, trial_context
-from study.opened import open_study
-from study.references import FoldReferences
-from study.trial import run_trial
-from study.trial_folder import TrialFolder
+from study.config.schema import StudyConfig, as_tree, load
+from study.grid.axes import cells
+from study.trial.context import materials, trial_context
+from study.trial.finished_study import open_study
+from study.trial.reference_networks import FoldReferences
+from study.trial.trial import run_trial
 
 SETTINGS = [
     "name=tiny", "grid.backbone=[test_resnet]", "grid.images=[3]", "data.phantom={patients: 24, size: 64}",

@@ -14,18 +14,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sldd.cohort import prepare
-from sldd.data import open_source
-from study import worker
-from study.budget import Budget
-from study.cluster import Slots, connect
-from study.config import load
+from sldd.data.cohort import prepare
+from sldd.data.settings import open_source
+from study.cluster.ray_cluster import Slots, connect
+from study.config.schema import load
 from study.engine import make_searches, run_trials
-from study.grid import cells
-from study.materials import trial_context
-from study.plan import PlannedCell
+from study.grid.axes import cells
+from study.planning.budget import Budget
+from study.planning.plan import PlannedCell
+from study.trial import worker
+from study.trial.context import trial_context
+from tests.conftest import OpenLedger
 from tests.study.command import TINY
-from tests.study.conftest import OpenLedger
 
 worker._LOOK_SECONDS = 0.2  # here and, since Ray imports the class below from this module, in workers
 CONFIG = load("demo", [*TINY[1:], "grid.images=3", "outer.steps=8", "outer.checkpoint_every=4"])

@@ -10,17 +10,17 @@ import pandas as pd
 import pytest
 import torch
 
-from analysis.records import MEASURED, read_study
-from analysis.storage import Folder, StorageError, create_whole, open_folder, reachable, write_whole
+from analysis.records.records import MEASURED, read_study
+from ledger.ledger import Ledger
+from ledger.storage import Folder, StorageError, create_whole, open_folder, reachable, write_whole
+from ledger.trial_folder import ReplacedError, TrialFolder
 from sldd.errors import InputError
 from study.export.__main__ import main as export
-from study.ledger import Ledger
 from study.run import main
 from study.status import _age
-from study.trial_folder import ReplacedError, TrialFolder
 from tests.analysis.conftest import write_demo
+from tests.conftest import OpenLedger
 from tests.study.command import TINY
-from tests.study.conftest import OpenLedger
 
 s3fs = pytest.importorskip("s3fs", reason="pip install 's3fs'")
 server = pytest.importorskip("moto.server", reason="pip install 'moto[server]'")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from ledger.ledger import Ledger
 from sldd.overlay import overlay
-from sldd.package.verify import verify
+from sldd.package.rebuild.verify import verify
 from sldd.sources.phantom import PhantomSettings, PhantomSource
-from study.ledger import Ledger
 from study.run import main
 from tests.conftest import write_manifest
 from tests.study.command import TINY, Command
@@ -93,7 +93,7 @@ def test_interrupt_before_anything_runs(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("study.patients.prepare", interrupt)
+    monkeypatch.setattr("study.planning.cohorts.prepare", interrupt)
     assert main([*TINY, "--out", str(tmp_path / "out")]) == 130
     assert "interrupted" in capsys.readouterr().err
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.film_runs import pooled_film_run
-from analysis.minimum import count_evidence
-from analysis.records import read_study
-from sldd.package.verify import verify
+from analysis.records.multilabel_runs import pooled_film_run
+from analysis.records.records import read_study
+from analysis.stats.minimum import count_evidence
+from sldd.package.rebuild.verify import verify
 from study.run import main
 from study.status import read_status
 from tests.conftest import write_dicom

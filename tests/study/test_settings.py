@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from study.config import StudyConfig, as_tree, load
-from study.grid import GridSettings
+from study.config.schema import StudyConfig, as_tree, load
+from study.grid.axes import GridSettings
 from study.settings import main, settings, to_markdown
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"

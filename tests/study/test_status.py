@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ledger.ledger import FORMAT
 from study import status as module
-from study.ledger import FORMAT
 from study.status import main, read_status
 
 CELL = {"backbone": "net", "parameters": 10, "images": 2, "method": "sldd", "refused": None}

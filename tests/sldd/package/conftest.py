@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from sldd.backbones import build
-from sldd.initialise import initialise, layer_fingerprints
-from sldd.norms import keep_no_statistics, measure_statistics
+from sldd.backbones.init import initialise, layer_fingerprints
+from sldd.backbones.norms import keep_no_statistics, measure_statistics
+from sldd.backbones.registry import build
+from sldd.data.patches import PatchSettings
 from sldd.package import Claims, Package, Scores
-from sldd.package.container import Container, digest, read, to_bytes
-from sldd.package.rebuild import take_steps
-from sldd.package.selftest import with_self_test
-from sldd.patches import PatchSettings
+from sldd.package.format.container import Container, digest, read, to_bytes
+from sldd.package.rebuild.rebuild import take_steps
+from sldd.package.rebuild.self_test import with_self_test
+from sldd.rng import stream
 from sldd.sources.phantom import PhantomSettings, phantom_patient
-from sldd.streams import stream
 from tests.conftest import write_film, write_manifest
 
 SIDE = 32

@@ -1,0 +1,84 @@
+"""Several studies beside each other: each network's best HM, and the smallest image count that suffices.
+
+As in `figures`, two functions: one returns numbers, one draws them. Studies may have other patients, budgets and
+protocols: what is beside each other is not therefore comparable, and the caption of the figure says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.figures.facets import keyed
+from analysis.figures.hm import hm_hover, parameters_axis
+from analysis.figures.theme import figure, images_word, look, number, plain
+from analysis.records.cell_means import SETTING, cell_means, settings_apart
+from analysis.records.records import Study
+from analysis.stats.minimum import minimum_images
+from analysis.text.summary import protocol_mark
+
+CAPTION = (
+    "The best mean test HM of each network in each study, over its image counts; bars from the lowest to the highest "
+    "seed. Studies with other patients, budgets or protocols are not comparable for standing side by side."
+)
+
+
+def side_by_side_frame(studies: Sequence[Study]) -> pd.DataFrame:
+    """One row a study, setting and backbone: columns of `cell_means` at its best image count; `by_points`, the smallest
+    count by the papers' rule (missing where none suffices); and `study`, its name, with a mark for the protocol."""
+    parts = []
+    names = [study.name for study in studies]
+    for place, study in enumerate(studies):
+        means = cell_means(study)
+        best = means.sort_values("hm", kind="stable", ascending=False).drop_duplicates([*SETTING, "backbone"])
+        answer = minimum_images(study)[[*SETTING, "backbone", "by_points"]]
+        best = best.merge(answer, on=[*SETTING, "backbone"], how="left")
+        # Two studies of one name, such as one study on two cohorts, are told apart by their place.
+        name = f"{study.name} ({place + 1})" if names.count(study.name) > 1 else study.name
+        parts.append(best.assign(study=f"{name}{protocol_mark(study)}", setting=settings_apart(best)))
+    return pd.concat(parts, ignore_index=True).sort_values(["study", "parameters"], kind="stable")
+
+
+def side_by_side_figure(frame: pd.DataFrame) -> go.Figure:
+    """Best mean test HM against parameters, a trace a study."""
+    drawn = figure(
+        xaxis=parameters_axis(frame, 0.06), yaxis={"title": {"text": "best HM on test patients"}, "range": [0, 1.03]}
+    )
+    for place, (study, rows) in enumerate(frame.groupby("study", sort=False)):
+        bars = {"array": rows["hm_high"] - rows["hm"], "arrayminus": rows["hm"] - rows["hm_low"]}
+        drawn.add_trace(
+            go.Scatter(
+                x=rows["parameters"].tolist(),
+                y=rows["hm"].tolist(),
+                error_y={name: bar.clip(lower=0).tolist() for name, bar in bars.items()}
+                | {"thickness": 1.5, "width": 5},
+                mode="markers",
+                name=plain(study),
+                hovertext=[hm_hover(row) for _, row in rows.iterrows()],
+                hoverinfo="text",
+                meta=keyed(rows.drop(columns="images")),
+                marker=look(place)["marker"],
+            )
+        )
+    return drawn
+
+
+def side_by_side_rows(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of a table: a row a network and setting, a column a study."""
+    studies = list(dict.fromkeys(frame["study"]))
+    rows = []
+    for (_, backbone, setting), group in frame.groupby(["parameters", "backbone", "setting"], dropna=False):
+        said = {row["study"]: _answer(row) for _, row in group.iterrows()}
+        name = f"{backbone} ({setting})" if setting else str(backbone)
+        rows.append(
+            [name, number(float(group["parameters"].iloc[0]), 0), *(said.get(study, "not run") for study in studies)]
+        )
+    return ["network", "parameters", *studies], rows
+
+
+def _answer(row: pd.Series) -> str:
+    smallest = "no count suffices" if pd.isna(row["by_points"]) else f"{images_word(row['by_points'])} suffice"
+    smallest = smallest.replace("1 image suffice", "1 image suffices")
+    return f"HM {number(row['hm'], 2)} with {images_word(row['images'])}; {smallest}"

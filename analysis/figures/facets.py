@@ -1,0 +1,70 @@
+"""What a reader can narrow a page down by: the axes of the study's grid.
+
+Every figure gives each of its points a key (in the trace's `meta`): the point's values on these axes, in this order.
+The page keeps a point where every axis that is narrowed down has its value among the chosen ones, or has none: a point
+about all image counts stays whichever of them are chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from analysis.figures.theme import MISSING
+
+FACETS = {
+    "backbone": "Network",
+    "images": "Distilled images",
+    "method": "Method",
+    "norm": "Norm",
+    "start": "Start",
+    "transfer": "Transfer",
+    "chain": "Trained on before",
+    "label_init": "Labels start",
+    "distill_steps": "Distill steps",
+    "distill_epochs": "Distill epochs",
+    "epochs": "Epochs",
+}
+# To have none of these is a choice like any other; of the other axes it means that the point is about all values.
+_NONE = ("transfer", "chain")
+_BETWEEN = "\x1f"  # the unit separator: in no name that a person would type
+
+
+def facet_keys(rows: pd.DataFrame) -> list[str]:
+    """The key of every row; an axis that `rows` has no column for, or no value in, is left open, unless none is a
+    value."""
+    columns = [
+        _words(rows[name], "none" if name in _NONE else "") if name in rows else [""] * len(rows) for name in FACETS
+    ]
+    return [_BETWEEN.join(values) for values in zip(*columns, strict=True)]
+
+
+def keyed(rows: pd.DataFrame, each: int = 1) -> dict[str, list[str]]:
+    """The `meta` of a trace that draws every row with `each` so many points."""
+    return {"keys": [key for key in facet_keys(rows) for _ in range(each)]}
+
+
+def facet_values(key: str) -> list[str]:
+    """The values of a key, one for each of `FACETS`; empty where it is open."""
+    return key.split(_BETWEEN)
+
+
+def choices(keys: Iterable[str]) -> dict[str, list[str]]:
+    """The axes along which `keys` differ, with the values they have there: numbers by size, names as they come."""
+    columns = zip(*map(facet_values, dict.fromkeys(keys)), strict=True)
+    found = {name: list(dict.fromkeys(filter(None, column))) for name, column in zip(FACETS, columns, strict=False)}
+    return {name: _sorted(values) for name, values in found.items() if len(values) > 1}
+
+
+def _words(column: pd.Series, missing: str) -> list[str]:
+    return [
+        missing if str(value) in MISSING else f"{value:g}" if isinstance(value, float) else str(value)
+        for value in column
+    ]
+
+
+def _sorted(values: Sequence[str]) -> list[str]:
+    if all(value.isdecimal() for value in values):
+        return sorted(values, key=int)
+    return list(values)

@@ -1,0 +1,82 @@
+"""How well each finding is told: AUC on test films, finding by finding, of one confirm trial a cell.
+
+As in `figures`, two functions: one returns numbers, one draws them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.figures.theme import FAINT, PALETTE, figure, hover, number, plain
+from analysis.figures.threshold_curve import shown_trials
+from analysis.records.records import Study
+
+FINDING_COLUMNS = ["trial", "cell", "label", "finding", "auc", "low", "high", "positives", "negatives"]
+CAPTION = (
+    "AUC on test films of the cell's first confirm trial, finding by finding; bars: 95 % of resampled patients. A "
+    "finding that no test film has, or every one, has no AUC. Dotted: chance."
+)
+
+
+def finding_frame(study: Study) -> pd.DataFrame:
+    """A row a finding: trial, cell, label, finding, AUC and its interval, test films with and without it.
+
+    AUC is NaN where it is not defined, the interval where it was not resampled.
+    """
+    rows: list[tuple[Any, ...]] = []
+    for _, trial in shown_trials(study).iterrows():
+        test = study.result(trial["trial"]).get("test")
+        rows += [(trial["trial"], trial["cell"], trial["label"], *row) for row in _findings(test)]
+    frame = pd.DataFrame(rows, columns=FINDING_COLUMNS)
+    return frame.astype({"auc": "float64", "low": "float64", "high": "float64"})
+
+
+def _findings(test: Any) -> Iterator[tuple[Any, ...]]:
+    listed = test.get("classes") if isinstance(test, Mapping) else None
+    for row in listed if isinstance(listed, list) else []:
+        if isinstance(row, Mapping) and "class" in row:
+            values = [row.get(name) for name in ("auc", "auc_low", "auc_high", "positives", "negatives")]
+            # A damaged value costs itself, not the page.
+            yield str(row["class"]), *(value if isinstance(value, int | float) else None for value in values)
+
+
+def finding_figure(frame: pd.DataFrame) -> go.Figure:
+    """The rows of `finding_frame` that are about one cell, the finding that is told best on top."""
+    known = frame.dropna(subset=["auc"]).sort_values("auc")
+    drawn = figure(
+        xaxis={"title": {"text": "AUC"}, "range": [-0.02, 1.02]},
+        yaxis={"type": "category", "automargin": True},
+    )
+    drawn.add_vline(x=0.5, line={"color": FAINT, "width": 1, "dash": "dot"})
+    words = [
+        hover(
+            row["finding"],
+            AUC=number(row["auc"]),
+            interval=f"{number(row['low'])} to {number(row['high'])}",
+            films=f"{row['positives']:,} with it, {row['negatives']:,} without",
+        )
+        for _, row in known.iterrows()
+    ]
+    return drawn.add_trace(
+        go.Scatter(
+            x=known["auc"].tolist(),
+            y=[plain(finding) for finding in known["finding"]],
+            mode="markers",
+            marker={"color": PALETTE[0], "size": 10},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": (known["high"] - known["auc"]).tolist(),
+                "arrayminus": (known["auc"] - known["low"]).tolist(),
+                "color": PALETTE[0],
+                "thickness": 1.5,
+            },
+            hovertext=words,
+            hoverinfo="text",
+            showlegend=False,
+        )
+    )

@@ -1,0 +1,171 @@
+"""The answer drawn: the smallest image count of every network against its parameters.
+
+As in `figures`, two functions: one returns numbers, one draws them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.figures.facets import keyed
+from analysis.figures.hm import parameters_axis
+from analysis.figures.theme import FAINT, figure, hover, images_word, look, number, plain
+from analysis.records.cell_means import settings_apart
+from analysis.records.records import Study, compared, score_word
+from analysis.stats.minimum import bracket, minimum_images, percent, shown_points
+from analysis.stats.regression import growth
+
+
+def minimum_frame(study: Study) -> pd.DataFrame:
+    """`minimum_images` of the study with `series`, the setting in words, `score`, the name of what decides, and `top`,
+    the height where backbones without a sufficient count are drawn: one above the largest count of the study."""
+    answer = minimum_images(study)
+    counts = compared(study.records)["images"].dropna()
+    top = int(counts.max()) + 1 if len(counts) else 1
+    return answer.assign(series=settings_apart(answer), score=score_word(study.records), top=top)
+
+
+def growth_frame(answer: pd.DataFrame) -> pd.DataFrame:
+    """The line of `analysis.stats.regression` through what the bootstrap shows of the rows of `minimum_frame`.
+
+    Columns: parameters, images (median) and the 95 % band low to high for a new network, in whole images. Empty where
+    fewer than three networks have a count that is shown to suffice, or several settings would need a line each.
+    """
+    if answer["series"].nunique() > 1:
+        answer = answer.iloc[:0]
+    points = shown_points(answer).dropna(subset=["parameters", "lower"])
+    settled = np.isfinite(points["upper"])
+    line = growth(points["parameters"], points["lower"], points["upper"]) if settled.sum() >= 3 else None
+    if line is None:
+        return pd.DataFrame(columns=["parameters", "images", "low", "high"], dtype="float64")
+    ends = np.log10(points["parameters"].astype("float64").agg(["min", "max"]))
+    return line.predict(np.logspace(ends["min"], ends["max"], 60))
+
+
+def minimum_figure(frame: pd.DataFrame, line: pd.DataFrame | None = None) -> go.Figure:
+    """Smallest sufficient image count against parameters: a point by the papers' rule and a bar over what the
+    bootstrap leaves open, an arrow where that has no end. Hollow at the top: backbones no count suffices for. Behind
+    them `line`, of `growth_frame`, with its band."""
+    frame = frame[frame["parameters"].notna()].assign(
+        height=lambda rows: rows["by_points"].fillna(rows["top"]),
+        end=lambda rows: rows["minimum_images"].fillna(rows["top"]),
+        works=lambda rows: rows["by_points"].notna(),
+    )
+    variants = {series: place for place, series in enumerate(frame["series"].unique())}
+    # Bars of settings would hide each other: each gets a lane of its own around the network's parameters.
+    lane = frame["series"].map(variants).astype(float) - (len(variants) - 1) / 2
+    logs = frame["parameters"].astype(float).map(math.log10)
+    spread = max(logs.max() - logs.min(), 0.5) if len(frame) else 0.5
+    frame = frame.assign(log=logs, x=10 ** (logs + 0.025 * spread * lane)).pipe(_labelled, 0.03 * spread + 0.006)
+    most = int(frame[["height", "end"]].to_numpy().max()) if len(frame) else 1
+    told = pd.concat([frame[name] for name in ("by_points", "at_least", "minimum_images")]).dropna()
+    ticks = list(range(1, most + 1)) if most <= 12 else sorted(told.unique())
+    if frame["censored"].any():  # at the top is no count but all that are larger
+        ticks = [tick for tick in ticks if tick < most]
+    axis = {"title": {"text": "smallest sufficient image count"}, "range": [0.4, most + 0.6], "tickvals": ticks}
+    drawn = figure(xaxis=parameters_axis(frame, 0.2), yaxis=axis)
+    if line is not None and len(line):
+        drawn.add_traces(_growth_traces(line))
+    for series in variants:
+        rows = frame[frame["series"] == series]
+        drawn.add_trace(_open_trace(rows[rows["at_least"].notna()], variants[series]))
+    for (series, works), rows in frame.groupby(["series", "works"], sort=False):
+        drawn.add_trace(_minimum_trace(rows, str(series), variants[series], bool(works)))
+    return drawn.update_layout(showlegend=sum(trace.showlegend is not False for trace in drawn.data) > 1)
+
+
+def _growth_traces(line: pd.DataFrame) -> list[go.Scatter]:
+    x = line["parameters"].tolist()
+    band = {"mode": "lines", "line": {"width": 0, "shape": "hv"}, "hoverinfo": "skip", "x": x}
+    band |= {"meta": {"whole": True}}  # a fit to all networks: not to those that a reader picks
+    return [
+        go.Scatter(**band, y=line["high"].tolist(), showlegend=False),
+        go.Scatter(**band, y=line["low"].tolist(), fill="tonexty", fillcolor="rgba(107,119,133,.15)", name="95 % band"),
+        go.Scatter(**band, y=line["images"].tolist(), name="fitted median").update(
+            line={"width": 1.5, "dash": "dash", "color": FAINT}
+        ),
+    ]
+
+
+def _labelled(frame: pd.DataFrame, letter: float) -> pd.DataFrame:
+    """`text` and `side` of each point's name: once a height, beside its bar and towards the middle of the figure; above
+    the point (at the top: under it), unless that would run into a neighbour's name. A `letter` is so many decades."""
+    frame = frame.assign(text="", side="top right").sort_values(["height", "log"], kind="stable")
+    middle = (frame["log"].min() + frame["log"].max()) / 2
+    for _, level in frame.groupby("height", sort=False):
+        ends, named = {"top": -math.inf, "bottom": -math.inf}, set()
+        for place, point in level.iterrows():
+            if point["backbone"] in named:
+                continue
+            words = [point["backbone"]] if point["works"] else [point["backbone"], _why(point["reason"])]
+            width = letter * max(map(len, words))
+            beside = "right" if point["log"] <= middle else "left"
+            start = point["log"] - (width if beside == "left" else 0)
+            usual, other = ("top", "bottom") if point["works"] else ("bottom", "top")
+            side = other if start < ends[usual] and start >= ends[other] else usual
+            ends[side] = start + width
+            frame.loc[place, ["text", "side"]] = ["<br>".join(map(plain, words)), f"{side} {beside}"]
+            named.add(point["backbone"])
+    return frame.sort_index()
+
+
+def _open_trace(rows: pd.DataFrame, variant: int) -> go.Scatter:
+    """Vertical bars, one a network, in a single trace: a gap after each."""
+    x, y, ends = [], [], []
+    for at, low, high, censored in rows[["x", "at_least", "end", "censored"]].itertuples(index=False, name=None):
+        x += [at, at, None]
+        y += [low, high, None]
+        ends += ["line-ew", "triangle-up" if censored else "line-ew", "line-ew"]
+    colour = look(variant)["line"]["color"]
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="lines+markers",
+        showlegend=False,
+        line={"color": colour, "width": 2},
+        marker={"symbol": ends, "size": 13, "color": colour, "line": {"width": 2, "color": colour}},
+        cliponaxis=False,
+        hoverinfo="skip",
+        meta=keyed(rows, each=3),
+    )
+
+
+def _minimum_trace(rows: pd.DataFrame, series: str, variant: int, works: bool) -> go.Scatter:
+    marker = look(variant)["marker"] | {"size": 15}
+    name = "smallest by the papers' rule" if works else "no count suffices"
+    return go.Scatter(
+        x=rows["x"].tolist(),
+        y=rows["height"].tolist(),
+        mode="markers+text",
+        name=", ".join(filter(None, [plain(series), name])),
+        text=rows["text"].tolist(),
+        textposition=rows["side"].tolist(),
+        marker=marker | {"symbol": marker["symbol"] + ("" if works else "-open")},
+        cliponaxis=False,
+        hovertext=[_minimum_hover(row) for _, row in rows.iterrows()],
+        hoverinfo="text",
+        meta=keyed(rows),
+    )
+
+
+def _why(reason: str) -> str:
+    return "not confirmed yet" if reason.startswith("no confirm") else "no count suffices"
+
+
+def _minimum_hover(row: pd.Series) -> str:
+    score = row.get("score", "HM")
+    return hover(
+        row["backbone"],
+        parameters=f"{row['parameters']:,}",
+        by_the_papers_rule=images_word(row["by_points"]) if row["works"] else None,
+        **{f"{score} there": number(row["hm_by_points"]) if row["works"] else None},
+        **{f"best {score}": number(row["best_hm"])},
+        at=None if pd.isna(row["best_images"]) else images_word(row["best_images"]),
+        **{f"at the {percent(row['level'])} level": bracket(row)},
+        counts_confirmed=row["tried"] or "none",
+        open_because=row["reason"],
+    )

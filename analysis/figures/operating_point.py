@@ -1,0 +1,81 @@
+"""Where the cells work: sensitivity against specificity, with lines of equal HM.
+
+As in `figures`, two functions: one returns numbers, one draws them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.figures.facets import keyed
+from analysis.figures.hm import hm_hover, published_traces
+from analysis.figures.theme import FAINT, INK, SYMBOLS, figure, images_word, look, plain
+from analysis.published import scored_points
+from analysis.records.cell_means import cell_means, training_means
+from analysis.records.records import Study
+
+LEVELS = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9)
+
+
+def operating_frame(study: Study) -> pd.DataFrame:
+    """One row a confirmed cell, columns of `cell_means`; ordinary training follows with `images` missing."""
+    means = pd.concat([cell_means(study), training_means(study)], ignore_index=True)
+    return means[means["sensitivity"].notna() & means["specificity"].notna()]
+
+
+def contour(hm: float, points: int = 50) -> tuple[np.ndarray, np.ndarray]:
+    """Specificities and sensitivities (points,) of equal `hm`: Spe = HM Sen / (2 Sen - HM), neither above 1."""
+    sensitivity = np.geomspace(hm / (2 - hm), 1, points)
+    return hm * sensitivity / (2 * sensitivity - hm), sensitivity
+
+
+def operating_figure(frame: pd.DataFrame) -> go.Figure:
+    """Mean sensitivity against mean specificity: a colour an image count, a symbol a backbone; hollow, the papers'.
+
+    The mean HM of several seeds is at most the HM of their mean sensitivity and specificity: the lines are those of the
+    point, its own HM is in the hover box.
+    """
+    axis = {"range": [-0.02, 1.02], "constrain": "domain"}
+    drawn = figure(
+        xaxis=axis | {"title": {"text": "specificity"}},
+        yaxis=axis | {"title": {"text": "sensitivity"}, "scaleanchor": "x"},
+        height=520,
+    )
+    for hm in LEVELS:
+        specificity, sensitivity = contour(hm)
+        drawn.add_trace(
+            go.Scatter(
+                x=specificity.round(4).tolist(),
+                y=sensitivity.round(4).tolist(),
+                mode="lines",
+                line={"color": FAINT, "width": 1, "dash": "dot"},
+                showlegend=False,
+                hoverinfo="skip",
+            )
+        )
+        drawn.add_annotation(x=hm, y=hm, text=f"HM {hm:g}", showarrow=False, font={"size": 11, "color": FAINT})
+    published = scored_points()
+    places = {count: place for place, count in enumerate(sorted({*frame["images"].dropna(), *published["images"]}))}
+    symbols = {backbone: place for place, backbone in enumerate(frame["backbone"].unique())}
+    for count, rows in frame.groupby("images", dropna=False):
+        colour = INK if pd.isna(count) else look(places[count])["marker"]["color"]
+        named = [SYMBOLS[symbols[backbone] % len(SYMBOLS)] for backbone in rows["backbone"]]
+        drawn.add_trace(
+            go.Scatter(
+                x=rows["specificity"].tolist(),
+                y=rows["sensitivity"].tolist(),
+                mode="markers",
+                name=images_word(rows["images"].iloc[0]),
+                marker={"size": 12, "color": colour, "symbol": named, "line": {"width": 1, "color": "white"}},
+                hovertext=[hm_hover(row) for _, row in rows.iterrows()],
+                hoverinfo="text",
+                meta=keyed(rows),
+            )
+        )
+    if len(symbols) > 1:
+        for backbone, place in symbols.items():  # a legend of symbols: traces without a point
+            marker = {"size": 11, "color": FAINT, "symbol": SYMBOLS[place % len(SYMBOLS)]}
+            drawn.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=plain(backbone), marker=marker))
+    return drawn.add_traces(published_traces(published, places, "specificity", "sensitivity"))

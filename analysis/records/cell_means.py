@@ -1,0 +1,146 @@
+"""Confirm trials, averaged over their seeds: the only numbers the study's answer is made of.
+
+A search trial was picked by its own validation score; a confirm trial runs the winning setting again on a fresh seed
+and meets the test patients once. Everything that claims something about test patients starts here.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import pandas as pd
+
+from analysis.records.records import Study, compared, score
+from analysis.records.runs import folds_of, pool
+
+# What has to be equal for two backbones to be compared, within one study: it has one protocol, and folds are pooled.
+SETTING = [
+    "method",
+    "norm",
+    "start",
+    "transfer",
+    "chain",
+    "label_init",
+    "distill_steps",
+    "distill_epochs",
+    "train_patches",
+    "train_classes",
+    "train_view",
+    "epochs",
+]
+MEANS = {
+    "val_hm": "val_hm",
+    "test_sensitivity": "sensitivity",
+    "test_specificity": "specificity",
+    "test_auc": "auc",
+    "test_hm_at_0.4": "hm_at_0.4",
+    "test_ap": "ap",
+    "test_hamming_loss": "hamming_loss",
+    "memory_mib": "memory_mib",
+    "memory_star_kb": "memory_star_kb",
+    "compression_rate": "compression_rate",
+    "shared_kb": "shared_kb",
+}
+
+
+def confirm_rows(records: pd.DataFrame) -> pd.DataFrame:
+    """The finished confirm trials of `compared` records that have a test HM (of films with findings: a test AUC)."""
+    records = compared(records)
+    finished = records["phase"].eq("confirm") & records["status"].eq("done") & score(records, "test").notna()
+    return records[finished.fillna(False).astype(bool)]
+
+
+def distilled(records: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `records` that are about distilled images; ordinary training has none."""
+    return records[records["images"].notna()]
+
+
+@lru_cache(maxsize=4)  # a page asks for them several times, and pooling reads result files
+def run_rows(study: Study) -> pd.DataFrame:
+    """One row a run (one cell at one seed, on all its test patients), in study order; not to be written to.
+
+    Columns of `records`, and `trials`, the names of the run's trials. Where patients do not rotate a run is a finished
+    confirm trial and its row is the trial's own; where they do, see `runs.pool`.
+    """
+    rows, folds = confirm_rows(study.records), folds_of(study)
+    if folds is None:
+        return rows.assign(trials=rows["trial"].map(lambda trial: (trial,)).astype(object))
+    return pool(study, rows, [*SETTING, "backbone", "images"], folds)
+
+
+def cell_means(study: Study) -> pd.DataFrame:
+    """One row a setting, backbone and image count, in study order; distilled cells only.
+
+    Columns: SETTING, backbone, images, parameters, then over the seeds `hm` (mean), `hm_low` and `hm_high` (the lowest
+    and highest seed), `seeds` (how many), `task`, `protocol`, and the means of the other measures, each in the unit of
+    `records`. In a study of films with findings `hm`, `hm_low` and `hm_high` are those of the AUC. Each seed's measures
+    are those of its run: of all test patients, also where these rotate through folds.
+    """
+    return _means(distilled(run_rows(study)))
+
+
+def training_means(study: Study) -> pd.DataFrame:
+    """The same columns for ordinary training on real patches; `images` is missing."""
+    rows = run_rows(study)
+    return _means(rows[rows["images"].isna() & rows["method"].eq("train")])
+
+
+def full_training_means(study: Study) -> pd.DataFrame:
+    """Those of `training_means` that saw all patches of all classes: what distilled images are measured against."""
+    means = training_means(study)
+    return means[means["train_patches"].isna() & means["train_classes"].ne("NP")]
+
+
+def _means(rows: pd.DataFrame) -> pd.DataFrame:
+    by = [*SETTING, "backbone", "images"]
+    return (
+        rows.assign(score=score(rows, "test").astype("float64"))
+        .groupby(by, sort=False, dropna=False)
+        .agg(
+            parameters=("parameters", "max"),
+            hm=("score", "mean"),
+            hm_low=("score", "min"),
+            hm_high=("score", "max"),
+            seeds=("score", "size"),
+            task=("task", "first"),
+            # One trial that chose on test patients ("paper") is enough to make the mean optimistic.
+            protocol=("protocol", "min"),
+            **{name: (column, "mean") for column, name in MEANS.items()},
+        )
+        .reset_index()
+    )
+
+
+def setting_labels(frame: pd.DataFrame) -> pd.Series:
+    """For each row, the parts of its setting that differ within `frame`, in words; empty where nothing does."""
+    words = {
+        "method": lambda value: str(value).upper().replace("_", " "),
+        "norm": lambda value: f"norm {value}",
+        "start": lambda value: f"start {value}",
+        "transfer": lambda value: "" if pd.isna(value) else f"{str(value).replace('_', '-')} transfer",
+        "chain": lambda value: "on no other films before" if pd.isna(value) else f"on {value} before",
+        "label_init": lambda value: f"labels {value}",
+        "distill_steps": lambda value: f"distill steps {value}",
+        "distill_epochs": lambda value: f"distill epochs {value}",
+        "train_patches": lambda value: "all patches" if pd.isna(value) else f"{value:,} patches a class",
+        "train_classes": lambda value: "N and P only" if value == "NP" else "all classes",
+        "train_view": lambda value: "whole films" if value == "whole" else "patches",
+        "epochs": lambda value: "the study's epochs" if pd.isna(value) else f"{value} epochs",
+    }
+    differing = [column for column in SETTING if frame[column].nunique(dropna=False) > 1]
+    return pd.Series(
+        [", ".join(filter(None, (words[column](row[column]) for column in differing))) for _, row in frame.iterrows()],
+        index=frame.index,
+        dtype="string",
+    )
+
+
+def settings_apart(frame: pd.DataFrame) -> pd.Series:
+    """`setting_labels` where a network occurs in several settings; empty where each occurs in one, as in the papers'
+    Tables 5 and 6: then nothing has to be told apart.
+
+    `frame` has a row a setting, backbone and (where it has any) image count.
+    """
+    labels = setting_labels(frame)
+    where = [name for name in ("backbone", "images") if name in frame]
+    return labels if frame.duplicated(where).any() else labels.map(lambda _: "")

@@ -1,0 +1,314 @@
+"""The ledger of a study, read into one tidy table: a row a trial, a column a fact.
+
+The ledger is the truth (`study.yaml` and `trials/<cell>/<i>/`); `records.csv` is rebuilt from it and never edited.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from analysis.records.rule import Rule
+from ledger import safe_yaml as plain_yaml
+from ledger.storage import Folder, StorageError, open_folder, reachable, write_whole
+from ledger.trial_files import TrialFiles, read_result, read_trials
+
+# Column -> dtype, in the order of records.csv: a contract, other programs read it; new columns go to the end.
+SCHEMA: dict[str, str] = {
+    "trial": "string",
+    "cell": "string",
+    "phase": "string",
+    "attempt": "Int64",
+    "status": "string",
+    "error": "string",
+    "method": "string",
+    "backbone": "string",
+    "parameters": "Int64",
+    "images": "Int64",
+    "label_init": "string",
+    "norm": "string",
+    "distill_steps": "Int64",
+    "distill_epochs": "Int64",
+    "seed": "Int64",
+    "outer_lr": "float64",
+    "inner_lr": "float64",
+    "delta": "float64",
+    "val_hm": "float64",
+    "val_auc": "float64",
+    "val_patch_accuracy": "float64",
+    "test_sensitivity": "float64",
+    "test_specificity": "float64",
+    "test_hm": "float64",
+    "test_hm_at_0.4": "float64",
+    "test_auc": "float64",
+    "test_patch_accuracy": "float64",
+    "undecided_patients": "Int64",
+    "outer_steps": "Int64",
+    "seconds": "float64",
+    "peak_memory_mib": "float64",
+    "device": "string",
+    "memory_mib": "float64",
+    "memory_star_kb": "float64",
+    "compression_rate": "float64",
+    "start": "string",
+    "train_patches": "Int64",
+    "train_classes": "string",
+    "train_view": "string",
+    "fold": "Int64",
+    "protocol": "string",
+    "shared_kb": "float64",
+    "epochs": "Int64",
+    "stopped": "boolean",
+    "finished": "string",
+    "micro_batch": "Int64",
+    "epsilon": "float64",
+    "task": "string",
+    "val_ap": "float64",
+    "test_ap": "float64",
+    "test_hamming_loss": "float64",
+    "test_auc_low": "float64",
+    "test_auc_high": "float64",
+    "test_ap_low": "float64",
+    "test_ap_high": "float64",
+    "defined_classes": "Int64",
+    "chain": "string",
+    "transfer": "string",
+    "stage": "string",
+}
+COLUMNS = list(SCHEMA)
+_COUNTS = ("parameters", "images")  # one or more
+# What two runs of the same study on the same machine differ in.
+MEASURED = ["seconds", "peak_memory_mib", "finished"]
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+class NotAStudyError(ValueError):
+    """The folder given holds no readable study; the message is one line for the user."""
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """One study as its ledger tells it.
+
+    `cells` are the grid points of `study.yaml` in study order, refused ones included; `records` has the columns
+    of `COLUMNS`, one row a trial. Whole results (curves, histories) stay on disk until `result` asks for one.
+    """
+
+    name: str
+    folder: Folder
+    config: dict[str, Any]
+    provenance: dict[str, Any]
+    command: str
+    cells: list[dict[str, Any]]
+    records: pd.DataFrame
+
+    @property
+    def compared_cells(self) -> list[dict[str, Any]]:
+        """The cells that are `compared`."""
+        return [cell for cell in self.cells if not cell.get("stage") and isinstance(cell.get("backbone"), str)]
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether its films have several findings: what was published of patients with one label is not about it."""
+        return self.config.get("task") == "multilabel" or score_word(self.records) == "AUC"
+
+    def trial_folder(self, trial: str) -> Folder:
+        """Where the trial `<cell>/<i>` keeps its files."""
+        return self.folder / "trials" / trial
+
+    def result(self, trial: str) -> dict[str, Any]:
+        """The trial's whole `result.json`, read now; empty where there is none (yet)."""
+        return read_result(self.trial_folder(trial)) or {}
+
+
+def read_study(where: Folder | str) -> Study:
+    """Read the study in a folder or object store (the one that holds `study.yaml`)."""
+    try:
+        folder = open_folder(where)
+        reachable(folder)
+    except StorageError as error:
+        raise NotAStudyError(str(error)) from None
+    if not folder.is_dir():
+        raise NotAStudyError(f"{folder}: no such folder")
+    try:
+        described = plain_yaml.load((folder / "study.yaml").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotAStudyError(f"{folder}: not a study folder, it has no study.yaml") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        raise NotAStudyError(f"{folder}: its study.yaml cannot be read as YAML") from None
+    if not isinstance(described, dict):
+        raise NotAStudyError(f"{folder}: its study.yaml does not describe a study")
+    listed = described.get("cells")
+    cells = [
+        cell
+        for cell in (listed if isinstance(listed, list) else [])
+        if isinstance(cell, dict) and isinstance(cell.get("cell"), str) and cell["cell"]
+    ]
+    config = _mapping(described.get("config"))
+    try:
+        Rule.of(config)
+    except ValueError:
+        what = "minimum (margin, level, floor or resamples) is out of range or no number; has it been edited?"
+        raise NotAStudyError(f"{folder}: its study.yaml: {what}") from None
+    return Study(
+        name=str(described.get("name") or folder.name),
+        folder=folder,
+        config=config,
+        provenance=_mapping(described.get("provenance")),
+        command=str(described.get("command") or ""),
+        cells=cells,
+        records=_frame(_rows(folder, cells)),
+    )
+
+
+def compared(records: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `records` that are about the study's own patients: all that is ever compared or concluded from.
+
+    A cell with a `stage` trains on other collections, to be where another cell starts from: its scores are of theirs. A
+    trial whose damaged configuration names no network is of none.
+    """
+    return records[records["stage"].isna() & records["backbone"].notna()]
+
+
+def score(records: pd.DataFrame, split: str) -> pd.Series:
+    """What trials are compared by on `val` or `test` patients: HM, of films with findings the mean AUC."""
+    hm, auc = records[f"{split}_hm"], records[f"{split}_auc"]
+    return hm.where(records["task"].ne("multilabel").fillna(True).astype(bool), auc)
+
+
+def score_word(frame: pd.DataFrame) -> str:
+    """The name of `score` in a frame that has the column `task`."""
+    return "AUC" if frame["task"].eq("multilabel").any() else "HM"
+
+
+def write_records(study_folder: Folder | str) -> Folder:
+    """Rebuild `records.csv` from the ledger in `study_folder`; whoever reads it sees the old file or the new one."""
+    study = read_study(study_folder)
+    table = study.records.copy()
+    for column in (name for name, dtype in SCHEMA.items() if dtype == "string"):
+        table[column] = table[column].map(_defuse, na_action="ignore")
+    path = study.folder / "records.csv"
+    write_whole(path, table.to_csv(index=False, lineterminator="\n"))
+    return path
+
+
+def _rows(folder: Folder, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every trial's row, and one for each cell that was refused before it had any: cells in study order."""
+    rank = {str(cell["cell"]): place for place, cell in enumerate(cells)}
+    found = read_trials(folder)
+    placed = [((rank.get(trial.cell, len(rank)), trial.cell, trial.number), _row(trial)) for trial in found]
+    tried = {row["cell"] for _, row in placed}
+    for cell in cells:
+        name = str(cell["cell"])
+        if cell.get("refused") and name not in tried:
+            known = {column: cell.get(column) for column in COLUMNS}
+            known |= {"trial": name, "status": "refused", "error": cell["refused"]}
+            placed.append(((rank[name], name, 0), known | setting_of(cell)))
+    return [row for _, row in sorted(placed, key=lambda place: place[0])]
+
+
+def _row(trial: TrialFiles) -> dict[str, Any]:
+    config, result = trial.config, trial.result
+    row: dict[str, Any] = {name: config.get(name) for name in COLUMNS}
+    # Folder names, not what the file says of itself: they are what leads back to the files.
+    row |= {"trial": f"{trial.cell}/{trial.number}", "cell": trial.cell, "status": "running"}
+    row |= setting_of(config)
+    if result is None:
+        return row
+    own = ("outer_steps", "seconds", "peak_memory_mib", "device", "memory_mib", "memory_star_kb", "compression_rate")
+    row |= {
+        name: result.get(name) for name in ("status", "error", *own, "stopped", "finished", "micro_batch", "epsilon")
+    }
+    if isinstance(result.get("shared_bytes"), int):
+        row["shared_kb"] = result["shared_bytes"] / 1000
+    for name in ("attempt", "delta"):
+        if result.get(name) is not None:
+            row[name] = result[name]
+    validation = _mapping(result.get("validation"))
+    # A search trial may not look at test patients, so nothing of the kind is ever shown for one.
+    test = _mapping(result.get("test")) if config.get("phase") == "confirm" else {}
+    for prefix, split, metrics in (
+        ("val", validation, ("hm", "auc", "patch_accuracy")),
+        ("test", test, ("sensitivity", "specificity", "hm", "hm_at_0.4", "auc", "patch_accuracy")),
+    ):
+        row |= {f"{prefix}_{metric}": split.get(metric) for metric in metrics}
+    row["undecided_patients"] = (test or validation).get("undecided_patients")
+    # Of films with findings: `auc` is the mean over the classes that have both kinds of film.
+    row["val_ap"] = validation.get("average_precision")
+    row["defined_classes"] = (test or validation).get("defined_classes")
+    row |= {"test_ap": test.get("average_precision"), "test_hamming_loss": test.get("hamming_loss")}
+    for end in ("low", "high"):
+        row |= {f"test_auc_{end}": test.get(f"auc_{end}"), f"test_ap_{end}": test.get(f"average_precision_{end}")}
+    return row
+
+
+def setting_of(facts: dict[str, Any]) -> dict[str, Any]:
+    """What a cell of `study.yaml` or a `config.json` says otherwise than `records` do: the start by name (of a file its
+    own, not the folders it lies in), what it was trained on before in one word, the protocol, and what ordinary
+    training saw.
+
+    Trials from before there was a choice are of the only kind there was, and stay with later ones of that kind.
+    """
+    told: dict[str, Any] = {"start": Path(str(facts.get("start") or "xavier")).name}
+    told |= {name: _joined(facts.get(name)) for name in ("chain", "stage")}
+    told |= {"protocol": facts.get("protocol") or "validation", "task": facts.get("task") or "patches"}
+    if facts.get("method") == "train":
+        told |= {"train_classes": facts.get("train_classes") or "INP"}
+        told |= {"train_view": facts.get("train_view") or "patches"}
+    return told
+
+
+def _joined(names: Any) -> str | None:
+    """Names of collections, `nih+chexpert`; None for an empty list."""
+    return "+".join(map(str, names)) if isinstance(names, list) and names else names or None
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    convert = {"Int64": _integer, "float64": _number, "string": _text, "boolean": _truth}
+    for row, name in itertools.product(rows, _COUNTS):
+        count = _integer(row[name])
+        row[name] = count if count is not None and count > 0 else None
+    return pd.DataFrame(
+        {name: pd.Series([convert[dtype](row[name]) for row in rows], dtype=dtype) for name, dtype in SCHEMA.items()},
+        columns=COLUMNS,
+    )
+
+
+def _integer(value: Any) -> int | None:
+    """An integer that fits the column; never through a float, which would round a 64-bit seed."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and -(2**63) <= value < 2**63 else None
+
+
+def _truth(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
+    except OverflowError:  # an integer of hundreds of digits
+        return math.nan
+
+
+def _text(value: Any) -> str | None:
+    """One line of valid Unicode."""
+    if value is None:
+        return None
+    return " ".join(str(value).encode("utf-8", "backslashreplace").decode("utf-8").split())
+
+
+def _defuse(text: str) -> str:
+    """Keep a spreadsheet from running a text cell as a formula."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text

@@ -1,0 +1,185 @@
+"""A study's cells as tables, by themselves or beside the published ones: python -m analysis.tables results/table5
+
+    python -m analysis.tables results/table5                                    every cell of the study
+    python -m analysis.tables results/table1 results/table5 --against published  the papers' rows, measured ones beside
+    python -m analysis.tables results/* --against published --table 1 5         two of the papers' tables
+    python -m analysis.tables results/chest-transfer --against published         films with findings: that table
+    python -m analysis.tables results/* --against published --format markdown --out tables.md
+    python -m analysis.tables results/demo --format latex --out cells.tex       to \\input where booktabs is loaded
+
+Measured numbers are means over confirm trials, which met the test patients once. A published row without a measured
+one says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.published import CAPTIONS
+from analysis.records.records import NotAStudyError, Study, read_study, score_word, setting_of
+from analysis.tables.formats import Column, Table, as_csv, as_latex, as_markdown, as_text, counted, decimals, words
+from analysis.tables.matching import measured_cells, protocol_remarks
+from analysis.tables.published_comparison import FOOTPRINT_COLUMNS, MEASURED, NOT_RUN, hm_words, published_tables
+from analysis.tables.transfer import has_training, transfer_table
+from analysis.text.summary import split_sizes
+from ledger.storage import write_whole
+
+TABLES = [*map(str, CAPTIONS), "transfer"]
+NARROWEST = 110  # characters: the numbers of a row side by side
+HOW = (
+    "HM: mean over the seeds (lowest to highest). The papers chose their states on the test patients themselves; "
+    "measured rows did so only where they are marked papers' protocol."
+)
+
+
+_PATIENT_COLUMNS = [
+    Column("HM", hm_words),
+    decimals("sensitivity", "Sen"),
+    decimals("specificity", "Spe"),
+    decimals("auc", "AUC"),
+]
+_FINDING_COLUMNS = [
+    Column("AUC", hm_words),
+    decimals("ap", "Average\nprecision"),
+    decimals("hamming_loss", "Hamming\nloss"),
+]
+
+
+def cell_table(study: Study) -> Table:
+    """Every cell of `study` with its test scores and footprints, in study order; also those that have not run, but not
+    those that only prepare where others start."""
+    cells = measured_cells([study])
+    known = set(study.records["cell"])
+    waiting = [cell for cell in study.compared_cells if str(cell["cell"]) not in known]
+    names = ["cell", "parameters"]
+    planned = pd.DataFrame([{name: cell.get(name) for name in names} for cell in waiting], columns=names)
+    cells["remarks"] = ["; ".join(protocol_remarks(cell)) for _, cell in cells.iterrows()]
+    frame = pd.concat(
+        [cells.astype(object), planned.assign(status=NOT_RUN, remarks="").astype(object)], ignore_index=True
+    )
+    rank = {str(cell["cell"]): place for place, cell in enumerate(study.cells)}
+    frame = frame.sort_values("cell", key=lambda column: column.map(rank), ignore_index=True, kind="stable")
+    frame["study"] = study.name
+    columns = [
+        words("cell", "Cell"),
+        counted("parameters", "Parameters"),
+        *(_FINDING_COLUMNS if score_word(study.records) == "AUC" else _PATIENT_COLUMNS),
+        counted("seeds", "Seeds"),
+        *FOOTPRINT_COLUMNS,
+    ]
+    if (frame["status"] + frame["remarks"]).any():
+        columns.append(Column("Remarks", lambda row: row["status"] or row["remarks"], words=True))
+    stages = dict.fromkeys(setting_of(cell)["stage"] for cell in study.cells if cell.get("stage"))
+    left_out = [f"Left out: cells that train on {', '.join(stages)}, to be where others start."] if stages else []
+    return Table(study.name, columns, frame[["study", *names, *MEASURED, "status", "remarks"]], left_out)
+
+
+def tables_against(studies: Sequence[Study], asked: Sequence[str] = ()) -> tuple[list[Table], list[str]]:
+    """The published tables (those of `TABLES` that are asked for, or else all) that are about `studies`, with the lines
+    that close the whole: patients with one label have Tables 1 to 6, films with several findings the one on transfer.
+
+    Raises:
+        NothingPublishedError: there is none.
+    """
+    numbers = [int(name) for name in asked or TABLES if name != "transfer"]
+    patients = [study for study in studies if not study.multilabel]
+    trained = [study for study in studies if has_training(study)]
+    tables, lines = [], []
+    if patients and numbers:
+        tables, lines = published_tables(patients, numbers), [HOW]
+    if trained and ("transfer" in asked or not asked):
+        tables.append(transfer_table(trained))
+    if not tables:
+        raise NothingPublishedError(
+            f"{', '.join(str(study.folder) for study in studies)}: no such table is published; of patients with one "
+            "label there are 1 to 6, of ordinary training on films with several findings there is transfer"
+        )
+    return tables, [*lines, *_sources([study for study in studies if study in patients + trained])]
+
+
+class NothingPublishedError(ValueError):
+    """No published table is about the studies; the message is one line for the user."""
+
+
+def _sources(studies: Sequence[Study]) -> list[str]:
+    """Where the measured numbers come from, a line a study, with what makes all of its cells unlike the papers'."""
+    said = []
+    for study in studies:
+        facts = []
+        if sizes := split_sizes(study):
+            facts.append(", ".join(f"{count} {split}" for split, count in sizes.items()) + " patients")
+        if side := _setting(study, "patches", "input_size"):
+            facts.append(f"input {side} x {side}")
+        if epochs := _setting(study, "outer", "epochs"):
+            facts.append(f"{epochs} epochs")
+        elif steps := _setting(study, "outer", "steps"):
+            drawn = "films" if study.multilabel else "patches"
+            facts.append(f"{steps:,} outer steps of {_setting(study, 'outer', 'batch_size')} {drawn}")
+        if _setting(study, "distill", "inner_weights") == "head":
+            facts.append("inner steps change the last layer only")
+        said.append(f"Measured in {study.folder}" + (f": {'; '.join(facts)}." if facts else "."))
+    return said
+
+
+def _setting(study: Study, room: str, name: str) -> object:
+    settings = study.config.get(room)
+    return settings.get(name) if isinstance(settings, dict) else None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.tables",
+        description="The cells of one or more studies as tables, by themselves or beside the papers' own rows.",
+        epilog="examples: python -m analysis.tables results/demo; "
+        "python -m analysis.tables results/table1 results/table5 --against published --table 1 5 --format markdown",
+    )
+    parser.add_argument("studies", nargs="+", metavar="STUDY", help="a study's folder or URL, with its study.yaml")
+    parser.add_argument("--against", choices=["published"], help="put measured cells beside these tables' rows")
+    parser.add_argument(
+        "--table",
+        nargs="+",
+        choices=TABLES,
+        metavar="N",
+        help="these of the published tables only, 1 to 6 or transfer (default: all that are about the studies)",
+    )
+    parser.add_argument("--format", choices=["text", "markdown", "latex", "csv"], default="text", help="default: text")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write to FILE (default: print)")
+    options = parser.parse_args(arguments)
+    if options.table and not options.against:
+        print("tables: --table chooses among published tables; add --against published", file=sys.stderr)
+        return 2
+    try:
+        studies = [read_study(folder) for folder in options.studies]
+        if options.against:
+            tables, lines = tables_against(studies, options.table or ())
+        else:
+            tables, lines = [cell_table(study) for study in studies], []
+        written = _formatted(tables, lines, options.format, options.out)
+        if options.out is None:
+            print(written, end="")
+        else:
+            write_whole(options.out, written)
+            print(options.out)
+    except (NotAStudyError, NothingPublishedError, OSError) as error:
+        print(f"tables: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _formatted(tables: list[Table], lines: list[str], form: str, out: Path | None) -> str:
+    if form == "csv":
+        return as_csv(tables)
+    if form == "markdown":
+        return as_markdown(tables, lines)
+    if form == "latex":
+        return as_latex(tables, lines)
+    if out is None and sys.stdout.isatty():
+        return as_text(tables, lines, max(NARROWEST, shutil.get_terminal_size().columns))
+    return as_text(tables, lines)

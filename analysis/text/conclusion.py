@@ -1,0 +1,183 @@
+"""What a setting's backbones can and cannot show about parameters and image counts, in plain English.
+
+Everything works on one row a backbone: backbone (name), parameters, lower and upper, the bounds in images within which
+its minimum lies (`analysis.stats.rank_tests`). Plain text; whoever puts it on a page escapes it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from analysis.published import footprints
+from analysis.records.cell_means import setting_labels, settings_apart
+from analysis.stats.minimum import percent, rule_points, shown_points
+from analysis.stats.permutation import SAMPLES
+from analysis.stats.power import SIGNIFICANT, level_shares, needed
+from analysis.stats.rank_tests import RankTest, kendall, spearman
+from analysis.stats.regression import Priors, growth
+
+CORRELATION = 0.7  # the true correlation a study is asked to find, neither obvious nor faint
+MOST_NAMED = 4  # backbones known in part that are spelled out
+NEITHER = "the study neither shows nor rules out that larger networks need more images"
+
+
+def published_points() -> pd.DataFrame:
+    """The six points of Li et al. (2022), Tables 4 and 6: backbone, parameters, lower, upper."""
+    table = footprints()
+    points = table[["backbone", "parameters"]]
+    return points.assign(lower=table["minimum_images"], upper=table["minimum_images"])
+
+
+@lru_cache(maxsize=1)
+def describe_published() -> str:
+    """`describe` of the published points."""
+    return f"Li et al. (2022): {describe(published_points())}"
+
+
+def verdict(answer: pd.DataFrame) -> str:
+    """What the backbones of `minimum.minimum_images` show about parameters, setting by setting.
+
+    What a bootstrap leaves open is open here too; where it leaves much, the papers' rule on means is added, as such.
+    """
+    if answer.empty:
+        return describe(answer)
+    labels, settings = settings_apart(answer), setting_labels(answer).unique()
+    said: dict[str, list[str]] = {}
+    for label in labels.unique():
+        said.setdefault(_verdict(answer[labels == label]), []).append(label)
+    words = " ".join(f"With {'; '.join(alike)}: {words}" if any(alike) else words for words, alike in said.items())
+    if labels.nunique() == 1 and len(settings) > 1:
+        words += f" These networks differ in more than parameters: {' or '.join(settings)}."
+    return words
+
+
+def _verdict(answer: pd.DataFrame) -> str:
+    bounds = shown_points(answer)
+    if len(answer) == 1 and np.isfinite(bounds["upper"]).all():
+        return describe(bounds)  # the papers' rule could not say more of a single point
+    if (bounds["lower"].isna() | (bounds["lower"] == bounds["upper"])).all():
+        return describe(bounds)
+    means = rule_points(answer)
+    if np.isinf(bounds["upper"]).all():
+        unknown = f"At the {percent(answer['level'].iloc[0])} level no backbone's count is known"
+        return f"{unknown}; by the papers' rule, on means alone: {describe(means)}"
+    described, means = describe(bounds), means.dropna(subset=["parameters", "lower"])
+    if NEITHER in described and len(means) > 1 and spearman(*_columns(means)).p is None:
+        return f"{described} By the papers' rule, on means alone, they {_alike(means)[0]}."
+    return f"{described} By the papers' rule, on means alone: {_ranked(means)}"
+
+
+def describe(points: pd.DataFrame) -> str:
+    """Two to four sentences on one setting: rank correlations, what they show, the slope, backbones still needed.
+
+    Beside the columns above, `reason` says, where there is one, why nothing is known of a backbone. Rows without
+    parameters or without a bound (1 image or more) are left out and named.
+    """
+    if points.empty:
+        return "No backbone has been tried, so nothing can be said about parameters."
+    numbers = points[["parameters", "lower", "upper"]].apply(pd.to_numeric).astype("float64")
+    known = numbers.notna().all(axis=1) & ((numbers["lower"] > 1) | np.isfinite(numbers["upper"]))
+    kept = numbers.assign(backbone=points["backbone"])[known]
+    said = [_ranked(kept), _sloped(kept), _powered(kept), _left_out(points[~known])]
+    return " ".join(sentence for sentence in said if sentence)
+
+
+def _columns(points: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
+    return points["parameters"], points["lower"], points["upper"]
+
+
+def _ranked(points: pd.DataFrame) -> str:
+    count = f"{len(points)} backbone{'' if len(points) == 1 else 's'}"
+    if points.empty:
+        return "No backbone has an image count that is known at all, so nothing can be said about parameters."
+    if len(points) == 1:
+        return f"{count} is a single point, which cannot show how the image count goes with parameters."
+    rho, tau = spearman(*_columns(points)), kendall(*_columns(points))
+    if rho.p is None or tau.p is None:
+        return f"{'Both backbones' if len(points) == 2 else f'All {count}'} {', so '.join(_alike(points))}; {NEITHER}."
+    apart = "" if rho.p == tau.p else f" ({_p(rho)})"
+    measured = (
+        f"{count}{_in_part(points)} give Spearman's rank correlation {rho.value:+.2f}{apart} "
+        f"and Kendall's {tau.value:+.2f} ({_p(tau)}{'' if apart else ' for both'})"
+    )
+    if rho.smallest_p is not None and rho.smallest_p > SIGNIFICANT:
+        return (
+            f"{measured}; even a perfect order of these points has p ≥ {rho.smallest_p}, so they cannot "
+            "show at the 5 % level that larger networks need more images."
+        )
+    shown = "show" if rho.p <= SIGNIFICANT else "do not show"
+    return f"{measured}; at the 5 % level they {shown} that larger networks need more images."
+
+
+def _alike(points: pd.DataFrame) -> tuple[str, str]:
+    """Why no order of these points can be told from another, and what follows."""
+    undefined = "their rank correlation is undefined"
+    if points["parameters"].nunique() == 1:
+        return "have the same number of parameters", undefined
+    if np.isinf(points["upper"]).all():
+        return "need more images than were shown to suffice", "nobody knows which of them needs most"
+    if (points["lower"] == points["upper"]).all():
+        return f"need the same number of images ({points['lower'].iloc[0]:g})", undefined
+    return "may need the same number of images for all that is known", undefined
+
+
+def _in_part(points: pd.DataFrame) -> str:
+    partly = points[points["lower"] < points["upper"]]
+    if partly.empty:
+        return ""
+    if len(partly) > MOST_NAMED:
+        return f", {len(partly)} of them known within bounds only,"
+    ends = ["or more" if np.isinf(upper) else f"to {upper:g}" for upper in partly["upper"]]
+    named = zip(partly["backbone"], partly["lower"], ends, strict=True)
+    return f" ({', '.join(f'{name} {lower:g} {end}' for name, lower, end in named)} images)"
+
+
+def _p(test: RankTest) -> str:
+    if test.p is None:
+        return ""
+    if not test.exact:
+        return f"one-sided p = {float(test.p):.2g} from {SAMPLES:,} random orders"
+    share = f"{test.p} = " if 1 < test.p.denominator <= 10_000 else ""
+    return f"exact one-sided p = {share}{float(test.p):.2g}"
+
+
+def _sloped(points: pd.DataFrame) -> str:
+    if np.isinf(points["upper"]).all():
+        return ""  # only bounds from below: the slope would be the prior's
+    line, wider = growth(*_columns(points)), growth(*_columns(points), Priors().scaled(2))
+    if line is None or wider is None:
+        return ""
+    slope, leaning = _signed(line.slope), _signed(wider.slope)
+    caution = "" if slope == leaning else f"; {leaning} with priors twice as wide"
+    return (
+        f"A line through them, with weakly informative priors, has {slope} doublings of the image count "
+        f"per tenfold parameters (95 % interval {_signed(line.low)} to {_signed(line.high)}{caution})."
+    )
+
+
+def _signed(doublings: float) -> str:
+    return f"{round(doublings, 1) + 0.0:+.1f}"  # adding zero turns -0.0 into 0.0
+
+
+def _powered(points: pd.DataFrame) -> str:
+    """How many backbones it takes, unless these already show it."""
+    p = spearman(*_columns(points)).p
+    if p is not None and p <= SIGNIFICANT:
+        return ""
+    enough = needed(CORRELATION, level_shares(points["lower"], points["upper"]))
+    if enough is None or enough <= len(points):
+        return ""
+    return f"About {enough} backbones would show a true correlation of {CORRELATION:g} with 80 % power."
+
+
+def _left_out(points: pd.DataFrame) -> str:
+    if points.empty:
+        return ""
+    reasons = points["reason"] if "reason" in points else pd.Series("nothing known", index=points.index)
+    named = [
+        f"{name} ({reason})" if reason else str(name) for name, reason in zip(points["backbone"], reasons, strict=True)
+    ]
+    return f"Left out: {', '.join(named)}."

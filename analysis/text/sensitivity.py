@@ -1,0 +1,52 @@
+"""What becomes of packages that are not used as they say: the tables of `python -m sldd.package fragility`.
+
+The command leaves `fragility.csv` beside a package; its columns are in `sldd/package/apply/sensitivity.py`. A file that
+is missing or damaged counts as not there.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pandas as pd
+
+from analysis.records.cell_means import confirm_rows
+from analysis.records.records import Study
+from ledger.storage import Folder
+
+FILE = "fragility.csv"
+COLUMNS = ["variant", "level", "status", "hm", "auc", "changed_decisions", "patients", "score_change", "note"]
+
+
+def fragility_tables(study: Study) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Trial and table (COLUMNS) of every confirmed package that was tried."""
+    for trial in confirm_rows(study.records)["trial"]:
+        table = read_fragility(study.trial_folder(str(trial)))
+        if table is not None:
+            yield str(trial), table
+
+
+def read_fragility(trial_folder: Folder) -> pd.DataFrame | None:
+    """The table in a trial's folder, or None; numbers as numbers, NaN where there is none."""
+    try:
+        text = (trial_folder / FILE).read_text(encoding="utf-8")
+        table = pd.read_csv(io.StringIO(text), dtype="string", keep_default_na=False)[COLUMNS]
+    except (OSError, ValueError, KeyError):  # pandas' errors about tables are ValueErrors
+        return None
+    numbers = ["hm", "auc", "changed_decisions", "patients", "score_change"]
+    return table.assign(**{name: pd.to_numeric(table[name], errors="coerce") for name in numbers})
+
+
+def in_words(table: pd.DataFrame) -> list[list[str]]:
+    """Rows for a reader: what was done, HM, AUC, patients called otherwise, largest change of a score, remark."""
+    return [
+        [
+            f"{row['variant']} {row['level']}".strip(),
+            *("" if pd.isna(row[name]) else f"{row[name]:.3f}" for name in ("hm", "auc")),
+            "" if pd.isna(row["changed_decisions"]) else f"{row['changed_decisions']:.0f} of {row['patients']:.0f}",
+            "" if pd.isna(row["score_change"]) else f"{row['score_change']:.3g}",
+            row["note"] if row["status"] == "done" else f"{row['status']}: {row['note']}",
+        ]
+        for _, row in table.iterrows()
+    ]

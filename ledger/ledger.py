@@ -1,0 +1,270 @@
+"""The truth on disk. A study is what its ledger says, whatever Ray, the driver or a worker remembers.
+
+    <study>/.lock                          whose driver runs it (``ledger.lease``)
+    <study>/study.yaml                     configuration, provenance, cells
+    <study>/pseudonyms.key                 the study's own key; patients cannot be named without it: never share it
+    <study>/trials/<cell>/<i>/config.json  written before the trial starts
+                              checkpoint/  while it runs
+                              result.json  last: a trial with a result is finished and never runs again
+                              package.safetensors
+    <study>/superseded/<cell>/<i>          trials that a longer search has overtaken: their setting, or their start
+
+Every file appears whole or not at all (``ledger.storage``). Each time a driver begins a trial, and each time a worker
+starts on it, a new token is written; a worker that finds another token than its own has been replaced and writes
+nothing more. What it may have begun to write at that moment does no harm: a result is created, never replaced, and
+the checkpoint of the most steps is the one that counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ledger import safe_yaml as plain_yaml
+from ledger.lease import Lease
+from ledger.storage import Folder, create_whole, make, move, write_whole
+from ledger.trial_files import TrialFiles, read_json, read_result, read_trials
+from ledger.trial_folder import LOST, WORKER, failure
+from sldd.errors import InputError
+
+FORMAT = 2
+
+
+class Trial:
+    """One trial of the ledger: what it was asked (``config``) and, once finished, what came out (``result``).
+
+    A driver keeps the results of thousands: each lies in memory as compressed text, until it is asked for.
+    """
+
+    def __init__(self, folder: Folder, config: dict[str, Any], result: dict[str, Any] | None = None) -> None:
+        self.folder, self.config = folder, config
+        self.result = result
+
+    @classmethod
+    def read(cls, study: Folder, files: TrialFiles) -> Trial:
+        """As a study's files have it."""
+        # Folder names, not what the file says of itself: they are what leads back to the files.
+        config = files.config | {"cell": files.cell, "index": files.number}
+        trial = cls(study / "trials" / files.cell / str(files.number), config)
+        trial._keep(files.result, files.text)
+        return trial
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What came out, read anew at every call; None while it is not finished."""
+        if self._text is None:
+            return None
+        result: dict[str, Any] = json.loads(zlib.decompress(self._text))
+        return result
+
+    @result.setter
+    def result(self, result: dict[str, Any] | None) -> None:
+        self._keep(result, json.dumps(result).encode())
+
+    def _keep(self, result: dict[str, Any] | None, text: bytes) -> None:
+        self._text = None if result is None else zlib.compress(text, 1)
+        self.status = "running" if result is None else str(result["status"])
+        seconds = (result or {}).get("seconds")
+        self.seconds: float | None = seconds if isinstance(seconds, int | float) else None
+
+    @property
+    def cell(self) -> str:
+        return str(self.config["cell"])
+
+    @property
+    def index(self) -> int:
+        return int(self.config["index"])
+
+    @property
+    def settled(self) -> bool:
+        """True where the same command must not run it again; a failed trial may be tried again."""
+        return self.status in ("done", "diverged")
+
+
+@dataclass
+class Ledger:
+    """A study's folder, held by one driver at a time."""
+
+    folder: Folder
+    trials: dict[str, list[Trial]] = field(default_factory=dict)
+    _lease: Lease | None = None
+    _superseded: dict[str, int] = field(default_factory=dict)
+    """By cell, the largest index of a trial that was moved aside: a trial's name is never given to another."""
+
+    @property
+    def header_path(self) -> Folder:
+        return self.folder / "study.yaml"
+
+    @property
+    def stop_path(self) -> Folder:
+        """Workers that see this file checkpoint and stop."""
+        return self.folder / ".stop"
+
+    def header(self) -> dict[str, Any] | None:
+        """The content of ``study.yaml``; None for a study that was never started.
+
+        Raises:
+            InputError: the folder holds something else.
+        """
+        try:
+            if not self.header_path.is_file():
+                # A dot file is ours: the lock of a driver that was killed before it began.
+                if self.folder.is_dir() and any(not path.name.startswith(".") for path in self.folder.iterdir()):
+                    raise InputError(f"{self.folder} is not empty and holds no study; choose another --out or name")
+                return None
+            header = plain_yaml.load(self.header_path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"cannot read {self.folder} ({error.strerror or error}); choose another --out") from None
+        except (yaml.YAMLError, UnicodeDecodeError):
+            header = None
+        known = isinstance(header, dict) and header.get("format") == FORMAT
+        if not known or not {"config", "provenance"} <= header.keys():
+            raise InputError(f"{self.header_path}: not a study of this version; choose another --out or name")
+        return header
+
+    def hold(self, say: Callable[[str], None] = lambda _: None) -> None:
+        """Take the study for this driver.
+
+        Args:
+            say: told why it takes a while, where it does.
+
+        Raises:
+            InputError: the folder cannot be written, or another driver holds the study.
+        """
+        lease = Lease(self.folder / ".lock", say)
+        try:
+            make(self.folder)
+            lease.take()
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(f"cannot write to {self.folder} ({reason}); choose another --out") from None
+        self._lease = lease
+        self.stop_path.unlink(missing_ok=True)
+
+    def start(self, header: dict[str, Any]) -> None:
+        """Write the study's header and read its trials."""
+        write_whole(self.header_path, yaml.safe_dump(header, sort_keys=False, width=120))
+        self._scan()
+
+    def close(self) -> None:
+        """Let go of the study; one that never started leaves nothing."""
+        if self._lease is None:
+            return
+        if not self._lease.lost:
+            self.stop_path.unlink(missing_ok=True)
+        self._lease.release()
+        self._lease = None
+        if isinstance(self.folder, Path):  # an object store has no empty folders
+            with suppress(OSError):  # a study that was started is not empty
+                self.folder.rmdir()
+
+    def _scan(self) -> None:
+        self.trials = {}
+        for found in read_trials(self.folder):
+            trial = Trial.read(self.folder, found)
+            self.trials.setdefault(trial.cell, []).append(trial)
+        for trials in self.trials.values():
+            trials.sort(key=lambda trial: trial.index)
+        aside = self.folder / "superseded"
+        for cell in aside.iterdir() if aside.is_dir() else ():
+            self._superseded[cell.name] = max(int(path.name.partition("-")[0]) for path in cell.iterdir())
+
+    def begun(self) -> set[str]:
+        """Names of the cells that have trials, without reading any."""
+        folder = self.folder / "trials"
+        return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+    @property
+    def lost(self) -> bool:
+        """True once a driver on another machine has taken this one for dead, and the study over."""
+        return self._lease is not None and self._lease.lost
+
+    @property
+    def full(self) -> bool:
+        """True while the study's disk has no room left."""
+        return self._lease is not None and self._lease.full
+
+    def of(self, cell: str, phase: str) -> list[Trial]:
+        """A cell's trials of a phase, oldest first."""
+        return [trial for trial in self.trials.get(cell, []) if trial.config.get("phase") == phase]
+
+    def begin(self, trial: Trial) -> Trial:
+        """Write a trial's configuration, under a new owner, before it starts; a failed one counts a new attempt.
+
+        A worker of a driver that was killed may have finished the trial meanwhile: it is then settled, and not begun.
+        """
+        failed = trial.status == "failed"
+        config = trial.config | {
+            "attempt": trial.config.get("attempt", 1) + (1 if failed else 0),
+            "owner": secrets.token_hex(8),
+        }
+        make(trial.folder)
+        # From here on, no earlier worker writes.
+        write_whole(trial.folder / "config.json", json.dumps(config, indent=1))
+        trial.config = config
+        self.refresh(trial)
+        if not trial.settled:
+            trial.result = None
+            for leftover in ("result.json", WORKER):
+                (trial.folder / leftover).unlink(missing_ok=True)
+        return trial
+
+    def add(self, cell: str, config: dict[str, Any]) -> Trial:
+        """A new trial of a cell, with the next free index; nothing is written before ``begin``.
+
+        Its configuration is what its file will say: a tuple is a list before a resume too.
+        """
+        config = json.loads(json.dumps(config))
+        trials = self.trials.setdefault(cell, [])
+        index = max([self._superseded.get(cell, -1), *(trial.index for trial in trials)]) + 1
+        folder = self.folder / "trials" / cell / str(index)
+        trial = Trial(folder, {"trial": f"{cell}/{index}", "cell": cell, "index": index, **config})
+        trials.append(trial)
+        return trial
+
+    def refresh(self, trial: Trial) -> None:
+        """Read a trial's result, if there is one by now."""
+        trial.result = read_result(trial.folder)
+
+    def fail(self, trial: Trial, error: str | None = None) -> None:
+        """Record that a trial could not be run, with the reason given, or that its worker left."""
+        config = read_json(trial.folder / "config.json")
+        if config is None or config.get("owner") != trial.config["owner"]:
+            return  # another driver's by now
+        told = read_json(trial.folder / WORKER) or {}
+        error = error or told.get("error") or LOST
+        create_whole(trial.folder / "result.json", json.dumps(failure(trial.config, error)))
+        self.refresh(trial)
+
+    def note_spent(self, trial: Trial, seconds: float) -> None:
+        """Write into a trial's configuration what it has taken so far, where no result says so."""
+        path = trial.folder / "config.json"
+        config = read_json(path)
+        if config is not None and config.get("owner") == trial.config["owner"]:
+            trial.config = trial.config | {"spent": seconds}
+            write_whole(path, json.dumps(trial.config, indent=1))
+
+    def supersede(self, trial: Trial) -> None:
+        """Move a trial aside that a longer search has overtaken: its setting, or the network that it started from."""
+        target = self.folder / "superseded" / trial.cell / f"{trial.index}-{secrets.token_hex(2)}"
+        move(trial.folder, target)
+        self.trials[trial.cell].remove(trial)
+        self._superseded[trial.cell] = max(trial.index, self._superseded.get(trial.cell, -1))
+
+    def pseudonyms(self, patient_ids: Sequence[str]) -> list[str]:
+        """``P-3f9a12bc04``-like names, one a patient: a keyed hash under a key that only this study's folder has."""
+        path = self.folder / "pseudonyms.key"
+        if not path.is_file():
+            write_whole(path, secrets.token_hex(32), mode=0o600)
+        key = path.read_bytes()
+        return ["P-" + hmac.new(key, patient.encode(), hashlib.sha256).hexdigest()[:10] for patient in patient_ids]

@@ -1,0 +1,209 @@
+"""The worker's side of the ledger: one trial's folder, written to by its owner alone."""
+
+from __future__ import annotations
+
+import io
+import json
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from ledger.storage import Folder, create_whole, delete, make, no_room, write_whole
+from ledger.trial_files import read_json, read_result
+
+PACKAGE = "package.safetensors"
+WORKER = "worker.json"
+"""Who runs the trial, and what became of those before since the driver began it."""
+LOST = "the worker was lost: its process or machine died"
+_ROOM_POLL_SECONDS = 2.0
+
+
+class ReplacedError(RuntimeError):
+    """Another worker has taken this trial over."""
+
+
+class UnseenError(RuntimeError):
+    """This machine does not see the study's folder."""
+
+
+def failure(config: dict[str, Any], error: str) -> dict[str, Any]:
+    """The result of a trial that could not be run."""
+    line = next(iter(error.splitlines()), "")
+    return {"status": "failed", "error": line, "attempt": config.get("attempt", 1), "finished": now()}
+
+
+def now() -> str:
+    """The time by this machine's clock, as results carry it: ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class TrialFolder:
+    """What a worker sees of the ledger: its own trial's folder, as long as it owns it.
+
+    Args:
+        folder: the trial's.
+        owner: the token under which the driver began the trial.
+        stopping: whether the trial is to end before its time; asked often.
+
+    Raises:
+        UnseenError: this machine does not see the study's folder.
+        ReplacedError: the trial was begun anew since.
+    """
+
+    def __init__(self, folder: Folder, owner: str, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._folder, self._owner, self.stopping = folder, owner, stopping
+        self._check_driver()
+        before = read_json(folder / WORKER) or {"ended": True}
+        step = max((int(path.stem) for path in self._checkpoints()), default=0)
+        in_vain = not before.get("ended") and step == before.get("step")
+        self._told: dict[str, Any] = {
+            "worker": secrets.token_hex(8),
+            "host": socket.gethostname(),
+            "step": step,
+            "lost": _count(before.get("lost")) + 1 if in_vain else 0,
+            "errors": _count(before.get("errors")),
+            "error": before.get("error"),
+        }
+        self._tell()
+
+    def _tell(self) -> None:
+        self._patiently(lambda: write_whole(self._folder / WORKER, json.dumps(self._told)))
+
+    def _patiently(self, write: Callable[[], None]) -> None:
+        """Write, waiting for room on a full disk: what was computed is not thrown away."""
+        while True:
+            try:
+                return write()
+            except OSError as error:
+                if not no_room(error) or self.stopping():
+                    raise
+                time.sleep(_ROOM_POLL_SECONDS)
+                self._check_driver()
+
+    def _check_driver(self) -> None:
+        unseen = f"{socket.gethostname()} does not see the study's folder"
+        try:
+            config = read_json(self._folder / "config.json")
+        except Exception as error:  # every object store has its own kinds
+            raise UnseenError(f"{unseen} ({type(error).__name__})") from error
+        if config is None:
+            raise UnseenError(unseen)
+        if config.get("owner") != self._owner:
+            raise ReplacedError(f"{self._folder.parent.name}/{self._folder.name} was begun anew")
+
+    def _check_owner(self) -> None:
+        self._check_driver()
+        if (read_json(self._folder / WORKER) or {}).get("worker") != self._told["worker"]:
+            raise ReplacedError(f"{self._folder.parent.name}/{self._folder.name} runs on another worker by now")
+
+    @property
+    def errors(self) -> int:
+        """Times that the trial ended with an error, since the driver began it."""
+        return int(self._told["errors"])
+
+    @property
+    def lost(self) -> int:
+        """Workers lost in a row (the process or its machine) before any wrote a checkpoint."""
+        return int(self._told["lost"])
+
+    @property
+    def finished(self) -> bool:
+        """True once the trial has a result: a worker that was started again has nothing left to do."""
+        return read_result(self._folder) is not None
+
+    def save(self, name: str, content: bytes) -> None:
+        """Write what the trial leaves beside its result: what would be shared, or a network that others start from.
+
+        Raises:
+            ReplacedError: another worker owns the trial now.
+        """
+        self._check_owner()
+        self._patiently(lambda: write_whole(self._folder / name, content))
+
+    def save_checkpoint(self, step: int, state: dict[str, Any]) -> None:
+        """Write the checkpoint of an outer step; the one before it stays, should this one be damaged.
+
+        On a full disk, nothing is written, and a later one may be.
+
+        Raises:
+            ReplacedError: another worker owns the trial now.
+        """
+        self._check_owner()
+        folder = self._folder / "checkpoint"
+        make(folder)
+        content = io.BytesIO()
+        torch.save(state, content)
+        try:
+            write_whole(folder / f"{step:09}.pt", content.getvalue())
+        except OSError as error:
+            if not no_room(error):
+                raise
+            return
+        for older in [path for path in self._checkpoints() if int(path.stem) < step][1:]:
+            older.unlink(missing_ok=True)
+
+    def _checkpoints(self) -> list[Folder]:
+        """Latest first. Of a worker that was replaced, one may be among them: it is as good as its successor's."""
+        folder = self._folder / "checkpoint"
+        if not folder.is_dir():
+            return []
+        found = [path for path in folder.iterdir() if path.suffix == ".pt" and path.stem.isdecimal()]
+        return sorted(found, key=lambda path: path.name, reverse=True)
+
+    def load_checkpoint(self, device: torch.device) -> dict[str, Any] | None:
+        """The last whole checkpoint, or None.
+
+        Raises:
+            OSError: a file cannot be read just now, which is no reason to begin anew.
+            MemoryError, OutOfMemoryError: it does not fit.
+        """
+        for path in self._checkpoints():
+            try:
+                content = io.BytesIO(path.read_bytes())
+            except FileNotFoundError:  # a worker that was replaced has dropped it
+                continue
+            try:
+                state: dict[str, Any] = torch.load(content, map_location=device, weights_only=True)
+            except (MemoryError, torch.OutOfMemoryError):
+                raise
+            except Exception:  # cut by something stronger than us: what torch makes of that depends on where
+                continue
+            return state
+        return None
+
+    def note_error(self, error: str) -> None:
+        """Keep the reason for whoever tries next, and for the driver should there be no next."""
+        self._check_owner()
+        self._told |= {"errors": self.errors + 1, "error": error, "ended": True}
+        self._tell()
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Write the result, then drop the checkpoint.
+
+        Raises:
+            ReplacedError: another worker owns the trial now.
+        """
+        self._check_owner()
+        # On one line: votes and curves are lists of numbers, and a line for each made the file three times as long.
+        path, content = self._folder / "result.json", json.dumps(result)
+
+        def create() -> None:
+            if create_whole(path, content):
+                return
+            if self.finished:
+                raise ReplacedError(f"{self._folder.parent.name}/{self._folder.name} was finished by another worker")
+            write_whole(path, content)  # what was there is damaged
+
+        self._patiently(create)
+        delete(self._folder / "checkpoint")
+        (self._folder / WORKER).unlink(missing_ok=True)
+
+
+def _count(value: Any) -> int:
+    """A count as a file has it; 0 where that is damaged."""
+    return value if isinstance(value, int) and 0 <= value < 1_000_000 else 0

@@ -1,0 +1,197 @@
+"""A name -> a network from timm, torchvision, the papers or ``sldd.backbones.small_nets``: gray in, three classes out.
+
+python -m sldd.backbones audit                            # every timm family by its smallest member
+python -m sldd.backbones audit resnet18 test_vit          # these, families or backbones
+python -m sldd.backbones audit --out docs/backbones.csv   # keep the table
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import inspect
+import sys
+from pathlib import Path
+
+import timm
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import nn
+
+from sldd.backbones.norms import set_norm
+from sldd.backbones.paper_nets import DIVISORS, PAPER_NETWORKS, as_published, narrow
+from sldd.backbones.small_nets import LAYOUTS
+from sldd.data.patches import CLASSES
+from sldd.errors import InputError
+
+TORCHVISION, PAPER = "torchvision/", "paper/"
+_PAPER_NAMES = [f"{PAPER}{name}{part}" for part in ("", *(f"/{by}" for by in DIVISORS)) for name in PAPER_NETWORKS]
+
+_COLOUR_ONLY = ("csatv2",)
+"""timm models whose first layer is a fixed colour transform: three channels, whatever ``in_chans`` says."""
+
+
+class HardSigmoid(nn.Module):
+    """``relu6(x + 3) / 6``: PyTorch's own hard sigmoid, whose second derivative is not implemented, in two steps."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Any shape, element by element."""
+        return F.relu6(x + 3) / 6
+
+
+def build(
+    name: str, *, input_size: int, norm: str = "as_is", channels: int = 1, classes: int = len(CLASSES)
+) -> nn.Module:
+    """Build a backbone without weights worth keeping (``sldd.backbones.init`` sets them), in training mode.
+
+    Args:
+        name: one of ``sldd.backbones.small_nets``, a timm model name, ``torchvision/<name>``, or ``paper/<name>`` for
+            one of the six of Li et al. (2022), ``paper/<name>/8`` for an eighth of its widths; a bare name that only
+            torchvision knows is found there.
+        input_size: side of the square input in pixels.
+        norm: norm setting, see ``sldd.backbones.norms.set_norm``.
+
+    Raises:
+        InputError: the name is unknown (nearest names are suggested), or the network cannot be built at this size.
+    """
+    library, bare = check_name(name)
+    try:
+        network = _BUILDERS[library](bare, input_size, channels, classes)
+    except Exception as error:  # two libraries of builders, with every kind of complaint
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"backbone {name}: cannot be built for {input_size} x {input_size} input ({reason})") from None
+    set_norm(network, norm)
+    for path, module in list(network.named_modules()):
+        if isinstance(module, nn.Hardsigmoid):
+            network.set_submodule(path, HardSigmoid())
+    for module in network.modules():
+        # The same start must always give the same network: what is random in training is off (method.md, section 2).
+        if isinstance(module, (nn.modules.dropout._DropoutNd, torchvision.ops.StochasticDepth)):
+            module.p = 0.0
+        for rate in ("drop_prob", "drop_rate"):  # timm's stochastic depth, and dropout without a layer of its own
+            if hasattr(module, rate):
+                setattr(module, rate, 0.0)
+        if hasattr(module, "inplace"):  # an overwritten activation cannot be differentiated a second time
+            module.inplace = False  # type: ignore[assignment]
+    return network.train()
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def check_name(name: str) -> tuple[str, str]:
+    """The library (sldd, paper, timm or torchvision) and bare name of a backbone; InputError suggests the nearest."""
+    if name in LAYOUTS:
+        return "sldd", name
+    if name in _PAPER_NAMES:
+        return "paper", name.removeprefix(PAPER)
+    if name.startswith(TORCHVISION):
+        bare = name.removeprefix(TORCHVISION)
+        if bare in torchvision.models.list_models(module=torchvision.models):
+            return "torchvision", bare
+    elif name in timm.list_models():
+        return "timm", name
+    elif name in torchvision.models.list_models(module=torchvision.models):
+        return "torchvision", name
+    known = [*LAYOUTS, *timm.list_models(), *_PAPER_NAMES] + [
+        TORCHVISION + other for other in torchvision.models.list_models(torchvision.models)
+    ]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models() for the names"
+    raise InputError(f"grid.backbone: there is no backbone {name!r}; {hint}")
+
+
+class RepeatedChannel(nn.Module):
+    """Shows a gray image to a network whose stem is made for red, green and blue."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, 1, height, width) -> what the network makes of three equal channels."""
+        return self.network(x.expand(-1, 3, -1, -1))
+
+
+def _layout(name: str, input_size: int, channels: int, classes: int) -> nn.Module:
+    return LAYOUTS[name](input_size=input_size, channels=channels, classes=classes)
+
+
+def _timm(name: str, input_size: int, channels: int, classes: int) -> nn.Module:
+    if name.startswith(_COLOUR_ONLY) and channels == 1:
+        return RepeatedChannel(_timm(name, input_size, 3, classes))
+    options = {"img_size": input_size} if timm.get_pretrained_cfg_value(name, "fixed_input_size") else {}
+    return timm.create_model(name, pretrained=False, in_chans=channels, num_classes=classes, **options)
+
+
+def _torchvision(name: str, input_size: int, channels: int, classes: int) -> nn.Module:
+    builder = torchvision.models.get_model_builder(name)
+    options: dict[str, object] = {"weights": None, "num_classes": classes}
+    accepted = inspect.signature(builder).parameters
+    if name in ("googlenet", "inception_v3"):
+        options |= {"aux_logits": False, "init_weights": False}
+    elif "init_weights" in accepted:
+        options["init_weights"] = False
+    if name.startswith("vit_"):  # its builders take the size through **kwargs
+        options["image_size"] = input_size
+    network: nn.Module = builder(**options)
+    for path, module in network.named_modules():
+        if isinstance(module, nn.Conv2d) and module.in_channels == 3:
+            stem = nn.Conv2d(
+                channels,
+                module.out_channels,
+                module.kernel_size,  # type: ignore[arg-type]
+                module.stride,  # type: ignore[arg-type]
+                module.padding,  # type: ignore[arg-type]
+                bias=module.bias is not None,
+            )
+            network.set_submodule(path, stem)
+            return network
+    raise InputError(f"backbone {TORCHVISION}{name}: no three-channel stem to replace with a gray one")
+
+
+def _paper(name: str, input_size: int, channels: int, classes: int) -> nn.Module:
+    name, _, divisor = name.partition("/")
+    network = _torchvision(name, input_size, channels, classes)
+    as_published(name, network)
+    if divisor:
+        narrow(network, int(divisor))
+    return network
+
+
+_BUILDERS = {"sldd": _layout, "paper": _paper, "timm": _timm, "torchvision": _torchvision}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m sldd.backbones``; 0 where all that was audited passes, 1 where not, 2 for a wrong name."""
+    from sldd.distillation.audit import audit, families, write_table  # tries out what this module builds
+
+    parser = argparse.ArgumentParser(
+        prog="python -m sldd.backbones", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    command = parser.add_subparsers(dest="command", required=True).add_parser(
+        "audit", help="try out whether backbones can be distilled"
+    )
+    command.add_argument("names", nargs="*", metavar="FAMILY | BACKBONE", help="all timm families unless given")
+    command.add_argument("--out", type=Path, metavar="FILE.csv", help="write the table there")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    names = options.names or families()
+    rows = []
+    try:
+        for number, row in enumerate(audit(names), 1):
+            rows.append(row)
+            facts = f"{row.parameters or 0:>13,} parameters  input {row.smallest_input or '-':>3}  {row.batch_norms} BN"
+            verdict = f"{row.seconds:.2f} s" if row.twice_differentiable else f"FAILS: {row.note}"
+            print(f"{number:>3}/{len(names)}  {row.member:<36} {facts:<50} {verdict}", flush=True)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    passed = sum(row.twice_differentiable for row in rows)
+    print(f"{passed} of {len(rows)} can be distilled")
+    if options.out is not None:
+        write_table(rows, options.out)
+    return 0 if passed == len(rows) else 1

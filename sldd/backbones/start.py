@@ -1,0 +1,147 @@
+"""The start ``theta`` of a cell: Xavier weights, weights pretrained by others, or a file of one's own.
+
+A public start is the cheapest thing two hospitals can share: a name, or a file that both already have.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import timm
+import torch
+import torchvision
+from safetensors.torch import load_file
+from torch import nn
+
+from sldd.backbones.init import initialise, layer_fingerprints
+from sldd.backbones.registry import check_name
+from sldd.data.patches import CLASSES
+from sldd.errors import InputError
+
+XAVIER, PRETRAINED = "xavier", "pretrained"
+FILE_ENDINGS = (".safetensors", ".pt", ".pth")
+
+
+def set_start(network: nn.Module, *, backbone: str, start: str, seed: int, classes: int = len(CLASSES)) -> None:
+    """Set every parameter in place.
+
+    Args:
+        network: as ``sldd.backbones.registry.build`` gives it.
+        backbone: its name.
+        start: ``xavier``; ``pretrained``, the weights that timm or torchvision publish under the backbone's name; or a
+            file with a state dictionary of the same backbone (``.safetensors``, ``.pt``, ``.pth``).
+        seed: of the Xavier weights; of the classifier where the others have none for as many classes.
+        classes: that the network has.
+
+    Raises:
+        InputError: the weights cannot be had, or do not fit; the message names the layer.
+    """
+    initialise(network, seed)
+    if start != XAVIER:
+        where = backbone if start == PRETRAINED else start
+        copy_weights(network, read_weights(backbone, start), where=where, classes=classes)
+
+
+def start_of(backbone: str, start: str, files: dict[str, str]) -> str:
+    """The file that ``pretrained`` stands for where there is one of this backbone; the start itself elsewhere."""
+    return files.get(backbone, start) if start == PRETRAINED else start
+
+
+def read_weights(backbone: str, start: str) -> dict[str, torch.Tensor]:
+    """Weights by parameter name, from the library that knows the backbone or from a file.
+
+    Raises:
+        InputError: they cannot be downloaded, or the file cannot be read.
+    """
+    return _published(backbone) if start == PRETRAINED else _from_file(Path(start))
+
+
+@torch.no_grad()
+def copy_weights(
+    network: nn.Module, weights: dict[str, torch.Tensor], *, where: str, classes: int = len(CLASSES)
+) -> None:
+    """Copy weights into a network of so many classes: all of its parameters but those of a classifier for others.
+
+    The first convolution of a colour network is summed over its channels, so that a gray film looks to it as a gray
+    colour image does. Buffers are left out: batch-norm statistics belong to the data.
+
+    Raises:
+        InputError: a layer is missing or has another shape.
+    """
+    for name, parameter in network.named_parameters():
+        given = weights.get(name)
+        if given is not None and given.ndim == 4 and given.shape[1] == 3 and parameter.shape[1] == 1:
+            given = given.sum(1, keepdim=True)
+        if given is not None and given.shape == parameter.shape:
+            parameter.copy_(given)
+        elif not _other_classes(given, parameter, classes):
+            found = "is missing" if given is None else f"has shape {tuple(given.shape)}, not {tuple(parameter.shape)}"
+            raise InputError(
+                f"grid.start: layer {name} {found} in the weights of {where}; they must be of the same backbone and "
+                "norm setting"
+            )
+
+
+def _other_classes(given: torch.Tensor | None, parameter: torch.Tensor, classes: int) -> bool:
+    """Whether this is a classifier's layer, and the weights know other classes or none."""
+    same_features = given is None or given.shape[1:] == parameter.shape[1:]
+    return parameter.shape[0] == classes and same_features
+
+
+def check_start(network: nn.Module, expected: dict[str, str], where: str) -> None:
+    """Compare a network's start with the fingerprints that came with a checkpoint or package.
+
+    Raises:
+        InputError: names the first layer that differs.
+    """
+    found = layer_fingerprints(network)
+    differing = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
+    if differing:
+        more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+        raise InputError(
+            f"{where}: its start has another layer {differing[0]}{more}; use the same seed, the same start and the "
+            "timm and torchvision versions that its study names"
+        )
+
+
+def _published(backbone: str) -> dict[str, torch.Tensor]:
+    library, name = check_name(backbone)
+    if library == "sldd" or "/" in name:
+        raise InputError(
+            f"grid.start: nobody publishes weights of {backbone}; name a file: pretrained={{{backbone}: FILE}}"
+        )
+    try:
+        if library == "timm":
+            network: nn.Module = timm.create_model(name, pretrained=True)
+        else:
+            network = torchvision.models.get_model(name, weights="DEFAULT")
+    except (OSError, RuntimeError) as error:  # no network, no such file; timm: no weights for this name
+        told = error.reason if isinstance(error, URLError) else error  # its own words are in angle brackets
+        reason = (str(told).splitlines() or [""])[0]
+        raise InputError(
+            f"grid.start: no pretrained weights of {backbone} ({reason}); where there is no network, copy the file of "
+            f"weights to every machine and say where it is: pretrained={{{backbone}: FILE}}"
+        ) from None
+    return dict(network.named_parameters())
+
+
+def _load(path: Path) -> Any:
+    # From memory: of a length that a file says, Python would make room for all of it before reading.
+    return torch.load(io.BytesIO(path.read_bytes()), "cpu", weights_only=True)
+
+
+def _from_file(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        weights = load_file(path) if path.suffix == ".safetensors" else _load(path)
+    except FileNotFoundError:
+        raise InputError(f"grid.start: {path}: there is no such file") from None
+    except Exception as error:  # each format has errors of its own, and pickle those of what it is asked to make
+        raise InputError(f"grid.start: {path}: not readable as weights ({type(error).__name__})") from None
+    if isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
+        weights = weights["state_dict"]
+    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise InputError(f"grid.start: {path}: holds no weights by name (a state dictionary)")
+    return weights

@@ -1,0 +1,281 @@
+"""Windows over a radiograph, their class by the organ mask, and batches cropped on demand.
+
+Nothing is written out and nothing is kept: a crop is copied out of the memory-mapped radiograph when a batch asks
+for it (1,225 crops of a 2048 x 2048 radiograph would be 25 times its size).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge, Gt, Le
+
+from sldd.data.cohort import Cohort
+from sldd.errors import InputError
+
+IRRELEVANT, NEGATIVE, POSITIVE = 0, 1, 2
+CLASSES = ("I", "N", "P")
+DISCARDED = -1
+SMALLEST_PATCH = 8  # pixels
+
+
+@dataclass(frozen=True)
+class PatchSettings:
+    """Windows and classes (Li et al. 2022, section 3.1 and 4.1).
+
+    ``size`` and the strides are pixels, or, below 1, shares of the radiograph's shorter side.
+    """
+
+    size: Annotated[float, Gt(0)] = 299
+    """Side of a patch: pixels, or, below 1, a share of the radiograph's shorter side."""
+    stride: Annotated[float, Gt(0)] = 50
+    """From patch to patch, as ``size``."""
+    score_stride: Annotated[float, Gt(0)] | None = None
+    """Stride when a patient is scored; ``stride`` unless given."""
+    input_size: Annotated[int, Ge(8)] = 224
+    """Side to which a patch is resized for the network, in pixels."""
+    irrelevant_below: Annotated[float, Gt(0), Le(1)] = 0.01
+    """Share of a patch inside the organ under which it is irrelevant (I)."""
+    organ_above: Annotated[float, Ge(0), Le(1)] = 0.85
+    """Share above which it is N or P; what lies between is no training patch."""
+
+
+def in_pixels(length: float, side: int) -> int:
+    """A length in pixels: as given, or a share of ``side`` where below 1; never less than one pixel."""
+    return max(1, round(length * side) if length < 1 else round(length))
+
+
+def window_starts(side: int, size: int, stride: int) -> np.ndarray:
+    """First pixels of the windows along one side: 0, stride ... while the window fits."""
+    return np.arange(0, side - size + 1, stride)
+
+
+def organ_shares(mask: np.ndarray, size: int, stride: int) -> np.ndarray:
+    """Share of every window that lies inside the organ.
+
+    Args:
+        mask: (height, width) bool.
+
+    Returns:
+        (rows, columns) float64 of window shares, from one summed-area table.
+    """
+    table = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
+    mask.cumsum(0, out=table[1:, 1:], dtype=np.int64)
+    table[1:, 1:].cumsum(1, out=table[1:, 1:])
+    top = window_starts(mask.shape[0], size, stride)[:, None]
+    left = window_starts(mask.shape[1], size, stride)[None, :]
+    inside = table[top + size, left + size] - table[top, left + size] - table[top + size, left] + table[top, left]
+    return inside / size**2
+
+
+def window_classes(shares: np.ndarray, label: int, settings: PatchSettings) -> np.ndarray:
+    """I below ``irrelevant_below``, the patient's class above ``organ_above``, ``DISCARDED`` between (section 3.1)."""
+    classes = np.full(shares.shape, DISCARDED, np.int8)
+    classes[shares < settings.irrelevant_below] = IRRELEVANT
+    classes[shares > settings.organ_above] = POSITIVE if label else NEGATIVE
+    return classes
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where a crop lies: film number, first row and column, side in pixels."""
+
+    film: int
+    top: int
+    left: int
+    size: int
+
+
+class Patches:
+    """The patches of a cohort, standardised with the mean and deviation of the training patients' gray values.
+
+    Args:
+        cohort: where the pixels are.
+        settings: windows and classes.
+        mean, deviation: in the cohort's own gray values.
+
+    Raises:
+        InputError: a patch is larger than a radiograph.
+    """
+
+    soft_votes = False
+
+    def __init__(self, cohort: Cohort, settings: PatchSettings, mean: float, deviation: float) -> None:
+        self.cohort = cohort
+        self.settings = settings
+        self.mean, self.deviation = mean, max(deviation, 1e-6)
+        if settings.irrelevant_below > settings.organ_above:
+            raise InputError("patches.irrelevant_below is above patches.organ_above; a patch would have two classes")
+        for film, (height, width) in enumerate(cohort.shapes):
+            side = min(height, width)
+            if in_pixels(settings.size, side) < SMALLEST_PATCH:
+                raise InputError(
+                    f"patches.size: {settings.size:g} is a patch of {in_pixels(settings.size, side)} pixels; choose at "
+                    f"least {SMALLEST_PATCH}, or a share of the side below 1"
+                )
+            if in_pixels(settings.size, side) > side:
+                raise InputError(
+                    f"patches.size: {settings.size:g} pixels is larger than radiograph {film + 1} of the cohort "
+                    f"({width} x {height}); choose at most {side}, or a share of its side such as 0.15"
+                )
+
+    def geometry(self, film: int, *, scoring: bool) -> tuple[int, int]:
+        """Patch size and stride in a film, in pixels."""
+        side = min(self.cohort.shapes[film])
+        stride = self.settings.stride
+        if scoring and self.settings.score_stride is not None:
+            stride = self.settings.score_stride
+        return in_pixels(self.settings.size, side), in_pixels(stride, side)
+
+    def classes(self, film: int, *, scoring: bool) -> np.ndarray | None:
+        """(rows, columns) classes of a film's windows; None without a mask."""
+        mask = self.cohort.mask(film)
+        if mask is None:
+            return None
+        label = self.cohort.labels[self.cohort.film_patients[film]]
+        return window_classes(organ_shares(mask, *self.geometry(film, scoring=scoring)), label, self.settings)
+
+    def crop(self, windows: Sequence[Window]) -> torch.Tensor:
+        """(windows, 1, input, input) float32, standardised; resized with an anti-aliased bilinear filter."""
+        crops = [
+            self.cohort.pixels(w.film)[w.top : w.top + w.size, w.left : w.left + w.size].astype(np.float32)
+            for w in windows
+        ]
+        if len({crop.shape for crop in crops}) == 1:
+            return self._as_input(torch.from_numpy(np.stack(crops)[:, None]))
+        return torch.cat([self._as_input(torch.from_numpy(crop[None, None])) for crop in crops])
+
+    def _as_input(self, images: torch.Tensor) -> torch.Tensor:
+        side = self.settings.input_size
+        if images.shape[-1] != side:
+            images = F.interpolate(images, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+        return (images - self.mean) / self.deviation
+
+    def scan(self, film: int, batch: int, device: torch.device) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
+        """All windows of a film, at most ``batch`` crops at a time, with their classes where there is a mask.
+
+        The film goes to ``device`` once, and is cut and resized there: its windows overlap, and together are many times
+        its size.
+        """
+        size, stride = self.geometry(film, scoring=True)
+        pixels = torch.from_numpy(self.cohort.pixels(film).astype(np.float32)).to(device)
+        windows = pixels.unfold(0, size, stride).unfold(1, size, stride)  # (rows, columns, size, size), not copied
+        rows, columns = windows.shape[:2]
+        classes = self.classes(film, scoring=True)
+        flat = None if classes is None else classes.ravel()
+        for begin in range(0, rows * columns, batch):
+            end = min(begin + batch, rows * columns)
+            number = torch.arange(begin, end, device=device)
+            crops = windows[number // columns, number % columns][:, None]
+            yield self._as_input(crops), None if flat is None else flat[begin:end]
+
+
+def class_windows(patches: Patches, patient: int) -> list[np.ndarray]:
+    """A patient's training windows of each class: (windows, 4) film, first row, first column, side.
+
+    Raises:
+        InputError: a film has no mask.
+    """
+    found: list[list[np.ndarray]] = [[] for _ in CLASSES]
+    for film in patches.cohort.films_of[patient]:
+        classes = patches.classes(film, scoring=False)
+        if classes is None:
+            raise InputError(
+                f"radiograph {film + 1} of the cohort has no mask and its patient is in the training split; "
+                "give every training patient an organ mask"
+            )
+        size, stride = patches.geometry(film, scoring=False)
+        for number in range(len(CLASSES)):
+            rows, columns = np.nonzero(classes == number)
+            place = np.stack([rows * stride, columns * stride], axis=1)
+            found[number].append(np.insert(np.insert(place, 0, film, axis=1), 3, size, axis=1))
+    return [np.concatenate(group) for group in found]
+
+
+class BalancedBatches:
+    """Batches of training patches with equal numbers of I, N and P, drawn with replacement.
+
+    Args:
+        patches: where crops come from.
+        patients: the training patients.
+
+    Raises:
+        InputError: a training patient has no mask, or a class has no patch.
+    """
+
+    def __init__(self, patches: Patches, patients: Sequence[int]) -> None:
+        self._patches = patches
+        by_patient = [class_windows(patches, patient) for patient in patients]
+        self._windows = [np.concatenate(group) for group in zip(*by_patient, strict=True)]
+        self._turns = list(range(len(CLASSES)))
+        for name, windows in zip(CLASSES, self._windows, strict=True):
+            if not len(windows):
+                raise InputError(
+                    f"no training patch of class {name} at patch size {patches.settings.size:g}; choose smaller "
+                    "patches (patches.size), a smaller stride, or other mask shares (patches.organ_above, "
+                    "patches.irrelevant_below)"
+                )
+
+    def subset(
+        self, random: np.random.Generator, *, classes: str = "".join(CLASSES), per_class: int | None = None
+    ) -> BalancedBatches:
+        """Batches of fewer patches.
+
+        Args:
+            random: draws them.
+            classes: letters of those that batches hold.
+            per_class: patches of each, drawn without replacement; all by default.
+
+        Raises:
+            InputError: a class has fewer patches.
+        """
+        smaller = copy.copy(self)
+        smaller._turns = [CLASSES.index(letter) for letter in classes]
+        if per_class is None:
+            return smaller
+        for number in smaller._turns:
+            if len(self._windows[number]) < per_class:
+                raise InputError(
+                    f"grid.train_patches: {per_class:,} patches a class, and class {CLASSES[number]} has "
+                    f"{len(self._windows[number]):,}; choose fewer, or a smaller stride"
+                )
+        smaller._windows = [
+            windows[random.choice(len(windows), min(per_class, len(windows)), replace=False)]
+            for windows in self._windows
+        ]
+        return smaller
+
+    @property
+    def side(self) -> int:
+        """Side of a patch as the network sees it, in pixels."""
+        return self._patches.settings.input_size
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return CLASSES
+
+    @property
+    def size(self) -> int:
+        """Training patches."""
+        return sum(self.counts.values())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Training patches of each class."""
+        return {name: len(windows) for name, windows in zip(CLASSES, self._windows, strict=True)}
+
+    def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(count, 1, input, input) float32 patches and (count,) int64 classes, in turns I, N, P (or fewer classes)."""
+        classes = np.array(self._turns)[np.arange(count) % len(self._turns)]
+        return self.of_classes(random, classes.tolist()), torch.from_numpy(classes)
+
+    def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
+        """(len(classes), 1, input, input) float32 patches, one of each class in turn."""
+        picked = [self._windows[number][random.integers(len(self._windows[number]))] for number in classes]
+        return self._patches.crop([Window(*map(int, row)) for row in picked])

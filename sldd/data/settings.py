@@ -1,0 +1,74 @@
+"""Which patients a study is about: the settings, and the source that they name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
+
+from sldd.data.cohort import Source
+from sldd.data.split import SplitSettings
+from sldd.errors import InputError
+from sldd.sources.chexpert import CheXpertSettings, read_chexpert
+from sldd.sources.folder import FolderSource
+from sldd.sources.hospital import HospitalSettings, read_hospital
+from sldd.sources.medmnist import MedMnistSettings, MedMnistSource
+from sldd.sources.nih import NihSettings, read_nih
+from sldd.sources.phantom import PhantomSettings, PhantomSource
+from sldd.sources.subset import PartOfPatients
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which patients a study is about."""
+
+    source: Literal["phantom", "folder", "nih", "chexpert", "hospital", "medmnist"] = "phantom"
+    """The last four have films with findings, one value a class, instead of patients with a label and organ masks."""
+    root: str | None = None
+    """Folder that holds ``manifest.csv``, for ``source: folder``, or the source's label table; for ``medmnist`` a file
+    or the folder that it is alone in."""
+    film_size: Annotated[int, Ge(16), Le(4096)] = 512
+    """Longest side, in pixels, at which films with findings are kept; smaller ones stay as they are."""
+    part: str | None = None
+    """``1/3``: the first of three equal parts of the patients, who are drawn into them by chance."""
+    phantom: PhantomSettings = field(default_factory=PhantomSettings)
+    nih: NihSettings = field(default_factory=NihSettings)
+    chexpert: CheXpertSettings = field(default_factory=CheXpertSettings)
+    hospital: HospitalSettings = field(default_factory=HospitalSettings)
+    medmnist: MedMnistSettings = field(default_factory=MedMnistSettings)
+    split: SplitSettings = field(default_factory=SplitSettings)
+    cache: str | None = None
+    """Folder for decoded radiographs, on a local disk of every node; the user's cache folder unless given."""
+
+
+def open_source(settings: DataSettings) -> Source:
+    """The source that the settings name.
+
+    Raises:
+        InputError: ``data.root`` is missing or not what the source needs, or a row of its table cannot be used.
+    """
+    whole = _whole(settings)
+    return whole if settings.part is None else PartOfPatients(whole, settings.part)
+
+
+def _whole(settings: DataSettings) -> Source:
+    if settings.source == "phantom":
+        return PhantomSource(settings.phantom)
+    if settings.root is None:
+        raise InputError(
+            "data.root: not given; name the folder that holds the films and their table (data.root=FOLDER)"
+        )
+    root, size = Path(settings.root).expanduser(), settings.film_size
+    if settings.source == "folder":
+        return FolderSource(root)
+    if not root.exists():
+        raise InputError(f"data.root: there is no {root}; name the folder that holds the films and their table")
+    if settings.source == "nih":
+        return read_nih(root, settings.nih, size)
+    if settings.source == "chexpert":
+        return read_chexpert(root, settings.chexpert, size)
+    if settings.source == "hospital":
+        return read_hospital(root, settings.hospital, size)
+    return MedMnistSource(root, settings.medmnist, size)

@@ -1,0 +1,132 @@
+"""Which patients train, validate and are tested: always by patient, never by radiograph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge, Lt
+
+from sldd.data.cohort import Cohort
+from sldd.data.stratify import patient_findings, stratify
+from sldd.errors import InputError
+from sldd.rng import stream
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """How patients are divided where the manifest has no ``split`` column: shares of the patients of each label."""
+
+    validation: Annotated[float, Ge(0), Lt(1)] = 0.15
+    """Share of the patients by whom states, rates and thresholds are chosen."""
+    test: Annotated[float, Ge(0), Lt(1)] = 0.25
+    """Share of the patients who are scored once, at the end."""
+    seed: int = 0
+    """Another seed, another division."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Patient numbers of the three parts, each sorted."""
+
+    train: list[int]
+    validation: list[int]
+    test: list[int]
+
+
+def split_patients(cohort: Cohort, settings: SplitSettings, needed: Sequence[str] = SPLITS) -> Split:
+    """Divide patients, never radiographs: by the source's own division, else stratified by label or findings, and seed.
+
+    Raises:
+        InputError: a ``needed`` part has no positive or no negative patient; of a cohort with findings, for no class.
+    """
+    parts: dict[str, list[int]] = {name: [] for name in SPLITS}
+    if any(cohort.splits):
+        for patient, part in enumerate(cohort.splits):
+            parts[part or "train"].append(patient)
+    elif cohort.classes:
+        shares = (1 - settings.validation - settings.test, settings.validation, settings.test)
+        placed = stratify(patient_findings(cohort), shares, settings.seed, "split")
+        parts = {name: np.flatnonzero(placed == number).tolist() for number, name in enumerate(SPLITS)}
+    else:
+        for label in (0, 1):
+            patients = [patient for patient, value in enumerate(cohort.labels) if value == label]
+            order = stream(settings.seed, "split", label).permutation(patients).tolist()
+            test = round(settings.test * len(order))
+            validation = round(settings.validation * len(order))
+            parts["test"] += order[:test]
+            parts["validation"] += order[test : test + validation]
+            parts["train"] += order[test + validation :]
+    return _checked(cohort, Split(**{part: sorted(patients) for part, patients in parts.items()}), needed)
+
+
+def fold_patients(cohort: Cohort, folds: int, settings: SplitSettings, needed: Sequence[str] = SPLITS) -> list[Split]:
+    """Splits in which every patient is a test patient once, stratified by label or findings.
+
+    Args:
+        folds: how many; a share of about 1 / folds of the patients is tested in each.
+        settings: the share of the other patients that validates, and the seed; the share of test patients is not used.
+
+    Raises:
+        InputError: a ``needed`` part of a fold has no positive or no negative patient, or the manifest fixes the parts.
+    """
+    if not cohort.classes and not all(cohort.has_mask):
+        raise InputError(
+            f"confirm.folds: every patient trains in some fold, and radiograph {cohort.has_mask.index(False) + 1} "
+            "has no mask; give every patient an organ mask or set confirm.folds to null"
+        )
+    if any(cohort.splits):
+        raise InputError(
+            "confirm.folds: every patient is to be tested once, and the manifest's split column says who is; "
+            "remove the column or set confirm.folds to null"
+        )
+    if cohort.classes:
+        splits = [_finding_fold(cohort, folds, fold, settings) for fold in range(folds)]
+        return [_checked(cohort, split, needed) for split in splits]
+    parts: list[dict[str, list[int]]] = [{name: [] for name in SPLITS} for _ in range(folds)]
+    for label in (0, 1):
+        patients = [patient for patient, value in enumerate(cohort.labels) if value == label]
+        order = stream(settings.seed, "folds", label).permutation(patients).tolist()
+        for fold, part in enumerate(parts):
+            test = order[fold::folds]
+            rest = [patient for patient in order if patient not in set(test)]
+            rest = stream(settings.seed, "folds", label, fold).permutation(rest).tolist()
+            validation = round(settings.validation * len(rest))
+            part["test"] += test
+            part["validation"] += rest[:validation]
+            part["train"] += rest[validation:]
+    splits = [Split(**{name: sorted(patients) for name, patients in part.items()}) for part in parts]
+    return [_checked(cohort, split, needed) for split in splits]
+
+
+def _finding_fold(cohort: Cohort, folds: int, fold: int, settings: SplitSettings) -> Split:
+    findings = patient_findings(cohort)
+    tested = stratify(findings, [1 / folds] * folds, settings.seed, "folds") == fold
+    rest = np.flatnonzero(~tested)
+    shares = (1 - settings.validation, settings.validation)
+    validates = stratify(findings[rest], shares, settings.seed, "folds", fold) == 1
+    return Split(rest[~validates].tolist(), rest[validates].tolist(), np.flatnonzero(tested).tolist())
+
+
+def _checked(cohort: Cohort, split: Split, needed: Sequence[str]) -> Split:
+    for part in needed:
+        patients = vars(split)[part]
+        if cohort.classes:
+            labels = cohort.film_labels[[film for patient in patients for film in cohort.films_of[patient]]]
+            if not ((labels == 1).any(0) & (labels == 0).any(0)).any():
+                raise InputError(
+                    f"the {part} split has no finding that some of its films have and others have not "
+                    f"({len(patients)} patients in all); change data.split or confirm.folds, or add patients"
+                )
+            continue
+        for label, word in ((1, "positive"), (0, "negative")):
+            if not any(cohort.labels[patient] == label for patient in patients):
+                raise InputError(
+                    f"the {part} split has no {word} patient ({len(patients)} patients in all); "
+                    "change data.split, the manifest's split column or confirm.folds, or add patients"
+                )
+    return split

@@ -1,0 +1,269 @@
+"""Soft-label dataset distillation: Algorithm 1 of Li et al. 2022, one outer step at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge, Gt, Lt
+from torch import nn
+
+from sldd.backbones.head import FeatureBatches, Head
+from sldd.backbones.norms import (
+    keep_no_statistics,
+    load_statistics,
+    measure_statistics,
+    statistics,
+    tracking_statistics,
+)
+from sldd.data.prefetch import Batches
+from sldd.distillation.clip import AdaptiveClip
+from sldd.distillation.initial_images import ImageInit
+from sldd.distillation.unroll import Memory, Unroll, Weights
+from sldd.rng import stream
+from sldd.training.compute import ComputeSettings, autocast_type, outer_gradient
+from sldd.training.dp_sgd import PrivateGradient
+from sldd.training.losses import CROSS_ENTROPY, Loss
+from sldd.training.outer_loop import State, descend, resume
+
+LEARNED = {
+    "sldd": ("images", "labels", "rates"),
+    "dd": ("images", "rates"),
+    "random_real": ("labels", "rates"),
+}
+"""What each method learns: soft labels with the images (Sucholutsky & Schonlau 2019), the images under fixed labels
+(Wang et al. 2018), or, as a control of what images add, the labels of real patches that stay as they are."""
+
+_SMALLEST_SHARE = 0.01
+"""Share under which a label's class cannot start when labels are softmax or sigmoid outputs, whose logits would be
+infinite; nor above 1 less it, where sigmoid ones."""
+
+
+InnerWeights = Literal["all", "head"]
+
+
+@dataclass(frozen=True)
+class DistillSettings:
+    """How distilled images are learned; all of it may be searched (``search.options``)."""
+
+    image_init: ImageInit = "noise"
+    """Where images start: noise, as published, or real training patches."""
+    labels: Literal["raw", "softmax", "sigmoid"] = "raw"
+    """Soft labels as they are learned, free of any constraint, or as the softmax of what is learned, or its sigmoid,
+    entry by entry: that of films with several findings."""
+    rates: Literal["step", "tensor"] = "step"
+    """One learned inner rate a step, as published, or one for each parameter tensor of the network."""
+    inner_weights: InnerWeights = "all"
+    """What the inner steps change: all weights, as published, or those of the last layer (``sldd.backbones.head``). The
+    rest then stays as it starts, with ``theta_bn`` measured there, and many more outer steps fit into the same time."""
+    feature_bank: Annotated[int, Ge(3)] = 18_000
+    """Real patches whose features are kept where only the last layer changes; later steps draw from these."""
+    inner_momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Momentum of the inner steps; receivers must use the same, so the package names it."""
+    window: Annotated[int, Ge(1)] | None = None
+    """Random truncated window (RaT-BPTT, Feng et al. 2023): each outer step stops after a random number of inner
+    steps and goes back through the last ``window`` of them. None: through all, always."""
+    clip: Annotated[float, Gt(0)] | None = None
+    """Scale the gradient of images, labels or rates down to at most this many times its usual norm."""
+    average: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Decay of an exponential moving average of what is learned; the average is what is evaluated and shared."""
+
+
+class Distillation:
+    """Learns images, soft labels and inner rates for one network with a known start.
+
+    Args:
+        network: initialised; its parameters are the start ``theta_0`` and stay as they are.
+        images: (S, M, channels, height, width), where the images start.
+        labels: (M, C), where the soft labels of each of the S batches start.
+        epochs: E, how often the S batches are repeated.
+        inner_lr: where the inner rates start.
+        learned: what changes; see ``LEARNED``.
+        track_statistics: let batch norm's running statistics follow the real batches (``OuterSettings.statistics``).
+        private: makes the outer gradient private; batches are then those of ``sldd.training.dp_sgd.PatientBatches``.
+        loss: of inner steps and of the outer pass.
+        seed: names the random choices.
+        device: where the tensors lie.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        *,
+        epochs: int = 1,
+        inner_lr: float,
+        learned: Sequence[str] = LEARNED["sldd"],
+        settings: DistillSettings = DistillSettings(),
+        compute: ComputeSettings = ComputeSettings(),
+        track_statistics: bool = False,
+        private: PrivateGradient | None = None,
+        loss: Loss = CROSS_ENTROPY,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.network = network.to(device).to(memory_format=compute.memory_format).train()
+        keep_no_statistics(network)
+        self._settings, self._compute, self._seed = settings, compute, seed
+        self._outer_gradient = private or partial(outer_gradient, loss=loss.outer)
+        self._private = private is not None
+        self._head = Head(network) if settings.inner_weights == "head" else None
+        if self._head is not None:
+            self._head.check(images[0].to(device))
+        self._track_statistics = track_statistics and self._head is None
+        changed = network if self._head is None else self._head.layer
+        self._unroll = Unroll(
+            changed,
+            momentum=settings.inner_momentum,
+            memory=compute.memory,
+            autocast=autocast_type(compute.inner_precision),
+            loss=loss.inner,
+        )
+        steps = len(images)
+        shape = (epochs, steps) + ((len(list(changed.parameters())),) if settings.rates == "tensor" else ())
+        self._learned: State = {
+            "images": images.to(device, copy=True),
+            "labels": self._raw_labels(labels).expand(steps, -1, -1).to(device, copy=True),
+            "rates": torch.full(shape, _inverse_softplus(inner_lr), device=device),
+        }
+        self._average = {name: value.clone() for name, value in self._learned.items()} if settings.average else None
+        self._optimised = [name for name in self._learned if name in learned]
+        self._adam = torch.optim.Adam([self._learned[name] for name in self._optimised])
+        self._clip = AdaptiveClip(settings.clip) if settings.clip else None
+        self._taken = 0
+
+    @property
+    def inner_steps(self) -> int:
+        """S x E."""
+        return math.prod(self._learned["rates"].shape[:2])
+
+    @property
+    def memory(self) -> Memory:
+        """How the graphs of the inner steps are held; what ``auto`` chose, once a step was taken."""
+        return self._unroll.memory
+
+    def begin(self, batches: Batches, real: Iterable[torch.Tensor]) -> Batches:
+        """Batches as ``step`` wants them: of patches, or of features, for which ``real`` give ``theta_bn``."""
+        if self._head is None:
+            return batches
+        if self._private:  # a kept bank would take a patient's part in a step for more than one toss of the coin
+            return batches
+        measure_statistics(self.network, self.network, real)
+        return FeatureBatches(batches, self.inputs, rows=self._settings.feature_bank, seed=self._seed)
+
+    def inputs(self, images: torch.Tensor) -> torch.Tensor:
+        """What ``step`` wants of real patches: the patches, or their features."""
+        if self._head is None:
+            return images
+        parts = images.split(self._compute.micro_batch or len(images))
+        with torch.no_grad():
+            return torch.cat([self._head.features(part) for part in parts])
+
+    def step(self, inputs: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
+        """One outer step: Algorithm 1, lines 4 to 6. Returns L on the batch before the update."""
+        raw = {name: value.detach().requires_grad_() for name, value in self._learned.items()}
+        seen = self._seen(self._used(raw))
+        theta = self._unroll.steps(*seen.values(), stop=self._stop(), window=self._settings.window)
+        with tracking_statistics(self.network) if self._track_statistics else nullcontext():
+            if self._private and len(inputs):
+                inputs = self.inputs(inputs)
+            loss, outer = self._outer_gradient(self._unroll.forward, theta, inputs, classes, self._compute)
+        pulled = vars(self._unroll.adjoint(outer))
+        names = self._optimised
+        found = torch.autograd.grad([seen[n] for n in names], [raw[n] for n in names], [pulled[n] for n in names])
+        gradients = dict(zip(names, found, strict=True))
+        if self._clip is not None:
+            self._clip.apply(gradients)
+        descend(self._adam, list(gradients.values()), rate)
+        self._taken += 1
+        self._update_average()
+        return loss
+
+    def weights(self, state: State) -> Weights:
+        """``theta_opt`` of a state: the inner steps without their graphs (Algorithm 2)."""
+        with torch.no_grad():
+            seen = self._seen(state)
+        return self._unroll.steps(seen["images"], seen["labels"], seen["rates"], differentiable=False)
+
+    def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
+        """(batch, C) logits under ``weights``."""
+        return self._unroll.forward(weights, images if self._head is None else self._head.features(images))
+
+    def theta_bn(self, weights: Weights, real: Iterable[torch.Tensor]) -> State:
+        """Statistics that go with ``weights``: measured over ``real``, or as the steps or ``begin`` left them."""
+        if self._track_statistics or self._head is not None:
+            return statistics(self.network)
+        return measure_statistics(self.network, lambda images: self.forward(weights, images), real)
+
+    def state(self) -> State:
+        """What a receiver needs: images (S, M, ...), soft labels (S, M, C) and inner rates (E, S[, T]), as used."""
+        chosen = self._learned if self._average is None else self._average
+        return {name: value.detach() for name, value in self._used(chosen).items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is learned, its average, Adam's moments, usual gradient norms, steps taken and running statistics."""
+        return {
+            "learned": {name: value.detach() for name, value in self._learned.items()},
+            "average": self._average,
+            "adam": self._adam.state_dict(),
+            "norms": self._clip.norms if self._clip else {},
+            "taken": self._taken,
+            "statistics": statistics(self.network) if self._track_statistics else {},
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Go on from ``state_dict``."""
+        for name, value in saved["learned"].items():
+            self._learned[name].copy_(value)
+        self._average = saved["average"]
+        resume(self._adam, saved["adam"])
+        if self._clip is not None:
+            self._clip.norms = dict(saved["norms"])
+        self._taken = saved["taken"]
+        load_statistics(self.network, saved["statistics"])
+
+    def _used(self, raw: State) -> State:
+        """What the inner steps use: rates through a softplus, so that none can become negative, and the labels."""
+        labels = raw["labels"]
+        if self._settings.labels != "raw":
+            labels = labels.softmax(-1) if self._settings.labels == "softmax" else labels.sigmoid()
+        return {"images": raw["images"], "labels": labels, "rates": F.softplus(raw["rates"])}
+
+    def _seen(self, used: State) -> State:
+        """What the inner steps see of it: where they change the last layer only, the images' features."""
+        if self._head is None:
+            return used
+        return used | {"images": self._head.features(used["images"])}
+
+    def _raw_labels(self, labels: torch.Tensor) -> torch.Tensor:
+        if self._settings.labels == "raw":
+            return labels
+        if self._settings.labels == "sigmoid":
+            return labels.clamp(_SMALLEST_SHARE, 1 - _SMALLEST_SHARE).logit()
+        return labels.clamp(min=_SMALLEST_SHARE).log()
+
+    def _stop(self) -> int | None:
+        window = self._settings.window
+        if window is None or window >= self.inner_steps:
+            return None
+        return int(stream(self._seed, "window", self._taken).integers(window, self.inner_steps + 1))
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        if self._average is None:
+            return
+        # A young average follows quickly: its start would weigh on it for 1 / (1 - decay) steps.
+        decay = min(self._settings.average, (1 + self._taken) / (10 + self._taken))
+        for name, value in self._learned.items():
+            self._average[name].lerp_(value, 1 - decay)
+
+
+def _inverse_softplus(value: float) -> float:
+    return value + math.log(-math.expm1(-value))

@@ -1,0 +1,274 @@
+"""The inner steps and their adjoint: the heart of a distillation.
+
+From a fixed start ``theta_0`` a few gradient steps are taken on the distilled images (Li et al. 2022, Eq. 1 and 5),
+with momentum ``m`` where asked for (zero as published):
+
+    g_i = grad_theta l(x_s, y_s, theta_i),      v_{i+1} = m v_i + g_i,      theta_{i+1} = theta_i - a_i v_{i+1}
+
+with i = e S + s, and the outer loss L(theta_opt) is differentiated with respect to images x, labels y and rates a.
+Reverse mode does that exactly, one step at a time. With the adjoints lambda = dL/dtheta_{i+1} and
+nu = dL/dv_{i+1} = m nu_next - a_i lambda, step i contributes
+
+    dL/da_i  = -<lambda, v_{i+1}>
+    dL/dx_s +=  d<g_i, nu>/dx_s,      dL/dy_s += d<g_i, nu>/dy_s
+    lambda  <-  lambda + d<g_i, nu>/dtheta_i         (not needed at the first step: theta_0 is fixed)
+
+so only the graph of one inner gradient is ever differentiated, and it is freed before the next one. Each step's graph
+is either kept from the forward pass, or made again from the weights at that step; of those, only a few are kept
+(``sldd.distillation.snapshots``) and the others walked to again. Both give the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from sldd.distillation.snapshots import next_snapshot
+from sldd.ops.dispatch import Kernels
+from sldd.ops.memory import SavedTensors, free_memory
+from sldd.training.losses import soft_cross_entropy
+
+Weights = list[torch.Tensor]
+Memory = Literal["auto", "keep", "recompute"]
+
+SNAPSHOTS = 2
+"""Weights kept at a time when recomputing: at 9 steps 13 are walked instead of 8, at 27 steps 73 instead of 26."""
+
+
+@dataclass
+class _Place:
+    """A place on the way: the weights before inner step ``number``, and the velocity where there is momentum."""
+
+    number: int
+    theta: Weights
+    velocity: Weights | None
+
+
+@dataclass
+class _Step(_Place):
+    """An inner step, cut off from its neighbours: leaves in, inner gradient out (with its graph, if kept)."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    gradient: Weights
+
+
+@dataclass
+class Gradients:
+    """dL with respect to what is learned, shaped like it: images (S, M, ...), labels (S, M, C), rates (E, S[, T])."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    rates: torch.Tensor
+
+
+class Unroll:
+    """Takes the inner steps of one network and pulls gradients back through them.
+
+    Args:
+        network: its parameters are the start ``theta_0``. In training mode; batch norm must keep no statistics
+            (``sldd.backbones.norms.keep_no_statistics``) and nothing in it may be random, or the steps could not be
+            repeated elsewhere. Its parameters stay as they are and no longer ask for gradients: inner steps change
+            copies.
+        momentum: ``m`` above.
+        memory: ``keep`` each step's graph, ``recompute`` it, or ``auto``: keep where all graphs take at most half of
+            the memory that is free at the first call.
+        autocast: a floating type narrower than the weights' in which inner steps run; None for the weights' own.
+        loss: of logits and soft labels, both (M, classes); twice differentiable in both.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        momentum: float = 0.0,
+        memory: Memory = "keep",
+        autocast: torch.dtype | None = None,
+        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = soft_cross_entropy,
+    ) -> None:
+        self._network = network.requires_grad_(False)
+        self._names = [name for name, _ in network.named_parameters()]
+        self._start = [parameter.detach() for parameter in network.parameters()]
+        self._momentum, self._autocast, self._loss = momentum, autocast, loss
+        self._kernels = Kernels()
+        self.memory = memory  # what ``auto`` chose, after the first steps
+        self._images = self._labels = torch.empty(0)
+        self._rates: list[list[float] | list[list[float]]] = []
+        self._rates_like = torch.empty(0)
+        self._trail: list[_Place] = []
+
+    def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
+        """Logits of the network under ``weights``: (batch, classes)."""
+        logits: torch.Tensor = functional_call(self._network, dict(zip(self._names, weights, strict=True)), (images,))
+        return logits
+
+    def steps(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        rates: torch.Tensor,
+        *,
+        differentiable: bool = True,
+        stop: int | None = None,
+        window: int | None = None,
+    ) -> Weights:
+        """Take inner steps from the start.
+
+        Args:
+            images: (S, M, channels, height, width).
+            labels: (S, M, classes).
+            rates: (E, S), or (E, S, T) with one rate for each of the T parameters; used as they are.
+            differentiable: prepare for ``adjoint``; without, nothing but the last weights is kept.
+            stop: steps to take, all S x E by default.
+            window: the last steps that ``adjoint`` goes back through, all by default (truncated backpropagation).
+
+        Returns:
+            The weights after the last step: leaves that require gradients if differentiable.
+        """
+        self._network.train()  # in evaluation mode the same images would give another network
+        self._images, self._labels = images.detach(), labels.detach()
+        self._rates, self._rates_like = rates.detach().tolist(), rates.detach().to(images.device)
+        self._trail = []
+        stop = math.prod(rates.shape[:2]) if stop is None else stop
+        first = 0 if window is None else max(0, stop - window)
+        begun = _Place(0, self._start, None)
+        if not differentiable:
+            return self._walk(begun, stop).theta
+        if self.memory == "auto":
+            self.memory = self._fitting(stop - first)
+        last = self._sweep(self._walk(begun, first), stop)
+        return [weight.detach().requires_grad_() for weight in self._after(last).theta]
+
+    def adjoint(self, outer: Sequence[torch.Tensor]) -> Gradients:
+        """Pull ``outer`` = dL/dtheta_opt back through the steps taken last.
+
+        Graphs are freed on the way, and ``outer`` is overwritten.
+        """
+        if not self._trail:
+            raise RuntimeError("adjoint needs the graphs of steps(..., differentiable=True), and needs them once")
+        found = Gradients(*map(torch.zeros_like, (self._images, self._labels, self._rates_like)))
+        adjoint, carried = [gradient.contiguous() for gradient in outer], None
+        end = 0  # where the part still to be pulled through ends; set by the last step, which has its graph
+        while self._trail:
+            place = self._trail.pop()
+            if not isinstance(place, _Step):
+                self._sweep(place, end)
+                continue
+            carried = self._pull(place, adjoint, carried, found, first=not self._trail)
+            end = place.number
+        return found
+
+    def _pull(
+        self, step: _Step, adjoint: Weights, carried: Weights | None, found: Gradients, *, first: bool
+    ) -> Weights | None:
+        """One step of the adjoint: adds to ``found``, takes lambda a step back in place, and returns m nu."""
+        epoch, batch = divmod(step.number, len(self._images))
+        rate = self._rates[epoch][batch]
+        velocity = self._velocity(step)
+        products = torch.stack([torch.vdot(a.flatten(), v.flatten()) for a, v in zip(adjoint, velocity, strict=True)])
+        del velocity
+        found.rates[epoch, batch] = -products if isinstance(rate, list) else -products.sum()
+        if isinstance(rate, list) or self._momentum:
+            nu, factor = _scaled(adjoint, rate, -1.0), 1.0
+        else:
+            nu, factor = adjoint, -rate  # nu = factor lambda, without a copy of it
+        if carried is not None:
+            torch._foreach_add_(nu, carried)
+        kept = [(g, n) for g, n in zip(step.gradient, nu, strict=True) if g.requires_grad]
+        with self._kernels.asking(images=True, parameters=not first):
+            pulled = torch.autograd.grad(
+                [g for g, _ in kept],
+                [step.images, step.labels, *([] if first else step.theta)],
+                [n for _, n in kept],
+                allow_unused=True,
+                materialize_grads=True,
+            )
+        found.images[batch].add_(pulled[0], alpha=factor)
+        found.labels[batch].add_(pulled[1], alpha=factor)
+        if first:
+            return None
+        torch._foreach_add_(adjoint, pulled[2:], alpha=factor)
+        return list(torch._foreach_mul(nu, self._momentum)) if self._momentum else None
+
+    def _sweep(self, place: _Place, end: int) -> _Step:
+        """Walk to ``end`` and leave on the trail what the adjoint needs; the last step, with its graph, comes back."""
+        first = self._trail[0].number if self._trail else place.number
+        while place.number < end - 1:
+            if self.memory == "keep":
+                step = self._graph(place)
+                self._trail.append(step)
+                place = self._after(step)
+            else:
+                self._trail.append(place)
+                held = sum(kept.number > first for kept in self._trail)  # of the rest; the first is held anyhow
+                place = self._walk(place, place.number + next_snapshot(end - place.number, SNAPSHOTS - held))
+        last = self._graph(place)
+        self._trail.append(last)
+        return last
+
+    def _walk(self, place: _Place, end: int) -> _Place:
+        """Take steps up to ``end``, keeping nothing on the way."""
+        held = place  # by the trail, or the start: the only weights that must stay as they are
+        while place.number < end:
+            place = self._after(self._graph(place, differentiable=False), overwrite=place is not held)
+        return place
+
+    def _graph(self, place: _Place, *, differentiable: bool = True) -> _Step:
+        """The step from ``place``, with its inner gradient."""
+        batch = place.number % len(self._images)
+        x = self._images[batch].detach().requires_grad_(differentiable)
+        y = self._labels[batch].detach().requires_grad_(differentiable)
+        theta = [weight.detach().requires_grad_() for weight in place.theta]
+        # Fused attention has no second derivative; the math kernel gives the same values up to rounding.
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+            with self._precision(x), self._kernels:
+                logits = self.forward(theta, x)
+            loss = self._loss(logits.to(y.dtype), y)
+            with self._kernels.asking(images=False, parameters=True):
+                gradient = torch.autograd.grad(
+                    loss, theta, create_graph=differentiable, allow_unused=True, materialize_grads=True
+                )
+        return _Step(place.number, theta, place.velocity, x, y, list(gradient))
+
+    def _precision(self, x: torch.Tensor) -> AbstractContextManager[object]:
+        return nullcontext() if self._autocast is None else torch.autocast(x.device.type, self._autocast)
+
+    @torch.no_grad()
+    def _after(self, step: _Step, *, overwrite: bool = False) -> _Place:
+        """The place after a step, in the memory of the one before it where nobody needs that any more."""
+        epoch, batch = divmod(step.number, len(self._images))
+        velocity = self._velocity(step)
+        rate = self._rates[epoch][batch]
+        change, alpha = (torch._foreach_mul(velocity, rate), 1.0) if isinstance(rate, list) else (velocity, rate)
+        theta = [weight.detach() for weight in step.theta]
+        if overwrite:
+            torch._foreach_sub_(theta, change, alpha=alpha)
+        else:
+            theta = list(torch._foreach_sub(theta, change, alpha=alpha))
+        return _Place(step.number + 1, theta, velocity if self._momentum else None)
+
+    @torch.no_grad()
+    def _velocity(self, step: _Step) -> Weights:
+        gradient = [g.detach() for g in step.gradient]
+        if step.velocity is None:
+            return gradient
+        return list(torch._foreach_add(gradient, step.velocity, alpha=self._momentum))
+
+    def _fitting(self, steps: int) -> Literal["keep", "recompute"]:
+        """Measure the first step's graph and compare all of them with the memory that is free."""
+        with SavedTensors() as saved:
+            step = self._graph(_Place(0, self._start, None))
+        graph = saved.nbytes + sum(g.untyped_storage().nbytes() for g in step.gradient)
+        return "keep" if steps * graph <= free_memory(self._images.device) / 2 else "recompute"
+
+
+def _scaled(tensors: Weights, rate: float | list[float], sign: float) -> Weights:
+    return list(torch._foreach_mul(tensors, [sign * r for r in rate] if isinstance(rate, list) else sign * rate))

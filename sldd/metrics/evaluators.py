@@ -1,0 +1,146 @@
+"""What a network is asked: the scores by which its states are compared, and what they are made of.
+
+Patients told by the votes of their patches, or films told finding by finding. Everything else, from the outer loop to
+the search, asks a task and knows no more of it than this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from sldd.data.whole_films import WholeFilms
+from sldd.metrics.multilabel import FindingScores, score_findings
+from sldd.metrics.patient_votes import Scanned, Votes, choose_threshold, count_votes
+
+Predict = Callable[[torch.Tensor], torch.Tensor]
+Key = tuple[float, float, float]
+
+
+class Scores(Protocol):
+    """How a group of patients was told apart."""
+
+    @property
+    def key(self) -> Key:
+        """What states are compared by: higher is better, the first number before the others."""
+        ...
+
+    def history(self) -> dict[str, float | None]:
+        """What is kept of every evaluation, by name."""
+        ...
+
+
+class Task(Protocol):
+    """Scores networks on patients."""
+
+    def score(self, predict: Predict, patients: Sequence[int], *, batch: int, device: torch.device) -> Scores:
+        """Scores of a network; never more than ``batch`` images in memory.
+
+        Args:
+            predict: (batch, 1, side, side) -> (batch, classes) logits, in evaluation mode.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class PatientScores:
+    """Votes, compared at the threshold ``delta``, or each at its own best one where None: HM, AUC, patch accuracy."""
+
+    votes: Votes
+    delta: float | None
+
+    @property
+    def key(self) -> Key:
+        hm, _ = choose_threshold(self.votes, self.delta)
+        return (hm, self.votes.auc or 0.0, self.votes.patch_accuracy or 0.0)
+
+    def history(self) -> dict[str, float | None]:
+        hm, _ = choose_threshold(self.votes, self.delta)
+        return {"val_hm": hm, "val_auc": self.votes.auc, "val_patch_accuracy": self.votes.patch_accuracy}
+
+
+class PatientTask:
+    """Patients positive or negative, by the votes of their patches.
+
+    Args:
+        scanned: what votes: patches, or whole films.
+        delta: the threshold at which states are compared; for each its own best one unless given.
+    """
+
+    def __init__(self, scanned: Scanned, delta: float | None = None) -> None:
+        self._scanned, self._delta = scanned, delta
+
+    def score(self, predict: Predict, patients: Sequence[int], *, batch: int, device: torch.device) -> PatientScores:
+        votes = count_votes(predict, self._scanned, patients, batch=batch, device=device)
+        return PatientScores(votes, self._delta)
+
+
+@dataclass(frozen=True)
+class FilmScores:
+    """Probabilities of films, compared by macro AUC, macro average precision and Hamming loss.
+
+    Attributes:
+        patients: of each film, numbers.
+        labels: (films, classes): 0, 1 or NaN.
+        probabilities: (films, classes).
+        counts: ``label_counts`` of the training films, which thresholds come from.
+    """
+
+    classes: Sequence[str]
+    patients: list[int]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    counts: tuple[np.ndarray, np.ndarray]
+
+    @property
+    def scores(self) -> FindingScores:
+        return score_findings(self.classes, self.labels, self.probabilities, self.counts)
+
+    @property
+    def key(self) -> Key:
+        scores = self.scores
+        hamming = scores.mean("hamming_loss")
+        return (
+            scores.mean("auc") or 0.0,
+            scores.mean("average_precision") or 0.0,
+            -1.0 if hamming is None else -hamming,
+        )
+
+    def history(self) -> dict[str, float | None]:
+        scores = self.scores
+        return {
+            "val_auc": scores.mean("auc"),
+            "val_average_precision": scores.mean("average_precision"),
+            "val_hamming_loss": scores.mean("hamming_loss"),
+        }
+
+
+class FilmTask:
+    """Films with several findings, each by its own probability.
+
+    Args:
+        films: what is scored.
+        counts: ``label_counts`` of the training films.
+    """
+
+    def __init__(self, films: WholeFilms, counts: tuple[np.ndarray, np.ndarray]) -> None:
+        self._films, self._counts = films, counts
+
+    @torch.no_grad()
+    def score(self, predict: Predict, patients: Sequence[int], *, batch: int, device: torch.device) -> FilmScores:
+        cohort = self._films.cohort
+        numbers = [film for patient in patients for film in cohort.films_of[patient]]
+        parts = (numbers[begin : begin + batch] for begin in range(0, len(numbers), batch))
+        images = (torch.cat([self._films.image(film) for film in part]) for part in parts)
+        found = [predict(each.to(device)).double().sigmoid().cpu().numpy() for each in images]
+        return FilmScores(
+            cohort.classes,
+            [cohort.film_patients[film] for film in numbers],
+            cohort.film_labels[numbers],
+            np.concatenate(found),
+            self._counts,
+        )

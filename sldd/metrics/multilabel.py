@@ -1,0 +1,182 @@
+"""How well findings are told: AUC, average precision and Hamming loss a class, their means, and bootstrap intervals.
+
+A class without a positive or without a negative film has no AUC; its average precision would be 0 or 1 whatever the
+network says, and its Hamming loss would count one kind of mistake only. Such a class is undefined (None) in all three,
+and the means are over the other classes, which are named. Films of which a finding is not known count nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from sklearn.metrics import average_precision_score, hamming_loss, roc_auc_score
+
+from sldd.rng import stream
+
+Metric = Literal["auc", "average_precision", "hamming_loss"]
+METRICS: tuple[Metric, ...] = ("auc", "average_precision", "hamming_loss")
+_DRAWN = 4_000_000
+"""Weights of films drawn at a time: bounds the memory, whatever the cohort."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Percentiles over resamples; None where fewer than half of them had both kinds of film."""
+
+    low: float | None
+    high: float | None
+    resamples: int
+    """How many had both kinds."""
+
+
+@dataclass(frozen=True)
+class FindingScores:
+    """Scores of a group of films; lists have an entry a class, None where undefined."""
+
+    classes: list[str]
+    positives: list[int]
+    negatives: list[int]
+    auc: list[float | None]
+    average_precision: list[float | None]
+    hamming_loss: list[float | None]
+
+    @property
+    def defined(self) -> list[str]:
+        """The classes that the means are over."""
+        return [name for name, value in zip(self.classes, self.auc, strict=True) if value is not None]
+
+    def mean(self, metric: Metric) -> float | None:
+        """Macro average of a metric over the ``defined`` classes; None where there is none."""
+        values = [value for value in getattr(self, metric) if value is not None]
+        return float(np.mean(values)) if values else None
+
+
+def label_counts(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(classes,) numbers of positive and of negative entries in (films, classes) labels; NaN is neither."""
+    return (labels == 1).sum(0), (labels == 0).sum(0)
+
+
+def call_positive(probabilities: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
+    """Where a finding is called present, by the published odds: p > (1 - p) * n_pos / n_neg, a class each.
+
+    Which is: where p is above the share of films that have it. Without negatives nothing is called.
+
+    Args:
+        probabilities: (films, classes).
+        positives, negatives: (classes,) counts. Published: of the films that are scored. Ours: of the training films,
+            as the labels of what is scored are not to be known.
+    """
+    called: np.ndarray = probabilities * negatives > (1 - probabilities) * positives
+    return called
+
+
+def score_findings(
+    classes: Sequence[str], labels: np.ndarray, probabilities: np.ndarray, counts: tuple[np.ndarray, np.ndarray]
+) -> FindingScores:
+    """Scores of films.
+
+    Args:
+        classes: names.
+        labels: (films, classes): 0, 1 or NaN.
+        probabilities: (films, classes).
+        counts: ``label_counts`` of the films that the thresholds come from.
+    """
+    called = call_positive(probabilities, *counts)
+    positives, negatives = label_counts(labels)
+    found: dict[str, list[float | None]] = {metric: [] for metric in METRICS}
+    for number in range(len(classes)):
+        known = ~np.isnan(labels[:, number])
+        truth, score = labels[known, number].astype(int), probabilities[known, number]
+        if not positives[number] or not negatives[number]:
+            for values in found.values():
+                values.append(None)
+            continue
+        found["auc"].append(float(roc_auc_score(truth, score)))
+        found["average_precision"].append(float(average_precision_score(truth, score)))
+        found["hamming_loss"].append(float(hamming_loss(truth, called[known, number].astype(int))))
+    return FindingScores(list(classes), positives.tolist(), negatives.tolist(), **found)
+
+
+def bootstrap_findings(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    counts: tuple[np.ndarray, np.ndarray],
+    patients: Sequence[int],
+    *,
+    seed: int,
+    resamples: int = 1000,
+    level: float = 0.95,
+) -> dict[Metric, tuple[list[Interval], Interval]]:
+    """Intervals of every metric, for each class and for the mean, over resampled patients.
+
+    A resample draws patients with replacement and takes all films of each: films of a patient are alike. A class that a
+    resample has no positive or no negative film of is left out of that resample, from the mean as well.
+
+    Args:
+        patients: (films,) whose they are.
+        seed: of the random stream.
+        level: share of the resamples between the bounds.
+    """
+    positives, negatives = label_counts(labels)
+    defined = (positives > 0) & (negatives > 0)
+    wrong = (call_positive(probabilities, *counts) != (labels == 1)).astype(np.float64)
+    drawn: dict[Metric, list[np.ndarray]] = {metric: [] for metric in METRICS}
+    for weights in _resampled(patients, seed, resamples):
+        values = {metric: np.full((len(weights), labels.shape[1]), np.nan) for metric in METRICS}
+        for number in np.flatnonzero(defined):
+            known = ~np.isnan(labels[:, number])
+            of_class = weights[:, known]
+            auc, precision = _ranked(of_class, labels[known, number] == 1, probabilities[known, number])
+            values["auc"][:, number], values["average_precision"][:, number] = auc, precision
+            with np.errstate(invalid="ignore"):  # no film at all
+                values["hamming_loss"][:, number] = of_class @ wrong[known, number] / of_class.sum(1) + 0 * auc
+        for metric in METRICS:
+            drawn[metric].append(values[metric])
+    return {metric: _intervals(np.concatenate(drawn[metric]), level) for metric in METRICS}
+
+
+def _resampled(patients: Sequence[int], seed: int, resamples: int) -> Iterator[np.ndarray]:
+    """How often each film is drawn: (some resamples, films) at a time."""
+    names, places = np.unique(np.asarray(patients), return_inverse=True)
+    at_once = max(1, _DRAWN // max(len(places), 1))
+    random = stream(seed, "bootstrap", "findings")
+    for begin in range(0, resamples, at_once):
+        size = min(at_once, resamples - begin)
+        yield random.multinomial(len(names), np.full(len(names), 1 / len(names)), size)[:, places].astype(np.float64)
+
+
+def _ranked(weights: np.ndarray, truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(resamples,) AUC and average precision of films that count ``weights`` (resamples, films) times; NaN without."""
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    ties = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])  # where films of another score begin
+    positive = np.add.reduceat(weights[:, order] * truth[order], ties, axis=1)
+    negative = np.add.reduceat(weights[:, order] * ~truth[order], ties, axis=1)
+    above, false = positive.cumsum(1), negative.cumsum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # A negative film of a score loses against the positive ones above it, and by half against those beside it.
+        auc = (negative * (above - positive / 2)).sum(1) / (above[:, -1] * false[:, -1])
+        called = above + false
+        precision = np.where(called > 0, above / np.where(called > 0, called, 1), 0)
+        average = (positive * precision).sum(1) / above[:, -1]
+    return auc, np.where(false[:, -1] > 0, average, np.nan)
+
+
+def _intervals(values: np.ndarray, level: float) -> tuple[list[Interval], Interval]:
+    """Of each class, and of the mean over classes, from (resamples, classes)."""
+    present = ~np.isnan(values)
+    some = present.any(1)
+    means = np.full(len(values), np.nan)
+    means[some] = np.nansum(values[some], 1) / present[some].sum(1)
+    return [_interval(column, level) for column in values.T], _interval(means, level)
+
+
+def _interval(values: np.ndarray, level: float) -> Interval:
+    there = values[~np.isnan(values)]
+    if 2 * len(there) < len(values) or not len(there):
+        return Interval(None, None, len(there))
+    low, high = np.quantile(there, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high), len(there))

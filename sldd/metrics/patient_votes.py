@@ -1,0 +1,185 @@
+"""From patch predictions to a patient: votes, scores, thresholds, and how good they are (Li et al. 2022, 3.3, 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+
+from sldd.data.cohort import Cohort
+from sldd.data.patches import CLASSES, DISCARDED, NEGATIVE, POSITIVE
+
+PUBLISHED_DELTA = 0.4
+UNDECIDED = -1.0
+"""Score given to a patient without an N or P vote where an order is needed: below every threshold, so negative."""
+
+
+class Scanned(Protocol):
+    """What is scored: patches, or whole films."""
+
+    cohort: Cohort
+    soft_votes: bool
+    """Count class probabilities instead of votes by arg-max."""
+
+    def scan(self, film: int, batch: int, device: torch.device) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
+        """A film's inputs on ``device``, at most ``batch`` at a time, with their classes where these are known."""
+        ...
+
+
+@dataclass(frozen=True)
+class Votes:
+    """Patch votes of a group of patients.
+
+    Attributes:
+        patients: patient numbers.
+        labels: (patients,) 0 or 1.
+        counts: (patients, 3) votes for I, N and P; sums of probabilities where votes are soft.
+        confusion: (3, 3) patches by true class (row) and vote (column), over windows that have a class.
+    """
+
+    patients: list[int]
+    labels: np.ndarray
+    counts: np.ndarray
+    confusion: np.ndarray
+
+    @property
+    def scores(self) -> np.ndarray:
+        """#P / (#N + #P) a patient (Eq. 9); ``UNDECIDED`` where no patch voted N or P."""
+        decided = self.counts[:, NEGATIVE] + self.counts[:, POSITIVE]
+        return np.where(decided > 0, self.counts[:, POSITIVE] / np.where(decided > 0, decided, 1), UNDECIDED)
+
+    @property
+    def undecided(self) -> int:
+        return int((self.scores == UNDECIDED).sum())
+
+    @property
+    def patch_accuracy(self) -> float | None:
+        """Mean over the true classes of the share voted right (balanced accuracy); None without any mask."""
+        present = self.confusion.sum(1) > 0
+        if not present.any():
+            return None
+        return float((np.diag(self.confusion)[present] / self.confusion.sum(1)[present]).mean())
+
+    @property
+    def auc(self) -> float | None:
+        """Area under the patients' ROC curve; None where only one label is present."""
+        if len(set(self.labels.tolist())) < 2:
+            return None
+        return float(roc_auc_score(self.labels, self.scores))
+
+
+@torch.no_grad()
+def count_votes(
+    predict: Callable[[torch.Tensor], torch.Tensor],
+    patches: Scanned,
+    patients: Sequence[int],
+    *,
+    batch: int,
+    device: torch.device,
+) -> Votes:
+    """Let every patch of every patient vote by arg-max class; never more than ``batch`` crops on the device.
+
+    Args:
+        predict: (batch, 1, input, input) -> (batch, 3) logits, in evaluation mode.
+    """
+    counts = np.zeros((len(patients), len(CLASSES)), np.float64 if patches.soft_votes else np.int64)
+    confusion = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
+    films = ((row, film) for row, patient in enumerate(patients) for film in patches.cohort.films_of[patient])
+    windows = ((row, crops, classes) for row, film in films for crops, classes in patches.scan(film, batch, device))
+    for row, crops, classes in windows:
+        logits = predict(crops)
+        votes = logits.argmax(1).cpu().numpy()
+        if patches.soft_votes:
+            counts[row] += logits.double().softmax(1).sum(0).cpu().numpy()
+        else:
+            counts[row] += np.bincount(votes, minlength=len(CLASSES))
+        if classes is not None:
+            known = classes != DISCARDED
+            np.add.at(confusion, (classes[known], votes[known]), 1)
+    labels = np.array([patches.cohort.labels[patient] for patient in patients])
+    return Votes(list(patients), labels, counts, confusion)
+
+
+def harmonic_mean(sensitivity: float, specificity: float) -> float:
+    """HM = 2 Sen Spe / (Sen + Spe) (Eq. 12), 0 where both are 0."""
+    total = sensitivity + specificity
+    return 2 * sensitivity * specificity / total if total else 0.0
+
+
+@dataclass(frozen=True)
+class Operating:
+    """Sensitivity, specificity (None where a label is absent) and HM at one threshold."""
+
+    sensitivity: float | None
+    specificity: float | None
+    hm: float | None
+
+
+def operate(votes: Votes, delta: float) -> Operating:
+    """Call a patient positive where the score is at least ``delta`` (Eq. 9-12); the undecided are negative."""
+    called = (votes.scores >= delta) & (votes.scores != UNDECIDED)
+    positive, negative = votes.labels == 1, votes.labels == 0
+    sensitivity = float(called[positive].mean()) if positive.any() else None
+    specificity = float((~called[negative]).mean()) if negative.any() else None
+    hm = None if sensitivity is None or specificity is None else harmonic_mean(sensitivity, specificity)
+    return Operating(sensitivity, specificity, hm)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """HM(delta), a step function with at most one step a patient.
+
+    ``hm[k]`` holds for thresholds in (``delta[k-1]``, ``delta[k]``]; the first interval starts at 0,
+    the last ends at 1.
+    """
+
+    delta: list[float]
+    hm: list[float]
+
+    def best(self) -> tuple[float, float]:
+        """The highest HM and a threshold that gives it: the middle of the widest interval that does.
+
+        The middle of the widest interval is farthest from the scores at which the answer would change.
+        """
+        top = max(self.hm)
+        starts = [0.0, *self.delta[:-1]]
+        intervals = [(start, end) for start, end, hm in zip(starts, self.delta, self.hm, strict=True) if hm == top]
+        merged: list[tuple[float, float]] = []
+        for start, end in intervals:
+            if merged and merged[-1][1] == start:
+                merged[-1] = (merged[-1][0], end)
+            else:
+                merged.append((start, end))
+        start, end = max(merged, key=lambda interval: interval[1] - interval[0])
+        return top, (start + end) / 2
+
+
+def threshold_curve(votes: Votes) -> Curve:
+    """The whole HM(delta) of a group of patients, exactly.
+
+    Raises:
+        ValueError: a label is absent, so that HM is undefined.
+    """
+    ends = sorted({float(score) for score in votes.scores if score > 0} | {1.0})
+    curve = [operate(votes, end).hm for end in ends]
+    if any(hm is None for hm in curve):
+        raise ValueError("HM needs positive and negative patients")
+    return Curve(ends, [hm for hm in curve if hm is not None])
+
+
+def choose_threshold(votes: Votes, delta: float | None = None) -> tuple[float, float]:
+    """HM of a group of patients and the threshold that gives it: ``delta``, or the best one where None.
+
+    Raises:
+        ValueError: a label is absent, so that HM is undefined.
+    """
+    if delta is None:
+        return threshold_curve(votes).best()
+    hm = operate(votes, delta).hm
+    if hm is None:
+        raise ValueError("HM needs positive and negative patients")
+    return hm, delta

@@ -1,0 +1,128 @@
+"""Which kernels a network's layers run on while it is distilled: PyTorch's, but where those were slow on a CPU.
+
+On a GPU, where nothing was measured, and wherever a layer asks for more than is written here, everything stays with
+PyTorch. Results differ from its own by rounding only. Receivers take the inner steps through the same code; scoring
+does without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
+
+from sldd.ops.batch_norm import batch_norm
+from sldd.ops.conv import Scope, convolve
+
+_WORTH_TURNING = 100_000
+"""Values from which another memory format saves more time than the way there and back takes."""
+
+
+class Kernels(TorchFunctionMode):
+    """Inside it, (batch, channels, height, width) tensors on a CPU are convolved by ``sldd.ops.conv``, normalised by
+    ``sldd.ops.batch_norm``, and max-pooled in channels-last memory, where PyTorch's kernel is vectorised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._scope = Scope()
+        self._kernels: dict[Callable[..., Any], Callable[..., torch.Tensor | None]] = {
+            torch.conv2d: self._conv2d,
+            F.batch_norm: _batch_norm,
+            F.max_pool2d: _max_pool2d,
+        }
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kernel = self._kernels.get(func)
+        found = None if kernel is None else kernel(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {})) if found is None else found
+
+    @contextmanager
+    def asking(self, *, images: bool, parameters: bool) -> Iterator[None]:
+        """Inside it, backward passes ask for the gradients of these leaves only."""
+        self._scope.images, self._scope.parameters = images, parameters
+        try:
+            yield
+        finally:
+            self._scope.images = self._scope.parameters = True
+
+    def _conv2d(
+        self,
+        input: torch.Tensor,  # noqa: A002 - the library's name
+        weight: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        stride: int | Sequence[int] = 1,
+        padding: str | int | Sequence[int] = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+    ) -> torch.Tensor | None:
+        plain = groups == 1 and _pair(dilation) == (1, 1) and not isinstance(padding, str)
+        if not plain or not input.is_cpu or input.ndim != 4:
+            return None
+        if torch.is_autocast_enabled("cpu"):
+            dtype = torch.get_autocast_dtype("cpu")
+            x, weight, bias = input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+        else:
+            x = input
+        return convolve(x, weight, bias, stride=_pair(stride), padding=_pair(padding), scope=self._scope)
+
+
+def _batch_norm(
+    input: torch.Tensor,  # noqa: A002
+    running_mean: torch.Tensor | None,
+    running_var: torch.Tensor | None,
+    weight: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> torch.Tensor | None:
+    statistics = running_mean is not None or running_var is not None
+    if not training or statistics or not input.is_cpu or (weight is not None and input.dtype != weight.dtype):
+        return None
+    return batch_norm(input, weight, bias, eps)
+
+
+def _max_pool2d(
+    input: torch.Tensor,  # noqa: A002
+    *args: Any,
+    return_indices: bool = False,
+    **kwargs: Any,
+) -> torch.Tensor | None:
+    small = input.numel() < _WORTH_TURNING
+    if small or return_indices or not input.is_cpu or input.ndim != 4 or not input.is_contiguous():
+        return None
+    pooled = F.max_pool2d(_Layout.apply(input, torch.channels_last), *args, **kwargs)
+    found: torch.Tensor = _Layout.apply(pooled, torch.contiguous_format)
+    return found
+
+
+_OTHER = {torch.channels_last: torch.contiguous_format, torch.contiguous_format: torch.channels_last}
+
+
+class _Layout(torch.autograd.Function):
+    """The same values in another memory format, and gradients back in the first one: mixed formats are slow."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, layout: torch.memory_format) -> torch.Tensor:
+        ctx.layout = layout
+        return x.contiguous(memory_format=layout)
+
+    @staticmethod
+    def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return _Layout.apply(outer[0], _OTHER[ctx.layout]), None
+
+
+def _pair(value: str | int | Sequence[int]) -> tuple[int, int]:
+    if isinstance(value, int):
+        return value, value
+    return int(value[0]), int(value[-1])

@@ -1,0 +1,144 @@
+"""All that a package says of itself, on one screen. Nothing is rebuilt or checked but the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from sldd.errors import InputError
+from sldd.package.cli.pictures import in_words
+from sldd.package.format.container import Container, read
+from sldd.package.format.header import FORMAT, Claims, Scores
+from sldd.package.format.package import Package, from_container, whole
+from sldd.package.format.signature import check
+from sldd.package.rebuild.self_test import TOLERANCE
+
+_MOST_LABELS = 6
+
+
+def info(path: Path) -> Table:
+    """The screen.
+
+    Raises:
+        InputError: not a package.
+    """
+    container = read(path)
+    try:
+        package = from_container(container)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for what, words in _rows(package, container, path.stat().st_size):
+        table.add_row(what, Text(words))  # text as it is: a stranger's brackets are no markup
+    return table
+
+
+def _rows(package: Package, container: Container, size: int) -> list[tuple[str, str]]:
+    steps, each, _, side, _ = package.images.shape
+    stored, patches = package.stored, package.patches
+    loss = ""
+    if stored.images != "float32":
+        loss = (
+            f"; a gray value is off by {stored.largest:.2g} deviations at most, {stored.rms:.2g} rms, "
+            f"a class probability by {stored.outputs:.1e}"
+        )
+    rates = package.rates
+    spread = f"{float(rates.min()):.4g}" + (f" to {float(rates.max()):.4g}" if rates.numel() > 1 else "")
+    kinds = f"one for each of {rates.shape[2]} tensors" if rates.ndim == 3 else "one a step"
+    steps_words = f"{rates.shape[0]} x {steps} inner steps"
+    inner = "the last layer's weights" if package.inner_weights == "head" else "all weights"
+    numbers = sum(value.numel() for value in package.theta_bn.values())
+    included = "" if package.weights is None else ", included"
+    stride = patches.stride if patches.score_stride is None else patches.score_stride
+    flat = package.labels.flatten(0, 1)
+    labels = "   ".join(in_words(package, label.numpy()) for label in flat[:_MOST_LABELS])
+    more = f"   and {len(flat) - _MOST_LABELS} more" if len(flat) > _MOST_LABELS else ""
+    return [
+        ("file", f"{size:,} bytes, {FORMAT}"),
+        ("digest", f"sha256:{container.metadata['digest']}" + ("" if whole(container) else "  DOES NOT HOLD")),
+        ("signed", _signed(container)),
+        (
+            "network",
+            f"{package.backbone}, norm {package.norm}, {side} x {side} input, classes {' '.join(package.classes)}",
+        ),
+        (
+            "start",
+            f"{package.start}{included}, seed {package.seed}, {len(package.start_fingerprints)} layers fingerprinted",
+        ),
+        ("images", f"{steps} x {each} of {side} x {side}, {stored.images}{loss}"),
+        ("labels", labels + more),
+        (
+            "rates",
+            f"{spread}, {kinds}; {steps_words} on {inner}, momentum {package.momentum:g}, {package.inner_precision}",
+        ),
+        ("theta_bn", f"{len(package.theta_bn)} statistics, {numbers:,} numbers" if package.theta_bn else "none"),
+        ("radiograph", f"{package.depth} bit, less {package.mean:.4g}, by {package.deviation:.4g}"),
+        *(
+            [("films", f"whole, resized to {side}; each finding has a probability of its own")]
+            if package.delta is None
+            else [
+                ("patches", f"{patches.size:g} at a stride of {stride:g}, resized to {side}"),
+                ("delta", f"{package.delta:.6g}: positive where #P / (#N + #P) is at least that"),
+            ]
+        ),
+        *_claims(package.claims),
+        ("self-test", _self_test(package)),
+        ("made with", ", ".join(f"{name} {version}" for name, version in package.versions.items())),
+    ]
+
+
+def _signed(container: Container) -> str:
+    try:
+        found = check(container)
+    except InputError as error:
+        return str(error)
+    if found is None:
+        return "unsigned: nothing shows who made it"
+    return (
+        f"by {found.signer!r}, as the key {found.fingerprint} calls itself; verify --key compares it with one you trust"
+    )
+
+
+def _claims(claims: Claims | None) -> list[tuple[str, str]]:
+    if claims is None:
+        return [("claims", "none")]
+    chosen = "state chosen on the TEST patients, delta fixed at 0.4 (the papers' protocol)"
+    if claims.protocol == "validation":
+        chosen = "state and delta chosen on validation patients"
+    if claims.fold is not None:
+        chosen += f"; fold {claims.fold}"
+    chosen += f"; measured with images in {claims.images}"
+    return [
+        ("chosen", chosen),
+        ("validation", _scores(claims.validation)),
+        ("test", "not scored" if claims.test is None else _scores(claims.test)),
+    ]
+
+
+def _scores(scores: Scores) -> str:
+    words = [
+        f"{name} {'-' if value is None else f'{value:.3f}'}"
+        for name, value in (
+            ("Sen", scores.sensitivity),
+            ("Spe", scores.specificity),
+            ("HM", scores.hm),
+            ("AUC", scores.auc),
+        )
+    ]
+    return f"{'  '.join(words)}   {scores.patients} patients, {scores.positive} positive, {scores.undecided} undecided"
+
+
+def _self_test(package: Package) -> str:
+    if package.self_test is None or package.expected is None:
+        return "none"
+    words = (
+        f"{len(package.expected)} synthetic inputs, seed {package.self_test.seed}; outputs moved by "
+        f"{package.self_test.spread:.1e} where images were changed by a millionth"
+    )
+    if package.self_test.spread > TOLERANCE:
+        words += ": CHAOTIC inner steps, from which another machine may get another network"
+    return words

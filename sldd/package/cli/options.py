@@ -1,0 +1,77 @@
+"""The words of ``python -m sldd.package``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from sldd.package.apply.sensitivity import BACKBONES
+from sldd.package.format.header import Images
+
+
+def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.Namespace:
+    """What was asked for: ``command``, and what it needs. argparse exits with status 2 where it is none."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sldd.package", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, words: str, *, package: bool = True) -> argparse.ArgumentParser:
+        found = commands.add_parser(name, help=words, description=words)
+        if package:
+            found.add_argument("package", type=Path, metavar="PACKAGE")
+        return found
+
+    def rebuilds(found: argparse.ArgumentParser) -> None:
+        found.add_argument("--start", metavar="FILE", help="weights that the package starts from; or: pretrained")
+        found.add_argument("--threads", type=int, help="of the CPU; all by default")
+
+    def checks(found: argparse.ArgumentParser) -> None:
+        rebuilds(found)
+        found.add_argument("--key", type=Path, metavar="FILE.pub", help="public key of whoever must have signed it")
+
+    def scores(found: argparse.ArgumentParser) -> None:
+        checks(found)
+        found.add_argument("films", type=Path, metavar="FILMS", help="a folder of radiographs, or a manifest.csv")
+        found.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+        found.add_argument("--batch", type=_count, default=128, help="patches in memory at a time; default 128")
+
+    command("info", "all that a package says of itself")
+    checks(command("verify", "is it what its maker made, and does it work here?"))
+    applied = command("apply", "score radiographs, patient by patient")
+    scores(applied)
+    applied.add_argument("--out", type=Path, required=True, metavar="SCORES.csv")
+    applied.add_argument("--names", type=Path, metavar="FILE.csv", help="also write who is who, for your eyes alone")
+    exported = command("export-png", "the distilled images as pictures, with labels and rates")
+    exported.add_argument("folder", type=Path, metavar="FOLDER")
+    compared = command("compare", "what differs between two packages, and by how much", package=False)
+    compared.add_argument("one", type=Path, metavar="ONE")
+    compared.add_argument("other", type=Path, metavar="OTHER")
+    tried = command("fragility", "what becomes of it where a receiver departs from it (docs/package.md)")
+    scores(tried)
+    tried.add_argument(
+        "--out", type=Path, metavar="TABLE", help=".csv or .json; default: fragility.csv beside the package"
+    )
+    tried.add_argument("--seeds", type=int, default=3, help="other starts to try; default 3")
+    tried.add_argument("--backbones", nargs="*", default=BACKBONES, metavar="NAME", help="other networks to try")
+    converted = command("convert", "store images otherwise, or include the start")
+    rebuilds(converted)
+    converted.add_argument("--images", choices=get_args(Images), help="how images are stored; as they are by default")
+    converted.add_argument("--weights", action="store_true", help="include the start")
+    converted.add_argument("--out", type=Path, required=True, metavar="FILE")
+    made = command("keygen", "make a pair of keys to sign with", package=False)
+    made.add_argument("key", type=Path, metavar="FILE")
+    signed = command("sign", "sign a package")
+    signed.add_argument("--key", type=Path, required=True, metavar="FILE", help="your private key")
+    signed.add_argument("--signer", required=True, metavar="WORDS", help="who you are")
+    signed.add_argument("--out", type=Path, required=True, metavar="FILE")
+    return parser.parse_args(arguments)
+
+
+def _count(word: str) -> int:
+    value = int(word)
+    if value < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value

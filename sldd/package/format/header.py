@@ -1,0 +1,224 @@
+"""What a package says of itself: the header, its schema and its one way of being written."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from dataclasses import asdict, dataclass, field, fields
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Len, Lt, Predicate
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from sldd.data.patches import CLASSES, PatchSettings
+from sldd.distillation.distill import InnerWeights
+from sldd.errors import InputError
+from sldd.package.format.container import load_json
+from sldd.training.compute import Precision
+from sldd.training.losses import TaskName
+
+FORMAT = "sldd-package/5"
+_VERSIONED = ("sldd-study", "torch", "torchvision", "timm", "numpy")
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+MOST_SIDE = 1024
+"""Pixels of a side of the network's input."""
+
+MOST_CLASSES = 1000
+
+Word = Annotated[str, Len(1, 200), Predicate(str.isprintable)]
+"""Shown on terminals: nothing that would steer one."""
+Mark = Annotated[str, Len(16, 16)]
+Images = Literal["float32", "float16", "uint8"]
+Share = Annotated[float, Ge(0), Le(1)]
+Depth = Literal[8, 16]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How a group of patients was told apart at ``delta``; what is not defined for it is None.
+
+    Of films with findings: ``positive`` patients are those with any, and ``auc`` is the mean over the findings.
+    """
+
+    patients: Annotated[int, Ge(1)]
+    positive: Annotated[int, Ge(0)]
+    undecided: Annotated[int, Ge(0)]
+    sensitivity: Share | None
+    specificity: Share | None
+    hm: Share | None
+    auc: Share | None
+    __pydantic_config__ = _STRICT
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What the maker measured, on which patients, and on which of them state and threshold were chosen."""
+
+    protocol: Literal["validation", "paper"]
+    """``paper``: the state was chosen on the test patients, at a threshold of 0.4 (Li et al. 2022)."""
+    validation: Scores
+    """Of the patients on which the state was chosen and, unless it was fixed, delta."""
+    test: Scores | None
+    """Of patients that nothing was chosen on (but see ``paper``); scored once, by confirm trials only."""
+    fold: Annotated[int, Ge(0)] | None = None
+    """Which of several rotating parts was tested."""
+    images: Images = "float32"
+    """How the distilled images were stored when this was measured."""
+    __pydantic_config__ = _STRICT
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How the images lie in the file, and what that cost.
+
+    ``largest`` and ``rms``: change of a gray value, in deviations of a radiograph's gray values. ``outputs``: largest
+    change of a class probability in the self-test, against the images in float32.
+    """
+
+    images: Images = "float32"
+    largest: Annotated[float, Ge(0)] = 0.0
+    rms: Annotated[float, Ge(0)] = 0.0
+    outputs: Share = 0.0
+    __pydantic_config__ = _STRICT
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What each part was when the self-test was made: the first 16 hexadecimal digits of the SHA-256 of its bytes.
+
+    ``images`` and ``labels`` are one mark an image, step by step, so that another order can be told from another image.
+    """
+
+    images: tuple[tuple[Mark, ...], ...]
+    labels: tuple[tuple[Mark, ...], ...]
+    rates: Mark
+    theta_bn: dict[Word, Mark]
+    __pydantic_config__ = _STRICT
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """Names the synthetic inputs; their expected outputs are a tensor.
+
+    ``spread``: largest change of a class probability where every distilled gray value is changed in its last bits, as
+    another machine's rounding might: how chaotic the inner steps are.
+    """
+
+    seed: Annotated[int, Ge(0)]
+    spread: Share
+    marks: Marks
+    __pydantic_config__ = _STRICT
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that a start and its inner steps depend on, here and now."""
+    known = {}
+    for name in _VERSIONED:
+        try:
+            known[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # run from a folder
+            known[name] = "not installed"
+    return known | {"python": platform.python_version()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """The header of a package.
+
+    Attributes:
+        backbone, norm, start, seed: give the start; ``start_fingerprints``, by parameter, check it. ``start`` is
+            ``xavier``, ``pretrained``, or the name, for people, of a file of weights.
+        inner_weights, momentum, inner_precision: of the inner steps.
+        mean, deviation: standardise a radiograph's gray values, which are of ``depth`` bits.
+        patches: how to cut a radiograph.
+        delta: threshold on a patient's score; None where films have findings.
+        classes: what the labels' columns and the network's outputs stand for: I, N and P of patches, or findings.
+        claims, stored, self_test: see there.
+        versions: of the maker's libraries.
+    """
+
+    backbone: Word
+    norm: Literal["as_is", "batch", "none", "group", "instance"]
+    start: Word
+    seed: Annotated[int, Ge(0)]
+    start_fingerprints: dict[Word, Mark]
+    inner_weights: InnerWeights
+    momentum: Annotated[float, Ge(0), Lt(1)]
+    inner_precision: Precision
+    mean: Annotated[float, Ge(0), Le(65535)]
+    deviation: Annotated[float, Gt(0), Le(65535)]
+    depth: Depth = 8
+    patches: PatchSettings
+    delta: Share | None
+    classes: tuple[Word, ...] = CLASSES
+    claims: Claims | None = None
+    stored: Stored = Stored()
+    self_test: SelfTest | None = None
+    versions: dict[Word, Word] = field(default_factory=versions)
+    __pydantic_config__ = _STRICT
+
+    @property
+    def task(self) -> TaskName:
+        """Any classes but those of patches are findings."""
+        return "patches" if self.classes == CLASSES else "multilabel"
+
+    def facts(self) -> Facts:
+        """The header alone, checked.
+
+        Raises:
+            InputError: a value cannot stand in a package; the message names it.
+        """
+        return _checked({f.name: _plain(getattr(self, f.name)) for f in fields(Facts)})
+
+    def to_text(self) -> str:
+        """The header as canonical JSON: one line, names sorted, no spaces, ASCII."""
+        return json.dumps(asdict(self.facts()), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+_FACTS = TypeAdapter(Facts)
+
+
+def read_facts(text: str) -> Facts:
+    """The header from its text.
+
+    Raises:
+        InputError: not as ``Facts.to_text`` would write it, or a value that no package has.
+    """
+    tree = load_json(text)
+    if not isinstance(tree, dict):
+        raise InputError("its facts are not a JSON object")
+    facts = _checked(tree)
+    # One text for one meaning: nothing converted, nothing left out, nothing that the schema does not know.
+    if facts.to_text() != text:
+        raise InputError("its facts are not in canonical form")
+    return facts
+
+
+def printable(text: str) -> str:
+    """Text of a stranger's file, fit to stand in one line of a message."""
+    shown = "".join(letter if letter.isprintable() else "?" for letter in text[:81])
+    return shown if len(text) <= 80 else shown[:77] + "..."
+
+
+def _checked(tree: dict[str, Any]) -> Facts:
+    try:
+        facts = _FACTS.validate_python(tree)
+    except (ValidationError, RecursionError) as error:
+        if isinstance(error, RecursionError):
+            raise InputError("its facts are nested too deeply") from None
+        first = error.errors()[0]
+        where = printable(".".join(str(part) for part in first["loc"]))
+        raise InputError(f"its {where}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
+    if not 0 < len(facts.classes) <= MOST_CLASSES or len(set(facts.classes)) < len(facts.classes):
+        raise InputError(f"its classes are not 1 to {MOST_CLASSES:,} different names")
+    if (facts.delta is None) != (facts.task == "multilabel"):
+        raise InputError(f"its delta does not go with its classes: of {', '.join(CLASSES)} there is one, else none")
+    if facts.patches.input_size > MOST_SIDE:
+        raise InputError(f"its network would see {facts.patches.input_size:,} pixels a side; {MOST_SIDE:,} are allowed")
+    return facts
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if hasattr(value, "__dataclass_fields__") else value

@@ -1,0 +1,206 @@
+"""The content of a package in memory, to and from its file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from sldd.errors import InputError
+from sldd.package.format.atomic_file import write_file
+from sldd.package.format.container import Container, Tensors, digest, read, to_bytes
+from sldd.package.format.header import FORMAT, Facts, printable, read_facts
+from sldd.package.format.image_encoding import decode, encode, names
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_BN, _WEIGHTS, EXPECTED = "theta_bn/", "start/", "self_test"
+MOST_INNER_STEPS = 10_000
+MOST_IMAGES_SEEN = 200_000
+"""Images that all inner steps together look at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package(Facts):
+    """What one hospital sends another: distilled images, soft labels, inner rates, ``theta_bn``, and the header.
+
+    Attributes:
+        images: (S, M, 1, h, w) float32, standardised gray values.
+        labels: (S, M, classes) float32.
+        rates: (E, S) float32 inner rates as used, or (E, S, T) with one for each parameter tensor.
+        theta_bn: batch-norm mean and variance by buffer name.
+        weights: the start itself by parameter name, where it is included; else None.
+        expected: (K, classes) float32 class probabilities of the self-test, where there is one.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    rates: torch.Tensor
+    theta_bn: dict[str, torch.Tensor]
+    weights: dict[str, torch.Tensor] | None = None
+    expected: torch.Tensor | None = None
+
+    def to_container(self) -> Container:
+        """Header and tensors with their digest, unsigned.
+
+        Raises:
+            InputError: something cannot stand in a package.
+        """
+        facts, tensors = self.to_text(), self._tensors()
+        metadata = {"format": FORMAT, "facts": facts, "digest": digest(FORMAT, facts, tensors)}
+        return Container(metadata, tensors)
+
+    def to_bytes(self) -> bytes:
+        """The file's content, unsigned."""
+        return to_bytes(self.to_container())
+
+    def save(self, path: Path) -> None:
+        """Write the file, unsigned; it appears whole or not at all."""
+        write_file(path, self.to_bytes())
+
+    @classmethod
+    def load(cls, path: Path) -> Package:
+        """Read a file.
+
+        Raises:
+            InputError: not a package, one of another format, or one that was changed after it was made.
+        """
+        container = read(path)
+        try:
+            package = from_container(container)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        if not whole(container):
+            raise InputError(
+                f"{path}: its content was changed after it was made (the digest is another); ask for the file again, "
+                "or see what differs: python -m sldd.package verify"
+            )
+        return package
+
+    def rebuild(self, start: Path | str | None = None) -> nn.Module:
+        """The trained network in evaluation mode; see ``sldd.package.rebuild.rebuild``."""
+        from sldd.package.rebuild.rebuild import rebuild
+
+        return rebuild(self, start)
+
+    def threshold(self) -> float:
+        """``delta``, for whoever scores patients by the votes of their patches.
+
+        Raises:
+            InputError: the package is for films with findings.
+        """
+        if self.delta is None:
+            raise InputError(
+                "a package for films with findings, and patients are scored here by the votes of their patches; "
+                "rebuild its network and take the sigmoid of what that gives a film (docs/package.md)"
+            )
+        return self.delta
+
+    def _tensors(self) -> Tensors:
+        tensors = encode(_array(self.images), self.stored.images)
+        tensors |= {"labels": _array(self.labels), "rates": _array(self.rates)}
+        tensors |= {_BN + name: _array(value) for name, value in self.theta_bn.items()}
+        tensors |= {_WEIGHTS + name: _array(value) for name, value in (self.weights or {}).items()}
+        return tensors if self.expected is None else tensors | {EXPECTED: _array(self.expected)}
+
+
+def whole(container: Container) -> bool:
+    """Whether the digest in a file is that of its content."""
+    metadata = container.metadata
+    return metadata["digest"] == digest(metadata["format"], metadata["facts"], container.tensors)
+
+
+def from_container(container: Container) -> Package:
+    """A package from header and tensors, all of them checked; the digest is the caller's.
+
+    Raises:
+        InputError: says what is wrong, without naming the file.
+    """
+    metadata, tensors = container.metadata, container.tensors
+    found = metadata.get("format", "")
+    if found != FORMAT:
+        if found.startswith("sldd-package/"):
+            raise InputError(f"a package of format {printable(found)}, and this version reads {FORMAT}; make it again")
+        raise InputError("not a package; its header names no format")
+    if not {"facts", "digest"} <= metadata.keys() <= {"format", "facts", "digest", "signature"}:
+        raise InputError("not a package; its header is not one of this format")
+    facts = read_facts(metadata["facts"])
+    kind = facts.stored.images
+    theta_bn, weights = (_below(prefix, tensors) for prefix in (_BN, _WEIGHTS))
+    wanted = {*names(kind), "labels", "rates"} | ({EXPECTED} if facts.self_test else set())
+    given = {name for name in tensors if not name.startswith((_BN, _WEIGHTS))}
+    if given != wanted:
+        missing, more = sorted(wanted - given), sorted(given - wanted)
+        raise InputError(f"it has no {missing[0]}" if missing else f"it has a tensor {more[0]} that no package has")
+    images = decode(tensors, kind)
+    rest = {name: value for name, value in tensors.items() if name not in names(kind)}
+    for name, value in rest.items():
+        if value.dtype != np.float32:
+            raise InputError(f"its {name} is {value.dtype}, not float32")
+    _check_shapes(images, rest, facts)
+    for name, value in {"images": images, **rest}.items():
+        if not np.isfinite(value).all():
+            raise InputError(f"its {name} has values that are not finite")
+    return Package(
+        **{field.name: getattr(facts, field.name) for field in fields(Facts)},
+        images=torch.from_numpy(images),
+        labels=_tensor(tensors["labels"]),
+        rates=_tensor(tensors["rates"]),
+        theta_bn=theta_bn,
+        weights=weights or None,
+        expected=_tensor(tensors[EXPECTED]) if facts.self_test else None,
+    )
+
+
+def _check_shapes(images: np.ndarray, tensors: Mapping[str, np.ndarray], facts: Facts) -> None:
+    side = facts.patches.input_size
+    if images.ndim != 5 or images.shape[2:] != (1, side, side):
+        raise InputError(f"its images are {_words(images.shape)}, not S x M x 1 x {side} x {side}")
+    steps, each = images.shape[:2]
+    labels, rates = tensors["labels"], tensors["rates"]
+    classes = len(facts.classes)
+    if labels.shape != (steps, each, classes):
+        raise InputError(f"its labels are {_words(labels.shape)}, not {steps} x {each} x {classes}")
+    if rates.ndim not in (2, 3) or rates.shape[1] != steps:
+        raise InputError(f"its rates are {_words(rates.shape)}, not E x {steps}")
+    if rates.shape[0] * steps > MOST_INNER_STEPS or rates.shape[0] * steps * each > MOST_IMAGES_SEEN:
+        raise InputError(
+            f"it asks for {rates.shape[0] * steps:,} inner steps on {each:,} images; {MOST_INNER_STEPS:,} steps and "
+            f"{MOST_IMAGES_SEEN:,} images are allowed"
+        )
+    if (rates < 0).any():
+        raise InputError("its rates are negative somewhere")
+    if any(name.endswith("running_var") and (value < 0).any() for name, value in tensors.items()):
+        raise InputError("its theta_bn has a negative variance")
+    expected = tensors.get(EXPECTED)
+    if expected is not None and (expected.ndim != 2 or expected.shape[1] != classes):
+        raise InputError(f"its self-test is {_words(expected.shape)}, not K x {classes}")
+
+
+def with_weights(package: Package, start: Path | str | None = None) -> Package:
+    """The package with its start included, from ``start`` where it needs a file; see ``rebuild``."""
+    from sldd.package.rebuild.rebuild import started
+
+    network = started(package, start)
+    return replace(package, weights={name: value.detach().clone() for name, value in network.named_parameters()})
+
+
+def _below(prefix: str, tensors: Tensors) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): _tensor(value) for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _tensor(value: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(value.copy())  # of its own: the file's bytes are read-only
+
+
+def _array(value: torch.Tensor) -> np.ndarray:
+    return value.detach().cpu().contiguous().float().numpy()
+
+
+def _words(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "a single number"

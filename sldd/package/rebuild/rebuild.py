@@ -1,0 +1,166 @@
+"""From a package to the network that it stands for: start, inner steps, ``theta_bn`` (Li et al. 2022, Algorithm 2).
+
+Always on one thread of the CPU: inner steps may be chaotic (batch norm over two values is), so that the order in which
+threads add up can decide what comes out. Between machines, rounding is left; the self-test shows what it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from sldd.backbones.head import Head
+from sldd.backbones.norms import keep_no_statistics, load_statistics, statistics
+from sldd.backbones.registry import build, parameter_count
+from sldd.backbones.start import FILE_ENDINGS, PRETRAINED, XAVIER, check_start, copy_weights, set_start
+from sldd.distillation.unroll import Unroll
+from sldd.errors import InputError
+from sldd.ops.memory import SavedTensors, free_memory
+from sldd.package.format.header import printable
+from sldd.training.compute import autocast_type
+from sldd.training.losses import LOSSES
+
+if TYPE_CHECKING:
+    from sldd.package.format.package import Package
+
+MOST_PARAMETERS = 1_000_000_000
+
+
+def rebuild(package: Package, start: Path | str | None = None) -> nn.Module:
+    """The trained network in evaluation mode.
+
+    Args:
+        start: the file of weights that the maker started from, where it was one and is not included; ``pretrained``
+            allows to fetch published weights where the package starts from these.
+
+    Raises:
+        InputError: the network cannot be built here, the start is not the maker's, bit for bit (the message names the
+            layer), or ``theta_bn`` is not that of this network.
+    """
+    network = started(package, start)
+    keep_no_statistics(network)
+    check_statistics(package, network)
+    load_statistics(network, package.theta_bn)
+    take_steps(package, network)
+    return network.requires_grad_(True).eval()
+
+
+def started(package: Package, start: Path | str | None = None) -> nn.Module:
+    """The network at its start, compared with the fingerprints; arguments and errors as of ``rebuild``."""
+    check_memory(package)
+    side = package.patches.input_size
+    classes = len(package.classes)
+    network = build(package.backbone, input_size=side, norm=package.norm, classes=classes)
+    if package.weights is not None:
+        copy_weights(network, package.weights, where="the package", classes=classes)
+    else:
+        source = _source(package, start)
+        set_start(network, backbone=package.backbone, start=source, seed=package.seed, classes=classes)
+    check_start(network, package.start_fingerprints, f"package for {printable(package.backbone)}")
+    return network
+
+
+def take_steps(package: Package, network: nn.Module) -> None:
+    """The inner steps, in place."""
+    seen, changed = package.images, network
+    if package.inner_weights == "head":
+        head = Head(network)
+        with torch.no_grad(), _one_thread():
+            seen = head.features(seen)
+        changed = head.layer
+    unroll = Unroll(
+        changed,
+        momentum=package.momentum,
+        autocast=autocast_type(package.inner_precision),
+        loss=LOSSES[package.task].inner,
+    )
+    tensors = len(list(changed.parameters()))
+    if package.rates.ndim == 3 and package.rates.shape[2] != tensors:
+        raise InputError(f"its rates are those of {package.rates.shape[2]} tensors, and {tensors} are changed")
+    with _one_thread():
+        weights = unroll.steps(seen, package.labels, package.rates, differentiable=False)
+    with torch.no_grad():
+        for parameter, weight in zip(changed.parameters(), weights, strict=True):
+            parameter.copy_(weight)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def check_statistics(package: Package, network: nn.Module) -> None:
+    """Raise an InputError where ``theta_bn`` is not, name by name and shape by shape, that of the network's layers."""
+    wanted = {name: value.shape for name, value in statistics(network).items()}
+    given = {name: value.shape for name, value in package.theta_bn.items()}
+    if wanted and not given:
+        raise InputError("theta_bn is missing: the network has batch norm and the package no statistics for it")
+    for name in sorted(wanted.keys() | given.keys()):
+        if name not in given:
+            raise InputError(f"theta_bn: the statistics {name} of the network are missing")
+        if name not in wanted:
+            raise InputError(f"theta_bn: the network has no {printable(name)}")
+        if wanted[name] != given[name]:
+            raise InputError(
+                f"theta_bn: {name} is of {given[name].numel()} channels, the network's of {wanted[name][0]}"
+            )
+
+
+def check_memory(package: Package) -> None:
+    """Raise an InputError where the network is too large to be rebuilt here, from shapes alone."""
+    steps, each, _, side, _ = package.images.shape
+    head = package.inner_weights == "head"  # then features are taken of all images at once
+    parameters, graph = _size(package.backbone, package.norm, side, steps * each if head else each, not head)
+    if parameters > MOST_PARAMETERS:
+        raise InputError(f"{package.backbone} has {parameters:,} parameters, and {MOST_PARAMETERS:,} are allowed")
+    wanted, free = 4 * (3 * parameters) + graph, free_memory(torch.device("cpu"))
+    if wanted > free:
+        raise InputError(
+            f"rebuilding {package.backbone} takes about {wanted / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} are "
+            "free; use a larger machine"
+        )
+
+
+@lru_cache(maxsize=32)
+def _size(backbone: str, norm: str, side: int, images: int, training: bool) -> tuple[int, int]:
+    """Parameters of a network, and bytes that its graph keeps of so many images; nothing is allocated."""
+    with torch.device("meta"):
+        network = build(backbone, input_size=side, norm=norm).train(training)
+        keep_no_statistics(network)
+        with SavedTensors() as saved:
+            try:
+                network(torch.empty(images, 1, side, side))
+            except (ValueError, RuntimeError) as error:
+                reason = next(iter(str(error).splitlines()), type(error).__name__)
+                raise InputError(f"{printable(backbone)} cannot take such images ({printable(reason)})") from None
+    return parameter_count(network), saved.nbytes
+
+
+def _source(package: Package, start: Path | str | None) -> str:
+    """Where the start comes from. Of a package only the kind is believed: no path in it is opened, nothing fetched."""
+    name = printable(package.start)
+    if package.start == XAVIER:
+        return XAVIER
+    if package.start == PRETRAINED:
+        if start is None:
+            raise InputError(
+                f"this package starts from the published weights of {package.backbone}; allow to fetch them with "
+                "--start pretrained, or name a file of them"
+            )
+        return str(start)
+    if not package.start.endswith(FILE_ENDINGS):
+        raise InputError(f"its start is {name!r}, neither xavier nor pretrained nor a file of weights")
+    if start is None:
+        raise InputError(f"this package starts from the file {name}; say where it is (--start FILE)")
+    return str(start)

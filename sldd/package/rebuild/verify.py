@@ -1,0 +1,184 @@
+"""Is this the package that its maker made, and does it do here what it did there?
+
+The digest says whether the file changed since it was written; anyone can write it anew, so it is only the first check.
+Order, labels, rates and ``theta_bn`` are compared with what they were when the self-test was made, the start with its
+fingerprints, and the network that comes out with the self-test. A check never stops the ones after it that can be made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from sldd.errors import InputError
+from sldd.package.format.container import Container, read
+from sldd.package.format.header import Marks
+from sldd.package.format.package import Package, from_container, whole
+from sldd.package.format.signature import check, fingerprint, read_public, same_key
+from sldd.package.rebuild.rebuild import rebuild
+from sldd.package.rebuild.self_test import TOLERANCE, marks, run
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at: whether it is as it should be (None: nothing to compare it with), and in words."""
+
+    what: str
+    passed: bool | None
+    words: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All checks, the package, and its network where one could be rebuilt."""
+
+    checks: tuple[Check, ...]
+    package: Package
+    network: nn.Module | None
+
+    @property
+    def failures(self) -> list[Check]:
+        return [check for check in self.checks if check.passed is False]
+
+    @property
+    def passed(self) -> bool:
+        return not self.failures and self.network is not None
+
+
+def verify(path: Path, *, start: Path | str | None = None, key: Path | None = None) -> Verdict:
+    """Check a package.
+
+    Args:
+        start: as of ``rebuild``.
+        key: a public key; the package must be signed by it.
+
+    Raises:
+        InputError: the file cannot be read as a package at all, or the start that it needs was not given.
+    """
+    container = read(path)
+    try:
+        package = from_container(container)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    checks = [_digest(container), _signature(container, key)]
+    if package.self_test is None:
+        checks.append(Check("self-test", False, "the package has none, so nothing shows that it works here"))
+    else:
+        checks += parts(package, package.self_test.marks)
+    network = None
+    try:
+        network = rebuild(package, start)
+        checks.append(Check("start", True, f"{package.start}, {len(package.start_fingerprints)} layers, bit for bit"))
+    except InputError as error:
+        if package.weights is None and package.start != "xavier" and start is None:
+            raise InputError(f"{path}: {error}") from None
+        checks.append(Check("rebuild", False, str(error)))
+    if network is not None and package.self_test is not None:
+        checks.append(_outputs(package, network))
+    return Verdict(tuple(checks), package, network)
+
+
+def parts(package: Package, made: Marks) -> Iterator[Check]:
+    """Every part against what it was when the self-test was made, with a guess at what was done to it."""
+    found = marks(package)
+    yield _part("images", found.images, made.images, "")
+    yield _part("labels", found.labels, made.labels, _rounded(package.labels))
+    same = found.rates == made.rates
+    yield Check("rates", same, f"{package.rates.numel()} as learned" if same else f"not as learned{_mean(package)}")
+    yield _theta_bn(found.theta_bn, made.theta_bn)
+
+
+def _digest(container: Container) -> Check:
+    if whole(container):
+        return Check("digest", True, f"sha256:{container.metadata['digest']}")
+    return Check("digest", False, "the content was changed after the file was written")
+
+
+def _signature(container: Container, key: Path | None) -> Check:
+    wanted = None if key is None else read_public(key)
+    try:
+        found = check(container)
+    except InputError as error:
+        return Check("signature", False, str(error))
+    if found is None:
+        if wanted is not None:
+            return Check("signature", False, "unsigned, and a signature by the given key was asked for")
+        return Check("signature", None, "unsigned: nothing shows who made it")
+    if wanted is None:
+        words = f"by the key {found.fingerprint}, which calls itself {found.signer!r}; ask for its public key (--key)"
+        return Check("signature", None, words)
+    if not same_key(found.key, wanted):
+        return Check(
+            "signature",
+            False,
+            f"by another key, {found.fingerprint}, that calls itself {found.signer!r}; asked for was "
+            f"{fingerprint(wanted)}",
+        )
+    return Check("signature", True, f"signed by the given key, {found.fingerprint} ({found.signer!r})")
+
+
+Grid = tuple[tuple[str, ...], ...]
+
+
+def _part(what: str, found: Grid, made: Grid, guess: str) -> Check:
+    if found == made:
+        return Check(what, True, f"{sum(map(len, made))} in the order in which they were made")
+    places = [f"step {s + 1}, image {m + 1}" for s, step in enumerate(made) for m in range(len(step))]
+    flat, before = [mark for step in found for mark in step], [mark for step in made for mark in step]
+    if len(flat) != len(before) or [*map(len, found)] != [*map(len, made)]:
+        return Check(what, False, f"{len(flat)}, and {len(before)} were made")
+    if sorted(flat) == sorted(before):
+        moved = sum(one != other for one, other in zip(flat, before, strict=True))
+        return Check(what, False, f"the order is another: {moved} of {len(flat)} are not in their place")
+    changed = [place for place, one, other in zip(places, flat, before, strict=True) if one != other]
+    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    return Check(what, False, f"changed at {changed[0]}{more}{guess}")
+
+
+def _theta_bn(found: dict[str, str], made: dict[str, str]) -> Check:
+    if found == made:
+        return Check("theta_bn", True, f"{len(made)} statistics" if made else "none; the network has no batch norm")
+    missing = sorted(made.keys() - found.keys())
+    if missing:
+        return Check("theta_bn", False, f"{len(missing)} of {len(made)} statistics are missing: {missing[0]} ...")
+    if sorted(found.values()) == sorted(made.values()):
+        return Check("theta_bn", False, "the statistics belong to other layers: their order is another")
+    changed = sorted(name for name in found if found[name] != made.get(name))
+    return Check("theta_bn", False, f"{len(changed)} of {len(found)} statistics were changed: {changed[0]} ...")
+
+
+def _outputs(package: Package, network: nn.Module) -> Check:
+    test, found = package.self_test, run(package, network)
+    assert test is not None
+    words = (
+        f"class probabilities of {found.inputs} synthetic inputs differ by {found.difference:.1e} at most "
+        f"({TOLERANCE:g} allowed); {found.votes} change their class"
+    )
+    if not found.passed and test.spread > TOLERANCE / 10:
+        words += (
+            f"; its inner steps are chaotic (a change of a millionth in the images moved outputs by {test.spread:.1e} "
+            "where it was made), so this may be no more than another machine's rounding"
+        )
+    return Check("self-test", found.passed, words)
+
+
+def _rounded(labels: torch.Tensor) -> str:
+    for digits in range(4):
+        values = labels.double().numpy()
+        if np.abs(values - np.round(values, digits)).max() < 1e-6:
+            return f"; they look rounded to {digits} decimals" if digits else "; they look rounded to whole numbers"
+    return ""
+
+
+def _mean(package: Package) -> str:
+    rates = package.rates.flatten()
+    return (
+        ": one and the same everywhere, as a mean would be"
+        if len(rates) > 1 and bool((rates == rates[0]).all())
+        else ""
+    )

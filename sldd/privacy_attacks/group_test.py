@@ -1,0 +1,159 @@
+"""Patients who trained against patients who did not: how often the former score higher, and how sure that is.
+
+The effect is the area under the ROC curve of "did this patient train", which is the probability that one who did scores
+above one who did not: 0.5 where the score knows nothing. Patients are what is resampled and exchanged, never patches:
+those of one patient are alike.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+from sldd.rng import stream
+
+LEVEL = 0.95
+"""Of intervals: percentiles of a bootstrap (Efron & Tibshirani 1993, chapter 13)."""
+RESAMPLES = 2_000
+PERMUTATIONS = 9_999
+"""The smallest p-value is 1 / (this + 1): the order found counts as one (Phipson & Smyth 2010)."""
+FALSE_ALARMS = 0.01
+"""Share of patients who did not train that an attack may take for some who did, where it is judged by what it finds at
+few false alarms (Carlini et al. 2022: an attack that is sure of a few patients is worse than its average says)."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Who of the patients compared trained.
+
+    Attributes:
+        member: (patients,) bool.
+        labels: (patients,) 0 or 1; both groups are made by label, so labels are never exchanged.
+    """
+
+    member: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an attack found.
+
+    Attributes:
+        auc, auc_low, auc_high: the effect and its interval.
+        p: one-sided, that those who trained do not score higher: exchanging patients of equal label.
+        tpr, tpr_low, tpr_high: share of those who trained that are found ...
+        false_alarms: ... when at most so many of those who did not are taken for some who did: ``FALSE_ALARMS`` of them
+            in whole patients, so 0 below a hundred.
+        training, held_out: patients.
+    """
+
+    auc: float
+    auc_low: float
+    auc_high: float
+    p: float
+    tpr: float
+    tpr_low: float
+    tpr_high: float
+    false_alarms: int
+    training: int
+    held_out: int
+
+
+def compare(scores: np.ndarray, groups: Groups, seed: int) -> Found:
+    """Judge scores that are meant to be higher for patients who trained.
+
+    Args:
+        scores: (patients,), finite; or (patients, k) for k scores each, whose AUCs are averaged. The share found at few
+            false alarms is then that of a patient's highest score.
+    """
+    columns = scores.reshape(len(scores), -1).astype(np.float64)
+    pairs, member = above(columns), groups.member
+    highest = columns.max(1)
+    drawn = resamples(groups, seed)
+    aucs = _auc(pairs, drawn * member, drawn * ~member)
+    rates = [found_at(np.repeat(highest, times), np.repeat(member, times)) for times in drawn]
+    exchanged = permutations(groups, seed)
+    low, high = (1 - LEVEL) / 2, (1 + LEVEL) / 2
+    found = area(scores, member)
+    return Found(
+        auc=found,
+        auc_low=float(np.quantile(aucs, low)),
+        auc_high=float(np.quantile(aucs, high)),
+        p=p_value(found, _auc(pairs, exchanged, ~exchanged)),
+        tpr=found_at(highest, member),
+        tpr_low=float(np.quantile(rates, low)),
+        tpr_high=float(np.quantile(rates, high)),
+        false_alarms=allowed(int((~member).sum())),
+        training=int(member.sum()),
+        held_out=int((~member).sum()),
+    )
+
+
+def area(scores: np.ndarray, member: np.ndarray) -> float:
+    """The AUC alone, of scores (patients,) or (patients, k)."""
+    columns = scores.reshape(len(scores), -1)
+    return float(_auc(above(columns), member[None], ~member[None])[0])
+
+
+def above(scores: np.ndarray) -> np.ndarray:
+    """(patients, patients): the share of a row's k scores above the column's, ties as half, for (patients, k)."""
+    order = (np.sign(column[:, None] - column[None, :]) for column in scores.T)
+    total: np.ndarray = sum(order, np.zeros((len(scores), len(scores))))
+    return 0.5 + 0.5 * total / scores.shape[1]
+
+
+def allowed(held_out: int) -> int:
+    """False alarms that ``FALSE_ALARMS`` of so many patients are."""
+    return math.floor(FALSE_ALARMS * held_out)
+
+
+def permutations(groups: Groups, seed: int) -> np.ndarray:
+    """(``PERMUTATIONS``, patients) bool: who trained, exchanged between patients of equal label."""
+    random = stream(seed, "anonymity", "permutation")
+    exchanged = np.tile(groups.member, (PERMUTATIONS, 1))
+    for label in (0, 1):
+        of_label = groups.labels == label
+        exchanged[:, of_label] = random.permuted(exchanged[:, of_label], axis=1)
+    return exchanged
+
+
+def p_value(found: float, null: np.ndarray) -> float:
+    """One-sided: the share of exchanges with a statistic as high as ``found``, which counts as one of them."""
+    return float(((null >= found - 1e-9).sum() + 1) / (len(null) + 1))
+
+
+def higher_p(values: np.ndarray, yardstick: np.ndarray, seed: int) -> float:
+    """One-sided, that ``values`` (n,) are no higher than ``yardstick`` (m,): their rank sum under exchange."""
+    ranks = rankdata(np.concatenate([values, yardstick]))
+    random = stream(seed, "anonymity", "ranks")
+    exchanged = random.permuted(np.tile(ranks, (PERMUTATIONS, 1)), axis=1)
+    return p_value(ranks[: len(values)].sum(), exchanged[:, : len(values)].sum(1))
+
+
+def resamples(groups: Groups, seed: int) -> np.ndarray:
+    """(``RESAMPLES``, patients): how often each is drawn, with replacement, each group and label by itself."""
+    random = stream(seed, "anonymity", "bootstrap")
+    times = np.zeros((RESAMPLES, len(groups.member)), np.int64)
+    for member in (True, False):
+        for label in (0, 1):
+            rows = np.flatnonzero((groups.member == member) & (groups.labels == label))
+            if len(rows):
+                times[:, rows] = random.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=RESAMPLES)
+    return times
+
+
+def _auc(pairs: np.ndarray, training: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+    """(n,) means of ``above`` over the pairs of (n, patients) weights on either side."""
+    training, held_out = training.astype(np.float64), held_out.astype(np.float64)
+    total = ((training @ pairs) * held_out).sum(1)
+    return total / (training.sum(1) * held_out.sum(1))
+
+
+def found_at(scores: np.ndarray, member: np.ndarray) -> float:
+    """Share of those who trained that score above all but ``allowed`` of those who did not."""
+    others = np.sort(scores[~member])
+    return float((scores[member] > others[-1 - allowed(len(others))]).mean())

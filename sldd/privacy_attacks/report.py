@@ -1,0 +1,138 @@
+"""All that is asked of a package's images, with the controls that say whether the asking works.
+
+The controls go through the same pass over the same films: real patches of training patients in the images' place, which
+have to be found, and noise, which must not be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from sldd.backbones.head import Head
+from sldd.backbones.registry import build
+from sldd.backbones.start import set_start
+from sldd.data.patches import Patches
+from sldd.errors import InputError
+from sldd.privacy_attacks.group_test import Groups
+from sldd.privacy_attacks.nearest import nearest
+from sldd.privacy_attacks.reidentification import reidentify
+from sldd.privacy_attacks.similarity import Features, densely, most_alike, one_patch_each, standardised
+from sldd.rng import stream
+
+FEWEST = 3
+"""Patients of each label on either side: with fewer no permutation and no yardstick says anything."""
+
+MOST_PROBES = 50
+"""Held-out patients whose patches are looked at in the images' place: each costs as much as one more image."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The patients that a package is tried on.
+
+    Attributes:
+        patches: standardised as its images are.
+        training: who trained.
+        held_out: who had no part in it, not even in choosing its state.
+
+    Raises:
+        InputError: too few of them.
+    """
+
+    patches: Patches
+    training: list[int]
+    held_out: list[int]
+
+    def __post_init__(self) -> None:
+        for part, patients in (("training", self.training), ("held-out", self.held_out)):
+            for label, word in ((0, "negative"), (1, "positive")):
+                count = sum(self.patches.cohort.labels[patient] == label for patient in patients)
+                if count < FEWEST:
+                    raise InputError(
+                        f"{count} {word} {part} patients are too few to tell anything; a study needs {FEWEST} of each "
+                        "label on either side (data.split)"
+                    )
+
+    @property
+    def patients(self) -> list[int]:
+        """All of them, those who trained first."""
+        return [*self.training, *self.held_out]
+
+    @cached_property
+    def groups(self) -> Groups:
+        labels = np.array([self.patches.cohort.labels[patient] for patient in self.patients])
+        return Groups(np.arange(len(self.patients)) < len(self.training), labels)
+
+
+def feature_network(backbone: str, start: str, *, input_size: int, seed: int, device: torch.device) -> Features:
+    """(n, 1, side, side) -> what a network hands to its last layer.
+
+    Args:
+        start: as of ``sldd.backbones.start.set_start``; a random one is of a seed that no trial has.
+
+    Raises:
+        InputError: no such backbone or file, or a network without a last layer to cut off.
+    """
+    network = build(backbone, input_size=input_size)
+    set_start(network, backbone=backbone, start=start, seed=seed + 2**31)
+    return Head(network.to(device)).features
+
+
+def look_alike(
+    images: torch.Tensor, candidates: Candidates, network: Features, *, seed: int, batch: int, device: torch.device
+) -> dict[str, Any]:
+    """Nearest real patch and re-identification, of a package's images and of the controls.
+
+    Args:
+        images: (images, 1, side, side) as the package has them.
+        network: gives features; see ``feature_network``.
+
+    Returns:
+        ``nearest`` and ``reidentification`` by measure, ``controls`` with the same for ``real`` and ``noise`` images,
+        and ``patches``, how many of each group were looked at.
+    """
+    patches, groups = densely(candidates.patches), candidates.groups
+    owners = candidates.held_out
+    if len(owners) > MOST_PROBES:
+        owners = stream(seed, "anonymity", "owners").choice(owners, MOST_PROBES, replace=False).tolist()
+    probes = one_patch_each(patches, owners, seed)
+    sources = _sources(candidates.training, len(images), seed)
+    real = one_patch_each(patches, sources, seed + 1)
+    noise = torch.from_numpy(stream(seed, "anonymity", "noise").standard_normal(images.shape, dtype="float32"))
+    similar = most_alike(
+        torch.cat([images.cpu().float(), real, noise, probes]),
+        patches,
+        candidates.patients,
+        standardised(network, probes.to(device)),
+        batch=batch,
+        device=device,
+    )
+    count = len(images)
+    beside = similar.of(slice(3 * count, None))
+    subjects = {"package": None, "real": sources, "noise": None}
+    found: dict[str, Any] = {}
+    for number, (name, sources_known) in enumerate(subjects.items()):
+        these = similar.of(slice(number * count, (number + 1) * count))
+        near = nearest(these, beside, groups, seed)
+        tied = reidentify(these, beside, owners, groups, seed, sources=sources_known)
+        found[name] = {
+            "nearest": {measure: asdict(value) for measure, value in near.items()},
+            "reidentification": {measure: asdict(value) for measure, value in tied.items()},
+        }
+    looked_at = {
+        "training": int(similar.windows[groups.member].sum()),
+        "held_out": int(similar.windows[~groups.member].sum()),
+    }
+    return found.pop("package") | {"controls": found, "patches": looked_at}
+
+
+def _sources(training: Sequence[int], count: int, seed: int) -> list[int]:
+    """So many training patients at random, each as often as the others, give or take one."""
+    order = stream(seed, "anonymity", "sources").permutation(training).tolist()
+    return [order[number % len(order)] for number in range(count)]

@@ -1,0 +1,171 @@
+"""How alike an image and a patient's patches are: by pixels, by structure, and by the features of a network.
+
+One pass over a patient's films keeps the most alike patch of every image, and nothing else. All three measures ignore
+brightness and contrast, which would hide a copy; 1 is a copy.
+
+- pixel: correlation of the gray values, without its sign: a negative gives a patient away as well.
+- ssim: structural similarity (Wang et al. 2004) at equal brightness and contrast, of those patches that correlate most.
+- feature: cosine of what a network makes of both that had no part in the distillation, in units of how real patches
+  differ there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from sldd.data.patches import IRRELEVANT, Patches, Window, window_starts
+from sldd.rng import stream
+
+MEASURES = ("pixel", "ssim", "feature")
+CANDIDATES = 4
+"""Patches of a patient, an image, whose structural similarity is looked at: those that correlate most with it. All of
+them would take a hundred times as long as the rest together, and what is alike in structure correlates."""
+_GRAY_RANGE = 6.0
+"""Gray values of an image whose deviation is 1: three deviations to either side."""
+_FLAT = 1e-3
+"""Deviation, in units of the cohort's, below which there is nothing to compare."""
+
+Features = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Similarities:
+    """Of each patient and image, the similarity of the patient's most alike patch.
+
+    Attributes:
+        patients: patient numbers, the rows.
+        windows: (patients,) patches looked at.
+        best: (patients, images) float64 by measure.
+    """
+
+    patients: list[int]
+    windows: np.ndarray
+    best: dict[str, np.ndarray]
+
+    def of(self, images: slice) -> Similarities:
+        """Those of some of the images."""
+        return replace(self, best={measure: values[:, images] for measure, values in self.best.items()})
+
+
+def densely(patches: Patches) -> Patches:
+    """The same patches at the stride of training, also where patients are scored at a wider one: a copy is of those."""
+    settings = replace(patches.settings, score_stride=None)
+    return Patches(patches.cohort, settings, patches.mean, patches.deviation)
+
+
+@torch.no_grad()
+def most_alike(
+    images: torch.Tensor,
+    patches: Patches,
+    patients: Sequence[int],
+    features: Features,
+    *,
+    batch: int,
+    device: torch.device,
+) -> Similarities:
+    """Compare images with every patch of every patient; never more than ``batch`` crops in memory.
+
+    Args:
+        images: (images, 1, side, side), standardised as the patches are.
+        features: (n, 1, side, side) -> (n, d), as ``standardised`` gives them.
+    """
+    images = images.to(device)
+    normal, sought = _unit(images), F.normalize(features(images), dim=1)
+    best = {measure: np.full((len(patients), len(images)), -1.0) for measure in MEASURES}
+    windows = np.zeros(len(patients), np.int64)
+    for row, patient in enumerate(patients):
+        correlating = (torch.zeros(len(images), 0, device=device), images[:, None][:, :0])
+        for film in patches.cohort.films_of[patient]:
+            for crops, _ in patches.scan(film, batch, device):
+                windows[row] += len(crops)
+                alike = sought @ F.normalize(features(crops), dim=1).T
+                best["feature"][row] = np.maximum(best["feature"][row], _highest(alike))
+                correlating = _most(*correlating, normal, _unit(crops))
+        best["pixel"][row] = _highest(correlating[0].abs())
+        best["ssim"][row] = _highest(_ssim(normal, *correlating))
+    return Similarities(list(patients), windows, best)
+
+
+def standardised(network: Features, real: torch.Tensor) -> Features:
+    """Features in units of how they differ between real patches, from their mean; a network's own are all alike.
+
+    Args:
+        network: (n, 1, side, side) -> (n, ...) features.
+        real: (n, 1, side, side) patches, of patients who did not train.
+    """
+    with torch.no_grad():
+        known = network(real).flatten(1)
+    mean, deviation = known.mean(0), known.std(0)
+    used = deviation > 1e-3 * deviation.max()  # a dead unit would have the loudest voice
+    return lambda images: (network(images).flatten(1)[:, used] - mean[used]) / deviation[used]
+
+
+def one_patch_each(patches: Patches, patients: Sequence[int], seed: int) -> torch.Tensor:
+    """(patients, 1, side, side): a patch of each patient at random, of the organ where a mask says which those are."""
+    random = stream(seed, "anonymity", "probes")
+    windows = []
+    for patient in patients:
+        film = int(random.choice(patches.cohort.films_of[patient]))
+        size, stride = patches.geometry(film, scoring=True)
+        height, width = patches.cohort.shapes[film]
+        rows, columns = (window_starts(side, size, stride) for side in (height, width))
+        classes = patches.classes(film, scoring=True)
+        places = np.arange(len(rows) * len(columns))
+        if classes is not None and (classes > IRRELEVANT).any():
+            places = np.flatnonzero(classes.ravel() > IRRELEVANT)
+        row, column = divmod(int(random.choice(places)), len(columns))
+        windows.append(Window(film, int(rows[row]), int(columns[column]), size))
+    return patches.crop(windows)
+
+
+def _unit(images: torch.Tensor) -> torch.Tensor:
+    """Images of mean 0 and length 1; one without structure becomes 0 and correlates with nothing."""
+    centred = images - images.mean((1, 2, 3), keepdim=True)
+    length = centred.flatten(1).norm(dim=1)
+    flat = length < _FLAT * images[0].numel() ** 0.5
+    return centred * torch.where(flat, 0.0, 1.0 / length.clamp(min=1e-12))[:, None, None, None]
+
+
+def _most(
+    correlation: torch.Tensor, kept: torch.Tensor, images: torch.Tensor, crops: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The ``CANDIDATES`` crops that correlate most with each image, of those kept and of some more.
+
+    Args:
+        correlation: (images, kept) of those kept, with its sign.
+        kept: (images, kept, 1, side, side).
+        images, crops: (images, 1, side, side) and (crops, 1, side, side), by ``_unit``.
+    """
+    found = images.flatten(1) @ crops.flatten(1).T
+    strongest = found.abs().topk(min(CANDIDATES, len(crops)), dim=1).indices
+    found = torch.cat([correlation, found.gather(1, strongest)], 1)
+    kept = torch.cat([kept, crops[strongest]], 1)
+    strongest = found.abs().topk(min(CANDIDATES, found.shape[1]), dim=1).indices
+    return found.gather(1, strongest), kept[torch.arange(len(kept), device=kept.device)[:, None], strongest]
+
+
+def _ssim(images: torch.Tensor, correlation: torch.Tensor, crops: torch.Tensor) -> torch.Tensor:
+    """(images, kept): structural similarity of each image to its crops, of which a negative is turned round."""
+    scale = images[0].numel() ** 0.5  # from length 1 to deviation 1
+    shown = images[:, None].expand_as(crops).flatten(0, 1) * scale
+    beside = (crops * correlation.sign()[..., None, None, None]).flatten(0, 1) * scale
+    values = structural_similarity_index_measure(
+        shown,
+        beside,
+        sigma=1.5 if images.shape[-1] >= 16 else 0.5,  # its window must fit into the image
+        data_range=_GRAY_RANGE,
+        reduction="none",
+    )
+    assert isinstance(values, torch.Tensor)
+    return torch.where(correlation != 0, values.view(correlation.shape), 0.0)
+
+
+def _highest(values: torch.Tensor) -> np.ndarray:
+    highest: np.ndarray = values.amax(1).double().cpu().numpy()
+    return highest

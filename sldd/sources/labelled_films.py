@@ -1,0 +1,87 @@
+"""Films with findings: what NIH ChestX-ray14, CheXpert and a hospital's export have in common once their table is read.
+
+Films are scaled when they are read. 112,120 films of 1024 x 1024 are 110 GiB of gray values and no network here sees
+that many pixels of a whole film; at 512, the published size, they are 27 GiB, at 224 5 GiB. Each side is scaled by
+itself, as published, down to ``film_size`` and never up: a network's input is square in the end, the width of a heart
+by that of its chest stays what it is, and a border would tell the film's format, so the machine, so who could stand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sldd.data.cohort import Film
+from sldd.errors import InputError
+from sldd.io.radiograph import DECODING, exists, radiograph_digest, read_radiograph
+
+SCALING = 1
+"""Part of a cohort's fingerprint. Raise it whenever the same film would be scaled to other pixels than before."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A film as its table has it: whose, where it lies, a value for each class, and how messages call the row."""
+
+    patient: str
+    file: Path
+    findings: tuple[float, ...]
+    where: str
+
+
+class LabelledFilms:
+    """The films of a table.
+
+    Args:
+        classes: what can be found on a film.
+        rows: one a film.
+        film_size: longest side in pixels.
+        smallest_class: see ``Source``.
+
+    Raises:
+        InputError: a film is missing, or listed twice.
+    """
+
+    def __init__(
+        self, classes: Sequence[str], rows: Sequence[Row], film_size: int, smallest_class: int | None = None
+    ) -> None:
+        self.classes, self.smallest_class = list(classes), smallest_class
+        self._film_size = film_size
+        self.patient_ids = sorted({row.patient for row in rows})
+        number = {identifier: i for i, identifier in enumerate(self.patient_ids)}
+        self._files = [row.file for row in rows]
+        self.films = [
+            Film(number[row.patient], int(1.0 in row.findings), None, row.where, row.findings) for row in rows
+        ]
+        for film, file in zip(self.films, self._files, strict=True):
+            # Said now, not after an hour of decoding; what else can be wrong with a file shows when it is read.
+            if not exists(file):
+                raise InputError(f"{film.where}: the film does not exist; put it there or remove the line")
+
+    def fingerprint(self) -> str:
+        """SHA-256 over file contents, findings, the size, and which rows share a patient."""
+        rows = [
+            [film.patient, [str(value) for value in film.findings], radiograph_digest(file)]
+            for film, file in zip(self.films, self._files, strict=True)
+        ]
+        how = [DECODING, SCALING, self._film_size, self.smallest_class, self.classes]
+        return hashlib.sha256(json.dumps([how, rows]).encode()).hexdigest()
+
+    def read(self, film: int) -> tuple[np.ndarray, None]:
+        """Decode and scale one film."""
+        return scale(read_radiograph(self._files[film]), self._film_size), None
+
+
+def scale(pixels: np.ndarray, side: int) -> np.ndarray:
+    """(height, width) gray values, each side at most ``side``; pixels are weighted means of all that they cover."""
+    height, width = (min(length, side) for length in pixels.shape)
+    if (height, width) == pixels.shape:
+        return pixels
+    image = Image.fromarray(pixels.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
+    return np.rint(np.asarray(image)).clip(0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)

@@ -1,0 +1,99 @@
+"""How the arithmetic of a run is carried out: precision, memory, determinism. What is computed is said elsewhere.
+
+``torch.compile`` has no place here: compiled code cannot be differentiated twice, and where only one derivative is
+wanted, in the pass over real patches, it was no faster than eager code on a CPU and changed the numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge
+
+from sldd.distillation.unroll import Memory, Weights
+from sldd.ops.dispatch import Kernels
+from sldd.training.losses import cross_entropy
+
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class ComputeSettings:
+    """Speed and memory of a trial. All but ``memory`` change results by rounding or more; ``study.yaml`` keeps them."""
+
+    memory: Memory = "auto"
+    """Graphs of the inner steps: keep them, recompute them from a few snapshots, or decide by the memory there is."""
+    precision: Precision = "float32"
+    """Of the pass over real patches; bfloat16 by autocast. Scoring is always float32."""
+    inner_precision: Precision = "float32"
+    """Of the inner steps. Receivers must use the same, so the package names it."""
+    micro_batch: Annotated[int, Ge(1)] | None = None
+    """Real patches in memory at a time. The same gradient but for batch norm, which then sees smaller batches."""
+    channels_last: bool = False
+    """Channels-last weights and images: meant for GPUs with tensor cores; on a CPU it was slower where measured."""
+    deterministic: bool = False
+    """Only algorithms that always add in the same order; an operation without one is an error."""
+
+    def apply(self, threads: int) -> None:
+        """Set what PyTorch keeps for the whole process."""
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(self.deterministic)
+        torch.backends.cudnn.benchmark = not self.deterministic
+        # Float32 is float32: by default NVIDIA's convolutions round to TF32's ten bits, and what a receiver rebuilds on
+        # a CPU would be another network than the one that was scored. bfloat16 is there for those who want speed.
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+
+def autocast_type(precision: Precision) -> torch.dtype | None:
+    """The type that ``torch.autocast`` is given; None for none."""
+    return torch.bfloat16 if precision == "bfloat16" else None
+
+
+def outer_gradient(
+    forward: Callable[[Weights, torch.Tensor], torch.Tensor],
+    weights: Weights,
+    images: torch.Tensor,
+    classes: torch.Tensor,
+    settings: ComputeSettings,
+    loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] = cross_entropy,
+) -> tuple[float, Weights]:
+    """The loss on a batch of real images, and its gradient.
+
+    Args:
+        forward: (weights, images) -> (batch, classes) logits.
+        weights: leaves that require gradients.
+        images: (batch, channels, height, width), or features of them.
+        classes: (batch,) int64; (batch, classes) findings for a loss of several.
+        loss: of logits, truth and the truth of the whole batch; see ``sldd.training.losses.Loss``.
+
+    Returns:
+        The loss and its gradient with respect to ``weights``.
+    """
+    total: Weights | None = None
+    summed = torch.zeros((), device=images.device)
+    if images.ndim == 4:
+        images = images.contiguous(memory_format=settings.memory_format)
+    size = settings.micro_batch or len(images)
+    for part, truth in zip(images.split(size), classes.split(size), strict=True):
+        with _cast(images.device, settings.precision), Kernels():
+            logits = forward(weights, part)
+        part_loss = loss(logits.float(), truth, classes)
+        gradient = torch.autograd.grad(part_loss, weights, allow_unused=True, materialize_grads=True)
+        total = list(gradient) if total is None else list(torch._foreach_add(total, gradient))
+        summed += part_loss.detach()
+    assert total is not None
+    return summed.item(), total
+
+
+def _cast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    dtype = autocast_type(precision)
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)

@@ -1,0 +1,302 @@
+"""The outer loop, shared by distillation and ordinary training: steps, evaluation, the best state, resuming.
+
+A ``Learner`` knows how to improve on one batch of real patches and which network weights its state stands for. The
+loop draws the batches, scores validation patients at even intervals, keeps the best state seen, and can be stopped
+and resumed at any step. Test patients are scored once, at the end, by ``score``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal, Protocol
+
+import numpy as np
+import torch
+from annotated_types import Ge, Gt
+from torch import nn
+
+from sldd.backbones.norms import load_statistics
+from sldd.data.prefetch import Batch, Batches, Prefetch
+from sldd.data.split import Split
+from sldd.distillation.unroll import Weights
+from sldd.metrics.evaluators import Key, Scores, Task
+from sldd.rng import stream
+
+State = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class OuterSettings:
+    """The outer loop: budget, schedule, evaluation."""
+
+    steps: Annotated[int, Ge(1)] = 400
+    """Outer steps, unless epochs decide."""
+    epochs: Annotated[int, Ge(1)] | None = None
+    """Passes over the training patches; where given, they decide the number of steps."""
+    batch_size: Annotated[int, Ge(3)] = 96
+    """Real patches a step, a third of each class."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """Outer rate over the steps: as given, or down to zero along half a cosine."""
+    warmup: Annotated[int, Ge(0)] = 0
+    """First steps, over which the outer rate rises from zero."""
+    evaluations: Annotated[int, Ge(1)] = 10
+    """Times that validation patients are scored, evenly spaced, the last after the last step."""
+    statistics: Literal["precise", "exponential"] = "precise"
+    """``theta_bn``: measured anew under the weights that are evaluated, or the running average of the outer steps' own
+    batches, as published."""
+    statistics_batches: Annotated[int, Ge(1)] = 10
+    """Real training batches averaged for precise statistics."""
+    score_batch: Annotated[int, Ge(1)] = 256
+    """Crops in memory at a time when a patient is scored."""
+    checkpoint_every: Annotated[int, Gt(0)] = 25
+    """Steps between checkpoints."""
+
+    def over(self, patches: int, epochs: int | None = None) -> OuterSettings:
+        """These settings with the steps of ``epochs`` (or of their own, where they have any) over so many patches."""
+        epochs = epochs or self.epochs
+        return self if epochs is None else replace(self, steps=math.ceil(epochs * patches / self.batch_size))
+
+
+class Drawn(Protocol):
+    """Training data, drawn a batch at a time."""
+
+    def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(count, 1, h, w) float32 images and (count,) int64 classes, or (count, classes) float32 findings."""
+        ...
+
+
+class DivergedError(ArithmeticError):
+    """A rate, loss or learned value is no longer finite."""
+
+
+class Learner(Protocol):
+    """What the loop improves."""
+
+    network: nn.Module
+
+    def begin(self, batches: Batches, real: Iterable[torch.Tensor]) -> Batches:
+        """Called once: batches as ``step`` wants them, of these of patches; ``real`` are some more, for statistics."""
+        ...
+
+    def step(self, inputs: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
+        """Improve on inputs as ``begin`` gives them, of (batch,) classes, at this outer rate; the loss before."""
+        ...
+
+    def weights(self, state: State) -> Weights:
+        """Network weights that a state stands for."""
+        ...
+
+    def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
+        """(batch, 3) logits under ``weights``."""
+        ...
+
+    def theta_bn(self, weights: Weights, real: Iterable[torch.Tensor]) -> State:
+        """Batch-norm statistics that go with ``weights``; ``real`` are batches of patches to measure them over."""
+        ...
+
+    def state(self) -> State:
+        """What stands for the network now, by name: detached, not copied."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on, the optimiser included."""
+        ...
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Go on from there."""
+        ...
+
+
+def descend(optimiser: torch.optim.Optimizer, gradients: Sequence[torch.Tensor], rate: float) -> None:
+    """One step of ``optimiser`` along gradients that were computed outside autograd's own bookkeeping."""
+    (group,) = optimiser.param_groups
+    group["lr"] = rate
+    for parameter, gradient in zip(group["params"], gradients, strict=True):
+        parameter.grad = gradient
+    optimiser.step()
+    optimiser.zero_grad()
+
+
+def _all_finite(tensors: Iterable[torch.Tensor]) -> bool:
+    """Asked of the device once, however many tensors there are: each answer would make it wait."""
+    return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
+
+
+def resume(optimiser: torch.optim.Adam, saved: dict[str, Any]) -> None:
+    """Load an optimiser's state.
+
+    Adam counts steps on the CPU. A checkpoint that was loaded to a GPU has them there, and every parameter would make
+    the GPU wait in every step.
+    """
+    optimiser.load_state_dict(saved)
+    for state in optimiser.state.values():
+        state["step"] = state["step"].cpu()
+
+
+@dataclass
+class Best:
+    """The best state seen, by its scores on validation patients."""
+
+    step: int
+    key: Key
+    state: State
+    theta_bn: State
+
+
+@dataclass
+class Progress:
+    """Where a run stands; plain values and tensors only, so that a checkpoint can hold it."""
+
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    history: list[dict[str, float | int | None]] = field(default_factory=list)
+
+
+class OuterLoop:
+    """One run of a learner on the training patients of a split.
+
+    Args:
+        learner: what is improved.
+        task: scores states.
+        batches: what is learned from; of training patients.
+        split: who may be used for what.
+        settings: budget and evaluation.
+        rate: outer rate at the first step.
+        seed: names the batches that are drawn.
+        device: where the network runs.
+        last: keep the last state, whatever validation patients say of it.
+        measured: what precise statistics are measured over; the batches unless given.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        task: Task,
+        batches: Drawn,
+        split: Split,
+        settings: OuterSettings,
+        *,
+        rate: float,
+        seed: int,
+        device: torch.device,
+        last: bool = False,
+        measured: Drawn | None = None,
+    ) -> None:
+        self.learner = learner
+        self.progress = Progress()
+        self.best: Best | None = None
+        self._task, self._batches, self._split, self._settings = task, batches, split, settings
+        self._rate, self._seed, self._device, self._last = rate, seed, device, last
+        self._measured = measured or batches
+        self._training = learner.begin(Prefetch(self._draw, device), self._real())
+        interval = settings.steps / settings.evaluations
+        self._evaluate_at = {round(interval * (number + 1)) for number in range(settings.evaluations)}
+
+    @property
+    def finished(self) -> bool:
+        return self.progress.step >= self._settings.steps
+
+    def advance(self) -> float:
+        """One outer step, and an evaluation where one is due.
+
+        Returns:
+            The loss on the step's batch.
+
+        Raises:
+            DivergedError: the loss or a learned value is not finite; ``best`` still holds the best state before.
+        """
+        number = self.progress.step
+        inputs, classes = self._training.get(number)
+        loss = self.learner.step(inputs, classes, self._scheduled(number))
+        if not math.isfinite(loss):
+            raise DivergedError(f"the loss is {loss} at outer step {number + 1}")
+        state = self.learner.state()
+        if not _all_finite(state.values()):
+            name = next(name for name, value in state.items() if not _all_finite([value]))
+            raise DivergedError(f"{name} is not finite after outer step {number + 1}")
+        self.progress.step += 1
+        self.progress.losses.append(loss)
+        if self.progress.step in self._evaluate_at:
+            self._evaluate()
+        return loss
+
+    def close(self) -> None:
+        """End the thread that prepares batches, where there is one."""
+        self._training.close()
+
+    def score(self, patients: list[int]) -> Scores:
+        """Scores of the best state's network on these patients.
+
+        Raises:
+            RuntimeError: nothing was evaluated yet.
+        """
+        if self.best is None:
+            raise RuntimeError("no state has been evaluated")
+        return self._scores(self.best.state, self.best.theta_bn, patients)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on bit for bit on the same machine and thread count."""
+        return {
+            "learner": self.learner.state_dict(),
+            "progress": vars(self.progress).copy(),
+            "best": None if self.best is None else vars(self.best).copy(),
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Go on from ``state_dict``."""
+        self.learner.load_state_dict(saved["learner"])
+        self.progress = Progress(**saved["progress"])
+        best = saved["best"]
+        self.best = None if best is None else Best(**(best | {"key": tuple(best["key"])}))
+
+    def _scheduled(self, step: int) -> float:
+        rate = self._rate * min(1.0, (step + 1) / (self._settings.warmup + 1))
+        if self._settings.schedule == "constant":
+            return rate
+        return rate * 0.5 * (1 + math.cos(math.pi * step / self._settings.steps))
+
+    def _draw(self, number: int) -> Batch:
+        return self._batches.draw(stream(self._seed, "batch", number), self._settings.batch_size)
+
+    def _evaluate(self) -> None:
+        state = self.learner.state()
+        weights = self.learner.weights(state)
+        if not _all_finite(weights):
+            raise DivergedError(f"the network's weights are not finite after outer step {self.progress.step}")
+        theta_bn = self.learner.theta_bn(weights, self._real())
+        scores = self._scores(state, theta_bn, self._split.validation)
+        recent = self.progress.losses[-max(1, self._settings.steps // self._settings.evaluations) :]
+        self.progress.history.append(
+            {
+                "step": self.progress.step,
+                "loss": sum(recent) / len(recent),
+                **scores.history(),
+            }
+        )
+        key = scores.key
+        if self._last or self.best is None or key > self.best.key:
+            kept = {name: value.clone() for name, value in state.items()}
+            self.best = Best(self.progress.step, key, kept, theta_bn)
+
+    def _real(self) -> Iterator[torch.Tensor]:
+        for number in range(self._settings.statistics_batches):
+            images, _ = self._measured.draw(stream(self._seed, "statistics", number), self._settings.batch_size)
+            yield images.to(self._device)
+
+    def _scores(self, state: State, theta_bn: State, patients: list[int]) -> Scores:
+        weights = self.learner.weights(state)
+        network = self.learner.network
+        load_statistics(network, theta_bn)
+        training = network.training
+        network.eval()
+        try:
+            return self._task.score(
+                lambda images: self.learner.forward(weights, images),
+                patients,
+                batch=self._settings.score_batch,
+                device=self._device,
+            )
+        finally:
+            network.train(training)

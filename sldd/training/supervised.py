@@ -1,0 +1,107 @@
+"""Ordinary training on real patches: what a distillation is compared with, on the same budget of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge
+from torch import nn
+from torch.func import functional_call
+
+from sldd.backbones.norms import (
+    keep_no_statistics,
+    load_statistics,
+    measure_statistics,
+    statistics,
+    tracking_statistics,
+)
+from sldd.data.prefetch import Batches
+from sldd.distillation.unroll import Weights
+from sldd.training.compute import ComputeSettings, outer_gradient
+from sldd.training.losses import CROSS_ENTROPY, Loss
+from sldd.training.outer_loop import OuterSettings, State, descend, resume
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What is different for ordinary training."""
+
+    steps: Annotated[int, Ge(1)] | None = None
+    """As in ``outer`` unless given: a distillation that changes the last layer only takes many more and larger steps
+    in the same time."""
+    batch_size: Annotated[int, Ge(3)] | None = None
+    """As in ``outer`` unless given."""
+
+    def budget(self, outer: OuterSettings, method: str, patches: int, epochs: int | None = None) -> OuterSettings:
+        """The outer loop's settings for a method, with passes over so many patches as steps: ordinary training's own
+        where this is ``train``."""
+        if method != "train":
+            return outer.over(patches, epochs)
+        passes = replace(outer, batch_size=self.batch_size or outer.batch_size).over(patches, epochs)
+        return replace(passes, steps=self.steps or passes.steps)
+
+
+class Training:
+    """Adam on all weights of a network, from the same start and through the same outer loop as a distillation."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        device: torch.device,
+        compute: ComputeSettings = ComputeSettings(),
+        track_statistics: bool = False,
+        loss: Loss = CROSS_ENTROPY,
+    ) -> None:
+        self.network = network.to(device).to(memory_format=compute.memory_format).train()
+        self._compute, self._track_statistics, self._loss = compute, track_statistics, loss.outer
+        keep_no_statistics(network)
+        self._names = [name for name, _ in network.named_parameters()]
+        self._weights = [parameter.detach().clone().requires_grad_() for parameter in network.parameters()]
+        self._adam = torch.optim.Adam(self._weights)
+
+    def begin(self, batches: Batches, real: Iterable[torch.Tensor]) -> Batches:
+        """Batches of patches, as they come."""
+        return batches
+
+    def step(self, images: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
+        """One Adam step on a batch; the loss before it."""
+        with tracking_statistics(self.network) if self._track_statistics else nullcontext():
+            loss, gradients = outer_gradient(self.forward, self._weights, images, classes, self._compute, self._loss)
+        descend(self._adam, gradients, rate)
+        return loss
+
+    def weights(self, state: State) -> Weights:
+        """The weights themselves."""
+        return [state[name] for name in self._names]
+
+    def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
+        """(batch, 3) logits under ``weights``."""
+        return functional_call(self.network, dict(zip(self._names, weights, strict=True)), (images,))
+
+    def theta_bn(self, weights: Weights, real: Iterable[torch.Tensor]) -> State:
+        """Statistics that go with ``weights``: measured over ``real``, or as the steps left them."""
+        if self._track_statistics:
+            return statistics(self.network)
+        return measure_statistics(self.network, lambda images: self.forward(weights, images), real)
+
+    def state(self) -> State:
+        """All weights by name."""
+        return {name: weight.detach() for name, weight in zip(self._names, self._weights, strict=True)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, Adam's moments and running statistics."""
+        kept = statistics(self.network) if self._track_statistics else {}
+        return {"weights": self.state(), "adam": self._adam.state_dict(), "statistics": kept}
+
+    @torch.no_grad()
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Go on from ``state_dict``."""
+        for weight, name in zip(self._weights, self._names, strict=True):
+            weight.copy_(saved["weights"][name])
+        resume(self._adam, saved["adam"])
+        load_statistics(self.network, saved["statistics"])

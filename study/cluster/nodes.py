@@ -1,0 +1,140 @@
+"""The machines of a cluster: whether each of them sees the study's folder, runs the same versions, can use its GPUs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from importlib.metadata import version
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from ledger.storage import Folder, open_folder, write_whole
+from sldd.errors import InputError
+
+_PATIENCE = 120.0  # seconds for every machine to answer
+SAME_EVERYWHERE = ("torch", "torchvision", "timm", "ray", "sldd-study")
+"""Packages whose version decides results, or whether machines understand each other."""
+
+
+def check_nodes(folder: Folder) -> list[str]:
+    """Let every machine that may run trials read a file of ours in the study's folder, and leave one that we can read.
+
+    Returns:
+        A line for each package whose version is another one on some machine.
+
+    Raises:
+        InputError: a machine does not see the folder, or we do not see what it writes there.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"] and _may_run(node)]
+    token = secrets.token_hex(8)
+    ours = folder / f".probe-{token}"
+    write_whole(ours, token)
+    theirs = {node["NodeID"]: folder / f".probe-{token}-{node['NodeID']}" for node in nodes}
+    try:
+        asked = {node["NodeID"]: _ask(node["NodeID"], str(ours), token, str(theirs[node["NodeID"]])) for node in nodes}
+        found = {node: _answer(reference) for node, reference in asked.items()}
+        blind = []
+        for node in nodes:
+            said = found[node["NodeID"]]
+            if said.get("error") or not theirs[node["NodeID"]].is_file():
+                reason = said.get("error") or "what it writes there does not appear here"
+                blind.append(f"{node['NodeManagerHostname']} ({reason})")
+    finally:
+        for path in (ours, *theirs.values()):
+            path.unlink(missing_ok=True)
+    if blind:
+        more = f" and {len(blind) - 3} more" if len(blind) > 3 else ""
+        raise InputError(
+            f"--out: {len(blind)} of {len(nodes)} machines do not see {folder}: {', '.join(blind[:3])}{more}; name a "
+            "folder that all machines share, or an object store such as s3://bucket/studies"
+        )
+    return _other_versions({node["NodeManagerHostname"]: found[node["NodeID"]]["versions"] for node in nodes})
+
+
+def check_gpus() -> None:
+    """Ask every machine in which Ray has found a GPU whether PyTorch can use it.
+
+    Ray asks the driver. PyTorch may have come without CUDA, and a trial would take the GPU and compute beside it.
+
+    Raises:
+        InputError: there is one that cannot.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
+    asked = [_gpu_use.options(scheduling_strategy=_on(node["NodeID"])).remote() for node in nodes]
+    found = zip(nodes, map(_answer, asked), strict=True)
+    useless = [
+        f"{node['NodeManagerHostname']} ({said.get('error') or 'torch ' + said['torch']})"
+        for node, said in found
+        if not said.get("usable")
+    ]
+    if useless:
+        more = f" and {len(useless) - 3} more" if len(useless) > 3 else ""
+        raise InputError(
+            f"resources: Ray has found GPUs that PyTorch cannot use on {', '.join(useless[:3])}{more}; install a build "
+            "of torch for them and their driver there, or set resources.gpus_per_trial=0"
+        )
+
+
+def _may_run(node: dict[str, Any]) -> bool:
+    return bool(node["Resources"].get("CPU") or node["Resources"].get("GPU"))
+
+
+def _ask(node: str, ours: str, token: str, theirs: str) -> Any:
+    return _probe.options(scheduling_strategy=_on(node)).remote(ours, token, theirs)
+
+
+def _on(node: str) -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(node, soft=False)
+
+
+def _answer(reference: Any) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = ray.get(reference, timeout=_PATIENCE)
+    except RayError as error:  # the machine is gone, cannot import this project, or does not answer
+        return {"error": str(error).strip().splitlines()[-1]}
+    return answer
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _probe(ours: str, token: str, theirs: str) -> dict[str, Any]:
+    """Runs on a machine: reads the driver's file, and writes one of its own."""
+    try:
+        if open_folder(ours).read_text() != token:
+            return {"error": "it sees another one of that name"}
+        write_whole(open_folder(theirs), socket.gethostname())
+    except FileNotFoundError:
+        return {"error": "there is none"}
+    except OSError as error:
+        return {"error": error.strerror or str(error)}
+    return {"versions": _versions()}
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _gpu_use() -> dict[str, Any]:
+    """Runs on a machine. Ray hides GPUs from tasks that ask for none, so another process has to look."""
+    hidden = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    look = "import torch; print(torch.__version__, torch.cuda.is_available())"
+    told = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=False)
+    torch, _, usable = told.stdout.strip().rpartition("\n")[2].partition(" ")
+    return {"torch": torch or "cannot be imported", "usable": usable == "True"}
+
+
+def _versions() -> dict[str, str]:
+    return {package: version(package) for package in SAME_EVERYWHERE}
+
+
+def _other_versions(on_nodes: dict[str, dict[str, str]]) -> list[str]:
+    here = _versions()
+    return [
+        f"{host} has {package} {versions[package]}, and this machine {here[package]}: results may differ"
+        for host, versions in on_nodes.items()
+        for package in SAME_EVERYWHERE
+        if versions[package] != here[package]
+    ]

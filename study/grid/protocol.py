@@ -1,0 +1,39 @@
+"""Who may be used for what: the patients that train, those by which states and thresholds are chosen, those tested.
+
+Ours: everything is chosen on validation patients. The source papers have none: they keep the state that does best on
+the test patients, at a threshold fixed beforehand (Li et al. 2022, section 4.1). Their numbers can only be compared
+with numbers made the same way, so that can be asked for; it is called by its name wherever such a number is shown.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sldd.data.cohort import Cohort
+from sldd.data.split import SPLITS, Split, SplitSettings, fold_patients, split_patients
+from sldd.metrics.patient_votes import PUBLISHED_DELTA
+
+Protocol = Literal["validation", "paper"]
+
+
+def divide(cohort: Cohort, settings: SplitSettings, protocol: Protocol, folds: int | None, fold: int | None) -> Split:
+    """The patients of a fold (of the only split, without folds).
+
+    Under ``paper``, validation patients train, and what is chosen "on validation patients" is chosen on test patients.
+
+    Raises:
+        InputError: a part has no positive or no negative patient.
+    """
+    needed = ("train", "test") if protocol == "paper" else SPLITS
+    if folds:
+        split = fold_patients(cohort, folds, settings, needed)[fold or 0]
+    else:
+        split = split_patients(cohort, settings, needed)
+    if protocol == "paper":
+        return Split(sorted(split.train + split.validation), split.test, split.test)
+    return split
+
+
+def fixed_delta(protocol: Protocol) -> float | None:
+    """The threshold that is not chosen; None where it is."""
+    return PUBLISHED_DELTA if protocol == "paper" else None

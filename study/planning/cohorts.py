@@ -1,0 +1,76 @@
+"""Whom a study is about: its own patients, and those of the collections that its networks are trained on first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sldd.data.cohort import Cohort, default_cache, prepare
+from sldd.data.multilabel_batches import FilmBatches
+from sldd.data.settings import open_source
+from sldd.data.split import Split
+from study.config.schema import StudyConfig
+from study.grid.axes import Cell
+from study.grid.chains import chained
+from study.planning.source_cohorts import Collection, collection_grounds, open_collections
+from study.trial.context import Materials, films_of, patches_of
+from study.trial.learners import Batches
+
+
+@dataclass(frozen=True)
+class StudyPatients:
+    """The decoded films on the driver's machine; patients' identifiers are for pseudonyms only."""
+
+    cohort: Cohort
+    patient_ids: Sequence[str]
+    collections: dict[str, Collection]
+    missing: dict[str, str]
+    """Why a collection is not there, by name."""
+
+    def grounds(self, config: StudyConfig, grid: list[Cell], split: Split) -> dict[str | None, Materials]:
+        """What cells are trained on: the study's own patients (None), and the collections of each stage."""
+        side = config.patches.input_size
+        if config.task == "multilabel":
+            own = Materials(*films_of(self.cohort, side, split))
+        else:
+            own = Materials(*patches_of(self.cohort, config.patches, split))
+        return {None: own, **collection_grounds(grid, self.collections, side)}
+
+
+def open_patients(config: StudyConfig, grid: list[Cell]) -> StudyPatients:
+    """Decode the cohort and the collections that ``grid`` names, or open what an earlier command decoded.
+
+    Raises:
+        InputError: a film or a table cannot be read.
+    """
+    source = open_source(config.data)
+    cache = (Path(config.data.cache).expanduser() if config.data.cache else default_cache()).resolve()
+    cohort = prepare(source, cache)
+    return StudyPatients(cohort, source.patient_ids, *open_collections(config, chained(grid), cache))
+
+
+def announce_films(config: StudyConfig, patients: StudyPatients) -> Iterator[str]:
+    """Lines of what films with findings show, and of what their tables left to be decided."""
+    cohorts = {config.name: patients.cohort} if patients.cohort.classes else {}
+    cohorts |= {f"{config.name}, {name}": each.cohort for name, each in patients.collections.items()}
+    for name, cohort in cohorts.items():
+        found = (cohort.film_labels == 1).sum(0)
+        counts = ", ".join(f"{count:,} {finding}" for finding, count in zip(cohort.classes, found, strict=True))
+        yield f"{name}: {cohort.patients:,} patients with {len(cohort.film_patients):,} films; {counts}"
+        yield from (f"{name}: {note}" for note in cohort.notes)
+
+
+def announce_parts(config: StudyConfig, cohort: Cohort, split: Split, batches: Batches) -> str:
+    """A line of who trains, validates and tests, and what is drawn from the training patients."""
+    parts = {name: len(patients) for name, patients in vars(split).items()}
+    if config.protocol == "paper":
+        del parts["validation"]  # the test patients, once more
+    words = ", ".join(f"{count} {name}" for name, count in parts.items())
+    if config.confirm.folds:
+        words += f" in each of {config.confirm.folds} folds"
+    if isinstance(batches, FilmBatches):
+        drawn = f"{batches.size:,} training films"
+    else:
+        drawn = "training patches " + ", ".join(f"{count:,} {name}" for name, count in batches.counts.items())
+    return f"{config.name}: {cohort.patients} patients ({words}); {drawn}"

@@ -1,0 +1,102 @@
+"""What a study is and where it comes from, as ``study.yaml`` tells it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from ledger.ledger import FORMAT
+from sldd.data.cohort import Cohort
+from sldd.data.split import Split
+from study.config.schema import StudyConfig, as_tree
+from study.planning.plan import PlannedCell
+from study.planning.source_cohorts import Collection
+
+_VERSIONED = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "pandas", "plotly")
+
+
+def describe(
+    config: StudyConfig,
+    cohort: Cohort,
+    split: Split,
+    plan: list[PlannedCell],
+    words: Sequence[str],
+    before: dict[str, Any] | None,
+    collections: Mapping[str, Collection] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """The content of ``study.yaml``: command, resolved configuration, provenance and cells, in plain values.
+
+    Args:
+        words: the command's arguments.
+        split: of the first fold, where folds rotate.
+        before: what ``study.yaml`` said so far, where the study is resumed.
+        collections: those that networks are trained on first.
+    """
+    splits = {name: len(patients) for name, patients in vars(split).items()}
+    if config.protocol == "paper":
+        del splits["validation"]  # it has none: its states were chosen on the test patients
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {
+        "format": FORMAT,
+        "name": config.name,
+        "command": f"python -m study.run {shlex.join(words)}".strip(),
+        "config": _plain(as_tree(config)),
+        "provenance": {
+            "versions": {"python": platform.python_version()}
+            | {name: importlib.metadata.version(name) for name in _VERSIONED},
+            "revision": _revision(),
+            "cohort": {
+                "fingerprint": cohort.fingerprint,
+                "patients": cohort.patients,
+                "positive": sum(cohort.labels),
+                **_findings(cohort),
+                "splits": splits,
+            },
+            **_sources(collections, before),
+            "threads": config.resources.threads,
+            "started": before["provenance"]["started"] if before else now,
+        },
+        "cells": [
+            {"cell": entry.cell.name, "parameters": entry.parameters, "refused": entry.refused}
+            | _plain(asdict(entry.cell))
+            for entry in plan
+        ],
+    }
+
+
+def _findings(cohort: Cohort) -> dict[str, Any]:
+    if not cohort.classes:
+        return {}
+    films = (cohort.film_labels == 1).sum(0).tolist()
+    return {"films": len(cohort.film_patients), "findings": dict(zip(cohort.classes, films, strict=True))}
+
+
+def _sources(collections: Mapping[str, Collection], before: dict[str, Any] | None) -> dict[str, Any]:
+    """Fingerprints, also of what is not there this time."""
+    known = (before or {}).get("provenance", {}).get("sources") or {}
+    known = known | {name: each.cohort.fingerprint for name, each in collections.items()}
+    return {"sources": known} if known else {}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _revision() -> str | None:
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()

@@ -1,0 +1,206 @@
+"""What a study will cost, and which cells cannot be run, before anything runs."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import nn
+
+from sldd.backbones.mixed import Mixed
+from sldd.backbones.registry import check_name, parameter_count
+from sldd.backbones.start import PRETRAINED, XAVIER, copy_weights, read_weights, start_of
+from sldd.data.patches import BalancedBatches
+from sldd.distillation.memory_estimate import needs
+from sldd.errors import InputError
+from sldd.rng import stream
+from sldd.training.dp_sgd import check_accountant, refusal
+from sldd.training.losses import LOSSES
+from sldd.training.outer_loop import OuterSettings
+from study.config.schema import StudyConfig
+from study.grid.axes import Cell
+from study.grid.chains import starts_from
+from study.planning.step_time import StepTime, time_step, trial_seconds, why_not
+from study.search.cell_search import ConfirmSettings
+from study.trial.context import Materials
+from study.trial.learners import Batches
+from study.trial.network import build_network, mixed_bodies
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell, its network's size, and either the reason it is refused or what a trial is expected to take."""
+
+    cell: Cell
+    parameters: int | None
+    refused: str | None
+    seconds: float | None
+
+
+def plan_cells(
+    cells: list[Cell],
+    config: StudyConfig,
+    grounds: Mapping[str | None, Materials],
+    *,
+    timed: set[Cell],
+    memory: int | None,
+    missing: Mapping[str, str] = MappingProxyType({}),
+) -> list[PlannedCell]:
+    """Check every cell and, for those in ``timed``, measure one outer step a backbone.
+
+    Args:
+        grounds: what cells are trained on: by collections' names where these are not the study's own patients (None).
+        missing: why a collection is not there.
+        memory: bytes that a trial can have; None where the machines are not known.
+
+    Raises:
+        InputError: a backbone's name is unknown, or what a private study needs is not installed.
+    """
+    for backbone in dict.fromkeys(cell.backbone for cell in cells):
+        check_name(backbone)
+    if config.privacy.noise is not None:
+        check_accountant()
+    config.compute.apply(config.resources.threads)
+
+    clocks: dict[tuple[object, ...], StepTime | str] = {}
+    checked: dict[Cell, tuple[int | None, str | None]] = {}
+
+    planned: list[PlannedCell] = []
+    for cell in cells:
+        stranded = _stranded(cell, planned, missing)
+        if stranded is not None:
+            planned.append(PlannedCell(cell, None, stranded, None))
+            continue
+        batches = grounds[cell.stage].batches
+        outer = cell_budget(config, cell, batches)
+        shapes = replace(cell, label_init=None, fold=None, counted=False)  # these change no shape
+        if config.privacy.noise is None:
+            shapes = replace(shapes, method="sldd")  # nor does this, but it may have no private version
+        if shapes not in checked:
+            checked[shapes] = _check(cell, config, outer, memory, len(batches.classes))
+        parameters, refused = checked[shapes]
+        if refused is None and cell.train_patches is not None and isinstance(batches, BalancedBatches):
+            refused = _too_few(cell, batches)
+        seconds = None
+        if refused is None and cell in timed:
+            # One image is timed apart: it is the one that batch norm may refuse.
+            key = (cell.backbone, cell.norm, cell.method, 1 if cell.images == 1 else None, mixed_bodies(asdict(cell)))
+            if key not in clocks:
+                clocks[key] = time_step(cell, config, outer, batches)
+            step = clocks[key]
+            if isinstance(step, str):
+                refused = step
+            else:
+                seconds = trial_seconds(cell, step, config, outer, grounds[cell.stage])
+        planned.append(PlannedCell(cell, parameters, refused, seconds))
+    if torch.cuda.is_initialized():  # what the clocks' networks took on a GPU is for the trials
+        gc.collect()
+        torch.cuda.empty_cache()
+    return planned
+
+
+def _stranded(cell: Cell, planned: Sequence[PlannedCell], missing: Mapping[str, str]) -> str | None:
+    """Why a cell cannot be run for want of a collection, or of a cell that it starts from."""
+    if cell.stage is not None and (lacking := [missing[name] for name in cell.stage.split("+") if name in missing]):
+        return lacking[0]
+    refused = {entry.cell: entry.refused for entry in planned}
+    earlier = [refused.get(other) for other in starts_from(cell) if other is not None]
+    return next(filter(None, earlier), None)
+
+
+def confirm_settings(config: StudyConfig, cell: Cell) -> ConfirmSettings:
+    """Of a cell that others start from, one network is enough."""
+    return config.confirm if cell.stage is None else replace(config.confirm, repeats=1)
+
+
+def trials_of(config: StudyConfig, cell: Cell) -> int:
+    """Trials that a cell gets."""
+    return config.search.trials + confirm_settings(config, cell).repeats
+
+
+def cell_budget(config: StudyConfig, cell: Cell, batches: Batches) -> OuterSettings:
+    """The outer loop's settings for a cell: its epochs as steps, and its method's own budget."""
+    return config.train.budget(config.outer, cell.method, batches.size, cell.epochs)
+
+
+def _too_few(cell: Cell, batches: BalancedBatches) -> str | None:
+    try:
+        batches.subset(stream(0, "plan"), classes=cell.train_classes or "INP", per_class=cell.train_patches)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _check(
+    cell: Cell, config: StudyConfig, outer: OuterSettings, memory: int | None, classes: int
+) -> tuple[int | None, str | None]:
+    """Parameters, and why the cell cannot be run, from shapes alone: nothing is allocated."""
+    side = config.patches.input_size
+    try:
+        with torch.device("meta"):
+            network = build_network(
+                asdict(cell), backbone=cell.backbone, norm=cell.norm, input_size=side, classes=classes
+            )
+    except InputError as error:
+        return None, str(error)
+    parameters = parameter_count(network)
+    if isinstance(network, Mixed) and PRETRAINED in cell.chain:
+        try:
+            read_weights(cell.backbone, start_of(cell.backbone, PRETRAINED, config.pretrained))
+        except InputError as error:
+            return parameters, str(error)
+    elif cell.start != XAVIER and not cell.chain:
+        try:
+            start = start_of(cell.backbone, cell.start, config.pretrained)
+            weights = read_weights(cell.backbone, start)
+            copy_weights(network, weights, where=Path(start).name, classes=classes)
+        except InputError as error:
+            return parameters, str(error)
+    if config.privacy.noise is not None:
+        inits = config.search.options.get("image_init", [config.distill.image_init])
+        reason = refusal(network, cell.method, "real" if "real" in inits else "noise")
+        if reason is not None:
+            return parameters, reason
+    try:
+        wanted = _wanted(network, cell, config, outer)
+    except NotImplementedError as error:
+        if "derivative" in str(error):
+            return parameters, why_not(error, cell, side)
+        return parameters, None  # an operation without a shape-only version; the timed step will tell
+    except Exception as error:  # whatever a network says about its input
+        return parameters, why_not(error, cell, side)
+    if memory is not None and wanted > memory:
+        return parameters, (
+            f"{cell.backbone} at {side} x {side} needs about {wanted / 2**30:.1f} GiB and a trial can have "
+            f"{memory / 2**30:.1f} GiB here; lower resources.concurrent, outer.batch_size or patches.input_size, or "
+            "set compute.micro_batch"
+        )
+    return parameters, None
+
+
+def _wanted(network: nn.Module, cell: Cell, config: StudyConfig, outer: OuterSettings) -> int:
+    """Bytes that a trial of a cell needs; the most of them, where what inner steps change is searched."""
+    inner_steps = (cell.distill_steps or 0) * (cell.distill_epochs or 0)
+    bank = min(config.distill.feature_bank, outer.steps * outer.batch_size)
+    searched: list[Any] = ["all"]
+    if inner_steps:
+        searched = config.search.options.get("inner_weights", [config.distill.inner_weights])
+    wanted = []
+    for part in searched:
+        need = needs(
+            network,
+            images=cell.images or 0,
+            side=config.patches.input_size,
+            batch=outer.batch_size,
+            compute=config.compute,
+            inner_weights=part,
+            loss=LOSSES[config.task],
+        )
+        distilling = need.distilling(inner_steps, config.compute.memory, bank)
+        wanted.append(distilling if inner_steps else need.training())
+    return max(wanted)

@@ -1,0 +1,41 @@
+"""Whether a command goes on with the study that its folder holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ledger.storage import Folder
+from sldd.backbones.start import PRETRAINED
+from sldd.errors import InputError
+from study.config.schema import StudyConfig, as_tree, differences
+from study.planning.cohorts import StudyPatients
+
+_NAMED = 3
+
+
+def check_same_study(before: dict[str, Any], config: StudyConfig, patients: StudyPatients, folder: Folder) -> None:
+    """Settings, patients and weights are those that the study began with, but for what may grow.
+
+    Args:
+        before: the content of ``study.yaml`` so far.
+
+    Raises:
+        InputError: they are not; the first few that differ are named.
+    """
+    changed = differences(before["config"], as_tree(config))
+    told = before["provenance"]
+    if told["cohort"]["fingerprint"] != patients.cohort.fingerprint:
+        changed.append("the data (fingerprint) changed")
+    for name, fingerprint in (told.get("sources") or {}).items():
+        if name in patients.collections and patients.collections[name].cohort.fingerprint != fingerprint:
+            changed.append(f"sources.{name}: the data (fingerprint) changed")
+    for name in config.pretrained.keys() - (before["config"].get("pretrained") or {}).keys():
+        if any(
+            cell["backbone"] == name and cell["start"] == PRETRAINED and not cell["refused"] for cell in before["cells"]
+        ):
+            changed.append(f"pretrained weights of {name} came from elsewhere")
+    if changed:
+        more = f", and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+        raise InputError(
+            f"{folder} holds another study: {'; '.join(changed[:_NAMED])}{more}; give this one another name (name=...)"
+        )

@@ -1,0 +1,84 @@
+"""The collections beside a study's own patients, on which its networks are trained first (``sources``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sldd.data.cohort import Cohort, prepare
+from sldd.data.settings import DataSettings, open_source
+from sldd.errors import InputError
+from study.config.schema import StudyConfig
+from study.grid.axes import Cell
+from study.grid.protocol import divide
+from study.trial.context import CollectionContext, Materials, films_of, joined
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One that is there: its settings, its decoded films on the driver's machine, and who its patients are."""
+
+    data: DataSettings
+    cohort: Cohort
+    patient_ids: Sequence[str]
+
+
+def open_collections(
+    config: StudyConfig, names: Iterable[str], cache: Path
+) -> tuple[dict[str, Collection], dict[str, str]]:
+    """Those that are there, and for each that is not, why; a study goes on without, its cells marked as refused.
+
+    Args:
+        names: that chains name.
+        cache: folder for decoded films.
+
+    Raises:
+        InputError: one is there and cannot be read, or has no findings.
+    """
+    found, missing = {}, {}
+    for name in names:
+        data = config.sources[name]
+        if data.source != "phantom" and (data.root is None or not Path(data.root).exists()):
+            where = "no folder is named" if data.root is None else f"there is no {data.root}"
+            missing[name] = f"sources.{name}.root: {where}"
+            continue
+        try:
+            source = open_source(data)
+            cohort = prepare(source, cache)
+        except InputError as error:
+            raise InputError(f"sources.{name}: {error}") from None
+        if not cohort.classes:
+            raise InputError(f"sources.{name}: its films have no findings, which task=multilabel is about")
+        found[name] = Collection(data, cohort, source.patient_ids)
+    return found, missing
+
+
+def contexts(
+    collections: Mapping[str, Collection], pseudonyms: Callable[[Sequence[str]], list[str]]
+) -> dict[str, CollectionContext]:
+    """What trials are told of them.
+
+    Args:
+        pseudonyms: of patients, as the ledger gives them.
+    """
+    return {
+        name: CollectionContext(each.data, each.cohort.folder, each.cohort.fingerprint, pseudonyms(each.patient_ids))
+        for name, each in collections.items()
+    }
+
+
+def collection_grounds(
+    cells: Iterable[Cell], collections: Mapping[str, Collection], side: int
+) -> dict[str | None, Materials]:
+    """What cells train on that are not about the study's own patients, by stage, where all of it is there."""
+    parts = {}
+    for name, each in collections.items():
+        split = divide(each.cohort, each.data.split, "validation", None, None)
+        parts[name] = films_of(each.cohort, side, split)
+    stages = {cell.stage: cell.stage.split("+") for cell in cells if cell.stage}
+    return {
+        stage: Materials(*joined([parts[name] for name in names]))
+        for stage, names in stages.items()
+        if all(name in parts for name in names)
+    }

@@ -1,0 +1,141 @@
+"""How long an outer step takes on this machine, and with it a trial, measured before anything runs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, replace
+
+import torch
+
+from sldd.backbones.init import initialise
+from sldd.data.multilabel_batches import FilmBatches
+from sldd.data.patches import Patches, window_starts
+from sldd.distillation.distill import Distillation
+from sldd.rng import stream
+from sldd.training.losses import LOSSES
+from sldd.training.outer_loop import OuterSettings
+from sldd.training.supervised import Training
+from study.config.schema import StudyConfig
+from study.grid.axes import Cell
+from study.trial.context import Materials
+from study.trial.learners import Batches, learned_films
+from study.trial.network import build_network
+
+_PASS_SECONDS = 1.0
+"""On a CPU, a network whose forward pass takes longer is timed with fewer patches: each takes as long."""
+_FEW = 8
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Seconds of one outer step's parts on this machine, at the study's input and batch size."""
+
+    batch: float
+    plain: float
+    inner: float
+    """One inner step and its adjoint."""
+    forward: float
+    """A patch at scoring time, cropping included."""
+
+
+def time_step(cell: Cell, config: StudyConfig, outer: OuterSettings, batches: Batches) -> StepTime | str:
+    """One timed outer step after a warm-up; the reason, where the network cannot be distilled."""
+    gpu = config.resources.gpus_per_trial != 0 and torch.cuda.is_available()
+    device = torch.device("cuda" if gpu else "cpu")
+    side = config.patches.input_size
+    count = outer.batch_size
+    network = build_network(
+        asdict(cell), backbone=cell.backbone, norm=cell.norm, input_size=side, classes=len(batches.classes)
+    )
+    initialise(network, config.seed)
+    loss = LOSSES[config.task]
+    plain = Training(network, device=device, compute=config.compute, loss=loss)
+    drawn = learned_films(batches, config.augment, cell.method) if isinstance(batches, FilmBatches) else batches
+    draw_time, (patch, classes) = _timed(lambda number: drawn.draw(stream(0, "plan", number), count))
+    patch, classes = patch.to(device), classes.to(device)
+    try:
+        with torch.no_grad():
+            weights, few = plain.weights(plain.state()), patch[:_FEW]
+            quick, values = _timed(lambda _: plain.forward(weights, few))
+            if not torch.allclose(values, plain.forward(weights, few), rtol=1e-3, atol=1e-3):
+                return f"{cell.backbone} draws random numbers in training mode; its start would not be reproducible"
+            if device.type == "cpu" and quick / len(few) * count > _PASS_SECONDS:
+                patch, classes = few, classes[:_FEW]
+            forward, _ = _timed(lambda _: plain.forward(weights, patch))
+        times = count / len(patch)
+        plain_time, _ = _timed(lambda _: plain.step(patch, classes, 1e-4))
+        inner = 0.0
+        if cell.images is not None:
+            learner = Distillation(
+                network,
+                torch.randn(1, cell.images, 1, side, side),
+                torch.full((cell.images, len(batches.classes)), 1 / len(batches.classes)),
+                inner_lr=0.02,
+                settings=replace(config.distill, window=None),
+                compute=config.compute,
+                loss=loss,
+                seed=0,
+                device=device,
+            )
+            inputs = learner.inputs(patch)
+            whole, _ = _timed(lambda _: learner.step(inputs, classes, 1e-4))
+            inner = max(0.0, whole - plain_time) if inputs is patch else whole
+    except Exception as error:
+        return why_not(error, cell, side)
+    cut_time = draw_time
+    if drawn is not batches:  # what is scored is not changed
+        cut_time, _ = _timed(lambda number: batches.draw(stream(0, "plan", number), count))
+    # What an inner step takes depends on the distilled images, not on the batch.
+    return StepTime(draw_time, times * plain_time, inner, (times * forward + cut_time) / count)
+
+
+def _timed(work):  # type: ignore[no-untyped-def]
+    """(seconds of the second of two calls, its value); ``work`` is given 0 and 1."""
+    work(0)
+    begun = time.perf_counter()
+    value = work(1)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - begun, value
+
+
+def trial_seconds(cell: Cell, step: StepTime, config: StudyConfig, outer: OuterSettings, ground: Materials) -> float:
+    """What a trial of a cell is expected to take, by the parts of its outer steps and what it scores."""
+    seen, split, _ = ground
+    inner = step.inner * (cell.distill_steps or 0) * (cell.distill_epochs or 0)
+    if cell.images is not None and config.distill.inner_weights == "head":
+        kept = min(config.distill.feature_bank, outer.steps * outer.batch_size)
+        seconds = kept * step.forward + outer.steps * inner
+    else:
+        seconds = outer.steps * (step.batch + step.plain + inner)
+    films = [film for patient in split.validation for film in seen.cohort.films_of[patient]]
+    crops = len(films)
+    if isinstance(seen, Patches) and cell.train_view != "whole":
+        crops = sum(_windows(seen, film) for film in films)
+    evaluation = (crops + outer.statistics_batches * outer.batch_size) * step.forward
+    return seconds + evaluation * (outer.evaluations + 1)
+
+
+def _windows(patches: Patches, film: int) -> int:
+    rows, columns = (
+        len(window_starts(side, *patches.geometry(film, scoring=True))) for side in patches.cohort.shapes[film]
+    )
+    return rows * columns
+
+
+def why_not(error: Exception, cell: Cell, side: int) -> str:
+    """Why a network cannot be run, in words, from the error that it raised."""
+    if "more than 1 value per channel" in str(error):
+        return (
+            f"batch norm sees one value a channel: {cell.images} image a step and a last map of 1 x 1 at "
+            f"{side} x {side}; use more images, a larger patches.input_size, or grid.norm=group"
+        )
+    if isinstance(error, torch.OutOfMemoryError):
+        return f"{cell.backbone} at {side} x {side}: out of memory; lower outer.batch_size or patches.input_size"
+    if "derivative" in str(error):
+        return f"{cell.backbone} cannot be differentiated twice: {_first_line(error)}"
+    return f"{cell.backbone} at {side} x {side}: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

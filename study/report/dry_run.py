@@ -1,0 +1,70 @@
+"""What a study would cost, in words: the cells, their trials, steps and time, and the price."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from rich.console import Console
+from rich.table import Table
+
+from sldd.errors import InputError
+from study.cluster.ray_cluster import ResourceSettings, slots_here
+from study.config.schema import StudyConfig
+from study.planning.budget import outlook
+from study.planning.plan import PlannedCell, cell_budget, trials_of
+from study.report.progress import duration
+from study.trial.context import Materials
+
+
+def print_refused(console: Console, plan: list[PlannedCell]) -> None:
+    """A line for every cell that cannot be run."""
+    for entry in plan:
+        if entry.refused is not None:
+            console.print(f"refused: {entry.cell.name}: {entry.refused}", highlight=False, soft_wrap=True)
+
+
+def print_plan(
+    console: Console, config: StudyConfig, plan: list[PlannedCell], grounds: Mapping[str | None, Materials]
+) -> None:
+    """All that ``--dry-run`` says of a plan."""
+    console.print(plan_table(plan))
+    print_refused(console, plan)
+    runnable = [entry for entry in plan if entry.refused is None]
+    trials = {entry.cell: trials_of(config, entry.cell) for entry in runnable}
+    seconds = sum((entry.seconds or 0.0) * trials[entry.cell] for entry in runnable)
+    steps = sum(cell_budget(config, cell, grounds[cell.stage].batches).steps * count for cell, count in trials.items())
+    fewer = config.search.stop != "none" or any(entry.cell.counted for entry in runnable)
+    at_most = "at most " if fewer else ""
+    console.print(
+        f"{at_most}{len(runnable)} cells, {sum(trials.values())} trials ({config.search.trials} search and "
+        f"{config.confirm.repeats} confirm a cell), {steps:,} outer steps; "
+        f"about {duration(seconds)} of one trial slot on this machine",
+        highlight=False,
+        soft_wrap=True,
+    )
+    gpus, at_once = _machine(config.resources)
+    for line in outlook(config.budget, sum(trials.values()), seconds, gpus, at_once):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def plan_table(plan: list[PlannedCell]) -> Table:
+    """Cells with their parameter counts and expected seconds a trial."""
+    table = Table(box=None, pad_edge=False)
+    for title, justify in (("cell", "left"), ("parameters", "right"), ("a trial", "right")):
+        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for entry in plan:
+        parameters = "" if entry.parameters is None else f"{entry.parameters:,}"
+        seconds = "" if entry.seconds is None else duration(entry.seconds)
+        table.add_row(entry.cell.name, parameters, "refused" if entry.refused else seconds)
+    return table
+
+
+def _machine(resources: ResourceSettings) -> tuple[float, int]:
+    """GPUs a trial and trials at once, of machines like this one: one a GPU, since its time was taken alone."""
+    resources = replace(resources, trials_per_gpu=1)
+    try:
+        here = slots_here(replace(resources, concurrent=None))
+    except InputError:  # a cluster's head that takes no trial; its workers take one at least
+        here = slots_here(replace(resources, concurrent=1))
+    return here.gpus, min(here.concurrent, resources.concurrent or here.concurrent)

@@ -1,0 +1,167 @@
+"""How a study is getting on: one line that updates in a terminal, plain lines elsewhere.
+
+Under CI (the variable that GitHub, GitLab and others set) there is none: nobody watches, and logs are read.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections import defaultdict
+from typing import Any
+
+from ray.tune import Callback
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from ledger.ledger import Ledger
+from study.planning.plan import PlannedCell
+from study.search.sampler import objective
+from study.search.tune_searcher import Search, StudySearcher
+
+_PLAIN_SECONDS = 30.0
+_LIVE_SECONDS = 0.2
+
+
+class ProgressLine:
+    """``12/54 trials done, 2 running, 0 failed, best HM 0.91, about 6 min left``.
+
+    A trial runs once it has a worker; those that wait for one (for a share of a GPU, or a machine) are counted apart.
+
+    Args:
+        plan: for the seconds that a trial of a cell is expected to take, until one of its kind has finished.
+    """
+
+    def __init__(self, console: Console, name: str, plan: list[PlannedCell], ledger: Ledger, slots: int) -> None:
+        self._console, self._name, self._ledger, self._slots = console, name, ledger, slots
+        self._planned = {entry.cell.name: entry.seconds for entry in plan}
+        self._live = Live(console=console, transient=True, refresh_per_second=4) if console.is_terminal else None
+        self._quiet = self._live is None and bool(os.environ.get("CI"))
+        self._shown = -math.inf
+        self._hms: dict[str, float] = {}
+        self._shares: dict[str, float] = {}
+        self._placed: set[str] = set()
+        self.searcher: StudySearcher | None = None
+        self.searches: list[Search] = []
+
+    def __enter__(self) -> ProgressLine:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def placed(self, folder: str, there: bool) -> None:
+        """A trial has got a worker, or has lost it."""
+        (self._placed.add if there else self._placed.discard)(folder)
+        self.show()
+
+    def advanced(self, folder: str, share: float) -> None:
+        """A running trial has done this share of its outer steps."""
+        self._shares[folder] = share
+        self.show()
+
+    def show(self) -> None:
+        """Draw the line; without a terminal, at most every half minute, and under CI not at all."""
+        if self._quiet:
+            return
+        now = time.monotonic()
+        if now - self._shown < (_LIVE_SECONDS if self._live else _PLAIN_SECONDS):
+            return  # with thousands of trials, counting them for every change would take longer than the changes
+        self._shown = now
+        if self._live:
+            self._live.update(Text(self.text(), overflow="ellipsis", no_wrap=True))
+        else:
+            self._console.print(self.text(), highlight=False, soft_wrap=True)
+
+    def say(self, words: str) -> None:
+        """Print something above the line."""
+        self._console.print(words, highlight=False, soft_wrap=True)
+
+    def text(self) -> str:
+        """The line itself."""
+        trials = [trial for group in self._ledger.trials.values() for trial in group]
+        states = [trial.status for trial in trials]
+        done, failed = sum(s in ("done", "diverged") for s in states), states.count("failed")
+        begun = [str(trial.folder) for _, trial in self.searcher.running.values()] if self.searcher else []
+        running = sum(folder in self._placed for folder in begun)
+        remaining = sum(cell.remaining for search in self.searches for cell in search.waiting)
+        for trial in trials:
+            if trial.status == "done" and trial.config["trial"] not in self._hms and not trial.config.get("stage"):
+                self._hms[trial.config["trial"]] = objective(trial.result or {})[0]
+        best = max(self._hms.values(), default=0.0)
+        parts = [f"{done}/{done + remaining} trials done", f"{running} running", f"{failed} failed"]
+        if len(begun) > running:
+            parts.insert(2, f"{len(begun) - running} waiting")
+        if self._hms:
+            paper = any(trial.config.get("protocol") == "paper" for trial in trials)
+            findings = any(trial.config.get("task") == "multilabel" for trial in trials)
+            parts.append(f"best {'test' if paper else 'validation'} {'AUC' if findings else 'HM'} {best:.2f}")
+        left = self._seconds_left()
+        if left is not None:
+            parts.append(f"about {duration(left)} left")
+        return f"{self._name}: {', '.join(parts)}"
+
+    def _seconds_left(self) -> float | None:
+        measured: dict[str, list[float]] = defaultdict(list)
+        for cell, group in self._ledger.trials.items():
+            measured[cell] += [trial.seconds for trial in group if trial.seconds]
+        overall = [seconds for group in measured.values() for seconds in group]
+
+        def each(cell: str) -> float | None:
+            planned = self._planned.get(cell)
+            known = measured[cell] or ([planned] if planned else overall)
+            return sum(known) / len(known) if known else None
+
+        total = 0.0
+        for waiting in [cell for search in self.searches for cell in search.waiting]:
+            seconds = each(waiting.cell.name)
+            if seconds is None:
+                return None
+            total += waiting.remaining * seconds
+        for _, trial in self.searcher.running.values() if self.searcher else ():
+            total -= self._shares.get(str(trial.folder), 0.0) * (each(trial.cell) or 0.0)
+        return max(0.0, total) / self._slots
+
+
+class TuneReports(Callback):
+    """Passes on to the line what running trials report."""
+
+    def __init__(self, line: ProgressLine) -> None:
+        self._line = line
+        self._blind: set[str] = set()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Called by Tune once a trial has a worker."""
+        self._line.placed(trial.config["folder"], True)
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+        """Called by Tune after every step of a worker."""
+        blind = result.get("blind")
+        if blind is None:
+            self._line.advanced(trial.config["folder"], result["step"] / result["steps"])
+        elif blind not in self._blind:
+            self._blind.add(blind)
+            self._line.say(f"{blind}: its trials wait; mount the folder there, or take the machine out of the cluster")
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Called by Tune before it starts a trial again."""
+        self._line.placed(trial.config["folder"], False)
+        self._line.say(f"{trial.config['trial']} lost its worker, or failed; it goes on from its last checkpoint")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks; a terminal cannot be."""
+        return {}
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3.4 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

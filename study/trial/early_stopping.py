@@ -1,0 +1,73 @@
+"""Ends search trials early that do worse than most of their cell's before them: a median rule that timing cannot touch.
+
+A cell runs one search trial at a time. When one is suggested, its configuration says what the median of the earlier
+ones had reached by every evaluation; the worker compares and stops. So the ledger alone tells why a trial ended where
+it did, and one that is interrupted stops at the same step. Confirm trials are told nothing and are never stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+from typing import Any
+
+from ledger.ledger import Ledger, Trial
+from study.config.checks import main_score
+from study.search.sampler import SearchSettings
+
+_EARLIER = 3
+"""Trials that a median is made of, at least: with fewer, one lucky trial would judge the next."""
+
+
+def stop_below(earlier: Iterable[Trial], settings: SearchSettings) -> list[list[float]]:
+    """Steps of evaluations, each with the validation score below which a cell's next search trial stops there.
+
+    It is the median, over the earlier trials that are done, of the best score by that step. One that was stopped before
+    counts with what it had: the least that it would have. After the last step there is nothing left to stop.
+    """
+    histories = [(trial.result or {}).get("history") or [] for trial in earlier if trial.status == "done"]
+    if settings.stop == "none" or len(histories) < _EARLIER:
+        return []
+    *steps, last = (entry["step"] for entry in max(histories, key=len))
+    return [
+        [step, median(_best(history, step) for history in histories)]
+        for step in steps
+        if step >= settings.stop_after * last
+    ]
+
+
+def is_below(limits: Sequence[Sequence[float]], history: Sequence[dict[str, Any]]) -> bool:
+    """True where a trial with these evaluations so far stops, told ``limits`` by ``stop_below``.
+
+    A function of the evaluations alone: a trial that was interrupted after its last one stops all the same.
+    """
+    if not limits or not history:
+        return False
+    step = history[-1]["step"]
+    return any(step == at and _best(history, step) < limit for at, limit in limits)
+
+
+def stopped_early(ledger: Ledger) -> str | None:
+    """How many search trials were stopped, and the outer steps that this spared; None where none was."""
+    searched = [
+        [trial.result for trial in group if trial.config["phase"] == "search" and trial.result and trial.settled]
+        for group in ledger.trials.values()
+    ]
+    # The first trials of a cell are never stopped: they say how many steps a whole one has.
+    whole = sum(len(results) * max((result["outer_steps"] for result in results), default=0) for results in searched)
+    stopped = [[result for result in results if result.get("stopped")] for results in searched]
+    if not any(stopped):
+        return None
+    spared = sum(
+        max(result["outer_steps"] for result in results) - result["outer_steps"]
+        for results, ended in zip(searched, stopped, strict=True)
+        for result in ended
+    )
+    return (
+        f"{sum(map(len, stopped))} of {sum(map(len, searched))} search trials did worse than the median and were "
+        f"stopped, which spared {spared:,} of their {whole:,} outer steps"
+    )
+
+
+def _best(history: Sequence[dict[str, Any]], step: float) -> float:
+    return max((main_score(entry, "val_") for entry in history if entry["step"] <= step), default=0.0)

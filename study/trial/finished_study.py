@@ -1,0 +1,106 @@
+"""A study that has run, opened again for what looks at its packages: settings, cohort and confirmed trials."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ledger.ledger import Ledger
+from ledger.storage import Folder, StorageError, open_folder, reachable
+from ledger.trial_files import read_trials
+from ledger.trial_folder import PACKAGE
+from sldd.backbones.start import FILE_ENDINGS, start_of
+from sldd.data.cohort import Cohort, default_cache, prepare
+from sldd.data.settings import open_source
+from sldd.errors import InputError
+from sldd.package import Package
+from study.config.schema import StudyConfig, parse
+from study.trial.context import TrialContext, trial_context, weights_file
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A confirm trial that left a package."""
+
+    cell: str
+    folder: Folder
+    config: dict[str, Any]
+    result: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.cell}/{self.folder.name}"
+
+    @property
+    def family(self) -> str:
+        """The cell's name without its fold: trials of one family differ in patients and seeds only."""
+        fold = self.config["fold"]
+        return self.cell if fold is None else self.cell.removesuffix(f"-f{fold}")
+
+    @property
+    def content(self) -> bytes:
+        """The package's file."""
+        return (self.folder / PACKAGE).read_bytes()
+
+
+@dataclass(frozen=True)
+class OpenedStudy:
+    """What its files and its cohort say; nothing of it is held, so that a driver may go on beside."""
+
+    config: StudyConfig
+    cohort: Cohort
+    context: TrialContext
+    confirmed: list[Confirmed]
+
+    def package(self, trial: Confirmed) -> Package:
+        """The package that a trial left."""
+        if isinstance(trial.folder, Path):
+            return Package.load(trial.folder / PACKAGE)
+        with tempfile.TemporaryDirectory() as scratch:  # an object store has no file to open
+            path = Path(scratch) / PACKAGE
+            path.write_bytes(trial.content)
+            return Package.load(path)
+
+    def start_file(self, trial: Confirmed) -> Path | None:
+        """The file of weights that a trial started from, where it was one."""
+        start = start_of(trial.config["backbone"], trial.config["start"], self.config.pretrained)
+        return Path(weights_file(self.context, start)) if start.endswith(FILE_ENDINGS) else None
+
+
+def open_study(where: str, *, root: str | None = None, cache: str | None = None) -> OpenedStudy:
+    """Open the study in a folder or an object store.
+
+    Args:
+        root: where its cohort lies now, if not where it was.
+        cache: folder for decoded radiographs, if not the study's.
+
+    Raises:
+        InputError: no study is there, or its cohort is not the one that it began with.
+    """
+    try:
+        folder = open_folder(where)
+        reachable(folder)
+    except StorageError as error:
+        raise InputError(str(error)) from None
+    ledger = Ledger(folder)
+    header = ledger.header()
+    if header is None:
+        raise InputError(f"{where}: holds no study; name the folder that has its study.yaml")
+    config = parse(header["config"])
+    data = replace(config.data, root=root or config.data.root, cache=cache or config.data.cache)
+    config = replace(config, data=data)
+    source = open_source(data)
+    cohort = prepare(source, Path(data.cache).expanduser().resolve() if data.cache else default_cache().resolve())
+    if cohort.fingerprint != header["provenance"]["cohort"]["fingerprint"]:
+        raise InputError(f"{where}: these are not the patients that the study began with (another fingerprint)")
+    found = [
+        Confirmed(trial.cell, folder / "trials" / trial.cell / str(trial.number), trial.config, trial.result)
+        for trial in read_trials(folder)
+        if trial.config.get("phase") == "confirm" and trial.result is not None and trial.result["status"] == "done"
+    ]
+    found = [trial for trial in found if (trial.folder / PACKAGE).is_file()]
+    found.sort(key=lambda trial: (trial.cell, int(trial.folder.name)))
+    context = trial_context(config, cohort, ledger.pseudonyms(source.patient_ids), ledger.stop_path)
+    return OpenedStudy(config, cohort, context, found)

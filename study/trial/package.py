@@ -1,0 +1,105 @@
+"""What a distillation leaves to be shared: the package of its best state, with what was measured of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sldd.backbones.start import FILE_ENDINGS, PRETRAINED
+from sldd.package import Claims, Package, PackageSettings, Scores, Stored
+from sldd.package.format.image_encoding import stored
+from sldd.package.format.package import with_weights
+from sldd.package.format.signature import read_private, to_signed_bytes
+from sldd.package.rebuild.self_test import with_self_test
+from sldd.training.outer_loop import Best
+from study.config.checks import main_score
+
+
+def store_images(best: Best, settings: PackageSettings) -> tuple[torch.Tensor, Stored]:
+    """Put the images of the best state in the place of those that a receiver gets, so that these are what is scored.
+
+    Returns:
+        The images as they were, and what storing them cost.
+    """
+    original = best.state["images"]
+    received, cost = stored(original.detach().cpu().numpy(), settings.images)
+    if settings.images != "float32":
+        best.state = best.state | {"images": torch.from_numpy(received).to(original.device)}
+    return original.detach().cpu(), cost
+
+
+def claims(result: dict[str, Any], protocol: str, fold: int | None, cost: Stored) -> Claims:
+    """What ``study.trial.result.describe_result`` found, as a package says it."""
+    test = result["test"]
+    return Claims(
+        protocol="paper" if protocol == "paper" else "validation",
+        validation=_scores(result["validation"]),
+        test=None if test is None else _scores(test),
+        fold=fold,
+        images=cost.images,
+    )
+
+
+def pack(package: Package, start: str, original: torch.Tensor, settings: PackageSettings) -> tuple[bytes, Package]:
+    """The file of a package.
+
+    Args:
+        package: without weights and self-test.
+        start: what the trial started from, as ``sldd.backbones.start.set_start`` takes it.
+        original: the images before they were stored.
+
+    Returns:
+        Its content, and the package as it is there.
+    """
+    source = start if start == PRETRAINED or start.endswith(FILE_ENDINGS) else None
+    if settings.weights:
+        package = with_weights(package, source)
+    before = None if package.stored.images == "float32" else original
+    package = with_self_test(package, source, before)
+    if settings.key is None:
+        return package.to_bytes(), package
+    return to_signed_bytes(package.to_container(), read_private(Path(settings.key)), settings.signer), package
+
+
+def described(cost: Stored, best: Best, result: dict[str, Any]) -> dict[str, Any]:
+    """What storing the images cost, for a trial's result: in gray values, in outputs, and in HM on validation patients,
+    before (at the best threshold then) and after."""
+    return asdict(cost) | {"val_hm_before": best.key[0], "val_hm": main_score(result["validation"])}
+
+
+def on_cpu(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copies of a state's tensors for a package."""
+    return {name: value.detach().cpu().float() for name, value in state.items()}
+
+
+def _scores(found: dict[str, Any]) -> Scores:
+    if "films" in found:
+        return _film_scores(found)
+    labels = np.array([patient["label"] for patient in found["patients"]])
+    return Scores(
+        patients=len(labels),
+        positive=int(labels.sum()),
+        undecided=found["undecided_patients"],
+        sensitivity=found["sensitivity"],
+        specificity=found["specificity"],
+        hm=found["hm"],
+        auc=found["auc"],
+    )
+
+
+def _film_scores(found: dict[str, Any]) -> Scores:
+    patients = {film["patient"] for film in found["films"]}
+    positive = {film["patient"] for film in found["films"] if 1 in film["labels"]}
+    return Scores(
+        patients=len(patients),
+        positive=len(positive),
+        undecided=0,
+        sensitivity=None,
+        specificity=None,
+        hm=None,
+        auc=found["auc"],
+    )

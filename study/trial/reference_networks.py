@@ -1,0 +1,156 @@
+"""Networks that a membership attack compares with: made like the one attacked, from patients that are known.
+
+Either the study's own, where folds rotate: the packages of the other folds and seeds, each of which left some patients
+out. Or distillations made anew on halves of the training patients, each half and its complement, so that every patient
+who trained was left out by one of two; for those who did not, one of the two is left out of account. Then both groups
+are compared with as many references, made in the same way. The folds' cannot be that even: those who trained are
+compared with networks of other patients, held-out ones with networks of the same patients and another seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from sldd.backbones.norms import load_statistics
+from sldd.data.patches import BalancedBatches, Patches
+from sldd.data.split import Split
+from sldd.errors import InputError
+from sldd.privacy_attacks.patient_losses import Reading, read_patients
+from sldd.privacy_attacks.report import Candidates
+from sldd.rng import stream
+from sldd.training.outer_loop import DivergedError
+from study.trial.context import TrialContext, materials
+from study.trial.finished_study import Confirmed, OpenedStudy
+from study.trial.trial import build_trial
+
+
+@dataclass(frozen=True)
+class References:
+    """Losses of other networks on a package's candidates.
+
+    Attributes:
+        kind: where they come from.
+        losses: (references, patients).
+        unseen: (references, patients) bool, where the patient had no part in making the network, and is to be compared.
+    """
+
+    kind: Literal["halves", "folds"]
+    losses: np.ndarray
+    unseen: np.ndarray
+
+
+def read_package(
+    study: OpenedStudy, trial: Confirmed, patches: Patches, patients: Sequence[int], device: torch.device
+) -> tuple[Reading, torch.nn.Module]:
+    """What the network that a package stands for makes of patients, and the network."""
+    network = study.package(trial).rebuild(study.start_file(trial)).to(device)
+    batch = study.context.outer.score_batch
+    return read_patients(network, network, patches, patients, batch=batch, device=device), network
+
+
+class FoldReferences:
+    """The packages of a study whose folds rotate, each read once."""
+
+    def __init__(self, study: OpenedStudy, device: torch.device) -> None:
+        self._study, self._device = study, device
+        self._losses: dict[str, np.ndarray] = {}
+
+    def of(self, trial: Confirmed, candidates: Candidates) -> References | None:
+        """All others of the trial's cell, over its folds and seeds; None where there are none."""
+        others = [each for each in self._study.confirmed if each.family == trial.family and each.name != trial.name]
+        if not others or not self._study.config.confirm.folds:
+            return None
+        unseen = []
+        for other in others:
+            _, split, _ = materials(self._study.context, other.config["fold"])
+            unseen.append(np.isin(candidates.patients, split.test))
+        losses = np.stack([self._read(other)[candidates.patients] for other in others])
+        return References("folds", losses, np.stack(unseen))
+
+    def _read(self, trial: Confirmed) -> np.ndarray:
+        """(cohort's patients,) losses."""
+        if trial.name not in self._losses:
+            patches, _, _ = materials(self._study.context, trial.config["fold"])
+            everyone = range(self._study.cohort.patients)
+            self._losses[trial.name] = read_package(self._study, trial, patches, everyone, self._device)[0].losses
+        return self._losses[trial.name]
+
+
+def halves(
+    trial: Confirmed,
+    context: TrialContext,
+    candidates: Candidates,
+    split: Split,
+    *,
+    count: int,
+    seed: int,
+    device: torch.device,
+    say: Callable[[str], None],
+) -> References:
+    """Distil anew on ``count`` halves of the training patients, with the trial's settings and its very start.
+
+    Args:
+        split: the trial's; its validation patients choose the references' states too.
+        count: an even number.
+        say: told after each.
+
+    Raises:
+        InputError: a half has too few patients, or a distillation diverges before its first evaluation.
+    """
+    training = np.array(split.train)
+    labels = candidates.groups.labels[: len(training)]
+    losses, unseen = [], []
+    for pair in range(count // 2):
+        random = stream(seed, "anonymity", "halves", pair)
+        order = [random.permutation(training[labels == label]) for label in (0, 1)]
+        first = sorted(np.concatenate([patients[: len(patients) // 2] for patients in order]).tolist())
+        second = sorted(set(split.train) - set(first))
+        turn = random.integers(2, size=len(candidates.held_out))  # which of the two a held-out patient is compared with
+        for number, half in enumerate((first, second)):
+            losses.append(_distil(trial, context, candidates, half, split, device))
+            unseen.append(np.concatenate([~np.isin(training, half), turn == number]))
+            say(f"{trial.name}: reference {len(losses)} of {count}")
+    return References("halves", np.stack(losses), np.stack(unseen))
+
+
+def _distil(
+    trial: Confirmed,
+    context: TrialContext,
+    candidates: Candidates,
+    half: list[int],
+    split: Split,
+    device: torch.device,
+) -> np.ndarray:
+    """(candidates,) losses of the network that comes of a half."""
+    cohort = candidates.patches.cohort
+    patches = Patches(cohort, context.patches, *cohort.intensity(half))
+    given = (patches, Split(half, split.validation, split.test), BalancedBatches(patches, half))
+    loop = build_trial(trial.config, context, device, given).loop
+    try:
+        while not loop.finished:
+            loop.advance()
+    except DivergedError as error:
+        if loop.best is None:
+            raise InputError(f"{trial.name}: a reference diverged ({error}); measure without --references") from None
+    finally:
+        loop.close()
+    assert loop.best is not None
+    learner, best = loop.learner, loop.best
+    weights = learner.weights(best.state)
+    load_statistics(learner.network, best.theta_bn)
+    network = learner.network.eval()
+    batch = context.outer.score_batch
+    read = read_patients(
+        lambda images: learner.forward(weights, images),
+        network,
+        patches,
+        candidates.patients,
+        batch=batch,
+        device=device,
+    )
+    return read.losses

@@ -1,0 +1,88 @@
+"""The answer drawn: points, bars, arrows and the line."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from analysis.figures.minimum import growth_frame, minimum_figure, minimum_frame
+from analysis.records.records import read_study
+from tests.analysis.conftest import voters
+
+
+def test_minimum_draws_censored_backbones_hollow_at_the_top_with_words(mixed):
+    frame = minimum_frame(mixed)
+    assert frame["top"].unique().tolist() == [3]
+    drawn = minimum_figure(frame)
+    hollow = [trace for trace in drawn.data if str(trace.name).endswith("no count suffices")]
+    assert len(hollow) == 2
+    for trace in hollow:
+        assert trace.marker.symbol.endswith("-open")
+        assert all(height == pytest.approx(3, abs=0.1) for height in trace.y)
+    assert [text for trace in hollow for text in trace.text if text] == [
+        "never<br>no count suffices",
+        "late<br>not confirmed yet",
+    ]
+    solid = [trace for trace in drawn.data if str(trace.name).endswith("smallest by the papers' rule")]
+    assert [height for trace in solid for height in trace.y] == [2, 2]
+    one_hot, uniform = (trace.x[0] for trace in solid)
+    assert one_hot < 1000 < uniform, "settings stand side by side"
+
+
+def test_minimum_bars_span_what_is_open_with_an_arrow_where_nothing_closes_it():
+    answer = pd.DataFrame(
+        {
+            "backbone": ["closed", "open", "never", "late"],
+            "parameters": [1000, 2000, 3000, 4000],
+            "minimum_images": pd.array([3, None, None, None], "Int64"),
+            "at_least": pd.array([1, 2, 4, None], "Int64"),
+            "by_points": pd.array([2, 2, None, None], "Int64"),
+            "largest_images": pd.array([3, 3, 3, None], "Int64"),
+            "hm_by_points": [0.8, 0.8, None, None],
+            "best_images": pd.array([3, 3, 3, None], "Int64"),
+            "best_hm": [0.85, 0.85, 0.3, None],
+            "tried": ["1, 2, 3"] * 3 + [""],
+            "level": 0.95,
+            "censored": [False, True, True, True],
+            "reason": ["", "no count is shown to suffice", "best HM 0.30 is under 0.5", "no confirm trial is done"],
+            "series": "",
+            "top": 4,
+        }
+    )
+    bars, points, hollow = minimum_figure(answer).data
+    assert bars.y == (1, 3, None, 2, 4, None, 4, 4, None)
+    assert bars.marker.symbol[1::3] == ("line-ew", "triangle-up", "triangle-up")
+    assert points.y == (2, 2)
+    assert hollow.y == (4, 4)
+    assert [text.rsplit("95 % level: ")[1].split("<br>")[0] for text in (*points.hovertext, *hollow.hovertext)] == [
+        "between 1 and 3",
+        "between 2 and more than 3",
+        "more than 3",
+        "unknown",
+    ]
+
+
+def test_many_counts_are_ticked_only_where_something_stands(ledger):
+    study = ledger()
+    for images, hm in ((1, 0.5), (20, 0.9), (50, 0.9)):
+        study.done(study.cell("net", 10, images), 0, hm=hm, patients=voters(hm, 100))
+    drawn = minimum_figure(minimum_frame(read_study(study.folder)))
+    assert drawn.layout.yaxis.tickvals == (2, 20)
+
+
+def test_names_are_drawn_letter_for_letter(ledger):
+    study = ledger()
+    study.done(study.cell("<b>bold", 10, 1), 0)
+    drawn = minimum_figure(minimum_frame(read_study(study.folder)))
+    assert drawn.data[1].text == ("&lt;b&gt;bold",)
+
+
+def test_a_line_lies_behind_where_three_networks_are_settled():
+    answer = pd.DataFrame({"backbone": list("abcd"), "parameters": [1e5, 1e6, 1e7, 1e8], "reason": "", "series": ""})
+    answer = answer.assign(at_least=[1, 1, 2, 3], minimum_images=pd.array([1, 2, 3, None], "Int64"))
+    line = growth_frame(answer)
+    assert (line["low"] <= line["images"]).all()
+    assert (line["images"] <= line["high"]).all()
+    assert line["images"].iloc[0] < line["images"].iloc[-1]
+    assert growth_frame(answer.iloc[:2]).empty, "two networks are no line"
+    assert growth_frame(answer.assign(series=["x", "x", "y", "y"])).empty

@@ -1,0 +1,165 @@
+"""Reports as a table and in words."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.dashboard import write_dashboard
+from analysis.text.anonymity import (
+    COLUMNS,
+    FORMAT,
+    REPORT,
+    adjusted,
+    anonymity_table,
+    found_something,
+    read_report,
+    sentences,
+    works,
+)
+from tests.analysis.conftest import Ledger
+
+MEASURES = ("pixel", "ssim", "feature")
+
+
+def _found(auc: float = 0.5, p: float = 0.6, held_out: int = 20) -> dict[str, Any]:
+    return {
+        "auc": auc, "auc_low": auc - 0.1, "auc_high": auc + 0.1, "p": p, "tpr": 0.05, "tpr_low": 0.0, "tpr_high": 0.15,
+        "false_alarms": held_out // 100, "training": 20, "held_out": held_out,
+    }  # fmt: skip
+
+
+def _subject(copies: int, p: float, matched: int | None = None) -> dict[str, Any]:
+    near = {
+        "training": 0.41, "held_out": 0.4, "effect": _found(), "highest": 0.45, "unseen": 0.6, "unseen_highest": 0.8,
+        "beyond": copies, "copies": copies, "copy_p": p,
+    }  # fmt: skip
+    tied = {
+        "images": 3, "chance": 0.5, "first": 2, "first_p": 0.4, "few": 0.53, "few_p": 0.4, "tied": copies, "tied_p": p,
+        "matched": matched,
+    }  # fmt: skip
+    return {
+        "nearest": {measure: copy.deepcopy(near) for measure in MEASURES},
+        "reidentification": {measure: dict(tied) for measure in MEASURES},
+    }
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    """Nothing found, and the controls as they must be."""
+    return {
+        "format": FORMAT, "trial": "net-m3/4", "cell": "net-m3", "package": "00", "settings": {}, "images": 3,
+        "patients": {"training": 20, "held_out": 20}, "patches": {"training": 1234, "held_out": 1200},
+        "divided": "random", "protocol": "validation",
+        "membership": {
+            "raw": _found(0.6), "calibrated": _found(0.52), "references": {"kind": "halves", "number": 8, "each": 4}
+        },
+        "theta_bn": {"found": _found(0.55), "pools": [{"patients": 2, "auc": 0.97, "tpr": 0.9}]},
+        "controls": {"real": _subject(3, 0.0005, 3), "noise": _subject(0, 0.9)},
+        **_subject(0, 0.9),
+    }  # fmt: skip
+
+
+def test_nothing_found_is_not_called_anonymous(report: dict[str, Any]) -> None:
+    assert works(report)
+    assert found_something(report) == []
+    said = sentences(report)
+    assert said[1].startswith("Verdict: nothing was found (14 tests, together at the 5 % level). That is not anonymity")
+    together = " ".join(said)
+    assert "3 distilled images against 20 patients who trained and 20 held-out patients (1,234 and 1,200" in together
+    assert "calibrated by 8 references made anew on halves of the patients, 4 for each patient: AUC 0.52" in together
+    assert "too few to tell 1 % from none: that takes 100" in together
+    assert "0.97 of 2" in together
+    assert "of 3 real training patches in the images' place 3 were found as copies and 3 matched" in together
+    assert "of 3 noise images, 0" in together
+
+
+def test_a_copy_is_found_whatever_the_tests_say(report: dict[str, Any]) -> None:
+    report["nearest"]["pixel"]["copies"] = 1
+    assert found_something(report) == ["images are as near to training patients as copies"]
+    assert sentences(report)[1].startswith("Verdict: this package gives patients away")
+    assert "Copies: 1 of 3." in " ".join(sentences(report))
+
+
+def test_p_values_are_corrected_for_their_number(report: dict[str, Any]) -> None:
+    report["membership"]["calibrated"]["p"] = 0.003  # 14 tests: 0.042
+    report["theta_bn"]["found"]["p"] = 0.004  # 13 left: 0.052
+    rows = {(row["attack"], row.get("measure")): row for row in adjusted(report) if row["subject"] == "package"}
+    assert rows["membership", "calibrated"]["adjusted"] == pytest.approx(0.042)
+    assert rows["theta_bn", None]["adjusted"] == pytest.approx(0.052)
+    assert rows["copy", "pixel"]["adjusted"] == 1.0
+    assert found_something(report) == ["membership inference"]
+    assert (
+        "Verdict: something was found (14 tests, together at the 5 % level): membership inference. By chance"
+        in (sentences(report)[1])
+    )
+    assert all("adjusted" not in row for row in adjusted(report) if row["subject"] != "package")
+
+
+@pytest.mark.parametrize(
+    ("control", "measure", "change"),
+    [
+        ("real", "pixel", {"copies": 2}),
+        ("noise", "feature", {"copies": 1}),
+    ],
+)
+def test_attacks_whose_controls_fail_say_nothing(
+    report: dict[str, Any], control: str, measure: str, change: dict[str, int]
+) -> None:
+    report["controls"][control]["nearest"][measure].update(change)
+    assert not works(report)
+    assert sentences(report)[1].startswith("Verdict: none. The controls failed")
+
+
+def test_what_limits_a_report_is_said(report: dict[str, Any]) -> None:
+    report |= {"divided": "manifest", "protocol": "paper", "theta_bn": None}
+    report["membership"]["calibrated"] = None
+    report["membership"]["raw"] = _found(0.6, held_out=150)
+    together = " ".join(sentences(report))
+    assert "without references (--references): AUC 0.60" in together
+    assert "with 1 false alarm among 150 held-out patients it finds 5 %" in together
+    assert "this package has none" in together
+    assert "The manifest divided the patients" in together
+    assert "chose states on the held-out patients" in together
+
+
+def test_the_table_has_a_row_for_every_subject_attack_and_measure(report: dict[str, Any]) -> None:
+    table = anonymity_table([report, report | {"trial": "net-m3/5", "theta_bn": None}])
+    assert table.dtypes.astype(str).to_dict() == COLUMNS
+    assert table.groupby("trial").size().tolist() == [38, 37]  # 12 for each of three subjects, and two attacks more
+    row = table[(table["attack"] == "membership") & (table["trial"] == "net-m3/4")].iloc[0]
+    assert (row["measure"], row["value"], row["chance"], row["held_out"]) == ("calibrated", 0.52, 0.5, 20)
+    assert table[table["attack"] == "copy"].set_index("subject")["value"].loc["real"].tolist() == [1.0] * 6
+    assert anonymity_table([]).empty
+
+
+def test_a_report_that_is_damaged_or_of_another_version_is_not_there(tmp_path: Path, report: dict[str, Any]) -> None:
+    path = tmp_path / "anonymity.json"
+    assert read_report(tmp_path) is None
+    for content in ("{", "[]", json.dumps(report | {"format": "sldd-anonymity/0"})):
+        path.write_text(content)
+        assert read_report(tmp_path) is None
+    for missing in ("membership", "controls", "nearest"):
+        path.write_text(json.dumps({name: value for name, value in report.items() if name != missing}))
+        assert read_report(tmp_path) is None
+    path.write_text(json.dumps(report))
+    assert read_report(tmp_path) == report
+
+
+def test_the_page_shows_the_verdict_and_its_numbers(
+    report: dict[str, Any], ledger: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    study = ledger()
+    folder = study.done(study.cell("net", 10, 1), 0)
+    assert "give away" not in Path(write_dashboard(study.folder)).read_text()
+    (folder / REPORT).write_text(json.dumps(report))
+    page = Path(write_dashboard(study.folder)).read_text()
+    assert "What the packages give away" in page
+    for sentence in sentences(report):
+        assert escape(sentence) in page

@@ -1,0 +1,119 @@
+"""Cohorts: what is read, how it is split, and what a bad manifest is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sldd.data.cohort import Cohort, open_cohort, prepare
+from sldd.data.settings import DataSettings, open_source
+from sldd.errors import InputError
+from sldd.sources.folder import FolderSource
+from tests.conftest import write_film, write_manifest
+
+
+def _prepare(folder: Path) -> Cohort:
+    return prepare(FolderSource(folder), folder.parent / "cache")
+
+
+def test_pixels_and_masks_come_back_as_written(cohort_folder: Path) -> None:
+    cohort = _prepare(cohort_folder)
+    for patient in range(cohort.patients):
+        written = np.asarray(Image.open(cohort_folder / "images" / f"{patient}.png"))
+        np.testing.assert_array_equal(cohort.pixels(patient), written)
+        mask = cohort.mask(patient)
+        assert mask is not None
+        assert mask.sum() == 40 * 40
+    with pytest.raises(ValueError, match="read-only"):
+        cohort.pixels(0)[0, 0] = 1
+
+
+def test_cache_names_no_patient(cohort_folder: Path) -> None:
+    cohort = _prepare(cohort_folder)
+    for path in cohort.folder.iterdir():
+        assert b"patient-" not in path.read_bytes()
+    assert cohort == open_cohort(cohort.folder)
+
+
+def test_fingerprint_follows_the_data(cohort_folder: Path) -> None:
+    first = FolderSource(cohort_folder).fingerprint()
+    assert first == FolderSource(cohort_folder).fingerprint()
+    write_film(cohort_folder, "3.png", np.full((64, 64), 7, np.uint8), np.ones((64, 64), bool))
+    assert FolderSource(cohort_folder).fingerprint() != first
+
+
+def test_intensity_is_that_of_the_named_patients(cohort_folder: Path) -> None:
+    cohort = _prepare(cohort_folder)
+    pixels = np.concatenate([cohort.pixels(patient).ravel() for patient in (1, 4)]).astype(float)
+    assert cohort.intensity([1, 4]) == pytest.approx((pixels.mean(), pixels.std()))
+
+
+def test_sixteen_bit_tiff(tmp_path: Path) -> None:
+    values = (np.arange(64 * 64, dtype=np.uint16) * 16).reshape(64, 64)
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    Image.fromarray(np.full((64, 64), 255, np.uint8)).save(tmp_path / "m.png")
+    write_manifest(tmp_path, ["x,a.tiff,m.png,1"])
+    np.testing.assert_array_equal(_prepare(tmp_path).pixels(0), values)
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "says"),
+    [
+        (["a,images/0.png,masks/0.png,2"], None, "manifest.csv line 2: the label is neither 0 (negative) nor 1"),
+        (["a,images/none.png,masks/0.png,1"], None, "manifest.csv line 2: the image does not exist"),
+        (["a,images/0.png,masks/none.png,1"], None, "manifest.csv line 2: the mask does not exist"),
+        (["a,images/0.png,masks/wide.png,1"], None, "line 2: the mask is 80 x 64 and the image 64 x 64"),
+        (["a,broken.png,masks/0.png,1"], None, "line 2: the image cannot be read"),
+        (["a,images/0.png,masks/0.png,1", "b,deep.png,masks/0.png,0"], None, "line 3: 8-bit and deeper"),
+        (["a,images/0.png,masks/0.png,1", ",images/1.png,masks/1.png,0"], None, "line 3: patient_id is empty"),
+        (["a,images/0.png,masks/0.png,1", "a,images/1.png,masks/1.png,0"], None, "line 3: the patient of line 2 has"),
+        (["a,images/0.png,1"], "patient_id,picture,label", "no column image"),
+        ([], None, "no rows"),
+        (["Doe, Jane,images/0.png,masks/0.png,1"], None, "line 2: more cells than columns; quote cells"),
+        (["a,images/0.png,masks/black.png,1"], None, "line 2: the mask is all black"),
+        (
+            ["a,images/0.png,masks/0.png,1,train", "a,images/1.png,masks/1.png,1,test"],
+            "patient_id,image,mask,label,split",
+            "line 3: the patient of line 2 is in two splits (train and test)",
+        ),
+        (
+            ["a,images/0.png,masks/0.png,1,exam"],
+            "patient_id,image,mask,label,split",
+            "line 2: the split is not one of train, validation, test",
+        ),
+        (
+            ["a,images/0.png,masks/0.png,1,train", "b,images/1.png,masks/1.png,0,"],
+            "patient_id,image,mask,label,split",
+            "line 3: the split is empty",
+        ),
+    ],
+)
+def test_bad_manifest_gets_one_line(cohort_folder: Path, rows: list[str], header: str | None, says: str) -> None:
+    write_film(cohort_folder, "wide.png", np.zeros((64, 80), np.uint8), np.ones((64, 80), bool))
+    write_film(cohort_folder, "black.png", np.zeros((64, 64), np.uint8), np.zeros((64, 64), bool))
+    (cohort_folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
+    Image.fromarray(np.zeros((64, 64), np.uint16)).save(cohort_folder / "deep.png")
+    write_manifest(cohort_folder, rows, header or "patient_id,image,mask,label")
+    with pytest.raises(InputError) as caught:
+        _prepare(cohort_folder)
+    message = str(caught.value)
+    assert says in message
+    assert "\n" not in message
+    assert ".png" not in message, "file names can name patients"
+    assert "Jane" not in message
+    cache = cohort_folder.parent / "cache"
+    assert not cache.exists() or not list(cache.iterdir()), "nothing half-written"
+
+
+def test_missing_folder_is_named() -> None:
+    with pytest.raises(InputError, match=r"data\.root"):
+        open_source(DataSettings(source="folder", root="nowhere/at/all"))
+
+
+def test_index_is_plain_json(cohort_folder: Path) -> None:
+    index = json.loads((_prepare(cohort_folder).folder / "index.json").read_text())
+    assert index["labels"] == [0, 1] * 6

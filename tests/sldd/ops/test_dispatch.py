@@ -1,0 +1,60 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sldd.ops import dispatch as kernels
+from sldd.ops.dispatch import Kernels
+
+
+@pytest.mark.parametrize("arguments", [(2,), (3, 2, 1), ((2, 3), 2)])
+def test_max_pooling_keeps_values_winners_and_derivatives(monkeypatch, arguments):
+    monkeypatch.setattr(kernels, "_WORTH_TURNING", 0)
+    x = torch.randn(2, 3, 9, 8, generator=torch.Generator().manual_seed(0)).round().requires_grad_()  # with ties
+    results = []
+    for mode in (Kernels(), torch.enable_grad()):
+        with mode:
+            out = F.max_pool2d(x, *arguments)
+        (first,) = torch.autograd.grad(out.pow(3).sum(), x, create_graph=True)
+        results.append([out, first, torch.autograd.grad(first.pow(2).sum(), x)[0]])
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
+        assert one.is_contiguous()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        torch.nn.Conv2d(4, 4, 3, groups=2),
+        torch.nn.Conv2d(4, 4, 3, dilation=2),
+        torch.nn.Conv2d(4, 4, 3, padding="same"),
+        torch.nn.BatchNorm2d(4),
+        torch.nn.BatchNorm2d(4).eval(),
+        torch.nn.MaxPool2d(2, return_indices=True),
+    ],
+)
+def test_what_is_not_written_here_stays_with_the_library(layer):
+    x = torch.randn(2, 4, 8, 8)
+    with Kernels():
+        ours = layer(x)
+    torch.testing.assert_close(ours, layer(x), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("layer", [torch.nn.Conv2d(4, 6, 3, 2, 1), torch.nn.BatchNorm2d(4, track_running_stats=False)])
+def test_other_layers_differ_by_rounding(layer):
+    x = torch.randn(2, 4, 8, 8)
+    with Kernels():
+        ours = layer(x)
+    assert "Member" in repr(ours.grad_fn) or "_BatchNorm" in repr(ours.grad_fn)
+    torch.testing.assert_close(ours, layer(x))
+
+
+def test_autocast_convolves_in_its_type():
+    layer, x = torch.nn.Conv2d(4, 6, 3), torch.randn(2, 4, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16), Kernels():
+        ours = layer(x)
+        assert ours.dtype == torch.bfloat16
+        gradients = torch.autograd.grad(ours.float().sum(), list(layer.parameters()))
+    with torch.autocast("cpu", torch.bfloat16):
+        theirs = layer(x)
+    assert [gradient.dtype for gradient in gradients] == [torch.float32] * 2
+    torch.testing.assert_close(ours, theirs, rtol=0.02, atol=0.02)

@@ -1,0 +1,50 @@
+"""Who is in a mean."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sldd.privacy_attacks.batch_norm import control, scores, trace
+from sldd.privacy_attacks.group_test import Groups, area
+
+TRAINING, HELD_OUT, CHANNELS = 12, 20, 300
+
+
+def _patients(seed: int) -> tuple[np.ndarray, Groups]:
+    """Moments in which channels go together, as they do, labels differ, and some channels are dead."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(TRAINING + HELD_OUT) % 2
+    few, many = random.standard_normal((len(labels), 3)), random.standard_normal((len(labels), CHANNELS))
+    moments = 5 * few @ random.standard_normal((3, CHANNELS)) + many + 4 * labels[:, None]
+    moments[:, :5] = 0.25
+    return moments, Groups(np.arange(len(labels)) < TRAINING, labels)
+
+
+def test_those_in_the_mean_are_found() -> None:
+    moments, groups = _patients(0)
+    found = trace(moments, moments[groups.member].mean(0), groups, 0)
+    assert found.auc > 0.85
+    assert found.p < 0.01
+
+
+def test_those_who_trained_elsewhere_are_not() -> None:
+    aucs = []
+    for seed in range(12):
+        moments, groups = _patients(seed)
+        elsewhere = np.random.default_rng(seed).permutation(np.flatnonzero(groups.member))
+        labels = groups.labels[elsewhere]
+        pool = np.concatenate([elsewhere[labels == label][:3] for label in (0, 1)])
+        kept = np.setdiff1d(np.arange(len(moments)), pool)
+        part = Groups(groups.member[kept], groups.labels[kept])
+        aucs.append(area(scores(moments[kept], moments[pool].mean(0), part, 0), part.member))
+    assert np.mean(aucs) == pytest.approx(0.5, abs=0.1)
+
+
+def test_the_smaller_the_pool_the_surer_the_attack() -> None:
+    moments, groups = _patients(1)
+    pools = control(moments, groups, 0)
+    assert [pool.patients for pool in pools] == [2, 4, 8, 12]
+    assert pools[0].auc > 0.95
+    assert pools[0].auc >= pools[-1].auc > 0.6
+    assert pools[0].tpr > pools[-1].tpr

@@ -1,0 +1,103 @@
+"""MedMNIST files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sldd.data.cohort import Cohort, prepare
+from sldd.data.settings import DataSettings, open_source
+from sldd.data.split import SplitSettings, split_patients
+from sldd.errors import InputError
+from sldd.sources.medmnist import MedMnistSettings
+
+REAL = Path(os.environ.get("SLDD_DATA", Path(__file__).parents[4] / "shared" / "data")) / "medmnist"
+COUNTS = {"train": 6, "val": 3, "test": 4}
+
+
+def _arrays(classes: int = 3, top: int = 1, columns: bool = True) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(1)
+    arrays = {}
+    for part, count in COUNTS.items():
+        arrays[f"{part}_images"] = random.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        labels = random.integers(0, top + 1, (count, classes if columns else 1))
+        labels[0], labels[1] = 0, top
+        arrays[f"{part}_labels"] = labels
+    return arrays
+
+
+def _cohort(tmp_path: Path, arrays: dict[str, np.ndarray], *names: str, size: int = 512) -> Cohort:
+    (tmp_path / "m").mkdir(exist_ok=True)
+    np.savez(tmp_path / "m" / "some.npz", **arrays)  # type: ignore[arg-type]
+    settings = DataSettings(
+        source="medmnist", root=str(tmp_path / "m"), film_size=size, medmnist=MedMnistSettings(names)
+    )
+    return prepare(open_source(settings), tmp_path / "cache")
+
+
+def test_images_labels_and_parts(tmp_path: Path) -> None:
+    arrays = _arrays()
+    cohort = _cohort(tmp_path, arrays, "a", "b", "c")
+    assert cohort.classes == ["a", "b", "c"]
+    np.testing.assert_array_equal(cohort.film_labels, np.concatenate([arrays[f"{part}_labels"] for part in COUNTS]))
+    np.testing.assert_array_equal(cohort.pixels(7), arrays["val_images"][1])
+    split = split_patients(cohort, SplitSettings())
+    assert (split.train, split.validation, split.test) == ([*range(6)], [6, 7, 8], [9, 10, 11, 12])
+
+
+def test_two_values_are_one_class_and_more_are_a_class_each(tmp_path: Path) -> None:
+    arrays = _arrays(top=1, columns=False)
+    one = _cohort(tmp_path, arrays)
+    assert one.classes == ["label 0"]
+    np.testing.assert_array_equal(one.film_labels[:6], arrays["train_labels"])
+    arrays = _arrays(top=4, columns=False)
+    five = _cohort(tmp_path, arrays)
+    assert five.film_labels.shape == (13, 5)
+    np.testing.assert_array_equal(five.film_labels[:6].argmax(1), arrays["train_labels"][:, 0])
+
+
+def test_scaled_like_all_films(tmp_path: Path) -> None:
+    assert _cohort(tmp_path, _arrays(), size=16).shapes[0] == [16, 16]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"val_labels": None}, "has no val_images or val_labels"),
+        ({"test_images": np.zeros((4, 28, 28, 3), np.uint8)}, "test_images are not gray images"),
+        ({"test_images": np.zeros((4, 28, 28))}, "test_images are not gray images"),
+        ({"test_labels": np.zeros((3, 3), int)}, "test_labels are not a row of whole numbers"),
+        ({"test_labels": np.full((4, 3), 2)}, "labels other than 0 and 1"),
+        ({"test_labels": np.array([[None] * 3] * 4)}, "cannot be read"),
+        ({f"{part}_{what}": np.zeros((0, *rest), np.uint8) for part in COUNTS
+          for what, rest in (("images", (28, 28)), ("labels", (3,)))}, "holds no images"),
+    ],
+)  # fmt: skip
+def test_other_files_get_one_line(tmp_path: Path, change: dict[str, np.ndarray | None], says: str) -> None:
+    arrays = {name: value for name, value in {**_arrays(), **change}.items() if value is not None}
+    with pytest.raises(InputError, match=says) as caught:
+        _cohort(tmp_path, arrays)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_must_fit(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="2 names for 3 classes"):
+        _cohort(tmp_path, _arrays(), "a", "b")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more", b"text"])
+def test_a_damaged_file_gets_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "some.npz").write_bytes(content)
+    with pytest.raises(InputError, match=r"the \.npz file cannot be read"):
+        open_source(DataSettings(source="medmnist", root=str(tmp_path / "some.npz")))
+
+
+def test_real_file(tmp_path: Path) -> None:
+    if not REAL.is_dir():
+        pytest.skip(f"no medmnist file in {REAL.parent}; set SLDD_DATA to the folder that holds it")
+    cohort = prepare(open_source(DataSettings(source="medmnist", root=str(REAL))), tmp_path)
+    assert [cohort.splits.count(part) for part in ("train", "validation", "test")] == [546, 78, 156]
+    assert cohort.film_labels.sum() == 570

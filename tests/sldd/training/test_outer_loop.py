@@ -1,0 +1,291 @@
+"""The outer loop on a small cohort: it learns, resumes bit for bit, leaks nothing, and rebuilds from its package."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sldd.backbones.init import initialise, layer_fingerprints
+from sldd.backbones.registry import build
+from sldd.data.cohort import prepare
+from sldd.data.patches import BalancedBatches, Patches, PatchSettings
+from sldd.data.split import Split
+from sldd.distillation.distill import LEARNED, Distillation, DistillSettings
+from sldd.distillation.initial_images import initial_images
+from sldd.distillation.initial_labels import initial_labels
+from sldd.errors import InputError
+from sldd.metrics.evaluators import PatientScores, PatientTask
+from sldd.metrics.patient_votes import count_votes
+from sldd.package import Package
+from sldd.sources.folder import FolderSource
+from sldd.training.compute import ComputeSettings
+from sldd.training.outer_loop import DivergedError, OuterLoop, OuterSettings
+from sldd.training.supervised import Training
+
+CPU = torch.device("cpu")
+PATCHES = PatchSettings(size=12, stride=4, input_size=32)
+SPLIT = Split(train=[0, 1, 2, 3, 4, 5], validation=[6, 7], test=[8, 9, 10, 11])
+SETTINGS = OuterSettings(steps=12, batch_size=12, evaluations=3, statistics_batches=2, schedule="cosine")
+
+
+@pytest.fixture
+def patches(cohort_folder: Path) -> Patches:
+    cohort = prepare(FolderSource(cohort_folder), cohort_folder.parent / "cache")
+    return Patches(cohort, PATCHES, *cohort.intensity(SPLIT.train))
+
+
+def _loop(
+    patches: Patches,
+    *,
+    method: str = "sldd",
+    rate: float = 0.02,
+    steps: int = 2,
+    settings: OuterSettings = SETTINGS,
+    distill: DistillSettings = DistillSettings(),
+    compute: ComputeSettings = ComputeSettings(),
+) -> OuterLoop:
+    network = build("test_resnet", input_size=32)
+    initialise(network, 0)
+    learner: Any
+    batches = BalancedBatches(patches, SPLIT.train)
+    if method == "train":
+        learner = Training(network, device=CPU, compute=compute, track_statistics=settings.statistics == "exponential")
+    else:
+        learner = Distillation(
+            network,
+            initial_images(distill.image_init, steps=steps, images=3, seed=0, batches=batches),
+            initial_labels("one_hot", 3),
+            epochs=steps,
+            inner_lr=0.05,
+            learned=LEARNED[method],
+            settings=distill,
+            compute=compute,
+            track_statistics=settings.statistics == "exponential",
+            seed=0,
+            device=CPU,
+        )
+    return OuterLoop(learner, PatientTask(patches), batches, SPLIT, settings, rate=rate, seed=0, device=CPU)
+
+
+def _finish(loop: OuterLoop) -> OuterLoop:
+    while not loop.finished:
+        loop.advance()
+    return loop
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
+
+
+EVERYTHING = DistillSettings(
+    image_init="real",
+    labels="softmax",
+    rates="tensor",
+    inner_momentum=0.5,
+    window=2,
+    clip=1.5,
+    average=0.9,
+)
+HEAD = DistillSettings(inner_weights="head", feature_bank=60)  # five batches
+
+
+@pytest.mark.parametrize(
+    ("method", "distill", "cut"),
+    [("sldd", DistillSettings(), 1), ("sldd", DistillSettings(), 7), ("sldd", EVERYTHING, 4)]
+    + [("sldd", HEAD, 2), ("sldd", HEAD, 9)]
+    + [("train", DistillSettings(), cut) for cut in (1, 4)],
+)
+def test_resuming_is_bit_for_bit(
+    patches: Patches, tmp_path: Path, method: str, distill: DistillSettings, cut: int
+) -> None:
+    whole = _finish(_loop(patches, method=method, distill=distill))
+    first = _loop(patches, method=method, distill=distill)
+    for _ in range(cut):
+        first.advance()
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    second = _loop(patches, method=method, distill=distill)
+    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    _finish(second)
+    assert _same(whole.state_dict(), second.state_dict())
+
+
+def test_features_are_the_same_in_any_memory_format_and_part(patches: Patches) -> None:
+    compute = ComputeSettings(channels_last=True, micro_batch=5)
+    whole, parts = (_loop(patches, distill=HEAD, compute=settings) for settings in (ComputeSettings(), compute))
+    for _ in range(8):
+        assert whole.advance() == pytest.approx(parts.advance(), rel=1e-3)
+
+
+@pytest.mark.parametrize("method", ["sldd", "train"])
+def test_exponential_statistics_follow_the_real_batches(patches: Patches, tmp_path: Path, method: str) -> None:
+    settings = dataclasses.replace(SETTINGS, statistics="exponential", steps=4, evaluations=2)
+    whole = _finish(_loop(patches, method=method, settings=settings))
+    precise = _finish(_loop(patches, method=method, settings=dataclasses.replace(settings, statistics="precise")))
+    # What is learned does not depend on it, what is kept does; four steps of momentum 0.1 leave most of the start.
+    assert _same(whole.learner.state(), precise.learner.state())
+    assert whole.best is not None
+    assert precise.best is not None
+    ours, theirs = (loop.best.theta_bn["bn1.running_var"] for loop in (whole, precise))  # type: ignore[union-attr]
+    assert (ours - 1).abs().mean() < (theirs - 1).abs().mean()
+    cut = _loop(patches, method=method, settings=settings)
+    cut.advance()
+    torch.save(cut.state_dict(), tmp_path / "state.pt")
+    resumed = _loop(patches, method=method, settings=settings)
+    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert _same(_finish(resumed).state_dict(), whole.state_dict())
+
+
+@pytest.mark.parametrize("method", ["sldd", "dd", "train"])
+def test_easy_cohort_is_learned(patches: Patches, method: str) -> None:
+    settings = OuterSettings(steps=40, batch_size=24, evaluations=4, statistics_batches=2)
+    loop = _finish(_loop(patches, method=method, rate=0.003 if method == "train" else 0.01, steps=1, settings=settings))
+    losses = loop.progress.losses
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
+    assert [entry["step"] for entry in loop.progress.history] == [10, 20, 30, 40]
+    assert loop.best is not None
+    assert loop.best.key[0] == 1.0
+
+
+def test_fixed_labels_stay_fixed(patches: Patches) -> None:
+    loop = _finish(_loop(patches, method="dd"))
+    assert torch.equal(loop.learner.state()["labels"], torch.eye(3).expand(2, 3, 3))
+    assert not torch.equal(_finish(_loop(patches)).learner.state()["labels"], torch.eye(3).expand(2, 3, 3))
+
+
+@pytest.mark.parametrize("distill", [DistillSettings(image_init="real"), DistillSettings(inner_weights="head")])
+def test_real_patches_stay_as_they_are(patches: Patches, distill: DistillSettings) -> None:
+    begun = _loop(patches, distill=distill).learner.state()
+    ended = _finish(_loop(patches, method="random_real", distill=distill)).learner.state()
+    assert torch.equal(begun["images"], ended["images"])
+    assert all(not torch.equal(begun[name], ended[name]) for name in ("labels", "rates"))
+
+
+def test_evaluating_changes_nothing_that_follows(patches: Patches) -> None:
+    """Statistics of an evaluation must not reach the next outer step."""
+    often, once = (
+        _finish(_loop(patches, settings=OuterSettings(steps=6, batch_size=12, evaluations=n, statistics_batches=2)))
+        for n in (6, 1)
+    )
+    assert _same(often.learner.state_dict(), once.learner.state_dict())
+
+
+def test_divergence_keeps_the_last_good_state(patches: Patches) -> None:
+    loop = _loop(patches)
+    for _ in range(4):
+        loop.advance()
+    good = loop.best
+    loop.learner._learned["rates"].fill_(float("nan"))  # type: ignore[attr-defined]
+    with pytest.raises(DivergedError, match="at outer step 5"):
+        loop.advance()
+    assert loop.best is good
+    assert good is not None
+    assert all(torch.isfinite(value).all() for value in good.state.values())
+
+
+def _package(loop: OuterLoop, patches: Patches, distill: DistillSettings = DistillSettings()) -> Package:
+    assert loop.best is not None
+    network = build("test_resnet", input_size=32)
+    initialise(network, 0)
+    state = loop.best.state
+    return Package(
+        images=state["images"],
+        labels=state["labels"],
+        rates=state["rates"],
+        theta_bn=loop.best.theta_bn,
+        inner_weights=distill.inner_weights,
+        momentum=distill.inner_momentum,
+        inner_precision="float32",
+        backbone="test_resnet",
+        norm="as_is",
+        start="xavier",
+        seed=0,
+        start_fingerprints=layer_fingerprints(network),
+        mean=patches.mean,
+        deviation=patches.deviation,
+        patches=PATCHES,
+        delta=0.5,
+    )
+
+
+@pytest.mark.parametrize("distill", [DistillSettings(), EVERYTHING, HEAD])
+def test_package_rebuilds_the_network_that_was_scored(
+    patches: Patches, tmp_path: Path, distill: DistillSettings
+) -> None:
+    loop = _finish(_loop(patches, distill=distill))
+    _package(loop, patches, distill).save(tmp_path / "package.safetensors")
+    assert [path.name for path in tmp_path.glob("*.safetensors*")] == ["package.safetensors"]
+    package = Package.load(tmp_path / "package.safetensors")
+    assert package.patches == PATCHES
+    votes = count_votes(package.rebuild(), patches, SPLIT.test, batch=64, device=CPU)
+    scores = loop.score(SPLIT.test)
+    assert isinstance(scores, PatientScores)
+    assert votes.counts.tolist() == scores.votes.counts.tolist()
+
+
+def test_package_of_another_start_is_refused(patches: Patches, tmp_path: Path) -> None:
+    package = _package(_finish(_loop(patches)), patches)
+    object.__setattr__(package, "seed", 1)
+    with pytest.raises(InputError, match=r"for test_resnet: its start has another layer conv1\.0\.weight and"):
+        package.rebuild()
+
+
+def test_broken_package_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.safetensors").write_bytes(b"half a fi")
+    with pytest.raises(InputError, match="not a package"):
+        Package.load(tmp_path / "p.safetensors")
+
+
+def test_rates_never_become_negative(patches: Patches) -> None:
+    loop = _loop(patches, rate=1.0)
+    for _ in range(3):
+        loop.advance()
+    state = loop.learner.state()
+    assert (state["rates"] > 0).all()
+
+
+def test_the_outer_rate_warms_up(patches: Patches) -> None:
+    settings = OuterSettings(steps=12, batch_size=12, evaluations=1, schedule="constant", warmup=3)
+    loop = _loop(patches, rate=0.4, settings=settings)
+    assert [round(loop._scheduled(step), 3) for step in range(5)] == [0.1, 0.2, 0.3, 0.4, 0.4]
+
+
+def test_the_average_is_what_is_evaluated(patches: Patches) -> None:
+    plain, averaged = (_loop(patches, distill=DistillSettings(average=decay)) for decay in (0.0, 0.99))
+    states = []
+    for loop in (plain, averaged):
+        for _ in range(3):
+            loop.advance()
+        states.append(loop.learner.state()["images"])
+    start = _loop(patches).learner.state()["images"]
+    # The optimiser goes the same way; the average lags behind it.
+    assert _same(plain.learner.state_dict()["learned"], averaged.learner.state_dict()["learned"])
+    assert 0 < (states[1] - start).norm() < (states[0] - start).norm()
+
+
+def test_softmax_labels_stay_shares(patches: Patches) -> None:
+    loop = _loop(patches, distill=DistillSettings(labels="softmax"), rate=0.3)
+    begun = loop.learner.state()["labels"].clone()
+    for _ in range(3):
+        loop.advance()
+    labels = loop.learner.state()["labels"]
+    assert torch.allclose(begun.argmax(-1), torch.eye(3).argmax(-1).expand(2, 3))
+    assert torch.allclose(labels.sum(-1), torch.ones(2, 3))
+    assert not torch.allclose(labels, begun)
+
+
+def test_real_starts_are_training_patches_of_their_class(patches: Patches) -> None:
+    batches = BalancedBatches(patches, SPLIT.train)
+    images = initial_images("real", steps=2, images=3, seed=0, batches=batches)
+    assert images.shape == (2, 3, 1, 32, 32)
+    brightness = images.mean((2, 3, 4))  # the cohort's organ is bright, brighter in positives
+    assert (brightness.diff(dim=1) > 0).all()

@@ -1,0 +1,109 @@
+"""Which cluster is joined, and how many trials fit from what it has."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+
+from sldd.errors import InputError
+from study.cluster.ray_cluster import ResourceSettings, Slots, _check_growth, _slots, _start_here, find_cluster
+
+
+@pytest.mark.parametrize(
+    ("settings", "cpus", "gpus", "expected"),
+    [
+        (ResourceSettings(), 2, 0, Slots(1, 0.0, 2)),
+        (ResourceSettings(), 16, 4, Slots(1, 1.0, 16)),  # once four are seen to fit on one
+        (ResourceSettings(trials_per_gpu=1), 16, 4, Slots(1, 1.0, 4)),
+        (ResourceSettings(gpus_per_trial=0.5), 16, 4, Slots(1, 0.5, 8)),
+        (ResourceSettings(gpus_per_trial=0.3), 16, 1, Slots(1, 0.3, 3)),
+        (ResourceSettings(cpus_per_trial=4), 6, 0, Slots(4, 0.0, 1)),
+        (ResourceSettings(concurrent=50, gpus_per_trial=1), 2, 0, Slots(1, 1, 50)),
+    ],
+)
+def test_slots(settings: ResourceSettings, cpus: float, gpus: float, expected: Slots) -> None:
+    assert _slots(settings, cpus, gpus) == expected
+
+
+def test_trial_that_fits_nowhere_is_refused() -> None:
+    with pytest.raises(InputError, match=r"a trial takes 4 CPUs and 0 GPUs, the cluster has 2 and 0; lower"):
+        _slots(ResourceSettings(cpus_per_trial=4), 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("address", "environment", "left_behind", "running", "found"),
+    [
+        (None, None, None, [], None),
+        (None, None, None, ["10.0.0.1:6379"], None),  # a Ray that another study started for itself
+        (None, None, "10.0.0.1:6379", [], None),  # a cluster that died
+        (None, None, "10.0.0.1:6379", ["10.0.0.1:6379"], "10.0.0.1:6379"),
+        (None, None, "10.0.0.1:6379", ["127.0.0.1:50000", "10.0.0.1:6379"], "10.0.0.1:6379"),
+        (None, None, "10.0.0.1:6379", ["127.0.0.1:50000"], None),
+        ("auto", None, "10.0.0.1:6379", ["10.0.0.1:6379"], "10.0.0.1:6379"),
+        ("local", "10.0.0.9:6379", "10.0.0.1:6379", ["10.0.0.1:6379"], None),
+        (None, "local", "10.0.0.1:6379", ["10.0.0.1:6379"], None),
+        (None, "10.0.0.9:6379", "10.0.0.1:6379", ["10.0.0.1:6379"], "10.0.0.9:6379"),
+        ("10.0.0.8:6379", "10.0.0.9:6379", "10.0.0.1:6379", ["10.0.0.1:6379"], "10.0.0.8:6379"),
+    ],
+)
+def test_which_cluster_is_joined(
+    monkeypatch: pytest.MonkeyPatch,
+    address: str | None,
+    environment: str | None,
+    left_behind: str | None,
+    running: list[str],
+    found: str | None,
+) -> None:
+    _pretend(monkeypatch, environment, left_behind, running)
+    assert find_cluster(address) == found
+
+
+def test_auto_needs_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    _pretend(monkeypatch, None, None, ["127.0.0.1:50000"])
+    with pytest.raises(InputError, match="--address auto: no Ray cluster runs on this machine"):
+        find_cluster("auto")
+
+
+def _pretend(monkeypatch: pytest.MonkeyPatch, environment: str | None, left: str | None, running: list[str]) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", environment or "")
+    monkeypatch.setattr("ray._private.services.find_bootstrap_address", lambda _: left)
+    monkeypatch.setattr("ray._private.services._find_address_from_flag", lambda _: set(running))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (ResourceSettings(), r"give resources.concurrent \(.*\) and resources.gpus_per_trial \(.*\)"),
+        (ResourceSettings(gpus_per_trial=1), r"give resources.concurrent \(.*\)$"),
+        (ResourceSettings(concurrent=8), r"give resources.gpus_per_trial \(.*\)$"),
+    ],
+)
+def test_a_cluster_without_workers_must_be_described(settings: ResourceSettings, says: str) -> None:
+    with pytest.raises(InputError, match="has no workers yet, it grows with the trials; " + says):
+        _check_growth(settings, 0, 0)
+
+
+def test_a_cluster_that_is_described_may_be_empty() -> None:
+    described = ResourceSettings(concurrent=8, gpus_per_trial=1)
+    _check_growth(described, 0, 0)
+    assert _slots(described, 0, 0) == Slots(1, 1, 8)
+    _check_growth(ResourceSettings(), 4, 0)
+
+
+@pytest.mark.parametrize(("failures", "told"), [(1, None), (2, "Ray cannot be started on this machine \\(too slow\\)")])
+def test_ray_that_comes_up_too_slowly_is_started_again(
+    monkeypatch: pytest.MonkeyPatch, failures: int, told: str | None
+) -> None:
+    tries: list[dict[str, object]] = []
+
+    def init(**options: object) -> None:
+        tries.append(options)
+        if len(tries) <= failures:
+            raise Exception("too slow\nmore of it")
+
+    monkeypatch.setattr("ray.init", init)
+    with pytest.raises(InputError, match=told) if told else nullcontext():
+        _start_here()
+    assert len(tries) == 2
+    assert {options["address"] for options in tries} == {"local"}

@@ -1,0 +1,166 @@
+"""Settings: presets, overrides, and what a mistake is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sldd.errors import InputError
+from study.config.presets import presets
+from study.config.schema import as_tree, differences, load, parse
+from study.grid.axes import cells
+
+
+@pytest.mark.parametrize("preset", presets())
+def test_presets_survive_being_written_and_read(preset: str) -> None:
+    config = load(preset, [])
+    assert config.name == preset
+    assert parse(as_tree(config)) == config
+    assert cells(config.grid)
+
+
+def test_demo_asks_the_question() -> None:
+    config = load("demo", [])
+    assert len(config.grid[0].backbone) >= 3
+    assert config.grid[0].images == [1, 2, 3]
+
+
+def test_overrides_reach_any_setting() -> None:
+    config = load(
+        "demo",
+        ["search.trials=9", "grid.backbone=[a,b]", "grid.images=2", "search.outer_lr=[1e-3, 0.1]", "patches.size=0.2"],
+    )
+    assert config.search.trials == 9
+    assert config.grid[0].backbone == ["a", "b"]
+    assert config.grid[0].images == [2]
+    assert config.search.outer_lr == (0.001, 0.1)
+    assert config.patches.size == 0.2
+
+
+def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
+    path = tmp_path / "ours.yaml"
+    path.write_text("grid: {backbone: resnet18, images: [1, 2]}\n")
+    assert load(str(path), []).name == "ours"
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (["serch.trials=3"], "unknown setting serch; did you mean search?"),
+        (["search.trial=3"], "unknown setting search.trial; did you mean search.trials?"),
+        (["search.trials=many"], "search.trials: input should be a valid integer"),
+        (["search.trials=0"], "search.trials: input should be greater than or equal to 1 (got 0)"),
+        (["grid.images=[1,0]"], "grid.images.1: input should be greater than or equal to 1 (got 0)"),
+        (
+            ["grid.method=[sldd,sdd]"],
+            "grid.method.1: input should be 'sldd', 'dd', 'random_real' or 'train' (got 'sdd')",
+        ),
+        (["grid.label_init=constant:Q"], "grid.label_init.0"),
+        (["grid.backbone=[]"], "grid.backbone"),
+        (["grid=3"], "grid: a group of settings is a mapping"),
+        (["grid.images.x=3"], "grid.images.x: images is a value"),
+        (["grid.images=[1"], "cannot be read as a value"),
+        (["name=../elsewhere"], "name: '../elsewhere' names a folder"),
+        (["search.outer_lr=[0.2, 0.1]"], "search.outer_lr: a range is [lowest, highest], lowest first"),
+        (["search.options={clop: [1]}"], "search.options: clop is no setting of distill; choose from image_init, "),
+        (["search.options={clip: [null, -1]}"], "search.options: clip: input should be greater than 0"),
+        (["grid.start=imagenet"], "grid.start.0: neither xavier nor pretrained nor a file of weights"),
+        (
+            ["grid.start=[a/net.pt,b/net.pt]"],
+            "grid.start: two starts are called net, and so would their cells be; rename",
+        ),
+        (["distill.image_init=noisy"], "distill.image_init: input should be 'noise' or 'real'"),
+        (["search.inner_lr=[0.1, .inf]"], "search.inner_lr.1: input should be less than 1000000"),
+        (["search.delta=[0.1, 1.5]"], "search.delta.1: input should be less than 1"),
+        (["grid.images=[1,1]"], "grid.images"),
+        (["data.split.test=1.5"], "data.split.test"),
+        (["grid.images=serach"], "grid.images.0: an image count is a whole number; 'search' looks for the smallest"),
+        (["search.train_lr=0.1"], "search.train_lr: should be two values, [lowest, highest] (got 0.1)"),
+        (["resources.gpus_per_trial=half"], "resources.gpus_per_trial: should be a number, or auto (got 'half')"),
+        (["pretrained=x.safetensors"], "pretrained: should be a group, {NAME: VALUE, ...} (got 'x.safetensors')"),
+        (["grid.backbone="], "grid.backbone.0: no value is given; "),
+        (["norm=group"], "unknown setting norm; did you mean grid.norm?"),
+        (["steps=100"], "unknown setting steps; did you mean outer.steps or train.steps?"),
+        (["privacy.clip=1"], "privacy.clip: does nothing without privacy.noise"),
+        (["outer.epochs=3", "outer.steps=7"], "outer.steps: the number of steps follows from outer.epochs"),
+        (["grid.epochs=3", "outer.steps=7"], "outer.steps: the number of steps follows from grid.epochs"),
+        (["grid.images=search", "grid.most_images=1"], "grid.most_images"),
+        (["budget.hours=0"], "budget.hours: input should be greater than 0 (got 0)"),
+        (["budget.gpuhours=1"], "unknown setting budget.gpuhours; did you mean budget.gpu_hours?"),
+        (["confirm.folds=1"], "confirm.folds: input should be greater than or equal to 2 (got 1)"),
+        (["minimum.level=0.5"], "minimum.level: input should be greater than 0.5"),
+        (["protocol=papers"], "protocol: input should be 'validation' or 'paper' (got 'papers')"),
+    ],
+)
+def test_mistakes_are_named(settings: list[str], says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load("demo", settings)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_steps_count_again_where_epochs_are_given_up() -> None:
+    assert load("table1", ["outer.steps=7", "outer.epochs=null"]).outer.steps == 7
+    assert load("demo", ["privacy.clip=2", "privacy.noise=null"]).privacy.noise is None
+    assert load("demo", ["privacy={}"]).privacy.noise is None
+
+
+def test_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes("name: Köln".encode("cp1252"))
+    with pytest.raises(InputError, match="not UTF-8"):
+        load(str(tmp_path / "a.yaml"), [])
+
+
+def test_unknown_preset_suggests() -> None:
+    with pytest.raises(InputError, match="did you mean demo"):
+        load("dmo", [])
+    with pytest.raises(InputError, match="no such file"):
+        load("none.yaml", [])
+
+
+def test_ordinary_training_may_have_its_own_number_of_steps() -> None:
+    for setting, steps in (("train.steps=7", 7), ("train={}", 150)):
+        config = load("demo", [setting])
+        assert config.train.budget(config.outer, "train", 1000).steps == steps
+        assert config.train.budget(config.outer, "train", 1000).batch_size == 48
+        assert config.train.budget(config.outer, "sldd", 1000) is config.outer
+
+
+def test_a_pass_is_a_pass_whatever_the_size_of_the_batches() -> None:
+    config = load("demo", ["outer.batch_size=96", "train.batch_size=16"])
+    for method, size in (("sldd", 96), ("train", 16)):
+        budget = config.train.budget(config.outer, method, patches=9600, epochs=30)
+        assert (budget.batch_size, budget.steps * size) == (size, 30 * 9600)
+
+
+def test_study_may_grow_and_nothing_else() -> None:
+    before = as_tree(load("demo", []))
+    grown = ["search.trials=30", "confirm.repeats=9", "grid.images=[1,2,3,5]", "resources.threads=1", "data.cache=/x"]
+    grown += ["budget={trials: 3, hours: 2, gpu_hours: 1, price: 1.2}"]
+    assert differences(before, as_tree(load("demo", grown))) == []
+    assert differences(before, as_tree(load("demo", ["grid.images=search", "minimum.margin=0.05"]))) == []
+    assert differences(before, as_tree(load("demo", ["pretrained={resnet10t: x.pt}"]))) == []
+    older = as_tree(load("demo", []))
+    del older["search"]["stop"], older["search"]["stop_after"], older["budget"]
+    assert differences(older, before) == []
+    (line,) = differences(older, as_tree(load("demo", ["search.stop=median"])))
+    assert line == "search.stop was 'none' and is now 'median'"
+    for setting, named in [
+        ("search.trials=1", "search.trials"),
+        ("grid.images=[1,2]", "grid had the cell resnet10t-m3-one_hot-as_is-sldd-s1e1 and 2 more and has not now"),
+        ("grid.start=[x/s.pt]", "grid had the cell"),
+        ("confirm.folds=3", "confirm.folds was None and is now 3"),
+        ("protocol=paper", "protocol was 'validation' and is now 'paper'"),
+        ("outer.steps=7", "outer.steps was 150 and is now 7"),
+        ("data.phantom.size=128", "data.phantom.size"),
+        ("resources.threads=2", "resources.threads"),
+    ]:
+        (line,) = differences(before, as_tree(load("demo", [setting])))
+        assert named in line
+
+
+def test_a_start_of_the_same_name_elsewhere_is_another_start() -> None:
+    old, new = (as_tree(load("demo", [f"grid.start=[{folder}/s.pt]"])) for folder in "xy")
+    (line,) = differences(old, new)
+    assert "-s-s1e1 (start x/s.pt) and 8 more and has not now" in line

@@ -1,0 +1,64 @@
+"""The line that a user watches."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from ledger.trial_folder import TrialFolder
+from study.grid.axes import Cell
+from study.planning.plan import PlannedCell
+from study.report.progress import ProgressLine, TuneReports, duration
+from study.search.cell_search import CellSearch, ConfirmSettings
+from study.search.sampler import SearchSettings
+from study.search.tune_searcher import StudySearcher
+from tests.conftest import OpenLedger
+
+CELL = Cell("net", "sldd", "as_is", 3, "one_hot", 1, 1)
+PLAN = [PlannedCell(CELL, 1234, None, 100.0), PlannedCell(Cell("deep", "sldd", "as_is", 1), 99, "too deep", None)]
+
+
+@pytest.mark.parametrize(("seconds", "says"), [(45, "45 s"), (600, "10 min"), (12_240, "3.4 h")])
+def test_durations(seconds: float, says: str) -> None:
+    assert duration(seconds) == says
+
+
+def test_line_counts_and_estimates(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path / "study")
+    line = ProgressLine(Console(file=io.StringIO()), "demo", PLAN, ledger, slots=1)
+    search = CellSearch(CELL, SearchSettings(trials=3), ConfirmSettings(1), ledger, seed=0, facts={})
+    line.searcher, line.searches = StudySearcher([search], ledger), [search]
+    assert line.text() == "demo: 0/4 trials done, 0 running, 0 failed, about 7 min left"
+    config = line.searcher.suggest("one")
+    assert isinstance(config, dict)
+    tune, trial = TuneReports(line), SimpleNamespace(config=config)
+    assert "0 running, 1 waiting, 0 failed" in line.text()
+    tune.on_trial_start(0, [], trial)
+    assert "1 running, 0 failed" in line.text()
+    tune.on_trial_recover(0, [], trial)
+    assert "0 running, 1 waiting" in line.text()
+    tune.on_trial_start(0, [], trial)
+    tune.on_trial_result(0, [], trial, {"step": 9, "steps": 10})
+    assert "about 5 min left" in line.text(), "90 of four times 100 s are done"
+    validation = {"hm": 0.75, "auc": 0.8, "patch_accuracy": 0.5, "curve": {"delta": [1.0], "hm": [0.75]}}
+    result = {"status": "done", "seconds": 20.0, "delta": 0.5, "validation": validation}
+    TrialFolder(Path(config["folder"]), config["owner"]).finish(result)
+    line.searcher.on_trial_complete("one")
+    assert line.text() == "demo: 1/4 trials done, 0 running, 0 failed, best validation HM 0.75, about 60 s left"
+
+
+@pytest.mark.parametrize(("ci", "lines"), [("", 1), ("true", 0)])
+def test_nobody_watches_under_ci(
+    tmp_path: Path, open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch, ci: str, lines: int
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    said = io.StringIO()
+    line = ProgressLine(Console(file=said), "demo", [], open_ledger(tmp_path / "demo"), 1)
+    line.show()
+    assert said.getvalue().count("trials done") == lines
+    line.say("what matters is said")
+    assert "what matters" in said.getvalue()

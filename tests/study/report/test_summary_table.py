@@ -1,0 +1,45 @@
+"""The tables before and after a study."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from ledger.trial_folder import TrialFolder
+from study.grid.axes import Cell
+from study.planning.plan import PlannedCell
+from study.report.dry_run import plan_table
+from study.report.summary_table import end_table
+from tests.analysis.conftest import voters
+from tests.conftest import OpenLedger
+
+CELL = Cell("net", "sldd", "as_is", 3, "one_hot", 1, 1)
+PLAN = [PlannedCell(CELL, 1234, None, 100.0), PlannedCell(Cell("deep", "sldd", "as_is", 1), 99, "too deep", None)]
+
+
+def _drawn(table: object) -> str:
+    console = Console(file=io.StringIO(), width=140)
+    console.print(table)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_plan_names_cells_and_refusals() -> None:
+    drawn = _drawn(plan_table(PLAN))
+    assert "net-m3-one_hot-as_is-sldd-s1e1" in drawn
+    assert "1,234" in drawn
+    assert "refused" in drawn
+
+
+def test_end_table_averages_the_confirm_trials(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path / "study")
+    for seed, hm in enumerate((0.8, 0.9)):
+        trial = ledger.begin(ledger.add(CELL.name, {"phase": "confirm", "seed": seed}))
+        test = {"patients": voters(hm)}
+        TrialFolder(trial.folder, trial.config["owner"]).finish({"status": "done", "delta": 0.4, "test": test})
+        ledger.refresh(trial)
+    drawn = _drawn(end_table(PLAN, ledger, note="a note"))
+    assert "a note" in drawn
+    assert "0.85 (0.80 to 0.90)" in drawn
+    assert "2 done" in drawn

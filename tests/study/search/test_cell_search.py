@@ -1,0 +1,193 @@
+"""The search inside a cell, without Ray: a stub stands in for the worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.ledger import Ledger, Trial
+from ledger.trial_folder import TrialFolder
+from study.engine import _RoomWatch
+from study.grid.axes import Cell
+from study.search.cell_search import CellSearch, ConfirmSettings
+from study.search.sampler import SearchSettings, observations, search_space
+from study.search.tune_searcher import StudySearcher
+from tests.conftest import OpenLedger
+from tests.study.conftest import run_stub
+
+CELLS = [Cell("a", "sldd", "as_is", 3, "one_hot", 1, 1), Cell("b", "train", "as_is")]
+
+
+Settings = tuple[SearchSettings, ConfirmSettings]
+
+
+def _settings(trials: int, repeats: int = 1, **options: Any) -> Settings:
+    return SearchSettings(trials=trials, **options), ConfirmSettings(repeats)
+
+
+def _searches(ledger: Ledger, settings: Settings) -> list[CellSearch]:
+    return [CellSearch(cell, *settings, ledger, seed=7, facts={"backbone": cell.backbone}) for cell in CELLS]
+
+
+def _result(config: dict[str, Any], status: str = "done") -> dict[str, Any]:
+    """HM falls with the distance of the outer rate from 0.03; the best threshold is 0.6."""
+    hm = round(max(0.0, 1 - abs(config["outer_lr"] - 0.03) * 20), 6)
+    curve = {"delta": [0.5, 0.7, 1.0], "hm": [hm / 2, hm, 0.0]}
+    validation = {"hm": hm, "auc": hm, "patch_accuracy": 0.5, "curve": curve}
+    return {"status": status, "delta": 0.6, "validation": validation, "seconds": 1.0}
+
+
+def _run(ledger: Ledger, settings: Settings, *, status: str = "done", **how: Any) -> list[str]:
+    return run_stub(_searches(ledger, settings), ledger, lambda config: _result(config, status), **how)
+
+
+def _asked(ledger: Ledger) -> dict[str, dict[str, Any]]:
+    return {
+        trial.config["trial"]: {k: v for k, v in trial.config.items() if k != "owner"}
+        for group in ledger.trials.values()
+        for trial in group
+    }
+
+
+def test_every_cell_gets_its_trials_and_its_confirmation(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path)
+    ran = _run(ledger, _settings(6, 2))
+    assert len(ran) == len(set(ran)) == 2 * (6 + 2)
+    for cell in CELLS:
+        best = max(ledger.of(cell.name, "search"), key=lambda t: (t.result or {})["validation"]["hm"])
+        confirm = ledger.of(cell.name, "confirm")
+        assert [t.config["seed"] for t in confirm] == [8, 9]
+        assert {t.config["source"] for t in confirm} == {best.index}
+        assert {t.config["outer_lr"] for t in confirm} == {best.config["outer_lr"]}
+        assert {t.config["delta"] for t in confirm} == {None}, "each confirm run chooses its own threshold"
+
+
+@pytest.mark.parametrize("order", range(3))
+def test_suggestions_do_not_depend_on_who_finishes_first(tmp_path: Path, open_ledger: OpenLedger, order: int) -> None:
+    settings = _settings(7, 2)
+    one, other = open_ledger(tmp_path / "one"), open_ledger(tmp_path / "other")
+    _run(one, settings)
+    _run(other, settings, order=order + 1)
+    assert _asked(one) == _asked(other)
+
+
+@pytest.mark.parametrize("cut", [1, 4, 9, 15])
+def test_resuming_changes_nothing_and_repeats_nothing(tmp_path: Path, open_ledger: OpenLedger, cut: int) -> None:
+    settings = _settings(7, 2)
+    whole = open_ledger(tmp_path / "whole")
+    _run(whole, settings)
+    before = open_ledger(tmp_path / "cut")
+    first = _run(before, settings, limit=cut)
+    after = open_ledger(tmp_path / "cut")
+    second = _run(after, settings, order=5)
+    assert not set(first) & set(second)
+    assert _asked(after) == _asked(whole)
+
+
+def test_more_trials_run_only_what_is_new(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path)
+    first = _run(ledger, _settings(4, 1))
+    ledger = open_ledger(tmp_path)
+    second = _run(ledger, _settings(6, 2))
+    assert not set(first) & set(second)
+    for cell in CELLS:
+        assert len(ledger.of(cell.name, "search")) == 6
+        best = max(ledger.of(cell.name, "search"), key=lambda t: (t.result or {})["validation"]["hm"])
+        assert [t.config["source"] for t in ledger.of(cell.name, "confirm")] == [best.index] * 2
+    assert _run(ledger, _settings(6, 2)) == []
+
+
+def test_cell_that_only_diverges_is_not_confirmed(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path)
+    ran = _run(ledger, _settings(3, 2), status="diverged")
+    assert len(ran) == 6
+    assert not any(ledger.of(cell.name, "confirm") for cell in CELLS)
+
+
+def test_sampler_learns_the_threshold_for_free(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path)
+    search = _searches(ledger, _settings(3))[0]
+    trial = search.next()
+    assert trial is not None
+    TrialFolder(trial.folder, trial.config["owner"]).finish(_result(trial.config))
+    ledger.refresh(trial)
+    suggested, best = observations(trial, search_space(SearchSettings(), "sldd", fixed_delta=False))
+    assert suggested.params["delta"] == trial.config["delta"] == 0.5
+    assert best.params["delta"] == 0.6
+    assert best.value == 2 * suggested.value  # type: ignore[operator]
+
+
+def test_failed_trial_is_given_up_until_the_next_start(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path)
+    searcher = StudySearcher(_searches(ledger, _settings(2, 1))[:1], ledger)
+    config = searcher.suggest("one")
+    assert isinstance(config, dict)
+    searcher.on_trial_complete("one", error=True)
+    other = searcher.suggest("two")
+    assert isinstance(other, dict)
+    assert other["index"] == 1
+    ledger = open_ledger(tmp_path)
+    again = _searches(ledger, _settings(2, 1))[0].next()
+    assert isinstance(again, Trial)
+    assert (again.index, again.config["attempt"]) == (0, 2)
+
+
+def test_options_are_chosen_learned_from_and_confirmed(open_ledger: OpenLedger, tmp_path: Path) -> None:
+    settings = _settings(12, 2, options={"clip": [None, 3.0], "labels": ["raw", "softmax"]})
+    ledger = open_ledger(tmp_path)
+    _run(ledger, settings)
+    sldd, train = (ledger.of(name, "search") for name in (CELLS[0].name, CELLS[1].name))
+    assert sldd[0].config["options"] == {"clip": None, "labels": "raw"}
+    assert len({tuple(trial.config["options"].values()) for trial in sldd}) > 2
+    assert all(trial.config["options"] == {} for trial in train)  # ordinary training has none of them
+    best = max(sldd, key=lambda trial: ((trial.result or {})["validation"]["hm"], -trial.index))
+    confirm = ledger.of(CELLS[0].name, "confirm")
+    assert all(trial.config["options"] == best.config["options"] for trial in confirm)
+
+
+def test_a_full_disk_pauses_new_trials_and_says_so_once(open_ledger: OpenLedger, tmp_path: Path) -> None:
+    ledger, said = open_ledger(tmp_path / "study"), list[str]()
+    searcher = StudySearcher(_searches(ledger, _settings(2)), ledger, on_pause=said.append)
+    begin = ledger.begin
+
+    def full(trial: Trial) -> Trial:
+        raise OSError(28, "No space left on device")
+
+    ledger.begin = full  # type: ignore[method-assign]
+    assert [searcher.suggest(str(number)) for number in range(3)] == [None] * 3
+    assert len(said) == 1
+    assert "no room left in" in said[0]
+    ledger.begin = begin  # type: ignore[method-assign]
+    config = searcher.suggest("3")
+    assert isinstance(config, dict)
+    assert config["index"] == 0, "nothing was skipped"
+
+
+def test_a_full_disk_is_told_of_also_while_every_trial_waits(
+    open_ledger: OpenLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, said = open_ledger(tmp_path / "study"), list[str]()
+    searcher = StudySearcher(_searches(ledger, _settings(2)), ledger, on_pause=said.append)
+    watch = _RoomWatch(searcher, ledger)
+    watch.on_step_end(0, [])
+    assert said == []
+    monkeypatch.setattr(Ledger, "full", True)
+    watch.on_step_end(1, [])
+    watch.on_step_end(2, [])
+    assert len(said) == 1
+    assert "no room left in" in said[0]
+
+
+def test_a_driver_that_was_taken_for_dead_begins_nothing(
+    open_ledger: OpenLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger(tmp_path / "study")
+    searcher = StudySearcher(_searches(ledger, _settings(2)), ledger)
+    config = searcher.suggest("0")
+    assert isinstance(config, dict)
+    monkeypatch.setattr(Ledger, "lost", True)
+    searcher.on_trial_complete("0")
+    assert searcher.suggest("1") == "FINISHED"
+    assert not (ledger.folder / "trials" / config["trial"] / "result.json").exists(), "it is not ours to fail"
