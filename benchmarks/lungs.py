@@ -43,6 +43,7 @@ from sldd.errors import InputError
 from sldd.metrics.evaluators import PatientScores, PatientTask
 from sldd.metrics.patient_votes import Votes, count_votes
 from sldd.package import Package
+from sldd.package.rebuild.rebuild import rebuild
 from sldd.pretext import PretextSettings, read_films, train_start
 from sldd.training.compute import ComputeSettings
 from sldd.training.outer_loop import Learner, OuterLoop, OuterSettings
@@ -165,7 +166,7 @@ def rebuilt_counts(root: str, name: str, seed: int, fold: int, folder: str, part
     variant = VARIANTS[name]
     patches, split = _fold(root, variant, fold)
     start = Path(folder) / START if variant.pretext else None
-    network = Package.load(Path(folder) / f"{name}-{seed}-{fold}.safetensors").rebuild(start)
+    network = rebuild(Package.load(Path(folder) / f"{name}-{seed}-{fold}.safetensors"), start)
     votes = count_votes(network, patches, getattr(split, part), batch=256, device=CPU)
     counts: list[list[int]] = votes.counts.tolist()
     return counts

@@ -16,8 +16,9 @@ from benchmarks.measure import Figure, private_bytes, ratio
 from benchmarks.steps import Problem
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
-from sldd.data.cohort import Film, open_cohort, prepare
+from sldd.data.cohort import open_cohort, prepare
 from sldd.data.patches import BalancedBatches, Patches, PatchSettings
+from sldd.io.film import Film
 from sldd.rng import stream
 
 PUBLISHED = PatchSettings(size=299, stride=50, input_size=224)

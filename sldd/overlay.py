@@ -26,6 +26,7 @@ from sldd.io.radiograph import read_mask, read_radiograph
 from sldd.package import Package
 from sldd.package.apply.vote_map import FilmVotes, film_votes
 from sldd.package.apply.vote_picture import draw, in_words
+from sldd.package.rebuild.rebuild import rebuild
 
 _OWNER_ONLY = 0o600
 _STUDY = "study.yaml"
@@ -45,7 +46,7 @@ def overlay(
     content = Package.load(package)
     pixels = _read("RADIOGRAPH", read_radiograph, radiograph)
     organ = None if mask is None else _read("--mask", read_mask, mask)
-    network = content.rebuild(None if start is None else Path(start))
+    network = rebuild(content, None if start is None else Path(start))
     votes = film_votes(
         network,
         pixels,

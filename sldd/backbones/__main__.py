@@ -1,10 +1,10 @@
-"""``python -m sldd.backbones``; see ``sldd.backbones.registry``."""
+"""``python -m sldd.backbones``; see ``sldd.distillation.audit``."""
 
 from __future__ import annotations
 
 import sys
 
-from sldd.backbones.registry import main
+from sldd.distillation.audit import main
 
 if __name__ == "__main__":
     sys.exit(main())

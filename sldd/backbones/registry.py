@@ -1,17 +1,9 @@
-"""A name -> a network from timm, torchvision, the papers or ``sldd.backbones.small_nets``: gray in, three classes out.
-
-python -m sldd.backbones audit                            # every timm family by its smallest member
-python -m sldd.backbones audit resnet18 test_vit          # these, families or backbones
-python -m sldd.backbones audit --out docs/backbones.csv   # keep the table
-"""
+"""Networks by name: timm's, torchvision's, the papers', ``sldd.backbones.small_nets``; gray in, three classes out."""
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import inspect
-import sys
-from pathlib import Path
 
 import timm
 import torch
@@ -163,35 +155,3 @@ def _paper(name: str, input_size: int, channels: int, classes: int) -> nn.Module
 
 
 _BUILDERS = {"sldd": _layout, "paper": _paper, "timm": _timm, "torchvision": _torchvision}
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """``python -m sldd.backbones``; 0 where all that was audited passes, 1 where not, 2 for a wrong name."""
-    from sldd.distillation.audit import audit, families, write_table  # tries out what this module builds
-
-    parser = argparse.ArgumentParser(
-        prog="python -m sldd.backbones", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    command = parser.add_subparsers(dest="command", required=True).add_parser(
-        "audit", help="try out whether backbones can be distilled"
-    )
-    command.add_argument("names", nargs="*", metavar="FAMILY | BACKBONE", help="all timm families unless given")
-    command.add_argument("--out", type=Path, metavar="FILE.csv", help="write the table there")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    names = options.names or families()
-    rows = []
-    try:
-        for number, row in enumerate(audit(names), 1):
-            rows.append(row)
-            facts = f"{row.parameters or 0:>13,} parameters  input {row.smallest_input or '-':>3}  {row.batch_norms} BN"
-            verdict = f"{row.seconds:.2f} s" if row.twice_differentiable else f"FAILS: {row.note}"
-            print(f"{number:>3}/{len(names)}  {row.member:<36} {facts:<50} {verdict}", flush=True)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    passed = sum(row.twice_differentiable for row in rows)
-    print(f"{passed} of {len(rows)} can be distilled")
-    if options.out is not None:
-        write_table(rows, options.out)
-    return 0 if passed == len(rows) else 1

@@ -9,7 +9,6 @@ Patients have one label, or their films have findings: one of {0, 1, not known} 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,61 +17,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
 from sldd.data.deduplicate import Cleaning
 from sldd.errors import InputError
+from sldd.io.film import Film, Source
 
 INDEX = "index.json"
-
-
-@dataclass(frozen=True)
-class Film:
-    """One radiograph of a source: the patient it belongs to (a number), that patient's label, split if fixed, place.
-
-    ``where`` names it in messages without naming the patient: "manifest.csv line 17". ``findings`` has a value for each
-    of the source's classes, 0, 1 or NaN where it is not known; the label of a film with findings is 1 where it has any.
-    """
-
-    patient: int
-    label: int
-    split: str | None
-    where: str
-    findings: tuple[float, ...] = ()
-
-
-class Source(Protocol):
-    """What a cohort is made from."""
-
-    @property
-    def classes(self) -> Sequence[str]:
-        """What can be found on a film; empty where patients have one label instead."""
-        ...
-
-    @property
-    def smallest_class(self) -> int | None:
-        """Clean up findings: one film of several with the same pixels, classes with at least so many films."""
-        ...
-
-    @property
-    def films(self) -> Sequence[Film]:
-        """All radiographs."""
-        ...
-
-    @property
-    def patient_ids(self) -> Sequence[str]:
-        """Identifiers as the source has them, sorted; they never leave the driver."""
-        ...
-
-    def fingerprint(self) -> str:
-        """Hash over all that decides the decoded pixels, masks, labels and splits."""
-        ...
-
-    def read(self, film: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """(height, width) uint8 or uint16 pixels, and a bool mask of the same shape or None where there is none."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -280,17 +233,6 @@ def _by_patient(films: Sequence[Film], patients: int) -> tuple[list[int], list[s
         labels[film.patient] = max(labels[film.patient], film.label)
         splits[film.patient] = film.split
     return labels, splits
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file; a word where it cannot be read (``prepare`` then says which line names it)."""
-    try:
-        if not path.is_file():
-            return "unreadable"  # a pipe or a device would keep us waiting
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return "unreadable"
 
 
 def default_cache() -> Path:

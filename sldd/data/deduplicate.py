@@ -10,14 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sldd.errors import InputError
-
-if TYPE_CHECKING:
-    from sldd.data.cohort import Film
+from sldd.io.film import Film
 
 
 class Cleaning:

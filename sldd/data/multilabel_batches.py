@@ -8,8 +8,12 @@ import numpy as np
 import torch
 
 from sldd.data.whole_films import WholeFilms
-from sldd.metrics.multilabel import label_counts
 from sldd.rng import stream
+
+
+def label_counts(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(classes,) numbers of positive and of negative entries in (films, classes) labels; NaN is neither."""
+    return (labels == 1).sum(0), (labels == 0).sum(0)
 
 
 class FilmBatches:

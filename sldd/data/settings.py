@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from sldd.data.cohort import Source
 from sldd.data.split import SplitSettings
 from sldd.errors import InputError
+from sldd.io.film import Source
 from sldd.sources.chexpert import CheXpertSettings, read_chexpert
 from sldd.sources.folder import FolderSource
 from sldd.sources.hospital import HospitalSettings, read_hospital

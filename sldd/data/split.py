@@ -12,9 +12,8 @@ from annotated_types import Ge, Lt
 from sldd.data.cohort import Cohort
 from sldd.data.stratify import patient_findings, stratify
 from sldd.errors import InputError
+from sldd.io.film import SPLITS
 from sldd.rng import stream
-
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)

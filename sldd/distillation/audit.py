@@ -1,12 +1,18 @@
 """Which backbones can be distilled: every timm family by its smallest member, tried out, not believed.
 
+python -m sldd.backbones audit                            # every timm family by its smallest member
+python -m sldd.backbones audit resnet18 test_vit          # these, families or backbones
+python -m sldd.backbones audit --out docs/backbones.csv   # keep the table
+
 A backbone passes when one outer step gives the images a finite gradient that is not zero, at the smallest input that
 it takes, and when it draws no random numbers.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -21,6 +27,7 @@ from sldd.backbones.registry import build, check_name, parameter_count
 from sldd.data.patches import CLASSES
 from sldd.distillation.memory_estimate import NoClassScoresError, needs
 from sldd.distillation.unroll import Unroll
+from sldd.errors import InputError
 from sldd.ops.memory import free_memory
 from sldd.rng import stream
 from sldd.training.compute import ComputeSettings, outer_gradient
@@ -136,3 +143,33 @@ def _one_step(name: str, side: int) -> float:
     if not bool(images.any()):
         raise ArithmeticError("the gradient of the images is zero")
     return seconds
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m sldd.backbones``; 0 where all that was audited passes, 1 where not, 2 for a wrong name."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sldd.backbones", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    command = parser.add_subparsers(dest="command", required=True).add_parser(
+        "audit", help="try out whether backbones can be distilled"
+    )
+    command.add_argument("names", nargs="*", metavar="FAMILY | BACKBONE", help="all timm families unless given")
+    command.add_argument("--out", type=Path, metavar="FILE.csv", help="write the table there")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    names = options.names or families()
+    rows = []
+    try:
+        for number, row in enumerate(audit(names), 1):
+            rows.append(row)
+            facts = f"{row.parameters or 0:>13,} parameters  input {row.smallest_input or '-':>3}  {row.batch_norms} BN"
+            verdict = f"{row.seconds:.2f} s" if row.twice_differentiable else f"FAILS: {row.note}"
+            print(f"{number:>3}/{len(names)}  {row.member:<36} {facts:<50} {verdict}", flush=True)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    passed = sum(row.twice_differentiable for row in rows)
+    print(f"{passed} of {len(rows)} can be distilled")
+    if options.out is not None:
+        write_table(rows, options.out)
+    return 0 if passed == len(rows) else 1

@@ -25,7 +25,8 @@ from sldd.backbones.norms import (
 from sldd.data.prefetch import Batches
 from sldd.distillation.clip import AdaptiveClip
 from sldd.distillation.initial_images import ImageInit
-from sldd.distillation.unroll import Memory, Unroll, Weights
+from sldd.distillation.unroll import Unroll
+from sldd.ops.types import InnerWeights, Memory, Weights
 from sldd.rng import stream
 from sldd.training.compute import ComputeSettings, autocast_type, outer_gradient
 from sldd.training.dp_sgd import PrivateGradient
@@ -43,9 +44,6 @@ LEARNED = {
 _SMALLEST_SHARE = 0.01
 """Share under which a label's class cannot start when labels are softmax or sigmoid outputs, whose logits would be
 infinite; nor above 1 less it, where sigmoid ones."""
-
-
-InnerWeights = Literal["all", "head"]
 
 
 @dataclass(frozen=True)

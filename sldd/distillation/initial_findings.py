@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.cluster import KMeans
 
-from sldd.metrics.multilabel import label_counts
+from sldd.data.multilabel_batches import label_counts
 from sldd.rng import bits
 
 FINDING_STARTS = ("single", "clusters", "prior")

@@ -13,9 +13,9 @@ from torch import nn
 
 from sldd.backbones.head import Head
 from sldd.backbones.norms import keep_no_statistics
-from sldd.distillation.distill import InnerWeights
-from sldd.distillation.unroll import SNAPSHOTS, Memory, Unroll
+from sldd.distillation.unroll import SNAPSHOTS, Unroll
 from sldd.ops.memory import SavedTensors
+from sldd.ops.types import InnerWeights, Memory
 from sldd.training.compute import ComputeSettings
 from sldd.training.losses import CROSS_ENTROPY, Loss
 

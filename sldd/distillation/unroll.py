@@ -34,10 +34,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from sldd.distillation.snapshots import next_snapshot
 from sldd.ops.dispatch import Kernels
 from sldd.ops.memory import SavedTensors, free_memory
+from sldd.ops.types import Memory, Weights
 from sldd.training.losses import soft_cross_entropy
-
-Weights = list[torch.Tensor]
-Memory = Literal["auto", "keep", "recompute"]
 
 SNAPSHOTS = 2
 """Weights kept at a time when recomputing: at 9 steps 13 are walked instead of 8, at 27 steps 73 instead of 26."""

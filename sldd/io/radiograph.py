@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sldd.data.cohort import file_digest
 from sldd.errors import InputError
 from sldd.io.dicom import DICOM_DECODING, MAX_PIXELS, is_dicom, read_dicom
+from sldd.io.film import file_digest
 
 DECODING = 1
 """Part of a cohort's fingerprint. Raise it whenever the same file would give other pixels than before."""

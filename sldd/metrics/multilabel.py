@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from sklearn.metrics import average_precision_score, hamming_loss, roc_auc_score
 
+from sldd.data.multilabel_batches import label_counts
 from sldd.rng import stream
 
 Metric = Literal["auc", "average_precision", "hamming_loss"]
@@ -52,11 +53,6 @@ class FindingScores:
         """Macro average of a metric over the ``defined`` classes; None where there is none."""
         values = [value for value in getattr(self, metric) if value is not None]
         return float(np.mean(values)) if values else None
-
-
-def label_counts(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(classes,) numbers of positive and of negative entries in (films, classes) labels; NaN is neither."""
-    return (labels == 1).sum(0), (labels == 0).sum(0)
 
 
 def call_positive(probabilities: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sldd.data.cohort import Film, file_digest
-from sldd.data.split import SPLITS
 from sldd.errors import InputError
+from sldd.io.film import SPLITS, Film, file_digest
 from sldd.io.label_table import read_table
 from sldd.io.radiograph import DECODING, radiograph_digest, read_mask, read_radiograph
 from sldd.io.safe_path import inside

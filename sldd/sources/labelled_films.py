@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sldd.data.cohort import Film
 from sldd.errors import InputError
+from sldd.io.film import Film
 from sldd.io.radiograph import DECODING, exists, radiograph_digest, read_radiograph
 
 SCALING = 1

@@ -16,9 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sldd.data.cohort import Film, file_digest
-from sldd.data.split import SPLITS
 from sldd.errors import InputError
+from sldd.io.film import SPLITS, Film, file_digest
 from sldd.sources.labelled_films import SCALING, scale
 
 _PARTS = dict(zip(("train", "val", "test"), SPLITS, strict=True))

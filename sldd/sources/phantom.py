@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from sldd.data.cohort import Film
 from sldd.errors import InputError
+from sldd.io.film import Film
 from sldd.rng import stream
 from sldd.sources.phantom_stomach import draw_stomach
 

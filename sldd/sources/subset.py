@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from sldd.data.cohort import Film, Source
 from sldd.errors import InputError
+from sldd.io.film import Film, Source
 from sldd.rng import stream
 
 

@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from annotated_types import Ge
 
-from sldd.distillation.unroll import Memory, Weights
 from sldd.ops.dispatch import Kernels
+from sldd.ops.types import Memory, Precision, Weights
 from sldd.training.losses import cross_entropy
-
-Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)

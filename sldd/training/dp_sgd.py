@@ -28,8 +28,8 @@ from torch import nn
 
 from sldd.backbones.norms import batch_norms
 from sldd.data.patches import CLASSES, IRRELEVANT, Patches, Window, class_windows
-from sldd.distillation.unroll import Weights
 from sldd.errors import InputError
+from sldd.ops.types import Weights
 from sldd.training.compute import ComputeSettings, outer_gradient
 
 PRIVATE_METHODS = ("sldd", "dd")

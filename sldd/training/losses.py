@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 
+from sldd.ops.types import TaskName
 from sldd.training.weighted_bce import entry_weights, weighted_bce
-
-TaskName = Literal["patches", "multilabel"]
 
 
 def soft_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

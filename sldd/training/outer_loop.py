@@ -20,8 +20,8 @@ from torch import nn
 from sldd.backbones.norms import load_statistics
 from sldd.data.prefetch import Batch, Batches, Prefetch
 from sldd.data.split import Split
-from sldd.distillation.unroll import Weights
 from sldd.metrics.evaluators import Key, Scores, Task
+from sldd.ops.types import Weights
 from sldd.rng import stream
 
 State = dict[str, torch.Tensor]

@@ -20,7 +20,7 @@ from sldd.backbones.norms import (
     tracking_statistics,
 )
 from sldd.data.prefetch import Batches
-from sldd.distillation.unroll import Weights
+from sldd.ops.types import Weights
 from sldd.training.compute import ComputeSettings, outer_gradient
 from sldd.training.losses import CROSS_ENTROPY, Loss
 from sldd.training.outer_loop import OuterSettings, State, descend, resume

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import ray
 
-from sldd.data.cohort import INDEX, Cohort, default_cache, file_digest, open_cohort
+from sldd.data.cohort import INDEX, Cohort, default_cache, open_cohort
 from sldd.errors import InputError
+from sldd.io.film import file_digest
 
 _PIECE = 64 * 2**20  # bytes of a file in one object: more would have to fit into a small machine's store
 

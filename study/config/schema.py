@@ -24,10 +24,10 @@ from sldd.data.patches import PatchSettings
 from sldd.data.settings import DataSettings
 from sldd.distillation.distill import DistillSettings
 from sldd.errors import InputError
+from sldd.ops.types import TaskName
 from sldd.package import PackageSettings
 from sldd.training.compute import ComputeSettings
 from sldd.training.dp_sgd import PrivacySettings
-from sldd.training.losses import TaskName
 from sldd.training.outer_loop import OuterSettings
 from sldd.training.supervised import TrainSettings
 from study.cluster.ray_cluster import ResourceSettings

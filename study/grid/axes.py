@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from sldd.backbones.start import FILE_ENDINGS, PRETRAINED, XAVIER
 from sldd.errors import InputError
-from sldd.training.losses import TaskName
+from sldd.ops.types import TaskName
 
 Method = Literal["sldd", "dd", "random_real", "train"]
 Norm = Literal["as_is", "batch", "none", "group", "instance"]

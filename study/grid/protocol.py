@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Literal
 
 from sldd.data.cohort import Cohort
-from sldd.data.split import SPLITS, Split, SplitSettings, fold_patients, split_patients
+from sldd.data.split import Split, SplitSettings, fold_patients, split_patients
+from sldd.io.film import SPLITS
 from sldd.metrics.patient_votes import PUBLISHED_DELTA
 
 Protocol = Literal["validation", "paper"]

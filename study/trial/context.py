@@ -19,10 +19,10 @@ from sldd.data.split import Split
 from sldd.data.whole_films import WholeFilms
 from sldd.distillation.distill import DistillSettings
 from sldd.errors import InputError
+from sldd.ops.types import TaskName
 from sldd.package import PackageSettings
 from sldd.training.compute import ComputeSettings
 from sldd.training.dp_sgd import PrivacySettings
-from sldd.training.losses import TaskName
 from sldd.training.outer_loop import OuterSettings
 from sldd.training.supervised import TrainSettings
 from study.cluster.broadcast import Shared, fetch_cohort, fetch_file

@@ -12,8 +12,8 @@ import torch
 from sldd.backbones.start import FILE_ENDINGS, PRETRAINED
 from sldd.package import Claims, Package, PackageSettings, Scores, Stored
 from sldd.package.format.image_encoding import stored
-from sldd.package.format.package import with_weights
 from sldd.package.format.signature import read_private, to_signed_bytes
+from sldd.package.rebuild.rebuild import with_weights
 from sldd.package.rebuild.self_test import with_self_test
 from sldd.training.outer_loop import Best
 from study.config.checks import main_score

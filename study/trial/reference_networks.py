@@ -20,6 +20,7 @@ from sldd.backbones.norms import load_statistics
 from sldd.data.patches import BalancedBatches, Patches
 from sldd.data.split import Split
 from sldd.errors import InputError
+from sldd.package.rebuild.rebuild import rebuild
 from sldd.privacy_attacks.patient_losses import Reading, read_patients
 from sldd.privacy_attacks.report import Candidates
 from sldd.rng import stream
@@ -48,7 +49,7 @@ def read_package(
     study: OpenedStudy, trial: Confirmed, patches: Patches, patients: Sequence[int], device: torch.device
 ) -> tuple[Reading, torch.nn.Module]:
     """What the network that a package stands for makes of patients, and the network."""
-    network = study.package(trial).rebuild(study.start_file(trial)).to(device)
+    network = rebuild(study.package(trial), study.start_file(trial)).to(device)
     batch = study.context.outer.score_batch
     return read_patients(network, network, patches, patients, batch=batch, device=device), network
 

@@ -32,14 +32,15 @@ class Stub:
     def threshold(self) -> float:
         return 0.5
 
-    def rebuild(self, start: Path | None) -> object:
-        assert start is None
-        return bright
-
 
 @pytest.fixture
 def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    def rebuild(package: Stub, start: Path | None) -> object:
+        assert start is None
+        return bright
+
     monkeypatch.setattr(module.Package, "load", lambda path: Stub())
+    monkeypatch.setattr(module, "rebuild", rebuild)
     path = tmp_path / f"{NAME}.png"
     Image.fromarray(quadrants()).save(path)
     mask = np.zeros((40, 52), np.uint8)

@@ -41,9 +41,10 @@ from sldd.package.format.atomic_file import check_output, write_file
 from sldd.package.format.container import read
 from sldd.package.format.header import Images
 from sldd.package.format.image_encoding import stored
-from sldd.package.format.package import Package, from_container, whole, with_weights
+from sldd.package.format.package import Package, from_container, whole
 from sldd.package.format.signature import generate, read_private, to_signed_bytes
 from sldd.package.rebuild.compare import differences
+from sldd.package.rebuild.rebuild import with_weights
 from sldd.package.rebuild.self_test import with_self_test
 from sldd.package.rebuild.verify import Verdict, verify
 

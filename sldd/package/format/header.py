@@ -12,11 +12,9 @@ from annotated_types import Ge, Gt, Le, Len, Lt, Predicate
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from sldd.data.patches import CLASSES, PatchSettings
-from sldd.distillation.distill import InnerWeights
 from sldd.errors import InputError
+from sldd.ops.types import InnerWeights, Precision, TaskName
 from sldd.package.format.container import load_json
-from sldd.training.compute import Precision
-from sldd.training.losses import TaskName
 
 FORMAT = "sldd-package/5"
 _VERSIONED = ("sldd-study", "torch", "torchvision", "timm", "numpy")

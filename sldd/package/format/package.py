@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,9 +14,6 @@ from sldd.package.format.atomic_file import write_file
 from sldd.package.format.container import Container, Tensors, digest, read, to_bytes
 from sldd.package.format.header import FORMAT, Facts, printable, read_facts
 from sldd.package.format.image_encoding import decode, encode, names
-
-if TYPE_CHECKING:
-    from torch import nn
 
 _BN, _WEIGHTS, EXPECTED = "theta_bn/", "start/", "self_test"
 MOST_INNER_STEPS = 10_000
@@ -81,12 +77,6 @@ class Package(Facts):
                 "or see what differs: python -m sldd.package verify"
             )
         return package
-
-    def rebuild(self, start: Path | str | None = None) -> nn.Module:
-        """The trained network in evaluation mode; see ``sldd.package.rebuild.rebuild``."""
-        from sldd.package.rebuild.rebuild import rebuild
-
-        return rebuild(self, start)
 
     def threshold(self) -> float:
         """``delta``, for whoever scores patients by the votes of their patches.
@@ -180,14 +170,6 @@ def _check_shapes(images: np.ndarray, tensors: Mapping[str, np.ndarray], facts: 
     expected = tensors.get(EXPECTED)
     if expected is not None and (expected.ndim != 2 or expected.shape[1] != classes):
         raise InputError(f"its self-test is {_words(expected.shape)}, not K x {classes}")
-
-
-def with_weights(package: Package, start: Path | str | None = None) -> Package:
-    """The package with its start included, from ``start`` where it needs a file; see ``rebuild``."""
-    from sldd.package.rebuild.rebuild import started
-
-    network = started(package, start)
-    return replace(package, weights={name: value.detach().clone() for name, value in network.named_parameters()})
 
 
 def _below(prefix: str, tensors: Tensors) -> dict[str, torch.Tensor]:

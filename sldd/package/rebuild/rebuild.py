@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -23,11 +23,9 @@ from sldd.distillation.unroll import Unroll
 from sldd.errors import InputError
 from sldd.ops.memory import SavedTensors, free_memory
 from sldd.package.format.header import printable
+from sldd.package.format.package import Package
 from sldd.training.compute import autocast_type
 from sldd.training.losses import LOSSES
-
-if TYPE_CHECKING:
-    from sldd.package.format.package import Package
 
 MOST_PARAMETERS = 1_000_000_000
 
@@ -64,6 +62,12 @@ def started(package: Package, start: Path | str | None = None) -> nn.Module:
         set_start(network, backbone=package.backbone, start=source, seed=package.seed, classes=classes)
     check_start(network, package.start_fingerprints, f"package for {printable(package.backbone)}")
     return network
+
+
+def with_weights(package: Package, start: Path | str | None = None) -> Package:
+    """The package with its start included, from ``start`` where it needs a file; see ``rebuild``."""
+    network = started(package, start)
+    return replace(package, weights={name: value.detach().clone() for name, value in network.named_parameters()})
 
 
 def take_steps(package: Package, network: nn.Module) -> None:

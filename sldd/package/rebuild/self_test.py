@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from sldd.ops.types import TaskName
 from sldd.package.format.header import Marks, SelfTest
 from sldd.package.rebuild.rebuild import rebuild
 from sldd.rng import bits
-from sldd.training.losses import TaskName
 
 if TYPE_CHECKING:
     from torch import nn

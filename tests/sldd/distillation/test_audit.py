@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from sldd.backbones.registry import build, main
-from sldd.distillation.audit import audit, families, smallest_member
+from sldd.backbones.registry import build
+from sldd.distillation.audit import audit, families, main, smallest_member
 
 
 def test_all_of_timm_is_meant() -> None:

@@ -14,7 +14,8 @@ from torch import nn
 from torch.func import functional_call
 
 from sldd.backbones.norms import keep_no_statistics
-from sldd.distillation.unroll import Gradients, Memory, Unroll
+from sldd.distillation.unroll import Gradients, Unroll
+from sldd.ops.types import Memory
 from sldd.training.losses import soft_cross_entropy
 
 

@@ -8,14 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from sldd.metrics.multilabel import (
-    METRICS,
-    _ranked,
-    bootstrap_findings,
-    call_positive,
-    label_counts,
-    score_findings,
-)
+from sldd.data.multilabel_batches import label_counts
+from sldd.metrics.multilabel import METRICS, _ranked, bootstrap_findings, call_positive, score_findings
 
 NAN = np.nan
 LABELS = np.array([[1, 0, 1], [0, 0, 1], [1, 0, NAN], [0, 0, NAN], [NAN, 0, 1]])

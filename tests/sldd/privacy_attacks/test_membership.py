@@ -10,9 +10,10 @@ import torch
 
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
-from sldd.data.cohort import Cohort, Film, prepare
+from sldd.data.cohort import Cohort, prepare
 from sldd.data.patches import BalancedBatches, Patches, PatchSettings
 from sldd.data.split import SplitSettings, split_patients
+from sldd.io.film import Film
 from sldd.privacy_attacks.group_test import Groups, area, compare
 from sldd.privacy_attacks.membership import calibrated
 from sldd.privacy_attacks.patient_losses import read_patients

@@ -9,7 +9,8 @@ from sldd.backbones.init import initialise
 from sldd.backbones.norms import keep_no_statistics
 from sldd.backbones.registry import build
 from sldd.distillation.clip import AdaptiveClip
-from sldd.distillation.unroll import Unroll, Weights
+from sldd.distillation.unroll import Unroll
+from sldd.ops.types import Weights
 from sldd.training.compute import ComputeSettings, outer_gradient
 
 CPU = torch.device("cpu")

@@ -18,8 +18,8 @@ from scipy.stats import norm
 from sldd.backbones.registry import build
 from sldd.data.cohort import prepare
 from sldd.data.patches import Patches, PatchSettings
-from sldd.distillation.unroll import Weights
 from sldd.errors import InputError
+from sldd.ops.types import Weights
 from sldd.rng import stream
 from sldd.sources.folder import FolderSource
 from sldd.training.compute import ComputeSettings

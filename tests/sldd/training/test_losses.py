@@ -9,9 +9,10 @@ from torch import nn
 from torch.func import functional_call
 
 from sldd.distillation.unroll import Unroll
+from sldd.ops.types import TaskName
 from sldd.rng import stream
 from sldd.training.compute import ComputeSettings, outer_gradient
-from sldd.training.losses import LOSSES, TaskName, weighted_bce_of_part
+from sldd.training.losses import LOSSES, weighted_bce_of_part
 from sldd.training.weighted_bce import weighted_bce
 
 

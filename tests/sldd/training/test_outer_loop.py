@@ -21,6 +21,7 @@ from sldd.errors import InputError
 from sldd.metrics.evaluators import PatientScores, PatientTask
 from sldd.metrics.patient_votes import count_votes
 from sldd.package import Package
+from sldd.package.rebuild.rebuild import rebuild
 from sldd.sources.folder import FolderSource
 from sldd.training.compute import ComputeSettings
 from sldd.training.outer_loop import DivergedError, OuterLoop, OuterSettings
@@ -226,7 +227,7 @@ def test_package_rebuilds_the_network_that_was_scored(
     assert [path.name for path in tmp_path.glob("*.safetensors*")] == ["package.safetensors"]
     package = Package.load(tmp_path / "package.safetensors")
     assert package.patches == PATCHES
-    votes = count_votes(package.rebuild(), patches, SPLIT.test, batch=64, device=CPU)
+    votes = count_votes(rebuild(package), patches, SPLIT.test, batch=64, device=CPU)
     scores = loop.score(SPLIT.test)
     assert isinstance(scores, PatientScores)
     assert votes.counts.tolist() == scores.votes.counts.tolist()
@@ -236,7 +237,7 @@ def test_package_of_another_start_is_refused(patches: Patches, tmp_path: Path) -
     package = _package(_finish(_loop(patches)), patches)
     object.__setattr__(package, "seed", 1)
     with pytest.raises(InputError, match=r"for test_resnet: its start has another layer conv1\.0\.weight and"):
-        package.rebuild()
+        rebuild(package)
 
 
 def test_broken_package_is_refused(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from sldd.package.apply.score_table import COLUMNS as SCORE_COLUMNS
 from sldd.package.apply.scoring import score
 from sldd.package.apply.sensitivity import COLUMNS
 from sldd.package.cli.commands import main
+from sldd.package.rebuild.rebuild import rebuild
 from tests.conftest import write_manifest
 from tests.sldd.package.conftest import Files, make
 
@@ -166,7 +167,7 @@ def test_output_does_not_go_through_links(
 
 def test_a_full_gpu_halves_the_patches(package: Package, films: Path) -> None:
     seen: list[int] = []
-    network = package.rebuild()
+    network = rebuild(package)
 
     class Full(torch.nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -277,7 +278,7 @@ def test_a_fresh_process_with_other_threads_decides_the_same(films: Path, tmp_pa
     who = {row["pseudonym"]: row["patient"] for row in _table(names)}
     there = {who[row["patient"]]: row for row in _table(out)}
     patients = find_patients(films)
-    here = score(package.rebuild(), package, patients, batch=64, device=torch.device("cpu")).votes
+    here = score(rebuild(package), package, patients, batch=64, device=torch.device("cpu")).votes
     for patient, expected in zip(patients, here.scores, strict=True):
         row = there[patient.name]
         assert float(row["score"] or -1) == pytest.approx(expected, abs=1e-3)

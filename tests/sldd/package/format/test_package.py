@@ -24,7 +24,7 @@ from sldd.package import FORMAT, Package
 from sldd.package.format.container import read
 from sldd.package.format.header import Facts, read_facts
 from sldd.package.format.image_encoding import decode, encode, stored
-from sldd.package.format.package import with_weights
+from sldd.package.rebuild.rebuild import rebuild, with_weights
 from sldd.package.rebuild.self_test import with_self_test
 from tests.sldd.package.conftest import Files, reseal
 
@@ -192,7 +192,7 @@ def test_included_weights_are_the_start(package: Package) -> None:
 
 def test_a_package_with_its_start_needs_no_file(package: Package, file_of: Files) -> None:
     included = with_weights(package)
-    network = Package.load(file_of(replace(included, start="elsewhere.safetensors"))).rebuild()
+    network = rebuild(Package.load(file_of(replace(included, start="elsewhere.safetensors"))))
     assert not network.training
 
 
@@ -200,26 +200,26 @@ def test_a_package_with_its_start_needs_no_file(package: Package, file_of: Files
 def test_no_path_in_a_package_is_opened(package: Package, start: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sldd.backbones.start.read_weights", lambda *_: pytest.fail("something was opened"))
     with pytest.raises(InputError, match="neither xavier nor pretrained nor a file of weights"):
-        replace(package, start=start).rebuild()
+        rebuild(replace(package, start=start))
     with pytest.raises(InputError, match=r"starts from the file ../there.pt; say where it is"):
-        replace(package, start="../there.pt").rebuild()
+        rebuild(replace(package, start="../there.pt"))
     with pytest.raises(InputError, match="allow to fetch them"):
-        replace(package, start="pretrained").rebuild()
+        rebuild(replace(package, start="pretrained"))
 
 
 def test_networks_beyond_all_bounds_are_not_even_made(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"has 1,13\d,\d+,\d+ parameters, and 1,000,000,000 are allowed"):
-        replace(package, backbone="vit_giant_patch14_dinov2").rebuild()
+        rebuild(replace(package, backbone="vit_giant_patch14_dinov2"))
     monkeypatch.setattr("sldd.package.rebuild.rebuild.free_memory", lambda _: 1000)
     with pytest.raises(InputError, match=r"GiB of memory, and 0\.0 are free"):
-        package.rebuild()
+        rebuild(package)
 
 
 def test_rebuilding_asks_for_one_thread_and_gives_the_others_back(package: Package) -> None:
     torch.set_num_threads(2)
     try:
-        first = package.rebuild().state_dict()
+        first = rebuild(package).state_dict()
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
-    assert all(torch.equal(value, first[name]) for name, value in package.rebuild().state_dict().items())
+    assert all(torch.equal(value, first[name]) for name, value in rebuild(package).state_dict().items())

@@ -16,7 +16,7 @@ from sldd.package.apply.films import find_patients, read_film
 from sldd.package.apply.scoring import score
 from sldd.package.format.container import Container, read, to_bytes
 from sldd.package.format.image_encoding import stored
-from sldd.package.format.package import with_weights
+from sldd.package.rebuild.rebuild import rebuild, with_weights
 from sldd.package.rebuild.self_test import inputs, outputs, with_self_test
 from tests.sldd.package.conftest import make
 
@@ -58,11 +58,11 @@ def test_it_rebuilds_the_same_network(
     seen = inputs(package.seed, package.images)
     assert package.expected is not None
     assert float((outputs(network, seen) - package.expected).abs().max()) < 1e-3
-    untaught = replace(package, rates=torch.zeros_like(package.rates)).rebuild()
+    untaught = rebuild(replace(package, rates=torch.zeros_like(package.rates)))
     assert float((outputs(untaught, seen) - package.expected).abs().max()) > 0.05, "the inner steps do something"
     patient = find_patients(films)[1]
     film = torch.from_numpy(read_film(patient.films[0]).pixels(0).astype(np.float32))
-    expected = score(package.rebuild(), package, [patient], batch=64, device=torch.device("cpu")).votes.counts[0]
+    expected = score(rebuild(package), package, [patient], batch=64, device=torch.device("cpu")).votes.counts[0]
     assert reader["score"](network, facts, film) == expected.tolist()
 
 

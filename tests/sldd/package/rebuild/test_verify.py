@@ -15,7 +15,7 @@ from sldd.backbones.registry import build
 from sldd.errors import InputError
 from sldd.package import Package
 from sldd.package.format.container import Container, read, to_bytes
-from sldd.package.format.package import with_weights
+from sldd.package.rebuild.rebuild import rebuild, with_weights
 from sldd.package.rebuild.self_test import INPUTS, TOLERANCE, inputs, marks, outputs
 from sldd.package.rebuild.verify import Verdict, verify
 from tests.sldd.package.conftest import Files, make, reseal
@@ -172,7 +172,7 @@ def test_synthetic_inputs_are_the_same_bits_everywhere(package: Package) -> None
 
 
 def test_the_tolerance_lies_between_rounding_and_what_breaks_a_package(package: Package) -> None:
-    network = replace(package, labels=package.labels.round(decimals=2)).rebuild()
+    network = rebuild(replace(package, labels=package.labels.round(decimals=2)))
     found = outputs(network, inputs(package.seed, package.images))
     assert package.expected is not None
     assert package.self_test is not None
