@@ -23,7 +23,8 @@ from ledger.ledger import FORMAT, Ledger
 from ledger.trial_folder import TrialFolder
 from sldd.metrics.patient_votes import Votes
 from study.cluster.ray_cluster import connect
-from study.config.schema import StudyConfig, load
+from study.config.loader import load
+from study.config.schema import StudyConfig
 from study.engine import make_searches, run_trials
 from study.grid.axes import cells
 from study.planning.budget import Budget

@@ -37,9 +37,10 @@ from study.cluster.broadcast import share
 from study.cluster.nodes import check_gpus, check_nodes
 from study.cluster.ray_cluster import connect, find_cluster, memory_per_trial
 from study.config.checks import check_cohort
+from study.config.loader import load
 from study.config.paths import weights_files, with_absolute_paths
 from study.config.presets import presets
-from study.config.schema import StudyConfig, load
+from study.config.schema import StudyConfig
 from study.engine import make_searches, run_trials
 from study.grid.axes import cells
 from study.grid.chains import check_chains, with_stages

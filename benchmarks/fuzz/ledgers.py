@@ -23,7 +23,7 @@ from benchmarks.page import write_study
 from ledger.ledger import Ledger
 from ledger.trial_folder import TrialFolder
 from sldd.errors import InputError
-from study.config.schema import parse
+from study.config.loader import parse
 from study.status import describe, read_status
 
 

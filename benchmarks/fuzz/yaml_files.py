@@ -12,7 +12,7 @@ import yaml
 from benchmarks.fuzz.guard import Inputs, Prepared, Reader
 from benchmarks.fuzz.mutations import Random, pick, spoil, spoil_tree
 from sldd.errors import InputError
-from study.config.schema import load
+from study.config.loader import load
 
 _BOMBS = (
     "a: &a [x,x,x,x,x,x,x,x,x]\n"

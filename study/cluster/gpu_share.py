@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ledger.ledger import Ledger, Trial
-from study.cluster.ray_cluster import ResourceSettings, Slots
+from study.cluster.ray_cluster import Slots
+from study.config.resource_settings import ResourceSettings
 
 _MARGIN = 1.3  # a trial's peak is not the same every time, and freed memory lies in pieces
 _CONTEXT_MIB = 1024.0  # what CUDA and its libraries take for every process, which PyTorch does not count

@@ -7,13 +7,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
 import psutil
 import torch
-from annotated_types import Ge, Gt
 
 from sldd.errors import InputError
+from study.config.resource_settings import ResourceSettings
 
 # Telemetry off; no loggers and files that nobody reads; trials stay in the directory they were started from.
 _ENVIRONMENT = {
@@ -29,25 +28,6 @@ _ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own snapshots are never read: the ledger is the truth
 }
-
-
-@dataclass(frozen=True)
-class ResourceSettings:
-    """What one trial takes, and how many run at once. None of it changes a result but ``threads``."""
-
-    cpus_per_trial: Annotated[float, Gt(0)] = 1
-    """CPUs that Ray sets aside for a trial."""
-    gpus_per_trial: Annotated[float, Ge(0)] | Literal["auto"] = "auto"
-    """A share of a GPU, such as 0.5 for two trials on one; auto: where the cluster has any, a whole one for the first
-    trial of a cell, and for later ones what that took, as ``trials_per_gpu`` allows."""
-    trials_per_gpu: Annotated[int, Ge(1)] = 4
-    """The most trials that share a GPU."""
-    threads: Annotated[int, Ge(1)] = 1
-    """PyTorch threads a trial. Results are the same only for the same number: training is chaotic."""
-    concurrent: Annotated[int, Ge(1)] | None = None
-    """Trials at once; as many as fit unless given. Give it for a cluster that grows."""
-    retries: Annotated[int, Ge(0)] = 2
-    """Times that a trial is tried again after an error or the loss of its machine."""
 
 
 @dataclass(frozen=True)

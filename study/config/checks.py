@@ -1,16 +1,13 @@
-"""What ``task`` means for the rest of a study's configuration, and the score that its trials are compared by."""
+"""What ``task`` means for the rest of a study's configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sldd.data.cohort import Cohort
 from sldd.distillation.initial_findings import FINDING_STARTS
 from sldd.errors import InputError
-
-if TYPE_CHECKING:
-    from study.config.schema import StudyConfig
+from study.config.schema import StudyConfig
 
 
 def with_task_defaults(tree: dict[str, Any]) -> dict[str, Any]:
@@ -69,13 +66,3 @@ def check_cohort(config: StudyConfig, cohort: Cohort) -> None:
         raise InputError(
             f"{source} have no findings, which task=multilabel is about; use another source or task=patches"
         )
-
-
-def main_score(scores: Mapping[str, Any], prefix: str = "") -> float:
-    """What a trial is compared by, of the scores that its result or history keeps: HM, or macro AUC; 0 where undefined.
-
-    Args:
-        prefix: of the scores' names: ``val_`` in a history.
-    """
-    name = f"{prefix}hm" if f"{prefix}hm" in scores else f"{prefix}auc"
-    return float(scores.get(name) or 0.0)

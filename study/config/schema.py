@@ -1,51 +1,34 @@
-"""One configuration, composed of the settings that each room declares, from a preset or file and ``key=value``.
-
-An unknown key or a value of the wrong kind is an error that names it and the nearest key.
-"""
+"""One configuration, composed of the settings that each room declares; ``study.config.loader`` reads one."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 import typing
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from dataclasses import dataclass, field
+from typing import Annotated
 
 from annotated_types import Ge, MinLen
-from pydantic import AfterValidator, BeforeValidator, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from analysis.records.rule import Rule
-from sldd.backbones.start import FILE_ENDINGS, PRETRAINED
+from sldd.backbones.start import PRETRAINED
 from sldd.data.augment import AugmentSettings
 from sldd.data.patches import PatchSettings
 from sldd.data.settings import DataSettings
 from sldd.distillation.distill import DistillSettings
-from sldd.errors import InputError
 from sldd.ops.types import TaskName
 from sldd.package import PackageSettings
 from sldd.training.compute import ComputeSettings
 from sldd.training.dp_sgd import PrivacySettings
 from sldd.training.outer_loop import OuterSettings
 from sldd.training.supervised import TrainSettings
-from study.cluster.ray_cluster import ResourceSettings
-from study.config.checks import check_task, with_task_defaults
-from study.config.presets import read
-from study.grid.axes import IMAGES, GridSettings, cells
+from study.config.resource_settings import BudgetSettings, ResourceSettings
+from study.config.search_settings import ConfirmSettings, SearchSettings
+from study.grid.axes import GridSettings
 from study.grid.protocol import Protocol
-from study.planning.budget import BudgetSettings
-from study.search.cell_search import ConfirmSettings, SearchSettings
-
-# A study may grow along these and its grid; everything else is what its numbers mean.
-GROWING = ("search.trials", "confirm.repeats")
-# Where, how fast and how far, not what (but for the threads, which change results), and when a count suffices, which
-# decides what is run and not what comes of it, and what else lies in packages. The fingerprint guards the data.
-FREE = (
-    "resources.", "budget.", "compute.memory", "data.cache", "data.root", "minimum.",
-    "package.weights", "package.key", "package.signer",
-)  # fmt: skip
 
 
 def _plain_name(name: str) -> str:
@@ -95,136 +78,6 @@ class StudyConfig:
     """Names every random stream of the study but the patient split (``data.split.seed``)."""
 
 
-def load(study: str, overrides: list[str]) -> StudyConfig:
-    """The configuration of a preset or a YAML file with ``key=value`` settings applied.
-
-    Raises:
-        InputError: no such preset or file, an unknown key, or a value that does not fit.
-    """
-    config = parse(read(study, overrides))
-    _check_steps(config, {override.partition("=")[0] for override in overrides})
-    return config
-
-
-def _check_steps(config: StudyConfig, given: set[str]) -> None:
-    """A number of steps that somebody typed is not to be overruled by what a preset says of epochs."""
-    deciding = "outer" if config.outer.epochs is not None else "grid"
-    if "outer.steps" in given and (deciding == "outer" or all(block.epochs is not None for block in config.grid)):
-        raise InputError(
-            f"outer.steps: the number of steps follows from {deciding}.epochs in this study; give that, or add "
-            "outer.epochs=null grid.epochs=null"
-        )
-
-
-def parse(tree: dict[str, Any]) -> StudyConfig:
-    """A configuration from nested dictionaries; InputError names an unknown key or a value that does not fit."""
-    _check_keys(StudyConfig, tree, "")
-    tree = with_task_defaults(tree)
-    try:
-        config: StudyConfig = TypeAdapter(StudyConfig).validate_python(tree)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(_INTERNAL))
-        if not isinstance(tree.get("grid"), list) or len(tree["grid"]) == 1:
-            key = key.replace("grid.0", "grid")
-        raise InputError(f"{key}: {_said(first)}") from None
-    if tree.get("privacy") and "noise" not in tree["privacy"]:
-        raise InputError(f"privacy.{next(iter(tree['privacy']))}: does nothing without privacy.noise; give that too")
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", config.name):
-        raise InputError(f"name: {config.name!r} names a folder; use letters, digits, '-', '_' and '.'")
-    check_task(config)
-    return config
-
-
-_INTERNAL = ("function-", "constrained-", "literal[", *IMAGES)
-"""What pydantic's names for the kinds of a value begin with, in the places of errors."""
-
-
-def _said(error: Any) -> str:
-    """What is wrong with a value, in the words of a settings file."""
-    value, wanted = error["input"], {
-        "tuple_type": "two values, [lowest, highest]",
-        "dict_type": "a group, {NAME: VALUE, ...}",
-    }  # fmt: skip
-    words = error["msg"][0].lower() + error["msg"][1:]
-    if error["type"] == "missing":
-        return words
-    if value is None:
-        return f"no value is given; {words}"
-    if error["type"] in wanted:
-        words = f"should be {wanted[error['type']]}"
-    elif error["loc"][:1] == ("grid",) and IMAGES[0] in error["loc"] and isinstance(value, str):
-        words = "an image count is a whole number; 'search' looks for the smallest"
-    elif error["loc"][:2] == ("resources", "gpus_per_trial") and isinstance(value, str):
-        words = "should be a number, or auto"
-    return f"{words} (got {value!r})"
-
-
-def as_tree(config: StudyConfig) -> dict[str, Any]:
-    """Nested plain dictionaries, as ``study.yaml`` keeps them and ``parse`` reads them back."""
-    return dataclasses.asdict(config)
-
-
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What keeps ``new`` from continuing a study begun as ``old``: one line a setting; empty where nothing does."""
-    found = _lost_cells(old.get("grid"), new["grid"], new["task"])
-    defaults, before, after = (
-        _flatten({name: value for name, value in tree.items() if name != "grid"})
-        for tree in (as_tree(StudyConfig("", [])), old, new)
-    )
-    before = defaults | before  # a setting that there was not yet did what its default does
-    for key in sorted(before.keys() | after.keys()):
-        was, now = before.get(key), after.get(key)
-        if was == now or (key.startswith(FREE) and key != "resources.threads"):
-            continue
-        if key in GROWING and was is not None and now is not None and now >= was:
-            continue
-        if key.startswith("pretrained.") and was is None:
-            continue  # study.run knows whether trials have begun without it
-        if key.startswith("sources.") and (was is None or key.endswith((".root", ".cache"))):
-            continue  # one more collection, or the same elsewhere; the fingerprint guards what is in it
-        found.append(f"{key} was {was!r} and is now {now!r}")
-    return found
-
-
-def _lost_cells(old: Any, new: Any, task: TaskName) -> list[str]:
-    """A line on the cells that the old grid has and the new one has not."""
-    try:
-        before, after = (
-            {replace(cell, counted=False) for cell in cells(TypeAdapter(Grid).validate_python(tree), task=task)}
-            for tree in (old, new)
-        )
-    except (ValidationError, InputError):
-        return ["its grid cannot be read"]
-    lost = sorted(before - after, key=lambda cell: cell.name)
-    if not lost:
-        return []
-    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
-    whence = f" (start {lost[0].start})" if lost[0].start.endswith(FILE_ENDINGS) else ""
-    return [f"grid had the cell {lost[0].name}{whence}{more} and has not now"]
-
-
-def _check_keys(kind: type, tree: Any, prefix: str) -> None:
-    if not isinstance(tree, dict):
-        raise InputError(f"{prefix.rstrip('.')}: a group of settings is a mapping, got {tree!r}")
-    hints = typing.get_type_hints(kind)
-    for key, value in tree.items():
-        if key not in hints:
-            elsewhere = [] if prefix else [whole for whole, _, name in declared() if name == key]
-            near = [f"{prefix}{name}" for name in difflib.get_close_matches(str(key), hints, n=1)]
-            meant = " or ".join(elsewhere or near)
-            hint = f"did you mean {meant}?" if meant else f"there are: {', '.join(hints)}"
-            raise InputError(f"unknown setting {prefix}{key}; {hint}")
-        if dataclasses.is_dataclass(hints[key]):
-            _check_keys(typing.cast(type, hints[key]), value, f"{prefix}{key}.")
-        if kind is StudyConfig and key == "sources":
-            for name, settings in value.items() if isinstance(value, dict) else ():
-                _check_keys(DataSettings, settings, f"{key}.{name}.")
-        if kind is StudyConfig and key == "grid":
-            for block in value if isinstance(value, list) else [value]:
-                _check_keys(GridSettings, block, f"{prefix}{key}.")
-
-
 def declared(kind: type = StudyConfig, prefix: str = "") -> Iterator[tuple[str, type, str]]:
     """Every setting, in the order of declaration: its key, and the dataclass and field that declare it."""
     for field_name, hint in typing.get_type_hints(kind).items():
@@ -233,13 +86,3 @@ def declared(kind: type = StudyConfig, prefix: str = "") -> Iterator[tuple[str, 
             yield from declared(typing.cast(type, group), f"{prefix}{field_name}.")
         else:
             yield prefix + field_name, kind, field_name
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
-    return flat

@@ -20,8 +20,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from analysis.records.records import Study
 from sldd.errors import InputError
+from study.config.search_settings import SearchSettings
 from study.export.cells import TrialFacts, check_same, identity, read_cells, when
-from study.search.sampler import SearchSettings, Space, search_space
+from study.search.sampler import Space, search_space
 
 _OURS = "sldd study"
 

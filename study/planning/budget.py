@@ -7,33 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Annotated, Any
-
-from annotated_types import Ge, Gt
+from typing import Any
 
 from ledger.ledger import Ledger, Trial
+from study.config.resource_settings import BudgetSettings
 
 _HOUR = 3600.0
-
-
-@dataclass(frozen=True)
-class BudgetSettings:
-    """Where the command ends although trials are left. None of it changes a result; all of it may change between
-    starts."""
-
-    trials: Annotated[int, Ge(1)] | None = None
-    """Trials of the study, over all starts, that are begun, whatever becomes of them. Running ones finish."""
-    hours: Annotated[float, Gt(0)] | None = None
-    """Wall time of one start of the command, from when trials may begin: a night, or what a reservation leaves.
-    Running trials write their checkpoints and stop. The next start has as much again."""
-    gpu_hours: Annotated[float, Gt(0)] | None = None
-    """Hours of trials times the GPUs that each holds, over all starts and with those that run. Running trials write
-    their checkpoints and stop. Trials without a GPU use none of it; work that was lost with its machine, and confirm
-    trials that were superseded, are not counted."""
-    price: Annotated[float, Ge(0)] | None = None
-    """Money for an hour of one machine, as a provider's list says; ``--dry-run`` turns it into the study's price, at
-    as many trials at once as the machine it is asked on runs. Nothing is stopped by it."""
 
 
 class Budget:

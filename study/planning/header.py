@@ -16,7 +16,8 @@ from typing import Any
 from ledger.ledger import FORMAT
 from sldd.data.cohort import Cohort
 from sldd.data.split import Split
-from study.config.schema import StudyConfig, as_tree
+from study.config.loader import as_tree
+from study.config.schema import StudyConfig
 from study.planning.plan import PlannedCell
 from study.planning.source_cohorts import Collection
 

@@ -23,10 +23,10 @@ from sldd.training.dp_sgd import check_accountant, refusal
 from sldd.training.losses import LOSSES
 from sldd.training.outer_loop import OuterSettings
 from study.config.schema import StudyConfig
+from study.config.search_settings import ConfirmSettings
 from study.grid.axes import Cell
 from study.grid.chains import starts_from
 from study.planning.step_time import StepTime, time_step, trial_seconds, why_not
-from study.search.cell_search import ConfirmSettings
 from study.trial.context import Materials
 from study.trial.learners import Batches
 from study.trial.network import build_network, mixed_bodies

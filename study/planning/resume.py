@@ -7,7 +7,8 @@ from typing import Any
 from ledger.storage import Folder
 from sldd.backbones.start import PRETRAINED
 from sldd.errors import InputError
-from study.config.schema import StudyConfig, as_tree, differences
+from study.config.loader import as_tree, differences
+from study.config.schema import StudyConfig
 from study.planning.cohorts import StudyPatients
 
 _NAMED = 3

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sldd.errors import InputError
-from study.cluster.ray_cluster import ResourceSettings, slots_here
+from study.cluster.ray_cluster import slots_here
+from study.config.resource_settings import ResourceSettings
 from study.config.schema import StudyConfig
 from study.planning.budget import outlook
 from study.planning.plan import PlannedCell, cell_budget, trials_of

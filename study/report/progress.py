@@ -17,8 +17,8 @@ from rich.live import Live
 from rich.text import Text
 
 from ledger.ledger import Ledger
+from study.grid.scores import objective
 from study.planning.plan import PlannedCell
-from study.search.sampler import objective
 from study.search.tune_searcher import Search, StudySearcher
 
 _PLAIN_SECONDS = 30.0

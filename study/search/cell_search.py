@@ -8,26 +8,14 @@ knows never depends on timing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any
-
-from annotated_types import Ge
+from typing import Any
 
 from ledger.ledger import Ledger, Trial
+from study.config.search_settings import ConfirmSettings, SearchSettings
 from study.grid.axes import Cell
-from study.search.sampler import SearchSettings, middle, objective, search_space, suggest
+from study.grid.scores import objective
+from study.search.sampler import middle, search_space, suggest
 from study.trial.early_stopping import stop_below
-
-
-@dataclass(frozen=True)
-class ConfirmSettings:
-    """What the answer is made of."""
-
-    repeats: Annotated[int, Ge(1)] = 3
-    """Confirm trials a cell (and fold), each on a fresh seed."""
-    folds: Annotated[int, Ge(2)] | None = None
-    """Rotate so many patient-wise folds until every patient has been tested once, by a network that never saw them.
-    Each fold searches its own settings: what is chosen for a patient's test is never chosen on that patient."""
 
 
 class CellSearch:

@@ -12,8 +12,8 @@ from statistics import median
 from typing import Any
 
 from ledger.ledger import Ledger, Trial
-from study.config.checks import main_score
-from study.search.sampler import SearchSettings
+from study.config.search_settings import SearchSettings
+from study.grid.scores import main_score
 
 _EARLIER = 3
 """Trials that a median is made of, at least: with fewer, one lucky trial would judge the next."""

@@ -16,7 +16,8 @@ from sldd.data.cohort import Cohort, default_cache, prepare
 from sldd.data.settings import open_source
 from sldd.errors import InputError
 from sldd.package import Package
-from study.config.schema import StudyConfig, parse
+from study.config.loader import parse
+from study.config.schema import StudyConfig
 from study.trial.context import TrialContext, trial_context, weights_file
 
 

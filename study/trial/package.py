@@ -16,7 +16,7 @@ from sldd.package.format.signature import read_private, to_signed_bytes
 from sldd.package.rebuild.rebuild import with_weights
 from sldd.package.rebuild.self_test import with_self_test
 from sldd.training.outer_loop import Best
-from study.config.checks import main_score
+from study.grid.scores import main_score
 
 
 def store_images(best: Best, settings: PackageSettings) -> tuple[torch.Tensor, Stored]:

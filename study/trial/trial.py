@@ -43,7 +43,7 @@ class Report(TypedDict):
     seconds: float
     """Of all its starts."""
     score: float
-    """Of the best state, on validation patients: what ``study.config.checks.main_score`` is of its result."""
+    """Of the best state, on validation patients: what ``study.grid.scores.main_score`` is of its result."""
     blind: NotRequired[str]
     """Why the trial cannot begin, while its machine does not see the study's folder."""
 

@@ -19,7 +19,8 @@ from sldd.data.cohort import prepare
 from sldd.data.settings import open_source
 from sldd.privacy_attacks.report import Candidates
 from study.anonymity import main
-from study.config.schema import StudyConfig, as_tree, load
+from study.config.loader import as_tree, load
+from study.config.schema import StudyConfig
 from study.grid.axes import cells
 from study.trial.context import materials, trial_context
 from study.trial.finished_study import open_study

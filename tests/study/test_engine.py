@@ -17,7 +17,7 @@ from rich.console import Console
 from sldd.data.cohort import prepare
 from sldd.data.settings import open_source
 from study.cluster.ray_cluster import Slots, connect
-from study.config.schema import load
+from study.config.loader import load
 from study.engine import make_searches, run_trials
 from study.grid.axes import cells
 from study.planning.budget import Budget

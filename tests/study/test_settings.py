@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from study.config.schema import StudyConfig, as_tree, load
+from study.config.loader import as_tree, load
+from study.config.schema import StudyConfig
 from study.grid.axes import GridSettings
 from study.settings import main, settings, to_markdown
 

@@ -16,7 +16,7 @@ from sldd.errors import InputError
 from sldd.sources.phantom import PhantomSettings
 from study.cluster import broadcast as sharing
 from study.cluster.broadcast import fetch_cohort, fetch_file, share
-from study.config.schema import load
+from study.config.loader import load
 from study.trial.context import CollectionContext, film_materials, patient_pseudonyms, trial_context
 from tests.sldd.finding_cohort import finding_cohort
 

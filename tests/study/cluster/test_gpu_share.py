@@ -9,7 +9,8 @@ import pytest
 
 from ledger.ledger import Ledger, Trial
 from study.cluster.gpu_share import GpuShares
-from study.cluster.ray_cluster import ResourceSettings, Slots
+from study.cluster.ray_cluster import Slots
+from study.config.resource_settings import ResourceSettings
 
 
 def _share(peak: float | None, **settings: Any) -> float:

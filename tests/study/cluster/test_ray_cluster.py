@@ -7,7 +7,8 @@ from contextlib import nullcontext
 import pytest
 
 from sldd.errors import InputError
-from study.cluster.ray_cluster import ResourceSettings, Slots, _check_growth, _slots, _start_here, find_cluster
+from study.cluster.ray_cluster import Slots, _check_growth, _slots, _start_here, find_cluster
+from study.config.resource_settings import ResourceSettings
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sldd.errors import InputError
-from study.config.checks import main_score
-from study.config.schema import as_tree, load, parse
+from study.config.loader import as_tree, load, parse
 from study.grid.axes import cells
+from study.grid.scores import main_score
 
 FINDINGS = ["task=multilabel", "data.source=nih", "data.root=films"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from analysis.records.records import read_study
 from analysis.tables.published_comparison import published_tables
-from study.config.schema import load
+from study.config.loader import load
 from study.grid.axes import cells
 from tests.analysis.conftest import Ledger
 

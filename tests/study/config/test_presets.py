@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sldd.errors import InputError
+from study.config.loader import load
 from study.config.presets import read
-from study.config.schema import load
 
 
 def test_a_base_is_built_on(tmp_path: Path) -> None:

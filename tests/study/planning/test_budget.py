@@ -9,10 +9,11 @@ import pytest
 
 from ledger.ledger import Ledger
 from ledger.trial_folder import TrialFolder
+from study.config.resource_settings import BudgetSettings
+from study.config.search_settings import ConfirmSettings, SearchSettings
 from study.grid.axes import Cell
-from study.planning.budget import Budget, BudgetSettings, outlook
-from study.search.cell_search import CellSearch, ConfirmSettings
-from study.search.sampler import SearchSettings
+from study.planning.budget import Budget, outlook
+from study.search.cell_search import CellSearch
 from tests.conftest import OpenLedger
 from tests.study.conftest import run_stub
 

@@ -14,7 +14,8 @@ from sldd.data.settings import open_source
 from sldd.data.split import split_patients
 from sldd.errors import InputError
 from sldd.training.supervised import Training
-from study.config.schema import StudyConfig, load
+from study.config.loader import load
+from study.config.schema import StudyConfig
 from study.grid.axes import Cell, cells
 from study.planning import step_time
 from study.planning.plan import PlannedCell, plan_cells

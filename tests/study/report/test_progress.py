@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 
 from ledger.trial_folder import TrialFolder
+from study.config.search_settings import ConfirmSettings, SearchSettings
 from study.grid.axes import Cell
 from study.planning.plan import PlannedCell
 from study.report.progress import ProgressLine, TuneReports, duration
-from study.search.cell_search import CellSearch, ConfirmSettings
-from study.search.sampler import SearchSettings
+from study.search.cell_search import CellSearch
 from study.search.tune_searcher import StudySearcher
 from tests.conftest import OpenLedger
 

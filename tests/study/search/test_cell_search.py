@@ -9,10 +9,11 @@ import pytest
 
 from ledger.ledger import Ledger, Trial
 from ledger.trial_folder import TrialFolder
+from study.config.search_settings import ConfirmSettings, SearchSettings
 from study.engine import _RoomWatch
 from study.grid.axes import Cell
-from study.search.cell_search import CellSearch, ConfirmSettings
-from study.search.sampler import SearchSettings, observations, search_space
+from study.search.cell_search import CellSearch
+from study.search.sampler import observations, search_space
 from study.search.tune_searcher import StudySearcher
 from tests.conftest import OpenLedger
 from tests.study.conftest import run_stub

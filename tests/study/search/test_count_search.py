@@ -12,10 +12,11 @@ import pytest
 from analysis.records.rule import Rule
 from ledger.ledger import Ledger
 from ledger.trial_folder import TrialFolder
+from study.config.search_settings import ConfirmSettings, SearchSettings
 from study.grid.axes import GridSettings, cells
-from study.search.cell_search import CellSearch, ConfirmSettings
+from study.grid.scores import objective
+from study.search.cell_search import CellSearch
 from study.search.count_search import CountSearch, series
-from study.search.sampler import SearchSettings, objective
 from study.search.tune_searcher import Search, StudySearcher
 from tests.analysis.conftest import voters
 from tests.conftest import OpenLedger

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from ledger.ledger import Ledger, Trial
 from sldd.rng import stream
+from study.config.search_settings import ConfirmSettings, SearchSettings
 from study.grid.axes import Cell
-from study.search.cell_search import CellSearch, ConfirmSettings
-from study.search.sampler import SearchSettings, objective
+from study.grid.scores import objective
+from study.search.cell_search import CellSearch
 from study.trial.early_stopping import is_below, stop_below, stopped_early
 from tests.conftest import OpenLedger
 from tests.study.conftest import run_stub

@@ -13,7 +13,7 @@ from sldd.package import Package, PackageSettings, Stored
 from sldd.package.format.container import read
 from sldd.package.format.signature import check, generate
 from sldd.training.outer_loop import Best
-from study.config.schema import as_tree, differences, parse
+from study.config.loader import as_tree, differences, parse
 from study.trial.package import claims, pack, store_images
 from tests.sldd.package.conftest import make
 

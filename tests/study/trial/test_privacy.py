@@ -13,7 +13,7 @@ from sldd.data.cohort import prepare
 from sldd.data.patches import BalancedBatches, Patches
 from sldd.data.settings import open_source
 from sldd.training.dp_sgd import PrivacySettings
-from study.config.schema import load
+from study.config.loader import load
 from study.grid.axes import cells
 from study.grid.protocol import divide
 from study.planning.plan import plan_cells

@@ -18,7 +18,7 @@ from ledger.ledger import Ledger, Trial
 from ledger.trial_folder import TrialFolder, UnseenError
 from sldd.data.cohort import prepare
 from sldd.data.settings import open_source
-from study.config.schema import load
+from study.config.loader import load
 from study.grid.axes import cells
 from study.trial import worker
 from study.trial.context import TrialContext, trial_context

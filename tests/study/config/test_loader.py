@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sldd.errors import InputError
+from study.config.loader import as_tree, differences, load, parse
 from study.config.presets import presets
-from study.config.schema import as_tree, differences, load, parse
 from study.grid.axes import cells
 
 

@@ -1,0 +1,83 @@
+"""Settings of the search inside a cell, and of the trials that confirm what came out best."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Lt, MinLen
+from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
+
+from sldd.distillation.distill import DistillSettings
+
+
+def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] >= ends[1]:
+        raise PydanticCustomError("range", "a range is [lowest, highest], lowest first")
+    return ends
+
+
+def _distill_options(options: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    known = [field.name for field in dataclasses.fields(DistillSettings)]
+    for name, choices in options.items():
+        if name not in known:
+            raise PydanticCustomError(
+                "option",
+                "{name} is no setting of distill; choose from {known}",
+                {"name": name, "known": ", ".join(known)},
+            )
+        for choice in choices:
+            try:
+                TypeAdapter(DistillSettings).validate_python({name: choice})
+            except ValidationError as error:
+                reason = error.errors()[0]["msg"].lower()
+                raise PydanticCustomError("option", "{name}: {reason}", {"name": name, "reason": reason}) from None
+    return options
+
+
+_Rate = Annotated[float, Gt(0), Lt(1e6)]
+_Share = Annotated[float, Gt(0), Lt(1)]
+RateRange = Annotated[tuple[_Rate, _Rate], AfterValidator(_ordered)]
+ShareRange = Annotated[tuple[_Share, _Share], AfterValidator(_ordered)]
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """The search inside a cell. Rates are searched on a log scale."""
+
+    trials: Annotated[int, Ge(1)] = 8
+    """Search trials a cell. The first takes the geometric middle of every range."""
+    warm_trials: Annotated[int, Ge(1)] | None = None
+    """Search trials of a cell whose second takes what was best at a neighbouring image count (``images: search``); half
+    of ``trials``, but two or more, unless given. Where that is all of them, the search is the full grid's own."""
+    outer_lr: RateRange = (0.005, 0.2)
+    """Adam's rate on images, labels and raw inner rates."""
+    inner_lr: RateRange = (0.005, 0.5)
+    """Where the learned inner rates start."""
+    train_lr: RateRange = (0.0003, 0.01)
+    """Adam's rate on the weights, for ``method: train``."""
+    delta: ShareRange = (0.05, 0.95)
+    """Threshold on a patient's score; under ``protocol: paper`` it is fixed."""
+    options: Annotated[dict[str, Annotated[list[Any], MinLen(1)]], AfterValidator(_distill_options)] = field(
+        default_factory=dict
+    )
+    """Settings of ``distill`` to choose from, such as ``{labels: [raw, softmax], clip: [null, 3]}``; the first trial
+    takes the first of each."""
+    stop: Literal["none", "median"] = "none"
+    """``median``: a search trial ends where its best validation score so far is below the median of what the cell's
+    earlier ones had by then. Confirm trials never do."""
+    stop_after: Annotated[float, Ge(0), Lt(1)] = 0.5
+    """Share of the outer steps before which none is stopped."""
+
+
+@dataclass(frozen=True)
+class ConfirmSettings:
+    """What the answer is made of."""
+
+    repeats: Annotated[int, Ge(1)] = 3
+    """Confirm trials a cell (and fold), each on a fresh seed."""
+    folds: Annotated[int, Ge(2)] | None = None
+    """Rotate so many patient-wise folds until every patient has been tested once, by a network that never saw them.
+    Each fold searches its own settings: what is chosen for a patient's test is never chosen on that patient."""
