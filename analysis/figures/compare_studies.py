@@ -13,11 +13,11 @@ import plotly.graph_objects as go
 
 from analysis.figures.facets import keyed
 from analysis.figures.hm import hm_hover, parameters_axis
-from analysis.figures.theme import figure, images_word, look, number, plain
+from analysis.figures.theme import figure, look, plain
 from analysis.records.cell_means import SETTING, cell_means, settings_apart
 from analysis.records.records import Study
 from analysis.stats.minimum import minimum_images
-from analysis.text.summary import protocol_mark
+from analysis.text.words import images_word, number, protocol_mark
 
 CAPTION = (
     "The best mean test HM of each network in each study, over its image counts; bars from the lowest to the highest "

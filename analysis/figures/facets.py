@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from analysis.figures.theme import MISSING
+from analysis.text.words import MISSING
 
 FACETS = {
     "backbone": "Network",

@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.theme import FAINT, PALETTE, figure, hover, number, plain
+from analysis.figures.theme import FAINT, PALETTE, figure, hover, plain
 from analysis.figures.threshold_curve import shown_trials
 from analysis.records.records import Study
+from analysis.text.words import number
 
 FINDING_COLUMNS = ["trial", "cell", "label", "finding", "auc", "low", "high", "positives", "negatives"]
 CAPTION = (

@@ -13,11 +13,12 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.figures.facets import keyed
-from analysis.figures.theme import INK, figure, hover, images_word, log_axis, look, number, parameters_word, plain
+from analysis.figures.theme import INK, figure, hover, log_axis, look, plain
 from analysis.published import NAMES, scored_points
 from analysis.records.cell_means import SETTING, distilled, full_training_means, settings_apart, training_means
 from analysis.records.records import Study, score_word
 from analysis.stats.minimum import count_evidence, minimum_images, percent
+from analysis.text.words import images_word, number, parameters_word
 
 # What ordinary training has in common with the distillation that it is drawn beside.
 TRAINED_ALIKE = ["backbone", "norm", "start", "transfer", "chain", "epochs"]

@@ -10,9 +10,10 @@ import plotly.graph_objects as go
 
 from analysis.figures.facets import keyed
 from analysis.figures.hm import hm_hover, score_axis
-from analysis.figures.theme import INK, figure, images_word, look, plain
+from analysis.figures.theme import INK, figure, look, plain
 from analysis.records.cell_means import cell_means, setting_labels, training_means
 from analysis.records.records import Study
+from analysis.text.words import images_word
 
 _WORDS = {"sldd": "SLDD", "dd": "DD", "random_real": "random real patches"}
 

@@ -13,11 +13,12 @@ import plotly.graph_objects as go
 
 from analysis.figures.facets import keyed
 from analysis.figures.hm import parameters_axis
-from analysis.figures.theme import FAINT, figure, hover, images_word, look, number, plain
+from analysis.figures.theme import FAINT, figure, hover, look, plain
 from analysis.records.cell_means import settings_apart
 from analysis.records.records import Study, compared, score_word
 from analysis.stats.minimum import bracket, minimum_images, percent, shown_points
 from analysis.stats.regression import growth
+from analysis.text.words import images_word, number
 
 
 def minimum_frame(study: Study) -> pd.DataFrame:

@@ -11,10 +11,11 @@ import plotly.graph_objects as go
 
 from analysis.figures.facets import keyed
 from analysis.figures.hm import hm_hover, published_traces
-from analysis.figures.theme import FAINT, INK, SYMBOLS, figure, images_word, look, plain
+from analysis.figures.theme import FAINT, INK, SYMBOLS, figure, look, plain
 from analysis.published import scored_points
 from analysis.records.cell_means import cell_means, training_means
 from analysis.records.records import Study
+from analysis.text.words import images_word
 
 LEVELS = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9)
 

@@ -10,9 +10,10 @@ import plotly.graph_objects as go
 
 from analysis.figures.facets import keyed
 from analysis.figures.hm import hm_hover, score_axis
-from analysis.figures.theme import figure, hover, log_axis, look, number, plain
+from analysis.figures.theme import figure, hover, log_axis, look, plain
 from analysis.records.cell_means import cell_means, settings_apart
 from analysis.records.records import Study
+from analysis.text.words import number
 
 
 def sharing_frame(study: Study) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""How every figure looks: one template, one palette, one way to spell a network.
+"""How every figure looks: one template, one palette.
 
 Colours are Okabe and Ito's, told apart with any kind of colour vision; each comes with a marker of its own, so that a
 gray print still reads.
@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any
 
-import pandas as pd
 import plotly.graph_objects as go
+
+from analysis.text.words import MISSING
 
 # Okabe & Ito, "Color Universal Design" (2008), without the yellow, which vanishes on white.
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
@@ -22,7 +23,6 @@ DASHES = ["solid", "dash", "dot", "dashdot", "longdash"]
 INK, FAINT, GRID = "#1f2933", "#5b6673", "#e4e8ec"
 CLASS_COLOURS = {"I": "#9aa5b1", "N": "#0072B2", "P": "#D55E00"}
 CLASS_WORDS = {"I": "irrelevant", "N": "negative", "P": "positive"}
-MISSING = ("", "None", "nan", "<NA>")  # how what is not known spells itself, be it pandas' or Python's
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 _AXIS = {
@@ -93,23 +93,3 @@ def hover(title: object, **facts: object) -> str:
     """A hover box: a heading and a line a fact; facts that are missing are left out. `_` in a name is a space."""
     known = [f"{name.replace('_', ' ')}: {plain(value)}" for name, value in facts.items() if str(value) not in MISSING]
     return "<br>".join([f"<b>{plain(title)}</b>", *known])
-
-
-def images_word(count: int | None) -> str:
-    """`1 image`, `3 images`; without any, the network was trained in the ordinary way."""
-    if count is None or pd.isna(count):
-        return "ordinary training"
-    return f"{count} image{'' if count == 1 else 's'}"
-
-
-def parameters_word(count: float) -> str:
-    """A parameter count as people say it: `470 k`, `11.2 M`."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count:.0f}"
-
-
-def number(value: float, digits: int = 3) -> str:
-    """A measured number with fixed digits and thousands set apart; `n/a` where it is undefined."""
-    return "n/a" if str(value) in MISSING else f"{value:,.{digits}f}"

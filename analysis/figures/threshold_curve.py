@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.theme import INK, PALETTE, figure, hover, images_word, number
+from analysis.figures.theme import INK, PALETTE, figure, hover
 from analysis.records.cell_means import SETTING, confirm_rows, distilled, setting_labels
 from analysis.records.records import Study
 from analysis.records.runs import PAPER_DELTA, folds_of
+from analysis.text.words import images_word, number
 
 SPLITS = {"validation": PALETTE[0], "test": PALETTE[1]}
 CURVE_COLUMNS = ["trial", "cell", "label", "split", "kind", "delta", "hm"]

@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 import yaml
 
-from analysis.epsilon import CAPTION as CAPTION_EPSILON
-from analysis.epsilon import hm_by_epsilon_figure, hm_by_epsilon_frame
 from analysis.figures.compare_studies import CAPTION as CAPTION_BESIDE
 from analysis.figures.compare_studies import side_by_side_figure, side_by_side_frame, side_by_side_rows
+from analysis.figures.epsilon import CAPTION as CAPTION_EPSILON
+from analysis.figures.epsilon import hm_by_epsilon_figure, hm_by_epsilon_frame
 from analysis.figures.facets import FACETS, choices, facet_keys, facet_values
 from analysis.figures.gallery import FINDINGS_KEY, KEY, films
-from analysis.figures.theme import TEMPLATE, number
+from analysis.figures.theme import TEMPLATE
 from analysis.page.html import facts, table
 from analysis.page.panels import cell_caption, cell_panels, panels
 from analysis.page.trial_table import CAPTION, STAGED, trial_table
@@ -34,7 +34,8 @@ from analysis.tables.transfer import has_training, transfer_table
 from analysis.text.anonymity import reports, sentences
 from analysis.text.conclusion import describe_published
 from analysis.text.sensitivity import fragility_tables, in_words
-from analysis.text.summary import headline, highlights, protocol, protocol_mark, state, troubles
+from analysis.text.summary import headline, highlights, protocol, state, troubles
+from analysis.text.words import number, protocol_mark
 
 CELLS_BYTES = 5 << 20
 """Distilled images that a page has room for: with plotly itself it stays under 15 MB."""

@@ -23,7 +23,7 @@ from analysis.records.records import Study, score_word
 from analysis.records.rule import Rule
 from analysis.records.runs import folds_of
 from analysis.stats.minimum import percent
-from analysis.text.summary import protocol_mark
+from analysis.text.words import protocol_mark
 
 ONLY_CONFIRM = "Confirm trials only; the mean over seeds, bars from the lowest to the highest seed."
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.figures.theme import images_word, number, parameters_word
 from analysis.records.cell_means import cell_means, full_training_means, run_rows, setting_labels
 from analysis.records.multilabel_runs import read_film_run
 from analysis.records.records import Study, compared, score_word
@@ -15,6 +14,7 @@ from analysis.records.runs import folds_of, read_run
 from analysis.stats.coverage import confirmed_cells
 from analysis.stats.minimum import bracket, minimum_images, percent
 from analysis.text.conclusion import verdict
+from analysis.text.words import images_word, number, parameters_word, protocol_mark
 
 MOST_NAMED = 8  # answers spelled out one by one; beyond, the figure tells it better
 HONEST = "Thresholds and states were chosen on validation patients; test patients were scored once."
@@ -140,11 +140,6 @@ def protocol(study: Study) -> str:
     if score_word(study.records) == "AUC":
         said = FILMS
     return f"{said} {SEARCHED}" if any(cell.get("counted") for cell in study.cells) else said
-
-
-def protocol_mark(study: Study) -> str:
-    """What stands behind every test score of a study that chose its states on test patients; empty otherwise."""
-    return " (papers' protocol)" if study.config.get("protocol") == "paper" else ""
 
 
 def highlights(study: Study) -> list[tuple[str, str]]:

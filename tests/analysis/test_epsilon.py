@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.epsilon import hm_by_epsilon_figure, hm_by_epsilon_frame, main
+from analysis.epsilon import main
+from analysis.figures.epsilon import hm_by_epsilon_figure, hm_by_epsilon_frame
 from analysis.page.content import make_content
 from analysis.records.records import read_study
 from tests.analysis.conftest import Ledger

@@ -1,0 +1,34 @@
+"""How numbers, counts and networks are spelled, on the page and in every figure."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.records.records import Study
+
+MISSING = ("", "None", "nan", "<NA>")  # how what is not known spells itself, be it pandas' or Python's
+
+
+def protocol_mark(study: Study) -> str:
+    """What stands behind every test score of a study that chose its states on test patients; empty otherwise."""
+    return " (papers' protocol)" if study.config.get("protocol") == "paper" else ""
+
+
+def images_word(count: int | None) -> str:
+    """`1 image`, `3 images`; without any, the network was trained in the ordinary way."""
+    if count is None or pd.isna(count):
+        return "ordinary training"
+    return f"{count} image{'' if count == 1 else 's'}"
+
+
+def parameters_word(count: float) -> str:
+    """A parameter count as people say it: `470 k`, `11.2 M`."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:.0f}"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A measured number with fixed digits and thousands set apart; `n/a` where it is undefined."""
+    return "n/a" if str(value) in MISSING else f"{value:,.{digits}f}"
