@@ -1,0 +1,1 @@
+"""A figure a module: a function that returns numbers and one that draws them."""

@@ -1,0 +1,1 @@
+"""Intervals, tests and regressions over a study's records."""

@@ -1,0 +1,1 @@
+"""Tables of a study, by themselves or beside published ones."""

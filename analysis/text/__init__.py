@@ -1,0 +1,1 @@
+"""Sentences, and how numbers are spelled in them."""

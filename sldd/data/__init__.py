@@ -1,0 +1,1 @@
+"""Cohorts, patches, splits and batches: from decoded radiographs to tensors."""

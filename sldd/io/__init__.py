@@ -1,0 +1,1 @@
+"""Files of radiographs and labels: PNG, JPEG, TIFF, DICOM, tables, and paths that stay inside their folder."""

@@ -1,0 +1,1 @@
+"""Scores of patients and findings, by which states of a network are compared."""

@@ -1,0 +1,1 @@
+"""The outer loop, ordinary training, losses, DP-SGD, and how a step is computed."""

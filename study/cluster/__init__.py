@@ -1,0 +1,1 @@
+"""Ray: machines, GPUs and what is sent to them."""

@@ -1,0 +1,1 @@
+"""What a study will cost, what it needs, and what it may spend, before its first trial."""

@@ -1,0 +1,1 @@
+"""A package's network on a receiver's radiographs: scores, pictures, sensitivity."""

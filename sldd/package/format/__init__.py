@@ -1,0 +1,1 @@
+"""A package's file: header, tensors, signature."""

@@ -1,0 +1,1 @@
+"""From a package to its network, and whether that is the maker's."""
