@@ -1,0 +1,51 @@
+"""``sldd-study COMMAND ...`` and ``python -m study COMMAND ...``: every command of the project under one name.
+
+Each is also a module of its own: ``sldd-study run`` is ``python -m study.run``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "run": ("study.run", "run a study, or go on with one"),
+    "status": ("study.status", "how a study is getting on"),
+    "settings": ("study.settings", "every setting with its default and meaning"),
+    "dashboard": ("analysis.dashboard", "write a study's page"),
+    "serve": ("analysis.serve", "the same page, following a running study"),
+    "tables": ("analysis.tables.cli", "a study's cells, or published tables beside them"),
+    "publish": ("analysis.publish", "every figure as SVG, PDF and PNG"),
+    "pictures": ("analysis.pictures", "distilled images with their labels"),
+    "epsilon": ("analysis.epsilon", "scores against the privacy spent"),
+    "export": ("study.export.__main__", "a study for Optuna's dashboard, TensorBoard or MLflow"),
+    "anonymity": ("study.anonymity", "what a study's packages give away of patients"),
+    "package": ("sldd.package.cli.commands", "look at, check, use and sign a package"),
+    "overlay": ("sldd.overlay", "a package's votes drawn over one radiograph"),
+    "pretext": ("sldd.pretext", "train a start on public radiographs without labels"),
+    "backbones": ("sldd.distillation.audit", "try out whether backbones can be distilled"),
+    "phantom": ("sldd.sources.phantom", "write an example cohort of phantom patients"),
+}
+"""Module and purpose by name. Modules are imported when they are asked for: some take seconds."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns the exit status of the one that it is given, 2 where there is no such one."""
+    name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("-h", "--help"):
+        lines = [f"  {command:<10}  {purpose}" for command, (_, purpose) in COMMANDS.items()]
+        print("usage: sldd-study COMMAND ...", "", *lines, "", "sldd-study COMMAND --help says more.", sep="\n")
+        return 0
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(COMMANDS)}"
+        print(f"sldd-study: no command {name}; {hint}", file=sys.stderr)
+        return 2
+    status: int = importlib.import_module(COMMANDS[name][0]).main(rest)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
