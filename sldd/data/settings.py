@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -51,6 +52,11 @@ def open_source(settings: DataSettings) -> Source:
     """
     whole = _whole(settings)
     return whole if settings.part is None else PartOfPatients(whole, settings.part)
+
+
+def notes_of(source: Source) -> Sequence[str]:
+    """What a source's table has that is odd and was taken as it is, in lines for the user."""
+    return getattr(source, "notes", ())
 
 
 def _whole(settings: DataSettings) -> Source:

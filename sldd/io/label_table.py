@@ -1,24 +1,30 @@
-"""Tables of films as collections publish them and hospitals export them: CSV, with the quirks that are known."""
+"""Tables of films as collections publish them and hospitals export them: headings and rows, by one rule for all.
+
+docs/reading.md states the rules. What the cells of a column may hold is in ``sldd.io.cells`` and
+``sldd.io.patient_ids``.
+"""
 
 from __future__ import annotations
 
 import csv
-import os
+import io
+import unicodedata
 from pathlib import Path
 
 from sldd.errors import InputError
+from sldd.io.table_text import SEPARATORS, read_text, split_off_separator
 
-MOST_BYTES = 2**26
-"""CheXpert's table, of 224,316 films, has 22 MB."""
 MOST_COLUMNS = 1_000
 MOST_CELLS = 10_000_000
 
+Table = tuple[list[str], list[tuple[int, list[str]]]]
 
-def read_table(path: Path, name: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Header and rows of a comma-separated table, cells stripped, every row as long as the header.
+
+def read_table(path: Path, name: str) -> Table:
+    """Header and rows of a table, cells stripped, every row as long as the header.
 
     Empty cells beyond the header are dropped (NIH's table of 2017 ends its lines with a comma), cells that a row lacks
-    are empty, and so are lines skipped that have none.
+    under empty headings are empty, and lines without any are skipped.
 
     Args:
         path: of the file.
@@ -28,52 +34,88 @@ def read_table(path: Path, name: str) -> tuple[list[str], list[tuple[int, list[s
         The header, and for every row the number of its (last) line and its cells.
 
     Raises:
-        InputError: no such file, no table, no rows, or a row with more cells than the header.
+        InputError: no such file, no table, no rows, or a row of more or fewer cells than the header, named by its line.
     """
+    separator, text, before = split_off_separator(read_text(path, name), name)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    header: list[str] = []
+    rows = []
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{name}: not a file")  # a pipe would keep us waiting
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            if os.fstat(file.fileno()).st_size > MOST_BYTES:
-                raise InputError(f"{name}: more than {MOST_BYTES >> 20} MiB, as no table of films has")
-            reader = csv.reader(file)
-            header = [cell.strip() for cell in next(reader, [])]
-            if len(header) > MOST_COLUMNS:
+        for cells in reader:
+            if not header and len(cells) > MOST_COLUMNS:
                 raise InputError(f"{name}: more than {MOST_COLUMNS} columns, as no table of films has")
-            rows = []
-            for cells in reader:
-                row, beyond = cells[: len(header)], cells[len(header) :]
-                if any(cell.strip() for cell in beyond):
-                    raise InputError(
-                        f"{name} line {reader.line_num}: more cells than columns; quote cells that hold a comma"
-                    )
-                if any(cell.strip() for cell in row):
-                    row += [""] * (len(header) - len(row))
-                    rows.append((reader.line_num, [cell.strip() for cell in row]))
-                if len(rows) * len(header) > MOST_CELLS:
-                    raise InputError(f"{name}: more than {MOST_CELLS:,} cells, as no table of films has")
-    except (UnicodeDecodeError, csv.Error):
-        raise InputError(f"{name}: not a UTF-8 comma-separated table; save it as one") from None
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read ({error.strerror}); it should lie in data.root") from None
+            if not any(cell.strip() for cell in cells):
+                continue
+            if not header:
+                header = [cell.strip() for cell in cells]
+                continue
+            line = before + reader.line_num
+            rows.append((line, _row(cells, header, separator, f"{name} line {line}")))
+            if len(rows) * len(header) > MOST_CELLS:
+                raise InputError(f"{name}: more than {MOST_CELLS:,} cells, as no table of films has")
+    except csv.Error:
+        where = f"{name} line {before + reader.line_num}"
+        raise InputError(
+            f"{where}: no cells in quotes and {SEPARATORS[separator]}; is there a quote that does not end, or text "
+            "behind one?"
+        ) from None
     if not rows:
         raise InputError(f"{name}: no rows; list one radiograph a row")
     return header, rows
 
 
+def _row(cells: list[str], header: list[str], separator: str, where: str) -> list[str]:
+    """The stripped cells of a row that is not empty, as many as there are headings."""
+    row, beyond = [cell.strip() for cell in cells[: len(header)]], cells[len(header) :]
+    if any(cell.strip() for cell in beyond):
+        raise InputError(f"{where}: more cells than columns; quote cells that hold {_one(separator)}")
+    if any(header[len(row) :]):
+        other = next((word for sign, word in SEPARATORS.items() if sign != separator and sign in cells[0]), None)
+        if len(cells) == 1 and other:
+            raise InputError(f"{where}: separated by {other}, and the headings by {SEPARATORS[separator]}; use one")
+        raise InputError(
+            f"{where}: fewer cells than columns; write empty cells too ({SEPARATORS[separator]}), and see whether the "
+            "table is whole"
+        )
+    if any(cell.startswith('"') for cell in row):
+        raise InputError(f"{where}: a quote after a blank; remove the blank")
+    return row + [""] * (len(header) - len(row))
+
+
+def _one(separator: str) -> str:
+    return f"a {SEPARATORS[separator].removesuffix('s')}"
+
+
 def plain(heading: str) -> str:
-    """A heading without the spelling that copies of a table differ in: case, spaces and underscores."""
-    return "".join(heading.casefold().split()).replace("_", "")
+    """A heading without the spelling that copies of a table differ in: case, blanks, hyphens and underscores."""
+    text = "".join(letter for letter in unicodedata.normalize("NFKC", heading).casefold() if letter.isprintable())
+    return "".join(text.split()).replace("_", "").replace("-", "")
+
+
+def find_column(header: list[str], name: str, *headings: str) -> int | None:
+    """The place of the column that has one of these headings, however spelled; None where there is none.
+
+    Raises:
+        InputError: there are several.
+    """
+    wanted = {plain(heading) for heading in headings}
+    places = [place for place, heading in enumerate(header) if plain(heading) in wanted]
+    if len(places) > 1:
+        first, second = places[0] + 1, places[1] + 1
+        raise InputError(
+            f"{name}: columns {first} and {second} are both called {' or '.join(headings)}; rename or remove one"
+        )
+    return places[0] if places else None
 
 
 def column(header: list[str], name: str, *headings: str) -> int:
     """The place of the column that has one of these headings, however spelled.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or there are several.
     """
-    wanted = {plain(heading) for heading in headings}
-    for place, heading in enumerate(header):
-        if plain(heading) in wanted:
-            return place
-    raise InputError(f"{name}: no column {' or '.join(headings)}; docs/chest.md lists the columns")
+    place = find_column(header, name, *headings)
+    if place is None:
+        hint = "; is the table one of commas, semicolons or tabs?" if len(header) == 1 else ""
+        raise InputError(f"{name}: no column {' or '.join(headings)}{hint or '; docs/reading.md lists the columns'}")
+    return place

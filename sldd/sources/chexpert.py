@@ -14,13 +14,15 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from sldd.errors import InputError
+from sldd.io.cells import binary
 from sldd.io.label_table import column, read_table
 from sldd.io.radiograph import exists
 from sldd.io.safe_path import inside
-from sldd.sources.labelled_films import LabelledFilms, Row
+from sldd.io.same_file import same_content
+from sldd.sources.labelled_films import LABEL_TABLE, LabelledFilms, Row
 
 COMPETITION = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
-_TABLE = "label table"
+_TABLE = LABEL_TABLE
 _UNCERTAIN = {"ignore": nan, "zeros": 0.0, "ones": 1.0}
 _VIEWS = ("frontal", "lateral")
 
@@ -57,13 +59,14 @@ def read_chexpert(root: Path, settings: CheXpertSettings, film_size: int) -> Lab
             raise InputError(f"{where}: the view is neither Frontal nor Lateral; correct it")
         if settings.view not in ("both", cells[view].casefold()):
             continue
-        if first.setdefault(cells[path], line) != line:
-            raise InputError(f"{where}: the film of line {first[cells[path]]} again; keep one of the two")
-        patient = re.search(r"(?:^|/)(patient\d+)/", cells[path])
+        name = cells[path].replace("\\", "/")
+        if first.setdefault(name, line) != line:
+            raise InputError(f"{where}: the film of line {first[name]} again; keep one of the two")
+        patient = re.search(r"(?:^|/)(patient\d+)/", name)
         if patient is None:
             raise InputError(f"{where}: the path names no patient (.../patientNNNNN/...); correct it")
         findings = tuple(_finding(cells[place], settings.uncertain, where) for place in places)
-        rows.append(Row(patient[1], _file(root, cells[path], where), findings, where))
+        rows.append(Row(patient[1], _file(root, name, where), findings, where, line))
     if not rows:
         raise InputError(f"{_TABLE}: no {settings.view} films; change data.chexpert.view")
     return LabelledFilms(settings.findings, rows, film_size)
@@ -71,17 +74,17 @@ def read_chexpert(root: Path, settings: CheXpertSettings, film_size: int) -> Lab
 
 def _file(root: Path, path: str, where: str) -> Path:
     """Paths begin with the collection's own name, which may be the folder's or one in it."""
-    within, whole = PurePosixPath(path), inside(root, path, where)
-    return whole if exists(whole) else root.joinpath(*within.parts[1:])
+    whole = inside(root, path, where)
+    without = root.joinpath(*PurePosixPath(path).parts[1:])
+    if not exists(whole):
+        return without
+    if exists(without) and not same_content([whole, without]):
+        raise InputError(f"{where}: the film lies beside the table and in the collection's folder, with other content")
+    return whole
 
 
 def _finding(cell: str, uncertain: str, where: str) -> float:
-    try:
-        value = float(cell or 0)
-    except ValueError:
-        value = nan
-    if value == -1:
-        return _UNCERTAIN[uncertain]
-    if value not in (0, 1):
+    value = binary(cell.removeprefix("-")) if cell else 0.0
+    if value is None or (value, cell[:1]) == (0.0, "-"):
         raise InputError(f"{where}: a finding is none of 1.0, 0.0, -1.0 or empty; correct it")
-    return value
+    return _UNCERTAIN[uncertain] if cell.startswith("-") else value

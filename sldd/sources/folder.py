@@ -14,13 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from sldd.errors import InputError
+from sldd.io.cells import binary, is_error, is_missing
 from sldd.io.film import SPLITS, Film, file_digest
-from sldd.io.label_table import read_table
+from sldd.io.label_table import column, find_column, plain, read_table
+from sldd.io.patient_ids import alike, one_owner, patient_id
 from sldd.io.radiograph import DECODING, radiograph_digest, read_mask, read_radiograph
 from sldd.io.safe_path import inside
+from sldd.sources.labelled_films import RESPELLED
 
 MANIFEST = "manifest.csv"
 REQUIRED = ("patient_id", "image", "label")
+OPTIONAL = ("mask", "label", "split")
 
 
 class FolderSource:
@@ -39,6 +43,8 @@ class FolderSource:
         if not root.is_dir() or not path.is_file():
             raise InputError(f"data.root: there is no {MANIFEST} in {root}; see the README for its columns")
         rows = read_manifest(path)
+        self.notes: Sequence[str] = rows.notes
+        self._respelled = rows.respelled
         self.patient_ids = sorted({row["patient_id"] for _, row in rows})
         number = {identifier: i for i, identifier in enumerate(self.patient_ids)}
         self.films: list[Film] = []
@@ -48,7 +54,7 @@ class FolderSource:
             where = f"{MANIFEST} line {line}"
             if row["label"] not in ("0", "1"):
                 raise InputError(f"{where}: the label is neither 0 (negative) nor 1 (positive); write one of them")
-            part = row.get("split") or None
+            part = (row.get("split") or "").casefold() or None
             if part is not None and part not in SPLITS:
                 raise InputError(f"{where}: the split is not one of {', '.join(SPLITS)}; write one of them")
             film = Film(number[row["patient_id"]], int(row["label"]), part, where)
@@ -64,6 +70,7 @@ class FolderSource:
             image, mask = (inside(root, row[name], where) if row.get(name) else None for name in ("image", "mask"))
             assert image is not None  # the column is required
             self._files.append((image, mask))
+        _check_masks(self._files, self.films)
         given = sum(film.split is not None for film in self.films)
         if 0 < given < len(self.films):
             missing = next(film for film in self.films if film.split is None)
@@ -75,7 +82,9 @@ class FolderSource:
             [film.patient, film.label, film.split, radiograph_digest(image), file_digest(mask) if mask else None]
             for film, (image, mask) in zip(self.films, self._files, strict=True)
         ]
-        return hashlib.sha256(json.dumps([DECODING, rows]).encode()).hexdigest()
+        how: list[object] = [DECODING, rows]
+        how += [RESPELLED] if self._respelled else []
+        return hashlib.sha256(json.dumps(how).encode()).hexdigest()
 
     def read(self, film: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Decode one radiograph and its mask."""
@@ -83,8 +92,26 @@ class FolderSource:
         return read_radiograph(image), read_mask(mask) if mask else None
 
 
-def read_manifest(path: Path, required: Sequence[str] = REQUIRED) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a manifest with their line numbers, cells stripped.
+def _check_masks(files: Sequence[tuple[Path, Path | None]], films: Sequence[Film]) -> None:
+    """Raise an InputError where a mask is its own image."""
+    for (image, mask), film in zip(files, films, strict=True):
+        if mask == image:
+            raise InputError(f"{film.where}: the mask is the image itself; name the mask, or leave the cell empty")
+
+
+class ManifestRows(list[tuple[int, dict[str, str]]]):
+    """Line number and cells, by column, of each row of a manifest.
+
+    ``notes`` are lines for the user about what is odd and was taken as it is; ``respelled`` says whether an identifier
+    was read otherwise than it is written.
+    """
+
+    notes: Sequence[str] = ()
+    respelled: bool = False
+
+
+def read_manifest(path: Path, required: Sequence[str] = REQUIRED) -> ManifestRows:
+    """The rows of a manifest with their line numbers: the columns that are known, cells stripped, labels as 0 and 1.
 
     Args:
         required: columns that must be there and filled.
@@ -94,12 +121,54 @@ def read_manifest(path: Path, required: Sequence[str] = REQUIRED) -> list[tuple[
     """
     name = path.name
     header, lines = read_table(path, name)
-    missing = [column for column in required if column not in header]
-    if missing:
-        raise InputError(f"{name}: no column {', '.join(missing)}; the README lists the columns")
-    rows = [(line, dict(zip(header, cells, strict=True))) for line, cells in lines]
-    for line, row in rows:
-        empty = [column for column in required if not row[column]]
+    places = {wanted: column(header, name, wanted) for wanted in required}
+    for wanted in OPTIONAL:
+        place = find_column(header, name, wanted)
+        if place is not None:
+            places[wanted] = place
+        else:
+            _check_nearly(header, name, wanted)
+    rows, owners = ManifestRows(), []
+    for line, cells in lines:
+        where = f"{name} line {line}"
+        row = {wanted: cells[place] for wanted, place in places.items()}
+        empty = [wanted for wanted in required if not row[wanted]]
         if empty:
-            raise InputError(f"{name} line {line}: {', '.join(empty)} is empty; fill it or remove the row")
+            raise InputError(f"{where}: {', '.join(empty)} is empty; fill it or remove the row")
+        for wanted, cell in row.items():
+            if wanted != "patient_id" and (is_missing(cell) or is_error(cell)):
+                raise InputError(f"{where}: {wanted} is a missing value or an error cell (nan, #N/A); correct it")
+        if (value := binary(row.get("label", ""))) is not None:
+            row["label"] = f"{value:.0f}"
+        whose = patient_id(row["patient_id"], where)
+        rows.respelled |= whose != row["patient_id"]
+        rows.append((line, row | {"patient_id": whose}))
+        owners.append((Path(row["image"].replace("\\", "/")), whose, where))
+    one_owner(owners)
+    rows.notes = [*alike(((row["patient_id"], line) for line, row in rows), name), *_repeated(rows, name)]
     return rows
+
+
+def manifest_notes(where: Path) -> Sequence[str]:
+    """What is odd in the manifest that a receiver points at, by itself or by its folder, if there is one."""
+    path = where / MANIFEST if where.is_dir() else where
+    return read_manifest(path, ("patient_id", "image")).notes if path.is_file() else ()
+
+
+def _check_nearly(header: Sequence[str], name: str, wanted: str) -> None:
+    """Raise an InputError for a heading that may be meant as one that is not there: masks, mask_path, splits."""
+    for place, heading in enumerate(header, 1):
+        if wanted in plain(heading):
+            raise InputError(
+                f"{name}: no column {wanted}, and column {place} has that word in its heading; call it {wanted}, or "
+                "by another word"
+            )
+
+
+def _repeated(rows: Sequence[tuple[int, dict[str, str]]], name: str) -> list[str]:
+    """A line where rows are the same image of the same patient again."""
+    first: dict[str, int] = {}
+    again = [line for line, row in rows if first.setdefault(row["image"], line) != line]
+    if not again:
+        return []
+    return [f"{name} line {again[0]}: an image again ({len(again)} such lines); each is counted as a film of its own"]

@@ -19,20 +19,26 @@ from PIL import Image
 
 from sldd.errors import InputError
 from sldd.io.film import Film
+from sldd.io.patient_ids import alike, one_owner
 from sldd.io.radiograph import DECODING, exists, radiograph_digest, read_radiograph
 
+LABEL_TABLE = "label table"
+"""What messages call the table of a collection with findings."""
+RESPELLED = "identifiers in NFC"
+"""Part of a cohort's fingerprint where patients have other identifiers, so other pseudonyms, than the table says."""
 SCALING = 1
 """Part of a cohort's fingerprint. Raise it whenever the same film would be scaled to other pixels than before."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A film as its table has it: whose, where it lies, a value for each class, and how messages call the row."""
+    """A film as its table has it: whose, where it lies, a value for each class, its line, and how messages call it."""
 
     patient: str
     file: Path
     findings: tuple[float, ...]
     where: str
+    line: int = 0
 
 
 class LabelledFilms:
@@ -43,16 +49,26 @@ class LabelledFilms:
         rows: one a film.
         film_size: longest side in pixels.
         smallest_class: see ``Source``.
+        notes: what the table's reader found odd, in lines for the user.
+        respelled: whether identifiers were read otherwise than the table has them.
 
     Raises:
-        InputError: a film is missing, or listed twice.
+        InputError: a film is missing, or another patient's too.
     """
 
     def __init__(
-        self, classes: Sequence[str], rows: Sequence[Row], film_size: int, smallest_class: int | None = None
+        self,
+        classes: Sequence[str],
+        rows: Sequence[Row],
+        film_size: int,
+        smallest_class: int | None = None,
+        notes: Sequence[str] = (),
+        respelled: bool = False,
     ) -> None:
         self.classes, self.smallest_class = list(classes), smallest_class
-        self._film_size = film_size
+        self._film_size, self._respelled = film_size, respelled
+        self.notes = [*notes, *alike(((row.patient, row.line) for row in rows), LABEL_TABLE)]
+        one_owner((row.file, row.patient, row.where) for row in rows)
         self.patient_ids = sorted({row.patient for row in rows})
         number = {identifier: i for i, identifier in enumerate(self.patient_ids)}
         self._files = [row.file for row in rows]
@@ -70,7 +86,8 @@ class LabelledFilms:
             [film.patient, [str(value) for value in film.findings], radiograph_digest(file)]
             for film, file in zip(self.films, self._files, strict=True)
         ]
-        how = [DECODING, SCALING, self._film_size, self.smallest_class, self.classes]
+        how: list[object] = [DECODING, SCALING, self._film_size, self.smallest_class, self.classes]
+        how += [RESPELLED] if self._respelled else []
         return hashlib.sha256(json.dumps([how, rows]).encode()).hexdigest()
 
     def read(self, film: int) -> tuple[np.ndarray, None]:

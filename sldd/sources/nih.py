@@ -8,22 +8,27 @@ own lists of training and test films are not used: ``data.split`` divides patien
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sldd.errors import InputError
-from sldd.io.label_table import column, plain, read_table
-from sldd.sources.labelled_films import LabelledFilms, Row
+from sldd.io.cells import binary
+from sldd.io.label_table import Table, column, find_column, plain, read_table
+from sldd.io.patient_ids import patient_id
+from sldd.io.same_file import same_content
+from sldd.sources.labelled_films import LABEL_TABLE, LabelledFilms, Row
 
 FINDINGS = (
     "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
     "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
 )  # fmt: skip
 NONE = "No Finding"
-_TABLE = "label table"
+_TABLE = LABEL_TABLE
+_NAMED = re.compile(r"(\d{8})_\d{3}\.png")
+"""Films as the collection names them: the patient, and a number."""
 _PLACES = {plain(finding): place for place, finding in enumerate(FINDINGS)}
-_Table = tuple[list[str], list[tuple[int, list[str]]]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ def read_nih(root: Path, settings: NihSettings, film_size: int) -> LabelledFilms
     image = column(header, _TABLE, "Image Index", "Image")
     patient = column(header, _TABLE, "Patient ID")
     findings = _findings(header)
-    films = {file.name: file for file in sorted(root.rglob("*.png"), reverse=True)}
+    films = _films(root)
+    respelled = False
     rows: list[Row] = []
     first: dict[str, int] = {}
     for line, cells in lines:
@@ -55,20 +61,41 @@ def read_nih(root: Path, settings: NihSettings, film_size: int) -> LabelledFilms
             raise InputError(f"{where}: the film of line {first[name]} again; keep one of the two")
         if name not in films:
             raise InputError(f"{where}: the film is not among the PNG files of data.root; add it or remove the line")
-        rows.append(Row(cells[patient], films[name], findings(cells, where), where))
-    return LabelledFilms(FINDINGS, rows, film_size)
+        if len(films[name]) > 1 and not same_content(films[name]):
+            raise InputError(
+                f"{where}: {len(films[name])} PNG files below data.root have this name and other content (masks beside "
+                "films?); keep one, or name another folder"
+            )
+        whose = patient_id(cells[patient], where)
+        if (named := _NAMED.fullmatch(name)) and whose.isdecimal() and int(whose) != int(named[1]):
+            raise InputError(f"{where}: the film's name has another patient than the column; was one sorted alone?")
+        respelled |= whose != cells[patient]
+        rows.append(Row(whose, films[name][0], findings(cells, where), where, line))
+    return LabelledFilms(FINDINGS, rows, film_size, respelled=respelled)
 
 
-def _find_table(root: Path) -> _Table:
-    found = []
+def _films(root: Path) -> dict[str, list[Path]]:
+    """PNG files below a folder by name, in order; not those of hidden folders, where programs keep small copies."""
+    films: dict[str, list[Path]] = {}
+    for path in sorted(root.rglob("*.png")):
+        if not any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(root).parts):
+            films.setdefault(path.name, []).append(path)
+    return films
+
+
+def _find_table(root: Path) -> Table:
+    found, refused = [], []
     for path in sorted(root.glob("*.csv")):
         try:
             header, lines = read_table(path, _TABLE)
             column(header, _TABLE, "Patient ID")
             _findings(header)
-        except InputError:
-            continue  # another table: split lists and bounding boxes lie there too
+        except InputError as error:
+            refused.append(error)  # or another table: split lists and bounding boxes lie there too
+            continue
         found.append((header, lines))
+    if not found and len(refused) == 1:
+        raise refused[0]
     if len(found) != 1:
         raise InputError(
             f"data.root: {len(found) or 'no'} tables like Data_Entry_2017.csv in {root}; "
@@ -79,18 +106,20 @@ def _find_table(root: Path) -> _Table:
 
 def _findings(header: list[str]) -> Callable[[list[str], str], tuple[float, ...]]:
     """What reads the 14 findings from a row's cells."""
-    columns = {plain(heading): place for place, heading in enumerate(header)}
-    if all(finding in columns for finding in _PLACES):
-        places = [columns[finding] for finding in _PLACES]
+    if _PLACES.keys() <= {plain(heading) for heading in header}:
+        if find_column(header, _TABLE, "Finding Labels") is not None:
+            raise InputError(f"{_TABLE}: findings both in words and in a column each; remove what is not meant")
+        places = [column(header, _TABLE, finding) for finding in FINDINGS]
         return lambda cells, where: tuple(_digit(cells[place], where) for place in places)
     labels = column(header, _TABLE, "Finding Labels")
     return lambda cells, where: _joined(cells[labels], where)
 
 
 def _digit(cell: str, where: str) -> float:
-    if cell not in ("0", "1", "0.0", "1.0"):
+    value = binary(cell)
+    if value is None:
         raise InputError(f"{where}: a finding is neither 0 nor 1; write one of them")
-    return float(cell)
+    return value
 
 
 def _joined(cell: str, where: str) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sldd.data.cohort import Cohort, default_cache, prepare
 from sldd.data.multilabel_batches import FilmBatches
-from sldd.data.settings import open_source
+from sldd.data.settings import notes_of, open_source
 from sldd.data.split import Split
 from study.config.schema import StudyConfig
 from study.grid.axes import Cell
@@ -27,6 +27,8 @@ class StudyPatients:
     collections: dict[str, Collection]
     missing: dict[str, str]
     """Why a collection is not there, by name."""
+    notes: Sequence[str] = ()
+    """What the table has that is odd and was taken as it is."""
 
     def grounds(self, config: StudyConfig, grid: list[Cell], split: Split) -> dict[str | None, Materials]:
         """What cells are trained on: the study's own patients (None), and the collections of each stage."""
@@ -47,11 +49,12 @@ def open_patients(config: StudyConfig, grid: list[Cell]) -> StudyPatients:
     source = open_source(config.data)
     cache = (Path(config.data.cache).expanduser() if config.data.cache else default_cache()).resolve()
     cohort = prepare(source, cache)
-    return StudyPatients(cohort, source.patient_ids, *open_collections(config, chained(grid), cache))
+    return StudyPatients(cohort, source.patient_ids, *open_collections(config, chained(grid), cache), notes_of(source))
 
 
 def announce_films(config: StudyConfig, patients: StudyPatients) -> Iterator[str]:
-    """Lines of what films with findings show, and of what their tables left to be decided."""
+    """Lines of what films with findings show, and of what tables left to be decided."""
+    yield from (f"{config.name}: {note}" for note in patients.notes)
     cohorts = {config.name: patients.cohort} if patients.cohort.classes else {}
     cohorts |= {f"{config.name}, {name}": each.cohort for name, each in patients.collections.items()}
     for name, cohort in cohorts.items():
@@ -59,6 +62,8 @@ def announce_films(config: StudyConfig, patients: StudyPatients) -> Iterator[str
         counts = ", ".join(f"{count:,} {finding}" for finding, count in zip(cohort.classes, found, strict=True))
         yield f"{name}: {cohort.patients:,} patients with {len(cohort.film_patients):,} films; {counts}"
         yield from (f"{name}: {note}" for note in cohort.notes)
+    for name, each in patients.collections.items():
+        yield from (f"{config.name}, {name}: {note}" for note in each.notes)
 
 
 def announce_parts(config: StudyConfig, cohort: Cohort, split: Split, batches: Batches) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sldd.data.cohort import Cohort, prepare
-from sldd.data.settings import DataSettings, open_source
+from sldd.data.settings import DataSettings, notes_of, open_source
 from sldd.errors import InputError
 from study.config.schema import StudyConfig
 from study.grid.axes import Cell
@@ -22,6 +22,8 @@ class Collection:
     data: DataSettings
     cohort: Cohort
     patient_ids: Sequence[str]
+    notes: Sequence[str] = ()
+    """What the table has that is odd and was taken as it is."""
 
 
 def open_collections(
@@ -50,7 +52,7 @@ def open_collections(
             raise InputError(f"sources.{name}: {error}") from None
         if not cohort.classes:
             raise InputError(f"sources.{name}: its films have no findings, which task=multilabel is about")
-        found[name] = Collection(data, cohort, source.patient_ids)
+        found[name] = Collection(data, cohort, source.patient_ids, notes_of(source))
     return found, missing
 
 

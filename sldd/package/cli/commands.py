@@ -47,6 +47,7 @@ from sldd.package.rebuild.compare import differences
 from sldd.package.rebuild.rebuild import with_weights
 from sldd.package.rebuild.self_test import with_self_test
 from sldd.package.rebuild.verify import Verdict, verify
+from sldd.sources.folder import manifest_notes
 
 GOOD, BAD, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
@@ -91,6 +92,8 @@ def _apply(options: argparse.Namespace, console: Console) -> int:
     for path in outputs:
         check_output(path)
     patients = find_patients(options.films)
+    for note in manifest_notes(options.films):
+        console.print(note, markup=False, soft_wrap=True)
     verdict = verify(options.package, start=options.start, key=options.key)
     if not _accepted(verdict, console) or verdict.network is None:
         return BAD
@@ -139,6 +142,8 @@ def _fragility(options: argparse.Namespace, console: Console) -> int:
     if out.suffix not in (".csv", ".json"):
         raise InputError(f"--out {out}: name a .csv or a .json file")
     patients = find_patients(options.films)
+    for note in manifest_notes(options.films):
+        console.print(note, markup=False, soft_wrap=True)
     verdict = verify(options.package, start=options.start, key=options.key)
     if not _accepted(verdict, console):
         return BAD

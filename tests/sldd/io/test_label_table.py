@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 
 from sldd.errors import InputError
 from sldd.io import label_table as table
+from sldd.io import table_text
 from sldd.io.label_table import read_table
 
 
 def test_short_rows_under_a_long_header_may_not_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "MOST_CELLS", 1_000)
     path = tmp_path / "t.csv"
-    path.write_text(",".join("abcdefghij") + "\n" + "x\n" * 100)
+    header = "a" + "," * 9  # a row need not have the cells under empty headings
+    path.write_text(header + "\n" + "x\n" * 100)
     assert len(read_table(path, "t")[1]) == 100
-    path.write_text(",".join("abcdefghij") + "\n" + "x\n" * 101)
+    path.write_text(header + "\n" + "x\n" * 101)
     with pytest.raises(InputError, match="t: more than 1,000 cells"):
         read_table(path, "t")
 
@@ -30,7 +32,7 @@ def test_size_and_columns_are_bounded(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="columns"):
         read_table(path, "t")
     with path.open("r+b") as file:
-        file.truncate(table.MOST_BYTES + 1)  # sparse
+        file.truncate(table_text.MOST_BYTES + 1)  # sparse
     with pytest.raises(InputError, match="64 MiB"):
         read_table(path, "t")
 

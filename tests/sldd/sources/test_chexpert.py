@@ -91,3 +91,44 @@ def test_bad_tables_get_one_line(tmp_path: Path, change: tuple[str, str], settin
     assert says in str(caught.value)
     assert "JANE" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_film_that_lies_in_both_places_with_other_content_is_refused(tmp_path: Path) -> None:
+    root = _folder(tmp_path / "chexpert")
+    other = root / "train/patient90002/study1/view1_frontal.jpg"
+    other.parent.mkdir(parents=True)
+    other.write_bytes((root / "CheXpert-v1.0-small" / other.relative_to(root)).read_bytes())
+    assert _cohort(root).patients == 2
+    Image.fromarray(np.full((40, 30), 255, np.uint8)).save(other)
+    with pytest.raises(InputError, match="label table line 3: the film lies beside the table and in the collection's"):
+        _cohort(root)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ((",,1.0,,,1.0\n", ",,nan,,,1.0\n"), "label table line 3: a finding is none of"),
+        ((",,1.0,,,1.0\n", ",,-0.0,,,1.0\n"), "label table line 3: a finding is none of"),
+        ((",,1.0,,,1.0\n", ",,1.0\n"), "label table line 3: fewer cells than columns"),
+        ((",,1.0,,,1.0\n", ",,#N/A,,,1.0\n"), "label table line 3: a finding is none of"),
+    ],
+)
+def test_a_finding_that_is_no_value_is_refused(tmp_path: Path, change: tuple[str, str], says: str) -> None:
+    rows = "\n".join([*ROWS, ""]).replace(*change)
+    with pytest.raises(InputError, match=says):
+        _cohort(_folder(tmp_path / "chexpert", rows.split("\n")[:-1]))
+
+
+def test_the_same_table_by_a_spreadsheet(tmp_path: Path) -> None:
+    expected = _cohort(_folder(tmp_path / "chexpert")).fingerprint
+    root = _folder(tmp_path / "saved")
+    text = (root / "train.csv").read_text().replace(".0,", ",").replace("1.0\n", "TRUE\n")
+    (root / "train.csv").write_text("\ufeffsep=;\r\n" + text.replace(",", ";").replace("\n", "\r\n"))
+    assert _cohort(root).fingerprint == expected
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    root = _folder(tmp_path / "chexpert")
+    (root / "train.csv").write_text((root / "train.csv").read_text().replace("Lung Lesion", "edema"))
+    with pytest.raises(InputError, match="label table: columns 10 and 11 are both called Edema"):
+        _cohort(root)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sldd.data.cohort import Cohort, prepare
-from sldd.data.settings import DataSettings, open_source
+from sldd.data.settings import DataSettings, notes_of, open_source
 from sldd.errors import InputError
 from sldd.sources.hospital import HospitalSettings
 from tests.conftest import write_dicom
@@ -93,6 +93,10 @@ def test_a_class_is_counted_without_copies(tmp_path: Path) -> None:
 
 def test_the_same_film_under_two_patients_is_refused(tmp_path: Path) -> None:
     root = _folder(tmp_path / "films", [*ROWS, "NOE-NORA,f1.dcm,scoliosis"])
+    with pytest.raises(InputError, match="label table line 9: the image of label table line 3, but another patient"):
+        _cohort(root)
+    root = _folder(tmp_path / "copies", [*ROWS, "NOE-NORA,copy.dcm,scoliosis"])
+    write_dicom(root / "copy.dcm", PIXELS[1], SeriesDescription="export 2")
     with pytest.raises(InputError, match="label table line 9: the same pixels as label table line 3, but another pat"):
         _cohort(root)
     assert not list((tmp_path / "cache").iterdir())
@@ -152,3 +156,76 @@ def test_no_header_field_and_no_identifier_is_in_the_cache(tmp_path: Path) -> No
 def test_a_mapping_that_is_a_bomb_gets_one_line(tmp_path: Path, mapping: str) -> None:
     with pytest.raises(InputError, match=r"data\.hospital\.mapping: not a"):
         _cohort(_folder(tmp_path / "films", mapping=mapping), mapping="mapping.yaml")
+
+
+def _with(findings: list[str]) -> list[str]:
+    """The rows with other findings in their last cells."""
+    return [f"{row.rsplit(',', 1)[0]},{cell}" for row, cell in zip(ROWS, findings, strict=True)]
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["", "normal", "No Finding", "No findings", "None", "NONE.", "nil", "Unremarkable", "no_finding", "negative"],
+)
+def test_words_for_nothing_are_no_class(tmp_path: Path, word: str) -> None:
+    cohort = _cohort(_folder(tmp_path / "films", _with(["effusion", word, "Effusion", word, "effusion", word, word])))
+    assert cohort.classes == ["effusion"]
+    assert cohort.film_labels[:, 0].tolist() == [1, 0, 1, 0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("word", ["nan", "NaN", "NA", "null", "#N/A", "0", "1", "yes", "?", "['effusion']", "2.3E+08"])
+def test_words_for_no_word_are_refused(tmp_path: Path, word: str) -> None:
+    rows = _with(["effusion", word, "Effusion", word, "effusion", word, word])
+    with pytest.raises(InputError, match=r"^label table line 3: a finding |^label table line 3: findings as"):
+        _cohort(_folder(tmp_path / "films", rows))
+
+
+def test_a_finding_and_a_word_for_none_are_refused(tmp_path: Path) -> None:
+    rows = _with(["effusion", "normal|effusion", "", "", "", "", ""])
+    with pytest.raises(InputError, match="line 3: a finding, and a word that says there is none"):
+        _cohort(_folder(tmp_path / "films", rows))
+
+
+def test_a_mapping_may_have_such_a_word_as_a_category(tmp_path: Path) -> None:
+    rows = _with(["effusion", "unremarkable", "Effusion", "", "effusion", "unremarkable", ""])
+    root = _folder(tmp_path / "films", rows, "effusion: fluid\nunremarkable: seen\n")
+    labels = _cohort(root, mapping="mapping.yaml").film_labels.tolist()
+    assert labels == [[1, 0], [0, 1], [1, 0], [0, 0], [1, 0], [0, 1], [0, 0]]
+
+
+def test_spellings_of_a_finding_are_said(tmp_path: Path) -> None:
+    rows = _with(["pleural effusion", "pleural_effusion", "Pleural effusion", "pleural_effusion", "", "", ""])
+    source = open_source(DataSettings(source="hospital", root=str(_folder(tmp_path / "films", rows))))
+    (note,) = notes_of(source)
+    assert note.startswith("label table: pleural effusion and pleural_effusion are two classes")
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ("patient_id,image,findings,findings", "label table: columns 3 and 4 are both called findings"),
+        ("patient_id,image,Findings,FINDINGS ", "label table: columns 3 and 4 are both called findings"),
+        ("patient_id,image,findings,Patient ID", "label table: columns 1 and 4 are both called patient_id"),
+        ("patient_id,image,findings,image", "label table: columns 2 and 4 are both called image"),
+    ],
+)
+def test_a_heading_that_is_there_twice_is_refused(tmp_path: Path, header: str, says: str) -> None:
+    root = _folder(tmp_path / "films")
+    (root / "labels.csv").write_text("\n".join([header, *(f"{row},x" for row in ROWS)]))
+    with pytest.raises(InputError, match=says):
+        _cohort(root)
+
+
+@pytest.mark.parametrize(
+    "mapping", ["scoliosis: a\nscoliosis: b\n", "? scoliosis\n: a\n'scoliosis': b\n", "a\u0301: x\n\u00e1: y\n"]
+)
+def test_a_category_that_is_there_twice_is_refused(tmp_path: Path, mapping: str) -> None:
+    with pytest.raises(InputError, match=r"data\.hospital\.mapping: a category is empty or there twice"):
+        _cohort(_folder(tmp_path / "films", mapping=mapping), mapping="mapping.yaml")
+
+
+def test_a_class_that_is_a_word_for_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a class is a word for no finding; leave it empty to drop"):
+        _cohort(_folder(tmp_path / "films", mapping="scoliosis: none\nx: y\n"), mapping="mapping.yaml")
+    with pytest.raises(InputError, match=r"data\.hospital\.mapping: a finding says that its value is missing"):
+        _cohort(_folder(tmp_path / "other", mapping="scoliosis: nan\nx: y\n"), mapping="mapping.yaml")

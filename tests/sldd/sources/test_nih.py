@@ -141,3 +141,57 @@ def test_what_the_fingerprint_follows(tmp_path: Path) -> None:
     assert relabelled != first
     Image.fromarray(np.full((32, 32), 9, np.uint8)).save(root / "images" / "00000002_000.png")
     assert fingerprint() != relabelled
+
+
+def test_a_name_that_is_there_twice_with_other_content_is_refused(tmp_path: Path) -> None:
+    """Masks or segmentations that are called as their films are."""
+    root = _folder(tmp_path / "nih", [V2020, *_published("")])
+    expected = open_source(DataSettings(source="nih", root=str(root))).fingerprint()
+    copy, film = root / "Annotations" / "00000002_000.png", root / "images" / "00000002_000.png"
+    copy.parent.mkdir()
+    copy.write_bytes(film.read_bytes())
+    assert open_source(DataSettings(source="nih", root=str(root))).fingerprint() == expected, "the same film twice"
+    Image.fromarray(np.full((32, 32), 255, np.uint8)).save(copy)
+    with pytest.raises(InputError, match="label table line 4: 2 PNG files below data.root have this name") as caught:
+        _cohort(root)
+    assert "00000002" not in str(caught.value)
+
+
+@pytest.mark.parametrize("hidden", [".thumbnails", "__MACOSX/images", "images/.ipynb_checkpoints"])
+def test_small_copies_of_programs_are_no_films(tmp_path: Path, hidden: str) -> None:
+    root = _folder(tmp_path / "nih", [V2020, *_published("")])
+    (root / hidden).mkdir(parents=True)
+    for name, _, _ in FILMS:
+        Image.fromarray(np.full((4, 4), 255, np.uint8)).save(root / hidden / f"{name}.png")
+    assert [int(_cohort(root).pixels(film).mean()) for film in range(4)] == [0, 40, 80, 120]
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ([V2020.replace("Follow-up #", "finding_labels"), *_published("")], "columns 2 and 3 are both called Finding"),
+        ([V2020.replace("Follow-up #", "Image"), *_published("")], "columns 1 and 3 are both called Image"),
+        ([V2020.replace("Follow-up #", "PatientID"), *_published("")], "columns 3 and 4 are both called Patient ID"),
+        ([_one_hot()[0].replace("Mass", "Edema"), *_one_hot()[1:]], "no column Finding Labels"),
+        ([line + ",Finding Labels" * (number == 0) + ",x" * (number > 0) for number, line in enumerate(_one_hot())],
+         "findings both in words and in a column each"),
+        ([V2020, *(line.replace(",0,2,", ",0,9,") for line in _published(""))], "line 4: the film's name has another"),
+        ([V2020, *(line.replace(",0,2,", ",0,1.2E+11,") for line in _published(""))], "line 4: these ids are Excel's"),
+        ([V2020, *(line.replace("No Finding", "#N/A") for line in _published(""))], "line 4: a label is none of"),
+        ([V2020, *(line[:30] for line in _published(""))], "line 2: fewer cells than columns"),
+    ],
+)  # fmt: skip
+def test_what_may_be_a_wrong_value_is_refused(tmp_path: Path, lines: list[str], says: str) -> None:
+    with pytest.raises(InputError) as caught:
+        _cohort(_folder(tmp_path / "nih", lines))
+    assert says in str(caught.value)
+    assert "0000" not in str(caught.value)
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_column_a_finding_as_a_spreadsheet_saves_it(tmp_path: Path, separator: str) -> None:
+    expected = _cohort(_folder(tmp_path / "nih", _one_hot())).fingerprint
+    saved = [line.replace(",", separator) for line in _one_hot()]
+    truths = [line.replace(f"{separator}0", f"{separator}FALSE") for line in saved]
+    assert _cohort(_folder(tmp_path / "saved", saved)).fingerprint == expected
+    assert _cohort(_folder(tmp_path / "truths", truths)).fingerprint == expected
