@@ -16,21 +16,26 @@ MOST_NODES = 1_000_000
 """Values, keys, lists and mappings: a study of ten thousand cells has a fifth of that."""
 
 
-def load(text: str) -> Any:
+def load(text: str, loader: type[Loader] | None = None) -> Any:
     """What a YAML text says, as nested dictionaries, lists and scalars.
+
+    Args:
+        loader: that reads some scalars in another way.
 
     Raises:
         yaml.YAMLError: it is not YAML, nested more than `MOST_DEPTH` deep, or has more than `MOST_NODES` nodes.
     """
     try:
-        return yaml.load(text, _Loader)  # a safe loader, see below
+        return yaml.load(text, loader or Loader)  # a safe loader, see below
     except yaml.YAMLError:
         raise
     except Exception as error:  # !!int x, 2020-99-99, ten thousand digits: each its own
         raise yaml.YAMLError(f"a value is not what it says ({type(error).__name__})") from None
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
+    """The library's safe loader, which counts what it composes."""
+
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._depth = self._nodes = 0

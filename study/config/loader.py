@@ -21,6 +21,7 @@ from sldd.ops.types import TaskName
 from study.config.checks import check_task, with_task_defaults
 from study.config.presets import read
 from study.config.schema import Grid, StudyConfig, declared
+from study.config.values import check_finite, check_truths
 from study.grid.axes import IMAGES, GridSettings, cells
 
 # A study may grow along these and its grid; everything else is what its numbers mean.
@@ -70,6 +71,7 @@ def parse(tree: dict[str, Any]) -> StudyConfig:
         raise InputError(f"privacy.{next(iter(tree['privacy']))}: does nothing without privacy.noise; give that too")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", config.name):
         raise InputError(f"name: {config.name!r} names a folder; use letters, digits, '-', '_' and '.'")
+    check_finite(as_tree(config) | {"grid": {}})
     check_task(config)
     return config
 
@@ -155,6 +157,8 @@ def _check_keys(kind: type, tree: Any, prefix: str) -> None:
             raise InputError(f"unknown setting {prefix}{key}; {hint}")
         if dataclasses.is_dataclass(hints[key]):
             _check_keys(typing.cast(type, hints[key]), value, f"{prefix}{key}.")
+        else:
+            check_truths(hints[key], value, f"{prefix}{key}")
         if kind is StudyConfig and key == "sources":
             for name, settings in value.items() if isinstance(value, dict) else ():
                 _check_keys(DataSettings, settings, f"{key}.{name}.")

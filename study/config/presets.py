@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from ledger import safe_yaml as plain_yaml
 from sldd.errors import InputError
+from study.config.values import ValueMeantOtherwiseError, load_settings, load_value
 
 Tree = dict[str, Any]
 
@@ -40,11 +40,7 @@ def read(study: str, overrides: list[str]) -> Tree:
         key, separator, text = override.partition("=")
         if not separator:
             raise InputError(f"{override!r} is neither a setting (key=value) nor the study's only name")
-        try:
-            value = plain_yaml.load(text)
-        except yaml.YAMLError:
-            raise InputError(f"{key}: {text!r} cannot be read as a value; quote lists as {key}='[a, b]'") from None
-        _set(tree, key, value)
+        _set(tree, key, load_value(key, text))
         _expand(tree)
     return tree
 
@@ -116,7 +112,9 @@ def _one(study: str) -> Tree:
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(presets())}"
         raise InputError(f"{path.name!r} is neither a preset nor a .yaml file; {hint}")
     try:
-        tree = plain_yaml.load(text)
+        tree = load_settings(text)
+    except ValueMeantOtherwiseError as error:
+        raise InputError(f"{where} line {error.line + 1}: {error.problem}") from None
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         raise InputError(f"{where}: not valid YAML" + (f" at line {line + 1}" if line is not None else "")) from None

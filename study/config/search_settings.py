@@ -21,6 +21,7 @@ def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
 
 def _distill_options(options: dict[str, list[Any]]) -> dict[str, list[Any]]:
     known = [field.name for field in dataclasses.fields(DistillSettings)]
+    meant: dict[str, list[Any]] = {}
     for name, choices in options.items():
         if name not in known:
             raise PydanticCustomError(
@@ -30,11 +31,12 @@ def _distill_options(options: dict[str, list[Any]]) -> dict[str, list[Any]]:
             )
         for choice in choices:
             try:
-                TypeAdapter(DistillSettings).validate_python({name: choice})
+                read = TypeAdapter(DistillSettings).validate_python({name: choice})
             except ValidationError as error:
                 reason = error.errors()[0]["msg"].lower()
                 raise PydanticCustomError("option", "{name}: {reason}", {"name": name, "reason": reason}) from None
-    return options
+            meant.setdefault(name, []).append(getattr(read, name))
+    return options | meant
 
 
 _Rate = Annotated[float, Gt(0), Lt(1e6)]
