@@ -68,7 +68,7 @@ _READ = {
 
 
 class _Loader(safe_yaml.Loader):
-    yaml_implicit_resolvers: typing.ClassVar[dict[Any, Any]] = {}
+    yaml_implicit_resolvers: typing.ClassVar[dict[Any, Any]] = {}  # type: ignore[misc]
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         lines: dict[tuple[str, str], int] = {}
