@@ -22,7 +22,8 @@ import numpy as np
 from PIL import Image
 
 from sldd.errors import InputError
-from sldd.io.radiograph import read_mask, read_radiograph
+from sldd.io.mask import read_mask
+from sldd.io.radiograph import read_radiograph
 from sldd.package import Package
 from sldd.package.apply.vote_map import FilmVotes, film_votes
 from sldd.package.apply.vote_picture import draw, in_words

@@ -23,7 +23,8 @@ from pydicom.uid import (
 from benchmarks.fuzz.guard import Inputs, Prepared, Reader
 from benchmarks.fuzz.mutations import Random, pick, spoil, spoil_png, spoil_tiff
 from sldd.errors import InputError
-from sldd.io.radiograph import read_mask, read_radiograph
+from sldd.io.mask import read_mask
+from sldd.io.radiograph import read_radiograph
 from sldd.rng import stream
 
 

@@ -9,23 +9,29 @@ Patients have one label, or their films have findings: one of {0, 1, not known} 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from sldd.data.deduplicate import Cleaning
+from sldd.data.decode import decode
 from sldd.errors import InputError
-from sldd.io.film import Film, Source
+from sldd.io.film import Source
 
 INDEX = "index.json"
+
+_READER = 2
+"""Raise it whenever a film would be read otherwise than before, or the index has more: films are then decoded anew.
+
+What is read otherwise has to be in ``Radiograph.changed`` too, by which studies know whether they may go on."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,17 @@ class Cohort:
     """What can be found on a film; empty where patients have one label instead."""
     findings: list[list[float | None]] = field(default_factory=list, repr=False)
     notes: list[str] = field(default_factory=list)
-    """What was left out of the source, and why."""
+    """What was left out of the source, and why, and what looks odd."""
+    film_pixels: list[int] = field(default_factory=list, repr=False)
+    """Pixels of each film that are no padding, which ``sums`` and ``square_sums`` are over; empty where all are."""
+    ranges: list[list[int]] = field(default_factory=list, repr=False)
+    """Lowest and highest value of each film, padding left out."""
+    wheres: list[str] = field(default_factory=list, repr=False)
+    """What messages call each film."""
+    files: str = ""
+    """The source's fingerprint, which ``fingerprint`` is too unless a film is read otherwise than by ``DECODING`` 1."""
+    changed: dict[str, int] = field(default_factory=dict)
+    """Films that are, by the rule of docs/reading.md."""
 
     @property
     def patients(self) -> int:
@@ -93,9 +109,10 @@ class Cohort:
         return self._masks[self._offsets[film] : self._offsets[film + 1]].reshape(self.shapes[film])
 
     def intensity(self, patients: Sequence[int]) -> tuple[float, float]:
-        """Mean and standard deviation of the gray values of these patients' films."""
+        """Mean and standard deviation of the gray values of these patients' films, padding left out."""
         films = [film for patient in patients for film in self.films_of[patient]]
-        count = sum(self.shapes[film][0] * self.shapes[film][1] for film in films)
+        sizes = self.film_pixels or [height * width for height, width in self.shapes]
+        count = sum(sizes[film] for film in films)
         mean = sum(self.sums[film] for film in films) / count
         variance = sum(self.square_sums[film] for film in films) / count - mean**2
         return mean, max(variance, 0.0) ** 0.5
@@ -143,7 +160,7 @@ def prepare(source: Source, cache: Path) -> Cohort:
         InputError: a radiograph or mask cannot be used; nothing is left behind.
     """
     fingerprint = source.fingerprint()
-    folder = cache / f"cohort-{fingerprint[:16]}"
+    folder = cache / f"cohort-{hashlib.sha256(f'{_READER} {fingerprint}'.encode()).hexdigest()[:16]}"
     if not (folder / INDEX).is_file():
         try:
             cache.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -152,7 +169,8 @@ def prepare(source: Source, cache: Path) -> Cohort:
             raise InputError(f"data.cache: cannot write to {cache} ({error.strerror}); name a folder you own") from None
         try:
             try:
-                _decode(source, fingerprint, scratch)
+                index = decode(source, fingerprint, scratch)
+                (scratch / INDEX).write_text(json.dumps(index))
             except OSError as error:
                 raise InputError(f"data.cache: cannot write to {cache} ({error.strerror}); make room there") from None
             try:
@@ -169,70 +187,6 @@ def open_cohort(folder: Path) -> Cohort:
     """Open a cohort that ``prepare`` left in ``folder``."""
     index = json.loads((folder / INDEX).read_text())
     return Cohort(folder=folder, **index)
-
-
-def _decode(source: Source, fingerprint: str, folder: Path) -> None:
-    shapes, has_mask, sums, square_sums = [], [], [], []
-    depths: set[str] = set()
-    cleaning = Cleaning(source.classes, source.smallest_class)
-    with (folder / "pixels.bin").open("wb") as pixel_file, (folder / "masks.bin").open("wb") as mask_file:
-        for number, film in enumerate(source.films):
-            try:
-                pixels, mask = source.read(number)
-            except InputError as error:
-                raise InputError(f"{film.where}: {error}") from None
-            if mask is not None and mask.shape != pixels.shape:
-                raise InputError(
-                    f"{film.where}: the mask is {mask.shape[1]} x {mask.shape[0]} and the image "
-                    f"{pixels.shape[1]} x {pixels.shape[0]} pixels; draw the mask on the image itself"
-                )
-            depths.add(str(pixels.dtype))
-            if len(depths) > 1:
-                raise InputError(
-                    f"{film.where}: 8-bit and deeper images in one cohort have no common gray scale; "
-                    "convert all of them to one bit depth"
-                )
-            if not cleaning.keep(film, pixels):
-                continue
-            pixel_file.write(np.ascontiguousarray(pixels).tobytes())
-            if not source.classes:
-                mask_file.write(
-                    (np.zeros(pixels.shape, bool) if mask is None else np.ascontiguousarray(mask)).tobytes()
-                )
-            shapes.append(list(pixels.shape))
-            has_mask.append(mask is not None)
-            # Exact integer sums: the standardisation must not depend on a summation order.
-            counts = np.bincount(pixels.ravel()).astype(object)
-            values = np.arange(len(counts)).astype(object)
-            sums.append(float((counts * values).sum()))
-            square_sums.append(float((counts * values * values).sum()))
-    classes, films, notes = cleaning.finish()
-    labels, splits = _by_patient(films, len(source.patient_ids))
-    index = Cohort(
-        folder=folder,
-        fingerprint=fingerprint,
-        dtype=depths.pop(),
-        shapes=shapes,
-        film_patients=[film.patient for film in films],
-        has_mask=has_mask,
-        labels=labels,
-        splits=splits,
-        sums=sums,
-        square_sums=square_sums,
-        classes=classes,
-        findings=[[None if value != value else value for value in film.findings] for film in films] if classes else [],
-        notes=notes,
-    )
-    (folder / INDEX).write_text(json.dumps({k: v for k, v in asdict(index).items() if k != "folder"}))
-
-
-def _by_patient(films: Sequence[Film], patients: int) -> tuple[list[int], list[str | None]]:
-    labels: list[int] = [0] * patients
-    splits: list[str | None] = [None] * patients
-    for film in films:
-        labels[film.patient] = max(labels[film.patient], film.label)
-        splits[film.patient] = film.split
-    return labels, splits
 
 
 def default_cache() -> Path:

@@ -1,4 +1,4 @@
-"""Read the film of one DICOM file: check what it claims, decode its stored values, show them as ``grayscale`` says.
+"""DICOM films: what a file claims is checked, its stored values decoded, and shown as ``grayscale`` says.
 
 Only the tags named below are read. A header is full of names, and so are exceptions, warnings and log lines about it:
 nothing of either leaves this file. Sizes are checked before anything is allocated, in the header and in what is
@@ -10,27 +10,31 @@ from __future__ import annotations
 import io
 import logging
 import os
-import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from sldd.errors import InputError
-from sldd.io.dicom_grayscale import TAGS, grayscale, stored_range
+from sldd.io.dicom_frames import check_frame
+from sldd.io.dicom_grayscale import TAGS, grayscale
+from sldd.io.dicom_stored import TAGS as PADDING_TAGS
+from sldd.io.dicom_stored import film_bits, find_padding, stored_range
+from sldd.io.film import MAX_PIXELS, Radiograph
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 DICOM_DECODING = 2
-"""Part of a cohort's fingerprint. Raise it whenever the same DICOM file would give other pixels than before."""
+"""Part of a cohort's fingerprint; see ``DECODING`` of the radiographs."""
 
-MAX_PIXELS = 2**26
-"""A film of 8192 x 8192. The largest detectors have some 5000 pixels a side; more is a slip or an attack."""
 _MAX_BYTES = 2**29
+_MOST_PADDING = 0.9
+_MOST_CLIPPED = 0.85
+"""Share of a film that a window may make black, or white; the air around a patient takes half and more."""
 
 _STORED = (
     "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel",
@@ -39,49 +43,90 @@ _STORED = (
 _COLOURS = {"PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420"}
 
 
+class NoImageError(InputError):
+    """A DICOM file of something else: a report, a presentation state, the directory of a disc."""
+
+
 def is_dicom(path: Path) -> bool:
     """True where a file's content, or else its name, says DICOM."""
     with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM" or path.suffix.lower() in {".dcm", ".dicom"}
+        head = file.read(132)
+    return head[128:] == b"DICM" or path.suffix.lower() in {".dcm", ".dicom"} or _is_bare(head)
 
 
-def read_dicom(path: Path) -> np.ndarray:
+def read_dicom(path: Path) -> Radiograph:
     """Read one radiograph.
 
     Returns:
-        (height, width) uint16 over the whole range that a viewer would show; bright means attenuating.
+        uint16 over the whole range that a viewer would show; bright means attenuating.
 
     Raises:
+        NoImageError: it is a DICOM file of something else.
         InputError: it cannot be decoded, or holds no single gray-scale film of 8 to 16 bit.
     """
     with _nothing_said():
         try:
-            header, stored = read_stored(path)
-            low, high = stored_range(header)
-            low, high = min(low, int(stored.min())), max(high, int(stored.max()))  # some hold more than they say
-            shown = grayscale(header, np.arange(low, high + 1))
+            return _shown(*_decoded(path))
         except (InputError, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # pydicom raises a wide range, and decoders in Rust what is no Exception
             raise InputError(
                 f"the DICOM file cannot be decoded ({type(error).__name__}); it is damaged or no image: export it again"
             ) from None
+
+
+def _shown(header: Dataset, words: np.ndarray, stream_depth: int | None) -> Radiograph:
+    """What the film looks like, without its padding."""
+    changed, notes = [], []
+    padding = find_padding(header, words)
+    if padding is not None:
+        changed.append("padding")
+        words = np.where(padding, words[~padding].min(), words)
+    stored, depth, masked = film_bits(header, words, stream_depth)
+    if masked and stream_depth is not None:  # of others, earlier versions took them off too
+        changed.append("bits above BitsStored")
+    elif depth != int(header.BitsStored):
+        changed.append("depth of the stream")
+    low, high = stored_range(depth, stored.dtype.kind == "i")
+    shown = grayscale(header, np.arange(low, high + 1))
     table = np.rint(shown * np.iinfo(np.uint16).max).astype(np.uint16)
-    return table[stored.astype(np.int32) - low]
+    pixels = table[stored.astype(np.int32) - low]
+    if _clipped(pixels, stored, padding):
+        notes.append(
+            "its window (WindowCenter, WindowWidth) does not fit its values: nearly all of it is one gray value"
+        )
+    if padding is not None:
+        pixels[padding] = 0
+        if padding.mean() > _MOST_PADDING:
+            notes.append("nearly all of it is padding (PixelPaddingValue)")
+    return Radiograph(pixels, padding, tuple(changed), tuple(notes))
+
+
+def _clipped(pixels: np.ndarray, stored: np.ndarray, padding: np.ndarray | None) -> bool:
+    """Whether nearly all of a film became black or white that was not one value before, by a sample of its pixels."""
+    step = max(1, min(pixels.shape) // 256)
+    shown, values = pixels[::step, ::step], stored[::step, ::step]
+    if padding is not None:
+        film = ~padding[::step, ::step]
+        shown, values = shown[film], values[film]
+    for end in (0, np.iinfo(np.uint16).max):
+        at_end = shown == end
+        if at_end.mean() > _MOST_CLIPPED:
+            _, counts = np.unique(values[at_end], return_counts=True)
+            return bool(counts.max() < _MOST_CLIPPED / 2 * shown.size)
+    return False
 
 
 def read_stored(path: Path) -> tuple[Dataset, np.ndarray]:
-    """The tags that matter and the (height, width) stored values; sizes are checked before anything is allocated."""
-    from pydicom import dcmread
+    """The tags that matter and the (height, width) words that hold the stored values, with all their bits."""
+    return _decoded(path)[:2]
+
+
+def _decoded(path: Path) -> tuple[Dataset, np.ndarray, int | None]:
+    """As of ``read_stored``, and bits of a pixel as the stream says; sizes are checked before anything is allocated."""
     from pydicom.pixels import get_decoder
 
-    if path.stat().st_size > _MAX_BYTES:
-        raise InputError(f"the DICOM file is larger than {_MAX_BYTES >> 20} MiB; export the single radiograph")
-    tags = [*_STORED, *TAGS]
-    with _Guarded(path) as file:
-        _check_header(dcmread(file, stop_before_pixels=True, specific_tags=[*tags]))
-        file.seek(0)
-        dataset = dcmread(file, specific_tags=[*tags, "PixelData"])
+    dataset = _read_file(path)
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
         decoder = get_decoder(syntax)
@@ -94,19 +139,75 @@ def read_stored(path: Path) -> tuple[Dataset, np.ndarray]:
             f"the DICOM file is compressed ({syntax.name}) and no decoder for that is installed; "
             "pip install 'sldd-study[dicom]'"
         )
+    depth = None
     if syntax.is_encapsulated:
-        _check_frame(dataset)
-    stored, _ = decoder.as_array(dataset, raw=True)
-    if stored.shape != (dataset.Rows, dataset.Columns):
+        depth = check_frame(dataset)
+    else:
+        _check_length(dataset)
+    words, _ = decoder.as_array(dataset, raw=True, correct_unused_bits=False)
+    if words.shape != (dataset.Rows, dataset.Columns):
         raise InputError("the DICOM file's pixels do not fit its Rows and Columns; export it again")
-    return dataset, stored
+    return dataset, words, depth
+
+
+def _read_file(path: Path) -> Dataset:
+    """The tags that matter, checked; its transfer syntax is there."""
+    from pydicom import dcmread
+    from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    if path.stat().st_size > _MAX_BYTES:
+        raise InputError(f"the DICOM file is larger than {_MAX_BYTES >> 20} MiB; export the single radiograph")
+    tags = [*_STORED, *TAGS, *PADDING_TAGS, "SOPClassUID"]
+    with _Guarded(path) as file:
+        head = file.read(132)
+        bare = head[128:] != b"DICM"
+        if bare and not _is_bare(head):
+            raise InputError(
+                "the file is named as DICOM and is none: it has no DICOM file header (DICM); export it again"
+            )
+        file.seek(0)
+        _check_header(dcmread(file, stop_before_pixels=True, specific_tags=[*tags], force=bare))
+        file.seek(0)
+        dataset = dcmread(file, specific_tags=[*tags, "PixelData"], force=bare)
+    if not dataset.get("PixelData"):
+        raise InputError(
+            "the DICOM file is cut off: it says how its pixels are stored and ends before them; copy it again"
+        )
+    if not hasattr(dataset, "file_meta") or "TransferSyntaxUID" not in dataset.file_meta:
+        if not bare or dataset["PixelData"].is_undefined_length:
+            raise InputError(
+                "the DICOM file does not say how it is encoded (TransferSyntaxUID is missing); export it again"
+            )
+        # A data set without the file header is of one of the encodings that need no table, and its own bytes say which.
+        implicit, little = dataset.original_encoding
+        kinds = {(True, True): ImplicitVRLittleEndian, (False, True): ExplicitVRLittleEndian}
+        dataset.ensure_file_meta()
+        dataset.file_meta.TransferSyntaxUID = UID(kinds.get((bool(implicit), bool(little)), ExplicitVRBigEndian))
+    return dataset
+
+
+def _is_bare(head: bytes) -> bool:
+    """Whether a file begins like a data set without the file header: with an element of the groups 2 or 8.
+
+    Archives of the last century, and exports that keep a received object as it was sent, leave the header out.
+    """
+    orders: tuple[Literal["little", "big"], ...] = ("little", "big")
+    for order in orders:
+        group, element = (int.from_bytes(head[at : at + 2], order) for at in (0, 2))
+        if group in (2, 8) and element <= 0x0070 and len(head) > 8:
+            value = head[8:]
+            length = int.from_bytes(head[4:8], order)
+            if head[4:6] in (b"UL", b"UI", b"CS", b"DA", b"TM", b"SH", b"LO", b"OB"):
+                return True
+            return order == "little" and length <= len(value) and length % 2 == 0
+    return False
 
 
 class _Guarded(io.BufferedReader):
     """A file that gives no more than it has: of a length in a header, Python would first make room for all of it."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path))
+        super().__init__(io.FileIO(os.fspath(path)))  # pydicom adds its name to text
         self._size = os.fstat(self.fileno()).st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -118,8 +219,18 @@ class _Guarded(io.BufferedReader):
 
 def _check_header(header: Dataset) -> None:
     needed = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation")
-    if any(header.get(tag) is None for tag in needed):
-        raise InputError("the DICOM file does not say how its pixels are stored, so it is no image; export the film")
+    missing = [tag for tag in needed if header.get(tag) is None]
+    if len(missing) == len(needed):
+        raise NoImageError("the DICOM file does not say how its pixels are stored, so it is no image; export the film")
+    if missing:
+        raise InputError(
+            f"the DICOM file does not say how its pixels are stored ({', '.join(missing)} missing); export it again"
+        )
+    if not str(header.get("PhotometricInterpretation") or "").strip():
+        raise InputError(
+            "the DICOM file does not say whether bright or dark is zero (PhotometricInterpretation is missing); "
+            "export it again"
+        )
     colour = str(header.get("PhotometricInterpretation", "")).strip()
     if colour not in ("MONOCHROME1", "MONOCHROME2") or int(header.get("SamplesPerPixel", 1)) != 1:
         word = colour if colour in _COLOURS else "of another kind"  # whatever else stands there may be anything
@@ -138,52 +249,19 @@ def _check_header(header: Dataset) -> None:
         raise InputError("the DICOM file's bits are not right-aligned (HighBit); export it again")
 
 
-def _check_frame(dataset: Dataset) -> None:
-    """Refuse compressed pixels that would grow to more than the header says."""
-    from pydicom.encaps import generate_frames
-    from pydicom.uid import RLELossless
-
-    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    if dataset.file_meta.TransferSyntaxUID == RLELossless:
-        pixels = dataset.Rows * dataset.Columns
-        fits = all(length <= pixels + 2 for length in _rle_lengths(frame))  # padded to an even length
-    else:
-        fits = _stream_shape(frame) == (dataset.Rows, dataset.Columns, 1)
-    if not fits:
-        raise InputError("the DICOM file's compressed pixels do not fit its Rows and Columns; export it again")
-
-
-def _rle_lengths(frame: bytes) -> Iterator[int]:
-    """How long the segments of an RLE frame are once decoded (PS3.5 G.3)."""
-    count, *offsets = struct.unpack("<16L", frame[:64])
-    ends = [*offsets[1:count], len(frame)]
-    for start, end in zip(offsets[:count], ends, strict=True):
-        at, length = start, 0
-        while at < end:
-            head = frame[at]
-            if head < 128:
-                at, length = at + head + 2, length + head + 1
-            else:
-                at, length = at + 1 + (head > 128), length + (257 - head if head > 128 else 0)
-        yield length
-
-
-def _stream_shape(frame: bytes) -> tuple[int, int, int] | None:
-    """(rows, columns, components) that a JPEG, JPEG-LS or JPEG 2000 stream says of itself; None where it does not."""
-    if frame[:4] == b"\xff\x4f\xff\x51":  # JPEG 2000: SOC, SIZ
-        right, bottom, left, top, *_, components = struct.unpack(">8LH", frame[8:42])
-        return bottom - top, right - left, components
-    at = 2 if frame[:2] == b"\xff\xd8" else len(frame)
-    while at + 9 < len(frame) and frame[at] == 0xFF:
-        marker = frame[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-        elif marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):  # a start of frame
-            _, rows, columns, components = struct.unpack(">BHHB", frame[at + 4 : at + 10])
-            return rows, columns, components
-        else:
-            at += 2 + struct.unpack(">H", frame[at + 2 : at + 4])[0]
-    return None
+def _check_length(dataset: Dataset) -> None:
+    """Refuse uncompressed pixels that are fewer than the header says, or those of several films."""
+    expected = int(dataset.Rows) * int(dataset.Columns) * int(dataset.BitsAllocated) // 8
+    found = len(dataset.PixelData)
+    if found < expected:
+        raise InputError(
+            f"the DICOM file is cut off: its pixels take {expected:,} bytes and {found:,} are there; copy it again"
+        )
+    if found >= 2 * expected and expected > 1:
+        raise InputError(
+            f"the DICOM file holds the pixels of {found // expected:,} films of its size, and says it is one; "
+            "export the single radiograph"
+        )
 
 
 @contextmanager

@@ -24,12 +24,6 @@ TAGS = (
 """All that is asked of a header."""
 
 
-def stored_range(header: Dataset) -> tuple[int, int]:
-    """Lowest and highest value that the stored bits can have."""
-    depth = int(header.BitsStored)
-    return (-(1 << depth - 1), (1 << depth - 1) - 1) if header.PixelRepresentation else (0, (1 << depth) - 1)
-
-
 def grayscale(header: Dataset, values: np.ndarray) -> np.ndarray:
     """What stored ``values``, in rising order, look like: 0 .. 1, 1 for what attenuates most.
 

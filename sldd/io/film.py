@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 SPLITS = ("train", "validation", "test")
+
+MAX_PIXELS = 2**26
+"""A film of 8192 x 8192. The largest detectors have some 5000 pixels a side; more is a slip or an attack."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,30 @@ class Film:
     split: str | None
     where: str
     findings: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Radiograph:
+    """Pixels of one film, and what its reader has to say of them."""
+
+    pixels: np.ndarray
+    """(height, width) uint8 or uint16."""
+    padding: np.ndarray | None = field(default=None, repr=False)
+    """(height, width) bool: pixels that are no part of the film, 0 in ``pixels``; None where there are none."""
+    changed: tuple[str, ...] = ()
+    """Rules of ``docs/reading.md`` under which ``DECODING`` 1 gave other pixels; they enter a cohort's fingerprint."""
+    notes: tuple[str, ...] = ()
+    """What looks wrong and is read all the same."""
+
+
+@dataclass(frozen=True)
+class OrganMask:
+    """The organ on one film, and what its reader has to say of it; see ``Radiograph``."""
+
+    inside: np.ndarray
+    """(height, width) bool."""
+    changed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Source(Protocol):
@@ -55,7 +82,7 @@ class Source(Protocol):
         """Hash over all that decides the decoded pixels, masks, labels and splits."""
         ...
 
-    def read(self, film: int) -> tuple[np.ndarray, np.ndarray | None]:
+    def read(self, film: int) -> tuple[np.ndarray | Radiograph, np.ndarray | OrganMask | None]:
         """(height, width) uint8 or uint16 pixels, and a bool mask of the same shape or None where there is none."""
         ...
 

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from sldd.errors import InputError
-from sldd.io.dicom import DICOM_DECODING, MAX_PIXELS, is_dicom, read_dicom
-from sldd.io.film import file_digest
+from sldd.io.dicom import DICOM_DECODING, is_dicom, read_dicom
+from sldd.io.film import Radiograph, file_digest
+from sldd.io.raster import Raster, deep_pixels, open_raster
 
 DECODING = 1
-"""Part of a cohort's fingerprint. Raise it whenever the same file would give other pixels than before."""
+"""Part of a cohort's fingerprint, as ``DICOM_DECODING`` is: the rules that ``Radiograph.changed`` departs from.
 
-_FORMATS = ("PNG", "JPEG", "TIFF")
-_STRIP = 256
+Neither is raised any more. A new rule marks the films whose pixels it changes, so that only their cohorts change.
+"""
+
+_COLOURED = 16
+"""Gray values between the channels of a pixel that is no gray one; JPEG's own rounding makes a few."""
 
 
-def read_radiograph(path: Path) -> np.ndarray:
+def read_film(path: Path) -> Radiograph:
     """Read a PNG, JPEG, TIFF or DICOM radiograph of 8 to 16 bit.
 
     Returns:
-        (height, width), uint16 for DICOM files, for others uint8 where they have 8 bits and uint16 where more; bright
-        means attenuating for DICOM files, whatever their photometric interpretation, and is as stored for the others.
+        uint16 for DICOM files, for others uint8 where they have 8 bits and uint16 where more; bright means attenuating
+        for DICOM files, whatever their photometric interpretation, and what is shown as bright for the others.
 
     Raises:
         InputError: the file is missing, cannot be decoded, or holds no single gray-scale image.
@@ -35,7 +37,15 @@ def read_radiograph(path: Path) -> np.ndarray:
         dicom = is_dicom(path)
     except OSError as error:
         raise InputError(f"the image cannot be read ({error.strerror})") from None
-    return read_dicom(path) if dicom else _read_raster(path, "image")
+    if dicom:
+        return read_dicom(path)
+    with open_raster(path, "image") as raster:
+        return _film(raster)
+
+
+def read_radiograph(path: Path) -> np.ndarray:
+    """The pixels that ``read_film`` reads: (height, width) uint8 or uint16."""
+    return read_film(path).pixels
 
 
 def radiograph_digest(path: Path) -> str:
@@ -47,20 +57,6 @@ def radiograph_digest(path: Path) -> str:
         return digest  # ``read_radiograph`` will say
 
 
-def read_mask(path: Path) -> np.ndarray:
-    """Read an organ mask: (height, width) bool, true where the file is brighter than half its brightest value.
-
-    Raises:
-        InputError: the file is missing, cannot be decoded, or marks no organ.
-    """
-    if not exists(path):
-        raise InputError("the mask does not exist; put it there or correct its path")
-    values = _read_raster(path, "mask")
-    if not values.any():
-        raise InputError("the mask is all black; draw the organ, or leave the manifest's mask empty")
-    return values > values.max() // 2
-
-
 def exists(path: Path) -> bool:
     """Whether there is such a file that may be seen."""
     try:
@@ -69,35 +65,25 @@ def exists(path: Path) -> bool:
         return False
 
 
-def _read_raster(path: Path, what: str) -> np.ndarray:
-    try:
-        # Warnings may quote the file. Formats: Pillow has forty more, one of which (EPS) runs a program on the file.
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise InputError(f"the {what} has {image.width} x {image.height} pixels; {MAX_PIXELS:,} are too many")
-            image.load()
-            if image.mode.startswith("I") or image.mode == "F":
-                return _deep(image, what)
-            return np.asarray(image.convert("L"))
-    except InputError:
-        raise
-    except Exception as error:  # Pillow's plugins raise a wide range
-        # Its own message names the file, and files are named after patients.
+def _film(raster: Raster) -> Radiograph:
+    if raster.image.mode == "1":
+        raise InputError("the image has 1 bit a pixel, as masks have; name the film itself, of 8 to 16 bit gray scale")
+    if raster.deep:
+        return Radiograph(deep_pixels(raster, "image"), changed=raster.changed)
+    pixels = np.asarray(raster.image.convert("L"))
+    if raster.alpha is not None and pixels[raster.alpha < 255].any():
         raise InputError(
-            f"the {what} cannot be read ({type(error).__name__}); it should be a whole PNG, JPEG or TIFF file"
-            + (", or DICOM" if what == "image" else "")
-        ) from None
+            "the image is transparent where it is not black, so that viewers differ on what it shows; "
+            "save it without an alpha channel"
+        )
+    notes = ("it is in colour, and read as its brightness",) if _coloured(raster) else ()
+    return Radiograph(pixels, changed=raster.changed, notes=notes)
 
 
-def _deep(image: Image.Image, what: str) -> np.ndarray:
-    """The pixels of a loaded image of more than 8 bit, by strips: whole, 32-bit ones are copied several times."""
-    pixels = np.empty((image.height, image.width), np.uint16)
-    for top in range(0, image.height, _STRIP):
-        bottom = min(top + _STRIP, image.height)
-        values = np.asarray(image.crop((0, top, image.width, bottom)))
-        inside = values.min() >= 0 and values.max() <= np.iinfo(np.uint16).max  # nor is NaN
-        if inside:
-            pixels[top:bottom] = values
-        if not inside or np.any(pixels[top:bottom] != values):
-            raise InputError(f"the {what} holds values outside 0..65535; save it as 8 to 16 bit gray scale")
-    return pixels
+def _coloured(raster: Raster) -> bool:
+    """Whether more than a hundredth of the pixels are no gray ones, by a sample of them."""
+    if raster.image.mode in ("L", "LA"):
+        return False
+    sample = raster.image.resize((64, 64), 0).convert("RGB")
+    channels = np.asarray(sample).astype(np.int16)
+    return bool((np.ptp(channels, axis=2) > _COLOURED).mean() > 0.01)

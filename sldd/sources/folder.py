@@ -11,14 +11,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from sldd.errors import InputError
 from sldd.io.cells import binary, is_error, is_missing
-from sldd.io.film import SPLITS, Film, file_digest
+from sldd.io.film import SPLITS, Film, OrganMask, Radiograph, file_digest
 from sldd.io.label_table import column, find_column, plain, read_table
+from sldd.io.mask import read_organ
 from sldd.io.patient_ids import alike, one_owner, patient_id
-from sldd.io.radiograph import DECODING, radiograph_digest, read_mask, read_radiograph
+from sldd.io.radiograph import DECODING, radiograph_digest, read_film
 from sldd.io.safe_path import inside
 from sldd.sources.labelled_films import RESPELLED
 
@@ -86,10 +85,10 @@ class FolderSource:
         how += [RESPELLED] if self._respelled else []
         return hashlib.sha256(json.dumps(how).encode()).hexdigest()
 
-    def read(self, film: int) -> tuple[np.ndarray, np.ndarray | None]:
+    def read(self, film: int) -> tuple[Radiograph, OrganMask | None]:
         """Decode one radiograph and its mask."""
         image, mask = self._files[film]
-        return read_radiograph(image), read_mask(mask) if mask else None
+        return read_film(image), read_organ(mask) if mask else None
 
 
 def _check_masks(files: Sequence[tuple[Path, Path | None]], films: Sequence[Film]) -> None:

@@ -11,16 +11,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from sldd.errors import InputError
-from sldd.io.film import Film
+from sldd.io.film import Film, Radiograph
 from sldd.io.patient_ids import alike, one_owner
-from sldd.io.radiograph import DECODING, exists, radiograph_digest, read_radiograph
+from sldd.io.radiograph import DECODING, exists, radiograph_digest, read_film
 
 LABEL_TABLE = "label table"
 """What messages call the table of a collection with findings."""
@@ -90,9 +90,13 @@ class LabelledFilms:
         how += [RESPELLED] if self._respelled else []
         return hashlib.sha256(json.dumps([how, rows]).encode()).hexdigest()
 
-    def read(self, film: int) -> tuple[np.ndarray, None]:
+    def read(self, film: int) -> tuple[Radiograph, None]:
         """Decode and scale one film."""
-        return scale(read_radiograph(self._files[film]), self._film_size), None
+        whole = read_film(self._files[film])
+        padding = whole.padding
+        if padding is not None:
+            padding = scale(padding.astype(np.uint8) * 255, self._film_size) > 127
+        return replace(whole, pixels=scale(whole.pixels, self._film_size), padding=padding), None
 
 
 def scale(pixels: np.ndarray, side: int) -> np.ndarray:

@@ -43,6 +43,7 @@ class MedMnistSource:
     """
 
     smallest_class = None
+    patients_known = False
 
     def __init__(self, root: Path, settings: MedMnistSettings, film_size: int) -> None:
         self._path, self._film_size = _find_file(root), film_size

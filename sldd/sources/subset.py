@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from sldd.errors import InputError
-from sldd.io.film import Film, Source
+from sldd.io.film import Film, OrganMask, Radiograph, Source
 from sldd.rng import stream
 
 
@@ -46,6 +46,6 @@ class PartOfPatients:
         """SHA-256 over that of the whole and the part."""
         return hashlib.sha256(f"{self._source.fingerprint()} {self._part}".encode()).hexdigest()
 
-    def read(self, film: int) -> tuple[np.ndarray, np.ndarray | None]:
+    def read(self, film: int) -> tuple[np.ndarray | Radiograph, np.ndarray | OrganMask | None]:
         """Decode one film."""
         return self._source.read(self._kept[film])

@@ -53,14 +53,15 @@ def open_patients(config: StudyConfig, grid: list[Cell]) -> StudyPatients:
 
 
 def announce_films(config: StudyConfig, patients: StudyPatients) -> Iterator[str]:
-    """Lines of what films with findings show, and of what tables left to be decided."""
+    """Lines of what films with findings show, of what tables left to be decided, and of what films look odd."""
     yield from (f"{config.name}: {note}" for note in patients.notes)
-    cohorts = {config.name: patients.cohort} if patients.cohort.classes else {}
-    cohorts |= {f"{config.name}, {name}": each.cohort for name, each in patients.collections.items()}
-    for name, cohort in cohorts.items():
-        found = (cohort.film_labels == 1).sum(0)
-        counts = ", ".join(f"{count:,} {finding}" for finding, count in zip(cohort.classes, found, strict=True))
-        yield f"{name}: {cohort.patients:,} patients with {len(cohort.film_patients):,} films; {counts}"
+    named = {config.name: patients.cohort}
+    named |= {f"{config.name}, {name}": each.cohort for name, each in patients.collections.items()}
+    for name, cohort in named.items():
+        if cohort.classes:
+            found = (cohort.film_labels == 1).sum(0)
+            counts = ", ".join(f"{count:,} {finding}" for finding, count in zip(cohort.classes, found, strict=True))
+            yield f"{name}: {cohort.patients:,} patients with {len(cohort.film_patients):,} films; {counts}"
         yield from (f"{name}: {note}" for note in cohort.notes)
     for name, each in patients.collections.items():
         yield from (f"{config.name}, {name}: {note}" for note in each.notes)

@@ -6,6 +6,7 @@ from typing import Any
 
 from ledger.storage import Folder
 from sldd.backbones.start import PRETRAINED
+from sldd.data.cohort import Cohort
 from sldd.errors import InputError
 from study.config.loader import as_tree, differences
 from study.config.schema import StudyConfig
@@ -25,11 +26,10 @@ def check_same_study(before: dict[str, Any], config: StudyConfig, patients: Stud
     """
     changed = differences(before["config"], as_tree(config))
     told = before["provenance"]
-    if told["cohort"]["fingerprint"] != patients.cohort.fingerprint:
-        changed.append("the data (fingerprint) changed")
+    changed += _changed_data("", told["cohort"]["fingerprint"], patients.cohort)
     for name, fingerprint in (told.get("sources") or {}).items():
-        if name in patients.collections and patients.collections[name].cohort.fingerprint != fingerprint:
-            changed.append(f"sources.{name}: the data (fingerprint) changed")
+        if name in patients.collections:
+            changed += _changed_data(f"sources.{name}: ", fingerprint, patients.collections[name].cohort)
     for name in config.pretrained.keys() - (before["config"].get("pretrained") or {}).keys():
         if any(
             cell["backbone"] == name and cell["start"] == PRETRAINED and not cell["refused"] for cell in before["cells"]
@@ -40,3 +40,12 @@ def check_same_study(before: dict[str, Any], config: StudyConfig, patients: Stud
         raise InputError(
             f"{folder} holds another study: {'; '.join(changed[:_NAMED])}{more}; give this one another name (name=...)"
         )
+
+
+def _changed_data(where: str, fingerprint: str, cohort: Cohort) -> list[str]:
+    if fingerprint == cohort.fingerprint:
+        return []
+    if fingerprint == cohort.files:
+        rules = ", ".join(f"{rule}: {films:,}" for rule, films in sorted(cohort.changed.items()))
+        return [f"{where}films are read differently by this version ({rules}; docs/reading.md)"]
+    return [f"{where}the data (fingerprint) changed"]

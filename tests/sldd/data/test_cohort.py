@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from sldd.data.cohort import Cohort, open_cohort, prepare
 from sldd.data.settings import DataSettings, open_source
 from sldd.errors import InputError
 from sldd.sources.folder import FolderSource
-from tests.conftest import write_film, write_manifest
+from tests.conftest import write_dicom, write_film, write_manifest
+from tests.sldd.io.test_raster import tiff
 
 
 def _prepare(folder: Path) -> Cohort:
@@ -50,6 +52,56 @@ def test_intensity_is_that_of_the_named_patients(cohort_folder: Path) -> None:
     cohort = _prepare(cohort_folder)
     pixels = np.concatenate([cohort.pixels(patient).ravel() for patient in (1, 4)]).astype(float)
     assert cohort.intensity([1, 4]) == pytest.approx((pixels.mean(), pixels.std()))
+
+
+def test_a_cohort_that_is_read_as_ever_keeps_its_fingerprint(cohort_folder: Path) -> None:
+    """By it, studies of earlier versions know that they may go on."""
+    files = [
+        [n, n % 2, None]
+        + [hashlib.sha256((cohort_folder / kind / f"{n}.png").read_bytes()).hexdigest() for kind in ("images", "masks")]
+        for n in range(12)
+    ]
+    cohort = _prepare(cohort_folder)
+    assert cohort.fingerprint == cohort.files == hashlib.sha256(json.dumps([1, files]).encode()).hexdigest()
+    assert cohort.changed == {}
+
+
+@pytest.mark.parametrize(("rule", "films"), [("mask", 2), ("orientation", 1), ("zero is white", 12), ("padding", 12)])
+def test_a_cohort_that_is_read_otherwise_has_another_fingerprint(cohort_folder: Path, rule: str, films: int) -> None:
+    images, masks = cohort_folder / "images", cohort_folder / "masks"
+    first = np.asarray(Image.open(images / "0.png"))
+    if rule == "mask":
+        for name in ("0.png", "1.png"):
+            labels = np.asarray(Image.open(masks / name)) // 255
+            labels[:, 30:] *= 2
+            Image.fromarray(labels).save(masks / name)
+    elif rule == "orientation":
+        exif = Image.Exif()
+        exif[274] = 3
+        Image.fromarray(first).save(images / "0.png", exif=exif)
+    else:
+        for number in range(12):
+            deep = np.asarray(Image.open(images / f"{number}.png")).astype(np.uint16) * 16
+            if rule == "padding":
+                write_dicom(images / f"{number}.png", deep, PixelPaddingValue=int(deep[0, 0]))
+            else:
+                tiff(images / f"{number}.png", deep, photometric=0)
+    cohort = _prepare(cohort_folder)
+    assert cohort.changed == {rule: films}
+    assert cohort.files == FolderSource(cohort_folder).fingerprint() != cohort.fingerprint
+    assert _prepare(cohort_folder) == cohort
+
+
+def test_padding_does_not_enter_the_intensity(tmp_path: Path) -> None:
+    stored = np.random.default_rng(2).integers(1000, 3000, (40, 40)).astype(np.uint16)
+    stored[:, 25:] = 4095
+    write_dicom(tmp_path / "a.dcm", stored, PixelPaddingValue=4095)
+    write_manifest(tmp_path, ["x,a.dcm,,1"])
+    cohort = _prepare(tmp_path)
+    film = cohort.pixels(0)
+    assert not film[:, 25:].any()
+    assert cohort.intensity([0]) == pytest.approx((film[:, :25].mean(), film[:, :25].std()))
+    assert cohort.ranges == [[int(film[:, :25].min()), int(film[:, :25].max())]]
 
 
 def test_sixteen_bit_tiff(tmp_path: Path) -> None:

@@ -26,16 +26,20 @@ REAL = Path(os.environ.get("SLDD_DATA", Path(__file__).parents[4] / "shared" / "
 CANARY = "KANARIENVOGEL"
 
 
+def _pixels(path: Path) -> np.ndarray:
+    return read_dicom(path).pixels
+
+
 def _refusal(path: Path) -> str:
     with pytest.raises(InputError) as caught:
-        read_dicom(path)
+        _pixels(path)
     assert "\n" not in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
     return str(caught.value)
 
 
 def test_twelve_bits_fill_sixteen(tmp_path: Path) -> None:
-    read = read_dicom(write_dicom(tmp_path / "a.dcm", RAMP))
+    read = _pixels(write_dicom(tmp_path / "a.dcm", RAMP))
     assert read.dtype == np.uint16
     np.testing.assert_allclose(read, RAMP.astype(float) * 65535 / 4095, atol=0.5)
 
@@ -48,7 +52,7 @@ def test_depths_and_signs(tmp_path: Path, depth: int, signed: bool) -> None:
     kind = f"{'i' if signed else 'u'}{1 if depth == 8 else 2}"
     path = write_dicom(tmp_path / "a.dcm", stored.astype(kind), BitsStored=depth, HighBit=depth - 1)
     expected = np.rint((stored - low) * 65535 / ((1 << depth) - 1))
-    np.testing.assert_allclose(read_dicom(path), expected, atol=1)
+    np.testing.assert_allclose(_pixels(path), expected, atol=1)
 
 
 @pytest.mark.parametrize("syntax", [uid.ImplicitVRLittleEndian, uid.RLELossless, uid.JPEG2000Lossless])
@@ -59,15 +63,15 @@ def test_transfer_syntaxes_give_the_same_pixels(tmp_path: Path, syntax: str) -> 
     dataset.file_meta.TransferSyntaxUID = syntax
     with warnings.catch_warnings(action="ignore"):
         dataset.save_as(tmp_path / "other.dcm", implicit_vr=syntax == uid.ImplicitVRLittleEndian)
-    np.testing.assert_array_equal(read_dicom(tmp_path / "other.dcm"), read_dicom(tmp_path / "plain.dcm"))
+    np.testing.assert_array_equal(_pixels(tmp_path / "other.dcm"), _pixels(tmp_path / "plain.dcm"))
 
 
 def test_big_endian_films_with_a_table(tmp_path: Path) -> None:
     table = lookup_table(RAMP.ravel() * 8)
-    plain = read_dicom(write_dicom(tmp_path / "a.dcm", RAMP, VOILUTSequence=[table]))
+    plain = _pixels(write_dicom(tmp_path / "a.dcm", RAMP, VOILUTSequence=[table]))
     table.LUTData = (RAMP.ravel() * 8).astype(">u2").tobytes()
     big = write_dicom(tmp_path / "b.dcm", RAMP.astype(">u2"), syntax=uid.ExplicitVRBigEndian, VOILUTSequence=[table])
-    np.testing.assert_array_equal(read_dicom(big), plain)
+    np.testing.assert_array_equal(_pixels(big), plain)
 
 
 def test_more_bits_than_the_header_says_are_kept(tmp_path: Path) -> None:
@@ -75,7 +79,7 @@ def test_more_bits_than_the_header_says_are_kept(tmp_path: Path) -> None:
     dataset.compress(uid.JPEG2000Lossless, generate_instance_uid=False)
     dataset.BitsStored, dataset.HighBit = 10, 9
     dataset.save_as(tmp_path / "b.dcm")
-    assert len(np.unique(read_dicom(tmp_path / "b.dcm"))) == RAMP.size
+    assert len(np.unique(_pixels(tmp_path / "b.dcm"))) == RAMP.size
 
 
 @pytest.mark.parametrize(
@@ -88,12 +92,12 @@ def test_more_bits_than_the_header_says_are_kept(tmp_path: Path) -> None:
         ({"NumberOfFrames": 1000000000}, "more than one gray-scale frame"),
         ({"Rows": 65535, "Columns": 65535}, "says it has 65535 x 65535 pixels"),
         ({"Rows": 0}, "says it has 64 x 0 pixels"),
-        ({"Rows": 4000}, "cannot be decoded"),
+        ({"Rows": 4000}, "is cut off: its pixels take 512,000 bytes and 8,192 are there"),
         ({"Rows": None}, "does not say how its pixels are stored"),
         ({"BitsAllocated": 32}, "does not store 8 to 16 bits"),
         ({"BitsStored": 17}, "does not store 8 to 16 bits"),
         ({"HighBit": 15}, "not right-aligned"),
-        ({"PixelData": b""}, "cannot be decoded"),
+        ({"PixelData": b""}, "is cut off: it says how its pixels are stored and ends before them"),
         ({"WindowCenter": [], "WindowWidth": 0}, None),
         ({"VOILUTSequence": [Dataset()]}, "cannot be decoded"),
     ],
@@ -101,7 +105,7 @@ def test_more_bits_than_the_header_says_are_kept(tmp_path: Path) -> None:
 def test_malformed_files_get_one_line(tmp_path: Path, tags: dict[str, object], says: str | None) -> None:
     path = write_dicom(tmp_path / "DOE-JANE.dcm", RAMP, **tags)
     if says is None:
-        assert read_dicom(path).shape == (64, 64)
+        assert _pixels(path).shape == (64, 64)
         return
     message = _refusal(path)
     assert says in message
@@ -118,7 +122,7 @@ def test_cut_files_get_one_line(tmp_path: Path, length: int) -> None:
 
 def test_text_under_a_dicom_name(tmp_path: Path) -> None:
     (tmp_path / "a.dcm").write_text("DOE^JANE " * 100)
-    assert "cannot be decoded (InvalidDicomError)" in _refusal(tmp_path / "a.dcm")
+    assert "it has no DICOM file header" in _refusal(tmp_path / "a.dcm")
 
 
 def _j2k(rows: int, columns: int, components: int = 1) -> bytes:
@@ -254,7 +258,7 @@ def test_no_header_field_gets_out(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            said = read_dicom(path).tobytes().decode("latin1")
+            said = _pixels(path).tobytes().decode("latin1")
         except InputError as error:
             said = str(error)
     out, err = capfd.readouterr()
@@ -292,7 +296,7 @@ def test_real_films_have_the_reference_decoders_pixels(name: str) -> None:
     shown = apply_voi_lut(apply_modality_lut(stored, reference), reference).astype(float)
     top = (1 << reference.BitsStored) - 1  # of the table's entries too, though its descriptor says 16 bits
     # All four are MONOCHROME1, so what attenuates is dark as pydicom leaves it.
-    np.testing.assert_allclose(read_dicom(path), 65535 - shown * 65535 / top, atol=1)
+    np.testing.assert_allclose(_pixels(path), 65535 - shown * 65535 / top, atol=1)
 
 
 def test_a_length_that_the_file_does_not_have_makes_no_room_for_it(tmp_path: Path) -> None:
@@ -301,7 +305,7 @@ def test_a_length_that_the_file_does_not_have_makes_no_room_for_it(tmp_path: Pat
     at = content.index(struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OW", 0, RAMP.nbytes)) + 8
     path.write_bytes(content[:at] + struct.pack("<L", 0xFFFFFF00) + content[at + 4 :])
     tracemalloc.start()
-    assert read_dicom(path).shape == RAMP.shape
+    assert _pixels(path).shape == RAMP.shape
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2**26

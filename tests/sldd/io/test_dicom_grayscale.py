@@ -14,7 +14,8 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from pydicom.uid import ExplicitVRLittleEndian
 
 from sldd.errors import InputError
-from sldd.io.dicom_grayscale import grayscale, stored_range
+from sldd.io.dicom_grayscale import grayscale
+from sldd.io.dicom_stored import stored_range
 from tests.conftest import lookup_table
 
 TWELVE = np.arange(4096)
@@ -35,7 +36,7 @@ def test_twelve_bits_fill_the_range() -> None:
 
 def test_signed_values() -> None:
     header = _header(PixelRepresentation=1)
-    assert stored_range(header) == (-2048, 2047)
+    assert stored_range(12, signed=True) == (-2048, 2047)
     np.testing.assert_allclose(grayscale(header, TWELVE - 2048), TWELVE / 4095)
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sldd.errors import InputError
-from sldd.io.radiograph import read_mask, read_radiograph
+from sldd.io.radiograph import read_radiograph
 from tests.conftest import write_dicom
 
 
@@ -45,12 +45,6 @@ def test_values_that_sixteen_bits_cannot_hold(tmp_path: Path, strange: float) ->
         read_radiograph(tmp_path / "a.tiff")
 
 
-def test_a_fourth_channel_is_dropped(tmp_path: Path) -> None:
-    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    Image.fromarray(np.stack([values, values, values, 255 - values], axis=2)).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_radiograph(tmp_path / "a.png"), values)
-
-
 def test_truncated_png_gets_one_line(tmp_path: Path) -> None:
     Image.fromarray(np.arange(4096, dtype=np.uint8).reshape(64, 64) * 7).save(tmp_path / "DOE-JANE.png")
     whole = (tmp_path / "DOE-JANE.png").read_bytes()
@@ -64,17 +58,3 @@ def test_an_image_that_is_too_large_is_not_decoded(tmp_path: Path) -> None:
     Image.new("1", (16384, 8192)).save(tmp_path / "bomb.png")  # a few kilobytes
     with pytest.raises(InputError, match="the image has 16384 x 8192 pixels"):
         read_radiograph(tmp_path / "bomb.png")
-
-
-def test_empty_mask_is_refused(tmp_path: Path) -> None:
-    Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / "m.png")
-    with pytest.raises(InputError, match="the mask is all black"):
-        read_mask(tmp_path / "m.png")
-
-
-@pytest.mark.parametrize("inside", [1, 100, 255])
-def test_masks_of_any_two_values(tmp_path: Path, inside: int) -> None:
-    values = np.zeros((16, 16), np.uint8)
-    values[4:8] = inside
-    Image.fromarray(values).save(tmp_path / "m.png")
-    assert read_mask(tmp_path / "m.png").sum() == 64

@@ -63,7 +63,7 @@ def test_a_link_of_the_owner_is_followed_and_one_received_is_not(root: Path) -> 
     (root / "link.png").symlink_to("../outside/patient1/film.png")
     source = _write(root, "folder", "link.png")(root)
     assert isinstance(source, FolderSource)
-    assert source.read(0)[0].shape == (8, 8)
+    assert source.read(0)[0].pixels.shape == (8, 8)
     with pytest.raises(InputError, match="line 2: a symbolic link leads out"):
         _write(root, "received", "link.png")(root)
     (root / "manifest.csv").unlink()

@@ -1,0 +1,167 @@
+"""Decode a source's films into one file of pixels and one of masks, and gather what a cohort knows of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from sldd.data.deduplicate import Cleaning, Copies
+from sldd.data.oddities import FilmStats, film_stats, find_oddities, places
+from sldd.errors import InputError
+from sldd.io.film import Film, OrganMask, Radiograph, Source
+
+
+def decode(source: Source, files: str, folder: Path) -> dict[str, Any]:
+    """Write ``pixels.bin`` and ``masks.bin`` into ``folder``.
+
+    Args:
+        files: the source's fingerprint.
+
+    Returns:
+        The fields of a ``Cohort`` but for its folder, as plain values.
+
+    Raises:
+        InputError: a radiograph or mask cannot be used.
+    """
+    cleaning = Cleaning(source.classes, source.smallest_class, patients_known=getattr(source, "patients_known", True))
+    with (folder / "pixels.bin").open("w+b") as pixel_file, (folder / "masks.bin").open("wb") as mask_file:
+        gathered = _Gathered(pixel_file)
+        for number, film in enumerate(source.films):
+            radiograph, organ = _read(source, number, film)
+            if not gathered.add(number, film, radiograph, organ, cleaning):
+                continue
+            if not source.classes:
+                shape = radiograph.pixels.shape
+                inside = np.zeros(shape, bool) if organ is None else np.ascontiguousarray(organ.inside)
+                mask_file.write(inside.data)
+    classes, films, notes = cleaning.finish()
+    labels, splits = _by_patient(films, len(source.patient_ids))
+    return {
+        "fingerprint": gathered.fingerprint(files),
+        "dtype": gathered.dtype,
+        "shapes": gathered.shapes,
+        "film_patients": [film.patient for film in films],
+        "has_mask": gathered.has_mask,
+        "labels": labels,
+        "splits": splits,
+        "sums": gathered.sums,
+        "square_sums": gathered.square_sums,
+        "classes": classes,
+        "findings": [[None if value != value else value for value in film.findings] for film in films]
+        if classes
+        else [],
+        "notes": notes + gathered.notes([film.where for film in films]),
+        "film_pixels": gathered.film_pixels,
+        "ranges": gathered.ranges,
+        "wheres": [film.where for film in films],
+        "files": files,
+        "changed": dict(Counter(rule for _, rules in gathered.changed for rule in rules)),
+    }
+
+
+class _Gathered:
+    """Pixels that are written, and what is known of the films that they are of."""
+
+    def __init__(self, pixel_file: BinaryIO) -> None:
+        self._file = pixel_file
+        self._starts = [0]
+        self._copies = Copies()
+        self._stats: list[FilmStats] = []
+        self._said: dict[str, list[str]] = {}
+        self.dtype = ""
+        self.shapes: list[list[int]] = []
+        self.has_mask: list[bool] = []
+        self.sums: list[float] = []
+        self.square_sums: list[float] = []
+        self.film_pixels: list[int] = []
+        self.ranges: list[list[int]] = []
+        self.changed: list[tuple[int, tuple[str, ...]]] = []
+        """Films that are read otherwise than by ``DECODING`` 1, and by which rules."""
+
+    def add(self, number: int, film: Film, radiograph: Radiograph, organ: OrganMask | None, cleaning: Cleaning) -> bool:
+        """Write a film's pixels; False where it is a copy of an earlier one.
+
+        Raises:
+            InputError: mask and film do not fit, the film is of another depth than the others or of another patient.
+        """
+        pixels = np.ascontiguousarray(radiograph.pixels)
+        self._check(film, pixels, organ)
+        counts = np.bincount(pixels.ravel() if radiograph.padding is None else pixels[~radiograph.padding])
+        values = np.arange(len(counts))
+        # Exact integer sums, of less than 63 bits: the standardisation must not depend on a summation order.
+        total, squares = float((counts * values).sum()), float((counts * values * values).sum())
+        lowest, highest = np.flatnonzero(counts)[[0, -1]].tolist()
+        flat = lowest == highest  # the same as every other flat one, and named as such
+        copy_of = None if flat else self._copies.earlier(len(self.shapes), pixels, (total, squares), self._stored)
+        if not cleaning.keep(film, copy_of):
+            return False
+        self._starts.append(self._starts[-1] + self._file.write(pixels.data))
+        for part in (radiograph, organ):
+            if part is not None and part.changed:
+                self.changed.append((number, part.changed))
+            for note in () if part is None else part.notes:
+                self._said.setdefault(note, []).append(film.where)
+        self.shapes.append(list(pixels.shape))
+        self.has_mask.append(organ is not None)
+        self.sums.append(total)
+        self.square_sums.append(squares)
+        self.film_pixels.append(int(counts.sum()))
+        self.ranges.append([lowest, highest])
+        self._stats.append(film_stats(pixels, counts))
+        return True
+
+    def fingerprint(self, files: str) -> str:
+        """The source's own, unless films are read otherwise than when a source's fingerprint said all."""
+        return hashlib.sha256(json.dumps([files, self.changed]).encode()).hexdigest() if self.changed else files
+
+    def notes(self, wheres: Sequence[str]) -> list[str]:
+        """A line on each thing that is odd, and where."""
+        odd = [(words, [wheres[number] for number in numbers]) for words, numbers in find_oddities(self._stats)]
+        return [f"{places(named)}: {words}" for words, named in [*self._said.items(), *odd]]
+
+    def _check(self, film: Film, pixels: np.ndarray, organ: OrganMask | None) -> None:
+        if organ is not None and organ.inside.shape != pixels.shape:
+            mask = organ.inside
+            raise InputError(
+                f"{film.where}: the mask is {mask.shape[1]} x {mask.shape[0]} and the image "
+                f"{pixels.shape[1]} x {pixels.shape[0]} pixels; draw the mask on the image itself"
+            )
+        self.dtype = self.dtype or str(pixels.dtype)
+        if str(pixels.dtype) != self.dtype:
+            raise InputError(
+                f"{film.where}: 8-bit and deeper images in one cohort have no common gray scale; "
+                "convert all of them to one bit depth"
+            )
+
+    def _stored(self, place: int) -> np.ndarray:
+        """(height, width) pixels that were written."""
+        self._file.flush()
+        start, end = self._starts[place : place + 2]
+        return np.frombuffer(os.pread(self._file.fileno(), end - start, start), self.dtype).reshape(self.shapes[place])
+
+
+def _read(source: Source, number: int, film: Film) -> tuple[Radiograph, OrganMask | None]:
+    try:
+        pixels, mask = source.read(number)
+    except InputError as error:
+        raise InputError(f"{film.where}: {error}") from None
+    return (
+        pixels if isinstance(pixels, Radiograph) else Radiograph(pixels),
+        mask if mask is None or isinstance(mask, OrganMask) else OrganMask(mask),
+    )
+
+
+def _by_patient(films: Sequence[Film], patients: int) -> tuple[list[int], list[str | None]]:
+    labels: list[int] = [0] * patients
+    splits: list[str | None] = [None] * patients
+    for film in films:
+        labels[film.patient] = max(labels[film.patient], film.label)
+        splits[film.patient] = film.split
+    return labels, splits

@@ -1,0 +1,135 @@
+"""Films that are unlike the rest of their cohort: value range, flat, saturated, inverted.
+
+A 12-bit film in a 16-bit file is a good film among others of its kind, and sixteen times too dark among those that fill
+their 16 bits. No rule for one file can tell; beside the others it shows. Films are named, never changed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_THUMBNAIL = 8
+_FEWEST = 5
+"""Films of which the middle one says what is usual."""
+_RANGE_FACTOR = 3.5
+"""Between a film's range and the usual one: two bits are 4, and exposures of one device differ by less."""
+_MOST_ONE_VALUE, _USUAL_ONE_VALUE = 0.75, 0.5
+_ALIKE = 0.65
+"""Cosine between a film's thumbnail and the cohort's own pattern: below minus that, a film is its negative."""
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class FilmStats:
+    """What is compared of a film."""
+
+    low: int
+    """Below which a thousandth of its pixels are."""
+    high: int
+    """Above which a thousandth of its pixels are."""
+    levels: int
+    """Different values."""
+    commonest: float
+    """Share of pixels of the commonest value."""
+    thumbnail: np.ndarray
+    """(64,) float32 means of 8 x 8 parts, less their mean, of length 1; zeros where the film is flat."""
+
+
+def film_stats(pixels: np.ndarray, counts: np.ndarray) -> FilmStats:
+    """Of one film.
+
+    Args:
+        pixels: (height, width).
+        counts: (values,) how many pixels have each value, padding left out.
+    """
+    below = np.cumsum(counts)
+    total = int(below[-1])
+    low, high = (int(np.searchsorted(below, share * total)) for share in (0.001, 0.999))
+    levels = np.count_nonzero(counts)
+    return FilmStats(low, high, int(levels), float(counts.max()) / max(total, 1), _thumbnail(pixels))
+
+
+def _thumbnail(pixels: np.ndarray) -> np.ndarray:
+    rows, columns = (np.linspace(0, length - 1, _THUMBNAIL * 6).astype(int) for length in pixels.shape)
+    sample = pixels[np.ix_(rows, columns)].astype(np.float32).reshape(_THUMBNAIL, 6, _THUMBNAIL, 6)
+    means = sample.mean(axis=(1, 3)).ravel()
+    means -= means.mean()
+    length = float(np.linalg.norm(means))
+    return means / length if length else means
+
+
+def find_oddities(films: Sequence[FilmStats]) -> list[tuple[str, list[int]]]:
+    """What is odd, in words that go before the films' lines, and the numbers of the films."""
+    found = {
+        "one gray value all over": [n for n, film in enumerate(films) if film.levels == 1],
+        "two gray values only, as masks have": [n for n, film in enumerate(films) if film.levels == 2],
+    }
+    groups = [(words, numbers) for words, numbers in found.items() if numbers]
+    if len(films) < _FEWEST:
+        return groups
+    named = {number for _, numbers in groups for number in numbers}
+    others = [number for number in range(len(films)) if number not in named]
+    if not others:
+        return groups
+    return groups + _far(films, others) + _saturated(films, others) + _negatives(films, others)
+
+
+def places(wheres: Sequence[str]) -> str:
+    """``manifest.csv lines 3, 7, 9 and 4 more``, of films as messages call them."""
+    parts = [re.fullmatch(r"(.* )(line|image) (\d+)", where) for where in wheres]
+    heads = {(part[1], part[2]) for part in parts if part}
+    if all(parts) and len(heads) == 1 and len(wheres) > 1:
+        head, word = heads.pop()
+        named = [part[3] for part in parts if part][:_NAMED]
+        words = f"{head}{word}s " + ", ".join(named)
+    else:
+        words = ", ".join(wheres[:_NAMED])
+    return words if len(wheres) <= _NAMED else f"{words} and {len(wheres) - _NAMED:,} more"
+
+
+def _far(films: Sequence[FilmStats], others: list[int]) -> list[tuple[str, list[int]]]:
+    """Films whose range is much smaller, much larger or elsewhere than usual."""
+    lows = np.array([films[number].low for number in others])
+    highs = np.array([films[number].high for number in others])
+    low, high = float(np.median(lows)), float(np.median(highs))
+    usual = max(high - low, 1.0)
+    ratio = np.maximum(highs - lows, 1) / usual
+    # Of a range from near black also the brightest value counts: a dark film is dark, even where it spreads.
+    narrow = (ratio < 1 / _RANGE_FACTOR) | (highs * _RANGE_FACTOR < high)
+    wide = ratio > _RANGE_FACTOR
+    elsewhere = ((lows > high) | (highs < low)) & ~narrow & ~wide
+    groups = []
+    for words, odd in (("narrower", narrow), ("wider", wide), ("elsewhere", elsewhere)):
+        numbers = [number for number, is_odd in zip(others, odd, strict=True) if is_odd]
+        if numbers:
+            at = f"{int(lows[odd].min()):,} to {int(highs[odd].max()):,}"
+            usually = f"{int(low):,} to {int(high):,}"
+            groups.append(
+                (f"values of {at}, where the films' usual ones are {usually} ({words}); another bit depth?", numbers)
+            )
+    return groups
+
+
+def _saturated(films: Sequence[FilmStats], others: list[int]) -> list[tuple[str, list[int]]]:
+    shares = np.array([films[number].commonest for number in others])
+    if np.median(shares) >= _USUAL_ONE_VALUE:
+        return []
+    numbers = [number for number in others if films[number].commonest > _MOST_ONE_VALUE]
+    return [("most of the film is one gray value (saturated, or nearly empty)", numbers)] if numbers else []
+
+
+def _negatives(films: Sequence[FilmStats], others: list[int]) -> list[tuple[str, list[int]]]:
+    """Films that look like the negatives of the others, where these look alike."""
+    thumbnails = np.stack([films[number].thumbnail for number in others])
+    pattern = np.linalg.eigh(thumbnails.T @ thumbnails)[1][:, -1]
+    alike = thumbnails @ pattern
+    if np.median(alike) < 0 or (np.median(alike) == 0 and alike.sum() < 0):
+        alike = -alike
+    if np.median(np.abs(alike)) < _ALIKE:
+        return []
+    numbers = [number for number, cosine in zip(others, alike, strict=True) if cosine < -_ALIKE]
+    return [("dark where the others are bright (inverted polarity?)", numbers)] if numbers else []

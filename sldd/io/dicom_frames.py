@@ -1,0 +1,84 @@
+"""Compressed pixels of a DICOM file, looked at before they are decoded: how large, how deep, how many.
+
+Sizes are compared with the header before a decoder makes room for what a stream claims.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from sldd.errors import InputError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+
+class StreamShape(NamedTuple):
+    """What a JPEG, JPEG-LS or JPEG 2000 stream says of itself."""
+
+    rows: int
+    columns: int
+    components: int
+    depth: int
+    """Bits of a pixel."""
+
+
+def check_frame(dataset: Dataset) -> int | None:
+    """Refuse compressed pixels that are several frames, or would grow to more than the header says.
+
+    Returns:
+        Bits of a pixel in the stream, where it says so.
+
+    Raises:
+        InputError: as above.
+    """
+    from pydicom.encaps import generate_frames, parse_basic_offsets
+    from pydicom.uid import RLELossless
+
+    if len(parse_basic_offsets(dataset.PixelData)) > 1:
+        raise InputError("the DICOM file holds more than one gray-scale frame; export the single radiograph")
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    if dataset.file_meta.TransferSyntaxUID == RLELossless:
+        pixels = dataset.Rows * dataset.Columns
+        depth, fits = None, all(length <= pixels + 2 for length in _rle_lengths(frame))  # padded to an even length
+    else:
+        shape = _stream_shape(frame)
+        depth = None if shape is None else shape.depth
+        fits = shape is not None and shape[:3] == (dataset.Rows, dataset.Columns, 1)
+    if not fits:
+        raise InputError("the DICOM file's compressed pixels do not fit its Rows and Columns; export it again")
+    return depth
+
+
+def _rle_lengths(frame: bytes) -> Iterator[int]:
+    """How long the segments of an RLE frame are once decoded (PS3.5 G.3)."""
+    count, *offsets = struct.unpack("<16L", frame[:64])
+    ends = [*offsets[1:count], len(frame)]
+    for start, end in zip(offsets[:count], ends, strict=True):
+        at, length = start, 0
+        while at < end:
+            head = frame[at]
+            if head < 128:
+                at, length = at + head + 2, length + head + 1
+            else:
+                at, length = at + 1 + (head > 128), length + (257 - head if head > 128 else 0)
+        yield length
+
+
+def _stream_shape(frame: bytes) -> StreamShape | None:
+    if frame[:4] == b"\xff\x4f\xff\x51":  # JPEG 2000: SOC, SIZ
+        right, bottom, left, top, *_, components, depth = struct.unpack(">8LHB", frame[8:43])
+        return StreamShape(bottom - top, right - left, components, (depth & 0x7F) + 1)
+    at = 2 if frame[:2] == b"\xff\xd8" else len(frame)
+    while at + 9 < len(frame) and frame[at] == 0xFF:
+        marker = frame[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+        elif marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):  # a start of frame
+            depth, rows, columns, components = struct.unpack(">BHHB", frame[at + 4 : at + 10])
+            return StreamShape(rows, columns, components, depth)
+        else:
+            at += 2 + struct.unpack(">H", frame[at + 2 : at + 4])[0]
+    return None

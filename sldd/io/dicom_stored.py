@@ -1,0 +1,99 @@
+"""Which bits of a DICOM file's words are the film's, and which pixels are padding around it (PS3.3 C.7.5.1.1.2).
+
+Old devices keep overlays in the bits above BitsStored (PS3.5 8.1.1, retired), and whether a decoder takes them off
+depends on the transfer syntax; here it does not. Padding is no part of the film: it is shown as background.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sldd.errors import InputError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+TAGS = ("PixelPaddingValue", "PixelPaddingRangeLimit")
+
+
+def stored_range(depth: int, signed: bool) -> tuple[int, int]:
+    """Lowest and highest value of ``depth`` bits."""
+    return (-(1 << depth - 1), (1 << depth - 1) - 1) if signed else (0, (1 << depth) - 1)
+
+
+def find_padding(header: Dataset, words: np.ndarray) -> np.ndarray | None:
+    """(rows, columns) bool, true where there is no film; None where there is no padding.
+
+    Args:
+        words: (rows, columns) as decoded, all their bits.
+
+    Raises:
+        InputError: there is nothing but padding.
+    """
+    ends = [_value(header, tag) for tag in TAGS]
+    first = ends[0]
+    if first is None:
+        return None
+    second = first if ends[1] is None else ends[1]
+    # The tags are written signed or not, whatever the pixels are: compared as bits of a word, they are the same.
+    bits = words.dtype.itemsize * 8
+    low, high = sorted(_as_pixel(value, bits, words.dtype.kind == "i") for value in (first, second))
+    padding = words == low if low == high else (words >= low) & (words <= high)
+    if not padding.any():
+        return None
+    if padding.all():
+        raise InputError("the DICOM file's pixels are all padding (PixelPaddingValue); correct or remove that tag")
+    return padding
+
+
+def film_bits(header: Dataset, words: np.ndarray, stream_depth: int | None) -> tuple[np.ndarray, int, bool]:
+    """The film's values, how many bits they take, and whether others were taken off them.
+
+    Args:
+        words: (rows, columns) as decoded, all their bits; padding among them is within BitsStored.
+        stream_depth: bits of a pixel as a compressed stream says.
+
+    Raises:
+        InputError: the film's own values go beyond BitsStored.
+    """
+    depth, signed = int(header.BitsStored), words.dtype.kind == "i"
+    low, high = stored_range(depth, signed)
+    if low <= int(words.min()) and int(words.max()) <= high:
+        return words, depth, False
+    shift = words.dtype.itemsize * 8 - depth
+    masked = (words << shift) >> shift
+    if _roughness(masked, words) <= _roughness(words, words, masked):
+        return masked, depth, True
+    if stream_depth is not None and depth < stream_depth <= 16:  # the stream knows how deep it is
+        return words, stream_depth, False
+    raise InputError(
+        f"the DICOM file's pixels go beyond the {depth} bits that it says they have (BitsStored); export it again"
+    )
+
+
+def _roughness(values: np.ndarray, words: np.ndarray, masked: np.ndarray | None = None) -> float:
+    """Sum of differences between neighbours of which the bits above differ.
+
+    A film is smooth and an overlay has edges, so the right one of two readings is the smoother one.
+    """
+    below = values if masked is None else masked
+    above = words.astype(np.int32) - below.astype(np.int32)
+    total = 0.0
+    for one, other in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])):
+        where = above[one] != above[other]
+        total += float(np.abs(values[one].astype(np.int32) - values[other].astype(np.int32))[where].sum())
+    return total
+
+
+def _value(header: Dataset, tag: str) -> int | None:
+    value = header.get(tag)
+    if isinstance(value, bytes):  # of unknown representation
+        return int.from_bytes(value[:2], "little") if len(value) >= 2 else None
+    return None if value is None or value == "" else int(value)
+
+
+def _as_pixel(value: int, bits: int, signed: bool) -> int:
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if signed and value >> (bits - 1) else value
