@@ -11,8 +11,11 @@ that a gray print still reads. Tables: python -m analysis.tables STUDY --format 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -25,6 +28,7 @@ FORMATS = ("svg", "pdf", "png")
 WIDTH = 170.0  # mm: two columns of most journals
 POINTS_PER_MM = 72 / 25.4
 TYPE = 8.0  # points: the size of the type on paper
+_PATIENCE = 60  # seconds for a browser to say its version, on a machine that is busy
 SCALE = 4  # pixels of a PNG a point: 288 a inch
 
 
@@ -61,11 +65,7 @@ def write_figures(
     for name in names:
         if name not in known:
             raise NoFigureError(f"{study.folder}: no figure {name}; there are {', '.join(known)}")
-    try:
-        import kaleido
-        from kaleido.errors import ChromeNotFoundError
-    except ImportError:
-        raise NoFigureError("figures are drawn by kaleido; pip install 'sldd-study[figures]'") from None
+    kaleido = _drawer()
     try:
         kaleido.start_sync_server(silence_warnings=True)
         for name in names or known:
@@ -76,10 +76,32 @@ def write_figures(
                 make(out)
                 write_whole(out / f"{name}.{form}", content)
                 yield out / f"{name}.{form}"
-    except ChromeNotFoundError:
-        raise NoFigureError("kaleido draws with Chrome or Chromium; install one of them") from None
     finally:
         kaleido.stop_sync_server(silence_warnings=True)
+
+
+def _drawer() -> Any:
+    """The library kaleido, once a browser for it is there and starts: without, its server would wait for ever.
+
+    Raises:
+        NoFigureError: one of the two is missing, or the browser does not start.
+    """
+    try:
+        import kaleido
+        from choreographer.browsers.chromium import Chromium
+    except ImportError:
+        raise NoFigureError("figures are drawn by kaleido; pip install 'sldd-study[figures]'") from None
+    path = Chromium.find_browser(skip_local=False)
+    if not path or not Path(path).is_file():
+        raise NoFigureError("kaleido draws with Chrome or Chromium; install one, or say where it is (BROWSER_PATH)")
+    try:
+        said = subprocess.run([path, "--version"], capture_output=True, timeout=_PATIENCE, check=False)
+        works = said.returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        works = False
+    if not works:
+        raise NoFigureError(f"{path}: the browser that kaleido draws with does not start; try '{path} --version'")
+    return kaleido
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ from sldd.backbones.head import last_layer
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
 from sldd.backbones.start import PRETRAINED, copy_weights, read_weights
+from sldd.backbones.weights_file import named_as
 from sldd.errors import InputError
 
 Weights = dict[str, torch.Tensor]
@@ -60,6 +61,8 @@ def carry_over(network: nn.Module, weights: Weights, *, where: str, classes: int
         InputError: a layer is missing or has another shape.
     """
     path, _ = last_layer(network)
+    names = [name for name, _ in network.named_parameters() if not name.startswith(f"{path}.")]
+    weights = named_as(weights, names, where)
     body = {name: weight for name, weight in weights.items() if not name.startswith(f"{path}.")}
     copy_weights(network, body, where=where, classes=classes)
 

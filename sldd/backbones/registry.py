@@ -17,6 +17,8 @@ from sldd.backbones.small_nets import LAYOUTS
 from sldd.data.patches import CLASSES
 from sldd.errors import InputError
 
+_HUBS = ("hf-hub:timm/", "hf_hub:timm/", "timm/")
+"""What goes before a name of timm on a model's card, and where timm itself is asked for it."""
 TORCHVISION, PAPER = "torchvision/", "paper/"
 _PAPER_NAMES = [f"{PAPER}{name}{part}" for part in ("", *(f"/{by}" for by in DIVISORS)) for name in PAPER_NETWORKS]
 
@@ -40,7 +42,7 @@ def build(
     Args:
         name: one of ``sldd.backbones.small_nets``, a timm model name, ``torchvision/<name>``, or ``paper/<name>`` for
             one of the six of Li et al. (2022), ``paper/<name>/8`` for an eighth of its widths; a bare name that only
-            torchvision knows is found there.
+            torchvision knows is found there, and one of timm may have its card's ``timm/`` and the tag of its weights.
         input_size: side of the square input in pixels.
         norm: norm setting, see ``sldd.backbones.norms.set_norm``.
 
@@ -86,6 +88,8 @@ def check_name(name: str) -> tuple[str, str]:
             return "torchvision", bare
     elif name in timm.list_models():
         return "timm", name
+    elif (card := _of_timm(name)) is not None:
+        return "timm", card
     elif name in torchvision.models.list_models(module=torchvision.models):
         return "torchvision", name
     known = [*LAYOUTS, *timm.list_models(), *_PAPER_NAMES] + [
@@ -94,6 +98,24 @@ def check_name(name: str) -> tuple[str, str]:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models() for the names"
     raise InputError(f"grid.backbone: there is no backbone {name!r}; {hint}")
+
+
+def _of_timm(name: str) -> str | None:
+    """The name in timm of a model card (``timm/resnet18.a1_in1k``), or of a model with the tag of its weights.
+
+    Raises:
+        InputError: timm has the model, and no such weights.
+    """
+    bare = next((name.removeprefix(hub) for hub in _HUBS if name.startswith(hub)), name)
+    model, _, tag = bare.partition(".")
+    if model not in timm.list_models():
+        return None
+    if bare != model and not (tag and timm.is_model_pretrained(bare)):
+        tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{model}.*")]
+        near = difflib.get_close_matches(tag, tags, n=3, cutoff=0.5) or tags[:3]
+        known = f"; there are {', '.join(f'{model}.{each}' for each in near)}" if near else ""
+        raise InputError(f"grid.backbone: timm has no weights {bare!r}{known}; {model} alone is the default of timm")
+    return bare
 
 
 class RepeatedChannel(nn.Module):

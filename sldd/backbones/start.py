@@ -5,19 +5,17 @@ A public start is the cheapest thing two hospitals can share: a name, or a file 
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-from typing import Any
 from urllib.error import URLError
 
 import timm
 import torch
 import torchvision
-from safetensors.torch import load_file
 from torch import nn
 
 from sldd.backbones.init import initialise, layer_fingerprints
 from sldd.backbones.registry import check_name
+from sldd.backbones.weights_file import check_values, common_prefix, named_as, read_file
 from sldd.data.patches import CLASSES
 from sldd.errors import InputError
 
@@ -56,7 +54,7 @@ def read_weights(backbone: str, start: str) -> dict[str, torch.Tensor]:
     Raises:
         InputError: they cannot be downloaded, or the file cannot be read.
     """
-    return _published(backbone) if start == PRETRAINED else _from_file(Path(start))
+    return _published(backbone) if start == PRETRAINED else read_file(Path(start))
 
 
 @torch.no_grad()
@@ -66,19 +64,29 @@ def copy_weights(
     """Copy weights into a network of so many classes: all of its parameters but those of a classifier for others.
 
     The first convolution of a colour network is summed over its channels, so that a gray film looks to it as a gray
-    colour image does. Buffers are left out: batch-norm statistics belong to the data.
+    colour image does. Buffers are left out: batch-norm statistics belong to the data. Names may have a prefix.
 
     Raises:
-        InputError: a layer is missing or has another shape.
+        InputError: a layer is missing, has another shape, or is not finite.
     """
-    for name, parameter in network.named_parameters():
+    parameters = dict(network.named_parameters())
+    weights = named_as(weights, [name for name, value in parameters.items() if value.shape[:1] != (classes,)], where)
+    for name, parameter in parameters.items():
         given = weights.get(name)
+        if given is not None:
+            check_values(name, given, where)
         if given is not None and given.ndim == 4 and given.shape[1] == 3 and parameter.shape[1] == 1:
             given = given.sum(1, keepdim=True)
         if given is not None and given.shape == parameter.shape:
             parameter.copy_(given)
         elif not _other_classes(given, parameter, classes):
-            found = "is missing" if given is None else f"has shape {tuple(given.shape)}, not {tuple(parameter.shape)}"
+            prefix = common_prefix(weights)
+            begin = f" (all names in it begin with {prefix})" if prefix and given is None else ""
+            found = (
+                f"is missing{begin}"
+                if given is None
+                else f"has shape {tuple(given.shape)}, not {tuple(parameter.shape)}"
+            )
             raise InputError(
                 f"grid.start: layer {name} {found} in the weights of {where}; they must be of the same backbone and "
                 "norm setting"
@@ -126,22 +134,3 @@ def _published(backbone: str) -> dict[str, torch.Tensor]:
             f"weights to every machine and say where it is: pretrained={{{backbone}: FILE}}"
         ) from None
     return dict(network.named_parameters())
-
-
-def _load(path: Path) -> Any:
-    # From memory: of a length that a file says, Python would make room for all of it before reading.
-    return torch.load(io.BytesIO(path.read_bytes()), "cpu", weights_only=True)
-
-
-def _from_file(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        weights = load_file(path) if path.suffix == ".safetensors" else _load(path)
-    except FileNotFoundError:
-        raise InputError(f"grid.start: {path}: there is no such file") from None
-    except Exception as error:  # each format has errors of its own, and pickle those of what it is asked to make
-        raise InputError(f"grid.start: {path}: not readable as weights ({type(error).__name__})") from None
-    if isinstance(weights, dict) and isinstance(weights.get("state_dict"), dict):
-        weights = weights["state_dict"]
-    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
-        raise InputError(f"grid.start: {path}: holds no weights by name (a state dictionary)")
-    return weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,31 @@ def test_what_cannot_be_drawn_is_one_line(study, ledger, capsys):
     assert len(said) == 2
     assert "no figure nothing; there are hm-by-parameters, minimum" in said[0]
     assert "no trial has a score" in said[1]
+    assert not (study / "figures").exists()
+
+
+BROWSERS = {
+    "none": (None, "kaleido draws with Chrome or Chromium; install one"),
+    "one that ends": ("#!/bin/sh\necho 'requires the chromium snap to be installed'\nexit 1\n", "does not start"),
+    "one that is none": ("\0", "does not start"),
+    "one that hangs": ("#!/bin/sh\nexec sleep 60\n", "does not start"),
+}
+
+
+@pytest.mark.parametrize("kind", BROWSERS)
+def test_without_a_browser_there_is_one_line_and_soon(study, tmp_path, monkeypatch, capsys, kind):
+    script, says = BROWSERS[kind]
+    path = tmp_path / "chrome"
+    if script is not None:
+        path.write_text(script)
+        path.chmod(0o755)
+    monkeypatch.setenv("BROWSER_PATH", str(path))
+    monkeypatch.setattr("analysis.publish._PATIENCE", 0.5)
+    started = time.monotonic()
+    assert main([str(study), "--figure", "hm-by-images"]) == 2
+    assert time.monotonic() - started < 20
+    (said,) = capsys.readouterr().err.splitlines()
+    assert says in said
     assert not (study / "figures").exists()
 
 

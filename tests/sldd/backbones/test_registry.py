@@ -96,3 +96,39 @@ def test_removing_batch_norm_keeps_the_activations() -> None:
 def test_unknown_names_get_suggestions(name: str) -> None:
     with pytest.raises(InputError, match=rf"no backbone '{name}'; did you mean"):
         check_name(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("timm/resnet18.a1_in1k", "resnet18.a1_in1k"),
+        ("hf-hub:timm/resnet18.a1_in1k", "resnet18.a1_in1k"),
+        ("hf_hub:timm/resnet18.a1_in1k", "resnet18.a1_in1k"),
+        ("resnet18.a1_in1k", "resnet18.a1_in1k"),
+        ("timm/resnet18", "resnet18"),
+        ("test_resnet.r160_in1k", "test_resnet.r160_in1k"),
+    ],
+)
+def test_names_as_model_cards_have_them(name: str, found: str) -> None:
+    assert check_name(name) == ("timm", found)
+
+
+def test_a_card_builds_the_network_of_its_name() -> None:
+    one, other = (build(name, input_size=32) for name in ("timm/test_resnet.r160_in1k", "test_resnet"))
+    assert {name: value.shape for name, value in one.named_parameters()} == {
+        name: value.shape for name, value in other.named_parameters()
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("timm/resnet18.a1_in2k", r"timm has no weights 'resnet18\.a1_in2k'; there are resnet18\.a1_in1k"),
+        ("resnet18.", r"no weights|no backbone"),
+        ("timm/convnet_w32", "no backbone 'timm/convnet_w32'"),
+        ("hf-hub:someone/resnet18", "no backbone 'hf-hub:someone/resnet18'"),
+    ],
+)
+def test_cards_that_there_are_not(name: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        check_name(name)
