@@ -52,7 +52,7 @@ from study.planning.plan import PlannedCell, plan_cells
 from study.planning.resume import check_same_study
 from study.planning.source_cohorts import contexts
 from study.report.dry_run import print_plan, print_refused
-from study.report.summary_table import end_table, spared
+from study.report.summary_table import end_table, spared, without_effect
 from study.search.tune_searcher import Search
 from study.trial.context import trial_context
 from study.trial.early_stopping import stopped_early
@@ -230,7 +230,7 @@ def _folder(out: str) -> Folder:
 
 
 def _note(config: StudyConfig, searches: list[Search], ledger: Ledger) -> str | None:
-    notes = [spared(searches), stopped_early(ledger)]
+    notes = [spared(searches), stopped_early(ledger), without_effect(ledger)]
     if config.protocol == "paper":
         notes.append("the papers' protocol: states were chosen on the test patients, at a threshold of 0.4")
     return "\n".join(filter(None, notes)) or None

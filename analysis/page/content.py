@@ -248,7 +248,8 @@ def _troubles(study: Study, article: str) -> Iterable[Section]:
     if len(listed):
         rows = listed.fillna("").itertuples(index=False)
         content = table(["where", "phase", "status", "reason"], rows)
-        yield Section(f"{article}-troubles", "card wide", f"<h2>Failed, diverged and refused</h2>\n{content}")
+        title = "Failed, diverged and refused" + (", or without effect" if (listed["status"] == "done").any() else "")
+        yield Section(f"{article}-troubles", "card wide", f"<h2>{title}</h2>\n{content}")
 
 
 def _trials(study: Study, article: str) -> Section:

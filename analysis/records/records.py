@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from analysis.records.idle import idle_rates
 from analysis.records.rule import Rule
 from ledger import safe_yaml as plain_yaml
 from ledger.storage import Folder, StorageError, open_folder, reachable, write_whole
@@ -80,6 +81,7 @@ SCHEMA: dict[str, str] = {
     "chain": "string",
     "transfer": "string",
     "stage": "string",
+    "note": "string",
 }
 COLUMNS = list(SCHEMA)
 _COUNTS = ("parameters", "images")  # one or more
@@ -225,6 +227,7 @@ def _row(trial: TrialFiles) -> dict[str, Any]:
     row |= {
         name: result.get(name) for name in ("status", "error", *own, "stopped", "finished", "micro_batch", "epsilon")
     }
+    row["note"] = idle_rates(result.get("rates"))
     if isinstance(result.get("shared_bytes"), int):
         row["shared_kb"] = result["shared_bytes"] / 1000
     for name in ("attempt", "delta"):

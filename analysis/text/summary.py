@@ -168,8 +168,12 @@ def highlights(study: Study) -> list[tuple[str, str]]:
 
 
 def troubles(study: Study) -> pd.DataFrame:
-    """Trials that failed, diverged or were refused, and cells refused before they began: where, status, reason."""
-    rows = study.records[study.records["status"].isin(["failed", "diverged", "refused"])]
+    """Trials that failed, diverged, were refused, or are done and changed nothing, and cells refused before they began:
+    where, status, reason."""
+    records = study.records
+    idle = records["note"].notna() & records["status"].eq("done") & records["phase"].eq("confirm")
+    rows = records[records["status"].isin(["failed", "diverged", "refused"]) | idle]
+    rows = rows.assign(error=rows["error"].fillna(rows["note"]))
     trials = rows.rename(columns={"trial": "where", "error": "reason"})[["where", "phase", "status", "reason"]]
     return trials.fillna({"phase": "", "reason": "no reason was recorded"}).reset_index(drop=True)
 

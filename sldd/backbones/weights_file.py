@@ -109,9 +109,9 @@ def named_as(weights: Weights, names: Collection[str], where: str) -> Weights:
 
 
 def common_prefix(weights: Weights) -> str | None:
-    """What all names begin with, up to a point; None where that is nothing."""
+    """What all of several names begin with, up to a point; None where that is nothing."""
     starts = {name.partition(".")[0] for name in weights}
-    return f"{starts.pop()}." if len(starts) == 1 else None
+    return f"{starts.pop()}." if len(starts) == 1 and len(weights) > 2 else None
 
 
 def check_values(name: str, value: torch.Tensor, where: str) -> None:

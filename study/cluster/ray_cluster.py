@@ -12,6 +12,7 @@ import psutil
 import torch
 
 from sldd.errors import InputError
+from study.cluster.ray_temporary import check_temporary
 from study.config.resource_settings import ResourceSettings
 
 # Telemetry off; no loggers and files that nobody reads; trials stay in the directory they were started from.
@@ -123,6 +124,7 @@ def _start_here() -> None:
     """
     import ray
 
+    check_temporary()
     said = ""
     for _ in range(2):
         try:

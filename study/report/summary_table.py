@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
+from analysis.records.idle import idle_rates
 from ledger.ledger import Ledger, Trial
 from study.grid.axes import Cell
 from study.planning.plan import PlannedCell
@@ -48,6 +49,15 @@ def end_table(plan: list[PlannedCell], ledger: Ledger, note: str | None = None) 
             _became(cell, folds, trials),
         )
     return table
+
+
+def without_effect(ledger: Ledger) -> str | None:
+    """A line where confirm trials learned rates at which their images change nothing."""
+    done = [trial for group in ledger.trials.values() for trial in group if trial.config["phase"] == "confirm"]
+    idle = [trial.config["trial"] for trial in done if idle_rates((trial.result or {}).get("rates"))]
+    if not idle:
+        return None
+    return f"inner rates fell to nothing in {len(idle)} confirm trials ({idle[0]}): their images change nothing"
 
 
 def _findings_table(plan: list[PlannedCell], ledger: Ledger, note: str | None) -> Table:

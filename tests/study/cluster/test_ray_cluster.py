@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+import tempfile
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
+from ray._private.utils import validate_socket_filepath
 
 from sldd.errors import InputError
 from study.cluster.ray_cluster import Slots, _check_growth, _slots, _start_here, find_cluster
+from study.cluster.ray_temporary import check_temporary
 from study.config.resource_settings import ResourceSettings
 
 
@@ -25,6 +32,39 @@ from study.config.resource_settings import ResourceSettings
 )
 def test_slots(settings: ResourceSettings, cpus: float, gpus: float, expected: Slots) -> None:
     assert _slots(settings, cpus, gpus) == expected
+
+
+@pytest.mark.parametrize("name", ["RAY_TMPDIR", "TMPDIR"])
+def test_a_folder_too_long_for_sockets_is_said_before_ray_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv(name, str(tmp_path / ("scratch" * 20)))
+    monkeypatch.setattr("ray.init", lambda **_: pytest.fail("Ray was started"))
+    with pytest.raises(InputError, match=rf"^{name}: Ray keeps its sockets in .* too long.*choose a shorter"):
+        _start_here()
+
+
+@pytest.mark.parametrize(("spare", "fits"), [(0, True), (-1, False)])
+def test_the_longest_folder_that_fits_is_rays(monkeypatch: pytest.MonkeyPatch, spare: int, fits: bool) -> None:
+    room = 107 if sys.platform != "darwin" else 103
+    below = f"/ray/session_2026-01-01_00-00-00_000000_{os.getpid()}/sockets/plasma_store"
+    folder = "/tmp/".ljust(room - len(below) - spare, "x")
+    assert len(folder + below) == room - spare
+    monkeypatch.setenv("RAY_TMPDIR", folder)
+    with nullcontext() if fits else pytest.raises(InputError, match="1 characters too long"):
+        check_temporary()
+    with nullcontext() if fits else pytest.raises(OSError, match="AF_UNIX path length cannot exceed"):
+        validate_socket_filepath(folder + below)
+
+
+def test_a_folder_that_is_a_file_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    short = Path(tempfile.mkdtemp(dir="/tmp"))
+    (short / "f").touch()
+    monkeypatch.setenv("RAY_TMPDIR", str(short / "f"))
+    with pytest.raises(InputError, match="which cannot be written to; choose another folder"):
+        check_temporary()
+    shutil.rmtree(short)
 
 
 def test_trial_that_fits_nowhere_is_refused() -> None:

@@ -16,7 +16,7 @@ from sldd.errors import InputError
 from sldd.package import Package
 from sldd.package.format.container import Container, read, to_bytes
 from sldd.package.rebuild.rebuild import rebuild, with_weights
-from sldd.package.rebuild.self_test import INPUTS, TOLERANCE, inputs, marks, outputs
+from sldd.package.rebuild.self_test import INPUTS, TOLERANCE, inputs, marks, outputs, with_self_test
 from sldd.package.rebuild.verify import Verdict, verify
 from tests.sldd.package.conftest import Files, make, reseal
 
@@ -188,3 +188,14 @@ def test_facts_that_nothing_is_computed_from_are_the_word_of_whoever_made_the_di
     claims = {"protocol": "validation", "validation": None, "test": None, "fold": None, "images": "float32"}
     with pytest.raises(InputError, match=r"claims\.validation"):
         verify(reseal(saved, tmp_path / "x.safetensors", claims=claims))
+
+
+@pytest.mark.parametrize(("scale", "said"), [(1.0, False), (1e-21, True), (0.0, True)])
+def test_rates_at_which_images_change_nothing_are_said(file_of: Files, scale: float, said: bool) -> None:
+    made = make()
+    idle = with_self_test(replace(made, rates=made.rates * scale, self_test=None))
+    verdict = verify(file_of(idle))
+    words = [check.words for check in verdict.checks if check.what == "effect"]
+    assert bool(words) == said
+    assert not said or "the images change nothing" in words[0]
+    assert verdict.passed, "it is what its maker made"

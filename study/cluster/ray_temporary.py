@@ -1,0 +1,29 @@
+"""Where Ray, started on this machine, keeps its sockets: a folder whose path has to be short."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from sldd.errors import InputError
+
+_MOST_BYTES = 103 if sys.platform == "darwin" else 107
+"""Of a socket's path."""
+_BELOW = "session_2000-01-01_00-00-00_000000_{pid}/sockets/plasma_store"
+"""The longest path that Ray makes below its folder."""
+
+
+def check_temporary() -> None:
+    """Raise an InputError where Ray's folder cannot be written to, or its path leaves no room for that of a socket."""
+    name = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), None)
+    folder = Path(os.environ[name] if name else "/tmp") / "ray"
+    said = f"{name or 'RAY_TMPDIR'}: Ray keeps its sockets in {folder}"
+    over = len(os.fsencode(folder / _BELOW.format(pid=os.getpid()))) - _MOST_BYTES
+    if over > 0:
+        raise InputError(
+            f"{said}, a path that is {over} characters too long for them; choose a shorter one (RAY_TMPDIR)"
+        )
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{said}, which cannot be written to; choose another folder (RAY_TMPDIR)")
