@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import json
 import struct
+import unicodedata
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -26,7 +27,9 @@ CELLS = (
     "", "0", "1", "2", "-1", "nan", "1e999", "x" * 200_000, "\x00", '"', "\r", "../outside/secret.png", "/etc/passwd",
     "images/../../outside/secret.png", "link/secret.png", "link.png", "images/0.png", ".", "..", "images", "a" * 300,
     "/dev/zero", "pipe.png", "~/x", "\ud7ff", "\U0010ffff", "train", "test", "|", ";;", "a|b", "1.0", "-1.0", "=1+1",
-    "1" * 5000, "\u2028", "CON", "images\\0.png", "patient1/../../outside/secret.png",
+    "1" * 5000, "\u2028", "CON", "images\\0.png", "patient1/../../outside/secret.png", "#N/A", "#REF!", "1.23457E+11",
+    "TRUE", "0,0", "none", "No findings", "e\u0301", "\u00e9", "\u200b", "\ufffd", "007", "7", "2-Mar", '="7"', "x\ny",
+    "..\\..\\outside\\secret.png", "images\\..\\..\\outside\\secret.png", "\\etc\\passwd", "C:\\x.png",
 )  # fmt: skip
 """What a table may say in any cell; the paths are those that ``benchmarks.fuzz.guard`` lays traps for."""
 
@@ -168,8 +171,26 @@ def spoil_table(text: str, random: Random) -> bytes:
             line.extend([pick(random, CELLS)] * int(random.integers(1, 4)))
         else:
             lines.append(list(pick(random, lines)))
-    content = "\n".join(",".join(line) for line in lines).encode("utf-8", "surrogatepass")
+    table = "\n".join(",".join(line) for line in lines)
+    content = _saved(table, random) if random.random() < 0.3 else table.encode("utf-8", "surrogatepass")
     return spoil(content, random) if random.random() < 0.2 else content
+
+
+def _saved(table: str, random: Random) -> bytes:
+    """A table as some program saves it: other separators, quotes, ends of lines, accents, encodings."""
+    separator = pick(random, (",", ";", "\t", "|"))
+    table = table.replace(",", separator)
+    if random.random() < 0.3:
+        table = "\n".join(f'"{line}"'.replace(separator, f'"{separator}"') for line in table.split("\n"))
+    if random.random() < 0.3:
+        heading, end, rows = table.partition("\n")
+        table = heading.upper().replace("_", " ") + end + rows
+    if random.random() < 0.3:
+        table = f"sep={pick(random, (separator, ',', ';;', ''))}\n{table}"
+    table = table.replace("\n", pick(random, ("\n", "\r\n", "\r", "\n\n")))
+    table = unicodedata.normalize(pick(random, ("NFC", "NFD")), table)
+    encoding = pick(random, ("utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252", "utf-7"))
+    return table.encode(encoding, "replace" if encoding == "cp1252" else "surrogatepass")
 
 
 def spoil_png(content: bytes, random: Random) -> bytes:

@@ -14,7 +14,7 @@ from benchmarks.fuzz.guard import Inputs, Prepared, Reader
 from benchmarks.fuzz.mutations import Random, deep_json, pick, spoil, spoil_tree, to_json
 from sldd.backbones.init import initialise, layer_fingerprints
 from sldd.backbones.registry import build
-from sldd.backbones.start import read_weights
+from sldd.backbones.start import copy_weights, read_weights
 from sldd.data.patches import PatchSettings
 from sldd.errors import InputError
 from sldd.package.cli.info import info
@@ -173,9 +173,13 @@ def _weights(folder: Path) -> Prepared:
     torch.save(state, folder / "start.pt")
     torch.save({"state_dict": state, "model": network}, folder / "model.pt")  # asks to make objects: never read
     torch.save(state, folder / "old.pt", _use_new_zipfile_serialization=False)
+    torch.save({"model": {f"module.{name}": value for name, value in state.items()}}, folder / "wrapped.pt")
+    torch.save({"net": state, "model": state, "epoch": 1}, folder / "twice.pt")
     (folder / "start.safetensors").write_bytes(save(state))
     seeds = {
-        "start.pt": [(folder / name).read_bytes() for name in ("start.pt", "old.pt", "model.pt")],
+        "start.pt": [
+            (folder / name).read_bytes() for name in ("start.pt", "old.pt", "model.pt", "wrapped.pt", "twice.pt")
+        ],
         "start.safetensors": [(folder / "start.safetensors").read_bytes()],
     }
     (folder / "model.pt").unlink()
@@ -186,7 +190,7 @@ def _weights(folder: Path) -> Prepared:
 
     def read() -> None:
         for name in seeds:
-            read_weights("lenet", str(folder / name))
+            copy_weights(network, read_weights("lenet", str(folder / name)), where=name)
 
     return make, read
 

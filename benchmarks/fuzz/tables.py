@@ -24,13 +24,14 @@ from sldd.sources.nih import NihSettings, read_nih
 def _lay_films(folder: Path, names: list[str]) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(folder / name)
+        pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+        Image.fromarray(pixels // 32 * 255 if name.startswith("masks/") else pixels).save(folder / name)
     os.mkfifo(folder / "pipe.png")  # whoever opens it waits for ever
 
 
 def _manifest(folder: Path) -> Prepared:
-    _lay_films(folder, [f"images/{number}.png" for number in range(4)])
-    lines = [f"p{number},images/{number}.png,images/{number}.png,{number % 2},train" for number in range(4)]
+    _lay_films(folder, [f"{kind}/{number}.png" for kind in ("images", "masks") for number in range(4)])
+    lines = [f"p{number},images/{number}.png,masks/{number}.png,{number % 2},train" for number in range(4)]
     text = "\n".join(["patient_id,image,mask,label,split", *lines])
     (folder / "manifest.csv").write_text(text)
 

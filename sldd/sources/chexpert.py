@@ -18,8 +18,8 @@ from sldd.io.cells import binary
 from sldd.io.label_table import column, read_table
 from sldd.io.radiograph import exists
 from sldd.io.safe_path import inside
-from sldd.io.same_file import same_content
 from sldd.sources.labelled_films import LABEL_TABLE, LabelledFilms, Row
+from sldd.sources.same_name import same_content
 
 COMPETITION = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
 _TABLE = LABEL_TABLE

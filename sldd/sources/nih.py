@@ -17,8 +17,8 @@ from sldd.errors import InputError
 from sldd.io.cells import binary
 from sldd.io.label_table import Table, column, find_column, plain, read_table
 from sldd.io.patient_ids import patient_id
-from sldd.io.same_file import same_content
 from sldd.sources.labelled_films import LABEL_TABLE, LabelledFilms, Row
+from sldd.sources.same_name import same_content
 
 FINDINGS = (
     "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
