@@ -15,7 +15,7 @@ from typing import Literal
 
 from sldd.errors import InputError
 from sldd.io.cells import binary
-from sldd.io.label_table import column, read_table
+from sldd.io.label_table import column, plain, read_table
 from sldd.io.radiograph import exists
 from sldd.io.safe_path import inside
 from sldd.sources.labelled_films import LABEL_TABLE, LabelledFilms, Row
@@ -46,7 +46,7 @@ def read_chexpert(root: Path, settings: CheXpertSettings, film_size: int) -> Lab
     Raises:
         InputError: no table, a missing column, or a row that cannot be used, named by its line number.
     """
-    if not settings.findings or len(set(settings.findings)) < len(settings.findings):
+    if not settings.findings or len({plain(finding) for finding in settings.findings}) < len(settings.findings):
         raise InputError("data.chexpert.findings: name one column or more, each once")
     header, lines = read_table(root / settings.table, _TABLE)
     path, view = column(header, _TABLE, "Path"), column(header, _TABLE, "Frontal/Lateral")

@@ -18,6 +18,7 @@ import numpy as np
 
 from sldd.errors import InputError
 from sldd.io.film import SPLITS, Film, file_digest
+from sldd.io.label_table import plain
 from sldd.sources.labelled_films import SCALING, scale
 
 _PARTS = dict(zip(("train", "val", "test"), SPLITS, strict=True))
@@ -59,10 +60,12 @@ class MedMnistSource:
             raise InputError("data.root: the .npz file holds no images; download it again")
         if len({values.shape[1] for values in labels}) > 1:
             raise InputError("data.root: the .npz file has other labels in each part; is it MedMNIST's?")
-        findings = _findings(np.concatenate(labels))
+        findings = _findings(np.concatenate(labels), named=bool(settings.classes))
         self.classes = list(settings.classes) or [f"label {number}" for number in range(findings.shape[1])]
         if len(self.classes) != findings.shape[1]:
             raise InputError(f"data.medmnist.classes: {len(self.classes)} names for {findings.shape[1]} classes")
+        if len({plain(name) for name in self.classes}) < len(self.classes):
+            raise InputError("data.medmnist.classes: a class is named twice; give each a name of its own")
         self.patient_ids = [f"medmnist-{number:07d}" for number in range(len(self._images))]
         self.films = [
             Film(number, int(1.0 in values), splits[number], where[number], tuple(values))
@@ -120,8 +123,8 @@ def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     return values
 
 
-def _findings(labels: np.ndarray) -> np.ndarray:
-    """(images, classes) float64, 0 or 1."""
+def _findings(labels: np.ndarray, named: bool) -> np.ndarray:
+    """(images, classes) float64, 0 or 1; a class that no image has is one where the classes are ``named``."""
     if not labels.size:
         raise InputError("data.root: the .npz file has no labels; is it MedMNIST's?")
     if labels.max() >= _MOST_CLASSES:
@@ -130,4 +133,11 @@ def _findings(labels: np.ndarray) -> np.ndarray:
         raise InputError("data.root: labels other than 0 and 1 in several columns, or below 0; is it MedMNIST's?")
     if labels.shape[1] > 1 or labels.max() <= 1:
         return labels.astype(np.float64)
-    return np.eye(int(labels.max()) + 1)[labels[:, 0]]
+    counts = np.bincount(labels[:, 0])
+    if not named and not counts.all():
+        lost = int(np.flatnonzero(counts == 0)[0])
+        raise InputError(
+            f"data.root: labels up to {labels.max()}, and none is {lost}; if {labels.max()} is no missing value, "
+            "name all classes (data.medmnist.classes)"
+        )
+    return np.eye(len(counts))[labels[:, 0]]

@@ -81,6 +81,7 @@ def test_other_findings(tmp_path: Path) -> None:
         (("view2_lateral", "view1_frontal"), {"view": "both"}, "label table line 4: the film of line 3 again"),
         (("", ""), {"findings": ("Edema", "Gout")}, "label table: no column Gout"),
         (("", ""), {"findings": ("Edema", "Edema")}, "data.chexpert.findings: name one column or more, each once"),
+        (("", ""), {"findings": ("Edema", "edema")}, "data.chexpert.findings: name one column or more, each once"),
         (("Frontal,", "Lateral,"), {}, "no frontal films"),
     ],
 )

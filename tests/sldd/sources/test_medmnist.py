@@ -101,3 +101,28 @@ def test_real_file(tmp_path: Path) -> None:
     cohort = prepare(open_source(DataSettings(source="medmnist", root=str(REAL))), tmp_path)
     assert [cohort.splits.count(part) for part in ("train", "validation", "test")] == [546, 78, 156]
     assert cohort.film_labels.sum() == 570
+
+
+def test_a_missing_value_is_no_class(tmp_path: Path) -> None:
+    """-1 in a file of unsigned bytes is 255."""
+    arrays = _arrays(top=4, columns=False)
+    arrays["train_labels"] = np.arange(6)[:, None] % 5
+    arrays["train_labels"][3] = 255
+    with pytest.raises(InputError, match="labels up to 255, and none is 5; if 255 is no missing value, name all"):
+        _cohort(tmp_path, arrays)
+    arrays["train_labels"][3] = 6
+    assert len(_cohort(tmp_path, arrays, *"abcdefg").classes) == 7
+
+
+def test_a_class_named_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"data\.medmnist\.classes: a class is named twice"):
+        _cohort(tmp_path, _arrays(), "mass", "Mass", "nodule")
+
+
+def test_a_part_of_it_names_no_patients_either(tmp_path: Path) -> None:
+    arrays = _arrays()
+    arrays["train_images"][:] = arrays["train_images"][0]
+    (tmp_path / "m").mkdir()
+    np.savez(tmp_path / "m" / "some.npz", **arrays)  # type: ignore[arg-type]
+    source = open_source(DataSettings(source="medmnist", root=str(tmp_path / "m"), part="1/1"))
+    assert prepare(source, tmp_path / "cache").patients == 13

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -98,6 +99,25 @@ def test_scores_are_a_row_a_patient_under_pseudonyms(
         if positive + negative:
             assert float(row["score"]) == pytest.approx(positive / (positive + negative), abs=1e-6)
             assert row["positive"] == str(int(float(row["score"]) >= 0.45))
+
+
+def test_a_receivers_manifest_is_read_as_a_studys_is(
+    saved: Path, films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "received"
+    shutil.copytree(films / "images", folder / "images")
+    rows = ["PATIENT ID;Image;Label", "Q1;images\\0.png;TRUE", "q1;images\\1.png;0,0", "X;images\\2.png;"]
+    (folder / "manifest.csv").write_bytes("\r\n".join(["sep=;", *rows, ""]).encode("utf-16"))
+    status, said = _ran(capsys, "apply", saved, folder, "--out", tmp_path / "scores.csv")
+    assert status == 0
+    assert "manifest.csv lines 3 and 4: patients whose ids differ only in capitals" in said
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        assert sorted(row["label"] for row in csv.DictReader(file)) == ["", "0", "1"]
+    (folder / "manifest.csv").write_text("patient_id,image\nQ1,images/0.png\nQ2,./images/0.png\n")
+    status, said = _ran(capsys, "apply", saved, folder, "--out", tmp_path / "other.csv")
+    assert status == 2
+    assert "manifest.csv line 3: the image of manifest.csv line 2, but another patient" in said
+    assert not (tmp_path / "other.csv").exists()
 
 
 def test_a_folder_without_labels_or_manifest(
