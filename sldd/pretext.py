@@ -28,6 +28,7 @@ from sldd.errors import InputError
 from sldd.io.radiograph import read_radiograph
 from sldd.ops.dispatch import Kernels
 from sldd.rng import stream
+from sldd.sources.film_files import find_films
 from sldd.training.outer_loop import descend
 
 _FILM_WEIGHT = 0.5
@@ -52,15 +53,12 @@ class PretextSettings:
 
 
 def read_films(folder: Path) -> list[np.ndarray]:
-    """All PNG, TIFF and DICOM films below a folder, in the order of their names.
+    """All films below a folder, in the order of their names; masks and hidden files are none (``find_films``).
 
     Raises:
         InputError: there is none, or one cannot be read.
     """
-    endings = {".png", ".tif", ".tiff", ".dcm", ".dicom"}
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings)
-    if not paths:
-        raise InputError(f"{folder}: no PNG, TIFF or DICOM film in it")
+    paths = find_films(folder).paths
     films = []
     for number, path in enumerate(paths, 1):
         try:
@@ -146,7 +144,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m sldd.pretext", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     default = PretextSettings()
-    parser.add_argument("films", type=Path, metavar="FOLDER", help="PNG, TIFF or DICOM films, no manifest")
+    parser.add_argument("films", type=Path, metavar="FOLDER", help="PNG, JPEG, TIFF or DICOM films, no manifest")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
     parser.add_argument("--backbone", default=default.backbone)
     parser.add_argument("--input-size", type=int, default=default.input_size, help="as the study's patches.input_size")

@@ -80,15 +80,14 @@ def find_oddities(films: Sequence[FilmStats]) -> list[tuple[str, list[int]]]:
 
 def places(wheres: Sequence[str]) -> str:
     """``manifest.csv lines 3, 7, 9 and 4 more``, of films as messages call them."""
-    parts = [re.fullmatch(r"(.* )(line|image) (\d+)", where) for where in wheres]
-    heads = {(part[1], part[2]) for part in parts if part}
-    if all(parts) and len(heads) == 1 and len(wheres) > 1:
-        head, word = heads.pop()
-        named = [part[3] for part in parts if part][:_NAMED]
-        words = f"{head}{word}s " + ", ".join(named)
-    else:
-        words = ", ".join(wheres[:_NAMED])
-    return words if len(wheres) <= _NAMED else f"{words} and {len(wheres) - _NAMED:,} more"
+    parts = [re.fullmatch(r"(.* )?(line|image|film) (\d+)( of \d+ by name)?", where) for where in wheres]
+    ends = {(part[1] or "", part[2], part[4] or "") for part in parts if part}
+    more = f" and {len(wheres) - _NAMED:,} more" if len(wheres) > _NAMED else ""
+    if all(parts) and len(ends) == 1 and len(wheres) > 1:
+        before, word, after = ends.pop()
+        numbers = ", ".join(part[3] for part in parts[:_NAMED] if part)
+        return f"{before}{word}s {numbers}{more}{after}"
+    return ", ".join(wheres[:_NAMED]) + more
 
 
 def _far(films: Sequence[FilmStats], others: list[int]) -> list[tuple[str, list[int]]]:

@@ -99,7 +99,7 @@ def _shown(header: Dataset, words: np.ndarray, stream_depth: int | None) -> Radi
         pixels[padding] = 0
         if padding.mean() > _MOST_PADDING:
             notes.append("nearly all of it is padding (PixelPaddingValue)")
-    return Radiograph(pixels, padding, tuple(changed), tuple(notes))
+    return Radiograph(pixels, padding, tuple(changed), tuple(notes), as_shown=True)
 
 
 def _clipped(pixels: np.ndarray, stored: np.ndarray, padding: np.ndarray | None) -> bool:

@@ -43,6 +43,8 @@ class Radiograph:
     """Rules of ``docs/reading.md`` under which ``DECODING`` 1 gave other pixels; they enter a cohort's fingerprint."""
     notes: tuple[str, ...] = ()
     """What looks wrong and is read all the same."""
+    as_shown: bool = False
+    """Whether the pixels' whole range is that from black to white as a viewer shows it, as of DICOM films."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ DECODING = 1
 Neither is raised any more. A new rule marks the films whose pixels it changes, so that only their cohorts change.
 """
 
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
 _COLOURED = 16
 """Gray values between the channels of a pixel that is no gray one; JPEG's own rounding makes a few."""
 
@@ -62,6 +63,16 @@ def exists(path: Path) -> bool:
     try:
         return path.is_file()
     except (OSError, ValueError):  # a folder that may not be searched, a name that is none
+        return False
+
+
+def is_film(path: Path) -> bool:
+    """Whether a file is a PNG, JPEG, TIFF or DICOM file by its first bytes, whatever it is called."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+        return head.startswith(_MAGIC) or is_dicom(path)
+    except OSError:
         return False
 
 

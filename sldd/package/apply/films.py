@@ -9,13 +9,16 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from sldd.data.cohort import Cohort, one_film
+import numpy as np
+
 from sldd.errors import InputError
-from sldd.io.radiograph import read_radiograph
+from sldd.io.film import Radiograph
+from sldd.io.radiograph import read_film as read
 from sldd.io.safe_path import inside, linked_outside
+from sldd.sources.film_files import find_films
 from sldd.sources.folder import MANIFEST, read_manifest
 
-ENDINGS = {".png", ".tif", ".tiff", ".dcm", ".dicom"}
+_WHITE = 65535 // 255
 
 
 @dataclass(frozen=True)
@@ -35,46 +38,71 @@ class Patient:
     films: tuple[FilmFile, ...]
 
 
+@dataclass(frozen=True)
+class Received:
+    """A receiver's patients in the order of their names, and how many files of their folder are no films."""
+
+    patients: list[Patient]
+    left_out: dict[str, int]
+
+
 def find_patients(where: Path) -> list[Patient]:
-    """Patients in the order of their names.
+    """The patients of ``look_through``."""
+    return look_through(where).patients
+
+
+def look_through(where: Path) -> Received:
+    """Find patients.
 
     Args:
-        where: a manifest (.csv), a folder with ``manifest.csv``, or a folder of PNG, TIFF and DICOM files, each of
-            which is then a patient.
+        where: a manifest (.csv), a folder with ``manifest.csv``, or a folder of films (``find_films``), each of which
+            is then a patient.
 
     Raises:
         InputError: there is no radiograph, or a row of the manifest cannot be used.
     """
     if where.is_dir():
         if (where / MANIFEST).is_file():
-            return _listed(where / MANIFEST)
-        paths = sorted(path for path in where.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
-        if not paths:
-            raise InputError(f"{where}: neither {MANIFEST} nor a PNG, TIFF or DICOM file in it")
-        total = len(paths)
-        for number, path in enumerate(paths, 1):
-            if linked_outside(where, path):
-                raise InputError(f"{where}: film {number} of {total} by name is a link that leads out of the folder")
-        return [
+            return Received(_listed(where / MANIFEST), {})
+        films = find_films(where, received=True)
+        total = len(films.paths)
+        patients = [
             Patient(str(path.relative_to(where)), None, (FilmFile(path, f"film {number} of {total} by name"),))
-            for number, path in enumerate(paths, 1)
+            for number, path in enumerate(films.paths, 1)
         ]
+        return Received(patients, films.left_out)
     if where.suffix.lower() != ".csv" or not where.is_file():
         raise InputError(f"{where}: neither a folder nor a manifest (.csv)")
-    return _listed(where)
+    return Received(_listed(where), {})
 
 
-def read_film(film: FilmFile, label: int | None = None) -> Cohort:
-    """A cohort of one radiograph, in memory.
+def read_film(film: FilmFile) -> Radiograph:
+    """One radiograph, in memory.
 
     Raises:
+        NoImageError: it is a DICOM file of something else.
         InputError: it cannot be read.
     """
     try:
-        pixels = read_radiograph(film.path)
+        return read(film.path)
     except InputError as error:
-        raise InputError(f"{film.where}: {error}") from None
-    return one_film(pixels, label=label or 0)
+        raise type(error)(f"{film.where}: {error}") from None
+
+
+def at_depth(radiograph: Radiograph, depth: int) -> np.ndarray | None:
+    """(height, width) pixels of 8 or 16 bits; None where nobody can say what the others become.
+
+    255 is 65,535 where both are white: in 8 bits, and in films that are as a viewer shows them. A film of 16 bits may
+    have white anywhere.
+    """
+    pixels = radiograph.pixels
+    if pixels.dtype.itemsize * 8 == depth:
+        return pixels
+    if depth == 16:
+        return pixels.astype(np.uint16) * _WHITE
+    if not radiograph.as_shown:
+        return None
+    return ((pixels.astype(np.uint32) + _WHITE // 2) // _WHITE).astype(np.uint8)
 
 
 def _listed(manifest: Path) -> list[Patient]:

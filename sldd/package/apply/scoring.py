@@ -10,14 +10,30 @@ import numpy as np
 import torch
 from torch import nn
 
+from sldd.data.cohort import one_film
 from sldd.data.patches import CLASSES, Patches, window_starts
 from sldd.errors import InputError
+from sldd.io.dicom import NoImageError
+from sldd.io.film import Radiograph
 from sldd.metrics.patient_votes import Operating, Votes, count_votes, operate
-from sldd.package.apply.films import FilmFile, Patient, read_film
+from sldd.package.apply.films import FilmFile, Patient, at_depth, read_film
+from sldd.package.apply.remarks import Remarks
 from sldd.package.format.header import Facts
 
 MOST_WINDOWS = 250_000
 """Patches of one radiograph; the papers cut 1,225."""
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A radiograph that could not be scored."""
+
+    patient: int
+    """Its patient's row."""
+    words: str
+    """Where and why."""
+    no_image: bool
+    """It is a DICOM file of something else, such as a report."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +43,11 @@ class Scored:
     votes: Votes
     radiographs: int
     seconds: float
+    unread: tuple[Unread, ...] = ()
+    remarks: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """What looks wrong with radiographs that were scored, where, and the rows of their patients."""
+    read: tuple[int, ...] = ()
+    """Radiographs of each patient that were scored."""
 
     @property
     def speed(self) -> float:
@@ -43,6 +64,7 @@ def score(
     batch: int,
     device: torch.device,
     done: Callable[[], object] = lambda: None,
+    tolerant: bool = False,
 ) -> Scored:
     """Let every patch of every radiograph vote.
 
@@ -51,16 +73,27 @@ def score(
         facts: of the package.
         batch: patches in memory at a time; halved where a GPU has no room for them.
         done: called after every radiograph.
+        tolerant: go on where a radiograph cannot be used, as long as another one can.
 
     Raises:
         InputError: a radiograph cannot be read, or is not of the package's depth or size.
     """
     network = network.to(device)
     counts = np.zeros((len(patients), len(CLASSES)), np.int64)
-    begun, radiographs = time.perf_counter(), 0
+    begun, read = time.perf_counter(), [0] * len(patients)
+    unread: list[Unread] = []
+    remarks = Remarks(facts)
     for row, patient in enumerate(patients):
         for film in patient.films:
-            patches = film_patches(film, facts)
+            try:
+                radiograph = read_film(film)
+                patches = cut(film, radiograph, facts)
+            except InputError as error:
+                if not tolerant:
+                    raise
+                unread.append(Unread(row, str(error), isinstance(error, NoImageError)))
+                done()
+                continue
             while True:
                 try:
                     found = count_votes(network, patches, [0], batch=batch, device=device)
@@ -69,17 +102,23 @@ def score(
                     if batch == 1:
                         raise InputError("no room for a single patch on the GPU; use --device cpu") from None
                     batch = (batch + 1) // 2
+            remarks.add(row, film, radiograph, patches.cohort.pixels(0))
             counts[row] += found.counts[0].astype(np.int64)
-            radiographs += 1
+            read[row] += 1
             done()
+    if unread and not any(read):
+        more = f" (and {len(unread) - 1:,} more)" if len(unread) > 1 else ""
+        raise InputError(unread[0].words + more)
     labels = np.array([patient.label or 0 for patient in patients])
     votes = Votes(list(range(len(patients))), labels, counts, np.zeros((len(CLASSES),) * 2, np.int64))
-    return Scored(votes, radiographs, time.perf_counter() - begun)
+    seconds = time.perf_counter() - begun
+    return Scored(votes, sum(read), seconds, tuple(unread), remarks.found(), tuple(read))
 
 
-def labelled(votes: Votes, patients: Sequence[Patient]) -> Votes | None:
-    """The votes of patients whose label is known; None where it is of nobody."""
-    rows = [row for row, patient in enumerate(patients) if patient.label is not None]
+def labelled(scored: Scored, patients: Sequence[Patient]) -> Votes | None:
+    """The votes of patients that were scored and whose label is known; None where it is of nobody."""
+    votes = scored.votes
+    rows = [row for row, patient in enumerate(patients) if patient.label is not None and scored.read[row]]
     if not rows:
         return None
     return Votes(rows, votes.labels[rows], votes.counts[rows], votes.confusion)
@@ -97,18 +136,23 @@ def film_patches(film: FilmFile, facts: Facts) -> Patches:
     Raises:
         InputError: as of ``score``.
     """
-    cohort = read_film(film)
-    if cohort.depth != facts.depth:
+    return cut(film, read_film(film), facts)
+
+
+def cut(film: FilmFile, radiograph: Radiograph, facts: Facts) -> Patches:
+    """The patches of a radiograph that was read; see ``film_patches``."""
+    pixels = at_depth(radiograph, facts.depth)
+    if pixels is None:
         raise InputError(
-            f"{film.where}: {cohort.depth} bit, and the package was made for radiographs of {facts.depth} bit; convert "
+            f"{film.where}: 16 bit, and the package was made for radiographs of {facts.depth} bit; convert "
             "them as its maker did"
         )
     try:
-        patches = Patches(cohort, facts.patches, facts.mean, facts.deviation)
+        patches = Patches(one_film(pixels), facts.patches, facts.mean, facts.deviation)
     except InputError as error:
         raise InputError(f"{film.where}: {error}") from None
     size, stride = patches.geometry(0, scoring=True)
-    rows, columns = (len(window_starts(side, size, stride)) for side in cohort.shapes[0])
+    rows, columns = (len(window_starts(side, size, stride)) for side in pixels.shape)
     if rows * columns > MOST_WINDOWS:
         raise InputError(
             f"{film.where}: {rows * columns:,} patches at the package's stride of {stride} pixels; "

@@ -128,7 +128,7 @@ def fragility(
             yield Row(variant, level, "cannot run", len(patients), note="its outputs are not finite")
             continue
         scored = score(rebuilt, package, patients, batch=batch, device=device, done=done)
-        votes = labelled(scored.votes, patients)
+        votes = labelled(scored, patients)
         assert votes is not None
         made = made or (votes, probabilities)
         yield Row(

@@ -11,7 +11,8 @@
     python -m sldd.package sign PACKAGE --key ours.key --signer "Hospital A, radiology" --out signed.safetensors
 
 Exit status: 0, all is as it should be (compare: the same); 1, the package was read, but does not pass its checks
-(compare: they differ); 2, something that was given cannot be used; 130, interrupted.
+(compare: they differ; apply: some radiographs could not be read, and the others were scored); 2, something that was
+given cannot be used; 130, interrupted.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sldd.errors import InputError
-from sldd.package.apply.films import Patient, find_patients
-from sldd.package.apply.score_table import names_csv, pseudonyms, scores_csv
+from sldd.metrics.patient_votes import UNDECIDED
+from sldd.package.apply.films import Patient, find_patients, look_through
+from sldd.package.apply.score_table import names_csv, pseudonyms, said_of_files, scores_csv, without_reports
 from sldd.package.apply.scoring import Scored, labelled, measured, score
 from sldd.package.apply.sensitivity import as_csv, as_json, fragility
 from sldd.package.cli.info import info
@@ -91,7 +93,7 @@ def _apply(options: argparse.Namespace, console: Console) -> int:
     device, outputs = _device(options.device), [options.out, *filter(None, [options.names])]
     for path in outputs:
         check_output(path)
-    patients = find_patients(options.films)
+    received = look_through(options.films)
     for note in manifest_notes(options.films):
         console.print(note, markup=False, soft_wrap=True)
     verdict = verify(options.package, start=options.start, key=options.key)
@@ -99,13 +101,18 @@ def _apply(options: argparse.Namespace, console: Console) -> int:
         return BAD
     package = verdict.package
     delta = package.threshold()
-    with _progress(sum(len(patient.films) for patient in patients)) as done:
-        found = score(verdict.network, package, patients, batch=options.batch, device=device, done=done)
+    with _progress(sum(len(patient.films) for patient in received.patients)) as done:
+        found = score(
+            verdict.network, package, received.patients, batch=options.batch, device=device, done=done, tolerant=True
+        )
+    patients, found, left_out = without_reports(received, found)
     names = pseudonyms(patients)
     if options.names is not None:
         write_file(options.names, names_csv(patients, names), mode=0o600)
-    write_file(options.out, scores_csv(patients, found.votes, delta, names))
+    write_file(options.out, scores_csv(patients, found, delta, names, left_out))
     _say_scores(found, patients, package, console)
+    for words in said_of_files(found, left_out):
+        console.print(Text(words))
     where = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
     console.print(
         f"{found.radiographs:,} radiographs in {found.seconds:.1f} s, {found.speed:.1f} a second "
@@ -114,7 +121,7 @@ def _apply(options: argparse.Namespace, console: Console) -> int:
     console.print(f"scores: {options.out}")
     if options.names is not None:
         console.print(f"who is who: {options.names}; keep it to yourself")
-    return GOOD
+    return BAD if found.unread else GOOD
 
 
 def _export(options: argparse.Namespace, console: Console) -> int:
@@ -236,11 +243,12 @@ def _say(verdict: Verdict, console: Console) -> None:
 
 def _say_scores(found: Scored, patients: list[Patient], package: Package, console: Console) -> None:
     """What came out, beside what was claimed where labels are known."""
-    known, delta = labelled(found.votes, patients), package.threshold()
-    called = sum(score >= delta for score in found.votes.scores)
+    known, delta = labelled(found, patients), package.threshold()
+    scores = [value for value, read in zip(found.votes.scores, found.read, strict=True) if read]
+    called, undecided = sum(value >= delta for value in scores), sum(value == UNDECIDED for value in scores)
     console.print(
-        f"{len(patients):,} patients: {called:,} called positive at delta {delta:.4g}, "
-        f"{found.votes.undecided:,} undecided (counted as negative)"
+        f"{len(scores):,} patients: {called:,} called positive at delta {delta:.4g}, "
+        f"{undecided:,} undecided (counted as negative)"
     )
     if known is None:
         return

@@ -96,5 +96,5 @@ def test_places() -> None:
     assert places(lines[:1]) == "manifest.csv line 2"
     assert places(lines[:3]) == "manifest.csv lines 2, 3, 4"
     assert places(lines) == "manifest.csv lines 2, 3, 4 and 4 more"
-    assert places(["film 1 of 4 by name", "film 3 of 4 by name"]) == "film 1 of 4 by name, film 3 of 4 by name"
+    assert places(["film 1 of 4 by name", "film 3 of 4 by name"]) == "films 1, 3 of 4 by name"
     assert places(["test image 1", "train image 2"]) == "test image 1, train image 2"

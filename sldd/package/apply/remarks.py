@@ -1,0 +1,75 @@
+"""What looks wrong with a receiver's radiographs: beside those that the package was made for, and beside each other.
+
+A 12-bit film in a 16-bit file is sixteen times too dark for a package of films that fill their 16 bits. Where all of a
+receiver's films are so, only the package's own mean and standard deviation can tell.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sldd.data.oddities import FilmStats, film_stats, find_oddities, places
+from sldd.io.film import Radiograph
+from sldd.package.apply.films import FilmFile
+from sldd.package.format.header import Facts
+
+_SPREAD_FACTOR = 3.5
+"""Between a film's standard deviation and the package's."""
+_MOST_APART = 4.0
+"""Standard deviations between a film's mean and the package's."""
+
+
+class Remarks:
+    """Collects what looks wrong, film by film.
+
+    Args:
+        facts: of the package.
+    """
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._said: dict[str, list[tuple[str, int]]] = {}
+        self._films: list[tuple[str, int]] = []
+        self._stats: list[FilmStats] = []
+
+    def add(self, row: int, film: FilmFile, radiograph: Radiograph, pixels: np.ndarray) -> None:
+        """Look at a film.
+
+        Args:
+            row: of its patient.
+            pixels: (height, width) at the package's depth.
+        """
+        here = (film.where, row)
+        for note in radiograph.notes:
+            self._said.setdefault(note, []).append(here)
+        stored = radiograph.pixels.dtype.itemsize * 8
+        if stored != self._facts.depth:
+            self._said.setdefault(f"{stored} bit, scaled to the package's {self._facts.depth}", []).append(here)
+        inside = pixels if radiograph.padding is None else pixels[~radiograph.padding]
+        counts = np.bincount(inside.ravel())
+        self._films.append(here)
+        self._stats.append(film_stats(pixels, counts))
+        if self._far(counts):
+            words = "gray values far from those that the package was made for; another bit depth, or another export?"
+            self._said.setdefault(words, []).append(here)
+
+    def found(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Lines that say what and where, and the rows of the patients."""
+        groups = list(self._said.items())
+        groups += [
+            (words, [self._films[number] for number in numbers]) for words, numbers in find_oddities(self._stats)
+        ]
+        return tuple(
+            (f"{places([where for where, _ in films])}: {words}", tuple(row for _, row in films))
+            for words, films in groups
+        )
+
+    def _far(self, counts: np.ndarray) -> bool:
+        values = np.arange(len(counts))
+        total = counts.sum()
+        mean = float((counts * values).sum() / total)
+        deviation = max(float((counts * values * values).sum() / total) - mean**2, 0.0) ** 0.5
+        usual = max(self._facts.deviation, 1e-6)
+        return not usual / _SPREAD_FACTOR < deviation < usual * _SPREAD_FACTOR or (
+            abs(mean - self._facts.mean) > _MOST_APART * usual
+        )

@@ -1,0 +1,93 @@
+"""Films of a folder that no table lists: what is one by its content, and what else lies there, counted.
+
+Archives export DICOM files without an ending, systems leave hidden files beside each (``._IM1.png``), and hospitals
+keep masks in a folder below the films. A name alone says too little, and what is passed over is missed later.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from sldd.errors import InputError
+from sldd.io.radiograph import exists, is_film
+from sldd.io.safe_path import linked_outside
+
+ENDINGS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"}
+
+_KINDS = r"masks?|seg|segs|segmentations?|annotations?|rois?|contours?|ground[-_ ]?truth"
+_MASKS = re.compile(rf"(^|.*[-_ ])({_KINDS})", re.IGNORECASE)
+_MASK_OF = re.compile(rf".*[-_ .]({_KINDS})|({_KINDS})[-_ .].*", re.IGNORECASE)
+_ORDER = ("hidden files", "files in folders of masks", "masks by their names", "directories of discs", "other files")
+
+
+@dataclass(frozen=True)
+class FilmFiles:
+    """The films of a folder in the order of their names, and how many files of which kind are none."""
+
+    paths: list[Path]
+    left_out: dict[str, int]
+
+    def in_words(self) -> str:
+        """``2 hidden files, 6 files in folders of masks``; empty where nothing was left out."""
+        return left_out_words(self.left_out)
+
+
+def left_out_words(left_out: dict[str, int]) -> str:
+    """As of ``FilmFiles.in_words``."""
+    return ", ".join(f"{count:,} {kind if count > 1 else _one(kind)}" for kind, count in left_out.items() if count)
+
+
+def find_films(folder: Path, *, received: bool = False) -> FilmFiles:
+    """Look through a folder and those below.
+
+    Args:
+        received: whether the folder is a stranger's: a film that is a link out of it is refused then, unopened.
+
+    Raises:
+        InputError: there is no film, or a link as above.
+    """
+    found: list[Path] = []
+    left_out: Counter[str] = Counter(dict.fromkeys(_ORDER, 0))
+    linked = 0
+    for path in sorted(folder.rglob("*")):
+        if not exists(path):
+            continue
+        kind = _kind(path.relative_to(folder))
+        outside = received and linked_outside(folder, path)
+        if kind is None and path.suffix.lower() not in ENDINGS and (outside or not is_film(path)):
+            kind = "other files"
+        if kind is not None:
+            left_out[kind] += 1
+            continue
+        found.append(path)
+        linked = linked or len(found) * outside
+    if linked:
+        raise InputError(f"{folder}: film {linked} of {len(found)} by name is a link that leads out of the folder")
+    films = FilmFiles(found, dict(left_out))
+    if not found:
+        rest = films.in_words()
+        raise InputError(f"{folder}: no PNG, JPEG, TIFF or DICOM film in it" + (f", only {rest}" if rest else ""))
+    return films
+
+
+def _kind(path: Path) -> str | None:
+    """What a file is that is no film, by its name and those of its folders; None where it may be one."""
+    if any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
+        return "hidden files"
+    if any(_MASKS.fullmatch(part) for part in path.parts[:-1]):
+        return "files in folders of masks"
+    if _MASK_OF.fullmatch(path.stem) and path.suffix.lower() in ENDINGS:
+        return "masks by their names"
+    return "directories of discs" if path.name.upper() == "DICOMDIR" else None
+
+
+def _one(kind: str) -> str:
+    singular = {
+        "masks by their names": "mask by its name",
+        "directories of discs": "directory of a disc",
+        "DICOM files without an image": "DICOM file without an image",
+    }
+    return singular.get(kind, kind.replace("files", "file", 1))
