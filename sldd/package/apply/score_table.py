@@ -30,8 +30,8 @@ COLUMNS = (
 )
 """``score``: votes for P among those for N and P, empty where there is none; ``positive``: 1 where it is at least
 delta; ``undecided``: 1 where no patch voted N or P, which counts as negative; ``label``: the manifest's, if any;
-``note``: what could not be read, and what looks wrong. A patient none of whose radiographs can be read has a note and no
-votes."""
+``note``: what could not be read, and what looks wrong. A patient none of whose radiographs can be read has a note and
+no votes."""
 
 LEFT_OUT = "(left out)"
 """In place of a patient in the last row, whose note counts the files that are no radiographs, where there are any."""
@@ -76,7 +76,7 @@ def names_csv(patients: Sequence[Patient], names: Sequence[str]) -> bytes:
 
 
 def without_reports(received: Received, scored: Scored) -> tuple[list[Patient], Scored, str]:
-    """Without what turned out to be no radiographs, such as reports: patients, scores, and words for what is left out."""
+    """Patients and scores without what is no radiograph, such as reports, and words for all that is left out."""
     reports = [each for each in scored.unread if each.no_image and len(received.patients[each.patient].films) == 1]
     gone = {each.patient for each in reports}
     rows = [row for row in range(len(received.patients)) if row not in gone]

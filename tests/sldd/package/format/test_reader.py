@@ -61,7 +61,7 @@ def test_it_rebuilds_the_same_network(
     untaught = rebuild(replace(package, rates=torch.zeros_like(package.rates)))
     assert float((outputs(untaught, seen) - package.expected).abs().max()) > 0.05, "the inner steps do something"
     patient = find_patients(films)[1]
-    film = torch.from_numpy(read_film(patient.films[0]).pixels(0).astype(np.float32))
+    film = torch.from_numpy(read_film(patient.films[0]).pixels.astype(np.float32))
     expected = score(rebuild(package), package, [patient], batch=64, device=torch.device("cpu")).votes.counts[0]
     assert reader["score"](network, facts, film) == expected.tolist()
 
