@@ -44,13 +44,18 @@ def read_table(path: Path, name: str) -> Table:
         for cells in reader:
             if not header and len(cells) > MOST_COLUMNS:
                 raise InputError(f"{name}: more than {MOST_COLUMNS} columns, as no table of films has")
-            if not any(cell.strip() for cell in cells):
+            stripped = [cell.strip() for cell in cells]
+            if not any(stripped):
                 continue
             if not header:
-                header = [cell.strip() for cell in cells]
+                header = stripped
                 continue
             line = before + reader.line_num
-            rows.append((line, _row(cells, header, separator, f"{name} line {line}")))
+            if len(stripped) != len(header):
+                stripped = _as_long(stripped, header, separator, f"{name} line {line}")
+            if any(cell[:1] == '"' and raw[:1] != '"' for raw, cell in zip(cells, stripped, strict=False)):
+                raise InputError(f"{name} line {line}: a quote after a blank; remove the blank")
+            rows.append((line, stripped))
             if len(rows) * len(header) > MOST_CELLS:
                 raise InputError(f"{name}: more than {MOST_CELLS:,} cells, as no table of films has")
     except csv.Error:
@@ -64,12 +69,11 @@ def read_table(path: Path, name: str) -> Table:
     return header, rows
 
 
-def _row(cells: list[str], header: list[str], separator: str, where: str) -> list[str]:
-    """The stripped cells of a row that is not empty, as many as there are headings."""
-    row, beyond = [cell.strip() for cell in cells[: len(header)]], cells[len(header) :]
-    if any(cell.strip() for cell in beyond):
+def _as_long(cells: list[str], header: list[str], separator: str, where: str) -> list[str]:
+    """The cells of a row, as many as there are headings."""
+    if any(cells[len(header) :]):
         raise InputError(f"{where}: more cells than columns; quote cells that hold {_one(separator)}")
-    if any(header[len(row) :]):
+    if any(header[len(cells) :]):
         other = next((word for sign, word in SEPARATORS.items() if sign != separator and sign in cells[0]), None)
         if len(cells) == 1 and other:
             raise InputError(f"{where}: separated by {other}, and the headings by {SEPARATORS[separator]}; use one")
@@ -77,9 +81,7 @@ def _row(cells: list[str], header: list[str], separator: str, where: str) -> lis
             f"{where}: fewer cells than columns; write empty cells too ({SEPARATORS[separator]}), and see whether the "
             "table is whole"
         )
-    if any(cell.startswith('"') for cell in row):
-        raise InputError(f"{where}: a quote after a blank; remove the blank")
-    return row + [""] * (len(header) - len(row))
+    return cells[: len(header)] + [""] * (len(header) - len(cells))
 
 
 def _one(separator: str) -> str:

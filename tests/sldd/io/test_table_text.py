@@ -84,6 +84,12 @@ def test_rows_that_do_not_fit_are_named(tmp_path: Path, rows: str, says: str) ->
     assert says in str(caught.value)
 
 
+def test_quotes_within_quotes_are_text(tmp_path: Path) -> None:
+    """In a column of reports, say, that nobody reads here."""
+    content = b'id,report,x\n1,"""clear"" lungs,\nno effusion",2\n'
+    assert _read(tmp_path, content) == [(3, ["1", '"clear" lungs,\nno effusion', "2"])]
+
+
 def test_lines_and_cells_without_anything_are_left_out(tmp_path: Path) -> None:
     content = b"\n , \nx,y,\n1,2,\n,,\n\n3,4\n5,6,,,\n"
     assert _read(tmp_path, content) == [(4, ["1", "2", ""]), (7, ["3", "4", ""]), (8, ["5", "6", ""])]
