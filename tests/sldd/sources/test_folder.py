@@ -149,6 +149,17 @@ def test_accents_composed_and_not_are_one_patient_and_one_file(folder: Path) -> 
     assert composed.fingerprint() != source.fingerprint(), "pseudonyms are others than when accents were not composed"
 
 
+def test_of_a_receivers_manifest_the_label_alone_must_be_called_so(folder: Path) -> None:
+    _source(folder, _text())
+    for heading, says in (("masks", None), ("data_split", None), ("labels", "no column label, and column 3 has that")):
+        (folder / "manifest.csv").write_text(f"patient_id,image,{heading}\nP1,images/0.png,1\n")
+        if says is None:
+            assert len(read_manifest(folder / "manifest.csv", ("patient_id", "image"))) == 1
+        else:
+            with pytest.raises(InputError, match=says):
+                read_manifest(folder / "manifest.csv", ("patient_id", "image"))
+
+
 def test_labels_are_zeros_and_ones_for_whoever_reads(folder: Path) -> None:
     _source(folder, _change("1.png,1", "1.png,TRUE"))
     rows = read_manifest(folder / "manifest.csv", ("patient_id", "image"))
