@@ -32,6 +32,7 @@ from analysis.dashboard import write_dashboard
 from analysis.records.records import write_records
 from ledger.ledger import Ledger
 from ledger.storage import Folder, StorageError, no_room, open_folder, reachable
+from sldd.data.summary import summary
 from sldd.errors import InputError
 from study.cluster.broadcast import share
 from study.cluster.nodes import check_gpus, check_nodes
@@ -117,6 +118,8 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     before = ledger.header()
     patients = open_patients(config, grid)
     _print(console, announce_films(config, patients))  # what was left out may be why the next line refuses them
+    if options.dry_run:
+        _print(console, (f"{config.name}: {line}" for line in summary(patients.cohort)))
     check_cohort(config, patients.cohort)
     if before is not None:
         check_same_study(before, config, patients, ledger.folder)

@@ -59,6 +59,8 @@ class Cohort:
     """Lowest and highest value of each film, padding left out."""
     wheres: list[str] = field(default_factory=list, repr=False)
     """What messages call each film."""
+    odd_films: list[int] = field(default_factory=list)
+    """Films that ``notes`` are about."""
     files: str = ""
     """The source's fingerprint, which ``fingerprint`` is too unless a film is read otherwise than by ``DECODING`` 1."""
     changed: dict[str, int] = field(default_factory=dict)

@@ -43,6 +43,7 @@ def decode(source: Source, files: str, folder: Path) -> dict[str, Any]:
                 mask_file.write(inside.data)
     classes, films, notes = cleaning.finish()
     labels, splits = _by_patient(films, len(source.patient_ids))
+    oddities = gathered.oddities()
     return {
         "fingerprint": gathered.fingerprint(files),
         "dtype": gathered.dtype,
@@ -57,7 +58,8 @@ def decode(source: Source, files: str, folder: Path) -> dict[str, Any]:
         "findings": [[None if value != value else value for value in film.findings] for film in films]
         if classes
         else [],
-        "notes": notes + gathered.notes([film.where for film in films]),
+        "notes": notes + [f"{places([films[place].where for place in odd])}: {words}" for words, odd in oddities],
+        "odd_films": sorted({place for _, odd in oddities for place in odd}),
         "film_pixels": gathered.film_pixels,
         "ranges": gathered.ranges,
         "wheres": [film.where for film in films],
@@ -74,7 +76,7 @@ class _Gathered:
         self._starts = [0]
         self._copies = Copies()
         self._stats: list[FilmStats] = []
-        self._said: dict[str, list[str]] = {}
+        self._said: dict[str, list[int]] = {}
         self.dtype = ""
         self.shapes: list[list[int]] = []
         self.has_mask: list[bool] = []
@@ -107,7 +109,7 @@ class _Gathered:
             if part is not None and part.changed:
                 self.changed.append((number, part.changed))
             for note in () if part is None else part.notes:
-                self._said.setdefault(note, []).append(film.where)
+                self._said.setdefault(note, []).append(len(self.shapes))
         self.shapes.append(list(pixels.shape))
         self.has_mask.append(organ is not None)
         self.sums.append(total)
@@ -121,10 +123,9 @@ class _Gathered:
         """The source's own, unless films are read otherwise than when a source's fingerprint said all."""
         return hashlib.sha256(json.dumps([files, self.changed]).encode()).hexdigest() if self.changed else files
 
-    def notes(self, wheres: Sequence[str]) -> list[str]:
-        """A line on each thing that is odd, and where."""
-        odd = [(words, [wheres[number] for number in numbers]) for words, numbers in find_oddities(self._stats)]
-        return [f"{places(named)}: {words}" for words, named in [*self._said.items(), *odd]]
+    def oddities(self) -> list[tuple[str, list[int]]]:
+        """What is odd, in words, and the numbers of the films among those that were kept."""
+        return [*self._said.items(), *find_oddities(self._stats)]
 
     def _check(self, film: Film, pixels: np.ndarray, organ: OrganMask | None) -> None:
         if organ is not None and organ.inside.shape != pixels.shape:

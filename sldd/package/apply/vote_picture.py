@@ -54,7 +54,7 @@ def draw(votes: FilmVotes, pixels: np.ndarray, mask: np.ndarray | None) -> Image
     voted.paste(*_tint(votes, scale, film.size))
     for panel in (film, voted):
         if mask is not None:
-            panel.paste(OUTLINE, mask=_outline(mask, film.size))
+            panel.paste(OUTLINE, mask=outline(mask, film.size))
     _signs(ImageDraw.Draw(voted), votes, scale)
     title, text, small = (ImageFont.load_default(size) for size in (TITLE, TEXT, SMALL))
     call, *counts = in_words(votes)
@@ -133,8 +133,8 @@ def _sign(pen: ImageDraw.ImageDraw, vote: int, x: float, y: float, radius: float
         pen.polygon(corners, COLOURS[vote], "white", 1)
 
 
-def _outline(mask: np.ndarray, size: tuple[int, int]) -> Image.Image:
-    """The rim of the organ, two pixels wide."""
+def outline(mask: np.ndarray, size: tuple[int, int]) -> Image.Image:
+    """The rim of the organ, two pixels wide, in a picture of ``size``, as a mask to paste through."""
     inside = np.asarray(Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BILINEAR)) > 127
     rim = np.zeros_like(inside)
     for axis in (0, 1):

@@ -8,27 +8,33 @@ from pathlib import Path
 from sldd.errors import InputError
 
 
-def check_output(path: Path) -> None:
+def check_output(path: Path, option: str = "--out") -> None:
     """Find out before the work whether its result can be written.
+
+    Args:
+        option: of the command that names the file.
 
     Raises:
         InputError: the folder is missing, or the path is taken by something that is no regular file.
     """
     if not path.parent.is_dir():
-        raise InputError(f"--out {path}: there is no folder {path.parent}")
+        raise InputError(f"{option} {path}: there is no folder {path.parent}")
     if path.is_symlink():
-        raise InputError(f"--out {path}: a symbolic link; name a file, so that nothing is written elsewhere")
+        raise InputError(f"{option} {path}: a symbolic link; name a file, so that nothing is written elsewhere")
     if path.exists() and not path.is_file():
-        raise InputError(f"--out {path}: not a file; name another")
+        raise InputError(f"{option} {path}: not a file; name another")
 
 
-def write_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+def write_file(path: Path, content: bytes, *, mode: int = 0o644, option: str = "--out") -> None:
     """Write a file, in place of one of that name.
+
+    Args:
+        option: of the command that names the file.
 
     Raises:
         InputError: it cannot be written; nothing is left behind.
     """
-    check_output(path)
+    check_output(path, option)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         # O_EXCL: a link that someone laid there beforehand is not followed either.
@@ -38,9 +44,9 @@ def write_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
             os.fsync(file.fileno())
         scratch.replace(path)
     except FileExistsError:
-        raise InputError(f"--out {path}: {scratch.name} is in the way; remove it") from None
+        raise InputError(f"{option} {path}: {scratch.name} is in the way; remove it") from None
     except BaseException as error:
         scratch.unlink(missing_ok=True)
         if not isinstance(error, OSError):
             raise
-        raise InputError(f"--out {path}: cannot be written ({error.strerror})") from None
+        raise InputError(f"{option} {path}: cannot be written ({error.strerror})") from None

@@ -1,0 +1,179 @@
+"""What is understood of a cohort before a study runs: patients, films, labels, values, oddities, and a sheet of films.
+
+    python -m sldd.check FOLDER                          a manifest.csv, or a table of findings
+    python -m sldd.check FOLDER --sheet films.png        and a picture of some films with their masks
+    python -m sldd.check FOLDER --source hospital        where the folder does not say which kind it is
+
+Films are decoded into the cache where a study finds them. Exit status: 0, also where something is odd; 2, where a study
+could not read the cohort; 130, interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from sldd.data.cohort import Cohort, default_cache, prepare
+from sldd.data.settings import DataSettings, notes_of, open_source
+from sldd.data.summary import summary
+from sldd.errors import InputError
+from sldd.package.apply.vote_picture import FAINT, INK, OUTLINE, PAPER, outline
+from sldd.package.format.atomic_file import check_output, write_file
+from sldd.sources.folder import MANIFEST
+
+Kind = Literal["folder", "hospital", "nih", "chexpert", "medmnist"]
+_MOST, _COLUMNS, _SIDE, _GAP, _TYPE = 12, 4, 280, 14, 14
+_LINE = round(1.4 * _TYPE)
+
+
+def find_source(folder: Path) -> Kind:
+    """Which kind of cohort a folder holds, by the tables in it."""
+    if folder.is_file() or any(folder.glob("*.npz")):
+        return "medmnist"
+    if (folder / MANIFEST).is_file():
+        return "folder"
+    if (folder / "labels.csv").is_file():
+        return "hospital"
+    if any((folder / name).is_file() for name in ("train.csv", "valid.csv")):
+        return "chexpert"
+    return "nih" if any(folder.glob("*.csv")) else "folder"
+
+
+def report(cohort: Cohort, notes: Sequence[str]) -> Iterator[str]:
+    """The lines of a cohort.
+
+    Args:
+        notes: of its table.
+    """
+    yield from summary(cohort)
+    if not notes and not cohort.notes:
+        yield "nothing odd"
+    for note in (*notes, *cohort.notes):
+        yield f"note: {note}"
+    if cohort.changed:
+        rules = ", ".join(f"{rule}: {films:,}" for rule, films in sorted(cohort.changed.items()))
+        yield f"films that version 0.1 read otherwise (docs/reading.md): {rules}"
+
+
+def sheet(cohort: Cohort) -> Image.Image:
+    """Up to twelve films with the outlines of their masks: odd ones first, then some from the whole cohort.
+
+    Films of 16 bit are shown on one scale, that of the middle film, so that one of fewer bits is as dark here as it is
+    to a network.
+    """
+    films = chosen(cohort)
+    rows = -(-len(films) // _COLUMNS)
+    step = _SIDE + _GAP
+    height = rows * (step + 2 * _LINE) + _GAP + 2 * _LINE
+    picture = Image.new("RGB", (_COLUMNS * step + _GAP, height), PAPER)
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(_TYPE)
+    low, high = np.median(np.array(cohort.ranges), axis=0) if cohort.depth == 16 else (0, 255)
+    for place, film in enumerate(films):
+        x, y = _GAP + place % _COLUMNS * step, _GAP + place // _COLUMNS * (step + 2 * _LINE)
+        picture.paste(_tile(cohort, film, float(low), float(high)), (x, y))
+        odd = " (odd)" if film in cohort.odd_films else ""
+        pen.text((x, y + _SIDE + 2), f"{cohort.wheres[film]}{odd}", INK, font)
+        pen.text((x, y + _SIDE + 2 + _LINE), _label(cohort, film), FAINT, font)
+    words = "Patients' radiographs: not for sharing. Yellow: the organ mask."
+    pen.text((_GAP, height - _LINE - _GAP // 2), words, FAINT, font)
+    return picture
+
+
+def chosen(cohort: Cohort) -> list[int]:
+    """Films for the sheet: at most half of them odd ones, the others evenly from all films, both labels in turns."""
+    odd = cohort.odd_films[: _MOST // 2]
+    groups = [
+        [
+            film
+            for film, patient in enumerate(cohort.film_patients)
+            if cohort.labels[patient] == label and film not in odd
+        ]
+        for label in (0, 1)
+    ]
+    left = _MOST - len(odd)
+    shares = [min(len(groups[0]), max(left // 2, left - len(groups[1])))]
+    shares.append(min(len(groups[1]), left - shares[0]))
+    some = [
+        [group[number * len(group) // share] for number in range(share)]
+        for group, share in zip(groups, shares, strict=True)
+    ]
+    return odd + sorted(some[0] + some[1])
+
+
+def _tile(cohort: Cohort, film: int, low: float, high: float) -> Image.Image:
+    pixels = cohort.pixels(film)
+    shown = np.rint(255 * ((pixels.astype(np.float32) - low) / max(high - low, 1.0)).clip(0, 1)).astype(np.uint8)
+    height, width = pixels.shape
+    scale = _SIDE / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    picture = Image.fromarray(shown).resize(size, Image.Resampling.LANCZOS).convert("RGB")
+    mask = cohort.mask(film)
+    if mask is not None:
+        picture.paste(OUTLINE, mask=outline(mask, size))
+    return picture
+
+
+def _label(cohort: Cohort, film: int) -> str:
+    if not cohort.classes:
+        return f"label {cohort.labels[cohort.film_patients[film]]}"
+    names = [name for name, value in zip(cohort.classes, cohort.film_labels[film], strict=True) if value == 1]
+    words = ", ".join(names) or "no finding"
+    return words if len(words) <= _SIDE // 8 else f"{words[: _SIDE // 8 - 3]}..."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """``python -m sldd.check``; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sldd.check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="of a cohort; a study's data.root")
+    parser.add_argument(
+        "--source", choices=get_args(Kind), help="as data.source; told by the folder's tables unless given"
+    )
+    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="also draw some films with their masks")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="as data.cache, for decoded films")
+    options = parser.parse_args(arguments)
+    try:
+        _check(options)
+    except InputError as error:
+        print(f"sldd.check: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("sldd.check: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.sheet is not None:
+        _check_sheet(options.sheet)
+    kind: Kind = options.source or find_source(options.folder)
+    source = open_source(DataSettings(source=kind, root=str(options.folder)))
+    cohort = prepare(source, options.cache or default_cache())
+    print(f"read as data.source={kind}")
+    for line in report(cohort, notes_of(source)):
+        print(line)
+    if options.sheet is not None:
+        content = io.BytesIO()
+        sheet(cohort).save(content, "PNG")
+        write_file(options.sheet, content.getvalue(), mode=0o600, option="--sheet")
+        print(f"{options.sheet}: films of patients; keep it to yourself")
+
+
+def _check_sheet(path: Path) -> None:
+    if path.suffix.lower() != ".png":
+        raise InputError(f"--sheet {path}: the sheet is a PNG; let its name end in .png")
+    if any((folder / "study.yaml").exists() for folder in path.resolve().parents):
+        raise InputError(f"--sheet {path}: lies in a study, which is shared; write patients' films elsewhere")
+    check_output(path, "--sheet")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
