@@ -85,6 +85,6 @@ def _file(root: Path, path: str, where: str) -> Path:
 
 def _finding(cell: str, uncertain: str, where: str) -> float:
     value = binary(cell.removeprefix("-")) if cell else 0.0
-    if value is None or (value, cell[:1]) == (0.0, "-"):
+    if value is None or (cell.startswith("-") and cell[1] != "1"):
         raise InputError(f"{where}: a finding is none of 1.0, 0.0, -1.0 or empty; correct it")
     return _UNCERTAIN[uncertain] if cell.startswith("-") else value

@@ -110,6 +110,8 @@ def test_a_film_that_lies_in_both_places_with_other_content_is_refused(tmp_path:
     [
         ((",,1.0,,,1.0\n", ",,nan,,,1.0\n"), "label table line 3: a finding is none of"),
         ((",,1.0,,,1.0\n", ",,-0.0,,,1.0\n"), "label table line 3: a finding is none of"),
+        ((",,1.0,,,1.0\n", ",,-TRUE,,,1.0\n"), "label table line 3: a finding is none of"),
+        ((",,1.0,,,1.0\n", ",,-,,,1.0\n"), "label table line 3: a finding is none of"),
         ((",,1.0,,,1.0\n", ",,1.0\n"), "label table line 3: fewer cells than columns"),
         ((",,1.0,,,1.0\n", ",,#N/A,,,1.0\n"), "label table line 3: a finding is none of"),
     ],
