@@ -19,12 +19,15 @@ def idle_rates(rates: Any) -> str | None:
     numbers = list(_flat(rates))
     if not numbers or not max(numbers) < IDLE:
         return None
-    return f"inner rates fell to {max(numbers):.0e}: the images change nothing, and scores are those of the start"
+    return f"inner rates fell to {float(max(numbers)):.0e}: the images change nothing, and scores are those of the start"
 
 
-def _flat(rates: Any) -> Iterator[float]:
+def _flat(rates: Any, deepest: int = 3) -> Iterator[float]:
+    """The numbers of (E, S[, T]) rates; of what is no rates, infinity where it is not finite, else nothing."""
     if isinstance(rates, list):
-        for each in rates:
-            yield from _flat(each)
+        for each in rates if deepest else ():
+            yield from _flat(each, deepest - 1)
+    elif isinstance(rates, float) and not math.isfinite(rates):
+        yield math.inf
     elif isinstance(rates, int | float) and not isinstance(rates, bool):
-        yield abs(rates) if math.isfinite(rates) else math.inf
+        yield abs(rates)

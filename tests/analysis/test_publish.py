@@ -11,7 +11,7 @@ from PIL import Image
 
 from analysis.figures.theme import FAINT, INK, PALETTE
 from analysis.page.panels import panels
-from analysis.publish import POINTS_PER_MM, figures, main, printed
+from analysis.publish import POINTS_PER_MM, _drawer, figures, main, printed
 from analysis.records.records import read_study
 
 
@@ -81,6 +81,14 @@ def test_without_a_browser_there_is_one_line_and_soon(study, tmp_path, monkeypat
     (said,) = capsys.readouterr().err.splitlines()
     assert says in said
     assert not (study / "figures").exists()
+
+
+def test_a_browser_that_says_its_version_is_taken(tmp_path, monkeypatch):
+    path = tmp_path / "chrome"
+    path.write_text("#!/bin/sh\necho Chromium 130\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("BROWSER_PATH", str(path))
+    assert _drawer().calc_fig_sync
 
 
 def luminance(colour: str) -> float:

@@ -27,6 +27,10 @@ from sldd.package.rebuild import verify
         ([["x", None]], None),
         ([[float("nan")]], None),
         ([[True]], None),
+        ([[10**400]], None),
+        ([[-(10**400), 1e-23]], None),
+        ([[[[[1e-23]]]]], None),
+        ({"rates": 1e-23}, None),
     ],
 )
 def test_rates(rates, said):
