@@ -19,11 +19,13 @@ def idle_rates(rates: Any) -> str | None:
     numbers = list(_flat(rates))
     if not numbers or not max(numbers) < IDLE:
         return None
-    return f"inner rates fell to {float(max(numbers)):.0e}: the images change nothing, and scores are those of the start"
+    return (
+        f"inner rates fell to {float(max(numbers)):.0e}: the images change nothing, and scores are those of the start"
+    )
 
 
 def _flat(rates: Any, deepest: int = 3) -> Iterator[float]:
-    """The numbers of (E, S[, T]) rates; of what is no rates, infinity where it is not finite, else nothing."""
+    """The numbers of (E, S[, T]) rates; of what is none, infinity or nothing."""
     if isinstance(rates, list):
         for each in rates if deepest else ():
             yield from _flat(each, deepest - 1)
