@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from PIL import Image
 
 from sldd.data.deduplicate import Cleaning, Copies
 from sldd.data.oddities import FilmStats, film_stats, find_oddities, places
 from sldd.errors import InputError
 from sldd.io.film import Film, OrganMask, Radiograph, Source
+
+_LARGE = 2**16
 
 
 def decode(source: Source, files: str, folder: Path) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def decode(source: Source, files: str, folder: Path) -> dict[str, Any]:
         InputError: a radiograph or mask cannot be used.
     """
     cleaning = Cleaning(source.classes, source.smallest_class, patients_known=getattr(source, "patients_known", True))
-    with (folder / "pixels.bin").open("w+b") as pixel_file, (folder / "masks.bin").open("wb") as mask_file:
+    with (folder / "pixels.bin").open("wb") as pixel_file, (folder / "masks.bin").open("wb") as mask_file:
         gathered = _Gathered(pixel_file)
         for number, film in enumerate(source.films):
             radiograph, organ = _read(source, number, film)
@@ -46,7 +48,7 @@ def decode(source: Source, files: str, folder: Path) -> dict[str, Any]:
     oddities = gathered.oddities()
     return {
         "fingerprint": gathered.fingerprint(files),
-        "dtype": gathered.dtype,
+        "dtype": str(gathered.dtype),
         "shapes": gathered.shapes,
         "film_patients": [film.patient for film in films],
         "has_mask": gathered.has_mask,
@@ -77,7 +79,7 @@ class _Gathered:
         self._copies = Copies()
         self._stats: list[FilmStats] = []
         self._said: dict[str, list[int]] = {}
-        self.dtype = ""
+        self.dtype: np.dtype | None = None
         self.shapes: list[list[int]] = []
         self.has_mask: list[bool] = []
         self.sums: list[float] = []
@@ -95,7 +97,7 @@ class _Gathered:
         """
         pixels = np.ascontiguousarray(radiograph.pixels)
         self._check(film, pixels, organ)
-        counts = np.bincount(pixels.ravel() if radiograph.padding is None else pixels[~radiograph.padding])
+        counts = _counts(pixels, radiograph.padding)
         values = np.arange(len(counts))
         # Exact integer sums, of less than 63 bits: the standardisation must not depend on a summation order.
         total, squares = float((counts * values).sum()), float((counts * values * values).sum())
@@ -134,8 +136,8 @@ class _Gathered:
                 f"{film.where}: the mask is {mask.shape[1]} x {mask.shape[0]} and the image "
                 f"{pixels.shape[1]} x {pixels.shape[0]} pixels; draw the mask on the image itself"
             )
-        self.dtype = self.dtype or str(pixels.dtype)
-        if str(pixels.dtype) != self.dtype:
+        self.dtype = self.dtype or pixels.dtype
+        if pixels.dtype != self.dtype:
             raise InputError(
                 f"{film.where}: 8-bit and deeper images in one cohort have no common gray scale; "
                 "convert all of them to one bit depth"
@@ -145,7 +147,16 @@ class _Gathered:
         """(height, width) pixels that were written."""
         self._file.flush()
         start, end = self._starts[place : place + 2]
-        return np.frombuffer(os.pread(self._file.fileno(), end - start, start), self.dtype).reshape(self.shapes[place])
+        with Path(self._file.name).open("rb") as file:
+            file.seek(start)
+            return np.frombuffer(file.read(end - start), self.dtype).reshape(self.shapes[place])
+
+
+def _counts(pixels: np.ndarray, padding: np.ndarray | None) -> np.ndarray:
+    """(values,) pixels of each value that are no padding."""
+    if padding is None and pixels.dtype == np.uint8 and pixels.size > _LARGE:  # several times as fast as NumPy's
+        return np.array(Image.fromarray(pixels).histogram(), np.int64)
+    return np.bincount(pixels.ravel() if padding is None else pixels[~padding])
 
 
 def _read(source: Source, number: int, film: Film) -> tuple[Radiograph, OrganMask | None]:

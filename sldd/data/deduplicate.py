@@ -38,7 +38,7 @@ class Copies:
             sums: of the pixels, and of their squares.
             stored: gives the pixels of an earlier place.
         """
-        same = self._places.setdefault((pixels.shape, str(pixels.dtype), *sums), [])
+        same = self._places.setdefault((pixels.shape, *sums), [])
         for earlier in same:
             if np.array_equal(stored(earlier), pixels):
                 return earlier

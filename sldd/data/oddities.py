@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_THUMBNAIL = 8
+_THUMBNAIL, _SAMPLES = 8, 4
+"""Parts of a film's side, and pixels of a part's side that are looked at."""
 _FEWEST = 5
 """Films of which the middle one says what is usual."""
 _RANGE_FACTOR = 3.5
@@ -20,7 +21,7 @@ _RANGE_FACTOR = 3.5
 _MOST_ONE_VALUE, _USUAL_ONE_VALUE = 0.75, 0.5
 _ALIKE = 0.65
 """Cosine between a film's thumbnail and the cohort's own pattern: below minus that, a film is its negative."""
-_NAMED = 3
+_NAMED, _ROUNDS = 3, 8
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class FilmStats:
     commonest: float
     """Share of pixels of the commonest value."""
     thumbnail: np.ndarray
-    """(64,) float32 means of 8 x 8 parts, less their mean, of length 1; zeros where the film is flat."""
+    """(64,) float32 sums of 8 x 8 parts, less their mean, of length 1; zeros where the film is flat."""
 
 
 def film_stats(pixels: np.ndarray, counts: np.ndarray) -> FilmStats:
@@ -48,18 +49,23 @@ def film_stats(pixels: np.ndarray, counts: np.ndarray) -> FilmStats:
     """
     below = np.cumsum(counts)
     total = int(below[-1])
-    low, high = (int(np.searchsorted(below, share * total)) for share in (0.001, 0.999))
+    low, high = np.searchsorted(below, (0.001 * total, 0.999 * total)).tolist()
     levels = np.count_nonzero(counts)
     return FilmStats(low, high, int(levels), float(counts.max()) / max(total, 1), _thumbnail(pixels))
 
 
 def _thumbnail(pixels: np.ndarray) -> np.ndarray:
-    rows, columns = (np.linspace(0, length - 1, _THUMBNAIL * 6).astype(int) for length in pixels.shape)
-    sample = pixels[np.ix_(rows, columns)].astype(np.float32).reshape(_THUMBNAIL, 6, _THUMBNAIL, 6)
-    means = sample.mean(axis=(1, 3)).ravel()
-    means -= means.mean()
-    length = float(np.linalg.norm(means))
-    return means / length if length else means
+    side = _THUMBNAIL * _SAMPLES
+    steps = [length // side for length in pixels.shape]
+    if min(steps):
+        down, across = steps
+        sample = pixels[down // 2 : down * side : down, across // 2 : across * side : across]
+    else:
+        sample = pixels[np.ix_(*(np.arange(side) * length // side for length in pixels.shape))]
+    sums = sample.reshape(_THUMBNAIL, _SAMPLES, _THUMBNAIL, _SAMPLES).sum(axis=(1, 3), dtype=np.float32).ravel()
+    sums -= np.add.reduce(sums) / sums.size
+    length = float(np.dot(sums, sums)) ** 0.5
+    return sums / length if length else sums
 
 
 def find_oddities(films: Sequence[FilmStats]) -> list[tuple[str, list[int]]]:
@@ -124,8 +130,10 @@ def _saturated(films: Sequence[FilmStats], others: list[int]) -> list[tuple[str,
 def _negatives(films: Sequence[FilmStats], others: list[int]) -> list[tuple[str, list[int]]]:
     """Films that look like the negatives of the others, where these look alike."""
     thumbnails = np.stack([films[number].thumbnail for number in others])
-    pattern = np.linalg.eigh(thumbnails.T @ thumbnails)[1][:, -1]
-    alike = thumbnails @ pattern
+    alike = (thumbnails * thumbnails[len(thumbnails) // 2]).sum(axis=1)
+    for _ in range(_ROUNDS):  # the pattern that most films have, or have as a negative: a film's sign is its side
+        pattern = (thumbnails * np.sign(alike)[:, None]).sum(axis=0)
+        alike = (thumbnails * pattern).sum(axis=1) / max(float((pattern * pattern).sum()) ** 0.5, 1e-9)
     if np.median(alike) < 0 or (np.median(alike) == 0 and alike.sum() < 0):
         alike = -alike
     if np.median(np.abs(alike)) < _ALIKE:

@@ -51,7 +51,7 @@ def is_dicom(path: Path) -> bool:
     """True where a file's content, or else its name, says DICOM."""
     with path.open("rb") as file:
         head = file.read(132)
-    return head[128:] == b"DICM" or path.suffix.lower() in {".dcm", ".dicom"} or _is_bare(head)
+    return head[128:] == b"DICM" or path.name[-6:].lower().endswith((".dcm", ".dicom")) or _is_bare(head)
 
 
 def read_dicom(path: Path) -> Radiograph:
@@ -87,6 +87,10 @@ def _shown(header: Dataset, words: np.ndarray, stream_depth: int | None) -> Radi
         changed.append("bits above BitsStored")
     elif depth != int(header.BitsStored):
         changed.append("depth of the stream")
+    if stream_depth is not None and stream_depth <= 8 < depth:
+        notes.append(
+            f"its compressed pixels have {stream_depth} bits, and its header says {depth}: it may be far too dark"
+        )
     low, high = stored_range(depth, stored.dtype.kind == "i")
     shown = grayscale(header, np.arange(low, high + 1))
     table = np.rint(shown * np.iinfo(np.uint16).max).astype(np.uint16)
@@ -191,6 +195,8 @@ def _is_bare(head: bytes) -> bool:
 
     Archives of the last century, and exports that keep a received object as it was sent, leave the header out.
     """
+    if head[:2] not in (b"\2\0", b"\b\0", b"\0\2", b"\0\b"):
+        return False
     orders: tuple[Literal["little", "big"], ...] = ("little", "big")
     for order in orders:
         group, element = (int.from_bytes(head[at : at + 2], order) for at in (0, 2))

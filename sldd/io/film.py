@@ -89,12 +89,15 @@ class Source(Protocol):
         ...
 
 
+UNREADABLE = "unreadable"
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file; a word where it cannot be read (``prepare`` then says which line names it)."""
     try:
         if not path.is_file():
-            return "unreadable"  # a pipe or a device would keep us waiting
+            return UNREADABLE  # a pipe or a device would keep us waiting
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
-        return "unreadable"
+        return UNREADABLE

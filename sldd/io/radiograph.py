@@ -8,7 +8,7 @@ import numpy as np
 
 from sldd.errors import InputError
 from sldd.io.dicom import DICOM_DECODING, is_dicom, read_dicom
-from sldd.io.film import Radiograph, file_digest
+from sldd.io.film import UNREADABLE, Radiograph, file_digest
 from sldd.io.raster import Raster, deep_pixels, open_raster
 
 DECODING = 1
@@ -17,7 +17,7 @@ DECODING = 1
 Neither is raised any more. A new rule marks the films whose pixels it changes, so that only their cohorts change.
 """
 
-_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _COLOURED = 16
 """Gray values between the channels of a pixel that is no gray one; JPEG's own rounding makes a few."""
 
@@ -53,7 +53,7 @@ def radiograph_digest(path: Path) -> str:
     """SHA-256 of a file's content, and for DICOM files the version of what reads them."""
     digest = file_digest(path)
     try:
-        return f"{digest}-dicom{DICOM_DECODING}" if exists(path) and is_dicom(path) else digest
+        return f"{digest}-dicom{DICOM_DECODING}" if digest != UNREADABLE and is_dicom(path) else digest
     except OSError:
         return digest  # ``read_radiograph`` will say
 
@@ -80,15 +80,24 @@ def _film(raster: Raster) -> Radiograph:
     if raster.image.mode == "1":
         raise InputError("the image has 1 bit a pixel, as masks have; name the film itself, of 8 to 16 bit gray scale")
     if raster.deep:
-        return Radiograph(deep_pixels(raster, "image"), changed=raster.changed)
+        pixels = deep_pixels(raster, "image")
+        hidden = raster.image.info.get("transparency")  # one gray value
+        _check_hidden(pixels[pixels == hidden] if isinstance(hidden, int) else pixels[:0])
+        return Radiograph(pixels, changed=raster.changed)
     pixels = np.asarray(raster.image.convert("L"))
-    if raster.alpha is not None and pixels[raster.alpha < 255].any():
+    if raster.alpha is not None:
+        _check_hidden(pixels[raster.alpha < 255])
+    notes = ("it is in colour, and read as its brightness",) if _coloured(raster) else ()
+    return Radiograph(pixels, changed=raster.changed, notes=notes)
+
+
+def _check_hidden(pixels: np.ndarray) -> None:
+    """Refuse a film of which an alpha channel hides more than black."""
+    if pixels.any():
         raise InputError(
             "the image is transparent where it is not black, so that viewers differ on what it shows; "
             "save it without an alpha channel"
         )
-    notes = ("it is in colour, and read as its brightness",) if _coloured(raster) else ()
-    return Radiograph(pixels, changed=raster.changed, notes=notes)
 
 
 def _coloured(raster: Raster) -> bool:

@@ -20,6 +20,8 @@ from sldd.io.film import MAX_PIXELS
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _STRIP = 256
 _ORIENTATION = int(ExifTags.Base.Orientation)
+_SAYING = {"exif", "xmp", "Raw profile type exif", "XML:com.adobe.xmp"}
+"""Where a JPEG or PNG file may say its orientation."""
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -30,7 +32,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr", "I", "F"}
-_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO, _SAMPLE_FORMAT, _SIGNED = 258, 262, 0, 339, 2
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,11 @@ def _check_mode(image: Image.Image, what: str) -> None:
     if mode in ("RGB", "RGBA", "RGBX", "LA", "PA") and _depth(image) > 8:
         # Pillow would keep the upper 8 of the 16 bits.
         raise InputError(f"the {what} has 16 bits in each of several channels; save it as 16 bit gray scale")
+    if mode == "L" and isinstance(image, TiffImagePlugin.TiffImageFile):
+        kinds = image.tag_v2.get(_SAMPLE_FORMAT, ())
+        if _SIGNED in (kinds if isinstance(kinds, tuple) else (kinds,)):
+            # Pillow would take -1 for 255.
+            raise InputError(f"the {what} holds signed values of 8 bits; save it as 8 or 16 bit gray scale from 0 up")
 
 
 def _depth(image: Image.Image) -> int:
@@ -161,7 +168,7 @@ def _was_scrambled(image: Image.Image) -> bool:
 
 def _turn(image: Image.Image) -> tuple[Image.Image, bool]:
     """The picture as its orientation tag says, and whether that was done here: of TIFF files Pillow does it itself."""
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
+    if isinstance(image, TiffImagePlugin.TiffImageFile) or _SAYING.isdisjoint(image.info):
         return image, False
     try:
         method = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))

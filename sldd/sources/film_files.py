@@ -17,6 +17,8 @@ from sldd.io.safe_path import linked_outside
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"}
 
+_SYSTEM = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "lost+found"}
+"""Folders of systems; that of Synology's servers has a small JPEG of every film."""
 _KINDS = r"masks?|seg|segs|segmentations?|annotations?|rois?|contours?|ground[-_ ]?truth"
 _MASKS = re.compile(rf"(^|.*[-_ ])({_KINDS})", re.IGNORECASE)
 _MASK_OF = re.compile(rf".*[-_ .]({_KINDS})|({_KINDS})[-_ .].*", re.IGNORECASE)
@@ -75,7 +77,7 @@ def find_films(folder: Path, *, received: bool = False) -> FilmFiles:
 
 def _kind(path: Path) -> str | None:
     """What a file is that is no film, by its name and those of its folders; None where it may be one."""
-    if any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
+    if any(part.startswith(".") or part in _SYSTEM for part in path.parts):
         return "hidden files"
     if any(_MASKS.fullmatch(part) for part in path.parts[:-1]):
         return "files in folders of masks"

@@ -93,6 +93,8 @@ class LabelledFilms:
     def read(self, film: int) -> tuple[Radiograph, None]:
         """Decode and scale one film."""
         whole = read_film(self._files[film])
+        if max(whole.pixels.shape) <= self._film_size:
+            return whole, None
         padding = whole.padding
         if padding is not None:
             padding = scale(padding.astype(np.uint8) * 255, self._film_size) > 127

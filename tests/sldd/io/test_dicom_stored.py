@@ -66,6 +66,34 @@ def test_a_sign_that_is_not_carried_on(tmp_path: Path) -> None:
     np.testing.assert_array_equal(cut, right)
 
 
+def test_a_sign_that_a_compressed_stream_does_not_know(tmp_path: Path) -> None:
+    signed = RAMP.astype(np.int16) - 2048
+    right = read_dicom(write_dicom(tmp_path / "a.dcm", signed)).pixels
+    words = (signed & 0x0FFF).astype(np.uint16)
+    tags = {"PixelData": _j2k(words), "PixelRepresentation": 1}
+    film = read_dicom(write_dicom(tmp_path / "b.dcm", words, syntax=uid.JPEG2000Lossless, **tags))
+    np.testing.assert_array_equal(film.pixels, right)
+
+
+def test_a_stream_of_fewer_bits_than_the_header_says_is_said(tmp_path: Path) -> None:
+    eight = (RAMP >> 4).astype(np.uint8)
+    path = write_dicom(tmp_path / "a.dcm", RAMP, syntax=uid.JPEG2000, PixelData=_j2k(eight))
+    assert read_dicom(path).notes == (
+        "its compressed pixels have 8 bits, and its header says 12: it may be far too dark",
+    )
+    shallow = {"BitsStored": 8, "HighBit": 7, "PixelData": _j2k(eight)}
+    assert read_dicom(write_dicom(tmp_path / "b.dcm", eight, syntax=uid.JPEG2000, **shallow)).notes == ()
+
+
+def test_an_icon_in_the_header_is_not_the_film(tmp_path: Path) -> None:
+    icon = dcmread(write_dicom(tmp_path / "icon.dcm", np.zeros((4, 4), np.uint8), BitsStored=8, HighBit=7))
+    del icon.file_meta
+    icon.PhotometricInterpretation = "MONOCHROME1"
+    item = Dataset({element.tag: element for element in icon})
+    film = read_dicom(write_dicom(tmp_path / "a.dcm", RAMP, IconImageSequence=[item])).pixels
+    np.testing.assert_array_equal(film, read_dicom(write_dicom(tmp_path / "b.dcm", RAMP)).pixels)
+
+
 @pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.RLELossless])
 def test_films_that_go_beyond_their_bits_are_refused(tmp_path: Path, syntax: str) -> None:
     path = _written(tmp_path / "a.dcm", RAMP, syntax)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from sldd.errors import InputError
 from sldd.io.mask import organ, read_mask, read_organ
@@ -74,6 +74,11 @@ def test_a_label_map_that_was_resized(tmp_path: Path) -> None:
     large = Image.fromarray(_labels(100, 200)).resize((192, 192), Image.Resampling.BILINEAR)
     read = read_mask(_saved(tmp_path / "m.png", large))
     assert (read != np.kron(BOTH, np.ones((2, 2), bool))).mean() < 0.01
+
+
+def test_a_label_map_through_jpeg(tmp_path: Path) -> None:
+    read = read_mask(_saved(tmp_path / "m.jpg", Image.fromarray(_labels(120, 240)), quality=90))
+    assert (read != BOTH).mean() < 0.01
 
 
 def test_colours_are_labels(tmp_path: Path) -> None:
@@ -161,6 +166,11 @@ def test_full_inverted_and_tiny_masks_are_said(tmp_path: Path) -> None:
     dot = np.zeros((96, 96), np.uint8)
     dot[4, 4:8] = 255
     assert "less than a thousandth" in notes(dot)
+    outline = Image.new("L", (96, 96))
+    ImageDraw.Draw(outline).ellipse((20, 20, 80, 80), outline=255, width=2)
+    assert "does it outline the organ and not fill it?" in notes(np.asarray(outline))
+    for shape in ((1, 40), (40, 1), (2, 2), (3, 3)):
+        assert notes(np.arange(np.prod(shape), dtype=np.uint8).reshape(shape) // (shape[0] * shape[1] - 1)) is not None
     assert notes(_labels(255, 255)) == ""
 
 

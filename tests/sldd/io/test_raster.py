@@ -163,6 +163,32 @@ def test_what_is_no_gray_scale_is_refused(tmp_path: Path, mode: str) -> None:
     assert f"the image is {mode}, no gray scale" in _refusal(tmp_path / "a.tif")
 
 
+def test_signed_values_are_refused(tmp_path: Path) -> None:
+    signed = RAMP.astype(np.int16) - 128
+    assert "signed values of 8 bits" in _refusal(tiff(tmp_path / "a.tif", signed.astype(np.int8), t339=2))
+    assert "values outside 0..65535" in _refusal(tiff(tmp_path / "b.tif", signed, t339=2))
+    np.testing.assert_array_equal(read_radiograph(tiff(tmp_path / "c.tif", RAMP.astype(np.int16), t339=2)), RAMP)
+
+
+def test_a_transparent_gray_value_of_sixteen_bits(tmp_path: Path) -> None:
+    Image.fromarray(DEEP).save(tmp_path / "a.png", transparency=int(DEEP[0, 20]))
+    assert "transparent where it is not black" in _refusal(tmp_path / "a.png")
+    Image.fromarray(DEEP).save(tmp_path / "b.png", transparency=0)
+    np.testing.assert_array_equal(read_radiograph(tmp_path / "b.png"), DEEP)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])
+@pytest.mark.parametrize("values", [RAMP, DEEP], ids=["8", "16"])
+def test_zero_as_white_in_compressed_files(tmp_path: Path, compression: str, values: np.ndarray) -> None:
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    Image.fromarray(values).save(tmp_path / "a.tif", compression=compression, tiffinfo=info)
+    content = (tmp_path / "a.tif").read_bytes()
+    entry = struct.pack("<HHL", 262, 3, 1)
+    at = content.index(entry) + len(entry)
+    (tmp_path / "a.tif").write_bytes(content[:at] + b"\0\0" + content[at + 2 :])
+    np.testing.assert_array_equal(read_radiograph(tmp_path / "a.tif"), np.iinfo(values.dtype).max - values)
+
+
 def test_one_bit_is_no_film(tmp_path: Path) -> None:
     Image.fromarray(RAMP > 100).save(tmp_path / "a.png")
     assert "1 bit a pixel, as masks have" in _refusal(tmp_path / "a.png")

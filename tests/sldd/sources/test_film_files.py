@@ -23,6 +23,7 @@ def test_films_are_known_by_their_content_or_ending(tmp_path: Path) -> None:
     for name in ("b.png", "c.jpg", "d.JPEG", "e.tif", "f.TIFF"):
         GRAY.save(tmp_path / name)
     GRAY.save(tmp_path / "scan", "PNG")
+    GRAY.save(tmp_path / "scan3", "TIFF", big_tiff=True)
     GRAY.save(tmp_path / "scan2", "JPEG")
     (tmp_path / "broken.png").write_bytes(b"nothing")  # is to be missed, and not passed over
     (tmp_path / "notes.txt").write_text("Jane Doe")
@@ -32,14 +33,14 @@ def test_films_are_known_by_their_content_or_ending(tmp_path: Path) -> None:
     found = find_films(tmp_path)
     assert [path.name for path in found.paths] == sorted(
         ["1.2.840.113619.2.5", "IM000001", "a.DCM", "b.png", "broken.png", "c.jpg", "d.JPEG", "e.tif", "f.TIFF"]
-        + ["scan", "scan2"]
+        + ["scan", "scan2", "scan3"]
     ) + ["g.png"]
     assert found.in_words() == "2 other files"
 
 
 def test_what_is_no_film_is_counted(tmp_path: Path) -> None:
     GRAY.save(tmp_path / "1.png")
-    for name in ("._1.png", ".DS_Store", "__MACOSX/1.png", ".git/x.png"):
+    for name in ("._1.png", ".DS_Store", "__MACOSX/1.png", ".git/x.png", "@eaDir/t.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         GRAY.save(tmp_path / name, "PNG")
     for name in ("masks/1.png", "lung_masks/1.png", "Segmentation/1.png", "1_mask.png", "1-seg.tif", "mask_1.png"):
@@ -50,7 +51,7 @@ def test_what_is_no_film_is_counted(tmp_path: Path) -> None:
     found = find_films(tmp_path)
     assert [path.name for path in found.paths] == ["1.png"]
     assert found.in_words() == (
-        "4 hidden files, 3 files in folders of masks, 3 masks by their names, 1 directory of a disc, 1 other file"
+        "5 hidden files, 3 files in folders of masks, 3 masks by their names, 1 directory of a disc, 1 other file"
     )
 
 
