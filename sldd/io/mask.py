@@ -39,7 +39,7 @@ def read_organ(path: Path) -> OrganMask:
     inside, marked = _two_values(values)
     if inside is None or before is not values:
         inside = organ(values) if inside is None else inside
-        marked = np.count_nonzero(inside)
+        marked = int(np.count_nonzero(inside))
         changed = raster.changed + (() if np.array_equal(inside, before > before.max() // 2) else ("mask",))
     else:  # nearly all masks, and as ever
         changed = raster.changed
