@@ -38,6 +38,9 @@ class PhantomSettings:
     """Side of the square radiograph, in pixels."""
     seed: Annotated[int, Ge(0)] = 0
     """Another seed, other patients."""
+    difficulty: Annotated[float, Ge(0), Le(1)] = 0.5
+    """How hard labels are to tell: 0, ordinary training tells all patients apart; 0.5, about nineteen of twenty; 1,
+    about four of five. See ``sldd.sources.phantom_stomach``."""
 
 
 def phantom_label(index: int) -> int:
@@ -51,8 +54,9 @@ def phantom_id(index: int) -> str:
 
 
 def phantom_patient(settings: PhantomSettings, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """The radiograph and the organ mask of one patient: a function of (seed, index, size), not of ``patients``."""
-    return draw_stomach(stream(settings.seed, "phantom", index), settings.size, phantom_label(index))
+    """The radiograph and the organ mask of one patient: a function of (seed, index, size, difficulty)."""
+    random = stream(settings.seed, "phantom", index)
+    return draw_stomach(random, settings.size, phantom_label(index), settings.difficulty)
 
 
 class PhantomSource:
@@ -71,7 +75,10 @@ class PhantomSource:
     def fingerprint(self) -> str:
         """SHA-256 of the settings and of the first patient's pixels, which change when the drawing does."""
         pixels, mask = self.read(0)
-        digest = hashlib.sha256(json.dumps(asdict(self._settings), sort_keys=True).encode())
+        drawn = asdict(self._settings)
+        if not self._settings.difficulty:  # as it was before there was a choice
+            del drawn["difficulty"]
+        digest = hashlib.sha256(json.dumps(drawn, sort_keys=True).encode())
         digest.update(pixels.tobytes())
         digest.update(mask.tobytes())
         return digest.hexdigest()
@@ -118,12 +125,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="example: python -m sldd.sources.phantom data/phantom --patients 60 --size 256 --seed 0",
     )
     parser.add_argument("out", metavar="OUT", type=Path, help="a new or empty folder")
-    for name, text in (
-        ("patients", "how many, every other one positive"),
-        ("size", "side of a radiograph in pixels, 64 to 2048"),
-        ("seed", "another seed, other patients"),
+    for name, kind, text in (
+        ("patients", int, "how many, every other one positive"),
+        ("size", int, "side of a radiograph in pixels, 64 to 2048"),
+        ("seed", int, "another seed, other patients"),
+        ("difficulty", float, "how hard labels are to tell, 0 to 1"),
     ):
-        parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name), help=f"{text} (%(default)s)")
+        parser.add_argument(f"--{name}", type=kind, default=getattr(defaults, name), help=f"{text} (%(default)s)")
     given = vars(parser.parse_args(arguments))
     out = given.pop("out")
     try:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,15 @@ from scipy.stats import mannwhitneyu
 
 from sldd.errors import InputError
 from sldd.rng import stream
-from sldd.sources.phantom import PhantomSettings, main, phantom_id, phantom_label, phantom_patient, write_phantoms
+from sldd.sources.phantom import (
+    PhantomSettings,
+    PhantomSource,
+    main,
+    phantom_id,
+    phantom_label,
+    phantom_patient,
+    write_phantoms,
+)
 from sldd.sources.phantom_stomach import draw_stomach
 
 
@@ -67,6 +78,24 @@ def test_the_label_changes_the_mucosa_and_nothing_around_it() -> None:
     changed = np.abs(negative.astype(int) - positive) > 2
     assert changed[mask].mean() > 0.5
     assert changed[~mask].mean() < 0.05
+
+
+def test_difficulty_changes_no_easy_patient_and_no_stomach() -> None:
+    easy, mask = draw_stomach(stream(0, "one"), 128, 1)
+    assert np.array_equal(draw_stomach(stream(0, "one"), 128, 1, difficulty=0.0)[0], easy)
+    hard, same_mask = draw_stomach(stream(0, "one"), 128, 1, difficulty=1.0)
+    assert np.array_equal(mask, same_mask)
+    assert (np.abs(hard.astype(int) - easy) > 2).mean() > 0.3
+
+
+def test_easy_phantoms_have_the_fingerprint_that_they_had_before_there_was_a_choice() -> None:
+    settings = PhantomSettings(patients=4, size=64, difficulty=0.0)
+    drawn = {"patients": 4, "size": 64, "seed": 0}
+    digest = hashlib.sha256(json.dumps(drawn, sort_keys=True).encode())
+    for plane in phantom_patient(settings, 0):
+        digest.update(plane.tobytes())
+    assert PhantomSource(settings).fingerprint() == digest.hexdigest()
+    assert PhantomSource(replace(settings, difficulty=0.1)).fingerprint() != digest.hexdigest()
 
 
 def test_every_patient_has_patches_inside_and_outside_the_organ(patients: Patients) -> None:
