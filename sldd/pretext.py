@@ -129,7 +129,8 @@ def train_start(films: list[np.ndarray], settings: PretextSettings, *, say: bool
             scores = network(images)
         loss = F.cross_entropy(scores[:, :places], place) + _FILM_WEIGHT * F.cross_entropy(scores[:, places:], film)
         gradients = torch.autograd.grad(loss, list(network.parameters()), allow_unused=True, materialize_grads=True)
-        descend(optimiser, gradients, settings.rate * 0.5 * (1 + math.cos(math.pi * number / settings.steps)))
+        rate = settings.rate * 0.5 * (1 + math.cos(math.pi * number / settings.steps))
+        descend(optimiser, gradients, [rate])
         hits += float((scores[:, :places].argmax(1) == place).float().mean())
         if say and (number + 1) % every == 0:
             print(f"step {number + 1:>5} of {settings.steps}: {hits / every:.0%} of patches placed", flush=True)

@@ -10,11 +10,10 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 import torch
-import torch.nn.functional as F
 from annotated_types import Ge, Gt, Lt
 from torch import nn
 
-from sldd.backbones.head import FeatureBatches, Head
+from sldd.backbones.head import FeatureBatches, Head, last_layer
 from sldd.backbones.norms import (
     keep_no_statistics,
     load_statistics,
@@ -25,6 +24,7 @@ from sldd.backbones.norms import (
 from sldd.data.prefetch import Batches
 from sldd.distillation.clip import AdaptiveClip
 from sldd.distillation.initial_images import ImageInit
+from sldd.distillation.initial_rates import relative_rate, relative_rates
 from sldd.distillation.unroll import Unroll
 from sldd.ops.types import InnerWeights, Memory, Weights
 from sldd.rng import stream
@@ -55,8 +55,15 @@ class DistillSettings:
     labels: Literal["raw", "softmax", "sigmoid"] = "raw"
     """Soft labels as they are learned, free of any constraint, or as the softmax of what is learned, or its sigmoid,
     entry by entry: that of films with several findings."""
-    rates: Literal["step", "tensor"] = "step"
-    """One learned inner rate a step, as published, or one for each parameter tensor of the network."""
+    rates: Literal["tensor", "step"] = "tensor"
+    """One learned inner rate for each parameter tensor of the network, or one a step, as published."""
+    rate_unit: Literal["share", "absolute"] = "share"
+    """What ``search.inner_lr`` says: the share of a tensor's norm that the inner steps change at the start, ten times
+    as much in the last layer; or the inner rate itself, as published, which suits few networks."""
+    label_lr: Annotated[float, Gt(0)] = 1.0
+    """Adam's rate on soft labels, in multiples of the outer rate, which is that on images."""
+    rate_lr: Annotated[float, Gt(0)] = 3.0
+    """Adam's rate on the logarithms of inner rates, in multiples of the outer rate."""
     inner_weights: InnerWeights = "all"
     """What the inner steps change: all weights, as published, or those of the last layer (``sldd.backbones.head``). The
     rest then stays as it starts, with ``theta_bn`` measured there, and many more outer steps fit into the same time."""
@@ -67,9 +74,9 @@ class DistillSettings:
     window: Annotated[int, Ge(1)] | None = None
     """Random truncated window (RaT-BPTT, Feng et al. 2023): each outer step stops after a random number of inner
     steps and goes back through the last ``window`` of them. None: through all, always."""
-    clip: Annotated[float, Gt(0)] | None = None
+    clip: Annotated[float, Gt(0)] | None = 2.0
     """Scale the gradient of images, labels or rates down to at most this many times its usual norm."""
-    average: Annotated[float, Ge(0), Lt(1)] = 0.0
+    average: Annotated[float, Ge(0), Lt(1)] = 0.98
     """Decay of an exponential moving average of what is learned; the average is what is evaluated and shared."""
 
 
@@ -81,7 +88,7 @@ class Distillation:
         images: (S, M, channels, height, width), where the images start.
         labels: (M, C), where the soft labels of each of the S batches start.
         epochs: E, how often the S batches are repeated.
-        inner_lr: where the inner rates start.
+        inner_lr: where the inner rates start; see ``DistillSettings.rate_unit``.
         learned: what changes; see ``LEARNED``.
         track_statistics: let batch norm's running statistics follow the real batches (``OuterSettings.statistics``).
         private: makes the outer gradient private; batches are then those of ``sldd.training.dp_sgd.PatientBatches``.
@@ -124,16 +131,17 @@ class Distillation:
             autocast=autocast_type(compute.inner_precision),
             loss=loss.inner,
         )
-        steps = len(images)
-        shape = (epochs, steps) + ((len(list(changed.parameters())),) if settings.rates == "tensor" else ())
         self._learned: State = {
             "images": images.to(device, copy=True),
-            "labels": self._raw_labels(labels).expand(steps, -1, -1).to(device, copy=True),
-            "rates": torch.full(shape, _inverse_softplus(inner_lr), device=device),
+            "labels": self._raw_labels(labels).expand(len(images), -1, -1).to(device, copy=True),
+            "rates": torch.empty(0, device=device),
         }
+        self._learned["rates"] = self._first_rates(inner_lr, epochs).log()
         self._average = {name: value.clone() for name, value in self._learned.items()} if settings.average else None
         self._optimised = [name for name in self._learned if name in learned]
-        self._adam = torch.optim.Adam([self._learned[name] for name in self._optimised])
+        paces = {"images": 1.0, "labels": settings.label_lr, "rates": settings.rate_lr}
+        self._paces = [paces[name] for name in self._optimised]
+        self._adam = torch.optim.Adam([{"params": [self._learned[name]]} for name in self._optimised])
         self._clip = AdaptiveClip(settings.clip) if settings.clip else None
         self._taken = 0
 
@@ -179,7 +187,7 @@ class Distillation:
         gradients = dict(zip(names, found, strict=True))
         if self._clip is not None:
             self._clip.apply(gradients)
-        descend(self._adam, list(gradients.values()), rate)
+        descend(self._adam, list(gradients.values()), [rate * pace for pace in self._paces])
         self._taken += 1
         self._update_average()
         return loss
@@ -228,17 +236,33 @@ class Distillation:
         load_statistics(self.network, saved["statistics"])
 
     def _used(self, raw: State) -> State:
-        """What the inner steps use: rates through a softplus, so that none can become negative, and the labels."""
+        """What the inner steps use: rates by their logarithms, so that one can grow tenfold, and the labels."""
         labels = raw["labels"]
         if self._settings.labels != "raw":
             labels = labels.softmax(-1) if self._settings.labels == "softmax" else labels.sigmoid()
-        return {"images": raw["images"], "labels": labels, "rates": F.softplus(raw["rates"])}
+        return {"images": raw["images"], "labels": labels, "rates": raw["rates"].exp()}
 
     def _seen(self, used: State) -> State:
         """What the inner steps see of it: where they change the last layer only, the images' features."""
         if self._head is None:
             return used
         return used | {"images": self._head.features(used["images"])}
+
+    def _first_rates(self, inner_lr: float, epochs: int) -> torch.Tensor:
+        """(E, S), or (E, S, T) of T tensors: where inner rates start."""
+        steps, each = len(self._learned["images"]), self._settings.rates == "tensor"
+        shape = (epochs, steps, len(self._unroll.names)) if each else (epochs, steps)
+        device = self._learned["images"].device
+        if self._settings.rate_unit == "absolute":
+            return torch.full(shape, inner_lr, device=device)
+        with torch.no_grad():
+            seen = self._seen(self._used(self._learned))
+        start, gradients = self._unroll.start, self._unroll.first_gradients(seen["images"], seen["labels"])
+        if not each:
+            return relative_rate(start, gradients, share=inner_lr, epochs=epochs).expand(shape).clone()
+        last, _ = last_layer(self.network if self._head is None else self._head.layer)
+        rates = relative_rates(self._unroll.names, start, gradients, share=inner_lr, epochs=epochs, last=last)
+        return rates.expand(shape).clone()
 
     def _raw_labels(self, labels: torch.Tensor) -> torch.Tensor:
         if self._settings.labels == "raw":
@@ -261,7 +285,3 @@ class Distillation:
         decay = min(self._settings.average, (1 + self._taken) / (10 + self._taken))
         for name, value in self._learned.items():
             self._average[name].lerp_(value, 1 - decay)
-
-
-def _inverse_softplus(value: float) -> float:
-    return value + math.log(-math.expm1(-value))

@@ -81,6 +81,9 @@ class Unroll:
             the memory that is free at the first call.
         autocast: a floating type narrower than the weights' in which inner steps run; None for the weights' own.
         loss: of logits and soft labels, both (M, classes); twice differentiable in both.
+
+    Attributes:
+        names, start: of the T parameter tensors that inner steps change, and ``theta_0``.
     """
 
     def __init__(
@@ -93,8 +96,8 @@ class Unroll:
         loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = soft_cross_entropy,
     ) -> None:
         self._network = network.requires_grad_(False)
-        self._names = [name for name, _ in network.named_parameters()]
-        self._start = [parameter.detach() for parameter in network.parameters()]
+        self.names = [name for name, _ in network.named_parameters()]
+        self.start = [parameter.detach() for parameter in network.parameters()]
         self._momentum, self._autocast, self._loss = momentum, autocast, loss
         self._kernels = Kernels()
         self.memory = memory  # what ``auto`` chose, after the first steps
@@ -105,7 +108,7 @@ class Unroll:
 
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
         """Logits of the network under ``weights``: (batch, classes)."""
-        logits: torch.Tensor = functional_call(self._network, dict(zip(self._names, weights, strict=True)), (images,))
+        logits: torch.Tensor = functional_call(self._network, dict(zip(self.names, weights, strict=True)), (images,))
         return logits
 
     def steps(
@@ -137,13 +140,21 @@ class Unroll:
         self._trail = []
         stop = math.prod(rates.shape[:2]) if stop is None else stop
         first = 0 if window is None else max(0, stop - window)
-        begun = _Place(0, self._start, None)
+        begun = _Place(0, self.start, None)
         if not differentiable:
             return self._walk(begun, stop).theta
         if self.memory == "auto":
             self.memory = self._fitting(stop - first)
         last = self._sweep(self._walk(begun, first), stop)
         return [weight.detach().requires_grad_() for weight in self._after(last).theta]
+
+    def first_gradients(self, images: torch.Tensor, labels: torch.Tensor) -> list[Weights]:
+        """The inner gradient at the start on each of the S batches, without their graphs."""
+        self._network.train()
+        self._images, self._labels, self._trail = images.detach(), labels.detach(), []
+        return [
+            self._graph(_Place(batch, self.start, None), differentiable=False).gradient for batch in range(len(images))
+        ]
 
     def adjoint(self, outer: Sequence[torch.Tensor]) -> Gradients:
         """Pull ``outer`` = dL/dtheta_opt back through the steps taken last.
@@ -263,7 +274,7 @@ class Unroll:
     def _fitting(self, steps: int) -> Literal["keep", "recompute"]:
         """Measure the first step's graph and compare all of them with the memory that is free."""
         with SavedTensors() as saved:
-            step = self._graph(_Place(0, self._start, None))
+            step = self._graph(_Place(0, self.start, None))
         graph = saved.nbytes + sum(g.untyped_storage().nbytes() for g in step.gradient)
         return "keep" if steps * graph <= free_memory(self._images.device) / 2 else "recompute"
 

@@ -72,7 +72,7 @@ class Training:
         """One Adam step on a batch; the loss before it."""
         with tracking_statistics(self.network) if self._track_statistics else nullcontext():
             loss, gradients = outer_gradient(self.forward, self._weights, images, classes, self._compute, self._loss)
-        descend(self._adam, gradients, rate)
+        descend(self._adam, gradients, [rate])
         return loss
 
     def weights(self, state: State) -> Weights:

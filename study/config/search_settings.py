@@ -54,10 +54,10 @@ class SearchSettings:
     warm_trials: Annotated[int, Ge(1)] | None = None
     """Search trials of a cell whose second takes what was best at a neighbouring image count (``images: search``); half
     of ``trials``, but two or more, unless given. Where that is all of them, the search is the full grid's own."""
-    outer_lr: RateRange = (0.005, 0.2)
-    """Adam's rate on images, labels and raw inner rates."""
-    inner_lr: RateRange = (0.005, 0.5)
-    """Where the learned inner rates start."""
+    outer_lr: RateRange = (0.01, 0.1)
+    """Adam's rate on images; ``distill.label_lr`` and ``distill.rate_lr`` are multiples of it."""
+    inner_lr: RateRange = (0.005, 0.08)
+    """Where the learned inner rates start, in ``distill.rate_unit``."""
     train_lr: RateRange = (0.0003, 0.01)
     """Adam's rate on the weights, for ``method: train``."""
     delta: ShareRange = (0.05, 0.95)

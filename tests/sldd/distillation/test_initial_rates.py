@@ -1,0 +1,104 @@
+"""Where inner rates start: shares of the weights, whatever the network and the scale of its gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sldd.backbones.init import initialise
+from sldd.backbones.registry import build
+from sldd.distillation.distill import Distillation, DistillSettings
+from sldd.distillation.initial_images import noise_images
+from sldd.distillation.initial_labels import initial_labels
+from sldd.distillation.initial_rates import LAST_LAYER, relative_rate, relative_rates
+
+CPU = torch.device("cpu")
+NAMES = ["body.weight", "body.bias", "token", "head.weight", "head.bias"]
+
+
+def _tensors(seed: int) -> list[torch.Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=random) for shape in ((4, 3), (4,), (2,), (3, 4), (3,))]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(1e-4, 1e4), st.floats(1e-3, 0.5), st.integers(0, 99))
+def test_each_tensor_changes_by_its_share(scale: float, share: float, seed: int) -> None:
+    weights, gradients = _tensors(seed), [g * scale for g in _tensors(seed + 100)]
+    rates = relative_rates(NAMES, weights, [gradients], share=share, epochs=1, last="head")
+    changes = [float(a * g.norm() / w.norm()) for a, g, w in zip(rates, gradients, weights, strict=True)]
+    assert changes[:3] == pytest.approx([share] * 3, rel=1e-4)
+    assert changes[3:] == pytest.approx([LAST_LAYER * share] * 2, rel=1e-4)
+
+
+def test_the_share_is_that_of_all_steps_together() -> None:
+    weights, gradients = _tensors(0), _tensors(1)
+    one = relative_rates(NAMES, weights, [gradients], share=0.1, epochs=1, last="head")
+    nine = relative_rates(NAMES, weights, [gradients] * 3, share=0.1, epochs=3, last="head")
+    torch.testing.assert_close(nine, one / 9)
+
+
+def test_zero_tensors_take_their_layers_rate_or_the_median() -> None:
+    weights, gradients = _tensors(0), _tensors(1)
+    for number in (1, 2):
+        weights[number].zero_()
+    rates = relative_rates(NAMES, weights, [gradients], share=0.1, epochs=1, last="head")
+    assert rates[1] == rates[0]
+    assert rates[2] in (rates[0], rates[3] / LAST_LAYER, rates[4] / LAST_LAYER)
+
+
+def test_a_gradient_of_next_to_nothing_does_not_make_a_rate_that_blows_up() -> None:
+    weights, gradients = _tensors(0), _tensors(1)
+    gradients[0] *= 1e-20
+    rates = relative_rates(NAMES, weights, [gradients], share=0.1, epochs=1, last="head")
+    assert rates[0] < 1e4 * rates[2]
+
+
+def test_no_gradient_at_all_leaves_the_share() -> None:
+    nothing = [torch.zeros_like(weight) for weight in _tensors(0)]
+    assert relative_rates(NAMES, _tensors(0), [nothing], share=0.1, epochs=1, last="head").tolist() == [
+        pytest.approx(0.1)
+    ] * len(NAMES)
+    assert float(relative_rate(_tensors(0), [nothing], share=0.1, epochs=1)) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("rates", ["tensor", "step"])
+@pytest.mark.parametrize(
+    ("backbone", "norm"), [("paper/vgg16/8", "none"), ("test_resnet", "as_is"), ("test_vit", "as_is")]
+)
+def test_first_inner_step_changes_any_network_by_about_its_share(backbone: str, norm: str, rates: str) -> None:
+    network = build(backbone, norm=norm, input_size=32)
+    initialise(network, 0)
+    start = [parameter.detach().clone() for parameter in network.parameters()]
+    learner = Distillation(
+        network,
+        noise_images(steps=1, images=3, side=32, seed=0),
+        initial_labels("one_hot", 3),
+        inner_lr=0.05,
+        settings=DistillSettings(rates=rates),  # type: ignore[arg-type]  # one of its two
+        seed=0,
+        device=CPU,
+    )
+    after = learner.weights(learner.state())
+    change = torch.stack([(a - b).norm() for a, b in zip(after, start, strict=True)]).norm()
+    share = float(change / torch.stack([weight.norm() for weight in start]).norm())
+    assert share == pytest.approx(0.05, rel=0.01) if rates == "step" else 0.02 < share < 0.5
+
+
+def test_absolute_rates_are_what_they_say() -> None:
+    network = build("test_resnet", input_size=32)
+    learner = Distillation(
+        network,
+        noise_images(steps=2, images=3, side=32, seed=0),
+        initial_labels("one_hot", 3),
+        epochs=2,
+        inner_lr=0.07,
+        settings=DistillSettings(rate_unit="absolute"),
+        seed=0,
+        device=CPU,
+    )
+    rates = learner.state()["rates"]
+    assert rates.shape == (2, 2, len(list(network.parameters())))
+    torch.testing.assert_close(rates, torch.full_like(rates, 0.07))
