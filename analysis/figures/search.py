@@ -200,7 +200,10 @@ def _points(rows: pd.DataFrame, y: str, name: str, marker: dict[str, Any], x: st
 def _outcomes(rows: pd.DataFrame) -> list[str]:
     """How each trial ended, and why."""
     said = []
-    for status, stopped, error in zip(rows["status"], rows["stopped"], rows["error"], strict=True):
+    columns = (rows[name] for name in ("status", "stopped", "ended", "outer_steps", "error"))
+    for status, stopped, ended, steps, error in zip(*columns, strict=True):
         word = "stopped early" if pd.notna(stopped) and stopped else str(status)
+        if pd.notna(ended) and ended == "patience":
+            word += f", no better state for a while after {steps:,} steps"
         said.append(word if pd.isna(error) else f"{word}: {error}")
     return said

@@ -82,6 +82,8 @@ SCHEMA: dict[str, str] = {
     "transfer": "string",
     "stage": "string",
     "note": "string",
+    "ended": "string",
+    "best_step": "Int64",
 }
 COLUMNS = list(SCHEMA)
 _COUNTS = ("parameters", "images")  # one or more
@@ -225,7 +227,8 @@ def _row(trial: TrialFiles) -> dict[str, Any]:
         return row
     own = ("outer_steps", "seconds", "peak_memory_mib", "device", "memory_mib", "memory_star_kb", "compression_rate")
     row |= {
-        name: result.get(name) for name in ("status", "error", *own, "stopped", "finished", "micro_batch", "epsilon")
+        name: result.get(name)
+        for name in ("status", "error", *own, "stopped", "ended", "best_step", "finished", "micro_batch", "epsilon")
     }
     row["note"] = idle_rates(result.get("rates"))
     if isinstance(result.get("shared_bytes"), int):

@@ -26,7 +26,13 @@ class Scores(Protocol):
 
     @property
     def key(self) -> Key:
-        """What states are compared by: higher is better, the first number before the others."""
+        """What states are compared by: higher is better, the first number before the others. Smooth, where it can be:
+        the best of many noisy numbers is the luckiest."""
+        ...
+
+    @property
+    def headline(self) -> float:
+        """The score that people compare: HM, or macro AUC."""
         ...
 
     def history(self) -> dict[str, float | None]:
@@ -48,7 +54,11 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class PatientScores:
-    """Votes, compared at the threshold ``delta``, or each at its own best one where None: HM, AUC, patch accuracy."""
+    """Votes, with HM at the threshold ``delta``, or at the best one where None.
+
+    States are compared by the mean of patient AUC and patch accuracy, which move with every patch, and only then by HM,
+    which moves with a patient at a time. At a given threshold, as published, HM decides.
+    """
 
     votes: Votes
     delta: float | None
@@ -56,7 +66,14 @@ class PatientScores:
     @property
     def key(self) -> Key:
         hm, _ = choose_threshold(self.votes, self.delta)
-        return (hm, self.votes.auc or 0.0, self.votes.patch_accuracy or 0.0)
+        auc, accuracy = self.votes.auc or 0.0, self.votes.patch_accuracy
+        if self.delta is not None:
+            return (hm, auc, accuracy or 0.0)
+        return (auc if accuracy is None else (auc + accuracy) / 2, hm, auc)
+
+    @property
+    def headline(self) -> float:
+        return choose_threshold(self.votes, self.delta)[0]
 
     def history(self) -> dict[str, float | None]:
         hm, _ = choose_threshold(self.votes, self.delta)
@@ -109,6 +126,10 @@ class FilmScores:
             scores.mean("average_precision") or 0.0,
             -1.0 if hamming is None else -hamming,
         )
+
+    @property
+    def headline(self) -> float:
+        return self.key[0]
 
     def history(self) -> dict[str, float | None]:
         scores = self.scores

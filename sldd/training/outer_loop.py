@@ -20,6 +20,7 @@ from torch import nn
 from sldd.backbones.norms import load_statistics
 from sldd.data.prefetch import Batch, Batches, Prefetch
 from sldd.data.split import Split
+from sldd.errors import InputError
 from sldd.metrics.evaluators import Key, Scores, Task
 from sldd.ops.types import Weights
 from sldd.rng import stream
@@ -32,13 +33,15 @@ class OuterSettings:
     """The outer loop: budget, schedule, evaluation."""
 
     steps: Annotated[int, Ge(1)] = 400
-    """Outer steps, unless epochs decide."""
+    """Outer steps at most, unless epochs decide."""
     epochs: Annotated[int, Ge(1)] | None = None
     """Passes over the training patches; where given, they decide the number of steps."""
     batch_size: Annotated[int, Ge(3)] = 96
     """Real patches a step, a third of each class."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """Outer rate over the steps: as given, or down to zero along half a cosine."""
+    patience: Annotated[int, Ge(1)] | None = None
+    """Evaluations in a row without a better state after which a run ends; None: all steps are taken."""
     warmup: Annotated[int, Ge(0)] = 0
     """First steps, over which the outer rate rises from zero."""
     evaluations: Annotated[int, Ge(1)] = 10
@@ -52,6 +55,14 @@ class OuterSettings:
     """Crops in memory at a time when a patient is scored."""
     checkpoint_every: Annotated[int, Gt(0)] = 25
     """Steps between checkpoints."""
+
+    def check(self) -> None:
+        """Raise an InputError where a run would be over before its patience could be."""
+        if self.patience is not None and self.patience >= self.evaluations:
+            raise InputError(
+                f"outer.patience: {self.patience} evaluations without a better state cannot pass in a run that has "
+                f"{self.evaluations} (outer.evaluations); choose fewer, or null for none"
+            )
 
     def over(self, patches: int, epochs: int | None = None) -> OuterSettings:
         """These settings with the steps of ``epochs`` (or of their own, where they have any) over so many patches."""
@@ -109,11 +120,17 @@ class Learner(Protocol):
         ...
 
 
-def descend(optimiser: torch.optim.Optimizer, gradients: Sequence[torch.Tensor], rate: float) -> None:
-    """One step of ``optimiser`` along gradients that were computed outside autograd's own bookkeeping."""
-    (group,) = optimiser.param_groups
-    group["lr"] = rate
-    for parameter, gradient in zip(group["params"], gradients, strict=True):
+def descend(optimiser: torch.optim.Optimizer, gradients: Sequence[torch.Tensor], rates: Sequence[float]) -> None:
+    """One step of ``optimiser`` along gradients that were computed outside autograd's own bookkeeping.
+
+    Args:
+        gradients: of the parameters, in the order of the groups.
+        rates: of the groups.
+    """
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    for group, rate in zip(optimiser.param_groups, rates, strict=True):
+        group["lr"] = rate
+    for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
     optimiser.step()
     optimiser.zero_grad()
@@ -143,6 +160,8 @@ class Best:
     key: Key
     state: State
     theta_bn: State
+    score: float
+    """The headline score: HM, or macro AUC."""
 
 
 @dataclass
@@ -196,7 +215,17 @@ class OuterLoop:
 
     @property
     def finished(self) -> bool:
-        return self.progress.step >= self._settings.steps
+        """True once all steps are taken, or patience has run out."""
+        return self.progress.step >= self._settings.steps or self.impatient
+
+    @property
+    def impatient(self) -> bool:
+        """True where the last evaluations, ``patience`` of them, found no better state: a function of what was
+        evaluated alone, so that an interrupted run ends at the same step."""
+        patience = self._settings.patience
+        if patience is None or self.best is None or self._last:
+            return False
+        return sum(entry["step"] > self.best.step for entry in self.progress.history) >= patience  # type: ignore[operator]
 
     def advance(self) -> float:
         """One outer step, and an evaluation where one is due.
@@ -278,7 +307,7 @@ class OuterLoop:
         key = scores.key
         if self._last or self.best is None or key > self.best.key:
             kept = {name: value.clone() for name, value in state.items()}
-            self.best = Best(self.progress.step, key, kept, theta_bn)
+            self.best = Best(self.progress.step, key, kept, theta_bn, scores.headline)
 
     def _real(self) -> Iterator[torch.Tensor]:
         for number in range(self._settings.statistics_batches):

@@ -33,6 +33,13 @@ FREE = (
     "package.weights", "package.key", "package.signer",
 )  # fmt: skip
 
+FORMER: dict[str, Any] = {
+    "data.phantom.difficulty": 0.0,
+    "distill.rate_unit": "absolute",
+    "distill.rate_lr": "that of images, on another scale",
+}
+"""What studies did from before there was a choice, where it is not what the default does now."""
+
 
 def load(study: str, overrides: list[str]) -> StudyConfig:
     """The configuration of a preset or a YAML file with ``key=value`` settings applied.
@@ -72,6 +79,7 @@ def parse(tree: dict[str, Any]) -> StudyConfig:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", config.name):
         raise InputError(f"name: {config.name!r} names a folder; use letters, digits, '-', '_' and '.'")
     check_finite(as_tree(config) | {"grid": {}})
+    config.outer.check()
     check_task(config)
     return config
 
@@ -112,7 +120,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         _flatten({name: value for name, value in tree.items() if name != "grid"})
         for tree in (as_tree(StudyConfig("", [])), old, new)
     )
-    before = defaults | before  # a setting that there was not yet did what its default does
+    before = defaults | FORMER | before  # a setting that there was not yet did what its default does, but for some
     for key in sorted(before.keys() | after.keys()):
         was, now = before.get(key), after.get(key)
         if was == now or (key.startswith(FREE) and key != "resources.threads"):

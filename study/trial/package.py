@@ -68,7 +68,7 @@ def pack(package: Package, start: str, original: torch.Tensor, settings: Package
 def described(cost: Stored, best: Best, result: dict[str, Any]) -> dict[str, Any]:
     """What storing the images cost, for a trial's result: in gray values, in outputs, and in HM on validation patients,
     before (at the best threshold then) and after."""
-    return asdict(cost) | {"val_hm_before": best.key[0], "val_hm": main_score(result["validation"])}
+    return asdict(cost) | {"val_hm_before": best.score, "val_hm": main_score(result["validation"])}
 
 
 def on_cpu(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

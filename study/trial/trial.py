@@ -71,6 +71,13 @@ class _Trial:
         return is_below(self.config.get("stop_below", ()), self.loop.progress.history)
 
     @property
+    def ended(self) -> str:
+        """Why a trial that is over took no more steps."""
+        if self.stopped:
+            return "median"
+        return "patience" if self.loop.impatient else "steps"
+
+    @property
     def over(self) -> bool:
         """True once no outer step is left to take."""
         return self.loop.finished or self.stopped
@@ -196,6 +203,7 @@ def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder
     patients = patient_pseudonyms(context, config.get("stage"))
     result = describe_result(config, trial.loop, trial.split, error, fixed_delta(context.protocol), patients)
     result["stopped"] = trial.stopped
+    result["ended"] = "diverged" if error else trial.ended
     result["starts"] = starts  # the step at which each start of this trial began; [0] where nothing interrupted it
     result["seconds"] = spent + time.monotonic() - begun
     result["finished"] = now()
@@ -236,7 +244,7 @@ def _report(trial: _Trial, seconds: float) -> Report:
         "step": trial.loop.progress.step,
         "steps": trial.outer.steps,
         "seconds": seconds,
-        "score": best.key[0] if best else 0.0,
+        "score": best.score if best else 0.0,
     }
 
 

@@ -36,7 +36,7 @@ def package() -> Package:
 
 
 def test_what_is_scored_are_the_images_as_they_are_stored(package: Package) -> None:
-    best = Best(3, (0.5, 0.5, 0.5), {"images": package.images, "labels": package.labels}, {})
+    best = Best(3, (0.5, 0.5, 0.5), {"images": package.images, "labels": package.labels}, {}, 0.5)
     original, cost = store_images(best, PackageSettings(images="uint8"))
     assert torch.equal(original, package.images)
     moved = (best.state["images"] - original).abs()
