@@ -3,6 +3,7 @@
 python -m sldd.backbones audit                            # every timm family by its smallest member
 python -m sldd.backbones audit resnet18 test_vit          # these, families or backbones
 python -m sldd.backbones audit --out docs/backbones.csv   # keep the table
+python -m sldd.backbones learn --device cuda --workers 8  # distil each for 300 steps: does its loss fall?
 
 A backbone passes when one outer step gives the images a finite gradient that is not zero, at the smallest input that
 it takes, and when it draws no random numbers.
@@ -25,6 +26,7 @@ from sldd.backbones.init import initialise
 from sldd.backbones.norms import batch_norms, keep_no_statistics
 from sldd.backbones.registry import build, check_name, parameter_count
 from sldd.data.patches import CLASSES
+from sldd.distillation.first_steps import FirstSteps, in_processes, write_first_steps
 from sldd.distillation.memory_estimate import NoClassScoresError, needs
 from sldd.distillation.unroll import Unroll
 from sldd.errors import InputError
@@ -150,26 +152,66 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m sldd.backbones", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    command = parser.add_subparsers(dest="command", required=True).add_parser(
-        "audit", help="try out whether backbones can be distilled"
-    )
-    command.add_argument("names", nargs="*", metavar="FAMILY | BACKBONE", help="all timm families unless given")
-    command.add_argument("--out", type=Path, metavar="FILE.csv", help="write the table there")
+    commands = parser.add_subparsers(dest="command", required=True)
+    auditing = commands.add_parser("audit", help="try out whether backbones can be distilled")
+    learning = commands.add_parser("learn", help="distil each for a short while by the defaults: does its loss fall?")
+    for command in (auditing, learning):
+        command.add_argument("names", nargs="*", metavar="FAMILY | BACKBONE", help="all timm families unless given")
+        command.add_argument("--out", type=Path, metavar="FILE.csv", help="write the table there")
+    learning.add_argument("--steps", type=int, default=300, help="outer steps (%(default)s)")
+    learning.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
+    learning.add_argument("--workers", type=int, default=1, help="backbones at a time, a thread each (%(default)s)")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    names = options.names or families()
-    rows = []
     try:
-        for number, row in enumerate(audit(names), 1):
-            rows.append(row)
-            facts = f"{row.parameters or 0:>13,} parameters  input {row.smallest_input or '-':>3}  {row.batch_norms} BN"
-            verdict = f"{row.seconds:.2f} s" if row.twice_differentiable else f"FAILS: {row.note}"
-            print(f"{number:>3}/{len(names)}  {row.member:<36} {facts:<50} {verdict}", flush=True)
+        return (_audit if options.command == "audit" else _learn)(options)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
+
+
+def _audit(options: argparse.Namespace) -> int:
+    names, rows = options.names or families(), []
+    for number, row in enumerate(audit(names), 1):
+        rows.append(row)
+        facts = f"{row.parameters or 0:>13,} parameters  input {row.smallest_input or '-':>3}  {row.batch_norms} BN"
+        verdict = f"{row.seconds:.2f} s" if row.twice_differentiable else f"FAILS: {row.note}"
+        print(f"{number:>3}/{len(names)}  {row.member:<36} {facts:<50} {verdict}", flush=True)
     passed = sum(row.twice_differentiable for row in rows)
     print(f"{passed} of {len(rows)} can be distilled")
     if options.out is not None:
         write_table(rows, options.out)
+    return 0 if passed == len(rows) else 1
+
+
+def _learn(options: argparse.Namespace) -> int:
+    known = set(families())
+    names = options.names or sorted(known)
+    for name, least in (("steps", 1), ("workers", 1)):
+        if getattr(options, name) < least:
+            raise InputError(f"--{name} {getattr(options, name)}: at least {least}")
+    if options.device not in ("cpu", "cuda") or (options.device == "cuda" and not torch.cuda.is_available()):
+        raise InputError(
+            f"--device {options.device}: there is none here; choose cpu{', cuda' * torch.cuda.is_available()}"
+        )
+    for name in names:
+        if name not in known:
+            check_name(name)
+    members = [(name, smallest_member(name)) if name in known else ("", name) for name in names]
+    rows: list[FirstSteps] = []
+    device = torch.device(options.device)
+    for row in in_processes(members, steps=options.steps, device=device, workers=options.workers):
+        rows.append(row)
+        if row.share is None or row.step_seconds is None:
+            verdict = f"FAILS: {row.note}"
+        else:
+            word = "learned" if row.learned else "NOT learned"
+            verdict = f"loss {row.share:.2f} of guessing, {row.step_seconds:.3f} s a step: {word}"
+        side = row.input_size or "-"
+        facts = f"{row.parameters or 0:>13,} parameters  input {side:>3}"
+        print(f"{len(rows):>3}/{len(names)}  {row.member:<36} {facts}  {verdict}", flush=True)
+        if options.out is not None:  # kept as it goes: a machine may be taken away
+            write_first_steps(rows, options.out)
+    passed = sum(row.learned for row in rows)
+    print(f"{passed} of {len(rows)} learn by the defaults")
     return 0 if passed == len(rows) else 1

@@ -1,0 +1,134 @@
+"""A short distillation of any backbone by the defaults alone: does the outer loss fall, how far, in what time.
+
+Three images for easy phantom patients, with no setting chosen for the network. A network has learned where its loss
+falls to two thirds of that of guessing (ln 3) or below.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import multiprocessing
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+
+from sldd.backbones.init import initialise
+from sldd.backbones.registry import build, parameter_count
+from sldd.data.cohort import Cohort, default_cache, prepare
+from sldd.data.patches import CLASSES, BalancedBatches, Patches, PatchSettings
+from sldd.distillation.distill import Distillation
+from sldd.distillation.initial_images import noise_images
+from sldd.distillation.initial_labels import initial_labels
+from sldd.rng import stream
+from sldd.sources.phantom import PhantomSettings, PhantomSource
+
+GUESSING = math.log(len(CLASSES))
+LEARNED = 2 / 3
+"""Of the loss of guessing."""
+SIDES = (64, 96, 128, 160, 192, 224, 240, 256, 288, 320, 384, 448, 512)
+"""Input sides that are tried, in pixels."""
+
+_IMAGES, _BATCH = 3, 48
+_OUTER_LR, _SHARE = 0.03, 0.02
+
+
+@dataclass(frozen=True)
+class FirstSteps:
+    """What came of one backbone. ``note`` says what did not work."""
+
+    family: str
+    member: str
+    parameters: int | None
+    input_size: int | None
+    steps: int
+    loss: float | None
+    """Mean outer loss of the last tenth of the steps."""
+    share: float | None
+    """Of the loss of guessing."""
+    step_seconds: float | None
+    device: str
+    note: str
+
+    @property
+    def learned(self) -> bool:
+        return self.share is not None and self.share <= LEARNED
+
+
+def phantoms() -> Cohort:
+    """Easy patients, the same for every backbone."""
+    return prepare(PhantomSource(PhantomSettings(patients=60, difficulty=0.0)), default_cache())
+
+
+def first_steps(family: str, name: str, *, steps: int, device: torch.device) -> FirstSteps:
+    """Distil for ``steps`` at the smallest side, from 64 pixels up, that the network takes."""
+    parameters, note = None, ""
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    for side in SIDES:
+        try:
+            network = build(name, input_size=side)
+            parameters = parameter_count(network)
+            loss, seconds = _distil(network, side, steps, device)
+            share = loss / GUESSING
+            return FirstSteps(family, name, parameters, side, steps, loss, share, seconds, kind, "")
+        except torch.OutOfMemoryError:
+            note = f"out of memory at {side} px"
+            break
+        except Exception as error:  # a network may object to a size in any way
+            note = f"at {side} px: {(str(error).splitlines() or [type(error).__name__])[0]}"
+    return FirstSteps(family, name, parameters, None, steps, None, None, None, kind, note)
+
+
+def _distil(network: torch.nn.Module, side: int, steps: int, device: torch.device) -> tuple[float, float]:
+    """Mean loss of the last tenth of the steps, and seconds a step, the first ones aside."""
+    cohort = phantoms()
+    everyone = list(range(cohort.patients))
+    patches = Patches(cohort, PatchSettings(size=48, stride=8, input_size=side), *cohort.intensity(everyone))
+    batches = BalancedBatches(patches, everyone)
+    initialise(network, 0)
+    learner = Distillation(
+        network,
+        noise_images(steps=1, images=_IMAGES, side=side, seed=0),
+        initial_labels("one_hot", _IMAGES),
+        inner_lr=_SHARE,
+        seed=0,
+        device=device,
+    )
+    losses, begun = [], time.perf_counter()
+    warm = min(3, steps - 1)
+    for number in range(steps):
+        if number == warm:
+            begun = time.perf_counter()
+        images, classes = batches.draw(stream(0, "batch", number), _BATCH)
+        losses.append(learner.step(images.to(device), classes.to(device), _OUTER_LR))
+        if not math.isfinite(losses[-1]):
+            raise ArithmeticError(f"the loss is {losses[-1]} at outer step {number + 1}")
+    seconds = (time.perf_counter() - begun) / (steps - warm)
+    return statistics.fmean(losses[-max(1, steps // 10) :]), seconds
+
+
+def in_processes(
+    members: Sequence[tuple[str, str]], *, steps: int, device: torch.device, workers: int
+) -> Iterator[FirstSteps]:
+    """The same of many (family, backbone), so many at a time, as they end."""
+    phantoms()  # drawn once, before all ask for them
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        running = [pool.submit(first_steps, family, member, steps=steps, device=device) for family, member in members]
+        for future in as_completed(running):
+            yield future.result()
+
+
+def write_first_steps(rows: Sequence[FirstSteps], path: Path) -> None:
+    """The rows as CSV, by family and member."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(FirstSteps)], lineterminator="\n")
+        writer.writeheader()
+        for row in sorted(rows, key=lambda row: (row.family, row.member)):
+            numbers = {"loss": row.loss, "share": row.share, "step_seconds": row.step_seconds}
+            writer.writerow(asdict(row) | {key: None if v is None else round(v, 4) for key, v in numbers.items()})

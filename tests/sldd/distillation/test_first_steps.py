@@ -1,0 +1,48 @@
+"""A short distillation by the defaults: what is measured, and what is said of what fails."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+
+from sldd.distillation.audit import main
+from sldd.distillation.first_steps import first_steps
+
+CPU = torch.device("cpu")
+
+
+def test_an_easy_network_learns() -> None:
+    row = first_steps("resnet", "test_resnet", steps=20, device=CPU)
+    assert row.learned
+    assert (row.family, row.input_size, row.steps, row.device, row.note) == ("resnet", 64, 20, "cpu", "")
+
+
+def test_what_goes_wrong_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise ArithmeticError("the loss is nan at outer step 1")
+
+    monkeypatch.setattr("sldd.distillation.first_steps._distil", fails)
+    row = first_steps("", "test_resnet", steps=2, device=CPU)
+    assert not row.learned
+    assert row.note == "at 512 px: the loss is nan at outer step 1"
+
+
+@pytest.mark.slow
+def test_command_writes_its_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "table.csv"
+    assert main(["learn", "test_resnet", "--steps", "2", "--out", str(table)]) == 1
+    assert "0 of 1 learn by the defaults" in capsys.readouterr().out
+    (row,) = csv.DictReader(table.read_text().splitlines())
+    assert (row["member"], row["input_size"], row["steps"]) == ("test_resnet", "64", "2")
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [(["--steps", "0"], "--steps 0: at least 1"), (["--device", "tpu"], "--device tpu: there is none here")],
+)
+def test_bad_options_are_one_line(options: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["learn", "test_resnet", *options]) == 2
+    assert line in capsys.readouterr().err
