@@ -120,7 +120,7 @@ def test_unknown_preset_suggests() -> None:
 
 
 def test_ordinary_training_may_have_its_own_number_of_steps() -> None:
-    for setting, steps in (("train.steps=7", 7), ("train={}", 150)):
+    for setting, steps in (("train.steps=7", 7), ("train={}", 250)):
         config = load("demo", [setting])
         assert config.train.budget(config.outer, "train", 1000).steps == steps
         assert config.train.budget(config.outer, "train", 1000).batch_size == 48
@@ -147,12 +147,12 @@ def test_study_may_grow_and_nothing_else() -> None:
     (line,) = differences(older, as_tree(load("demo", ["search.stop=median"])))
     assert line == "search.stop was 'none' and is now 'median'"
     for setting, named in [
-        ("search.trials=1", "search.trials"),
-        ("grid.images=[1,2]", "grid had the cell resnet10t-m3-one_hot-as_is-sldd-s1e1 and 2 more and has not now"),
+        ("confirm.repeats=1", "confirm.repeats"),
+        ("grid.images=[1,2]", "grid had the cell convnet_w32-m3-one_hot-as_is-sldd-s1e1 and 4 more and has not now"),
         ("grid.start=[x/s.pt]", "grid had the cell"),
         ("confirm.folds=3", "confirm.folds was None and is now 3"),
         ("protocol=paper", "protocol was 'validation' and is now 'paper'"),
-        ("outer.steps=7", "outer.steps was 150 and is now 7"),
+        ("outer.steps=7", "outer.steps was 250 and is now 7"),
         ("data.phantom.size=128", "data.phantom.size"),
         ("resources.threads=2", "resources.threads"),
     ]:
@@ -163,4 +163,4 @@ def test_study_may_grow_and_nothing_else() -> None:
 def test_a_start_of_the_same_name_elsewhere_is_another_start() -> None:
     old, new = (as_tree(load("demo", [f"grid.start=[{folder}/s.pt]"])) for folder in "xy")
     (line,) = differences(old, new)
-    assert "-s-s1e1 (start x/s.pt) and 8 more and has not now" in line
+    assert "-s-s1e1 (start x/s.pt) and 14 more and has not now" in line
