@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -37,6 +37,9 @@ def _dicom_seeds() -> list[bytes]:
     item.LUTDescriptor = [4096, 0, 16]
     item.add_new("LUTData", "OW", np.arange(0, 65536, 16).astype("<u2").tobytes())
     seeds.append(_dicom(pixels, ExplicitVRLittleEndian, VOILUTSequence=[item], PhotometricInterpretation="MONOCHROME1"))
+    padding = {"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 900, "PhotometricInterpretation": "MONOCHROME1"}
+    seeds += [_dicom(pixels, syntax, **padding) for syntax in (ExplicitVRLittleEndian, RLELossless)]
+    seeds.append(_dicom(pixels | (pixels > 2000).astype(np.uint16) << 13, ExplicitVRLittleEndian))  # an overlay
     for syntax, form in ((JPEGBaseline8Bit, "JPEG"), (JPEG2000Lossless, "JPEG2000")):
         frame = io.BytesIO()
         Image.fromarray((pixels >> 4).astype(np.uint8)).save(frame, form, **({"no_jp2": True} if "2" in form else {}))
@@ -70,9 +73,12 @@ def _dicom(pixels: np.ndarray, syntax: str, **tags: object) -> bytes:
 
 def _dicom_films(folder: Path) -> Prepared:
     seeds = _dicom_seeds()
+    bare = [seed[seed.index(b"\x08\0\x16\0") :] for seed in seeds[:2]]  # without the file header
     (folder / "film.dcm").write_bytes(seeds[0])
 
     def make(random: Random) -> Inputs:
+        if random.random() < 0.1:
+            return {"film.dcm": spoil(pick(random, bare), random)}
         content = pick(random, seeds)
         # Not the preamble: a file under this name is read as DICOM, but most of it would be of no consequence.
         return {"film.dcm": content[:128] + spoil(content[128:], random)}
@@ -98,6 +104,16 @@ def _raster_seeds() -> dict[str, list[bytes]]:
         _saved(Image.fromarray(random.random((9, 9)).astype(np.float32)), "TIFF"),
         _saved(gray, "TIFF", save_all=True, append_images=[gray, gray]),
     ]
+    turned = Image.Exif()
+    turned[274] = 6
+    seeds["other"].append(_saved(gray, "JPEG", exif=turned))
+    white = TiffImagePlugin.ImageFileDirectory_v2()
+    white[262], white[274] = 0, 8
+    seeds["tiff"] += [_saved(each, "TIFF", tiffinfo=white) for each in (gray, deep)]
+    labels = Image.fromarray((np.arange(480).reshape(20, 24) // 100).astype(np.uint8))
+    seeds["labels"] = [_saved(labels, "PNG")]
+    seeds["png"] += [*seeds["labels"], _saved(labels.convert("P"), "PNG", transparency=1)]
+    seeds["png"] += [_saved(gray, "PNG", exif=turned), _saved(deep, "PNG", transparency=7)]
     seeds["png"].append(_saved(gray, "PNG", save_all=True, append_images=[gray.rotate(9), gray.rotate(20)]))
     bombs = [Image.new("L", (8_000, 8_000)), Image.new("1", (30_000, 30_000)), Image.new("I;16", (8_000, 8_000))]
     seeds["bomb"] = [_saved(picture, "PNG") for picture in bombs] + [
@@ -123,8 +139,8 @@ def _raster_films(folder: Path) -> Prepared:
     if not _RASTERS:
         _RASTERS.update(_raster_seeds())
     seeds = _RASTERS
-    for name in ("film.png", "mask.png"):
-        (folder / name).write_bytes(seeds["png"][0])
+    (folder / "film.png").write_bytes(seeds["png"][0])
+    (folder / "mask.png").write_bytes(seeds["labels"][0])
 
     def make(random: Random) -> Inputs:
         what = random.random()

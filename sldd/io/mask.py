@@ -10,9 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from PIL import ImageChops
 
 from sldd.errors import InputError
-from sldd.io.film import OrganMask
+from sldd.io.film import OrganMask, count_values
 from sldd.io.radiograph import exists
 from sldd.io.raster import Raster, deep_pixels, open_raster
 
@@ -60,7 +61,7 @@ def organ(values: np.ndarray) -> np.ndarray:
     Raises:
         InputError: all is black, or the kind of mask cannot be told.
     """
-    counts = np.bincount(values.ravel())
+    counts = count_values(values)
     levels = np.flatnonzero(counts)
     top = int(levels[-1])
     if top == 0:
@@ -83,7 +84,6 @@ def _threshold(values: np.ndarray, counts: np.ndarray, levels: np.ndarray) -> in
     top, size = int(levels[-1]), values.size
     near = top // _NEAR if top >= _SMALL else 0
     areas = _areas(values)
-    areas = areas[np.bincount(values.ravel(), minlength=top + 1)[areas] > 0]
     labels = [int(level) for level in areas if near < level < top - near]
     if not labels:
         faint = counts[[level for level in areas if 0 < level <= near]].sum() if near else 0
@@ -111,7 +111,7 @@ def _areas(values: np.ndarray) -> np.ndarray:
     middle = values[1:-1, 1:-1]
     flat = (middle == values[:-2, 1:-1]) & (middle == values[2:, 1:-1])
     flat &= (middle == values[1:-1, :-2]) & (middle == values[1:-1, 2:])
-    found = np.bincount(middle[flat])
+    found = count_values(middle[flat])
     return np.flatnonzero(found >= max(4, values.size // 10_000))
 
 
@@ -123,7 +123,10 @@ def _values(raster: Raster) -> tuple[np.ndarray, np.ndarray]:
     image = raster.image
     before = np.asarray(image.convert("L"))
     # Labels may be colours, of which some are dark: what is not black is inside.
-    values = before if image.mode in ("1", "L", "LA") else np.asarray(image.convert("RGB")).max(axis=2)
+    values = before
+    if image.mode not in ("1", "L", "LA"):
+        red, green, blue = image.convert("RGB").split()
+        values = np.asarray(ImageChops.lighter(ImageChops.lighter(red, green), blue))
     if raster.alpha is None:
         return values, before
     seen = values[raster.alpha > 0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from sldd.data.oddities import FilmStats, film_stats, find_oddities, places
-from sldd.io.film import Radiograph
+from sldd.io.film import Radiograph, count_values
 from sldd.package.apply.films import FilmFile
 from sldd.package.format.header import Facts
 
@@ -46,7 +46,7 @@ class Remarks:
         if stored != self._facts.depth:
             self._said.setdefault(f"{stored} bit, scaled to the package's {self._facts.depth}", []).append(here)
         inside = pixels if radiograph.padding is None else pixels[~radiograph.padding]
-        counts = np.bincount(inside.ravel())
+        counts = count_values(inside)
         self._films.append(here)
         self._stats.append(film_stats(pixels, counts))
         if self._far(counts):
