@@ -135,7 +135,7 @@ def _run(config: StudyConfig, options: argparse.Namespace, console: Console) -> 
     plan = plan_cells(grid, config, grounds, timed=timed, memory=memory, missing=patients.missing)
     runnable = any(entry.refused is None for entry in plan)
     if options.dry_run:
-        print_plan(console, config, plan, grounds)
+        print_plan(console, config, plan, grounds, ledger.folder)
         return 0 if runnable else 2
     if not runnable:
         raise InputError(f"every cell is refused; {plan[0].cell.name}: {plan[0].refused}")

@@ -8,6 +8,8 @@ from dataclasses import replace
 from rich.console import Console
 from rich.table import Table
 
+from ledger.storage import Folder
+from ledger.trial_files import read_trials
 from sldd.errors import InputError
 from study.cluster.ray_cluster import slots_here
 from study.config.resource_settings import ResourceSettings
@@ -26,16 +28,22 @@ def print_refused(console: Console, plan: list[PlannedCell]) -> None:
 
 
 def print_plan(
-    console: Console, config: StudyConfig, plan: list[PlannedCell], grounds: Mapping[str | None, Materials]
+    console: Console,
+    config: StudyConfig,
+    plan: list[PlannedCell],
+    grounds: Mapping[str | None, Materials],
+    study: Folder,
 ) -> None:
-    """All that ``--dry-run`` says of a plan."""
+    """All that ``--dry-run`` says of a plan; ``study`` is the folder of earlier trials, if there are any."""
     console.print(plan_table(plan))
     print_refused(console, plan)
     runnable = [entry for entry in plan if entry.refused is None]
     trials = {entry.cell: trials_of(config, entry.cell) for entry in runnable}
     seconds = sum((entry.seconds or 0.0) * trials[entry.cell] for entry in runnable)
-    steps = sum(cell_budget(config, cell, grounds[cell.stage].batches).steps * count for cell, count in trials.items())
-    fewer = config.search.stop != "none" or any(entry.cell.counted for entry in runnable)
+    most = {cell: cell_budget(config, cell, grounds[cell.stage].batches).steps for cell in trials}
+    steps = sum(most[cell] * count for cell, count in trials.items())
+    impatient = config.outer.patience is not None
+    fewer = impatient or config.search.stop != "none" or any(entry.cell.counted for entry in runnable)
     at_most = "at most " if fewer else ""
     console.print(
         f"{at_most}{len(runnable)} cells, {sum(trials.values())} trials ({config.search.trials} search and "
@@ -44,9 +52,34 @@ def print_plan(
         highlight=False,
         soft_wrap=True,
     )
+    if impatient:
+        taken = shares_taken(study, {cell.name: steps for cell, steps in most.items()})
+        console.print(likely(taken, seconds), highlight=False, soft_wrap=True)
     gpus, at_once = _machine(config.resources)
     for line in outlook(config.budget, sum(trials.values()), seconds, gpus, at_once):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def shares_taken(study: Folder, most: Mapping[str, int]) -> list[float]:
+    """The share of its cell's most steps that each finished trial of a study took."""
+    if not study.is_dir():
+        return []
+    return [
+        min(1.0, trial.result["outer_steps"] / most[trial.cell])
+        for trial in read_trials(study)
+        if trial.cell in most and trial.result is not None and trial.result["status"] == "done"
+    ]
+
+
+def likely(taken: list[float], seconds: float) -> str:
+    """What patience leaves of a plan's seconds, in words, by what finished trials took."""
+    if not taken:
+        return "outer.patience ends trials that get no better; how much that spares, finished trials will tell"
+    share = sum(taken) / len(taken)
+    return (
+        f"likely about {duration(share * seconds)}: the {len(taken)} finished trials took {share:.0%} of their steps "
+        "(outer.patience)"
+    )
 
 
 def plan_table(plan: list[PlannedCell]) -> Table:

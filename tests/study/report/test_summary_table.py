@@ -10,7 +10,7 @@ from rich.console import Console
 from ledger.trial_folder import TrialFolder
 from study.grid.axes import Cell
 from study.planning.plan import PlannedCell
-from study.report.dry_run import plan_table
+from study.report.dry_run import likely, plan_table, shares_taken
 from study.report.summary_table import end_table
 from tests.analysis.conftest import voters
 from tests.conftest import OpenLedger
@@ -30,6 +30,22 @@ def test_plan_names_cells_and_refusals() -> None:
     assert "net-m3-one_hot-as_is-sldd-s1e1" in drawn
     assert "1,234" in drawn
     assert "refused" in drawn
+
+
+def test_likely_cost_is_by_what_finished_trials_took(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path / "study")
+    most = {CELL.name: 100}
+    assert shares_taken(ledger.folder, most) == []
+    assert "finished trials will tell" in likely([], 600.0)
+    for steps, status in ((40, "done"), (100, "done"), (10, "diverged")):
+        trial = ledger.begin(ledger.add(CELL.name, {"phase": "search", "seed": steps}))
+        TrialFolder(trial.folder, trial.config["owner"]).finish({"status": status, "outer_steps": steps})
+    taken = shares_taken(ledger.folder, most)
+    assert sorted(taken) == [0.4, 1.0]
+    assert likely(taken, 600.0) == (
+        "likely about 7 min: the 2 finished trials took 70% of their steps (outer.patience)"
+    )
+    assert shares_taken(tmp_path / "none", most) == []
 
 
 def test_end_table_averages_the_confirm_trials(tmp_path: Path, open_ledger: OpenLedger) -> None:
