@@ -39,7 +39,7 @@ def rates_figure(frame: pd.DataFrame) -> go.Figure:
     words = f"{score_word(frame)} on<br>{_scored_on(frame)}"
     drawn = figure(
         xaxis=log_axis("outer rate", frame["outer_lr"], "{:g}".format),
-        yaxis=log_axis("inner rate at the start", frame["inner_lr"], "{:g}".format),
+        yaxis=log_axis("start of inner rates (distill.rate_unit)", frame["inner_lr"], "{:g}".format),
         coloraxis={
             "colorscale": SCALE,
             "cmin": 0,
@@ -73,7 +73,7 @@ def parallel_figure(frame: pd.DataFrame) -> go.Figure:
     rows = frame[frame[_FACTS].notna().all(axis=1)]
     axes = [
         ("outer rate", rows["outer_lr"].map(math.log10), lambda value: f"{10**value:.2g}"),
-        ("inner rate<br>at the start", rows["inner_lr"].map(math.log10), lambda value: f"{10**value:.2g}"),
+        ("start of<br>inner rates", rows["inner_lr"].map(math.log10), lambda value: f"{10**value:.2g}"),
         ("threshold δ", rows["delta"], "{:.2f}".format),
         (score_word(frame), rows["val_hm"], "{:.2f}".format),
     ]
@@ -180,7 +180,7 @@ def _points(rows: pd.DataFrame, y: str, name: str, marker: dict[str, Any], x: st
         "<b>%{text}</b>",
         f"{score_word(rows)} on {_scored_on(rows)} patients: %{{customdata[0]:.3f}}",
         "outer rate: %{customdata[1]:.3g}",
-        "inner rate at the start: %{customdata[2]:.3g}",
+        "start of inner rates (distill.rate_unit): %{customdata[2]:.3g}",
         "threshold: %{customdata[3]:.3f}",
         "%{customdata[4]}<extra></extra>",
     ]

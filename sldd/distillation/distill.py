@@ -136,7 +136,8 @@ class Distillation:
             "labels": self._raw_labels(labels).expand(len(images), -1, -1).to(device, copy=True),
             "rates": torch.empty(0, device=device),
         }
-        self._learned["rates"] = self._first_rates(inner_lr, epochs).log()
+        self._inner_lr, self._epochs = inner_lr, epochs
+        self._learned["rates"] = self._first_rates().log()
         self._average = {name: value.clone() for name, value in self._learned.items()} if settings.average else None
         self._optimised = [name for name in self._learned if name in learned]
         paces = {"images": 1.0, "labels": settings.label_lr, "rates": settings.rate_lr}
@@ -162,6 +163,9 @@ class Distillation:
         if self._private:  # a kept bank would take a patient's part in a step for more than one toss of the coin
             return batches
         measure_statistics(self.network, self.network, real)
+        first = self._first_rates().log()  # anew: the features are others with these statistics
+        for state in (self._learned, *([] if self._average is None else [self._average])):
+            state["rates"].copy_(first)
         return FeatureBatches(batches, self.inputs, rows=self._settings.feature_bank, seed=self._seed)
 
     def inputs(self, images: torch.Tensor) -> torch.Tensor:
@@ -248,8 +252,9 @@ class Distillation:
             return used
         return used | {"images": self._head.features(used["images"])}
 
-    def _first_rates(self, inner_lr: float, epochs: int) -> torch.Tensor:
+    def _first_rates(self) -> torch.Tensor:
         """(E, S), or (E, S, T) of T tensors: where inner rates start."""
+        inner_lr, epochs = self._inner_lr, self._epochs
         steps, each = len(self._learned["images"]), self._settings.rates == "tensor"
         shape = (epochs, steps, len(self._unroll.names)) if each else (epochs, steps)
         device = self._learned["images"].device

@@ -100,7 +100,7 @@ def test_the_gradient_is_that_of_the_whole_network(name: str) -> None:
         torch.eye(3, dtype=torch.float64),
         epochs=2,
         inner_lr=0.3,
-        settings=DistillSettings(inner_weights="head"),
+        settings=DistillSettings(inner_weights="head", rates="step", rate_unit="absolute"),
         compute=ComputeSettings(memory="keep"),
         seed=0,
         device=CPU,
