@@ -110,6 +110,13 @@ class Cohort:
             return None
         return self._masks[self._offsets[film] : self._offsets[film + 1]].reshape(self.shapes[film])
 
+    def read_differently(self, fingerprint: str) -> str | None:
+        """Words for a fingerprint that is another only because of how films are read now; None where it is not."""
+        if fingerprint == self.fingerprint or fingerprint != self.files:
+            return None
+        rules = ", ".join(f"{rule}: {films:,}" for rule, films in sorted(self.changed.items()))
+        return f"films are read differently by this version ({rules}; docs/reading.md)"
+
     def intensity(self, patients: Sequence[int]) -> tuple[float, float]:
         """Mean and standard deviation of the gray values of these patients' films, padding left out."""
         films = [film for patient in patients for film in self.films_of[patient]]

@@ -45,7 +45,4 @@ def check_same_study(before: dict[str, Any], config: StudyConfig, patients: Stud
 def _changed_data(where: str, fingerprint: str, cohort: Cohort) -> list[str]:
     if fingerprint == cohort.fingerprint:
         return []
-    if fingerprint == cohort.files:
-        rules = ", ".join(f"{rule}: {films:,}" for rule, films in sorted(cohort.changed.items()))
-        return [f"{where}films are read differently by this version ({rules}; docs/reading.md)"]
-    return [f"{where}the data (fingerprint) changed"]
+    return [f"{where}{cohort.read_differently(fingerprint) or 'the data (fingerprint) changed'}"]

@@ -94,8 +94,10 @@ def open_study(where: str, *, root: str | None = None, cache: str | None = None)
     config = replace(config, data=data)
     source = open_source(data)
     cohort = prepare(source, Path(data.cache).expanduser().resolve() if data.cache else default_cache().resolve())
-    if cohort.fingerprint != header["provenance"]["cohort"]["fingerprint"]:
-        raise InputError(f"{where}: these are not the patients that the study began with (another fingerprint)")
+    before = header["provenance"]["cohort"]["fingerprint"]
+    if cohort.fingerprint != before:
+        words = "these are not the patients that the study began with (another fingerprint)"
+        raise InputError(f"{where}: {cohort.read_differently(before) or words}")
     found = [
         Confirmed(trial.cell, folder / "trials" / trial.cell / str(trial.number), trial.config, trial.result)
         for trial in read_trials(folder)
