@@ -94,12 +94,14 @@ class _Gathered:
         """
         pixels = np.ascontiguousarray(radiograph.pixels)
         self._check(film, pixels, organ)
-        counts = count_values(pixels if radiograph.padding is None else pixels[~radiograph.padding])
-        values = np.arange(len(counts))
+        shown = pixels if radiograph.padding is None else pixels[~radiograph.padding]
+        counts = count_values(shown)
+        levels = np.flatnonzero(counts)
+        counts = counts[levels]
         # Exact integer sums, of less than 63 bits: the standardisation must not depend on a summation order.
-        total, squares = float((counts * values).sum()), float((counts * values * values).sum())
-        lowest, highest = np.flatnonzero(counts)[[0, -1]].tolist()
-        flat = lowest == highest  # the same as every other flat one, and named as such
+        weighted = counts * levels
+        total, squares = float(weighted.sum()), float(weighted @ levels)
+        flat = len(levels) == 1  # the same as every other flat one, and named as such
         copy_of = None if flat else self._copies.earlier(len(self.shapes), pixels, (total, squares), self._stored)
         if not cleaning.keep(film, copy_of):
             return False
@@ -113,9 +115,9 @@ class _Gathered:
         self.has_mask.append(organ is not None)
         self.sums.append(total)
         self.square_sums.append(squares)
-        self.film_pixels.append(int(counts.sum()))
-        self.ranges.append([lowest, highest])
-        self._stats.append(film_stats(pixels, counts))
+        self.film_pixels.append(shown.size)
+        self.ranges.append([int(levels[0]), int(levels[-1])])
+        self._stats.append(film_stats(pixels, levels, counts))
         return True
 
     def fingerprint(self, files: str) -> str:

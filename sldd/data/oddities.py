@@ -40,18 +40,18 @@ class FilmStats:
     """(64,) float32 sums of 8 x 8 parts, less their mean, of length 1; zeros where the film is flat."""
 
 
-def film_stats(pixels: np.ndarray, counts: np.ndarray) -> FilmStats:
+def film_stats(pixels: np.ndarray, levels: np.ndarray, counts: np.ndarray) -> FilmStats:
     """Of one film.
 
     Args:
         pixels: (height, width).
-        counts: (values,) how many pixels have each value, padding left out.
+        levels: (levels,) the different values, rising, padding left out.
+        counts: (levels,) how many pixels have each.
     """
-    below = np.cumsum(counts)
+    below = counts.cumsum()
     total = int(below[-1])
-    low, high = np.searchsorted(below, (0.001 * total, 0.999 * total)).tolist()
-    levels = np.count_nonzero(counts)
-    return FilmStats(low, high, int(levels), float(counts.max()) / max(total, 1), _thumbnail(pixels))
+    low, high = levels[below.searchsorted((0.001 * total, 0.999 * total))].tolist()
+    return FilmStats(low, high, len(levels), int(counts.max()) / total, _thumbnail(pixels))
 
 
 def _thumbnail(pixels: np.ndarray) -> np.ndarray:

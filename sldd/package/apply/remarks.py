@@ -48,7 +48,8 @@ class Remarks:
         inside = pixels if radiograph.padding is None else pixels[~radiograph.padding]
         counts = count_values(inside)
         self._films.append(here)
-        self._stats.append(film_stats(pixels, counts))
+        levels = np.flatnonzero(counts)
+        self._stats.append(film_stats(pixels, levels, counts[levels]))
         if self._far(counts):
             words = "gray values far from those that the package was made for; another bit depth, or another export?"
             self._said.setdefault(words, []).append(here)
