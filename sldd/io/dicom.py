@@ -23,7 +23,7 @@ from sldd.io.dicom_frames import check_frame
 from sldd.io.dicom_grayscale import TAGS, grayscale
 from sldd.io.dicom_stored import TAGS as PADDING_TAGS
 from sldd.io.dicom_stored import film_bits, find_padding, stored_range
-from sldd.io.film import MAX_PIXELS, Radiograph
+from sldd.io.film import HEAD, MAX_PIXELS, Radiograph
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -47,10 +47,8 @@ class NoImageError(InputError):
     """A DICOM file of something else: a report, a presentation state, the directory of a disc."""
 
 
-def is_dicom(path: Path) -> bool:
-    """True where a file's content, or else its name, says DICOM."""
-    with path.open("rb") as file:
-        head = file.read(132)
+def is_dicom(path: Path, head: bytes) -> bool:
+    """True where a file's first ``HEAD`` bytes, or else its name, say DICOM."""
     return head[128:] == b"DICM" or path.name[-6:].lower().endswith((".dcm", ".dicom")) or _is_bare(head)
 
 
@@ -163,7 +161,7 @@ def _read_file(path: Path) -> Dataset:
         raise InputError(f"the DICOM file is larger than {_MAX_BYTES >> 20} MiB; export the single radiograph")
     tags = [*_STORED, *TAGS, *PADDING_TAGS, "SOPClassUID"]
     with _Guarded(path) as file:
-        head = file.read(132)
+        head = file.read(HEAD)
         bare = head[128:] != b"DICM"
         if bare and not _is_bare(head):
             raise InputError(

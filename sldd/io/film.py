@@ -101,22 +101,30 @@ def count_values(pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype == np.uint8 and pixels.ndim == 2 and pixels.size > _SMALL:
         return np.array(Image.fromarray(pixels).histogram(), np.int64)  # several times as fast as NumPy's
     flat = pixels.ravel()
-    counts = np.zeros(1 << 8 * pixels.itemsize, np.int64)
-    for begin in range(0, flat.size, _AT_A_TIME):  # NumPy's makes eight bytes of each pixel
-        found = np.bincount(flat[begin : begin + _AT_A_TIME])
-        counts[: len(found)] += found
+    values = 1 << 8 * pixels.itemsize
+    counts = np.bincount(flat[:_AT_A_TIME], minlength=values)  # makes eight bytes of each pixel
+    for begin in range(_AT_A_TIME, flat.size, _AT_A_TIME):
+        counts += np.bincount(flat[begin : begin + _AT_A_TIME], minlength=values)
     return counts
 
 
 UNREADABLE = "unreadable"
+HEAD = 132
+"""Bytes from which the format of a film is told."""
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file; a word where it cannot be read (``prepare`` then says which line names it)."""
+    return digest_and_head(path)[0]
+
+
+def digest_and_head(path: Path) -> tuple[str, bytes]:
+    """As of ``file_digest``, and the first bytes of the file."""
     try:
         if not path.is_file():
-            return UNREADABLE  # a pipe or a device would keep us waiting
+            return UNREADABLE, b""  # a pipe or a device would keep us waiting
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            head = file.peek(HEAD)[:HEAD]
+            return hashlib.file_digest(file, "sha256").hexdigest(), head
     except OSError:
-        return UNREADABLE
+        return UNREADABLE, b""

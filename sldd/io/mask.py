@@ -15,7 +15,7 @@ from PIL import ImageChops
 from sldd.errors import InputError
 from sldd.io.film import OrganMask, count_values
 from sldd.io.radiograph import exists
-from sldd.io.raster import Raster, deep_pixels, open_raster
+from sldd.io.raster import Raster, deep_pixels, gray_pixels, open_raster
 
 _NEAR = 8
 """Values within an eighth of the brightest of black or of it are JPEG's or a resize's, where others stand apart."""
@@ -121,7 +121,7 @@ def _values(raster: Raster) -> tuple[np.ndarray, np.ndarray]:
         values = deep_pixels(raster, "mask")
         return values, values
     image = raster.image
-    before = np.asarray(image.convert("L"))
+    before = gray_pixels(raster)
     # Labels may be colours, of which some are dark: what is not black is inside.
     values = before
     if image.mode not in ("1", "L", "LA"):

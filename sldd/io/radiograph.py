@@ -8,8 +8,8 @@ import numpy as np
 
 from sldd.errors import InputError
 from sldd.io.dicom import DICOM_DECODING, is_dicom, read_dicom
-from sldd.io.film import UNREADABLE, Radiograph, file_digest
-from sldd.io.raster import Raster, deep_pixels, open_raster
+from sldd.io.film import HEAD, UNREADABLE, Radiograph, digest_and_head
+from sldd.io.raster import Raster, deep_pixels, gray_pixels, open_raster
 
 DECODING = 1
 """Part of a cohort's fingerprint, as ``DICOM_DECODING`` is: the rules that ``Radiograph.changed`` departs from.
@@ -35,7 +35,8 @@ def read_film(path: Path) -> Radiograph:
     if not exists(path):
         raise InputError("the image does not exist; put it there or correct its path")
     try:
-        dicom = is_dicom(path)
+        with path.open("rb") as file:
+            dicom = is_dicom(path, file.read(HEAD))
     except OSError as error:
         raise InputError(f"the image cannot be read ({error.strerror})") from None
     if dicom:
@@ -51,11 +52,8 @@ def read_radiograph(path: Path) -> np.ndarray:
 
 def radiograph_digest(path: Path) -> str:
     """SHA-256 of a file's content, and for DICOM files the version of what reads them."""
-    digest = file_digest(path)
-    try:
-        return f"{digest}-dicom{DICOM_DECODING}" if digest != UNREADABLE and is_dicom(path) else digest
-    except OSError:
-        return digest  # ``read_radiograph`` will say
+    digest, head = digest_and_head(path)
+    return f"{digest}-dicom{DICOM_DECODING}" if digest != UNREADABLE and is_dicom(path, head) else digest
 
 
 def exists(path: Path) -> bool:
@@ -70,8 +68,8 @@ def is_film(path: Path) -> bool:
     """Whether a file is a PNG, JPEG, TIFF or DICOM file by its first bytes, whatever it is called."""
     try:
         with path.open("rb") as file:
-            head = file.read(8)
-        return head.startswith(_MAGIC) or is_dicom(path)
+            head = file.read(HEAD)
+        return head.startswith(_MAGIC) or is_dicom(path, head)
     except OSError:
         return False
 
@@ -84,7 +82,7 @@ def _film(raster: Raster) -> Radiograph:
         hidden = raster.image.info.get("transparency")  # one gray value
         _check_hidden(pixels[pixels == hidden] if isinstance(hidden, int) else pixels[:0])
         return Radiograph(pixels, changed=raster.changed)
-    pixels = np.asarray(raster.image.convert("L"))
+    pixels = gray_pixels(raster)
     if raster.alpha is not None:
         _check_hidden(pixels[raster.alpha < 255])
     notes = ("it is in colour, and read as its brightness",) if _coloured(raster) else ()

@@ -96,6 +96,12 @@ def open_raster(path: Path, what: str) -> Iterator[Raster]:
         ) from None
 
 
+def gray_pixels(raster: Raster) -> np.ndarray:
+    """(height, width) uint8 of up to 8 bit."""
+    image = raster.image
+    return np.asarray(image if image.mode == "L" else image.convert("L"))  # gray ones would be copied twice
+
+
 def deep_pixels(raster: Raster, what: str) -> np.ndarray:
     """(height, width) uint16 of more than 8 bit, by strips: whole, 32-bit ones are copied several times."""
     image = raster.image
