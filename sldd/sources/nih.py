@@ -77,8 +77,9 @@ def read_nih(root: Path, settings: NihSettings, film_size: int) -> LabelledFilms
 def _films(root: Path) -> dict[str, list[Path]]:
     """PNG files below a folder by name, in order; not those of hidden folders, where programs keep small copies."""
     films: dict[str, list[Path]] = {}
+    above = len(root.parts)
     for path in sorted(root.rglob("*.png")):
-        if not any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(root).parts):
+        if not any(part.startswith(".") or part == "__MACOSX" for part in path.parts[above:]):
             films.setdefault(path.name, []).append(path)
     return films
 
