@@ -17,7 +17,9 @@ SIDE = 16
 
 @pytest.fixture(scope="session")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    return prepare(PhantomSource(PhantomSettings(26, 64, 0)), tmp_path_factory.getbasetemp() / "cohorts")
+    return prepare(
+        PhantomSource(PhantomSettings(26, 64, 0, difficulty=0.0)), tmp_path_factory.getbasetemp() / "cohorts"
+    )
 
 
 @pytest.fixture(scope="session")
