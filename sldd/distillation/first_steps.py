@@ -1,4 +1,4 @@
-"""A short distillation of any backbone by the defaults alone: does the outer loss fall, how far, in what time.
+"""A short distillation of a backbone by the default settings, and how far its outer loss falls.
 
 Three images for easy phantom patients, with no setting chosen for the network. A network has learned where its loss
 falls to two thirds of that of guessing (ln 3) or below.

@@ -39,8 +39,8 @@ class PhantomSettings:
     seed: Annotated[int, Ge(0)] = 0
     """Another seed, other patients."""
     difficulty: Annotated[float, Ge(0), Le(1)] = 0.5
-    """How hard labels are to tell: 0, ordinary training tells all patients apart; 0.5, about nineteen of twenty; 1,
-    about four of five. See ``sldd.sources.phantom_stomach``."""
+    """How hard labels are to tell: 0, easy, as all phantoms were before there was a choice; 1, hardest. See
+    ``sldd.sources.phantom_stomach``."""
 
 
 def phantom_label(index: int) -> int:

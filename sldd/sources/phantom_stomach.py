@@ -6,9 +6,9 @@ folds run straight and side by side on a fine mucosa; where it is high, they win
 Pose, exposure, contrast, blur, noise, and the spacing and direction of folds are drawn without looking at the label.
 
 ``difficulty`` d, 0 .. 1, makes the labels harder to tell, in five ways at once: a patient's severity strays from that
-of the label by a normal deviate of 0.68 d (at 1, one patient in ten looks like the other label); 72 d % more of the
-film deviates from its patient; relief loses up to 50 d % of its contrast; grain grows to as much as 1 + 1.1 d times its
-most; and exposure varies more. At 0 nothing of that is drawn.
+of the label by a normal deviate of 0.68 d; films deviate from their patient by 72 d % more; relief loses up to 50 d %
+of its contrast; grain grows to as much as 1 + 1.1 d times its most; and exposure varies more. At 0 nothing of that is
+drawn.
 """
 
 from __future__ import annotations
