@@ -11,6 +11,7 @@ from pydantic import AfterValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 from sldd.distillation.distill import DistillSettings
+from study.config.samplers import SamplerName
 
 
 def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
@@ -51,6 +52,8 @@ class SearchSettings:
 
     trials: Annotated[int, Ge(1)] = 8
     """Search trials a cell. The first takes the geometric middle of every range."""
+    sampler: SamplerName = "tpe"
+    """Which of Optuna's samplers suggests the others, from the cell's finished search trials."""
     warm_trials: Annotated[int, Ge(1)] | None = None
     """Search trials of a cell whose second takes what was best at a neighbouring image count (``images: search``); half
     of ``trials``, but two or more, unless given. Where that is all of them, the search is the full grid's own."""

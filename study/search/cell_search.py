@@ -222,7 +222,8 @@ class CellSearch:
         elif known:
             chosen = known
         else:
-            chosen = suggest(f"{self._seed}/{self.cell.name}/{number}", self._space, earlier)
+            name = f"{self._seed}/{self.cell.name}/{number}"
+            chosen = suggest(name, self._space, earlier, self._search.sampler)
         parameters = {
             "outer_lr": chosen["outer_lr"],
             "inner_lr": chosen.get("inner_lr"),

@@ -15,6 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, create_trial
 
 from ledger.ledger import Trial
+from study.config.samplers import SAMPLERS
 from study.config.search_settings import SearchSettings
 from study.grid.scores import main_score
 
@@ -41,10 +42,10 @@ def middle(space: Space) -> dict[str, Any]:
     return {name: _middle(distribution) for name, distribution in space.items()}
 
 
-def suggest(name: str, space: Space, earlier: Sequence[Trial]) -> dict[str, Any]:
-    """What Optuna's TPE, seeded by ``name``, makes of a cell's finished trials."""
-    sampler = optuna.samplers.TPESampler(seed=zlib.crc32(name.encode()), n_startup_trials=4, multivariate=True)
-    study = optuna.create_study(direction="maximize", sampler=sampler)
+def suggest(name: str, space: Space, earlier: Sequence[Trial], sampler: str) -> dict[str, Any]:
+    """What one of ``SAMPLERS``, seeded by ``name``, makes of a cell's finished trials."""
+    seeded = SAMPLERS[sampler](zlib.crc32(name.encode()))
+    study = optuna.create_study(direction="maximize", sampler=seeded)
     study.add_trials([seen for trial in earlier for seen in observations(trial, space)])
     return study.ask(dict(space)).params
 

@@ -50,6 +50,7 @@ def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
         (["serch.trials=3"], "unknown setting serch; did you mean search?"),
         (["search.trial=3"], "unknown setting search.trial; did you mean search.trials?"),
         (["search.trials=many"], "search.trials: input should be a valid integer"),
+        (["search.sampler=tpee"], "search.sampler: input should be 'tpe', 'gp' or 'random' (got 'tpee')"),
         (["search.trials=0"], "search.trials: input should be greater than or equal to 1 (got 0)"),
         (["grid.images=[1,0]"], "grid.images.1: input should be greater than or equal to 1 (got 0)"),
         (
@@ -142,10 +143,12 @@ def test_study_may_grow_and_nothing_else() -> None:
     assert differences(before, as_tree(load("demo", ["grid.images=search", "minimum.margin=0.05"]))) == []
     assert differences(before, as_tree(load("demo", ["pretrained={resnet10t: x.pt}"]))) == []
     older = as_tree(load("demo", []))
-    del older["search"]["stop"], older["search"]["stop_after"], older["budget"]
+    del older["search"]["stop"], older["search"]["stop_after"], older["search"]["sampler"], older["budget"]
     assert differences(older, before) == []
     (line,) = differences(older, as_tree(load("demo", ["search.stop=median"])))
     assert line == "search.stop was 'none' and is now 'median'"
+    (line,) = differences(older, as_tree(load("demo", ["search.sampler=random"])))
+    assert line == "search.sampler was 'tpe' and is now 'random'"
     for setting, named in [
         ("confirm.repeats=1", "confirm.repeats"),
         ("grid.images=[1,2]", "grid had the cell convnet_w32-m3-one_hot-as_is-sldd-s1e1 and 4 more and has not now"),
