@@ -25,9 +25,9 @@ from sldd.metrics.patient_votes import Votes
 from study.cluster.ray_cluster import connect
 from study.config.loader import load
 from study.config.schema import StudyConfig
-from study.engine import make_searches, run_trials
+from study.engine.ray_run import run_trials
+from study.engine.study_run import StudyRun
 from study.grid.axes import cells
-from study.planning.budget import Budget
 from study.planning.plan import PlannedCell
 from study.search import tune_searcher as search
 from study.trial.context import TrialContext
@@ -98,11 +98,9 @@ def _drive(trials: int, folder: Path) -> dict[str, float]:
     try:
         with connect(None, config.resources) as (_, slots):
             memory = psutil.Process().memory_info().rss
-            searches = make_searches(config, ledger, plan)
-            budget = Budget(config.budget, ledger, 0)
-            quiet = Console(file=io.StringIO())
+            run = StudyRun(config, ledger, plan, slots, None, Console(file=io.StringIO()))  # type: ignore[arg-type]
             begun = time.perf_counter()
-            run_trials(config, ledger, plan, searches, slots, quiet, None, budget, StubWorker)  # type: ignore[arg-type]
+            run_trials(run, StubWorker)
             wall = time.perf_counter() - begun
             memory = psutil.Process().memory_info().rss - memory
     finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,12 @@ def test_dry_run_names_every_cell_and_writes_nothing(tmp_path: Path, capsys: pyt
     assert "at 1.01 for an hour of a machine that runs" in said
     assert "budget.trials=4: this takes 6" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_help_does_not_wait_for_the_libraries() -> None:
+    code = "import sys, study.run as run; print({'torch', 'ray', 'pandas'} & sys.modules.keys()); run.main(['--help'])"
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert asked.stdout.startswith("set()\nusage: python -m study.run")
 
 
 def test_interrupt_before_anything_runs(

@@ -10,7 +10,7 @@ import pytest
 from ledger.ledger import Ledger, Trial
 from ledger.trial_folder import TrialFolder
 from study.config.search_settings import ConfirmSettings, SearchSettings
-from study.engine import _RoomWatch
+from study.engine.watch import RoomWatch
 from study.grid.axes import Cell
 from study.search.cell_search import CellSearch
 from study.search.sampler import observations, search_space
@@ -171,7 +171,7 @@ def test_a_full_disk_is_told_of_also_while_every_trial_waits(
 ) -> None:
     ledger, said = open_ledger(tmp_path / "study"), list[str]()
     searcher = StudySearcher(_searches(ledger, _settings(2)), ledger, on_pause=said.append)
-    watch = _RoomWatch(searcher, ledger)
+    watch = RoomWatch(searcher, ledger)
     watch.on_step_end(0, [])
     assert said == []
     monkeypatch.setattr(Ledger, "full", True)

@@ -18,9 +18,9 @@ from sldd.data.cohort import prepare
 from sldd.data.settings import open_source
 from study.cluster.ray_cluster import Slots, connect
 from study.config.loader import load
-from study.engine import make_searches, run_trials
+from study.engine.ray_run import run_trials
+from study.engine.study_run import StudyRun
 from study.grid.axes import cells
-from study.planning.budget import Budget
 from study.planning.plan import PlannedCell
 from study.trial import worker
 from study.trial.context import trial_context
@@ -65,8 +65,7 @@ def test_blind_machines_lose_no_trial_and_can_be_stopped(slots: Slots, tmp_path:
         watching = threading.Thread(target=watch, daemon=True)
         watching.start()
         context = trial_context(CONFIG, cohort, ledger.pseudonyms(source.patient_ids), ledger.stop_path)
-        searches, budget = make_searches(CONFIG, ledger, plan), Budget(CONFIG.budget, ledger, 0)
-        received = run_trials(CONFIG, ledger, plan, searches, slots, Console(file=said), context, budget, Elsewhere)
+        received = run_trials(StudyRun(CONFIG, ledger, plan, slots, context, Console(file=said)), Elsewhere)
         watching.join()
         return received, [trial.status for group in ledger.trials.values() for trial in group], said.getvalue()
 

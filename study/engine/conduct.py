@@ -1,0 +1,189 @@
+"""A study from its configuration to its page: checked, planned, run or gone on with, concluded."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from analysis.dashboard import write_dashboard
+from analysis.records.records import write_records
+from ledger.ledger import Ledger
+from ledger.storage import Folder, StorageError, open_folder, reachable
+from sldd.data.summary import summary
+from sldd.errors import InputError
+from study.cluster.broadcast import share
+from study.cluster.nodes import check_gpus, check_nodes
+from study.cluster.ray_cluster import connect, find_cluster, memory_per_trial
+from study.config.checks import check_cohort
+from study.config.paths import weights_files, with_absolute_paths
+from study.config.schema import StudyConfig
+from study.engine.ray_run import run_trials
+from study.engine.study_run import StudyRun
+from study.grid.axes import cells
+from study.grid.chains import check_chains, with_stages
+from study.grid.protocol import divide
+from study.planning.cohorts import StudyPatients, announce_films, announce_parts, open_patients
+from study.planning.header import describe
+from study.planning.plan import PlannedCell, plan_cells
+from study.planning.resume import check_same_study
+from study.planning.source_cohorts import contexts
+from study.report.dry_run import print_plan, print_refused
+from study.report.summary_table import end_table, spared, without_effect
+from study.search.tune_searcher import Search
+from study.trial.context import trial_context
+from study.trial.early_stopping import stopped_early
+
+
+def conduct(
+    config: StudyConfig,
+    console: Console,
+    *,
+    out: str,
+    address: str | None = None,
+    dry_run: bool = False,
+    words: Sequence[str] = (),
+) -> int:
+    """Run a study, or go on with it; returns 0, 1 after failed trials, 2 where no cell can be run, or 128 and the
+    signal that interrupted it.
+
+    Args:
+        out: the folder or object store that the study's folder is in, or is to be.
+        address: of a Ray cluster, as of ``find_cluster``.
+        dry_run: print cells, trials, steps and time, and stop.
+        words: the command's, for the study's header.
+
+    Raises:
+        InputError: films, settings or the study's folder are not as they should be.
+    """
+    config = with_absolute_paths(config)
+    asked = cells(config.grid, config.confirm.folds, config.task)
+    check_chains(asked, config.sources)
+    grid = with_stages(asked)
+    address = find_cluster(address)
+    ledger = Ledger(_folder(out) / config.name)
+    before = ledger.header()
+    patients = open_patients(config, grid)
+    _print(console, announce_films(config, patients))  # what was left out may be why the next line refuses them
+    if dry_run:
+        _print(console, (f"{config.name}: {line}" for line in summary(patients.cohort)))
+    check_cohort(config, patients.cohort)
+    if before is not None:
+        check_same_study(before, config, patients, ledger.folder)
+    split = divide(patients.cohort, config.data.split, config.protocol, config.confirm.folds, None)
+    grounds = patients.grounds(config, grid, split)
+    _print(console, [announce_parts(config, patients.cohort, split, grounds[None].batches)])
+
+    begun = ledger.begun()  # these have shown what a step takes
+    timed = {cell for cell in grid if dry_run or cell.name not in begun}
+    memory = memory_per_trial(config.resources, address)
+    if timed:
+        _print(console, ["measuring a step of each network on this machine; large ones take minutes on a CPU"])
+    plan = plan_cells(grid, config, grounds, timed=timed, memory=memory, missing=patients.missing)
+    runnable = any(entry.refused is None for entry in plan)
+    if dry_run:
+        print_plan(console, config, plan, grounds, ledger.folder)
+        return 0 if runnable else 2
+    if not runnable:
+        raise InputError(f"every cell is refused; {plan[0].cell.name}: {plan[0].refused}")
+    print_refused(console, plan)
+    header = describe(config, patients.cohort, split, plan, list(words), before, patients.collections)
+    ledger.hold(say=lambda words: _print(console, [words]))
+    try:
+        ended = _run_trials(config, ledger, header, plan, patients, address, console)
+        taken_over = ledger.lost
+    finally:
+        ledger.close()
+    if taken_over:
+        print("study.run: another driver took this one for dead and goes on with the study", file=sys.stderr)
+        return 1
+    return _conclude(ended, plan)
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """How the trials of a start came to an end."""
+
+    run: StudyRun
+    signal: int
+    """That interrupted them, or 0."""
+    used_up: str | None
+    """The budget that was, in words."""
+
+
+def _run_trials(
+    config: StudyConfig,
+    ledger: Ledger,
+    header: dict[str, Any],
+    plan: list[PlannedCell],
+    patients: StudyPatients,
+    address: str | None,
+    console: Console,
+) -> _Ended:
+    """Start Ray or join it, and run what the ledger, held by this process, does not have yet."""
+    with connect(address, config.resources) as (where, slots):
+        _print(console, [where])
+        if slots.gpus:
+            check_gpus()
+        shared = None
+        if address is not None:
+            _print(console, check_nodes(ledger.folder))
+            cohorts = [patients.cohort, *(each.cohort for each in patients.collections.values())]
+            shared = share(cohorts, weights_files(config))
+        ledger.start(header)
+        pseudonyms = ledger.pseudonyms(patients.patient_ids)
+        others = contexts(patients.collections, ledger.pseudonyms)
+        context = trial_context(config, patients.cohort, pseudonyms, ledger.stop_path, shared, others)
+        runnable = [entry for entry in plan if entry.refused is None]
+        run = StudyRun(config, ledger, runnable, slots, context, console)
+        return _Ended(run, run_trials(run), run.budget.used_up)
+
+
+def _conclude(ended: _Ended, plan: list[PlannedCell]) -> int:
+    """Write the records and the page, and say what became of the study; returns the exit status."""
+    config, ledger, console = ended.run.config, ended.run.ledger, ended.run.console
+    write_records(ledger.folder)
+    page = write_dashboard(ledger.folder)
+    if not ended.signal:
+        console.print(end_table(plan, ledger, note=_note(config, ended.run.searches, ledger)))
+    _print(console, [f"page: {page}"])
+    if ended.signal:
+        _print(console, ["interrupted; the same command goes on from the checkpoints"])
+        return 128 + ended.signal
+    if ended.used_up and not all(search.finished for search in ended.run.searches):
+        _print(console, [ended.used_up])
+    failed = [trial for group in ledger.trials.values() for trial in group if trial.status == "failed"]
+    for trial in failed[:5]:
+        print(f"failed: {trial.config['trial']}: {(trial.result or {}).get('error')}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _print(console: Console, lines: Iterable[str]) -> None:
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _folder(out: str) -> Folder:
+    try:
+        folder = open_folder(out)
+        reachable(folder)
+    except StorageError as error:
+        raise InputError(f"--out {error}") from None
+    if isinstance(folder, Path):  # said in a dry run too, and not in a queue a day later
+        there = next(path for path in (folder, *folder.parents) if os.access(path, os.F_OK))
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            reason = "cannot be written to" if there.is_dir() else "is a file"
+            raise InputError(f"--out {out}: {there} {reason}; name another folder")
+    return folder
+
+
+def _note(config: StudyConfig, searches: list[Search], ledger: Ledger) -> str | None:
+    notes = [spared(searches), stopped_early(ledger), without_effect(ledger)]
+    if config.protocol == "paper":
+        notes.append("the papers' protocol: states were chosen on the test patients, at a threshold of 0.4")
+    return "\n".join(filter(None, notes)) or None

@@ -1,0 +1,70 @@
+"""One start of a study: what it has to run, and on what."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+from rich.console import Console
+
+from ledger.ledger import Ledger
+from study.cluster.ray_cluster import Slots
+from study.config.schema import StudyConfig
+from study.grid.axes import Cell
+from study.grid.chains import starts_from
+from study.grid.protocol import fixed_delta
+from study.planning.budget import Budget
+from study.planning.plan import PlannedCell, confirm_settings
+from study.search.cell_search import CellSearch
+from study.search.count_search import CountSearch, series
+from study.search.tune_searcher import Search
+from study.trial.context import TrialContext
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """A study whose cells are planned and whose ledger is held, on a machine or cluster that is connected."""
+
+    config: StudyConfig
+    ledger: Ledger
+    plan: list[PlannedCell]
+    """The cells that can be run."""
+    slots: Slots
+    context: TrialContext
+    """What all trials share."""
+    console: Console
+
+    @cached_property
+    def budget(self) -> Budget:
+        """What this start may use; its hours begin when it is first asked for."""
+        return Budget(self.config.budget, self.ledger, self.slots.gpus)
+
+    @cached_property
+    def searches(self) -> list[Search]:
+        """One a cell; where image counts are searched, one for all counts of a setting."""
+        planned = {entry.cell: entry for entry in self.plan}
+        searches: dict[Cell, CellSearch] = {}
+
+        def search(cell: Cell) -> CellSearch:
+            if cell not in searches:
+                after = [None if other is None else search(other) for other in starts_from(cell)]
+                searches[cell] = self._search(planned[cell], after)
+            return searches[cell]
+
+        listed: list[Search] = [search(cell) for cell in planned if not cell.counted]
+        counted = series([cell for cell in planned if cell.counted])
+        return listed + [CountSearch([search(cell) for cell in group], self.config.minimum) for group in counted]
+
+    def _search(self, entry: PlannedCell, after: list[CellSearch | None]) -> CellSearch:
+        config, cell = self.config, entry.cell
+        facts = {**asdict(cell), "parameters": entry.parameters, "protocol": config.protocol, "task": config.task}
+        return CellSearch(
+            cell,
+            config.search,
+            confirm_settings(config, cell),
+            self.ledger,
+            seed=config.seed,
+            facts=facts,
+            delta=fixed_delta(config.protocol),
+            after=after,
+        )
