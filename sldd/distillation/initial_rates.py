@@ -8,6 +8,10 @@ rates are given as the share of a tensor's norm that the inner steps would chang
 
 with ``g_{t,s}`` the inner gradient of tensor t on the s-th batch of distilled images at ``theta_0``. The last layer
 gets ten times the share: its weights say nothing yet, and the logits hang on it.
+
+All tensors change at once and downhill, so a deep network leaps where a shallow one steps. To first order the inner
+loss falls by ``share sum_t ||w_t|| ||g_t||``; where that sum, the network's steepness, is above ``STEEPEST``, the share
+is scaled down with it.
 """
 
 from __future__ import annotations
@@ -20,15 +24,19 @@ from sldd.ops.types import Weights
 
 LAST_LAYER = 10.0
 """Times the share that the last layer's tensors start with."""
+STEEPEST = 500.0
+"""Steepness, in nats, up to which a share is a share: at 0.02 the inner loss falls by at most 10, to first order."""
 _WIDEST = 1e3
-"""Times the median by which a rate may lie off it: a tensor whose gradient is next to nothing at the start would have a
-rate that blows up once it has one."""
+"""Times the median that a rate may be: a tensor whose gradient is next to nothing at the start would have a rate that
+blows up once it has one. There is no such bound below: in networks with layer scale most tensors have next to no
+gradient, and the few that have one need rates far under the median."""
+_TINY = 1e-30
 
 
 def relative_rates(
     names: Sequence[str], weights: Weights, gradients: Sequence[Weights], *, share: float, epochs: int, last: str
 ) -> torch.Tensor:
-    """Inner rates at which the inner steps together change each tensor by about ``share`` of its norm.
+    """Inner rates at which the inner steps together change each tensor by about ``share`` of its norm, or less.
 
     Args:
         names: of the T parameter tensors.
@@ -39,7 +47,8 @@ def relative_rates(
         last: name of the last layer, '' where there is no other.
 
     Returns:
-        (T,) float32. Tensors that are zero (biases) take the rate of their layer's weights, or the median of all.
+        (T,) float32. Tensors that are zero (biases) take the rate of their layer's weights, or the median of all, as
+        far as the inner loss falls by no more through them than through the median tensor.
     """
     norms = torch.stack([torch.stack([g.norm() for g in batch]) for batch in gradients]).mean(0).double()
     sizes = torch.stack([weight.norm() for weight in weights]).double().to(norms.device)
@@ -48,18 +57,23 @@ def relative_rates(
         return torch.full((len(names),), share, device=norms.device)
     ratio = sizes / norms
     median = ratio[known].median()
-    ratio = ratio.clamp(median / _WIDEST, median * _WIDEST)
+    ratio = ratio.clamp(max=median * _WIDEST)
     layers = [name.rpartition(".")[0] for name in names]
     of_layer = {layer: ratio[number] for number, layer in enumerate(layers) if known[number]}
     found = torch.stack([
         ratio[number] if known[number] else of_layer.get(layer, median) for number, layer in enumerate(layers)
     ])  # fmt: skip
     factor = torch.tensor([LAST_LAYER if layer == last else 1.0 for layer in layers], device=norms.device)
-    return (share * factor * found / (epochs * len(gradients))).float()
+    found = factor * found
+    falls = found * norms.square()
+    most = falls[known].median()
+    found = torch.where(known | (falls <= most), found, most / norms.square().clamp(min=_TINY))
+    gentle = (STEEPEST / (found * norms.square()).sum()).clamp(max=1.0)
+    return (share * gentle * found / (epochs * len(gradients))).float()
 
 
 def relative_rate(weights: Weights, gradients: Sequence[Weights], *, share: float, epochs: int) -> torch.Tensor:
-    """The same for one rate of all tensors, which change by ``share`` of the norm of all together."""
+    """One rate for all tensors, which change by ``share`` of the norm of all together, however steep the network."""
     norm = torch.stack([torch.stack([g.norm() for g in batch]).norm() for batch in gradients]).mean()
     size = torch.stack([weight.norm() for weight in weights]).norm()
     if not float(norm):
