@@ -3,7 +3,7 @@
 python -m sldd.backbones audit                            # every timm family by its smallest member
 python -m sldd.backbones audit resnet18 test_vit          # these, families or backbones
 python -m sldd.backbones audit --out docs/backbones.csv   # keep the table
-python -m sldd.backbones learn --device cuda --workers 8  # distil each for 300 steps: does its loss fall?
+python -m sldd.backbones learn --workers 2 --out learn.csv # distil each for a while; goes on with what the file has
 
 A backbone passes when one outer step gives the images a finite gradient that is not zero, at the smallest input that
 it takes, and when it draws no random numbers.
@@ -26,7 +26,7 @@ from sldd.backbones.init import initialise
 from sldd.backbones.norms import batch_norms, keep_no_statistics
 from sldd.backbones.registry import build, check_name, parameter_count
 from sldd.data.patches import CLASSES
-from sldd.distillation.first_steps import FirstSteps, in_processes, write_first_steps
+from sldd.distillation.first_steps import in_processes, read_first_steps, write_first_steps
 from sldd.distillation.memory_estimate import NoClassScoresError, needs
 from sldd.distillation.unroll import Unroll
 from sldd.errors import InputError
@@ -198,7 +198,11 @@ def _learn(options: argparse.Namespace) -> int:
         if name not in known:
             check_name(name)
     members = [(name, smallest_member(name)) if name in known else ("", name) for name in names]
-    rows: list[FirstSteps] = []
+    rows = [] if options.out is None else read_first_steps(options.out, options.steps)
+    done = {row.member for row in rows}
+    members = [(family, member) for family, member in members if member not in done]
+    if done:
+        print(f"{len(done)} are in {options.out} already")
     device = torch.device(options.device)
     for row in in_processes(members, steps=options.steps, device=device, workers=options.workers):
         rows.append(row)
@@ -209,7 +213,7 @@ def _learn(options: argparse.Namespace) -> int:
             verdict = f"loss {row.share:.2f} of guessing, {row.step_seconds:.3f} s a step: {word}"
         side = row.input_size or "-"
         facts = f"{row.parameters or 0:>13,} parameters  input {side:>3}"
-        print(f"{len(rows):>3}/{len(names)}  {row.member:<36} {facts}  {verdict}", flush=True)
+        print(f"{len(rows):>3}/{len(done) + len(members)}  {row.member:<36} {facts}  {verdict}", flush=True)
         if options.out is not None:  # kept as it goes: a machine may be taken away
             write_first_steps(rows, options.out)
     passed = sum(row.learned for row in rows)

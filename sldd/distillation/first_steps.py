@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter
 
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build, parameter_count
@@ -25,15 +26,18 @@ from sldd.data.patches import CLASSES, BalancedBatches, Patches, PatchSettings
 from sldd.distillation.distill import Distillation
 from sldd.distillation.initial_images import noise_images
 from sldd.distillation.initial_labels import initial_labels
+from sldd.errors import InputError
 from sldd.rng import stream
 from sldd.sources.phantom import PhantomSettings, PhantomSource
 
 GUESSING = math.log(len(CLASSES))
 LEARNED = 2 / 3
 """Of the loss of guessing."""
-SIDES = (64, 96, 128, 160, 192, 224, 240, 256, 288, 320, 384, 448, 512)
-"""Input sides that are tried, in pixels."""
+SIDES = (96, 128, 160, 192, 224, 240, 256, 288, 320, 384, 448, 512)
+"""Input sides that are tried, in pixels; the first is that of the small presets."""
 
+_NUMBERS = {"parameters", "input_size", "loss", "share", "step_seconds"}
+"""Columns that are empty where a backbone failed."""
 _IMAGES, _BATCH = 3, 48
 _OUTER_LR, _SHARE = 0.03, 0.02
 
@@ -66,7 +70,7 @@ def phantoms() -> Cohort:
 
 
 def first_steps(family: str, name: str, *, steps: int, device: torch.device) -> FirstSteps:
-    """Distil for ``steps`` at the smallest side, from 64 pixels up, that the network takes."""
+    """Distil for ``steps`` at the smallest of ``SIDES`` that the network takes."""
     parameters, note = None, ""
     kind = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     for side in SIDES:
@@ -122,6 +126,27 @@ def in_processes(
         running = [pool.submit(first_steps, family, member, steps=steps, device=device) for family, member in members]
         for future in as_completed(running):
             yield future.result()
+
+
+def read_first_steps(path: Path, steps: int) -> list[FirstSteps]:
+    """The rows that ``write_first_steps`` left in a file; none where there is no file.
+
+    Raises:
+        InputError: they are of another number of steps.
+    """
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = TypeAdapter(list[FirstSteps]).validate_python(
+            [
+                {key: value or (None if key in _NUMBERS else "") for key, value in row.items()}
+                for row in csv.DictReader(file)
+            ]
+        )
+    others = {row.steps for row in rows} - {steps}
+    if others:
+        raise InputError(f"--out {path}: has rows of {min(others)} steps, not {steps}; name another file")
+    return rows
 
 
 def write_first_steps(rows: Sequence[FirstSteps], path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sldd.distillation.audit import main
-from sldd.distillation.first_steps import first_steps
+from sldd.distillation.first_steps import FirstSteps, first_steps, read_first_steps, write_first_steps
 
 CPU = torch.device("cpu")
 
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 def test_an_easy_network_learns() -> None:
     row = first_steps("resnet", "test_resnet", steps=20, device=CPU)
     assert row.learned
-    assert (row.family, row.input_size, row.steps, row.device, row.note) == ("resnet", 64, 20, "cpu", "")
+    assert (row.family, row.input_size, row.steps, row.device, row.note) == ("resnet", 96, 20, "cpu", "")
 
 
 def test_what_goes_wrong_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +36,23 @@ def test_command_writes_its_table(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["learn", "test_resnet", "--steps", "2", "--out", str(table)]) == 1
     assert "0 of 1 learn by the defaults" in capsys.readouterr().out
     (row,) = csv.DictReader(table.read_text().splitlines())
-    assert (row["member"], row["input_size"], row["steps"]) == ("test_resnet", "64", "2")
+    assert (row["member"], row["input_size"], row["steps"]) == ("test_resnet", "96", "2")
+
+
+def test_command_goes_on_with_what_its_table_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        FirstSteps("resnet", "test_resnet", 372691, 96, 7, 0.5, 0.4551, 0.1, "cpu", ""),
+        FirstSteps("", "test_vit", None, None, 7, None, None, None, "cpu", "at 512 px: no, nothing"),
+    ]
+    table = tmp_path / "table.csv"
+    write_first_steps(rows, table)
+    written = table.read_bytes()
+    assert read_first_steps(table, 7) == sorted(rows, key=lambda row: row.family)
+    assert main(["learn", "test_resnet", "test_vit", "--steps", "7", "--out", str(table)]) == 1
+    assert "2 are in" in capsys.readouterr().out
+    assert main(["learn", "test_resnet", "--steps", "8", "--out", str(table)]) == 2
+    assert "has rows of 7 steps, not 8; name another file" in capsys.readouterr().err
+    assert table.read_bytes() == written
 
 
 @pytest.mark.parametrize(
