@@ -1,5 +1,5 @@
 # make study: the demo study on phantom patients, in a virtual environment of its own.
-# make test:  every test, in the same environment.
+# make test:  every test, in the same environment; make test-fast: all but those of over ten seconds.
 # make audit: known vulnerabilities of what is installed there; needs pypi.org, so CI does not run it.
 # All install what they need the first time, and again when pyproject.toml changes.
 PYTHON ?= python3
@@ -7,13 +7,16 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: study test lint audit clean
+.PHONY: study test test-fast lint audit clean
 
 study: $(VENV)/.installed
 	$(BIN)/python -m study.run $(ARGS)
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -1,47 +1,112 @@
-"""The command in a process of its own, on a study so small that it takes a minute."""
+"""The command, in a process of its own or in this one, on a study so small that its trials take a second."""
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import ClassVar
+from unittest.mock import patch
 
 import pandas as pd
 import psutil
+from ray import cloudpickle
+from ray.tune.search import Searcher
 
 from analysis.records.records import MEASURED
-from study.trial.worker import PROCESS
+from study.cluster.ray_cluster import Slots
+from study.engine.study_run import StudyRun
+from study.run import main
+from study.search.tune_searcher import StudySearcher
+from study.trial.worker import PROCESS, carry_out
 
 TINY = [
     "demo", "name=tiny", "grid.backbone=[test_resnet]", "grid.images=[2,3]",
     "data.phantom={patients: 16, size: 128}", "data.split={validation: 0.2, test: 0.4}",
     "patches={size: 24, stride: 8, input_size: 32}",
-    "outer={steps: 40, batch_size: 12, evaluations: 2, statistics_batches: 2, checkpoint_every: 5}",
+    "outer={steps: 20, batch_size: 12, evaluations: 2, statistics_batches: 2, checkpoint_every: 4}",
     "search.trials=2", "confirm.repeats=1",
 ]  # fmt: skip
 
 
-class Command:
-    """``python -m study.run`` with its study's folder."""
+class Study:
+    """The folder of a study, and what its command said."""
+
+    def __init__(self, out: Path) -> None:
+        self.folder = out / "tiny"
+        self.log = out.with_suffix(".log")
+
+    def trials(self, name: str) -> list[Path]:
+        return sorted(self.folder.glob(f"trials/*/*/{name}"))
+
+    def checkpoints(self) -> dict[Path, int]:
+        """Steps in the last checkpoint of every unfinished trial."""
+        saved = [path for path in self.trials("checkpoint/*.pt") if not (path.parents[1] / "result.json").exists()]
+        return {path.parents[1]: int(path.stem) for path in saved}  # sorted: of two, the later step stays
+
+    def records(self) -> pd.DataFrame:
+        return pd.read_csv(self.folder / "records.csv").drop(columns=MEASURED)
+
+
+class Here(Study):
+    """``study.run`` in this process, to its end: a second where another process takes twenty.
+
+    Without Ray, its trials run here too, one after another; with it, in workers that are started for them.
+    """
+
+    def __init__(self, out: Path, *settings: str, ray: bool = False) -> None:
+        super().__init__(out)
+        where = nullcontext() if ray else without_ray()
+        with self.log.open("a") as log, redirect_stdout(log), redirect_stderr(log), where:
+            self.status = main([*TINY, *settings, "--out", str(out), "--address", "local"])
+
+
+@contextmanager
+def without_ray() -> Iterator[None]:
+    """``study.run.main`` runs its trials in this process, one after another."""
+    slots = nullcontext(("no Ray", Slots(1.0, 0.0, 1)))
+    with (
+        patch("study.engine.conduct.connect", lambda *_: slots),
+        patch("study.engine.conduct.run_trials", _run_trials),
+    ):
+        yield
+
+
+def _run_trials(run: StudyRun) -> int:
+    """As ``study.engine.ray_run.run_trials``, on copies of what Ray would send to a worker."""
+    context = cloudpickle.loads(cloudpickle.dumps(run.context))
+    searcher = StudySearcher(run.searches, run.ledger, may_begin=lambda: run.budget.may_begin)
+    for name in map(str, itertools.count()):
+        config = searcher.suggest(name)
+        if not isinstance(config, dict):
+            assert config == Searcher.FINISHED
+            return 0
+        for _ in carry_out(json.loads(json.dumps(config | {"cpus": 1.0, "gpus": 0.0})), context):
+            pass
+        searcher.on_trial_complete(name)
+    raise AssertionError
+
+
+class Command(Study):
+    """``python -m study.run`` in a process of its own."""
 
     running: ClassVar[list[Command]] = []  # of which a test that failed may not have seen the end
 
     def __init__(self, out: Path, *settings: str) -> None:
-        self.study = out / "tiny"
-        self.log = out.with_suffix(".log")
-        environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+        super().__init__(out)
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-m", "study.run", *TINY, *settings, "--out", str(out)],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env=environment | {"XDG_CACHE_HOME": str(out.parent / "user-cache")},
             )
         self.running.append(self)
 
@@ -63,18 +128,7 @@ class Command:
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.02)
 
-    def trials(self, name: str) -> list[Path]:
-        return sorted(self.study.glob(f"trials/*/*/{name}"))
-
-    def checkpoints(self) -> dict[Path, int]:
-        """Steps in the last checkpoint of every unfinished trial."""
-        saved = [path for path in self.trials("checkpoint/*.pt") if not (path.parents[1] / "result.json").exists()]
-        return {path.parents[1]: int(path.stem) for path in saved}  # sorted: of two, the later step stays
-
     def workers(self) -> list[psutil.Process]:
         """The processes that run trials."""
         children = psutil.Process(self.process.pid).children(recursive=True)
         return [process for process in children if process.name().startswith(PROCESS)]
-
-    def records(self) -> pd.DataFrame:
-        return pd.read_csv(self.study / "records.csv").drop(columns=MEASURED)

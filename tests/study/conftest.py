@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import random
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +16,7 @@ from ray.tune.search import Searcher
 from ledger.ledger import Ledger
 from ledger.trial_folder import TrialFolder
 from study.search.tune_searcher import Search, StudySearcher
-from tests.study.command import Command
+from tests.study.command import Command, Study
 
 
 @pytest.fixture(autouse=True)
@@ -25,12 +27,28 @@ def _no_command_outlives_its_test() -> Iterator[None]:
         command.wait()
 
 
+@pytest.fixture(autouse=True)
+def _own_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's cache and cluster are not for tests."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "user-cache"))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """A study that ran from its start to its end: what every other one has to come to."""
-    command = Command(tmp_path_factory.mktemp("undisturbed") / "out")
-    assert command.wait() == 0, command.log.read_text()
-    return command
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A study that ran from its start to its end: what every other one has to come to.
+
+    Of several test processes, one runs it, and the others wait.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    out = shared / "undisturbed"
+    with (shared / "undisturbed.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (out / "tiny" / "dashboard.html").exists():
+            command = Command(out)
+            assert command.wait() == 0, command.log.read_text()
+    return Study(out)
 
 
 def run_stub(

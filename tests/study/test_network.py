@@ -6,6 +6,7 @@ written down before it is refused: a library that fails in silence has tried all
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from study.config.loader import load
+from study.grid.axes import cells
 from tests.study.command import TINY
 
 # Ray asks, of the addresses that only clouds answer, which cloud it is on, usage statistics or not. Refused here too.
@@ -47,11 +50,6 @@ sys.addaudithook(hook)
 """
 
 
-def _run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-
-
 @pytest.fixture
 def guarded(tmp_path: Path) -> dict[str, str]:
     """The environment of a process that is guarded; ``TRIED`` names the file of what was tried."""
@@ -73,23 +71,34 @@ def test_the_guard_sees_what_it_should(guarded: dict[str, str]) -> None:
     assert Path(guarded["TRIED"]).read_text() == "socket.getaddrinfo example.invalid\n"
 
 
+COMMANDS = """
+import json, sys
+from study.__main__ import main
+
+for words in json.loads(sys.argv[1]):
+    status = main(words)
+    if status:
+        sys.exit(f"{words} ended with status {status}")
+"""
+
+
 @pytest.mark.slow
 def test_nothing_calls_home(tmp_path: Path, guarded: dict[str, str]) -> None:
-    small = ["grid.images=2", "search.trials=1", "outer.steps=4", f"data.cache={tmp_path / 'cache'}"]
-    out = tmp_path / "out"
-    study = _run(guarded, "study.run", *TINY, *small, "--out", str(out))
-    assert study.returncode == 0, study.stderr
-    folder = next(out.rglob("study.yaml")).parent
-    (package,) = [str(path) for path in sorted(folder.rglob("package.safetensors")) if path.parent.name != "0"][:1]
-    films = tmp_path / "films"
+    study = tmp_path / "out" / "tiny"
+    (cell,) = cells(load("demo", [*TINY[1:], "grid.images=2"]).grid)
+    package, films = str(study / "trials" / cell.name / "1" / "package.safetensors"), tmp_path / "films"
     films.mkdir()
     Image.fromarray(np.arange(128 * 128, dtype=np.uint32).reshape(128, 128).astype(np.uint8)).save(films / "a.png")
-    for command in (
-        ["analysis.dashboard", str(folder), "--out", str(tmp_path / "page.html")],
-        ["sldd.package", "verify", package],
-        ["sldd.package", "apply", package, str(films), "--out", str(tmp_path / "scores.csv")],
-    ):
-        found = _run(guarded, *command)
-        assert found.returncode == 0, found.stderr + found.stdout
+    small = ["grid.images=2", "search.trials=1", "outer.steps=4", "resources.concurrent=1"]
+    commands = [
+        ["run", *TINY, *small, f"data.cache={tmp_path / 'cache'}", "--out", str(study.parent)],
+        ["dashboard", str(study), "--out", str(tmp_path / "page.html")],
+        ["package", "verify", package],
+        ["package", "apply", package, str(films), "--out", str(tmp_path / "scores.csv")],
+    ]
+    command = [sys.executable, "-c", COMMANDS, json.dumps(commands)]
+    found = subprocess.run(command, env=guarded, capture_output=True, text=True, timeout=300, check=False)
+    assert found.returncode == 0, found.stderr + found.stdout
+    assert (tmp_path / "scores.csv").exists()
     tried = Path(guarded["TRIED"])
     assert set(tried.read_text().splitlines() if tried.exists() else []) <= RAY_ASKS

@@ -20,7 +20,7 @@ from study.run import main
 from study.status import _age
 from tests.analysis.conftest import write_demo
 from tests.conftest import OpenLedger
-from tests.study.command import TINY
+from tests.study.command import TINY, without_ray
 
 s3fs = pytest.importorskip("s3fs", reason="pip install 's3fs'")
 server = pytest.importorskip("moto.server", reason="pip install 'moto[server]'")
@@ -116,16 +116,16 @@ def test_store_out_of_reach_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.slow
 def test_a_study_on_a_store_is_that_on_a_disk(
-    bucket: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bucket: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    settings = [*TINY, "grid.images=2", "outer.steps=10"]
+    settings = [*TINY, "grid.images=2", "outer.steps=10", "resources.concurrent=1"]
     assert main([*settings, "--out", str(bucket / "out")]) == 0
-    assert main([*settings, "--out", str(tmp_path)]) == 0
+    with without_ray():
+        assert main([*settings, "--out", str(tmp_path)]) == 0
     on_store, on_disk = (read_study(where / "tiny") for where in (bucket / "out", tmp_path))
     pd.testing.assert_frame_equal(on_store.records.drop(columns=MEASURED), on_disk.records.drop(columns=MEASURED))
     assert (bucket / "out" / "tiny" / "dashboard.html").read_text().startswith("<!")
-    assert main([*settings, "--out", str(bucket / "out")]) == 0, "nothing is left to run"
+    with without_ray():
+        assert main([*settings, "--out", str(bucket / "out")]) == 0, "nothing is left to run"
     assert "3/3 trials done" in capsys.readouterr().out or len(on_store.records) == 3
     assert json.loads((bucket / "out/tiny/trials" / on_store.records["trial"][0] / "result.json").read_text())

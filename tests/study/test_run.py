@@ -16,13 +16,7 @@ from sldd.package.rebuild.verify import verify
 from sldd.sources.phantom import PhantomSettings, PhantomSource
 from study.run import main
 from tests.conftest import write_manifest
-from tests.study.command import TINY, Command
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "user-cache"))
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+from tests.study.command import TINY, Here, Study
 
 
 def _said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -109,7 +103,7 @@ def test_interrupt_before_anything_runs(
 
 
 @pytest.mark.slow
-def test_a_whole_study(undisturbed: Command) -> None:
+def test_a_whole_study(undisturbed: Study) -> None:
     records = undisturbed.records()
     assert len(records) == 2 * (2 + 1)
     assert set(records["status"]) == {"done"}
@@ -117,8 +111,8 @@ def test_a_whole_study(undisturbed: Command) -> None:
     assert len(confirm) == 2
     assert confirm["test_hm"].notna().all()
     assert records.loc[records["phase"] == "search", "test_hm"].isna().all(), "search never sees test patients"
-    assert (undisturbed.study / "dashboard.html").stat().st_size > 1_000_000, "plotly travels inside the page"
-    for path in undisturbed.study.rglob("*"):
+    assert (undisturbed.folder / "dashboard.html").stat().st_size > 1_000_000, "plotly travels inside the page"
+    for path in undisturbed.folder.rglob("*"):
         if path.is_file():
             assert b"PHANTOM-" not in path.read_bytes(), f"{path.name} names a patient"
     packages = undisturbed.trials("package.safetensors")
@@ -134,13 +128,13 @@ def test_a_whole_study(undisturbed: Command) -> None:
 
 
 @pytest.mark.slow
-def test_an_overlay_shows_the_votes_that_were_counted(undisturbed: Command, tmp_path: Path) -> None:
+def test_an_overlay_shows_the_votes_that_were_counted(undisturbed: Study, tmp_path: Path) -> None:
     """A package and a test patient's film give, elsewhere, the votes that the trial's result has of that patient."""
     trial = next(path.parent for path in undisturbed.trials("result.json") if path.parent.name == "2")
     result = json.loads((trial / "result.json").read_text())
     voted = {patient["patient"]: patient["votes"] for patient in result["test"]["patients"]}
     source = PhantomSource(PhantomSettings(patients=16, size=128))
-    pseudonyms = Ledger(undisturbed.study).pseudonyms(source.patient_ids)
+    pseudonyms = Ledger(undisturbed.folder).pseudonyms(source.patient_ids)
     tested = [number for number, pseudonym in enumerate(pseudonyms) if pseudonym in voted]
     for number in tested[:3]:
         film = tmp_path / "film.png"
@@ -151,15 +145,15 @@ def test_an_overlay_shows_the_votes_that_were_counted(undisturbed: Command, tmp_
     assert tested
 
 
-@pytest.mark.slow
 def test_methods_side_by_side(tmp_path: Path) -> None:
     """The control shares nothing, since its images are patients' own; ordinary training may have its own budget."""
-    command = Command(
+    study = Here(
         tmp_path / "out",
         "grid.method=[sldd,random_real,train]",
         "grid.images=1",
         "distill.inner_weights=head",
         "package={images: uint8, weights: true}",
+        "outer.steps=8",
         "train={steps: 4, batch_size: 6}",
         "grid.train_patches=[null,9]",
         "grid.train_classes=[INP,NP]",
@@ -167,8 +161,8 @@ def test_methods_side_by_side(tmp_path: Path) -> None:
         "search={trials: 1}",
         "confirm={repeats: 1}",
     )
-    assert command.wait() == 0, command.log.read_text()
-    records = command.records()
+    assert study.status == 0, study.log.read_text()
+    records = study.records()
     assert set(records["status"]) == {"done"}
     trained = records[records["method"] == "train"]
     assert {cell.removeprefix("test_resnet-as_is-train") for cell in trained["cell"]} == {
@@ -181,9 +175,9 @@ def test_methods_side_by_side(tmp_path: Path) -> None:
     steps = records.groupby("method")["outer_steps"].unique()
     assert steps["train"].tolist() == [4]
     assert steps["sldd"].tolist() == steps["random_real"].tolist() != [4]
-    assert {path.parents[1].name.split("-")[4] for path in command.trials("package.safetensors")} == {"sldd"}
+    assert {path.parents[1].name.split("-")[4] for path in study.trials("package.safetensors")} == {"sldd"}
     assert records.loc[records["method"] == "random_real", "memory_star_kb"].notna().all()
-    for path in command.trials("package.safetensors"):
+    for path in study.trials("package.safetensors"):
         verdict = verify(path)
         assert verdict.passed, verdict.failures
         assert verdict.package.weights is not None
@@ -194,9 +188,8 @@ def test_methods_side_by_side(tmp_path: Path) -> None:
         assert said["val_hm"] == verdict.package.claims.validation.hm
 
 
-@pytest.mark.slow
 def test_folds_rotate_and_counts_are_searched(tmp_path: Path) -> None:
-    command = Command(
+    study = Here(
         tmp_path / "out",
         "grid={backbone: test_resnet, images: search, most_images: 3, norm: group}",
         "confirm={repeats: 1, folds: 2}",
@@ -204,8 +197,8 @@ def test_folds_rotate_and_counts_are_searched(tmp_path: Path) -> None:
         "search.trials=3",
         "outer={steps: 4, batch_size: 6, evaluations: 1, statistics_batches: 1}",
     )
-    assert command.wait() == 0, command.log.read_text()
-    records = command.records()
+    assert study.status == 0, study.log.read_text()
+    records = study.records()
     assert records.groupby(["images", "fold"])["phase"].value_counts().unstack().to_dict("index") == {
         (3, 0): {"confirm": 1, "search": 3},
         (3, 1): {"confirm": 1, "search": 3},
@@ -214,19 +207,18 @@ def test_folds_rotate_and_counts_are_searched(tmp_path: Path) -> None:
     }
     tested = [
         json.loads((path / "result.json").read_text())["test"]["patients"]
-        for path in command.study.glob("trials/*-m3-*/*")
+        for path in study.folder.glob("trials/*-m3-*/*")
         if json.loads((path / "config.json").read_text())["phase"] == "confirm"
     ]
     names = [patient["patient"] for fold in tested for patient in fold]
     assert len(names) == len(set(names)) == 16, "every patient is tested once"
-    log = command.log.read_text()
+    log = study.log.read_text()
     assert "searching image counts spared 2 cells and 10 trials of the full grid" in " ".join(log.split())
     assert "not needed" in log
 
 
-@pytest.mark.slow
 def test_the_papers_protocol_is_marked_wherever_its_numbers_are(tmp_path: Path) -> None:
-    command = Command(
+    study = Here(
         tmp_path / "out",
         "protocol=paper",
         "grid.images=3",
@@ -234,11 +226,11 @@ def test_the_papers_protocol_is_marked_wherever_its_numbers_are(tmp_path: Path) 
         "search.trials=1",
         "outer={steps: 4, batch_size: 6, evaluations: 2, statistics_batches: 1}",
     )
-    assert command.wait() == 0, command.log.read_text()
-    records = command.records()
+    assert study.status == 0, study.log.read_text()
+    records = study.records()
     assert set(records["protocol"]) == {"paper"}
     assert set(records["delta"]) == {0.4}
     confirm = records[records["phase"] == "confirm"]
     assert confirm["val_hm"].tolist() == confirm["test_hm"].tolist() == confirm["test_hm_at_0.4"].tolist()
-    assert "papers&#x27; protocol" in (command.study / "dashboard.html").read_text()
-    assert "the papers' protocol: states were chosen on the test patients" in command.log.read_text()
+    assert "papers&#x27; protocol" in (study.folder / "dashboard.html").read_text()
+    assert "the papers' protocol: states were chosen on the test patients" in study.log.read_text()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from sldd.sources.folder import FolderSource
 from sldd.training.compute import ComputeSettings
 from sldd.training.outer_loop import DivergedError, OuterLoop, OuterSettings
 from sldd.training.supervised import Training
+from tests.conftest import write_cohort
 
 CPU = torch.device("cpu")
 PATCHES = PatchSettings(size=12, stride=4, input_size=32)
@@ -33,10 +36,22 @@ SPLIT = Split(train=[0, 1, 2, 3, 4, 5], validation=[6, 7], test=[8, 9, 10, 11])
 SETTINGS = OuterSettings(steps=12, batch_size=12, evaluations=3, statistics_batches=2, schedule="cosine")
 
 
-@pytest.fixture
-def patches(cohort_folder: Path) -> Patches:
-    cohort = prepare(FolderSource(cohort_folder), cohort_folder.parent / "cache")
+@pytest.fixture(scope="module")
+def patches(tmp_path_factory: pytest.TempPathFactory) -> Patches:
+    folder = write_cohort(tmp_path_factory.mktemp("cohort"))
+    cohort = prepare(FolderSource(folder), folder / "cache")
     return Patches(cohort, PATCHES, *cohort.intensity(SPLIT.train))
+
+
+@pytest.fixture(scope="module")
+def finished(patches: Patches) -> Callable[..., OuterLoop]:
+    """A loop that ran to its end, for tests that only look at it: each is run once."""
+
+    @cache
+    def finish(method: str, distill: DistillSettings) -> OuterLoop:
+        return _finish(_loop(patches, method=method, distill=distill))
+
+    return lambda method="sldd", distill=DistillSettings(): finish(method, distill)
 
 
 def _loop(
@@ -107,9 +122,13 @@ HEAD = DistillSettings(inner_weights="head", feature_bank=60)  # five batches
     + [("train", DistillSettings(), cut) for cut in (1, 4)],
 )
 def test_resuming_is_bit_for_bit(
-    patches: Patches, tmp_path: Path, method: str, distill: DistillSettings, cut: int
+    patches: Patches,
+    finished: Callable[..., OuterLoop],
+    tmp_path: Path,
+    method: str,
+    distill: DistillSettings,
+    cut: int,
 ) -> None:
-    whole = _finish(_loop(patches, method=method, distill=distill))
     first = _loop(patches, method=method, distill=distill)
     for _ in range(cut):
         first.advance()
@@ -117,7 +136,7 @@ def test_resuming_is_bit_for_bit(
     second = _loop(patches, method=method, distill=distill)
     second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     _finish(second)
-    assert _same(whole.state_dict(), second.state_dict())
+    assert _same(finished(method, distill).state_dict(), second.state_dict())
 
 
 def test_features_are_the_same_in_any_memory_format_and_part(patches: Patches) -> None:
@@ -180,10 +199,9 @@ def test_patience_that_cannot_run_out_is_refused() -> None:
     OuterSettings(evaluations=5, patience=4).check()
 
 
-def test_fixed_labels_stay_fixed(patches: Patches) -> None:
-    loop = _finish(_loop(patches, method="dd"))
-    assert torch.equal(loop.learner.state()["labels"], torch.eye(3).expand(2, 3, 3))
-    assert not torch.equal(_finish(_loop(patches)).learner.state()["labels"], torch.eye(3).expand(2, 3, 3))
+def test_fixed_labels_stay_fixed(finished: Callable[..., OuterLoop]) -> None:
+    assert torch.equal(finished("dd").learner.state()["labels"], torch.eye(3).expand(2, 3, 3))
+    assert not torch.equal(finished().learner.state()["labels"], torch.eye(3).expand(2, 3, 3))
 
 
 @pytest.mark.parametrize("distill", [DistillSettings(image_init="real"), DistillSettings(inner_weights="head")])
@@ -243,9 +261,9 @@ def _package(loop: OuterLoop, patches: Patches, distill: DistillSettings = Disti
 
 @pytest.mark.parametrize("distill", [DistillSettings(), EVERYTHING, HEAD])
 def test_package_rebuilds_the_network_that_was_scored(
-    patches: Patches, tmp_path: Path, distill: DistillSettings
+    patches: Patches, finished: Callable[..., OuterLoop], tmp_path: Path, distill: DistillSettings
 ) -> None:
-    loop = _finish(_loop(patches, distill=distill))
+    loop = finished("sldd", distill)
     _package(loop, patches, distill).save(tmp_path / "package.safetensors")
     assert [path.name for path in tmp_path.glob("*.safetensors*")] == ["package.safetensors"]
     package = Package.load(tmp_path / "package.safetensors")
@@ -256,8 +274,8 @@ def test_package_rebuilds_the_network_that_was_scored(
     assert votes.counts.tolist() == scores.votes.counts.tolist()
 
 
-def test_package_of_another_start_is_refused(patches: Patches, tmp_path: Path) -> None:
-    package = _package(_finish(_loop(patches)), patches)
+def test_package_of_another_start_is_refused(patches: Patches, finished: Callable[..., OuterLoop]) -> None:
+    package = _package(finished(), patches)
     object.__setattr__(package, "seed", 1)
     with pytest.raises(InputError, match=r"for test_resnet: its start has another layer conv1\.0\.weight and"):
         rebuild(package)

@@ -23,6 +23,11 @@ from study.planning.step_time import StepTime
 from study.trial.context import Materials
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.getbasetemp() / "cohorts"
+
+
 def _plan(
     config: StudyConfig, cache: Path, timed: set[Cell] | None = None, memory: int | None = None
 ) -> list[PlannedCell]:
@@ -43,8 +48,8 @@ def _config(*settings: str) -> StudyConfig:
     return load("demo", [*small, "outer.batch_size=12", *settings])
 
 
-def test_one_value_a_channel_is_refused(tmp_path: Path) -> None:
-    planned = _plan(_config("grid.backbone=test_resnet", "grid.images=[1,2]"), tmp_path, timed=set())
+def test_one_value_a_channel_is_refused(cache: Path) -> None:
+    planned = _plan(_config("grid.backbone=test_resnet", "grid.images=[1,2]"), cache, timed=set())
     assert planned[0].refused is not None
     assert "batch norm sees one value a channel" in planned[0].refused
     assert planned[1].refused is None
@@ -53,7 +58,7 @@ def test_one_value_a_channel_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("most", "patches"), [(1e9, {12}), (0.0, {8})])
 def test_a_slow_network_is_timed_with_fewer_patches(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: float, patches: set[int]
+    cache: Path, monkeypatch: pytest.MonkeyPatch, most: float, patches: set[int]
 ) -> None:
     seen, step = set(), Training.step
 
@@ -63,29 +68,29 @@ def test_a_slow_network_is_timed_with_fewer_patches(
 
     monkeypatch.setattr(Training, "step", watched)
     monkeypatch.setattr(step_time, "_PASS_SECONDS", most)
-    (planned,) = _plan(_config("grid.backbone=test_resnet", "grid.images=2"), tmp_path)
+    (planned,) = _plan(_config("grid.backbone=test_resnet", "grid.images=2"), cache)
     assert seen == patches
     assert planned.seconds is not None
     assert planned.seconds > 0
 
 
-def test_same_cell_runs_with_group_norm(tmp_path: Path) -> None:
-    planned = _plan(_config("grid.backbone=test_resnet", "grid.images=1", "grid.norm=group"), tmp_path)
+def test_same_cell_runs_with_group_norm(cache: Path) -> None:
+    planned = _plan(_config("grid.backbone=test_resnet", "grid.images=1", "grid.norm=group"), cache)
     assert planned[0].refused is None
     assert planned[0].seconds is not None
 
 
-def test_one_image_is_enough_where_only_the_last_layer_changes(tmp_path: Path) -> None:
+def test_one_image_is_enough_where_only_the_last_layer_changes(cache: Path) -> None:
     settings = ("grid.backbone=test_resnet", "grid.images=1", "distill.inner_weights=head")
-    (planned,) = _plan(_config(*settings), tmp_path)
+    (planned,) = _plan(_config(*settings), cache)
     assert planned.refused is None
     assert planned.seconds is not None
 
 
-def test_features_that_do_not_fit_into_memory_are_refused(tmp_path: Path) -> None:
+def test_features_that_do_not_fit_into_memory_are_refused(cache: Path) -> None:
     settings = ("grid.backbone=convnet", "grid.images=1", "distill.inner_weights=head", "outer.steps=9000")
     small, large = (
-        _plan(_config(*settings, f"distill.feature_bank={rows}"), tmp_path, timed=set(), memory=2 * 2**30)[0].refused
+        _plan(_config(*settings, f"distill.feature_bank={rows}"), cache, timed=set(), memory=2 * 2**30)[0].refused
         for rows in (18_000, 180_000)  # of 128 x 4 x 4 values each, or as many as the steps see
     )
     assert small is None
@@ -93,48 +98,48 @@ def test_features_that_do_not_fit_into_memory_are_refused(tmp_path: Path) -> Non
     assert "convnet at 32 x 32 needs about" in large
 
 
-def test_more_patches_than_there_are_is_refused(tmp_path: Path) -> None:
+def test_more_patches_than_there_are_is_refused(cache: Path) -> None:
     config = _config("grid.backbone=test_resnet", "grid.images=1", "grid.method=train", "grid.train_patches=[9,99999]")
-    few, many = _plan(config, tmp_path, timed=set())
+    few, many = _plan(config, cache, timed=set())
     assert few.refused is None
     assert many.refused is not None
     assert "99,999 patches a class, and class I has" in many.refused
 
 
-def test_a_network_without_a_last_layer_is_refused_where_only_that_changes(tmp_path: Path) -> None:
+def test_a_network_without_a_last_layer_is_refused_where_only_that_changes(cache: Path) -> None:
     config = _config("grid.backbone=torchvision/squeezenet1_1", "grid.images=3", "distill.inner_weights=head")
-    (planned,) = _plan(config, tmp_path, timed=set())
+    (planned,) = _plan(config, cache, timed=set())
     assert planned.refused is None  # shapes do not tell; the timed step does
-    (planned,) = _plan(config, tmp_path)
+    (planned,) = _plan(config, cache)
     assert planned.refused is not None
     assert "the network ends in classifier.1, but does more after it; use 'all'" in planned.refused
 
 
-def test_more_inner_steps_are_expected_to_take_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_inner_steps_are_expected_to_take_longer(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = ("grid.backbone=test_resnet", "grid.images=3", "grid.distill_steps=[1,9]", "grid.method=[sldd,train]")
     config = _config(*settings, "outer.steps=100")
-    assert all(entry.seconds for entry in _plan(config, tmp_path)), "each is timed"
+    assert all(entry.seconds for entry in _plan(config, cache)), "each is timed"
     monkeypatch.setattr(
         "study.planning.plan.time_step", lambda *_: StepTime(batch=0.1, plain=0.2, inner=0.5, forward=0.0)
     )
-    times = {(e.cell.method, e.cell.distill_steps): e.seconds for e in _plan(config, tmp_path)}
+    times = {(e.cell.method, e.cell.distill_steps): e.seconds for e in _plan(config, cache)}
     assert times == pytest.approx({("sldd", 1): 80.0, ("sldd", 9): 480.0, ("train", None): 30.0})
 
 
-def test_unknown_backbone_ends_the_plan(tmp_path: Path) -> None:
+def test_unknown_backbone_ends_the_plan(cache: Path) -> None:
     with pytest.raises(InputError, match="did you mean resnet18"):
-        _plan(_config("grid.backbone=resnet_18"), tmp_path)
+        _plan(_config("grid.backbone=resnet_18"), cache)
 
 
-def test_network_too_deep_for_its_input_is_refused(tmp_path: Path) -> None:
-    (planned,) = _plan(_config("grid.backbone=torchvision/alexnet", "grid.images=3"), tmp_path, timed=set())
+def test_network_too_deep_for_its_input_is_refused(cache: Path) -> None:
+    (planned,) = _plan(_config("grid.backbone=torchvision/alexnet", "grid.images=3"), cache, timed=set())
     assert planned.refused is not None
     assert "torchvision/alexnet at 32 x 32" in planned.refused
 
 
-def test_network_that_does_not_fit_into_memory_is_refused(tmp_path: Path) -> None:
+def test_network_that_does_not_fit_into_memory_is_refused(cache: Path) -> None:
     config = _config("grid.backbone=[test_resnet,vgg19]", "grid.images=3", "grid.distill_epochs=9")
-    small, large = _plan(config, tmp_path, timed=set(), memory=2 * 2**30)
+    small, large = _plan(config, cache, timed=set(), memory=2 * 2**30)
     assert small.refused is None
     assert large.refused is not None
     assert "vgg19 at 32 x 32 needs about" in large.refused
@@ -142,18 +147,18 @@ def test_network_that_does_not_fit_into_memory_is_refused(tmp_path: Path) -> Non
 
 
 def test_network_without_a_second_derivative_is_refused_from_shapes_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sldd.backbones.registry.HardSigmoid", nn.Hardsigmoid)
-    (planned,) = _plan(_config("grid.backbone=mobilenetv3_small_050", "grid.images=3"), tmp_path, timed=set())
+    (planned,) = _plan(_config("grid.backbone=mobilenetv3_small_050", "grid.images=3"), cache, timed=set())
     assert planned.refused is not None
     assert "cannot be differentiated twice" in planned.refused
 
 
-def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_are_refused(cache: Path, tmp_path: Path) -> None:
     torch.save({"fc.weight": torch.zeros(3, 96)}, tmp_path / "elsewhere.pt")
     config = _config("grid.backbone=test_resnet", "grid.images=3", f"grid.start=[xavier,{tmp_path}/elsewhere.pt]")
-    fits, other = _plan(config, tmp_path, timed=set())
+    fits, other = _plan(config, cache, timed=set())
     assert fits.refused is None
     assert other.refused is not None
     assert "layer conv1.0.weight is missing in the weights of elsewhere.pt" in other.refused
