@@ -86,6 +86,21 @@ class Trial:
         return int(self.config["index"])
 
     @property
+    def name(self) -> str:
+        """``<cell>/<i>``."""
+        return f"{self.cell}/{self.index}"
+
+    @property
+    def phase(self) -> str:
+        """``search`` or ``confirm``."""
+        return str(self.config.get("phase"))
+
+    @property
+    def spent(self) -> float:
+        """Seconds that it had taken when a driver last ended without its result."""
+        return float(self.config.get("spent", 0.0))
+
+    @property
     def settled(self) -> bool:
         """True where the same command must not run it again; a failed trial may be tried again."""
         return self.status in ("done", "diverged")
@@ -196,7 +211,7 @@ class Ledger:
 
     def of(self, cell: str, phase: str) -> list[Trial]:
         """A cell's trials of a phase, oldest first."""
-        return [trial for trial in self.trials.get(cell, []) if trial.config.get("phase") == phase]
+        return [trial for trial in self.trials.get(cell, []) if trial.phase == phase]
 
     def begin(self, trial: Trial) -> Trial:
         """Write a trial's configuration, under a new owner, before it starts; a failed one counts a new attempt.

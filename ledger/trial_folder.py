@@ -50,6 +50,11 @@ class TrialFolder:
         owner: the token under which the driver began the trial.
         stopping: whether the trial is to end before its time; asked often.
 
+    Attributes:
+        name: ``<cell>/<i>``.
+        trials: the folder of all the study's.
+        attempt: counts from 1.
+
     Raises:
         UnseenError: this machine does not see the study's folder.
         ReplacedError: the trial was begun anew since.
@@ -57,7 +62,9 @@ class TrialFolder:
 
     def __init__(self, folder: Folder, owner: str, stopping: Callable[[], bool] = lambda: False) -> None:
         self._folder, self._owner, self.stopping = folder, owner, stopping
-        self._check_driver()
+        config = self._check_driver()
+        self.name, self.trials = f"{folder.parent.name}/{folder.name}", folder.parent.parent
+        self.attempt: int = config.get("attempt", 1)
         before = read_json(folder / WORKER) or {"ended": True}
         step = max((int(path.stem) for path in self._checkpoints()), default=0)
         in_vain = not before.get("ended") and step == before.get("step")
@@ -85,7 +92,7 @@ class TrialFolder:
                 time.sleep(_ROOM_POLL_SECONDS)
                 self._check_driver()
 
-    def _check_driver(self) -> None:
+    def _check_driver(self) -> dict[str, Any]:
         unseen = f"{socket.gethostname()} does not see the study's folder"
         try:
             config = read_json(self._folder / "config.json")
@@ -95,11 +102,12 @@ class TrialFolder:
             raise UnseenError(unseen)
         if config.get("owner") != self._owner:
             raise ReplacedError(f"{self._folder.parent.name}/{self._folder.name} was begun anew")
+        return config
 
     def _check_owner(self) -> None:
         self._check_driver()
         if (read_json(self._folder / WORKER) or {}).get("worker") != self._told["worker"]:
-            raise ReplacedError(f"{self._folder.parent.name}/{self._folder.name} runs on another worker by now")
+            raise ReplacedError(f"{self.name} runs on another worker by now")
 
     @property
     def errors(self) -> int:
@@ -196,7 +204,7 @@ class TrialFolder:
             if create_whole(path, content):
                 return
             if self.finished:
-                raise ReplacedError(f"{self._folder.parent.name}/{self._folder.name} was finished by another worker")
+                raise ReplacedError(f"{self.name} was finished by another worker")
             write_whole(path, content)  # what was there is damaged
 
         self._patiently(create)

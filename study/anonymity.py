@@ -168,10 +168,10 @@ def _report(
     folds: FoldReferences,
     device: torch.device,
 ) -> dict[str, Any]:
-    patches, split, _ = materials(study.context, trial.config["fold"])
+    patches, split, _ = materials(study.context, trial.spec.cell.fold)
     candidates = Candidates(patches, split.train, split.test)
     package, seed = study.package(trial), study.config.seed
-    batch = study.context.outer.score_batch
+    batch = study.config.outer.score_batch
     images = package.images.float().flatten(0, 1)
     alike = look_alike(images, candidates, network, seed=seed, batch=batch, device=device)
     reading, rebuilt = read_package(study, trial, patches, candidates.patients, device)

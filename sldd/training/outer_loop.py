@@ -206,7 +206,8 @@ class OuterLoop:
         self.learner = learner
         self.progress = Progress()
         self.best: Best | None = None
-        self._task, self._batches, self._split, self._settings = task, batches, split, settings
+        self._task, self._batches, self._split = task, batches, split
+        self.settings = settings
         self._rate, self._seed, self._device, self._last = rate, seed, device, last
         self._measured = measured or batches
         self._training = learner.begin(Prefetch(self._draw, device), self._real())
@@ -216,13 +217,13 @@ class OuterLoop:
     @property
     def finished(self) -> bool:
         """True once all steps are taken, or patience has run out."""
-        return self.progress.step >= self._settings.steps or self.impatient
+        return self.progress.step >= self.settings.steps or self.impatient
 
     @property
     def impatient(self) -> bool:
         """True where the last evaluations, ``patience`` of them, found no better state: a function of what was
         evaluated alone, so that an interrupted run ends at the same step."""
-        patience = self._settings.patience
+        patience = self.settings.patience
         if patience is None or self.best is None or self._last:
             return False
         return sum(entry["step"] > self.best.step for entry in self.progress.history) >= patience  # type: ignore[operator]
@@ -281,13 +282,13 @@ class OuterLoop:
         self.best = None if best is None else Best(**(best | {"key": tuple(best["key"])}))
 
     def _scheduled(self, step: int) -> float:
-        rate = self._rate * min(1.0, (step + 1) / (self._settings.warmup + 1))
-        if self._settings.schedule == "constant":
+        rate = self._rate * min(1.0, (step + 1) / (self.settings.warmup + 1))
+        if self.settings.schedule == "constant":
             return rate
-        return rate * 0.5 * (1 + math.cos(math.pi * step / self._settings.steps))
+        return rate * 0.5 * (1 + math.cos(math.pi * step / self.settings.steps))
 
     def _draw(self, number: int) -> Batch:
-        return self._batches.draw(stream(self._seed, "batch", number), self._settings.batch_size)
+        return self._batches.draw(stream(self._seed, "batch", number), self.settings.batch_size)
 
     def _evaluate(self) -> None:
         state = self.learner.state()
@@ -296,7 +297,7 @@ class OuterLoop:
             raise DivergedError(f"the network's weights are not finite after outer step {self.progress.step}")
         theta_bn = self.learner.theta_bn(weights, self._real())
         scores = self._scores(state, theta_bn, self._split.validation)
-        recent = self.progress.losses[-max(1, self._settings.steps // self._settings.evaluations) :]
+        recent = self.progress.losses[-max(1, self.settings.steps // self.settings.evaluations) :]
         self.progress.history.append(
             {
                 "step": self.progress.step,
@@ -310,8 +311,8 @@ class OuterLoop:
             self.best = Best(self.progress.step, key, kept, theta_bn, scores.headline)
 
     def _real(self) -> Iterator[torch.Tensor]:
-        for number in range(self._settings.statistics_batches):
-            images, _ = self._measured.draw(stream(self._seed, "statistics", number), self._settings.batch_size)
+        for number in range(self.settings.statistics_batches):
+            images, _ = self._measured.draw(stream(self._seed, "statistics", number), self.settings.batch_size)
             yield images.to(self._device)
 
     def _scores(self, state: State, theta_bn: State, patients: list[int]) -> Scores:
@@ -324,7 +325,7 @@ class OuterLoop:
             return self._task.score(
                 lambda images: self.learner.forward(weights, images),
                 patients,
-                batch=self._settings.score_batch,
+                batch=self.settings.score_batch,
                 device=self._device,
             )
         finally:

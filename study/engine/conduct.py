@@ -36,7 +36,7 @@ from study.planning.source_cohorts import contexts
 from study.report.dry_run import print_plan, print_refused
 from study.report.summary_table import end_table, spared, without_effect
 from study.search.tune_searcher import Search
-from study.trial.context import trial_context
+from study.trial.context import TrialContext
 from study.trial.early_stopping import stopped_early
 
 
@@ -138,7 +138,10 @@ def _run_trials(
         ledger.start(header)
         pseudonyms = ledger.pseudonyms(patients.patient_ids)
         others = contexts(patients.collections, ledger.pseudonyms)
-        context = trial_context(config, patients.cohort, pseudonyms, ledger.stop_path, shared, others)
+        own = patients.cohort
+        context = TrialContext(
+            config, own.folder, own.fingerprint, pseudonyms, ledger.stop_path, shared=shared, collections=others
+        )
         runnable = [entry for entry in plan if entry.refused is None]
         run = StudyRun(config, ledger, runnable, slots, context, console)
         return _Ended(run, run_trials(run), run.budget.used_up)
@@ -159,7 +162,7 @@ def _conclude(ended: _Ended, plan: list[PlannedCell]) -> int:
         _print(console, [ended.used_up])
     failed = [trial for group in ledger.trials.values() for trial in group if trial.status == "failed"]
     for trial in failed[:5]:
-        print(f"failed: {trial.config['trial']}: {(trial.result or {}).get('error')}", file=sys.stderr)
+        print(f"failed: {trial.name}: {(trial.result or {}).get('error')}", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 
 from rich.console import Console
@@ -12,7 +12,6 @@ from study.cluster.ray_cluster import Slots
 from study.config.schema import StudyConfig
 from study.grid.axes import Cell
 from study.grid.chains import starts_from
-from study.grid.protocol import fixed_delta
 from study.planning.budget import Budget
 from study.planning.plan import PlannedCell, confirm_settings
 from study.search.cell_search import CellSearch
@@ -57,14 +56,14 @@ class StudyRun:
 
     def _search(self, entry: PlannedCell, after: list[CellSearch | None]) -> CellSearch:
         config, cell = self.config, entry.cell
-        facts = {**asdict(cell), "parameters": entry.parameters, "protocol": config.protocol, "task": config.task}
         return CellSearch(
             cell,
             config.search,
             confirm_settings(config, cell),
             self.ledger,
             seed=config.seed,
-            facts=facts,
-            delta=fixed_delta(config.protocol),
+            parameters=entry.parameters,
+            protocol=config.protocol,
+            task=config.task,
             after=after,
         )

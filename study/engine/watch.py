@@ -78,7 +78,7 @@ class BudgetWatch(Callback):
             _stop(self._searcher, self._ledger, self._console, f", {over} is used up")
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        self._budget.started(trial.config)
+        self._budget.started(trial.config["trial"], trial.config.get("spent", 0.0), trial.config["gpus"])
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         if "blind" not in result:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from ledger.ledger import Ledger, Trial
 from study.config.resource_settings import BudgetSettings
@@ -68,7 +67,7 @@ class Budget:
         return sum(self._seconds(trial) * self._held(trial) for trial in trials) / _HOUR
 
     def _held(self, trial: Trial) -> float:
-        name = trial.config["trial"]
+        name = trial.name
         if name not in self._gpus_of and trial.seconds is not None:
             self._gpus_of[name] = (trial.result or {}).get("gpus", self._gpus)
         return self._gpus_of.get(name, self._gpus)
@@ -76,15 +75,14 @@ class Budget:
     def _seconds(self, trial: Trial) -> float:
         if trial.seconds is not None:
             return trial.seconds
-        name = trial.config["trial"]
-        running = self._clock() - self._since[name] if name in self._since else 0.0
-        return self._heard.get(name, trial.config.get("spent", 0.0)) + running
+        running = self._clock() - self._since[trial.name] if trial.name in self._since else 0.0
+        return self._heard.get(trial.name, trial.spent) + running
 
-    def started(self, config: dict[str, Any]) -> None:
-        """A worker has begun, or gone on with, the trial of this configuration."""
-        self._heard.setdefault(config["trial"], config.get("spent", 0.0))
-        self._gpus_of[config["trial"]] = config.get("gpus", self._gpus)
-        self._since[config["trial"]] = self._clock()
+    def started(self, name: str, spent: float = 0.0, gpus: float | None = None) -> None:
+        """A worker has begun a trial, or gone on with one that had taken so many seconds, and holds so many GPUs."""
+        self._heard.setdefault(name, spent)
+        self._gpus_of[name] = self._gpus if gpus is None else gpus
+        self._since[name] = self._clock()
 
     def heard(self, name: str, seconds: float) -> None:
         """A running trial has taken so many seconds, over all starts."""
@@ -98,7 +96,7 @@ class Budget:
     def keep(self) -> None:
         """Leave in the ledger what trials without a result have taken, for the next start."""
         for trial in (trial for group in self._ledger.trials.values() for trial in group):
-            if trial.config["trial"] in self._heard and not trial.seconds:
+            if trial.name in self._heard and not trial.seconds:
                 self._ledger.note_spent(trial, self._seconds(trial))
 
 

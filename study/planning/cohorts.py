@@ -14,8 +14,8 @@ from study.config.schema import StudyConfig
 from study.grid.axes import Cell
 from study.grid.chains import chained
 from study.planning.source_cohorts import Collection, collection_grounds, open_collections
-from study.trial.context import Materials, films_of, patches_of
-from study.trial.learners import Batches
+from study.trial.context import films_of, patches_of
+from study.trial.learners import Batches, Materials
 
 
 @dataclass(frozen=True)

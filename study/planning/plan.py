@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -27,8 +27,7 @@ from study.config.search_settings import ConfirmSettings
 from study.grid.axes import Cell
 from study.grid.chains import starts_from
 from study.planning.step_time import StepTime, time_step, trial_seconds, why_not
-from study.trial.context import Materials
-from study.trial.learners import Batches
+from study.trial.learners import Batches, Materials
 from study.trial.network import build_network, mixed_bodies
 
 
@@ -89,7 +88,7 @@ def plan_cells(
         seconds = None
         if refused is None and cell in timed:
             # One image is timed apart: it is the one that batch norm may refuse.
-            key = (cell.backbone, cell.norm, cell.method, 1 if cell.images == 1 else None, mixed_bodies(asdict(cell)))
+            key = (cell.backbone, cell.norm, cell.method, 1 if cell.images == 1 else None, mixed_bodies(cell))
             if key not in clocks:
                 clocks[key] = time_step(cell, config, outer, batches)
             step = clocks[key]
@@ -143,9 +142,7 @@ def _check(
     side = config.patches.input_size
     try:
         with torch.device("meta"):
-            network = build_network(
-                asdict(cell), backbone=cell.backbone, norm=cell.norm, input_size=side, classes=classes
-            )
+            network = build_network(cell, input_size=side, classes=classes)
     except InputError as error:
         return None, str(error)
     parameters = parameter_count(network)

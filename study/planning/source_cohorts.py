@@ -12,7 +12,8 @@ from sldd.errors import InputError
 from study.config.schema import StudyConfig
 from study.grid.axes import Cell
 from study.grid.protocol import divide
-from study.trial.context import CollectionContext, Materials, films_of, joined
+from study.trial.context import CollectionContext, films_of, joined
+from study.trial.learners import Materials
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -17,8 +17,7 @@ from sldd.training.outer_loop import OuterSettings
 from sldd.training.supervised import Training
 from study.config.schema import StudyConfig
 from study.grid.axes import Cell
-from study.trial.context import Materials
-from study.trial.learners import Batches, learned_films
+from study.trial.learners import Batches, Materials, learned_films
 from study.trial.network import build_network
 
 _PASS_SECONDS = 1.0
@@ -44,9 +43,7 @@ def time_step(cell: Cell, config: StudyConfig, outer: OuterSettings, batches: Ba
     device = torch.device("cuda" if gpu else "cpu")
     side = config.patches.input_size
     count = outer.batch_size
-    network = build_network(
-        asdict(cell), backbone=cell.backbone, norm=cell.norm, input_size=side, classes=len(batches.classes)
-    )
+    network = build_network(cell, input_size=side, classes=len(batches.classes))
     initialise(network, config.seed)
     loss = LOSSES[config.task]
     plain = Training(network, device=device, compute=config.compute, loss=loss)

@@ -17,7 +17,7 @@ from study.config.schema import StudyConfig
 from study.planning.budget import outlook
 from study.planning.plan import PlannedCell, cell_budget, trials_of
 from study.report.progress import duration
-from study.trial.context import Materials
+from study.trial.learners import Materials
 
 
 def print_refused(console: Console, plan: list[PlannedCell]) -> None:

@@ -20,6 +20,7 @@ from ledger.ledger import Ledger
 from study.grid.scores import objective
 from study.planning.plan import PlannedCell
 from study.search.tune_searcher import Search, StudySearcher
+from study.trial.spec import TrialSpec
 
 _PLAIN_SECONDS = 30.0
 _LIVE_SECONDS = 0.2
@@ -91,16 +92,16 @@ class ProgressLine:
         running = sum(folder in self._placed for folder in begun)
         remaining = sum(cell.remaining for search in self.searches for cell in search.waiting)
         for trial in trials:
-            if trial.status == "done" and trial.config["trial"] not in self._hms and not trial.config.get("stage"):
-                self._hms[trial.config["trial"]] = objective(trial.result or {})[0]
+            if trial.status == "done" and trial.name not in self._hms and TrialSpec.of(trial).cell.stage is None:
+                self._hms[trial.name] = objective(trial.result or {})[0]
         best = max(self._hms.values(), default=0.0)
         parts = [f"{done}/{done + remaining} trials done", f"{running} running", f"{failed} failed"]
         if len(begun) > running:
             parts.insert(2, f"{len(begun) - running} waiting")
         if self._hms:
-            paper = any(trial.config.get("protocol") == "paper" for trial in trials)
-            findings = any(trial.config.get("task") == "multilabel" for trial in trials)
-            parts.append(f"best {'test' if paper else 'validation'} {'AUC' if findings else 'HM'} {best:.2f}")
+            asked = TrialSpec.of(trials[0])  # a study's protocol and task are those of each of its trials
+            group = "test" if asked.protocol == "paper" else "validation"
+            parts.append(f"best {group} {'AUC' if asked.task == 'multilabel' else 'HM'} {best:.2f}")
         left = self._seconds_left()
         if left is not None:
             parts.append(f"about {duration(left)} left")

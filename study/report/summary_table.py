@@ -19,6 +19,7 @@ from study.report.progress import duration
 from study.search.count_search import CountSearch
 from study.search.tune_searcher import Search
 from study.trial.result import film_aucs, runs
+from study.trial.spec import TrialSpec
 
 
 def end_table(plan: list[PlannedCell], ledger: Ledger, note: str | None = None) -> Table:
@@ -27,14 +28,14 @@ def end_table(plan: list[PlannedCell], ledger: Ledger, note: str | None = None) 
     Args:
         note: stands under the table.
     """
-    if any(trial.config.get("task") == "multilabel" for group in ledger.trials.values() for trial in group):
+    if any(TrialSpec.of(trial).task == "multilabel" for group in ledger.trials.values() for trial in group):
         return _findings_table(plan, ledger, note)
     folded = _folded(plan)
     settings = _settings(list(folded))
     table, words = _table(settings, note, "images", "test HM", "Sen", "Spe", "AUC", "delta", "trials")
     for cell, folds in folded.items():
         trials = [trial for entry in folds for trial in ledger.trials.get(entry.cell.name, [])]
-        confirmed = [t for t in trials if t.config["phase"] == "confirm" and t.result and t.result.get("test")]
+        confirmed = [t for t in trials if t.phase == "confirm" and t.result and t.result.get("test")]
         measured = runs(confirmed, len(folds))
         table.add_row(
             cell.backbone,
@@ -53,8 +54,8 @@ def end_table(plan: list[PlannedCell], ledger: Ledger, note: str | None = None) 
 
 def without_effect(ledger: Ledger) -> str | None:
     """A line where confirm trials learned rates at which their images change nothing."""
-    done = [trial for group in ledger.trials.values() for trial in group if trial.config["phase"] == "confirm"]
-    idle = [trial.config["trial"] for trial in done if idle_rates((trial.result or {}).get("rates"))]
+    done = [trial for group in ledger.trials.values() for trial in group if trial.phase == "confirm"]
+    idle = [trial.name for trial in done if idle_rates((trial.result or {}).get("rates"))]
     if not idle:
         return None
     return f"inner rates fell to nothing in {len(idle)} confirm trials ({idle[0]}): their images change nothing"
@@ -68,7 +69,7 @@ def _findings_table(plan: list[PlannedCell], ledger: Ledger, note: str | None) -
     table, words = _table(settings, note, "images", *scores, "trials")
     for cell, folds in folded.items():
         trials = [trial for entry in folds for trial in ledger.trials.get(entry.cell.name, [])]
-        confirmed = [t for t in trials if t.config["phase"] == "confirm" and t.result and t.result.get("test")]
+        confirmed = [t for t in trials if t.phase == "confirm" and t.result and t.result.get("test")]
         tested = [(trial.result or {})["test"] for trial in confirmed]
         aucs = film_aucs(confirmed, len(folds))
         table.add_row(

@@ -8,22 +8,25 @@ knows never depends on timing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ledger.ledger import Ledger, Trial
+from sldd.ops.types import TaskName
 from study.config.search_settings import ConfirmSettings, SearchSettings
 from study.grid.axes import Cell
+from study.grid.protocol import Protocol, fixed_delta
 from study.grid.scores import objective
 from study.search.sampler import middle, search_space, suggest
 from study.trial.early_stopping import stop_below
+from study.trial.spec import TrialSpec
 
 
 class CellSearch:
     """What to run next in one cell, from its trials in the ledger alone.
 
     Args:
-        facts: what every trial's configuration says of the cell.
-        delta: the threshold, where it is fixed.
+        parameters: of its network, for the records.
         after: cells whose first confirmed network this one's trials start from; None for a body that starts pretrained.
     """
 
@@ -35,14 +38,16 @@ class CellSearch:
         ledger: Ledger,
         *,
         seed: int,
-        facts: dict[str, Any],
-        delta: float | None = None,
+        task: TaskName = "patches",
+        protocol: Protocol = "validation",
+        parameters: int | None = None,
         after: Sequence[CellSearch | None] = (),
     ) -> None:
         self.cell, self._after = cell, after
         self._search, self._repeats, self._ledger, self._seed = search, confirm.repeats, ledger, seed
-        self._facts, self._delta = facts, delta
-        one_delta = delta is not None or facts.get("task") == "multilabel"
+        self._delta = fixed_delta(protocol)
+        self._spec = partial(TrialSpec, cell, parameters=parameters, protocol=protocol, task=task)
+        one_delta = self._delta is not None or task == "multilabel"
         self._space = search_space(search, cell.method, fixed_delta=one_delta)
         self._given_up: set[int] = set()
         self._running: set[int] = set()
@@ -65,17 +70,20 @@ class CellSearch:
         """Trials that began from a network which a longer search of the cell before has overtaken since."""
         if not self._after or self._early or self._stranded:
             return []
-        there = [{None} if other is None else {t.config["trial"] for t in other.confirmed} for other in self._after]
+        there = [{None} if other is None else {t.name for t in other.confirmed} for other in self._after]
         trials = self._ledger.trials.get(self.cell.name, [])
-        return [t for t in trials if not all(map(set.__contains__, there, t.config["starts_from"]))]
+        return [
+            trial
+            for trial in trials
+            if not all(name in known for name, known in zip(TrialSpec.of(trial).starts_from, there, strict=True))
+        ]
 
     @property
     def _starts(self) -> list[str | None]:
         """The trials whose networks this cell's start from: the same for all, whatever is confirmed meanwhile."""
         for trial in self._ledger.trials.get(self.cell.name, []):
-            starts: list[str | None] = trial.config["starts_from"]
-            return starts
-        return [None if other is None else other.confirmed[0].config["trial"] for other in self._after]
+            return TrialSpec.of(trial).starts_from
+        return [None if other is None else other.confirmed[0].name for other in self._after]
 
     @property
     def trials(self) -> int:
@@ -116,7 +124,7 @@ class CellSearch:
         """Confirm trials of what is best now; those of a setting that was overtaken are none."""
         best = self.best
         trials = self._ledger.of(self.cell.name, "confirm")
-        return [trial for trial in trials if best is not None and trial.config["source"] == best.index]
+        return [trial for trial in trials if best is not None and TrialSpec.of(trial).source == best.index]
 
     @property
     def remaining(self) -> int:
@@ -180,7 +188,7 @@ class CellSearch:
         for trial in self._outdated:
             self._ledger.supersede(trial)
         waiting = [trial for trial in self._ledger.trials.get(self.cell.name, []) if not self._over(trial)]
-        search = [trial for trial in waiting if trial.config["phase"] == "search"]
+        search = [trial for trial in waiting if trial.phase == "search"]
         if search:
             return search[0] if search[0].index not in self._running else None
         done = self._ledger.of(self.cell.name, "search")
@@ -190,7 +198,7 @@ class CellSearch:
         if best is None:
             return None
         for trial in self._ledger.of(self.cell.name, "confirm"):
-            if trial.config["source"] != best.index:
+            if TrialSpec.of(trial).source != best.index:
                 self._ledger.supersede(trial)
         confirm = self._confirming
         for trial in confirm:
@@ -209,11 +217,6 @@ class CellSearch:
         if given_up and not trial.settled:
             self._given_up.add(trial.index)
 
-    @property
-    def _told(self) -> dict[str, Any]:
-        """What a trial is told of its cell, and of the trials that it goes on from."""
-        return self._facts | {"starts_from": self._starts} if self._after else self._facts
-
     def _suggest(self, number: int) -> Trial:
         earlier = [trial for trial in self._ledger.of(self.cell.name, "search") if trial.settled]
         known = self._known() if number == 1 else {}
@@ -224,17 +227,17 @@ class CellSearch:
         else:
             name = f"{self._seed}/{self.cell.name}/{number}"
             chosen = suggest(name, self._space, earlier, self._search.sampler)
-        parameters = {
-            "outer_lr": chosen["outer_lr"],
-            "inner_lr": chosen.get("inner_lr"),
-            "delta": chosen.get("delta", self._delta),
-        }
-        options = {name: chosen[name] for name in self._search.options if name in chosen}
-        told = {"options": options, "stop_below": stop_below(earlier, self._search)}
-        return self._ledger.add(
-            self.cell.name,
-            self._told | {"phase": "search", "seed": self._seed, "source": None, **parameters, **told},
+        spec = self._spec(
+            phase="search",
+            seed=self._seed,
+            outer_lr=chosen["outer_lr"],
+            inner_lr=chosen.get("inner_lr"),
+            delta=chosen.get("delta", self._delta),
+            options={name: chosen[name] for name in self._search.options if name in chosen},
+            stop_below=stop_below(earlier, self._search),
+            starts_from=self._starts,
         )
+        return self._ledger.add(self.cell.name, spec.to_json())
 
     def _known(self) -> dict[str, Any]:
         """What was best in the neighbouring cell, where it spares a part of the search and is not tried anyway.
@@ -244,14 +247,18 @@ class CellSearch:
         best = self.neighbour.best if self.neighbour else None
         if best is None or best.index == 0 or self.trials == self._search.trials:
             return {}
-        facts = best.config | best.config["options"]
-        return {name: facts[name] for name in self._space}
+        return TrialSpec.of(best).parameters_in(self._space)
 
     def _confirm(self, best: Trial, repeat: int) -> Trial:
-        kept = {name: best.config[name] for name in ("outer_lr", "inner_lr", "options")}
-        return self._ledger.add(
-            self.cell.name,
-            # Fresh seeds: none equals the search's. The threshold is chosen anew on this run's validation patients.
-            self._told
-            | {"phase": "confirm", "seed": self._seed + 1 + repeat, "source": best.index, "delta": self._delta, **kept},
+        best_spec = TrialSpec.of(best)
+        spec = self._spec(
+            phase="confirm",
+            seed=self._seed + 1 + repeat,  # fresh: none equals the search's
+            outer_lr=best_spec.outer_lr,
+            inner_lr=best_spec.inner_lr,
+            delta=self._delta,  # where it is not fixed, it is chosen anew on this run's validation patients
+            options=best_spec.options,
+            source=best.index,
+            starts_from=self._starts,
         )
+        return self._ledger.add(self.cell.name, spec.to_json())

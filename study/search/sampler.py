@@ -18,6 +18,7 @@ from ledger.ledger import Trial
 from study.config.samplers import SAMPLERS
 from study.config.search_settings import SearchSettings
 from study.grid.scores import main_score
+from study.trial.spec import TrialSpec
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -54,8 +55,7 @@ def observations(trial: Trial, space: Space) -> list[FrozenTrial]:
     """What the sampler learns from a trial: HM at the threshold it suggested, and at the exact best one; its score
     where no threshold is searched."""
     result = trial.result or {}
-    facts = trial.config | trial.config["options"]
-    parameters = {name: facts[name] for name in space}
+    parameters = TrialSpec.of(trial).parameters_in(space)
     if result["status"] != "done" or result.get("validation") is None:
         return [_frozen(parameters, space, 0.0)]
     if "delta" not in space:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 from ledger.storage import Folder
-from sldd.data.augment import AugmentSettings
 from sldd.data.cohort import Cohort, open_cohort
 from sldd.data.concat import JoinedFilms, join_splits
 from sldd.data.multilabel_batches import FilmBatches
@@ -17,18 +15,10 @@ from sldd.data.patches import BalancedBatches, Patches, PatchSettings
 from sldd.data.settings import DataSettings
 from sldd.data.split import Split
 from sldd.data.whole_films import WholeFilms
-from sldd.distillation.distill import DistillSettings
 from sldd.errors import InputError
-from sldd.ops.types import TaskName
-from sldd.package import PackageSettings
-from sldd.training.compute import ComputeSettings
-from sldd.training.dp_sgd import PrivacySettings
-from sldd.training.outer_loop import OuterSettings
-from sldd.training.supervised import TrainSettings
 from study.cluster.broadcast import Shared, fetch_cohort, fetch_file
 from study.config.schema import StudyConfig
 from study.grid.protocol import Protocol, divide
-from study.trial.learners import Batches, Seen
 
 
 @dataclass(frozen=True)
@@ -45,71 +35,15 @@ class CollectionContext:
 class TrialContext:
     """What all trials of a study share."""
 
-    task: TaskName
-    data: DataSettings
+    config: StudyConfig
     cohort_folder: Path
-    shared: Shared | None
-    """For machines other than the driver's."""
     fingerprint: str
-    patches: PatchSettings
-    distill: DistillSettings
-    outer: OuterSettings
-    train: TrainSettings
-    augment: AugmentSettings
-    package: PackageSettings
-    compute: ComputeSettings
-    privacy: PrivacySettings
-    protocol: Protocol
-    folds: int | None
-    pretrained: dict[str, str]
     pseudonyms: list[str]
-    collections: dict[str, CollectionContext]
-    """Those that chains of cells name."""
-    threads: int
-    retries: int
     stop_path: Folder
-
-
-class Materials(NamedTuple):
-    """What a cell is trained and scored on."""
-
-    seen: Seen
-    split: Split
-    batches: Batches
-
-
-def trial_context(
-    config: StudyConfig,
-    cohort: Cohort,
-    pseudonyms: list[str],
-    stop_path: Folder,
-    shared: Shared | None = None,
-    collections: dict[str, CollectionContext] | None = None,
-) -> TrialContext:
-    """What a study's settings say to all of its trials."""
-    return TrialContext(
-        task=config.task,
-        data=config.data,
-        cohort_folder=cohort.folder,
-        shared=shared,
-        fingerprint=cohort.fingerprint,
-        patches=config.patches,
-        distill=config.distill,
-        outer=config.outer,
-        train=config.train,
-        augment=config.augment,
-        compute=config.compute,
-        privacy=config.privacy,
-        package=config.package,
-        protocol=config.protocol,
-        folds=config.confirm.folds,
-        pretrained=config.pretrained,
-        pseudonyms=pseudonyms,
-        collections=collections or {},
-        threads=config.resources.threads,
-        retries=config.resources.retries,
-        stop_path=stop_path,
-    )
+    shared: Shared | None = None
+    """For machines other than the driver's."""
+    collections: dict[str, CollectionContext] = field(default_factory=dict)
+    """Those that chains of cells name."""
 
 
 def materials(context: TrialContext, fold: int | None) -> tuple[Patches, Split, BalancedBatches]:
@@ -118,8 +52,8 @@ def materials(context: TrialContext, fold: int | None) -> tuple[Patches, Split, 
     Raises:
         InputError: the cohort on this node is not the study's, or cannot be brought here.
     """
-    given = _given(context)
-    return _materials(given, context.data, context.patches, context.protocol, context.folds, fold)
+    config = context.config
+    return _materials(_given(context), config.data, config.patches, config.protocol, config.confirm.folds, fold)
 
 
 def film_materials(
@@ -130,9 +64,10 @@ def film_materials(
     Args:
         stage: the collections that a cell trains on instead, as of ``Cell``.
     """
-    side = context.patches.input_size
+    config = context.config
+    side = config.patches.input_size
     if stage is None:
-        return _film_materials(_given(context), context.data, side, context.protocol, context.folds, fold)
+        return _film_materials(_given(context), config.data, side, config.protocol, config.confirm.folds, fold)
     given = []
     for name in stage.split("+"):
         each = context.collections[name]
@@ -171,7 +106,8 @@ def _here(context: TrialContext, folder: Path, fingerprint: str) -> tuple[Path, 
 
 
 def _cache(context: TrialContext) -> Path | None:
-    return Path(context.data.cache) if context.data.cache else None
+    cache = context.config.data.cache
+    return Path(cache) if cache else None
 
 
 @lru_cache(maxsize=4)

@@ -50,7 +50,7 @@ def is_below(limits: Sequence[Sequence[float]], history: Sequence[dict[str, Any]
 def stopped_early(ledger: Ledger) -> str | None:
     """How many search trials were stopped, and the outer steps that this spared; None where none was."""
     searched = [
-        [trial.result for trial in group if trial.config["phase"] == "search" and trial.result and trial.settled]
+        [trial.result for trial in group if trial.phase == "search" and trial.result and trial.settled]
         for group in ledger.trials.values()
     ]
     # The first trials of a cell are never stopped: they say how many steps a whole one has.

@@ -18,7 +18,8 @@ from sldd.errors import InputError
 from sldd.package import Package
 from study.config.loader import parse
 from study.config.schema import StudyConfig
-from study.trial.context import TrialContext, trial_context, weights_file
+from study.trial.context import TrialContext, weights_file
+from study.trial.spec import TrialSpec
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Confirmed:
 
     cell: str
     folder: Folder
-    config: dict[str, Any]
+    spec: TrialSpec
     result: dict[str, Any]
 
     @property
@@ -37,7 +38,7 @@ class Confirmed:
     @property
     def family(self) -> str:
         """The cell's name without its fold: trials of one family differ in patients and seeds only."""
-        fold = self.config["fold"]
+        fold = self.spec.cell.fold
         return self.cell if fold is None else self.cell.removesuffix(f"-f{fold}")
 
     @property
@@ -66,7 +67,7 @@ class OpenedStudy:
 
     def start_file(self, trial: Confirmed) -> Path | None:
         """The file of weights that a trial started from, where it was one."""
-        start = start_of(trial.config["backbone"], trial.config["start"], self.config.pretrained)
+        start = start_of(trial.spec.cell.backbone, trial.spec.cell.start, self.config.pretrained)
         return Path(weights_file(self.context, start)) if start.endswith(FILE_ENDINGS) else None
 
 
@@ -99,11 +100,17 @@ def open_study(where: str, *, root: str | None = None, cache: str | None = None)
         words = "these are not the patients that the study began with (another fingerprint)"
         raise InputError(f"{where}: {cohort.read_differently(before) or words}")
     found = [
-        Confirmed(trial.cell, folder / "trials" / trial.cell / str(trial.number), trial.config, trial.result)
+        Confirmed(
+            trial.cell,
+            folder / "trials" / trial.cell / str(trial.number),
+            TrialSpec.from_json(trial.config),
+            trial.result,
+        )
         for trial in read_trials(folder)
         if trial.config.get("phase") == "confirm" and trial.result is not None and trial.result["status"] == "done"
     ]
     found = [trial for trial in found if (trial.folder / PACKAGE).is_file()]
     found.sort(key=lambda trial: (trial.cell, int(trial.folder.name)))
-    context = trial_context(config, cohort, ledger.pseudonyms(source.patient_ids), ledger.stop_path)
+    pseudonyms = ledger.pseudonyms(source.patient_ids)
+    context = TrialContext(config, cohort.folder, cohort.fingerprint, pseudonyms, ledger.stop_path)
     return OpenedStudy(config, cohort, context, found)

@@ -3,63 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from safetensors.torch import load, save
 from torch import nn
 
-from ledger.storage import open_folder
+from ledger.storage import Folder
 from sldd.backbones.init import initialise
 from sldd.backbones.mixed import Mixed, build_mixed, carry_over, set_mixed_start
 from sldd.backbones.registry import build
 from sldd.backbones.start import PRETRAINED, set_start
 from sldd.errors import InputError
+from study.grid.axes import Cell
+from study.trial.spec import TrialSpec
 
 WEIGHTS = "weights.safetensors"
 """What a confirm trial on another collection leaves in its folder."""
 
 
-def build_network(facts: Mapping[str, Any], *, backbone: str, norm: str, input_size: int, classes: int) -> nn.Module:
-    """The network of a cell or trial: one of its backbone, or a mixed model of several.
+def build_network(cell: Cell, *, input_size: int, classes: int) -> nn.Module:
+    """The network of a cell: one of its backbone, or a mixed model of several.
 
     Raises:
         InputError: it cannot be built.
     """
-    bodies = mixed_bodies(facts)
+    bodies = mixed_bodies(cell)
     if bodies:
-        return build_mixed(backbone, bodies, input_size=input_size, norm=norm, classes=classes)
-    return build(backbone, input_size=input_size, norm=norm, classes=classes)
+        return build_mixed(cell.backbone, bodies, input_size=input_size, norm=cell.norm, classes=classes)
+    return build(cell.backbone, input_size=input_size, norm=cell.norm, classes=classes)
 
 
-def mixed_bodies(facts: Mapping[str, Any]) -> int:
+def mixed_bodies(cell: Cell) -> int:
     """Bodies of a mixed model; 0 where a cell has none."""
-    return len(facts["chain"]) if facts.get("transfer") == "mixed" and not facts.get("stage") else 0
+    return len(cell.chain) if cell.transfer == "mixed" and not cell.stage else 0
 
 
-def set_transfer_start(network: nn.Module, config: Mapping[str, Any], start: str, classes: int) -> None:
+def set_transfer_start(network: nn.Module, spec: TrialSpec, start: str, classes: int, trials: Folder) -> None:
     """Set every parameter in place: from what the trials left that this one goes on from, else from its own start.
 
     Args:
-        config: of the trial; ``starts_from`` names trials of the same study, None stands for a pretrained body.
         start: as of ``sldd.backbones.start.set_start``.
+        trials: the folder of all trials of the study.
 
     Raises:
         InputError: weights cannot be had or do not fit.
     """
-    backbone, seed, earlier = config["backbone"], config["seed"], config.get("starts_from") or []
+    backbone, seed, earlier = spec.cell.backbone, spec.seed, spec.starts_from
     if isinstance(network, Mixed):
-        bodies = [PRETRAINED if name is None else _weights(config, name) for name in earlier]
+        bodies = [PRETRAINED if name is None else _weights(trials, name) for name in earlier]
         set_mixed_start(network, bodies, backbone=backbone, seed=seed, pretrained=start)
-    elif earlier:
+    elif earlier and earlier[0] is not None:
         initialise(network, seed)
-        carry_over(network, _weights(config, earlier[0]), where=earlier[0], classes=classes)
+        carry_over(network, _weights(trials, earlier[0]), where=earlier[0], classes=classes)
     else:
         set_start(network, backbone=backbone, start=start, seed=seed, classes=classes)
 
 
-def _weights(config: Mapping[str, Any], trial: str) -> dict[str, torch.Tensor]:
-    trials = open_folder(config["folder"]).parent.parent
+def _weights(trials: Folder, trial: str) -> dict[str, torch.Tensor]:
     path = trials / trial / WEIGHTS
     try:
         return load(path.read_bytes())

@@ -27,6 +27,7 @@ from sldd.rng import stream
 from sldd.training.outer_loop import DivergedError
 from study.trial.context import TrialContext, materials
 from study.trial.finished_study import Confirmed, OpenedStudy
+from study.trial.learners import Materials
 from study.trial.trial import build_trial
 
 
@@ -50,7 +51,7 @@ def read_package(
 ) -> tuple[Reading, torch.nn.Module]:
     """What the network that a package stands for makes of patients, and the network."""
     network = rebuild(study.package(trial), study.start_file(trial)).to(device)
-    batch = study.context.outer.score_batch
+    batch = study.config.outer.score_batch
     return read_patients(network, network, patches, patients, batch=batch, device=device), network
 
 
@@ -68,7 +69,7 @@ class FoldReferences:
             return None
         unseen = []
         for other in others:
-            _, split, _ = materials(self._study.context, other.config["fold"])
+            _, split, _ = materials(self._study.context, other.spec.cell.fold)
             unseen.append(np.isin(candidates.patients, split.test))
         losses = np.stack([self._read(other)[candidates.patients] for other in others])
         return References("folds", losses, np.stack(unseen))
@@ -76,7 +77,7 @@ class FoldReferences:
     def _read(self, trial: Confirmed) -> np.ndarray:
         """(cohort's patients,) losses."""
         if trial.name not in self._losses:
-            patches, _, _ = materials(self._study.context, trial.config["fold"])
+            patches, _, _ = materials(self._study.context, trial.spec.cell.fold)
             everyone = range(self._study.cohort.patients)
             self._losses[trial.name] = read_package(self._study, trial, patches, everyone, self._device)[0].losses
         return self._losses[trial.name]
@@ -129,9 +130,9 @@ def _distil(
 ) -> np.ndarray:
     """(candidates,) losses of the network that comes of a half."""
     cohort = candidates.patches.cohort
-    patches = Patches(cohort, context.patches, *cohort.intensity(half))
-    given = (patches, Split(half, split.validation, split.test), BalancedBatches(patches, half))
-    loop = build_trial(trial.config, context, device, given).loop
+    patches = Patches(cohort, context.config.patches, *cohort.intensity(half))
+    data = Materials(patches, Split(half, split.validation, split.test), BalancedBatches(patches, half))
+    loop = build_trial(trial.spec, context, device, trial.folder.parent.parent, data).loop
     try:
         while not loop.finished:
             loop.advance()
@@ -145,7 +146,7 @@ def _distil(
     weights = learner.weights(best.state)
     load_statistics(learner.network, best.theta_bn)
     network = learner.network.eval()
-    batch = context.outer.score_batch
+    batch = context.config.outer.score_batch
     read = read_patients(
         lambda images: learner.forward(weights, images),
         network,

@@ -14,10 +14,11 @@ from sldd.metrics.evaluators import FilmScores, PatientScores
 from sldd.metrics.multilabel import METRICS, bootstrap_findings
 from sldd.metrics.patient_votes import PUBLISHED_DELTA, Votes, choose_threshold, operate, threshold_curve
 from sldd.training.outer_loop import OuterLoop
+from study.trial.spec import TrialSpec
 
 
 def describe_result(
-    config: dict[str, Any],
+    spec: TrialSpec,
     loop: OuterLoop,
     split: Split,
     error: str | None,
@@ -35,7 +36,6 @@ def describe_result(
     result: dict[str, Any] = {
         "status": "done" if error is None else "diverged",
         "error": error,
-        "attempt": config["attempt"],
         "delta": None,
         "validation": None,
         "test": None,
@@ -51,14 +51,14 @@ def describe_result(
     if loop.best is None:
         return result
     # The only place where test patients are read: once, with everything chosen.
-    tested = config["phase"] == "confirm" and error is None
+    tested = spec.phase == "confirm" and error is None
     validation = loop.score(split.validation)
     if isinstance(validation, FilmScores):
         result["validation"] = film_scores(validation, pseudonyms)
         if tested:
             test = loop.score(split.test)
             assert isinstance(test, FilmScores)
-            result["test"] = film_scores(test, pseudonyms, intervals_of=config["seed"])
+            result["test"] = film_scores(test, pseudonyms, intervals_of=spec.seed)
         return result
     assert isinstance(validation, PatientScores)
     _, delta = choose_threshold(validation.votes, delta)
@@ -146,5 +146,5 @@ def _by_seed(confirmed: Iterable[Trial], folds: int) -> list[list[dict[str, Any]
     """Results of the seeds that have all of their folds."""
     seeds: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for trial in confirmed:
-        seeds[trial.config["seed"]].append(trial.result or {})
+        seeds[TrialSpec.of(trial).seed].append(trial.result or {})
     return [results for _, results in sorted(seeds.items()) if len(results) == folds]

@@ -6,31 +6,34 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 import torch
 
+from ledger.storage import Folder
 from ledger.trial_folder import PACKAGE, TrialFolder, now
 from sldd.backbones.init import layer_fingerprints
 from sldd.backbones.registry import parameter_count
 from sldd.backbones.start import PRETRAINED, check_start, start_of
-from sldd.data.split import Split
-from sldd.distillation.distill import Distillation, DistillSettings
+from sldd.distillation.distill import Distillation
 from sldd.distillation.footprint import footprint
 from sldd.errors import InputError
 from sldd.package import Package, Stored
 from sldd.package.format.signature import read_private
 from sldd.training.dp_sgd import PrivateGradient, check_accountant, refusal
 from sldd.training.outer_loop import Best, DivergedError, Learner, OuterLoop, OuterSettings
+from study.config.schema import StudyConfig
+from study.grid.axes import Cell
 from study.grid.protocol import fixed_delta
 from study.trial.context import TrialContext, film_materials, materials, patient_pseudonyms, weights_file
 from study.trial.early_stopping import is_below
-from study.trial.learners import Batches, Seen, make_learner, training_data
+from study.trial.learners import Materials, make_learner, training_data
 from study.trial.network import WEIGHTS, build_network, mixed_bodies, set_transfer_start, to_bytes
 from study.trial.package import claims, described, on_cpu, pack, store_images
 from study.trial.result import describe_result
+from study.trial.spec import TrialSpec
 
 _STOP_POLL_SECONDS = 0.5
 
@@ -52,23 +55,21 @@ class Report(TypedDict):
 class _Trial:
     """What a trial works with, built from its configuration alone."""
 
-    config: dict[str, Any]
+    spec: TrialSpec
     context: TrialContext
     network: torch.nn.Module
     start: str
+    """What its weights started from, as ``set_start`` takes it."""
     fingerprints: dict[str, str]
-    distill: DistillSettings
-    outer: OuterSettings
+    """Of that start, by layer."""
     learner: Learner
     loop: OuterLoop
-    classes: tuple[str, ...]
-    seen: Seen
-    split: Split
+    data: Materials
 
     @property
     def stopped(self) -> bool:
         """True where it has done worse than its search's earlier trials, and need not go on."""
-        return is_below(self.config.get("stop_below", ()), self.loop.progress.history)
+        return is_below(self.spec.stop_below, self.loop.progress.history)
 
     @property
     def ended(self) -> str:
@@ -84,98 +85,76 @@ class _Trial:
 
 
 def build_trial(
-    config: dict[str, Any],
-    context: TrialContext,
-    device: torch.device,
-    given: tuple[Seen, Split, Batches] | None = None,
+    spec: TrialSpec, context: TrialContext, device: torch.device, trials: Folder, data: Materials | None = None
 ) -> _Trial:
-    """A trial at its beginning; on other patients than its own where these are ``given``."""
-    if context.package.key is not None:
-        read_private(Path(context.package.key))  # found missing now rather than when all is done
-    seen, split, batches = given or _materials(config, context)
-    classes = tuple(batches.classes)
-    side = context.patches.input_size
-    network = build_network(
-        config, backbone=config["backbone"], norm=config["norm"], input_size=side, classes=len(classes)
-    )
-    word = PRETRAINED if mixed_bodies(config) else config["start"]
-    start = weights_file(context, start_of(config["backbone"], word, context.pretrained))
-    set_transfer_start(network, config, start, len(classes))
+    """A trial at its beginning; on other patients than its own where ``data`` is theirs.
+
+    Args:
+        trials: the folder of all trials of the study, whose networks it may start from.
+    """
+    config, cell = context.config, spec.cell
+    if config.package.key is not None:
+        read_private(Path(config.package.key))  # found missing now rather than when all is done
+    data = data or _materials(cell, context)
+    classes = len(data.batches.classes)
+    network = build_network(cell, input_size=config.patches.input_size, classes=classes)
+    word = PRETRAINED if mixed_bodies(cell) else cell.start
+    start = weights_file(context, start_of(cell.backbone, word, config.pretrained))
+    set_transfer_start(network, spec, start, classes, trials)
     fingerprints = layer_fingerprints(network)
-    distill = replace(context.distill, **config["options"])
-    outer = context.train.budget(context.outer, config["method"], batches.size, config["epochs"])
-    private = _private(network, config, context, distill, outer)
-    delta = fixed_delta(context.protocol)
-    data = training_data(config, seen, batches, split, context.privacy, context.augment, delta)
-    tracks = outer.statistics == "exponential"
-    learner = make_learner(
-        network, config, distill, context.compute, batches, device, track_statistics=tracks, private=private
-    )
+    outer = config.train.budget(config.outer, cell.method, data.batches.size, cell.epochs)
+    private = _private(network, spec, config, outer)
+    learned = training_data(spec, data, config)
+    learner = make_learner(network, spec, config, data.batches, device, private=private)
     loop = OuterLoop(
         learner,
-        data.task,
-        data.drawn,
-        split,
+        learned.task,
+        learned.drawn,
+        data.split,
         outer,
-        rate=config["outer_lr"],
-        seed=config["seed"],
+        rate=spec.outer_lr,
+        seed=spec.seed,
         device=device,
         last=private is not None,
-        measured=data.measured,
+        measured=learned.measured,
     )
-    return _Trial(
-        config,
-        context,
-        network,
-        start,
-        fingerprints,
-        distill,
-        outer,
-        learner,
-        loop,
-        tuple(batches.classes),
-        seen,
-        split,
-    )
+    return _Trial(spec, context, network, start, fingerprints, learner, loop, data)
 
 
-def _materials(config: dict[str, Any], context: TrialContext) -> tuple[Seen, Split, Batches]:
-    if context.task == "multilabel":
-        return film_materials(context, config["fold"], config.get("stage"))
-    return materials(context, config["fold"])
+def _materials(cell: Cell, context: TrialContext) -> Materials:
+    if context.config.task == "multilabel":
+        return Materials(*film_materials(context, cell.fold, cell.stage))
+    return Materials(*materials(context, cell.fold))
 
 
 def _private(
-    network: torch.nn.Module,
-    config: dict[str, Any],
-    context: TrialContext,
-    distill: DistillSettings,
-    outer: OuterSettings,
+    network: torch.nn.Module, spec: TrialSpec, config: StudyConfig, outer: OuterSettings
 ) -> PrivateGradient | None:
-    if context.privacy.noise is None:
+    if config.privacy.noise is None:
         return None
-    reason = refusal(network, config["method"], distill.image_init)
+    reason = refusal(network, spec.cell.method, spec.distill(config.distill).image_init)
     if reason is not None:
         raise InputError(reason)
     check_accountant()
-    return PrivateGradient(context.privacy, outer.batch_size)
+    return PrivateGradient(config.privacy, outer.batch_size)
 
 
-def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> Iterator[Report]:
+def run_trial(spec: TrialSpec, context: TrialContext, folder: TrialFolder, gpus: float = 0.0) -> Iterator[Report]:
     """Run or resume a trial, checkpoint as it goes, and write its result; without one where the study is stopping."""
-    context.compute.apply(context.threads)
-    if config["gpus"] and not torch.cuda.is_available():
+    config = context.config
+    config.compute.apply(config.resources.threads)
+    if gpus and not torch.cuda.is_available():
         # Of a machine that joined later (``nodes.check_gpus``). The next try may be on another one.
         raise RuntimeError(
             f"PyTorch {torch.__version__} cannot use the GPU of {socket.gethostname()} that Ray has found"
         )
-    device = torch.device("cuda" if config["gpus"] else "cpu")
+    device = torch.device("cuda" if gpus else "cpu")
     _reset_peak_memory(device)
-    trial = build_trial(config, context, device)
+    trial = build_trial(spec, context, device, folder.trials)
     spent, starts = 0.0, []
     saved = folder.load_checkpoint(device)
     if saved is not None:
-        check_start(trial.network, saved["start"], f"checkpoint of {config['trial']}")
+        check_start(trial.network, saved["start"], f"checkpoint of {folder.name}")
         trial.loop.load_state_dict(saved["loop"])
         spent, starts = saved["seconds"], saved["starts"]
         del saved  # on a GPU, it would be there a second time to the end
@@ -199,27 +178,30 @@ def run_trial(config: dict[str, Any], context: TrialContext, folder: TrialFolder
         return
 
     best = trial.loop.best if isinstance(trial.learner, Distillation) else None
-    stored = None if best is None else store_images(best, context.package)
-    patients = patient_pseudonyms(context, config.get("stage"))
-    result = describe_result(config, trial.loop, trial.split, error, fixed_delta(context.protocol), patients)
+    stored = None if best is None else store_images(best, config.package)
+    patients = patient_pseudonyms(context, spec.cell.stage)
+    result = describe_result(spec, trial.loop, trial.data.split, error, fixed_delta(config.protocol), patients)
+    result["attempt"] = folder.attempt
     result["stopped"] = trial.stopped
     result["ended"] = "diverged" if error else trial.ended
     result["starts"] = starts  # the step at which each start of this trial began; [0] where nothing interrupted it
     result["seconds"] = spent + time.monotonic() - begun
     result["finished"] = now()
-    result["gpus"] = config["gpus"]
+    result["gpus"] = gpus
     result["peak_memory_mib"] = _peak_memory_mib(device)
     result["device_memory_mib"] = _device_memory_mib(device)
     result["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    result["micro_batch"] = context.compute.micro_batch
+    result["micro_batch"] = config.compute.micro_batch
     result["inner_graphs"] = trial.learner.memory if isinstance(trial.learner, Distillation) else None
-    if context.privacy.noise is not None:
-        result["epsilon"] = context.privacy.epsilon(
-            steps=trial.loop.progress.step, batch_size=trial.outer.batch_size, patients=len(trial.split.train)
+    if config.privacy.noise is not None:
+        result["epsilon"] = config.privacy.epsilon(
+            steps=trial.loop.progress.step,
+            batch_size=trial.loop.settings.batch_size,
+            patients=len(trial.data.split.train),
         )
     if best is not None and stored is not None:
         result |= _share(trial, best, *stored, result, folder)
-    if config.get("stage") and config["phase"] == "confirm" and trial.loop.best is not None:
+    if spec.cell.stage and spec.phase == "confirm" and trial.loop.best is not None:
         folder.save(WEIGHTS, to_bytes(list(trial.fingerprints), trial.loop.best.state))
     folder.finish(result)
 
@@ -234,7 +216,7 @@ def _improve(trial: _Trial, folder: TrialFolder, checkpoint: Callable[[], Report
             if folder.stopping():
                 yield checkpoint()
                 return
-        if trial.loop.progress.step % trial.outer.checkpoint_every == 0 or trial.over:
+        if trial.loop.progress.step % trial.loop.settings.checkpoint_every == 0 or trial.over:
             yield checkpoint()
 
 
@@ -242,7 +224,7 @@ def _report(trial: _Trial, seconds: float) -> Report:
     best = trial.loop.best
     return {
         "step": trial.loop.progress.step,
-        "steps": trial.outer.steps,
+        "steps": trial.loop.settings.steps,
         "seconds": seconds,
         "score": best.score if best else 0.0,
     }
@@ -257,34 +239,35 @@ def _share(
         original, cost: the images before they were stored, and what that cost.
         result: what was measured of the best state, with the images as they are stored.
     """
-    config, context = trial.config, trial.context
+    spec, cell, config = trial.spec, trial.spec.cell, trial.context.config
+    distill, seen = spec.distill(config.distill), trial.data.seen
     state = on_cpu(best.state)
     package = Package(
         images=state["images"],
         labels=state["labels"],
         rates=state["rates"],
-        inner_weights=trial.distill.inner_weights,
-        momentum=trial.distill.inner_momentum,
-        inner_precision=context.compute.inner_precision,
+        inner_weights=distill.inner_weights,
+        momentum=distill.inner_momentum,
+        inner_precision=config.compute.inner_precision,
         theta_bn=on_cpu(best.theta_bn),
-        backbone=config["backbone"],
-        norm=config["norm"],
+        backbone=cell.backbone,
+        norm=cell.norm,
         start=Path(trial.start).name,
-        seed=config["seed"],
+        seed=spec.seed,
         start_fingerprints=trial.fingerprints,
-        mean=trial.seen.mean,
-        deviation=trial.seen.deviation,
-        depth=trial.seen.cohort.depth,
-        patches=context.patches,
+        mean=seen.mean,
+        deviation=seen.deviation,
+        depth=seen.cohort.depth,
+        patches=config.patches,
         delta=result["delta"],
-        classes=trial.classes,
-        claims=claims(result, context.protocol, config["fold"], cost),
+        classes=tuple(trial.data.batches.classes),
+        claims=claims(result, config.protocol, cell.fold, cost),
         stored=cost,
     )
     said = dict(vars(footprint(parameter_count(trial.network), package.images, package.theta_bn)))
     said["rates"] = package.rates.tolist()
-    if config["method"] != "random_real":  # whose images are patients' own, and nothing to be shared
-        content, packed = pack(package, trial.start, original, context.package)
+    if cell.method != "random_real":  # whose images are patients' own, and nothing to be shared
+        content, packed = pack(package, trial.start, original, config.package)
         folder.save(PACKAGE, content)
         cost = packed.stored
         said["shared_bytes"] = len(content)

@@ -23,6 +23,7 @@ from ledger.storage import no_room, open_folder
 from ledger.trial_folder import LOST, ReplacedError, TrialFolder, UnseenError, failure
 from sldd.errors import InputError
 from study.trial.context import TrialContext
+from study.trial.spec import TrialSpec
 from study.trial.trial import Report, run_trial
 
 LOSSES = 20
@@ -79,6 +80,9 @@ class WarnedError(RuntimeError):
 def carry_out(config: dict[str, Any], context: TrialContext) -> Iterator[Report]:
     """Run or resume a trial to its result, or to the end of its worker.
 
+    Args:
+        config: as Ray passes it on: the trial's ``config.json``, with its ``folder`` and the ``gpus`` that it holds.
+
     Ends without a result when the study is stopping, and when another worker has taken the trial over.
 
     Raises:
@@ -93,18 +97,18 @@ def carry_out(config: dict[str, Any], context: TrialContext) -> Iterator[Report]
         folder = yield from _in_sight(config, stopping)
         if folder.finished:
             return  # Ray started this worker again after it had written its result
-        if folder.lost > context.retries:
+        if folder.lost > context.config.resources.retries:
             folder.finish(failure(config, f"{LOST}, {folder.lost} times before its first or next checkpoint"))
             return
         try:
-            yield from _within_memory(config, context, folder)
+            yield from _within_memory(TrialSpec.from_json(config), config.get("gpus", 0.0), context, folder)
         except (ReplacedError, UnseenError):
             raise
         except Exception as error:
             if no_room(error) and stopping():
                 return  # what could not be written is computed again
             folder.note_error(_described(error))
-            if folder.errors <= context.retries:
+            if folder.errors <= context.config.resources.retries:
                 raise
             folder.finish(failure(config, _described(error)))
     except ReplacedError:
@@ -129,21 +133,22 @@ def _in_sight(config: dict[str, Any], stopping: Callable[[], bool]) -> Generator
         time.sleep(_LOOK_SECONDS)
 
 
-def _within_memory(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> Iterator[Report]:
+def _within_memory(spec: TrialSpec, gpus: float, context: TrialContext, folder: TrialFolder) -> Iterator[Report]:
     """Run a trial; out of memory, go on from its checkpoint with half as many patches at a time."""
     while True:
         try:
-            yield from run_trial(config, context, folder)
+            yield from run_trial(spec, context, folder, gpus)
             return
         except (MemoryError, RuntimeError) as error:
-            patches = context.compute.micro_batch or context.outer.batch_size
+            config = context.config
+            patches = config.compute.micro_batch or config.outer.batch_size
             if not _out_of_memory(error) or patches < 2:
                 raise
         # Out here the error is gone, and with it the frames that hold the trial's tensors. It may have been scoring
         # that did not fit; how many crops are scored at a time changes nothing.
-        compute = replace(context.compute, micro_batch=(patches + 1) // 2)
-        outer = replace(context.outer, score_batch=min(context.outer.score_batch, (patches + 1) // 2))
-        context = replace(context, compute=compute, outer=outer)
+        compute = replace(config.compute, micro_batch=(patches + 1) // 2)
+        outer = replace(config.outer, score_batch=min(config.outer.score_batch, (patches + 1) // 2))
+        context = replace(context, config=replace(config, compute=compute, outer=outer))
         gc.collect()
         torch.cuda.empty_cache()
 

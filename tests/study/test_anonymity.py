@@ -22,9 +22,10 @@ from study.anonymity import main
 from study.config.loader import as_tree, load
 from study.config.schema import StudyConfig
 from study.grid.axes import cells
-from study.trial.context import materials, trial_context
+from study.trial.context import TrialContext, materials
 from study.trial.finished_study import open_study
 from study.trial.reference_networks import FoldReferences
+from study.trial.spec import TrialSpec
 from study.trial.trial import run_trial
 
 SETTINGS = [
@@ -50,13 +51,14 @@ def run_here(folder: Path, cache: Path, seeds: tuple[int, ...], *settings: str) 
             "cells": [],
         }
     )
-    context = trial_context(config, cohort, ledger.pseudonyms(source.patient_ids), ledger.stop_path)
+    context = TrialContext(
+        config, cohort.folder, cohort.fingerprint, ledger.pseudonyms(source.patient_ids), ledger.stop_path
+    )
     for cell in cells(config.grid, config.confirm.folds):
         for seed in seeds:
-            facts = {**vars(cell), "protocol": "validation", "phase": "confirm", "seed": seed, "source": 0}
-            rates = {"outer_lr": 0.03, "inner_lr": 0.02, "delta": None, "options": {}, "gpus": 0.0}
-            trial = ledger.begin(ledger.add(cell.name, facts | rates))
-            for _ in run_trial(trial.config, context, TrialFolder(trial.folder, trial.config["owner"])):
+            spec = TrialSpec(cell, "confirm", seed, outer_lr=0.03, inner_lr=0.02, source=0)
+            trial = ledger.begin(ledger.add(cell.name, spec.to_json()))
+            for _ in run_trial(spec, context, TrialFolder(trial.folder, trial.config["owner"])):
                 pass
     ledger.close()
     return config
@@ -176,12 +178,12 @@ def test_where_folds_rotate_the_other_folds_calibrate(
         assert report["theta_bn"] is None  # a network without batch norm
     assert "calibrated by 3 references of other folds and seeds, 1 for each patient" in capsys.readouterr().out
     trial = study.confirmed[0]
-    patches, split, _ = materials(study.context, trial.config["fold"])
+    patches, split, _ = materials(study.context, trial.spec.cell.fold)
     candidates = Candidates(patches, split.train, split.test)
     references = FoldReferences(study, torch.device("cpu")).of(trial, candidates)
     assert references is not None
     for other, unseen in zip(study.confirmed[1:], references.unseen, strict=True):
-        _, theirs, _ = materials(study.context, other.config["fold"])
+        _, theirs, _ = materials(study.context, other.spec.cell.fold)
         seen = {*theirs.train, *theirs.validation}
         assert not {patient for patient, free in zip(candidates.patients, unseen, strict=True) if free} & seen
     assert np.isfinite(references.losses).all()

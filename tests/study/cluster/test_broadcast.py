@@ -17,7 +17,7 @@ from sldd.sources.phantom import PhantomSettings
 from study.cluster import broadcast as sharing
 from study.cluster.broadcast import fetch_cohort, fetch_file, share
 from study.config.loader import load
-from study.trial.context import CollectionContext, film_materials, patient_pseudonyms, trial_context
+from study.trial.context import CollectionContext, TrialContext, film_materials, patient_pseudonyms
 from tests.sldd.finding_cohort import finding_cohort
 
 
@@ -116,7 +116,8 @@ def test_a_trial_elsewhere_finds_every_collection_by_its_fingerprint(tmp_path: P
         for name, cohort in cohorts.items()
         if name != "own"
     }
-    context = trial_context(config, cohorts["own"], ["P-own"] * 12, tmp_path / ".stop", shared, collections)
+    own = cohorts["own"]
+    context = TrialContext(config, own.folder, own.fingerprint, ["P-own"] * 12, tmp_path / ".stop", shared, collections)
     for stage, number in ((None, 0), ("nih", 1), ("chexpert", 2)):
         films, _, _ = film_materials(context, None, stage)
         assert films.cohort.pixels(0)[0, 0] == number

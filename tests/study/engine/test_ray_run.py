@@ -23,7 +23,7 @@ from study.engine.study_run import StudyRun
 from study.grid.axes import cells
 from study.planning.plan import PlannedCell
 from study.trial import worker
-from study.trial.context import trial_context
+from study.trial.context import TrialContext
 from tests.conftest import OpenLedger
 from tests.study.command import TINY
 
@@ -64,7 +64,9 @@ def test_blind_machines_lose_no_trial_and_can_be_stopped(slots: Slots, tmp_path:
 
         watching = threading.Thread(target=watch, daemon=True)
         watching.start()
-        context = trial_context(CONFIG, cohort, ledger.pseudonyms(source.patient_ids), ledger.stop_path)
+        context = TrialContext(
+            CONFIG, cohort.folder, cohort.fingerprint, ledger.pseudonyms(source.patient_ids), ledger.stop_path
+        )
         received = run_trials(StudyRun(CONFIG, ledger, plan, slots, context, Console(file=said)), Elsewhere)
         watching.join()
         return received, [trial.status for group in ledger.trials.values() for trial in group], said.getvalue()

@@ -109,8 +109,7 @@ def test_a_cell_waits_for_the_network_that_it_starts_from(open_ledger: OpenLedge
 
     def search(of: Cell, *after: CellSearch | None) -> CellSearch:
         confirm = ConfirmSettings(repeats=1)
-        facts = {"task": "multilabel"}
-        return CellSearch(of, SearchSettings(trials=1), confirm, ledger, seed=0, facts=facts, after=after)
+        return CellSearch(of, SearchSettings(trials=1), confirm, ledger, seed=0, task="multilabel", after=after)
 
     def finish(status: str = "done") -> None:
         trial = first.next()
@@ -135,8 +134,8 @@ def test_a_cell_whose_start_failed_is_given_up(open_ledger: OpenLedger, tmp_path
     ledger = open_ledger(tmp_path / "x")
     stage, cell = _cells(chain=["nih"])
     settings = (SearchSettings(trials=1), ConfirmSettings(repeats=1), ledger)
-    first = CellSearch(stage, *settings, seed=0, facts={"task": "multilabel"})
-    second = CellSearch(cell, *settings, seed=0, facts={"task": "multilabel"}, after=[first])
+    first = CellSearch(stage, *settings, seed=0, task="multilabel")
+    second = CellSearch(cell, *settings, seed=0, task="multilabel", after=[first])
     trial = first.next()
     assert trial is not None
     trial.result = {"status": "failed", "error": "no"}
@@ -174,9 +173,8 @@ def test_a_longer_search_of_an_earlier_cell_makes_the_later_ones_begin_anew(
         ledger, made = open_ledger(tmp_path / "x"), []
         for cell in (first, middle, last):
             settings = SearchSettings(trials=trials), ConfirmSettings(repeats=2)
-            facts = {"task": "multilabel"}
             after = made[-1:]
-            made.append(CellSearch(cell, *settings, ledger, seed=0, facts=facts, after=after))
+            made.append(CellSearch(cell, *settings, ledger, seed=0, task="multilabel", after=after))
         return ledger, made
 
     names = [cell.name for cell in (first, middle, last)]
@@ -207,8 +205,8 @@ def test_an_earlier_cell_that_only_gains_a_seed_costs_the_later_ones_nothing(
     def searches() -> tuple[Ledger, list[CellSearch]]:
         ledger = open_ledger(tmp_path / "x")
         settings = SearchSettings(trials=1), ConfirmSettings(repeats=2), ledger
-        first = CellSearch(stage, *settings, seed=0, facts={"task": "multilabel"})
-        return ledger, [first, CellSearch(cell, *settings, seed=0, facts={"task": "multilabel"}, after=[first])]
+        first = CellSearch(stage, *settings, seed=0, task="multilabel")
+        return ledger, [first, CellSearch(cell, *settings, seed=0, task="multilabel", after=[first])]
 
     ledger, made = searches()
     _finish(ledger, *made)

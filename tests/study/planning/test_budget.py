@@ -57,9 +57,9 @@ def test_gpu_hours_are_those_of_all_trials_and_starts(tmp_path: Path, open_ledge
     settings = BudgetSettings(gpu_hours=4)
     budget = Budget(settings, ledger, gpus=0.5, clock=clock)
     one, other = _begin(ledger), _begin(ledger)
-    budget.started(one)
+    budget.started(one["trial"])
     clock.hours = 1
-    budget.started(other)
+    budget.started(other["trial"])
     clock.hours = 2
     assert budget.gpu_hours == pytest.approx((2 + 1) * 0.5)
     budget.heard(one["trial"], 1.5 * 3600)  # its own clock is the truth: it waited for the cohort, say
@@ -76,7 +76,7 @@ def test_gpu_hours_are_those_of_all_trials_and_starts(tmp_path: Path, open_ledge
     budget = Budget(settings, ledger, gpus=2, clock=clock)
     assert budget.gpu_hours == pytest.approx(3 * 0.5 + 1 * 2)
     trial = ledger.begin(ledger.trials["cell"][1])
-    budget.started(trial.config)
+    budget.started(trial.name, trial.spent)
     assert budget.over is None
     clock.hours += 0.3
     assert budget.over == "budget.gpu_hours=4"
@@ -85,7 +85,7 @@ def test_gpu_hours_are_those_of_all_trials_and_starts(tmp_path: Path, open_ledge
 def test_a_failed_trial_has_used_what_it_took(tmp_path: Path, open_ledger: OpenLedger) -> None:
     clock, ledger = Clock(), open_ledger(tmp_path)
     budget = Budget(BudgetSettings(gpu_hours=1), ledger, gpus=1, clock=clock)
-    budget.started(_begin(ledger))
+    budget.started(_begin(ledger)["trial"])
     clock.hours = 2
     budget.ended("cell/0")
     ledger.fail(ledger.trials["cell"][0])
@@ -96,7 +96,7 @@ def test_a_failed_trial_has_used_what_it_took(tmp_path: Path, open_ledger: OpenL
 
 def _searches(ledger: Ledger) -> list[CellSearch]:
     settings = SearchSettings(trials=5), ConfirmSettings(2)
-    return [CellSearch(cell, *settings, ledger, seed=7, facts={"backbone": cell.backbone}) for cell in CELLS]
+    return [CellSearch(cell, *settings, ledger, seed=7) for cell in CELLS]
 
 
 def _result(config: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from study.grid.axes import Cell, cells
 from study.planning import step_time
 from study.planning.plan import PlannedCell, plan_cells
 from study.planning.step_time import StepTime
-from study.trial.context import Materials
+from study.trial.learners import Materials
 
 
 @pytest.fixture(scope="module")

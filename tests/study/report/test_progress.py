@@ -30,7 +30,7 @@ def test_durations(seconds: float, says: str) -> None:
 def test_line_counts_and_estimates(tmp_path: Path, open_ledger: OpenLedger) -> None:
     ledger = open_ledger(tmp_path / "study")
     line = ProgressLine(Console(file=io.StringIO()), "demo", PLAN, ledger, slots=1)
-    search = CellSearch(CELL, SearchSettings(trials=3), ConfirmSettings(1), ledger, seed=0, facts={})
+    search = CellSearch(CELL, SearchSettings(trials=3), ConfirmSettings(1), ledger, seed=0)
     line.searcher, line.searches = StudySearcher([search], ledger), [search]
     assert line.text() == "demo: 0/4 trials done, 0 running, 0 failed, about 7 min left"
     config = line.searcher.suggest("one")

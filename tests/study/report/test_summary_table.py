@@ -12,6 +12,7 @@ from study.grid.axes import Cell
 from study.planning.plan import PlannedCell
 from study.report.dry_run import likely, plan_table, shares_taken
 from study.report.summary_table import end_table
+from study.trial.spec import TrialSpec
 from tests.analysis.conftest import voters
 from tests.conftest import OpenLedger
 
@@ -38,7 +39,7 @@ def test_likely_cost_is_by_what_finished_trials_took(tmp_path: Path, open_ledger
     assert shares_taken(ledger.folder, most) == []
     assert "finished trials will tell" in likely([], 600.0)
     for steps, status in ((40, "done"), (100, "done"), (10, "diverged")):
-        trial = ledger.begin(ledger.add(CELL.name, {"phase": "search", "seed": steps}))
+        trial = ledger.begin(ledger.add(CELL.name, TrialSpec(CELL, "search", steps, outer_lr=0.1).to_json()))
         TrialFolder(trial.folder, trial.config["owner"]).finish({"status": status, "outer_steps": steps})
     taken = shares_taken(ledger.folder, most)
     assert sorted(taken) == [0.4, 1.0]
@@ -51,7 +52,7 @@ def test_likely_cost_is_by_what_finished_trials_took(tmp_path: Path, open_ledger
 def test_end_table_averages_the_confirm_trials(tmp_path: Path, open_ledger: OpenLedger) -> None:
     ledger = open_ledger(tmp_path / "study")
     for seed, hm in enumerate((0.8, 0.9)):
-        trial = ledger.begin(ledger.add(CELL.name, {"phase": "confirm", "seed": seed}))
+        trial = ledger.begin(ledger.add(CELL.name, TrialSpec(CELL, "confirm", seed, outer_lr=0.1).to_json()))
         test = {"patients": voters(hm)}
         TrialFolder(trial.folder, trial.config["owner"]).finish({"status": "done", "delta": 0.4, "test": test})
         ledger.refresh(trial)

@@ -29,7 +29,7 @@ def _settings(trials: int, repeats: int = 1, **options: Any) -> Settings:
 
 
 def _searches(ledger: Ledger, settings: Settings) -> list[CellSearch]:
-    return [CellSearch(cell, *settings, ledger, seed=7, facts={"backbone": cell.backbone}) for cell in CELLS]
+    return [CellSearch(cell, *settings, ledger, seed=7) for cell in CELLS]
 
 
 def _result(config: dict[str, Any], status: str = "done") -> dict[str, Any]:

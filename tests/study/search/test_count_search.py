@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ HM = {1: 0.3, 2: 0.5, 3: 0.84, 4: 0.85, 5: 0.9, 6: 0.92}
 def _searches(ledger: Ledger, folds: int | None = None, trials: int = 4, repeats: int = 2) -> list[CountSearch]:
     grid = cells([GridSettings(["a", "b"], "search", most_images=6)], folds)
     settings = SearchSettings(trials=trials), ConfirmSettings(repeats, folds)
-    made = {cell: CellSearch(cell, *settings, ledger, seed=0, facts=asdict(cell)) for cell in grid}
+    made = {cell: CellSearch(cell, *settings, ledger, seed=0) for cell in grid}
     return [CountSearch([made[cell] for cell in group], Rule()) for group in series(grid)]
 
 
@@ -110,7 +109,7 @@ def test_a_search_that_is_too_short_to_cut_is_the_full_grids_own(
     _run(_searches(ledger, trials=trials), ledger)
     settings = SearchSettings(trials=trials), ConfirmSettings(2)
     listed = cells([GridSettings(["a", "b"], [1, 2, 3, 4, 5, 6])])
-    _run([CellSearch(cell, *settings, full, seed=0, facts=asdict(cell)) for cell in listed], full)
+    _run([CellSearch(cell, *settings, full, seed=0) for cell in listed], full)
     asked, all_asked = (
         {
             t.config["trial"]: {name: t.config[name] for name in ("phase", "outer_lr", "inner_lr", "delta", "seed")}
@@ -193,10 +192,7 @@ def test_a_longer_search_confirms_what_is_best_now(
 def test_nothing_is_spared_where_all_was_run_before(tmp_path: Path, open_ledger: OpenLedger) -> None:
     ledger = open_ledger(tmp_path)
     grid = cells([GridSettings(["a"], [1, 2, 3, 4, 5, 6])])
-    listed = [
-        CellSearch(cell, SearchSettings(trials=4), ConfirmSettings(2), ledger, seed=0, facts=asdict(cell))
-        for cell in grid
-    ]
+    listed = [CellSearch(cell, SearchSettings(trials=4), ConfirmSettings(2), ledger, seed=0) for cell in grid]
     _run(listed, ledger)
     (search, _) = _searches(ledger)
     assert search.finished

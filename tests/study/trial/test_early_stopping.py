@@ -69,7 +69,7 @@ def test_only_what_is_worse_than_the_median_is_stopped(
 
 def _searches(ledger: Ledger, trials: int) -> list[CellSearch]:
     settings = SearchSettings(trials=trials, stop="median", stop_after=0.25), ConfirmSettings(2)
-    return [CellSearch(cell, *settings, ledger, seed=7, facts={"backbone": cell.backbone}) for cell in CELLS]
+    return [CellSearch(cell, *settings, ledger, seed=7) for cell in CELLS]
 
 
 def _result(config: dict[str, Any]) -> dict[str, Any]:

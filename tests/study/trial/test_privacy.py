@@ -17,7 +17,7 @@ from study.config.loader import load
 from study.grid.axes import cells
 from study.grid.protocol import divide
 from study.planning.plan import plan_cells
-from study.trial.context import Materials
+from study.trial.learners import Materials
 from tests.study.test_anonymity import SETTINGS, run_here
 
 PRIVATE = ["privacy={noise: 1.2, clip: 2, delta: 0.01, patches: 3}", "outer.evaluations=3"]

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from ledger.ledger import Trial
+from study.grid.axes import Cell
 from study.trial.result import runs
+from study.trial.spec import TrialSpec
 
 
 def _trial(seed: int, fold: int, called: dict[int, list[bool]]) -> Trial:
@@ -18,7 +20,8 @@ def _trial(seed: int, fold: int, called: dict[int, list[bool]]) -> Trial:
         for label, calls in called.items()
         for number, positive in enumerate(calls)
     ]
-    return Trial(Path(), {"seed": seed, "fold": fold}, {"status": "done", "delta": 0.4, "test": {"patients": patients}})
+    spec = TrialSpec(Cell("net", "sldd", "as_is", fold=fold), "confirm", seed, outer_lr=0.1)
+    return Trial(Path(), spec.to_json(), {"status": "done", "delta": 0.4, "test": {"patients": patients}})
 
 
 def test_folds_are_pooled_by_patients_not_by_means() -> None:

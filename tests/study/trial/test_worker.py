@@ -21,7 +21,8 @@ from sldd.data.settings import open_source
 from study.config.loader import load
 from study.grid.axes import cells
 from study.trial import worker
-from study.trial.context import TrialContext, trial_context
+from study.trial.context import TrialContext
+from study.trial.spec import TrialSpec
 from study.trial.trial import Report
 from study.trial.worker import WarnedError, carry_out
 from tests.conftest import OpenLedger
@@ -39,17 +40,16 @@ def ledger(tmp_path: Path, open_ledger: OpenLedger) -> Ledger:
 def context(ledger: Ledger, tmp_path_factory: pytest.TempPathFactory) -> TrialContext:
     config = load("demo", [*TINY[1:], "outer.steps=12", "outer.checkpoint_every=4"])
     source, cache = open_source(config.data), tmp_path_factory.getbasetemp() / "cohorts"
-    return trial_context(config, prepare(source, cache), ledger.pseudonyms(source.patient_ids), ledger.stop_path)
+    cohort, pseudonyms = prepare(source, cache), ledger.pseudonyms(source.patient_ids)
+    return TrialContext(config, cohort.folder, cohort.fingerprint, pseudonyms, ledger.stop_path)
 
 
 @pytest.fixture
 def begin(ledger: Ledger) -> Callable[[], Trial]:
     """Begins a real trial of the tiny study."""
     (cell, *_) = cells(load("demo", TINY[1:]).grid, None)
-    facts = {**vars(cell), "protocol": "validation", "phase": "search", "seed": 0, "source": None, "options": {}}
-    return lambda: ledger.begin(
-        ledger.add(cell.name, facts | {"outer_lr": 0.03, "inner_lr": 0.02, "delta": 0.5, "parameters": 1})
-    )
+    spec = TrialSpec(cell, "search", 0, outer_lr=0.03, inner_lr=0.02, delta=0.5)
+    return lambda: ledger.begin(ledger.add(cell.name, spec.to_json()))
 
 
 def _asked(trial: Trial) -> dict[str, Any]:
@@ -63,10 +63,10 @@ def _outcome(ledger: Ledger, trial: Trial) -> dict[str, Any]:
 
 
 def _stub(monkeypatch: pytest.MonkeyPatch, act: Callable[[TrialContext, TrialFolder], None]) -> None:
-    def run(config: dict[str, Any], context: TrialContext, folder: TrialFolder) -> Iterator[Report]:
+    def run(spec: TrialSpec, context: TrialContext, folder: TrialFolder, gpus: float) -> Iterator[Report]:
         yield REPORT
         act(context, folder)
-        folder.finish({"status": "done", "micro_batch": context.compute.micro_batch})
+        folder.finish({"status": "done", "micro_batch": context.config.compute.micro_batch})
 
     monkeypatch.setattr(worker, "run_trial", run)
 
@@ -91,8 +91,8 @@ def test_out_of_memory_halves_the_patches_at_a_time(
     tried = []
 
     def need(context: TrialContext, _: TrialFolder) -> None:
-        tried.append(context.compute.micro_batch)
-        if (context.compute.micro_batch or context.outer.batch_size) > 3:
+        tried.append(context.config.compute.micro_batch)
+        if (context.config.compute.micro_batch or context.config.outer.batch_size) > 3:
             raise error
 
     _stub(monkeypatch, need)
@@ -106,7 +106,7 @@ def test_out_of_memory_halves_what_is_scored_at_a_time(
     ledger: Ledger, context: TrialContext, begin: Callable[[], Trial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def need(context: TrialContext, _: TrialFolder) -> None:
-        if context.outer.score_batch > 3:
+        if context.config.outer.score_batch > 3:
             raise torch.OutOfMemoryError("CUDA")
 
     _stub(monkeypatch, need)
@@ -134,7 +134,7 @@ def test_a_trial_is_given_up_after_its_retries(
 
     _stub(monkeypatch, fail)
     trial = begin()
-    for _ in range(context.retries):
+    for _ in range(context.config.resources.retries):
         with pytest.raises(OSError, match="Input/output error"):
             list(carry_out(_asked(trial), context))
         assert _outcome(ledger, trial) == {}
@@ -146,7 +146,7 @@ def test_a_worker_lost_again_and_again_where_it_stands_gives_the_trial_up(
     ledger: Ledger, context: TrialContext, begin: Callable[[], Trial]
 ) -> None:
     trial = begin()
-    for _ in range(context.retries + 1):
+    for _ in range(context.config.resources.retries + 1):
         TrialFolder(trial.folder, trial.config["owner"])  # and never heard of again
     list(carry_out(_asked(trial), context))
     assert "the worker was lost: its process or machine died, 3 times" in _outcome(ledger, trial)["error"]
@@ -243,7 +243,9 @@ def test_a_warned_worker_checkpoints_and_its_successor_goes_on_from_there(
     ledger: Ledger, context: TrialContext, begin: Callable[[], Trial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed, trial = begin(), begin()
-    context = replace(context, outer=replace(context.outer, checkpoint_every=1000))
+    context = replace(
+        context, config=replace(context.config, outer=replace(context.config.outer, checkpoint_every=1000))
+    )
     list(carry_out(_asked(undisturbed), context))
     monkeypatch.setattr("study.trial.trial._STOP_POLL_SECONDS", 0.0)
     worker._warned.set()

@@ -1,0 +1,73 @@
+"""Specification of a trial: its cell, the settings that its search chose for it, and the trials it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal
+
+from ledger.ledger import Trial
+from sldd.distillation.distill import DistillSettings
+from sldd.ops.types import TaskName
+from study.grid.axes import Cell
+from study.grid.protocol import Protocol
+
+Phase = Literal["search", "confirm"]
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """What a trial is to run; with a study's configuration, all that its result follows from.
+
+    Attributes:
+        inner_lr: None for a method without inner steps.
+        delta: the threshold that a search trial is to try, or the fixed one; None where it is chosen after training.
+        options: settings of ``distill`` that the search chose.
+        source: of a confirm trial, the index of the search trial whose settings it runs.
+        stop_below: as of ``study.trial.early_stopping.stop_below``; empty where nothing stops it.
+        starts_from: names of the trials whose networks it starts from; None for a body that starts pretrained.
+        parameters, protocol, task: what its records say of it, besides.
+    """
+
+    cell: Cell
+    phase: Phase
+    seed: int
+    outer_lr: float
+    inner_lr: float | None = None
+    delta: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    source: int | None = None
+    stop_below: list[list[float]] = field(default_factory=list)
+    starts_from: list[str | None] = field(default_factory=list)
+    parameters: int | None = None
+    protocol: Protocol = "validation"
+    task: TaskName = "patches"
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``config.json`` has it: flat, the cell's fields beside the trial's own."""
+        own = {name: getattr(self, name) for name in _OWN}
+        return asdict(self.cell) | own
+
+    @classmethod
+    def from_json(cls, config: Mapping[str, Any]) -> TrialSpec:
+        """Of a ``config.json``, whose other entries are the ledger's; what an older one lacks has its default."""
+        cell = {name: config[name] for name in _CELL if name in config}
+        own = {name: config[name] for name in _OWN if name in config}
+        return cls(Cell(**cell | {"chain": tuple(cell.get("chain", ()))}), **own)
+
+    def distill(self, settings: DistillSettings) -> DistillSettings:
+        """A study's ``distill``, with what the search chose."""
+        return replace(settings, **self.options)
+
+    @classmethod
+    def of(cls, trial: Trial) -> TrialSpec:
+        """Of a trial in the ledger."""
+        return cls.from_json(trial.config)
+
+    def parameters_in(self, space: Iterable[str]) -> dict[str, Any]:
+        """Values of what is searched, by name: rates, threshold and options."""
+        return {name: self.options[name] if name in self.options else getattr(self, name) for name in space}
+
+
+_CELL = [each.name for each in fields(Cell)]
+_OWN = [each.name for each in fields(TrialSpec) if each.name != "cell"]
