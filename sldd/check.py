@@ -1,10 +1,10 @@
-"""What is understood of a cohort before a study runs: patients, films, labels, values, oddities, and a sheet of films.
+"""What is understood of a cohort before a study runs: patients, radiographs, labels, values, oddities, and a picture.
 
     python -m sldd.check FOLDER                          a manifest.csv, or a table of findings
-    python -m sldd.check FOLDER --sheet films.png        and a picture of some films with their masks
+    python -m sldd.check FOLDER --sheet sheet.png        and a picture of some radiographs with their masks
     python -m sldd.check FOLDER --source hospital        where the folder does not say which kind it is
 
-Films are decoded into the cache where a study finds them. Exit status: 0, also where something is odd; 2, where a study
+They are decoded into the cache where a study finds them. Exit status: 0, also where something is odd; 2, where a study
 could not read the cohort; 130, interrupted.
 """
 
@@ -137,8 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--source", choices=get_args(Kind), help="as data.source; told by the folder's tables unless given"
     )
-    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="also draw some films with their masks")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="as data.cache, for decoded films")
+    parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="also draw some radiographs with their masks")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="as data.cache, for decoded radiographs")
     options = parser.parse_args(arguments)
     try:
         _check(options)

@@ -1,8 +1,8 @@
 """Which windows of one radiograph voted N and P, drawn over it, with the score and what follows from it.
 
-    python -m sldd.overlay package.safetensors FILM --out overlay.png
-    python -m sldd.overlay package.safetensors FILM --mask MASK --out overlay.png      with the organ's outline
-    python -m sldd.overlay package.safetensors FILM --start start.safetensors --out overlay.png
+    python -m sldd.overlay package.safetensors RADIOGRAPH --out overlay.png
+    python -m sldd.overlay package.safetensors RADIOGRAPH --mask MASK --out overlay.png      with the organ's outline
+    python -m sldd.overlay package.safetensors RADIOGRAPH --start start.safetensors --out overlay.png
 
 What it writes is a patient's radiograph: only its owner can read the file, nothing in it names the patient, and it is
 never written into a study's folder, which is what people share.

@@ -1,10 +1,10 @@
-"""A start that two hospitals can share, trained on films that anyone may have, without labels or masks.
+"""A start that two hospitals can share, trained on radiographs that anyone may have, without labels or masks.
 
     python -m sldd.pretext FOLDER --out start.safetensors
     python -m sldd.pretext FOLDER --backbone resnet18 --input-size 224 --patch 0.1 --out start.safetensors
     python -m study.run lungs grid.start='[start.safetensors]'
 
-The network learns to say where in a film a patch was cut out, and of which film (Doersch et al. 2015 let it place two
+The network learns to say where in a radiograph a patch was cut out, and of which (Doersch et al. 2015 let it place two
 patches to each other). What it needs for that, its first layers, is then a better start than random weights.
 """
 
@@ -145,11 +145,11 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m sldd.pretext", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     default = PretextSettings()
-    parser.add_argument("films", type=Path, metavar="FOLDER", help="PNG, JPEG, TIFF or DICOM films, no manifest")
+    parser.add_argument("films", type=Path, metavar="FOLDER", help="PNG, JPEG, TIFF or DICOM radiographs, no manifest")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
     parser.add_argument("--backbone", default=default.backbone)
     parser.add_argument("--input-size", type=int, default=default.input_size, help="as the study's patches.input_size")
-    parser.add_argument("--patch", type=float, default=default.patch, help="side, as a share of the film's")
+    parser.add_argument("--patch", type=float, default=default.patch, help="side, as a share of the radiograph's")
     parser.add_argument("--steps", type=int, default=default.steps)
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument("--threads", type=int, default=1, help="change the weights in their last bits")

@@ -22,7 +22,7 @@ COMMANDS = {
     "epsilon": ("analysis.epsilon", "scores against the privacy spent"),
     "export": ("study.export.__main__", "a study for Optuna's dashboard, TensorBoard or MLflow"),
     "anonymity": ("study.anonymity", "what a study's packages give away of patients"),
-    "check": ("sldd.check", "what is understood of a cohort's films and tables"),
+    "check": ("sldd.check", "what is understood of a cohort's radiographs and tables"),
     "package": ("sldd.package.cli.commands", "look at, check, use and sign a package"),
     "overlay": ("sldd.overlay", "a package's votes drawn over one radiograph"),
     "pretext": ("sldd.pretext", "train a start on public radiographs without labels"),

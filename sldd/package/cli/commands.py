@@ -2,10 +2,10 @@
 
     python -m sldd.package info PACKAGE
     python -m sldd.package verify PACKAGE --key their.pub
-    python -m sldd.package apply PACKAGE FILMS --out scores.csv
+    python -m sldd.package apply PACKAGE RADIOGRAPHS --out scores.csv
     python -m sldd.package export-png PACKAGE FOLDER
     python -m sldd.package compare ONE OTHER
-    python -m sldd.package fragility PACKAGE FILMS --out fragility.csv
+    python -m sldd.package fragility PACKAGE RADIOGRAPHS --out fragility.csv
     python -m sldd.package convert PACKAGE --images uint8 --weights --out smaller.safetensors
     python -m sldd.package keygen ours.key
     python -m sldd.package sign PACKAGE --key ours.key --signer "Hospital A, radiology" --out signed.safetensors

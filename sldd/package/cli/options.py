@@ -34,7 +34,7 @@ def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.
 
     def scores(found: argparse.ArgumentParser) -> None:
         checks(found)
-        found.add_argument("films", type=Path, metavar="FILMS", help="a folder of radiographs, or a manifest.csv")
+        found.add_argument("films", type=Path, metavar="RADIOGRAPHS", help="a folder of them, or a manifest.csv")
         found.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
         found.add_argument("--batch", type=_count, default=128, help="patches in memory at a time; default 128")
 
