@@ -90,7 +90,7 @@ class ProgressLine:
         done, failed = sum(s in ("done", "diverged") for s in states), states.count("failed")
         begun = [str(trial.folder) for _, trial in self.searcher.running.values()] if self.searcher else []
         running = sum(folder in self._placed for folder in begun)
-        remaining = sum(cell.remaining for search in self.searches for cell in search.waiting)
+        remaining = sum(cell.state.remaining for search in self.searches for cell in search.waiting)
         for trial in trials:
             if trial.status == "done" and trial.name not in self._hms and TrialSpec.of(trial).cell.stage is None:
                 self._hms[trial.name] = objective(trial.result or {})[0]
@@ -123,7 +123,7 @@ class ProgressLine:
             seconds = each(waiting.cell.name)
             if seconds is None:
                 return None
-            total += waiting.remaining * seconds
+            total += waiting.state.remaining * seconds
         for _, trial in self.searcher.running.values() if self.searcher else ():
             total -= self._shares.get(str(trial.folder), 0.0) * (each(trial.cell) or 0.0)
         return max(0.0, total) / self._slots

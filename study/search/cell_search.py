@@ -1,4 +1,4 @@
-"""The trials of one cell: those of its search, then those that confirm what came out best.
+"""Which trial of a cell comes next: those of its search, then those that confirm what came out best.
 
 ``search.trials`` trials suggest rates and threshold, scored on validation patients; ``confirm.repeats`` trials then run
 the best setting on fresh seeds, scored once on test patients. A cell runs one search trial at a time, so what trial i
@@ -16,14 +16,14 @@ from sldd.ops.types import TaskName
 from study.config.search_settings import ConfirmSettings, SearchSettings
 from study.grid.axes import Cell
 from study.grid.protocol import Protocol, fixed_delta
-from study.grid.scores import objective
+from study.search.cell_state import CellState, TrialRecord
 from study.search.sampler import middle, search_space, suggest
 from study.trial.early_stopping import stop_below
 from study.trial.spec import TrialSpec
 
 
 class CellSearch:
-    """What to run next in one cell, from its trials in the ledger alone.
+    """What to run next in one cell, from its state alone, which is read from the ledger.
 
     Args:
         parameters: of its network, for the records.
@@ -51,94 +51,35 @@ class CellSearch:
         self._space = search_space(search, cell.method, fixed_delta=one_delta)
         self._given_up: set[int] = set()
         self._running: set[int] = set()
-        self._worths: dict[int, tuple[float, float, float]] = {}
+        self._records: dict[int, TrialRecord] = {}
         self.neighbour: CellSearch | None = None
         """A finished cell of another image count, whose best setting stands for half of this one's search."""
 
     @property
-    def _early(self) -> bool:
-        """True while a cell that this one starts from is not done."""
-        return any(other is not None and not other.finished for other in self._after)
+    def state(self) -> CellState:
+        """What its trials in the ledger say now."""
+        sources: list[list[str | None] | None] = []
+        for other in self._after:
+            state = None if other is None else other.state
+            sources.append([None] if state is None else [r.name for r in state.confirmed] if state.finished else None)
+        records = [self._record(trial) for trial in self._ledger.trials.get(self.cell.name, [])]
+        return CellState(records, self._trials, self._repeats, sources, self._given_up)
+
+    def _record(self, trial: Trial) -> TrialRecord:
+        known = self._records.get(trial.index)
+        if known is None or not known.settled or known.status != trial.status:  # what is done stays as it is
+            known = self._records[trial.index] = TrialRecord.of(trial)
+        return known
+
+    def _trial(self, record: TrialRecord) -> Trial:
+        return next(trial for trial in self._ledger.trials[self.cell.name] if trial.index == record.index)
 
     @property
-    def _stranded(self) -> bool:
-        """True where such a cell is done and has left no network."""
-        return any(other is not None and other.finished and not other.confirmed for other in self._after)
-
-    @property
-    def _outdated(self) -> list[Trial]:
-        """Trials that began from a network which a longer search of the cell before has overtaken since."""
-        if not self._after or self._early or self._stranded:
-            return []
-        there = [{None} if other is None else {t.name for t in other.confirmed} for other in self._after]
-        trials = self._ledger.trials.get(self.cell.name, [])
-        return [
-            trial
-            for trial in trials
-            if not all(name in known for name, known in zip(TrialSpec.of(trial).starts_from, there, strict=True))
-        ]
-
-    @property
-    def _starts(self) -> list[str | None]:
-        """The trials whose networks this cell's start from: the same for all, whatever is confirmed meanwhile."""
-        for trial in self._ledger.trials.get(self.cell.name, []):
-            return TrialSpec.of(trial).starts_from
-        return [None if other is None else other.confirmed[0].name for other in self._after]
-
-    @property
-    def trials(self) -> int:
+    def _trials(self) -> int:
         """Search trials that this cell gets."""
-        if self.neighbour is None or self.neighbour.best is None:
+        if self.neighbour is None or self.neighbour.state.best is None:
             return self._search.trials
         return min(self._search.trials, self._search.warm_trials or max(2, (self._search.trials + 1) // 2))
-
-    @property
-    def best(self) -> Trial | None:
-        """The best finished search trial; the earlier one on ties."""
-        finished = [trial for trial in self._ledger.of(self.cell.name, "search") if trial.status == "done"]
-        return max(finished, key=lambda trial: (self._worth(trial), -trial.index), default=None)
-
-    def _worth(self, trial: Trial) -> tuple[float, float, float]:
-        if trial.index not in self._worths:  # what is done stays as it is
-            self._worths[trial.index] = objective(trial.result or {})
-        return self._worths[trial.index]
-
-    @property
-    def searched(self) -> bool:
-        """True once no search trial is left to run."""
-        trials = self._ledger.of(self.cell.name, "search")
-        return len(trials) >= self.trials and all(map(self._over, trials))
-
-    @property
-    def finished(self) -> bool:
-        """True once nothing is left to run."""
-        if self._stranded:
-            return True
-        if self._early or self._outdated or not self.searched:
-            return False
-        trials = self._confirming
-        return self.best is None or (len(trials) >= self._repeats and all(map(self._over, trials)))
-
-    @property
-    def _confirming(self) -> list[Trial]:
-        """Confirm trials of what is best now; those of a setting that was overtaken are none."""
-        best = self.best
-        trials = self._ledger.of(self.cell.name, "confirm")
-        return [trial for trial in trials if best is not None and TrialSpec.of(trial).source == best.index]
-
-    @property
-    def remaining(self) -> int:
-        """Trials still to run, those running included."""
-        if self._stranded:
-            return 0
-        started = self._ledger.trials.get(self.cell.name, [])
-        planned = self.planned if self.best or not self.searched else self.trials
-        return max(0, planned - sum(map(self._over, started)))
-
-    @property
-    def planned(self) -> int:
-        """Trials that this cell gets."""
-        return self.trials + self._repeats
 
     @property
     def full(self) -> int:
@@ -146,32 +87,24 @@ class CellSearch:
         return self._search.trials + self._repeats
 
     @property
-    def seconds(self) -> list[float]:
-        """What its trials took, of those that have ended."""
-        return [trial.seconds for trial in self._ledger.trials.get(self.cell.name, []) if trial.seconds]
+    def confirmed(self) -> list[Trial]:
+        """Confirm trials with a result on test patients."""
+        return list(map(self._trial, self.state.confirmed))
+
+    @property
+    def finished(self) -> bool:
+        """True once nothing is left to run."""
+        return self.state.finished
 
     @property
     def interrupted(self) -> bool:
         """True where an earlier start left a trial unfinished."""
-        return any(trial.status == "running" for trial in self._ledger.trials.get(self.cell.name, []))
+        return self.state.interrupted
 
     @property
     def waiting(self) -> list[CellSearch]:
         """This cell, while it has trials left to run."""
         return [] if self.finished else [self]
-
-    @property
-    def started(self) -> int:
-        """Trials that were started, those that have ended included."""
-        return len(self._ledger.trials.get(self.cell.name, []))
-
-    @property
-    def confirmed(self) -> list[Trial]:
-        """Confirm trials with a result on test patients."""
-        return [trial for trial in self._confirming if trial.status == "done" and (trial.result or {}).get("test")]
-
-    def _over(self, trial: Trial) -> bool:
-        return trial.settled or trial.index in self._given_up
 
     def next(self, *, new: bool = True) -> Trial | None:
         """The next trial to start, or None where there is none at the moment; not ``new``: of those begun before."""
@@ -183,30 +116,33 @@ class CellSearch:
         return trial
 
     def _next(self, new: bool) -> Trial | None:
-        if self._early or self._stranded:
+        state = self.state
+        if state.early or state.stranded:
             return None
-        for trial in self._outdated:
-            self._ledger.supersede(trial)
-        waiting = [trial for trial in self._ledger.trials.get(self.cell.name, []) if not self._over(trial)]
-        search = [trial for trial in waiting if trial.phase == "search"]
-        if search:
-            return search[0] if search[0].index not in self._running else None
-        done = self._ledger.of(self.cell.name, "search")
-        if len(done) < self.trials:
-            return self._suggest(len(done)) if new else None
-        best = self.best
+        if state.outdated:
+            state = self._without(state.outdated)
+        search = state.of("search")
+        if waiting := [record for record in search if not state.over(record)]:
+            return self._trial(waiting[0]) if waiting[0].index not in self._running else None
+        if len(search) < state.trials:
+            return self._suggest(len(search), state.starts_from) if new else None
+        best = state.best
         if best is None:
             return None
-        for trial in self._ledger.of(self.cell.name, "confirm"):
-            if TrialSpec.of(trial).source != best.index:
-                self._ledger.supersede(trial)
-        confirm = self._confirming
-        for trial in confirm:
-            if not self._over(trial) and trial.index not in self._running:
-                return trial
-        if len(confirm) < self._repeats and new:
-            return self._confirm(best, len(confirm))
+        if overtaken := [record for record in state.of("confirm") if record not in state.confirming]:
+            state = self._without(overtaken)
+        for record in state.confirming:
+            if not state.over(record) and record.index not in self._running:
+                return self._trial(record)
+        if len(state.confirming) < state.repeats and new:
+            return self._confirm(self._trial(best), len(state.confirming), state.starts_from)
         return None
+
+    def _without(self, records: Sequence[TrialRecord]) -> CellState:
+        """Move trials that were overtaken aside; what is left."""
+        for record in records:
+            self._ledger.supersede(self._trial(record))
+        return self.state
 
     def ended(self, trial: Trial, *, given_up: bool) -> None:
         """Take note that a trial no longer runs; what came of it is in the ledger.
@@ -217,7 +153,7 @@ class CellSearch:
         if given_up and not trial.settled:
             self._given_up.add(trial.index)
 
-    def _suggest(self, number: int) -> Trial:
+    def _suggest(self, number: int, starts_from: list[str | None]) -> Trial:
         earlier = [trial for trial in self._ledger.of(self.cell.name, "search") if trial.settled]
         known = self._known() if number == 1 else {}
         if number == 0:
@@ -235,7 +171,7 @@ class CellSearch:
             delta=chosen.get("delta", self._delta),
             options={name: chosen[name] for name in self._search.options if name in chosen},
             stop_below=stop_below(earlier, self._search),
-            starts_from=self._starts,
+            starts_from=starts_from,
         )
         return self._ledger.add(self.cell.name, spec.to_json())
 
@@ -244,12 +180,12 @@ class CellSearch:
 
         A search that is not shortened is the full grid's own, trial by trial.
         """
-        best = self.neighbour.best if self.neighbour else None
-        if best is None or best.index == 0 or self.trials == self._search.trials:
+        best = self.neighbour.state.best if self.neighbour else None
+        if self.neighbour is None or best is None or best.index == 0 or self._trials == self._search.trials:
             return {}
-        return TrialSpec.of(best).parameters_in(self._space)
+        return TrialSpec.of(self.neighbour._trial(best)).parameters_in(self._space)
 
-    def _confirm(self, best: Trial, repeat: int) -> Trial:
+    def _confirm(self, best: Trial, repeat: int, starts_from: list[str | None]) -> Trial:
         best_spec = TrialSpec.of(best)
         spec = self._spec(
             phase="confirm",
@@ -259,6 +195,6 @@ class CellSearch:
             delta=self._delta,  # where it is not fixed, it is chosen anew on this run's validation patients
             options=best_spec.options,
             source=best.index,
-            starts_from=self._starts,
+            starts_from=starts_from,
         )
         return self._ledger.add(self.cell.name, spec.to_json())

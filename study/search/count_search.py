@@ -37,6 +37,8 @@ class CountSearch:
             assert search.cell.images is not None
             self._cells[search.cell.images][search.cell.fold] = search
         self._open: list[CellSearch] = []
+        self._hms: dict[tuple[str, ...], float | None] = {}
+        """HM by the confirm trials that it is the mean of."""
         self._advance()
 
     def _advance(self) -> None:
@@ -62,9 +64,13 @@ class CountSearch:
 
     def hm(self, count: int) -> float | None:
         """HM of a count: the mean over seeds, each pooled over its folds; None where no seed has all of its folds."""
-        confirmed = [trial for search in self._cells[count].values() for trial in search.confirmed]
-        hms = [run.hm for run in runs(confirmed, folds=len(self._cells[count]))]
-        return sum(hms) / len(hms) if hms else None
+        searches = self._cells[count].values()
+        names = tuple(record.name for search in searches for record in search.state.confirmed)
+        if names not in self._hms:  # what is done stays as it is
+            confirmed = [trial for search in searches for trial in search.confirmed]
+            hms = [run.hm for run in runs(confirmed, folds=len(searches))]
+            self._hms[names] = sum(hms) / len(hms) if hms else None
+        return self._hms[names]
 
     @property
     def finished(self) -> bool:
@@ -88,19 +94,19 @@ class CountSearch:
     @property
     def spared(self) -> list[CellSearch]:
         """The cells that the answer does not need."""
-        return [search for search in self._all if not search.started and search not in self._open]
+        return [search for search in self._all if not search.state.records and search not in self._open]
 
     @property
     def spared_trials(self) -> int:
         """Trials that the full grid would have run and this did not: of counts not needed, and of shorter searches."""
-        return sum(
-            max(0, search.full - search.started - search.remaining) for search in self._all if search.started
-        ) + sum(search.full for search in self.spared)
+        begun = [(search.full, search.state) for search in self._all]
+        shorter = [full - len(state.records) - state.remaining for full, state in begun if state.records]
+        return sum(max(0, trials) for trials in shorter) + sum(search.full for search in self.spared)
 
     @property
     def seconds(self) -> float:
         """Mean seconds of the trials that have ended."""
-        ended = [seconds for search in self._all for seconds in search.seconds]
+        ended = [seconds for search in self._all for seconds in search.state.seconds]
         return sum(ended) / len(ended) if ended else 0.0
 
     def next(self, *, new: bool = True) -> Trial | None:

@@ -143,7 +143,7 @@ def test_a_cell_whose_start_failed_is_given_up(open_ledger: OpenLedger, tmp_path
     assert first.finished
     assert second.finished
     assert second.next() is None
-    assert second.remaining == 0
+    assert second.state.remaining == 0
 
 
 def _finish(ledger: Ledger, *searches: CellSearch, auc: dict[str, float] | None = None) -> list[str]:

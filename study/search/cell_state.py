@@ -1,0 +1,160 @@
+"""What the trials of a cell say: which are done, what came out best, what is left to run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from functools import cached_property
+
+from ledger.ledger import Trial
+from study.grid.scores import objective
+from study.trial.spec import Phase, TrialSpec
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """What a cell goes by, of one of its trials.
+
+    Attributes:
+        source: of a confirm trial, the index of the search trial whose settings it runs.
+        starts_from: names of the trials whose networks it starts from; None for a body that starts pretrained.
+        worth: how good a finished trial is on validation patients, as of ``study.grid.scores.objective``.
+        tested: whether it has a result on test patients.
+        seconds: what it took, where it has ended.
+    """
+
+    index: int
+    name: str
+    phase: Phase
+    status: str
+    source: int | None = None
+    starts_from: Sequence[str | None] = ()
+    worth: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    tested: bool = False
+    seconds: float | None = None
+
+    @classmethod
+    def of(cls, trial: Trial) -> TrialRecord:
+        """Of a trial in the ledger, as it is now."""
+        spec, result = TrialSpec.of(trial), trial.result or {}
+        return cls(
+            trial.index,
+            trial.name,
+            spec.phase,
+            trial.status,
+            source=spec.source,
+            starts_from=spec.starts_from,
+            worth=objective(result) if trial.status == "done" else (0.0, 0.0, 0.0),
+            tested=bool(result.get("test")),
+            seconds=trial.seconds,
+        )
+
+    @property
+    def settled(self) -> bool:
+        """True where the same command must not run it again."""
+        return self.status in ("done", "diverged")
+
+
+@dataclass(frozen=True)
+class CellState:
+    """A cell at one moment: a function of its trials' records, and of those of the cells that it starts from.
+
+    Attributes:
+        records: of its trials, oldest first.
+        trials, repeats: search and confirm trials that it gets.
+        sources: for each network that its trials start from, names of the trials that may give it; None while their
+            cell is not done, ``[None]`` for a body that starts pretrained.
+        given_up: indices of trials that this start of the study does not try again.
+    """
+
+    records: Sequence[TrialRecord]
+    trials: int
+    repeats: int
+    sources: Sequence[Sequence[str | None] | None] = ()
+    given_up: AbstractSet[int] = frozenset()
+
+    def of(self, phase: Phase) -> list[TrialRecord]:
+        """Trials of a phase, oldest first."""
+        return [record for record in self.records if record.phase == phase]
+
+    def over(self, record: TrialRecord) -> bool:
+        """True where a trial is not to run again."""
+        return record.settled or record.index in self.given_up
+
+    @property
+    def early(self) -> bool:
+        """True while a cell that this one starts from is not done."""
+        return any(names is None for names in self.sources)
+
+    @property
+    def stranded(self) -> bool:
+        """True where such a cell is done and has left no network."""
+        return any(names is not None and not names for names in self.sources)
+
+    @cached_property
+    def outdated(self) -> list[TrialRecord]:
+        """Trials that began from a network which a longer search of the cell before has overtaken since."""
+        if not self.sources or self.early or self.stranded:
+            return []
+        return [
+            record
+            for record in self.records
+            if any(name not in (names or ()) for name, names in zip(record.starts_from, self.sources, strict=True))
+        ]
+
+    @property
+    def starts_from(self) -> list[str | None]:
+        """The trials whose networks this cell's start from: the same for all, whatever is confirmed meanwhile."""
+        if self.records:
+            return list(self.records[0].starts_from)
+        return [names[0] for names in self.sources if names]
+
+    @cached_property
+    def best(self) -> TrialRecord | None:
+        """The best finished search trial; the earlier one on ties."""
+        finished = [record for record in self.of("search") if record.status == "done"]
+        return max(finished, key=lambda record: (record.worth, -record.index), default=None)
+
+    @cached_property
+    def searched(self) -> bool:
+        """True once no search trial is left to run."""
+        search = self.of("search")
+        return len(search) >= self.trials and all(map(self.over, search))
+
+    @cached_property
+    def confirming(self) -> list[TrialRecord]:
+        """Confirm trials of what is best now; those of a setting that was overtaken are none."""
+        return [record for record in self.of("confirm") if self.best and record.source == self.best.index]
+
+    @property
+    def confirmed(self) -> list[TrialRecord]:
+        """Confirm trials with a result on test patients."""
+        return [record for record in self.confirming if record.status == "done" and record.tested]
+
+    @cached_property
+    def finished(self) -> bool:
+        """True once nothing is left to run."""
+        if self.stranded:
+            return True
+        if self.early or self.outdated or not self.searched:
+            return False
+        return self.best is None or (len(self.confirming) >= self.repeats and all(map(self.over, self.confirming)))
+
+    @property
+    def remaining(self) -> int:
+        """Trials still to run, those running included."""
+        if self.stranded:
+            return 0
+        planned = self.trials if self.searched and self.best is None else self.trials + self.repeats
+        return max(0, planned - sum(map(self.over, self.records)))
+
+    @property
+    def interrupted(self) -> bool:
+        """True where an earlier start left a trial unfinished."""
+        return any(record.status == "running" for record in self.records)
+
+    @property
+    def seconds(self) -> list[float]:
+        """What its trials took, of those that have ended."""
+        return [record.seconds for record in self.records if record.seconds]
