@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         frame = hm_by_epsilon_frame([read_study(study) for study in options.studies])
-        if frame["epsilon"].isna().all():
+        if frame.empty:
             raise NotAStudyError("no confirmed trial of these studies is private (privacy.noise)")
     except NotAStudyError as error:
         print(f"analysis.epsilon: {error}", file=sys.stderr)

@@ -19,8 +19,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from analysis.figures.theme import TEMPLATE
-from analysis.page.panels import cell_panels, panels
+from analysis.figures.parts.theme import TEMPLATE
+from analysis.page.panels import cell_figure, cell_panels, panels
 from analysis.records.records import NotAStudyError, Study, read_study
 from ledger.storage import Folder, make, open_folder, write_whole
 
@@ -41,7 +41,7 @@ def figures(study: Study) -> Iterator[tuple[str, go.Figure]]:
     for panel in panels(study):
         yield panel.name, panel.figure
     for cell in cell_panels(study):
-        yield f"{'auc-by-finding' if study.multilabel else 'hm-by-delta'}-{cell.cell}", cell.figure
+        yield f"{cell_figure(study).name}-{cell.cell}", cell.figure
 
 
 def printed(figure: go.Figure, width: float) -> go.Figure:

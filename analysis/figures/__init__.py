@@ -1,1 +1,34 @@
-"""A figure a module: a function that returns numbers and one that draws them."""
+"""A figure a module: a function that returns numbers, one that draws them, and last its `FIGURE`, the two with words.
+
+What is here is in the order in which a reader asks.
+"""
+
+from analysis.figures import (
+    compare_studies,
+    epsilon,
+    findings,
+    hm,
+    methods,
+    minimum,
+    operating_point,
+    search,
+    sharing,
+    threshold_curve,
+)
+
+FIGURES = (
+    hm.BY_PARAMETERS,
+    minimum.FIGURE,
+    hm.BY_IMAGES,
+    operating_point.FIGURE,
+    sharing.FIGURE,
+    methods.FIGURE,
+    search.RATES,
+    search.PARALLEL,
+    search.OVER_TIME,
+)
+"""Those of a study."""
+CELL_FIGURES = (threshold_curve.FIGURE, findings.FIGURE)
+"""Those of one cell: the first that a study can have is drawn for every cell, from the frame's rows about it."""
+COMPARISONS = (compare_studies.FIGURE, epsilon.FIGURE)
+"""Those of several studies."""

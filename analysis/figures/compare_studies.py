@@ -1,7 +1,7 @@
 """Several studies beside each other: each network's best HM, and the smallest image count that suffices.
 
-As in `figures`, two functions: one returns numbers, one draws them. Studies may have other patients, budgets and
-protocols: what is beside each other is not therefore comparable, and the caption of the figure says so.
+Studies may have other patients, budgets and protocols: what is beside each other is not therefore comparable, and the
+caption of the figure says so.
 """
 
 from __future__ import annotations
@@ -11,18 +11,14 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.facets import keyed
-from analysis.figures.hm import hm_hover, parameters_axis
-from analysis.figures.theme import figure, look, plain
+from analysis.figures.parts.facets import keyed
+from analysis.figures.parts.scores import hm_hover, parameters_axis, score_points, seed_bars
+from analysis.figures.parts.spec import FigureSpec
+from analysis.figures.parts.theme import figure, look
 from analysis.records.cell_means import SETTING, cell_means, settings_apart
 from analysis.records.records import Study
 from analysis.stats.minimum import minimum_images
 from analysis.text.words import images_word, number, protocol_mark
-
-CAPTION = (
-    "The best mean test HM of each network in each study, over its image counts; bars from the lowest to the highest "
-    "seed. Studies with other patients, budgets or protocols are not comparable for standing side by side."
-)
 
 
 def side_by_side_frame(studies: Sequence[Study]) -> pd.DataFrame:
@@ -47,21 +43,9 @@ def side_by_side_figure(frame: pd.DataFrame) -> go.Figure:
         xaxis=parameters_axis(frame, 0.06), yaxis={"title": {"text": "best HM on test patients"}, "range": [0, 1.03]}
     )
     for place, (study, rows) in enumerate(frame.groupby("study", sort=False)):
-        bars = {"array": rows["hm_high"] - rows["hm"], "arrayminus": rows["hm"] - rows["hm_low"]}
-        drawn.add_trace(
-            go.Scatter(
-                x=rows["parameters"].tolist(),
-                y=rows["hm"].tolist(),
-                error_y={name: bar.clip(lower=0).tolist() for name, bar in bars.items()}
-                | {"thickness": 1.5, "width": 5},
-                mode="markers",
-                name=plain(study),
-                hovertext=[hm_hover(row) for _, row in rows.iterrows()],
-                hoverinfo="text",
-                meta=keyed(rows.drop(columns="images")),
-                marker=look(place)["marker"],
-            )
-        )
+        at = {"x": rows["parameters"].tolist(), "y": rows["hm"].tolist(), "error_y": seed_bars(rows)}
+        keys, marker = keyed(rows.drop(columns="images")), look(place)["marker"]
+        drawn.add_trace(score_points(rows, study, hm_hover, **at, meta=keys, marker=marker))
     return drawn
 
 
@@ -82,3 +66,16 @@ def _answer(row: pd.Series) -> str:
     smallest = "no count suffices" if pd.isna(row["by_points"]) else f"{images_word(row['by_points'])} suffice"
     smallest = smallest.replace("1 image suffice", "1 image suffices")
     return f"HM {number(row['hm'], 2)} with {images_word(row['images'])}; {smallest}"
+
+
+FIGURE = FigureSpec(
+    name="hm",
+    title="Best HM by parameters",
+    frame=side_by_side_frame,
+    draw=side_by_side_figure,
+    caption=lambda _: (
+        "The best mean test HM of each network in each study, over its image counts; bars from the lowest to the "
+        "highest seed. Studies with other patients, budgets or protocols are not comparable for standing side by side."
+    ),
+    table=side_by_side_rows,
+)

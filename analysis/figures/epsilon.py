@@ -7,24 +7,20 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.facets import FACETS, keyed
-from analysis.figures.theme import figure, hover, log_axis, look, plain
+from analysis.figures.parts.facets import FACETS, keyed
+from analysis.figures.parts.spec import FigureSpec
+from analysis.figures.parts.theme import figure, hover, log_axis, look, plain
 from analysis.records.cell_means import confirm_rows, distilled, setting_labels
 from analysis.records.records import Study
 from analysis.text.words import images_word, number
 
 COLUMNS = ["study", "label", "epsilon", "delta", "hm", "hm_low", "hm_high", "seeds"]
-CAPTION = (
-    "Mean test HM of a study's confirm trials, bars from the lowest to the highest seed, against the largest epsilon "
-    "of one of its packages. Epsilon covers the distillation of one package, not the search before it nor validation "
-    "patients."
-)
 
 
 def hm_by_epsilon_frame(studies: Sequence[Study]) -> pd.DataFrame:
     """One row a study and distilled cell, over its confirm trials: epsilon (missing where it is not private), the delta
     that epsilon goes with, test HM (mean, lowest and highest), and its place on the axes of the grid. `label` names
-    what is compared along epsilon."""
+    what is compared along epsilon. Empty where none of the studies is private."""
     rows = []
     for study in studies:
         confirmed = distilled(confirm_rows(study.records))
@@ -39,7 +35,8 @@ def hm_by_epsilon_frame(studies: Sequence[Study]) -> pd.DataFrame:
             place = [first.get(name) for name in FACETS]
             rows.append((study.name, label, *spent, hm.mean(), hm.min(), hm.max(), len(trials), *place))
     frame = pd.DataFrame(rows, columns=[*COLUMNS, *FACETS])
-    return frame.astype({"epsilon": "float64", "delta": "float64", "hm": "float64"})
+    frame = frame.astype({"epsilon": "float64", "delta": "float64", "hm": "float64"})
+    return frame if frame["epsilon"].notna().any() else frame.iloc[:0]
 
 
 def hm_by_epsilon_figure(frame: pd.DataFrame) -> go.Figure:
@@ -76,3 +73,16 @@ def hm_by_epsilon_figure(frame: pd.DataFrame) -> go.Figure:
         for hm in rows.loc[rows["epsilon"].isna(), "hm"]:
             drawn.add_hline(y=float(hm), line={"dash": "dot"}, annotation={"text": plain(f"{label}, not private")})
     return drawn
+
+
+FIGURE = FigureSpec(
+    name="epsilon",
+    title="What privacy costs",
+    frame=hm_by_epsilon_frame,
+    draw=hm_by_epsilon_figure,
+    caption=lambda _: (
+        "Mean test HM of a study's confirm trials, bars from the lowest to the highest seed, against the largest "
+        "epsilon of one of its packages. Epsilon covers the distillation of one package, not the search before it nor "
+        "validation patients."
+    ),
+)

@@ -1,7 +1,4 @@
-"""How well each finding is told: AUC on test films, finding by finding, of one confirm trial a cell.
-
-As in `figures`, two functions: one returns numbers, one draws them.
-"""
+"""How well each finding is told: AUC on test films, finding by finding, of one confirm trial a cell."""
 
 from __future__ import annotations
 
@@ -11,16 +8,13 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.theme import FAINT, PALETTE, figure, hover, plain
+from analysis.figures.parts.spec import FigureSpec
+from analysis.figures.parts.theme import FAINT, PALETTE, figure, hover, plain
 from analysis.figures.threshold_curve import shown_trials
 from analysis.records.records import Study
 from analysis.text.words import number
 
 FINDING_COLUMNS = ["trial", "cell", "label", "finding", "auc", "low", "high", "positives", "negatives"]
-CAPTION = (
-    "AUC on test films of the cell's first confirm trial, finding by finding; bars: 95 % of resampled patients. A "
-    "finding that no test film has, or every one, has no AUC. Dotted: chance."
-)
 
 
 def finding_frame(study: Study) -> pd.DataFrame:
@@ -81,3 +75,16 @@ def finding_figure(frame: pd.DataFrame) -> go.Figure:
             showlegend=False,
         )
     )
+
+
+FIGURE = FigureSpec(
+    name="auc-by-finding",
+    title="One cell, looked into",
+    frame=finding_frame,
+    draw=finding_figure,
+    caption=lambda _: (
+        "AUC on test films of the cell's first confirm trial, finding by finding; bars: 95 % of resampled patients. A "
+        "finding that no test film has, or every one, has no AUC. Dotted: chance."
+    ),
+    when=lambda study: study.multilabel,
+)

@@ -1,8 +1,4 @@
-"""HM against parameters, and HM against images.
-
-Every figure is two functions: `x_frame(study)` returns the numbers, `x_figure(frame)` draws them and nothing else.
-All of them stand on confirm trials alone.
-"""
+"""HM against parameters, and HM against images."""
 
 from __future__ import annotations
 
@@ -12,21 +8,29 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.facets import keyed
-from analysis.figures.theme import INK, figure, hover, log_axis, look, plain
-from analysis.published import NAMES, scored_points
+from analysis.figures.parts.facets import keyed
+from analysis.figures.parts.scores import (
+    TRAINED,
+    hm_hover,
+    parameters_axis,
+    published_caption,
+    published_traces,
+    score_axis,
+    score_points,
+    seed_bars,
+    seeds_caption,
+    series_names,
+)
+from analysis.figures.parts.spec import FigureSpec
+from analysis.figures.parts.theme import figure, look, plain
+from analysis.published import scored_points
 from analysis.records.cell_means import SETTING, distilled, full_training_means, settings_apart, training_means
 from analysis.records.records import Study, score_word
-from analysis.stats.minimum import count_evidence, minimum_images, percent
-from analysis.text.words import images_word, number, parameters_word
+from analysis.stats.minimum import count_evidence, minimum_images
+from analysis.text.words import images_word
 
 # What ordinary training has in common with the distillation that it is drawn beside.
 TRAINED_ALIKE = ["backbone", "norm", "start", "transfer", "chain", "epochs"]
-
-
-def score_axis(frame: pd.DataFrame) -> dict[str, Any]:
-    """The axis of `hm`: of what it is in this study."""
-    return {"title": {"text": f"{score_word(frame)} on test patients"}, "range": [0, 1.03]}
 
 
 def hm_by_parameters_frame(study: Study) -> pd.DataFrame:
@@ -37,7 +41,7 @@ def hm_by_parameters_frame(study: Study) -> pd.DataFrame:
     parts = []
     for means in (count_evidence(study), training_means(study)):
         series = [images_word(count) for count in means["images"]]
-        parts.append(means.assign(series=_named(series, settings_apart(means))))
+        parts.append(means.assign(series=series_names(series, settings_apart(means))))
     return pd.concat(parts, ignore_index=True).sort_values("parameters", kind="stable")
 
 
@@ -53,40 +57,8 @@ def hm_by_parameters_figure(frame: pd.DataFrame) -> go.Figure:
     drawn.add_traces(_hm_traces(counted, "images", places, "parameters", "markers"))
     trained = frame[frame["images"].isna()]
     for trace in _hm_traces(trained, "method", _places(trained["method"]), "parameters", "markers"):
-        drawn.add_trace(trace.update(marker={"symbol": "x-thin-open", "size": 13, "color": INK}))
+        drawn.add_trace(trace.update(marker=TRAINED))
     return drawn.add_traces(published_traces(published, places, "parameters", "hm"))
-
-
-def published_traces(published: pd.DataFrame, places: Mapping[Any, int], x: str, y: str) -> list[go.Scatter]:
-    """The rows of `scored_points` as hollow markers, a trace an image count in the colour of its place, and one entry
-    in the legend for all."""
-    traces: list[go.Scatter] = []
-    for count, rows in published.groupby("images"):
-        marker = look(places[count], 1)["marker"] | {"size": 9, "line": {"width": 1.5}, "opacity": 0.75}
-        traces.append(
-            go.Scatter(
-                x=rows[x].tolist(),
-                y=rows[y].tolist(),
-                mode="markers",
-                name="as published, on the papers' own patients",
-                legendgroup="published",
-                showlegend=not traces,
-                marker=marker,
-                meta=keyed(rows[["images"]]),
-                hovertext=[
-                    hover(
-                        f"{NAMES[row['backbone']]}, {images_word(row['images'])}: Li et al. (2022), Table 5",
-                        parameters=f"{row['parameters']:,}",
-                        **{name: number(row[name]) for name in ("sensitivity", "specificity")},
-                        HM=number(row["hm"]),
-                        chosen="on the test patients themselves",
-                    )
-                    for _, row in rows.iterrows()
-                ],
-                hoverinfo="text",
-            )
-        )
-    return traces
 
 
 def hm_by_images_frame(study: Study) -> pd.DataFrame:
@@ -99,7 +71,7 @@ def hm_by_images_frame(study: Study) -> pd.DataFrame:
     trained = full_training_means(study)[[*TRAINED_ALIKE, "hm"]].rename(columns={"hm": "trained"})
     means = means.merge(trained, on=TRAINED_ALIKE, how="left", validate="m:1")
     return means.assign(
-        series=_named(means["backbone"].tolist(), settings_apart(means)),
+        series=series_names(means["backbone"], settings_apart(means)),
         smallest=means["images"].eq(means["by_points"]).fillna(False).astype(bool),
     )
 
@@ -158,78 +130,23 @@ def _hm_traces(frame: pd.DataFrame, by: str, places: Mapping[Any, int], x: str, 
     for series in frame["series"].unique():
         rows = frame[frame["series"] == series].sort_values(x, kind="stable")
         style = look(places[rows[by].iloc[0]], variants[settings[rows.index[0]]])
-        bars = {"array": rows["hm_high"] - rows["hm"], "arrayminus": rows["hm"] - rows["hm_low"]}
-        traces.append(
-            go.Scatter(
-                x=rows[x].tolist(),
-                y=rows["hm"].tolist(),
-                # A mean of equal numbers can be off by a rounding.
-                error_y={name: bar.clip(lower=0).tolist() for name, bar in bars.items()}
-                | {"thickness": 1.5, "width": 5},
-                mode=mode,
-                name=plain(series),
-                hovertext=[hm_hover(row) for _, row in rows.iterrows()],
-                hoverinfo="text",
-                meta=keyed(rows),
-                **style,
-            )
-        )
+        at = {"x": rows[x].tolist(), "y": rows["hm"].tolist(), "error_y": seed_bars(rows)}
+        traces.append(score_points(rows, series, hm_hover, mode=mode, **at, **style))
     return traces
 
 
-def hm_hover(row: pd.Series) -> str:
-    """All that is known of a row of `cell_means`, as a hover box; the bootstrap's interval where the row has one."""
-    seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
-    score = "AUC" if row["task"] == "multilabel" else "HM"
-    return hover(
-        f"{row['backbone']}, {images_word(row['images'])}",
-        parameters=number(row["parameters"], 0),
-        **{score: f"{number(row['hm'])} over {seeds} ({number(row['hm_low'])} to {number(row['hm_high'])})"},
-        bootstrap=_interval(row),
-        **(_patient_facts(row) if score == "HM" else _finding_facts(row)),
-        protocol="the papers'" if row["protocol"] == "paper" else None,
-        method=str(row["method"]).upper().replace("_", " "),
-        norm=row["norm"],
-        trained_before_on=None if pd.isna(row["chain"]) else f"{row['chain']} ({row['transfer']})",
-        **({} if pd.isna(row["images"]) else _distilled_facts(row)),
-    )
-
-
-def _patient_facts(row: pd.Series) -> dict[str, str | None]:
-    return {
-        "sensitivity": number(row["sensitivity"]),
-        "specificity": number(row["specificity"]),
-        "AUC": number(row["auc"]),
-        "HM at threshold 0.4": number(row["hm_at_0.4"]),
-        "HM_on_validation_patients": None if row["protocol"] == "paper" else number(row["val_hm"]),
-    }
-
-
-def _finding_facts(row: pd.Series) -> dict[str, str | None]:
-    return {"average precision": number(row["ap"]), "Hamming loss": number(row["hamming_loss"])}
-
-
-def _interval(row: pd.Series) -> str | None:
-    """The interval of the mean HM; ordinary training and trials without votes have none."""
-    if pd.isna(row.get("interval_low")):
-        return None
-    ends = f"{number(row['interval_low'])} to {number(row['interval_high'])}"
-    return f"{ends} ({percent(row['level'])} interval over patients and seeds)"
-
-
-def _distilled_facts(row: pd.Series) -> dict[str, str | None]:
-    return {
-        "labels_start": row["label_init"],
-        "distill_steps_x_epochs": f"{row['distill_steps']} x {row['distill_epochs']}",
-        "shared": f"{number(row['memory_star_kb'], 1)} kB by the papers' accounting",
-        "shared_file": None if pd.isna(row["shared_kb"]) else f"{number(row['shared_kb'], 1)} kB",
-    }
-
-
-def _named(series: list[str], settings: pd.Series) -> list[str]:
-    return [f"{name}, {setting}" if setting else name for name, setting in zip(series, settings, strict=True)]
-
-
-def parameters_axis(frame: pd.DataFrame, room: float) -> dict[str, Any]:
-    """A logarithmic axis over the column `parameters` of `frame`, with a `room` share to either side."""
-    return log_axis("parameters of the network", frame["parameters"].dropna(), parameters_word, room)
+BY_PARAMETERS = FigureSpec(
+    name="hm-by-parameters",
+    title="{score} by parameters",
+    frame=hm_by_parameters_frame,
+    draw=hm_by_parameters_figure,
+    caption=lambda study: seeds_caption(study) + published_caption(study),
+    wide=True,
+)
+BY_IMAGES = FigureSpec(
+    name="hm-by-images",
+    title="{score} by distilled images",
+    frame=hm_by_images_frame,
+    draw=hm_by_images_figure,
+    caption=lambda study: f"{seeds_caption(study)} Ringed: the smallest count by the papers' rule.",
+)

@@ -1,16 +1,13 @@
-"""Distilled images beside what they are measured against: ordinary training, hard labels, real patches.
-
-As in `figures`, two functions: one returns numbers, one draws them.
-"""
+"""Distilled images beside what they are measured against: ordinary training, hard labels, real patches."""
 
 from __future__ import annotations
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.facets import keyed
-from analysis.figures.hm import hm_hover, score_axis
-from analysis.figures.theme import INK, figure, look, plain
+from analysis.figures.parts.scores import TRAINED, hm_hover, score_axis, score_points, seed_bars, seeds_caption
+from analysis.figures.parts.spec import FigureSpec
+from analysis.figures.parts.theme import figure, look, plain
 from analysis.records.cell_means import cell_means, setting_labels, training_means
 from analysis.records.records import Study
 from analysis.text.words import images_word
@@ -44,22 +41,18 @@ def methods_figure(frame: pd.DataFrame) -> go.Figure:
         height=180 + 70 * len(names),
     )
     for place, (series, rows) in enumerate(frame.sort_values("images", kind="stable").groupby("series", sort=False)):
-        bars = {"array": rows["hm_high"] - rows["hm"], "arrayminus": rows["hm"] - rows["hm_low"]}
-        marker = look(place, place // 7)["marker"]
-        if rows["images"].isna().all():
-            marker = marker | {"symbol": "x-thin-open", "size": 13, "color": INK}
-        drawn.add_trace(
-            go.Scatter(
-                x=rows["hm"].tolist(),
-                y=[plain(name) for name in rows["backbone"]],
-                error_x={name: bar.clip(lower=0).tolist() for name, bar in bars.items()}
-                | {"thickness": 1.2, "width": 4},
-                mode="markers",
-                marker=marker,
-                name=plain(series),
-                hovertext=[hm_hover(row) for _, row in rows.iterrows()],
-                hoverinfo="text",
-                meta=keyed(rows),
-            )
-        )
+        at = {"x": rows["hm"].tolist(), "y": [plain(name) for name in rows["backbone"]]}
+        bars = seed_bars(rows) | {"thickness": 1.2, "width": 4}
+        marker = look(place, place // 7)["marker"] | (TRAINED if rows["images"].isna().all() else {})
+        drawn.add_trace(score_points(rows, series, hm_hover, **at, error_x=bars, marker=marker))
     return drawn
+
+
+FIGURE = FigureSpec(
+    name="methods",
+    title="Beside ordinary training and other methods",
+    frame=methods_frame,
+    draw=methods_figure,
+    caption=seeds_caption,
+    wide=True,
+)

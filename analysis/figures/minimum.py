@@ -1,7 +1,4 @@
-"""The answer drawn: the smallest image count of every network against its parameters.
-
-As in `figures`, two functions: one returns numbers, one draws them.
-"""
+"""The answer drawn: the smallest image count of every network against its parameters."""
 
 from __future__ import annotations
 
@@ -11,11 +8,13 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.facets import keyed
-from analysis.figures.hm import parameters_axis
-from analysis.figures.theme import FAINT, figure, hover, look, plain
-from analysis.records.cell_means import settings_apart
+from analysis.figures.parts.facets import keyed
+from analysis.figures.parts.scores import parameters_axis
+from analysis.figures.parts.spec import FigureSpec
+from analysis.figures.parts.theme import FAINT, figure, hover, look, plain
+from analysis.records.cell_means import run_rows, settings_apart
 from analysis.records.records import Study, compared, score_word
+from analysis.records.rule import Rule
 from analysis.stats.minimum import bracket, minimum_images, percent, shown_points
 from analysis.stats.regression import growth
 from analysis.text.words import images_word, number
@@ -170,3 +169,25 @@ def _minimum_hover(row: pd.Series) -> str:
         counts_confirmed=row["tried"] or "none",
         open_because=row["reason"],
     )
+
+
+def _caption(study: Study) -> str:
+    rule, score = Rule.of(study.config), score_word(study.records)
+    return (
+        f"Point: the smallest count whose mean {score} is within {rule.margin:.2f} of the backbone's best, the papers' "
+        f"rule. Bar: what a paired bootstrap over patients and seeds ({rule.resamples:,} resamples) leaves open at the "
+        f"{percent(rule.level)} level, from above the counts shown to fall short by more than {rule.margin:.2f} "
+        "to the smallest shown not to; an arrow where no count is. With one seed it covers patients only. A backbone "
+        f"whose best {score} is under {rule.floor:g} has no point: hollow at the top. Dashed, where three bars or more "
+        "are closed: a fitted line with its 95 % band."
+    )
+
+
+FIGURE = FigureSpec(
+    name="minimum",
+    title="Smallest sufficient count, by parameters",
+    frame=minimum_frame,
+    draw=lambda frame: minimum_figure(frame, growth_frame(frame)),
+    caption=_caption,
+    when=lambda study: not run_rows(study).empty,
+)

@@ -1,7 +1,4 @@
-"""Where the cells work: sensitivity against specificity, with lines of equal HM.
-
-As in `figures`, two functions: one returns numbers, one draws them.
-"""
+"""Where the cells work: sensitivity against specificity, with lines of equal HM."""
 
 from __future__ import annotations
 
@@ -9,12 +6,12 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.facets import keyed
-from analysis.figures.hm import hm_hover, published_traces
-from analysis.figures.theme import FAINT, INK, SYMBOLS, figure, look, plain
+from analysis.figures.parts.scores import hm_hover, published_caption, published_traces, score_points
+from analysis.figures.parts.spec import FigureSpec
+from analysis.figures.parts.theme import FAINT, INK, SYMBOLS, figure, look, plain
 from analysis.published import scored_points
 from analysis.records.cell_means import cell_means, training_means
-from analysis.records.records import Study
+from analysis.records.records import Study, score_word
 from analysis.text.words import images_word
 
 LEVELS = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9)
@@ -63,20 +60,24 @@ def operating_figure(frame: pd.DataFrame) -> go.Figure:
     for count, rows in frame.groupby("images", dropna=False):
         colour = INK if pd.isna(count) else look(places[count])["marker"]["color"]
         named = [SYMBOLS[symbols[backbone] % len(SYMBOLS)] for backbone in rows["backbone"]]
-        drawn.add_trace(
-            go.Scatter(
-                x=rows["specificity"].tolist(),
-                y=rows["sensitivity"].tolist(),
-                mode="markers",
-                name=images_word(rows["images"].iloc[0]),
-                marker={"size": 12, "color": colour, "symbol": named, "line": {"width": 1, "color": "white"}},
-                hovertext=[hm_hover(row) for _, row in rows.iterrows()],
-                hoverinfo="text",
-                meta=keyed(rows),
-            )
-        )
+        at = {"x": rows["specificity"].tolist(), "y": rows["sensitivity"].tolist()}
+        marker = {"size": 12, "color": colour, "symbol": named, "line": {"width": 1, "color": "white"}}
+        drawn.add_trace(score_points(rows, images_word(rows["images"].iloc[0]), hm_hover, **at, marker=marker))
     if len(symbols) > 1:
         for backbone, place in symbols.items():  # a legend of symbols: traces without a point
             marker = {"size": 11, "color": FAINT, "symbol": SYMBOLS[place % len(SYMBOLS)]}
             drawn.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=plain(backbone), marker=marker))
     return drawn.add_traces(published_traces(published, places, "specificity", "sensitivity"))
+
+
+FIGURE = FigureSpec(
+    name="operating",
+    title="Sensitivity and specificity",
+    frame=operating_frame,
+    draw=operating_figure,
+    caption=lambda study: (
+        "Confirm trials only; means over seeds. Dotted: lines of equal HM. A symbol a network."
+        f"{published_caption(study)}"
+    ),
+    when=lambda study: score_word(study.records) == "HM",
+)

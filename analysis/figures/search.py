@@ -1,8 +1,7 @@
 """The search seen from inside: which rates it tried, which settings went with which HM, and when.
 
-Search trials were scored on validation patients alone (under the papers' protocol: on test patients). As in `figures`,
-each figure is two functions: one returns numbers, one draws them. A study has thousands of trials: their hover boxes
-are templates over a few numbers a point, not a text each.
+Search trials were scored on validation patients alone (under the papers' protocol: on test patients). A study has
+thousands of trials: their hover boxes are templates over a few numbers a point, not a text each.
 """
 
 from __future__ import annotations
@@ -15,9 +14,11 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from analysis.figures.facets import keyed
-from analysis.figures.theme import FAINT, INK, PALETTE, SYMBOLS, figure, log_axis, look, plain
+from analysis.figures.parts.facets import keyed
+from analysis.figures.parts.spec import FigureSpec
+from analysis.figures.parts.theme import FAINT, INK, PALETTE, SYMBOLS, figure, log_axis, look, plain
 from analysis.records.records import Study, compared, score, score_word
+from analysis.text.words import protocol_mark
 
 # From pale to dark, on white: what scored well stands out, with any colour vision and in gray.
 SCALE = [[0.0, "#d9dee3"], [0.5, "#56B4E9"], [1.0, "#00334f"]]
@@ -65,6 +66,12 @@ def rates_figure(frame: pd.DataFrame) -> go.Figure:
         marker = {"size": 11, "symbol": "x-thin-open", "color": FAINT}
         drawn.add_trace(_points(lost, "inner_lr", "gave no score", marker))
     return drawn
+
+
+def parallel_frame(study: Study) -> pd.DataFrame:
+    """The rows of `search_frame` that a line can go through."""
+    frame = search_frame(study)
+    return frame[frame["val_hm"].notna() & frame["delta"].notna()]
 
 
 def parallel_figure(frame: pd.DataFrame) -> go.Figure:
@@ -207,3 +214,42 @@ def _outcomes(rows: pd.DataFrame) -> list[str]:
             word += f", no better state for a while after {steps:,} steps"
         said.append(word if pd.isna(error) else f"{word}: {error}")
     return said
+
+
+def _scored(study: Study) -> str:
+    return "the test patients, as the papers' protocol has it" if protocol_mark(study) else "validation patients only"
+
+
+def _over_time_caption(study: Study) -> str:
+    staged = study.records["stage"].notna().any()
+    others = " Crosses: on patients of other collections, to be where networks start." if staged else ""
+    return (
+        f"All trials by their {score_word(study.records)} on {_scored(study)}: hollow where they searched, filled "
+        f"where they confirmed. Lines: the best that each network's search had found by then.{others}"
+    )
+
+
+RATES = FigureSpec(
+    name="search",
+    title="Where the search looked",
+    frame=search_frame,
+    draw=rates_figure,
+    caption=lambda study: f"Search trials, scored on {_scored(study)}. One point a trial, a symbol a backbone.",
+)
+PARALLEL = FigureSpec(
+    name="parallel",
+    title="What the search tried",
+    frame=parallel_frame,
+    draw=parallel_figure,
+    caption=lambda study: (
+        f"Search trials, scored on {_scored(study)}. One line a trial through its rates, its threshold and its HM."
+    ),
+)
+OVER_TIME = FigureSpec(
+    name="finished",
+    title="Trials over time",
+    frame=finished_frame,
+    draw=finished_figure,
+    caption=_over_time_caption,
+    wide=True,
+)

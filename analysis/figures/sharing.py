@@ -1,16 +1,13 @@
-"""What it costs to share, and what it buys: HM against the size of what leaves the hospital.
-
-As in `figures`, two functions: one returns numbers, one draws them.
-"""
+"""What it costs to share, and what it buys: HM against the size of what leaves the hospital."""
 
 from __future__ import annotations
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.facets import keyed
-from analysis.figures.hm import hm_hover, score_axis
-from analysis.figures.theme import figure, hover, log_axis, look, plain
+from analysis.figures.parts.scores import hm_hover, score_axis, score_points, series_names
+from analysis.figures.parts.spec import FigureSpec
+from analysis.figures.parts.theme import figure, hover, log_axis, look
 from analysis.records.cell_means import cell_means, settings_apart
 from analysis.records.records import Study
 from analysis.text.words import number
@@ -21,11 +18,7 @@ def sharing_frame(study: Study) -> pd.DataFrame:
     setting."""
     means = cell_means(study)
     means = means[means["memory_star_kb"].gt(0) & means["hm"].notna()]
-    settings = settings_apart(means)
-    names = [
-        f"{name}, {setting}" if setting else name for name, setting in zip(means["backbone"], settings, strict=True)
-    ]
-    return means.assign(series=names)
+    return means.assign(series=series_names(means["backbone"], settings_apart(means)))
 
 
 def sharing_figure(frame: pd.DataFrame) -> go.Figure:
@@ -38,18 +31,9 @@ def sharing_figure(frame: pd.DataFrame) -> go.Figure:
     places = {backbone: place for place, backbone in enumerate(frame["backbone"].unique())}
     for variant, (series, rows) in enumerate(frame.groupby("series", sort=False)):
         rows = rows.sort_values("memory_star_kb", kind="stable")
-        drawn.add_trace(
-            go.Scatter(
-                x=rows["memory_star_kb"].round(3).tolist(),
-                y=rows["hm"].tolist(),
-                mode="lines+markers",
-                name=plain(series),
-                hovertext=[_hover(row) for _, row in rows.iterrows()],
-                hoverinfo="text",
-                meta=keyed(rows),
-                **look(places[rows["backbone"].iloc[0]], variant if frame["series"].nunique() > len(places) else 0),
-            )
-        )
+        style = look(places[rows["backbone"].iloc[0]], variant if frame["series"].nunique() > len(places) else 0)
+        at = {"x": rows["memory_star_kb"].round(3).tolist(), "y": rows["hm"].tolist()}
+        drawn.add_trace(score_points(rows, series, _hover, mode="lines+markers", **at, **style))
     return drawn
 
 
@@ -65,3 +49,14 @@ def _hover(row: pd.Series) -> str:
 
 def _size(kilobytes: float) -> str:
     return f"{kilobytes / 1000:g} MB" if kilobytes >= 1000 else f"{kilobytes:g} kB"
+
+
+FIGURE = FigureSpec(
+    name="sharing",
+    title="{score} by what is shared",
+    frame=sharing_frame,
+    draw=sharing_figure,
+    caption=lambda _: (
+        "Confirm trials only; means over seeds. Memory*: images and batch-norm statistics as the papers count them."
+    ),
+)

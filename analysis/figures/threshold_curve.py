@@ -1,7 +1,4 @@
-"""What happens around the threshold: HM(delta) of one confirm trial a cell.
-
-As in `figures`, two functions: one returns numbers, one draws them.
-"""
+"""What happens around the threshold: HM(delta) of one confirm trial a cell."""
 
 from __future__ import annotations
 
@@ -11,11 +8,12 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.theme import INK, PALETTE, figure, hover
+from analysis.figures.parts.spec import FigureSpec
+from analysis.figures.parts.theme import INK, PALETTE, figure, hover
 from analysis.records.cell_means import SETTING, confirm_rows, distilled, setting_labels
 from analysis.records.records import Study
 from analysis.records.runs import PAPER_DELTA, folds_of
-from analysis.text.words import images_word, number
+from analysis.text.words import images_word, number, protocol_mark
 
 SPLITS = {"validation": PALETTE[0], "test": PALETTE[1]}
 CURVE_COLUMNS = ["trial", "cell", "label", "split", "kind", "delta", "hm"]
@@ -127,3 +125,24 @@ def _curve_traces(cell: pd.DataFrame) -> Iterator[go.Scatter]:
             ],
             hoverinfo="text",
         )
+
+
+def _caption(study: Study) -> str:
+    fixed = bool(protocol_mark(study))
+    chosen = (
+        "δ was fixed at 0.4 and the state chosen on test patients" if fixed else "δ was chosen on validation patients"
+    )
+    return (
+        "HM as a function of the threshold δ a patient's share of positive patches must reach; the cell's first "
+        f"confirm trial. {chosen}; the best δ on test patients is hindsight, used nowhere."
+    )
+
+
+FIGURE = FigureSpec(
+    name="hm-by-delta",
+    title="One cell, looked into",
+    frame=hm_by_delta_frame,
+    draw=hm_by_delta_figure,
+    caption=_caption,
+    when=lambda study: not study.multilabel,
+)

@@ -2,7 +2,7 @@
 
     study -> sections (HTML), charts (plotly traces), cells, table -> `Content` -> `html.document`, or news (`serve`)
 
-Points carry the key of `analysis.figures.facets`; here keys become numbers of rows of `Content.keys`, so that
+Points carry the key of `analysis.figures.parts.facets`; here keys become numbers of rows of `Content.keys`, so that
 thousands of points do not spell their cell out.
 """
 
@@ -17,15 +17,12 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 import yaml
 
-from analysis.figures.compare_studies import CAPTION as CAPTION_BESIDE
-from analysis.figures.compare_studies import side_by_side_figure, side_by_side_frame, side_by_side_rows
-from analysis.figures.epsilon import CAPTION as CAPTION_EPSILON
-from analysis.figures.epsilon import hm_by_epsilon_figure, hm_by_epsilon_frame
-from analysis.figures.facets import FACETS, choices, facet_keys, facet_values
-from analysis.figures.gallery import FINDINGS_KEY, KEY, films
-from analysis.figures.theme import TEMPLATE
+from analysis.figures import COMPARISONS
+from analysis.figures.parts.facets import FACETS, choices, facet_keys, facet_values
+from analysis.figures.parts.theme import TEMPLATE
+from analysis.page.gallery import FINDINGS_KEY, KEY, films
 from analysis.page.html import facts, table
-from analysis.page.panels import cell_caption, cell_panels, panels
+from analysis.page.panels import cell_figure, cell_panels, panels
 from analysis.page.trial_table import CAPTION, STAGED, trial_table
 from analysis.records.packages import read_distilled
 from analysis.records.records import Study, score, score_word
@@ -109,15 +106,12 @@ def _compare(content: Content, studies: list[Study]) -> None:
     """The article in front of several studies."""
     content.titles["beside"] = "Studies beside each other"
     sections = content.sections["beside"] = []
-    frame, private = side_by_side_frame(studies), hm_by_epsilon_frame(studies)
-    if len(frame):
-        content.charts["beside-hm"] = _chart(content, side_by_side_figure(frame))
-        shown = _figure("beside-hm", None, CAPTION_BESIDE) + table(*side_by_side_rows(frame))
-        sections.append(Section("beside-card", "card wide", f"<h2>Best HM by parameters</h2>\n{shown}"))
-    if private["epsilon"].notna().any():
-        content.charts["beside-epsilon"] = _chart(content, hm_by_epsilon_figure(private))
-        shown = _figure("beside-epsilon", None, CAPTION_EPSILON)
-        sections.append(Section("beside-epsilon-card", "card wide", f"<h2>What privacy costs</h2>\n{shown}"))
+    for spec in COMPARISONS:
+        if (frame := spec.numbers(studies)) is not None:
+            identity = f"beside-{spec.name}"
+            content.charts[identity] = _chart(content, spec.draw(frame))
+            shown = _figure(identity, None, spec.caption(studies)) + (table(*spec.table(frame)) if spec.table else "")
+            sections.append(Section(f"{identity}-card", "card wide", f"<h2>{escape(spec.title)}</h2>\n{shown}"))
 
 
 def _add(content: Content, study: Study, article: str) -> None:
@@ -202,8 +196,9 @@ def _cells(content: Content, study: Study, article: str) -> Iterable[Section]:
 
 
 def _cell_card(study: Study, article: str, options: list[str]) -> str:
-    chart = _figure(f"{article}-cell-chart", None, cell_caption(study))
-    return f"""<h2>One cell, looked into</h2>
+    spec = cell_figure(study)
+    chart = _figure(f"{article}-cell-chart", None, spec.caption(study))
+    return f"""<h2>{escape(spec.title)}</h2>
 <div class="controls"><label>Cell <select data-cells="{article}">{"".join(options)}</select></label>
 <label>Contrast <input type="range" class="contrast" id="{article}-contrast" min="0.4" max="4" step="0.1" value="1">
 </label></div>

@@ -16,7 +16,7 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from analysis.figures.theme import CLASS_COLOURS, FAINT, FONT, GRID, INK, PALETTE
+from analysis.figures.parts.theme import CLASS_COLOURS, FAINT, FONT, GRID, INK, PALETTE
 
 # The page carries patients' derived data: the browser is told to load nothing and to send nothing anywhere.
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"

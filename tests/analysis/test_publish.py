@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from analysis.figures.theme import FAINT, INK, PALETTE
+from analysis.figures.parts.theme import FAINT, INK, PALETTE
 from analysis.page.panels import panels
 from analysis.publish import POINTS_PER_MM, _drawer, figures, main, printed
 from analysis.records.records import read_study

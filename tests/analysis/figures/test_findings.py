@@ -10,8 +10,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from analysis.figures.findings import finding_figure, finding_frame
-from analysis.figures.gallery import films
 from analysis.page.content import make_content
+from analysis.page.gallery import films
 from analysis.pictures import finding_caption
 from analysis.publish import figures
 from analysis.records.packages import likeliest, read_distilled

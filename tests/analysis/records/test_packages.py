@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from analysis.figures.gallery import _rates
+from analysis.page.gallery import _rates
 from analysis.records.packages import LONGEST_SIDE, percents, png_uri, read_distilled, shares
 from analysis.records.records import read_study
 

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures.facets import choices, facet_keys
 from analysis.figures.minimum import minimum_frame
+from analysis.figures.parts.facets import choices, facet_keys
 from analysis.figures.search import finished_figure, finished_frame
 from analysis.page.content import make_content
 from analysis.page.panels import panels

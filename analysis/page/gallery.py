@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 
-from analysis.figures.theme import CLASS_WORDS
+from analysis.figures.parts.theme import CLASS_WORDS
 from analysis.records.packages import CLASSES, Distilled, likeliest, percents, png_uri, shares
 
 MOST_IMAGES = 12  # of one cell; the rest is in its package
