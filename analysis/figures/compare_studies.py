@@ -15,10 +15,11 @@ from analysis.figures.parts.facets import keyed
 from analysis.figures.parts.scores import hm_hover, parameters_axis, score_points, seed_bars
 from analysis.figures.parts.spec import FigureSpec
 from analysis.figures.parts.theme import figure, look
-from analysis.records.cell_means import SETTING, cell_means, settings_apart
+from analysis.records.cell_means import cell_means, settings_apart
 from analysis.records.records import Study
 from analysis.stats.minimum import minimum_images
 from analysis.text.words import images_word, number, protocol_mark
+from ledger.schema import SETTING
 
 
 def side_by_side_frame(studies: Sequence[Study]) -> pd.DataFrame:

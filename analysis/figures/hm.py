@@ -24,13 +24,14 @@ from analysis.figures.parts.scores import (
 from analysis.figures.parts.spec import FigureSpec
 from analysis.figures.parts.theme import figure, look, plain
 from analysis.published import scored_points
-from analysis.records.cell_means import SETTING, distilled, full_training_means, settings_apart, training_means
+from analysis.records.cell_means import distilled, full_training_means, settings_apart, training_means
 from analysis.records.records import Study, score_word
 from analysis.stats.minimum import count_evidence, minimum_images
 from analysis.text.words import images_word
+from ledger.schema import AXES, SETTING
 
 # What ordinary training has in common with the distillation that it is drawn beside.
-TRAINED_ALIKE = ["backbone", "norm", "start", "transfer", "chain", "epochs"]
+TRAINED_ALIKE = ["backbone", *(name for name in SETTING if AXES[name].of == "all" and name != "method")]
 
 
 def hm_by_parameters_frame(study: Study) -> pd.DataFrame:

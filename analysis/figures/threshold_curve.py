@@ -10,10 +10,11 @@ import plotly.graph_objects as go
 
 from analysis.figures.parts.spec import FigureSpec
 from analysis.figures.parts.theme import INK, PALETTE, figure, hover
-from analysis.records.cell_means import SETTING, confirm_rows, distilled, setting_labels
+from analysis.records.cell_means import confirm_rows, distilled, setting_labels
 from analysis.records.records import Study
 from analysis.records.runs import PAPER_DELTA, folds_of
 from analysis.text.words import images_word, number, protocol_mark
+from ledger.schema import SETTING
 
 SPLITS = {"validation": PALETTE[0], "test": PALETTE[1]}
 CURVE_COLUMNS = ["trial", "cell", "label", "split", "kind", "delta", "hm"]

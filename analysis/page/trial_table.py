@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.records.records import SCHEMA
+from ledger.schema import SCHEMA
 
 CAPTION = "The same rows are in records.csv; columns without a value are left out here."
 STAGED = "Trials with a stage train on that collection, to be where others start: their scores are of its patients."

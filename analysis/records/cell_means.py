@@ -12,22 +12,8 @@ import pandas as pd
 
 from analysis.records.records import Study, compared, score
 from analysis.records.runs import folds_of, pool
+from ledger.schema import AXES, SETTING
 
-# What has to be equal for two backbones to be compared, within one study: it has one protocol, and folds are pooled.
-SETTING = [
-    "method",
-    "norm",
-    "start",
-    "transfer",
-    "chain",
-    "label_init",
-    "distill_steps",
-    "distill_epochs",
-    "train_patches",
-    "train_classes",
-    "train_view",
-    "epochs",
-]
 MEANS = {
     "val_hm": "val_hm",
     "test_sensitivity": "sensitivity",
@@ -113,26 +99,12 @@ def _means(rows: pd.DataFrame) -> pd.DataFrame:
 
 def setting_labels(frame: pd.DataFrame) -> pd.Series:
     """For each row, the parts of its setting that differ within `frame`, in words; empty where nothing does."""
-    words = {
-        "method": lambda value: str(value).upper().replace("_", " "),
-        "norm": lambda value: f"norm {value}",
-        "start": lambda value: f"start {value}",
-        "transfer": lambda value: "" if pd.isna(value) else f"{str(value).replace('_', '-')} transfer",
-        "chain": lambda value: "on no other films before" if pd.isna(value) else f"on {value} before",
-        "label_init": lambda value: f"labels {value}",
-        "distill_steps": lambda value: f"distill steps {value}",
-        "distill_epochs": lambda value: f"distill epochs {value}",
-        "train_patches": lambda value: "all patches" if pd.isna(value) else f"{value:,} patches a class",
-        "train_classes": lambda value: "N and P only" if value == "NP" else "all classes",
-        "train_view": lambda value: "whole films" if value == "whole" else "patches",
-        "epochs": lambda value: "the study's epochs" if pd.isna(value) else f"{value} epochs",
-    }
-    differing = [column for column in SETTING if frame[column].nunique(dropna=False) > 1]
-    return pd.Series(
-        [", ".join(filter(None, (words[column](row[column]) for column in differing))) for _, row in frame.iterrows()],
-        index=frame.index,
-        dtype="string",
-    )
+    words = {name: axis.words for name, axis in AXES.items() if axis.words is not None}
+    differing = [name for name in words if frame[name].nunique(dropna=False) > 1]
+    told = [
+        [words[name](None if pd.isna(row[name]) else row[name]) for name in differing] for _, row in frame.iterrows()
+    ]
+    return pd.Series([", ".join(filter(None, each)) for each in told], index=frame.index, dtype="string")
 
 
 def settings_apart(frame: pd.DataFrame) -> pd.Series:

@@ -17,7 +17,8 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from analysis.records.multilabel_runs import read_film_run
-from analysis.records.records import SCHEMA, Study
+from analysis.records.records import Study
+from ledger.schema import SCHEMA
 
 PAPER_DELTA = 0.4  # the threshold the source papers fix
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.records.cell_means import SETTING, cell_means, confirm_rows
+from analysis.records.cell_means import cell_means, confirm_rows
 from analysis.records.records import Study, setting_of
 from analysis.records.rule import Rule
 from analysis.stats.counts import next_count
+from ledger.schema import AXES, SETTING
 
 # What makes distilled cells one setting: ordinary training has image counts of its own kind.
-_SETTING = ["backbone", *(name for name in SETTING if not name.startswith("train_"))]
+_SETTING = ["backbone", *(name for name in SETTING if AXES[name].of != "training")]
 
 
 def confirmed_cells(study: Study) -> tuple[int, int]:

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.records.cell_means import SETTING, cell_means, distilled, run_rows
+from analysis.records.cell_means import cell_means, distilled, run_rows
 from analysis.records.multilabel_runs import alike, read_film_run, resampled_scores
-from analysis.records.records import SCHEMA, Study, compared, score_word
+from analysis.records.records import Study, compared, score_word
 from analysis.records.rule import Rule
 from analysis.records.runs import align, folds_of, read_run
 from analysis.stats.bootstrap import Bootstrapped, bootstrap, generator, over_seeds, summed_up
 from analysis.stats.counts import smallest_sufficient
+from ledger.schema import SCHEMA, SETTING
 
 CELL = [*SETTING, "backbone", "images"]
 SUFFICIENT, INSUFFICIENT, OPEN = "sufficient", "insufficient", "open"

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.published import results
-from analysis.records.cell_means import SETTING, cell_means, confirm_rows, training_means
+from analysis.records.cell_means import cell_means, confirm_rows, training_means
 from analysis.records.records import Study, compared, score_word
 from analysis.records.runs import folds_of
+from ledger.schema import SETTING
 
 BY = [*SETTING, "backbone", "images"]
 CLASSES = 3

@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.published import CAPTIONS, TABLE_4_NORMS, TABLE_5_NORMS, footprints, results
-from analysis.records.cell_means import SETTING
 from analysis.records.records import Study
 from analysis.stats.minimum import bracket, minimum_images, percent
 from analysis.tables.formats import Column, Table, counted, decimals, words
 from analysis.tables.matching import closeness, match, measured_cells, remarks
+from ledger.schema import SETTING
 
 NOT_RUN = "not run"
 # Tables 4 and 6 are read off the cells of Table 5.

@@ -16,13 +16,14 @@ import pandas as pd
 from analysis.published import TRANSFER, transfers
 from analysis.records.cell_means import run_rows, setting_labels
 from analysis.records.multilabel_runs import Macro, alike, macro_ap, macro_auc, read_film_run, resampled_scores
-from analysis.records.records import SCHEMA, Study
+from analysis.records.records import Study
 from analysis.records.rule import Rule
 from analysis.stats.bootstrap import over_seeds
 from analysis.stats.minimum import percent, setting_generator
 from analysis.tables.formats import Column, Table, counted, decimals, words
 from analysis.tables.matching import BY, measured_cells, protocol_remarks
 from analysis.tables.published_comparison import NOT_RUN, run_words
+from ledger.schema import SCHEMA
 
 PRESET = "chest-transfer"
 SCORES: dict[str, Macro] = {"ap": macro_ap, "auc": macro_auc}

@@ -17,31 +17,13 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from analysis.records.records import Study
+from ledger.schema import AXES
 from ledger.trial_files import TrialFiles, read_trials
 from sldd.errors import InputError
 
 Value: TypeAlias = bool | int | float | str
 
-SETTING = [
-    "method",
-    "backbone",
-    "parameters",
-    "images",
-    "label_init",
-    "norm",
-    "distill_steps",
-    "distill_epochs",
-    "epochs",
-    "start",
-    "train_patches",
-    "train_classes",
-    "train_view",
-    "fold",
-    "protocol",
-    "transfer",
-    "chain",
-    "stage",
-]
+SETTING = [*AXES, "parameters", "protocol"]
 """What a cell is, by the columns of ``records.csv``."""
 SCORES = [
     "val_hm",

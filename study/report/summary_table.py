@@ -13,6 +13,7 @@ from rich.table import Table
 
 from analysis.records.idle import idle_rates
 from ledger.ledger import Ledger, Trial
+from ledger.schema import AXES
 from study.grid.axes import Cell
 from study.planning.plan import PlannedCell
 from study.report.progress import duration
@@ -105,28 +106,17 @@ def _table(settings: dict[Cell, str], note: str | None, *numbers: str) -> tuple[
 
 def _settings(cells: list[Cell]) -> dict[Cell, str]:
     """What of each cell's setting is not the same in all cells that have it, in a few words."""
-    words = {
-        "norm": "norm {}",
-        "label_init": "labels {}",
-        "start": "{}",
-        "distill_steps": "S = {}",
-        "distill_epochs": "E = {}",
-        "train_classes": "{} only",
-        "epochs": "{} epochs",
-        "transfer": "{}",
-        "chain": "after {}",
-        "stage": "on {}",
-    }
-    common = ("epochs", "transfer", "chain", "stage")  # of which none is a value like any other
     found: dict[Cell, list[str]] = {cell: [] for cell in cells}
-    for name, spelled in words.items():
-        if len({getattr(cell, name) for cell in cells} - (set() if name in common else {None})) > 1:
+    for name, axis in AXES.items():
+        values = {getattr(cell, name) for cell in cells}
+        # Of an axis that every cell has, none is a value like any other.
+        if axis.short is not None and len(values if axis.of == "all" else values - {None}) > 1:
             for cell in cells:
                 value = getattr(cell, name)
                 if name == "chain":
                     value = " and ".join(value)
                 if value not in (None, "INP", ""):
-                    found[cell].append(spelled.format(Path(value).stem if name == "start" else value))
+                    found[cell].append(axis.short.format(Path(value).stem if name == "start" else value))
     return {cell: ", ".join(parts) for cell, parts in found.items()}
 
 

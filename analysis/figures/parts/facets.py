@@ -12,31 +12,16 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from analysis.text.words import MISSING
+from ledger.schema import AXES
 
-FACETS = {
-    "backbone": "Network",
-    "images": "Distilled images",
-    "method": "Method",
-    "norm": "Norm",
-    "start": "Start",
-    "transfer": "Transfer",
-    "chain": "Trained on before",
-    "label_init": "Labels start",
-    "distill_steps": "Distill steps",
-    "distill_epochs": "Distill epochs",
-    "epochs": "Epochs",
-}
-# To have none of these is a choice like any other; of the other axes it means that the point is about all values.
-_NONE = ("transfer", "chain")
+FACETS = {name: axis.filter for name, axis in AXES.items() if axis.filter is not None}
 _BETWEEN = "\x1f"  # the unit separator: in no name that a person would type
 
 
 def facet_keys(rows: pd.DataFrame) -> list[str]:
     """The key of every row; an axis that `rows` has no column for, or no value in, is left open, unless none is a
     value."""
-    columns = [
-        _words(rows[name], "none" if name in _NONE else "") if name in rows else [""] * len(rows) for name in FACETS
-    ]
+    columns = [_words(rows[name], AXES[name].none) if name in rows else [""] * len(rows) for name in FACETS]
     return [_BETWEEN.join(values) for values in zip(*columns, strict=True)]
 
 

@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis.records.records import SCHEMA, Study, read_study
+from analysis.records.records import Study, read_study
 from analysis.records.rule import Rule
 from analysis.stats.bootstrap import generator
 from analysis.stats.minimum import CELL, bracket, count_evidence, minimum_images, setting_generator
 from analysis.text.conclusion import verdict
+from ledger.schema import SCHEMA
 from tests.analysis.conftest import voters
 
 PUBLISHED = Path(analysis.__file__).parent / "published"

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.records.cell_means import SETTING
 from analysis.text.conclusion import describe, describe_published, published_points, verdict
+from ledger.schema import SETTING
 
 INF = np.inf
 SIZES = [5_984_915, 11_176_963, 21_285_123, 57_000_643, 134_271_683, 139_581_379]
