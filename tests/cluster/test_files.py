@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 import yaml
+from jsonschema import ValidationError
 from moto import mock_aws
 from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
 from ray.autoscaler._private.commands import _bootstrap_config
@@ -30,15 +31,25 @@ def _shell_lines(config: dict[str, Any]) -> list[str]:
     return [line for key, lines in config.items() if key.endswith("_commands") for line in lines]
 
 
+def _shell_problem(*script: str) -> str:
+    """What bash says of a script that it reads and does not run; empty where it is one."""
+    return subprocess.run(["bash", "-n", *script], capture_output=True, text=True, check=False).stderr
+
+
 @pytest.mark.parametrize("name", FILES)
-def test_ray_accepts_the_file(name: str) -> None:
-    validate_config(prepare_config(_read(name)))
+def test_ray_accepts_the_file_and_no_mistyped_key(name: str) -> None:
+    config = prepare_config(_read(name))
+    validate_config(config)
+    assert config["cluster_name"] == _read(name)["cluster_name"]
+    with pytest.raises(ValidationError, match="setup_comands"):
+        validate_config(config | {"setup_comands": []})
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_command_is_shell(name: str) -> None:
-    for line in _shell_lines(_read(name)):
-        subprocess.run(["bash", "-n", "-c", line], check=True)
+    lines = _shell_lines(_read(name))
+    assert {line: _shell_problem("-c", line) for line in lines} == dict.fromkeys(lines, "")
+    assert _shell_problem("-c", f"if {lines[0]}") != ""
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -59,7 +70,7 @@ def test_nobody_else_gets_in(name: str) -> None:
 
 
 def test_slurm_file_is_shell() -> None:
-    subprocess.run(["bash", "-n", str(ROOT / "clusters/slurm.sh")], check=True)
+    assert _shell_problem(str(ROOT / "clusters/slurm.sh")) == ""
 
 
 def test_kubernetes_file_is_what_the_others_are() -> None:

@@ -71,9 +71,15 @@ def test_a_gpu_that_pytorch_cannot_use_is_refused_with_the_way_out(machine: None
 
 
 def test_a_gpu_that_pytorch_can_use_passes(machine: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ask = nodes._answer
-    monkeypatch.setattr(nodes, "_answer", lambda reference: ask(reference) | {"usable": True})
+    ask, told = nodes._answer, []
+
+    def usable(reference: object) -> dict[str, object]:
+        told.append(ask(reference) | {"usable": True})
+        return told[-1]
+
+    monkeypatch.setattr(nodes, "_answer", usable)
     check_gpus()
+    assert [answer["torch"] for answer in told] == [torch.__version__], "the machine with a GPU was asked, once"
 
 
 def test_other_versions_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
