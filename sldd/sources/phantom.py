@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
+from threadpoolctl import ThreadpoolController
 
 from sldd.errors import InputError
 from sldd.io.film import Film
@@ -56,7 +58,13 @@ def phantom_id(index: int) -> str:
 def phantom_patient(settings: PhantomSettings, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """The radiograph and the organ mask of one patient: a function of (seed, index, size, difficulty)."""
     random = stream(settings.seed, "phantom", index)
-    return draw_stomach(random, settings.size, phantom_label(index), settings.difficulty)
+    with _libraries().limit(limits=1, user_api="blas"):  # of so small products, threads would wait for each other
+        return draw_stomach(random, settings.size, phantom_label(index), settings.difficulty)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 class PhantomSource:
