@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.parts.facets import FACETS, keyed
+from analysis.figures.parts.facets import FACETS
+from analysis.figures.parts.scores import score_points
 from analysis.figures.parts.spec import FigureSpec
 from analysis.figures.parts.theme import figure, hover, log_axis, look, plain
 from analysis.records.cell_means import confirm_rows, distilled, setting_labels
@@ -50,29 +51,19 @@ def hm_by_epsilon_figure(frame: pd.DataFrame) -> go.Figure:
     )
     for place, (label, rows) in enumerate(frame.groupby("label", sort=False)):
         line = private[private["label"] == label]
-        style = look(place)
-        drawn.add_trace(
-            go.Scatter(
-                x=line["epsilon"].tolist(),
-                y=line["hm"].tolist(),
-                mode="lines+markers",
-                name=plain(label),
-                error_y={
-                    "array": (line["hm_high"] - line["hm"]).tolist(),
-                    "arrayminus": (line["hm"] - line["hm_low"]).tolist(),
-                },
-                hovertext=[
-                    hover(row["study"], HM=number(row["hm"]), epsilon=number(row["epsilon"]), delta=f"{row['delta']:g}")
-                    for _, row in line.iterrows()
-                ],
-                hoverinfo="text",
-                meta=keyed(line),
-                **style,
-            )
-        )
+        bars = {
+            "array": (line["hm_high"] - line["hm"]).tolist(),
+            "arrayminus": (line["hm"] - line["hm_low"]).tolist(),
+        }
+        at = {"x": line["epsilon"].tolist(), "y": line["hm"].tolist(), "error_y": bars}
+        drawn.add_trace(score_points(line, label, _hover, mode="lines+markers", **at, **look(place)))
         for hm in rows.loc[rows["epsilon"].isna(), "hm"]:
             drawn.add_hline(y=float(hm), line={"dash": "dot"}, annotation={"text": plain(f"{label}, not private")})
     return drawn
+
+
+def _hover(row: pd.Series) -> str:
+    return hover(row["study"], HM=number(row["hm"]), epsilon=number(row["epsilon"]), delta=f"{row['delta']:g}")
 
 
 FIGURE = FigureSpec(

@@ -2,7 +2,8 @@
 
 What comes out is ASCII: which other letters a document can print depends on its engine, encoding and fonts. Latin
 letters with accents, Greek and the signs of measured numbers are spelled with commands that every LaTeX has; what is
-left is named by its code point.
+left is named by its code point. The library pylatexenc leaves brackets and stars, which are options of a line end, and
+letters that it does not know as they are.
 """
 
 from __future__ import annotations
