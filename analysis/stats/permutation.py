@@ -1,8 +1,8 @@
 """Null distributions of rank statistics: every order of the points counted, or a seeded sample of orders.
 
 Points with equal values are interchangeable, so the orders of 30 points with four distinct values are counted by how
-many of each value are placed, a few thousand states, instead of being listed (30! of them). `scipy.stats.permutation_test`
-lists them: nine points take it seven seconds.
+many of each value are placed, a few thousand states, instead of being listed (30! of them), as
+`scipy.stats.permutation_test` does: nine points take it seven seconds.
 """
 
 from __future__ import annotations
