@@ -33,10 +33,6 @@ MOST_COLUMNS = 6
 HEADER, LABEL, SMALL = 19, 17, 13  # pixels of the type
 STRETCHED = "Each image is stretched to its own darkest and brightest value."
 CLIPPED = "* A weight was negative and is shown as zero; the shares are those of the rest."
-NO_IMAGES = {
-    "train": "ordinary training has no distilled images",
-    "random_real": "random_real leaves no package: its images are patients' own",
-}
 
 
 class NoPictureError(ValueError):
@@ -56,13 +52,13 @@ def heading(study: Study, backbone: str, rates: np.ndarray) -> str:
     return f"Dataset: {study.name}, Arch: {known or backbone}, Step: {steps}, LR: {spelled}{several}"
 
 
-def caption(label: np.ndarray, fixed: bool) -> list[str]:
-    """The lines over an image with the label (3,): a class each with its percent, or the one class of a `fixed` label
-    that has no other."""
+def caption(label: np.ndarray) -> list[str]:
+    """The lines over an image with the label (3,): a class each with its percent, or the one class of a label that has
+    no other, as one has that was never learned."""
     parts, _ = shares(label)
     if parts is None:
         return ["no positive", "weight"]
-    if fixed and parts.max() == 1:
+    if np.count_nonzero(label) == 1:
         return [CLASSES[int(parts.argmax())]]
     marks = [" *" if weight < 0 else "" for weight in label]
     return [f"{kind}: {share}%{mark}" for kind, share, mark in zip(CLASSES, percents(parts), marks, strict=True)]
@@ -73,7 +69,7 @@ def finding_caption(distilled: Distilled, label: np.ndarray) -> list[str]:
     return [f"{finding}: {100 * share:.0f}%" for finding, share in likeliest(distilled, label, MOST_FINDINGS)]
 
 
-def draw(title: str, distilled: Distilled, fixed: bool) -> Image.Image:
+def draw(title: str, distilled: Distilled) -> Image.Image:
     """The picture: `title`, then every image of `distilled` under its label, a row a distill step where that fits."""
     steps, images, height, width = distilled.images.shape
     # By a whole number and without smoothing: every pixel on the picture is one of the package.
@@ -82,7 +78,7 @@ def draw(title: str, distilled: Distilled, fixed: bool) -> Image.Image:
     places = list(np.ndindex(steps, images))
     columns = images if 1 < images <= MOST_COLUMNS else min(len(places), MOST_COLUMNS)
     labels = [distilled.labels[place] for place in places]
-    words = [finding_caption(distilled, label) if distilled.findings else caption(label, fixed) for label in labels]
+    words = [finding_caption(distilled, label) if distilled.findings else caption(label) for label in labels]
     captions = [
         ([f"Step {place[0] + 1}"] if steps > 1 else []) + lines for place, lines in zip(places, words, strict=True)
     ]
@@ -147,7 +143,7 @@ def write_pictures(study: Study, out: Folder, cells: Sequence[str] | None = None
             without.append(f"{name}: {_why(study, trials, name)}")
             continue
         title = heading(study, str(trials["backbone"][name]), distilled.rates)
-        picture = draw(title, distilled, fixed=trials["method"][name] == "dd")
+        picture = draw(title, distilled)
         make(out)
         written.append(out / f"{name}.png")
         write_whole(written[-1], _png(picture))
@@ -157,11 +153,11 @@ def write_pictures(study: Study, out: Folder, cells: Sequence[str] | None = None
 
 
 def _why(study: Study, trials: pd.DataFrame, cell: str) -> str:
-    if any(known["cell"] == cell and known.get("stage") for known in study.cells):
-        return NO_IMAGES["train"]
+    known = next((each for each in study.cells if each["cell"] == cell), {})
+    reason = study.method(str(known.get("method"))).get("no_package")
     if cell not in trials.index:
-        return "no confirm trial is done"
-    return NO_IMAGES.get(str(trials["method"][cell]), f"no package that can be read in {trials['trial'][cell]}")
+        return reason if reason and known.get("stage") else "no confirm trial is done"
+    return reason or f"no package that can be read in {trials['trial'][cell]}"
 
 
 def _png(picture: Image.Image) -> bytes:

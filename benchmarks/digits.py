@@ -73,7 +73,7 @@ def distil(
         torch.eye(10),
         epochs=options.epochs,
         inner_lr=options.inner_lr,
-        learned=LEARNED[method],
+        learned=LEARNED if method == "sldd" else ("images", "rates"),
         settings=DistillSettings(rates=options.rates, clip=options.clip, average=options.average),
         compute=ComputeSettings(memory="keep"),
         seed=seed,

@@ -21,8 +21,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from analysis.dashboard import write_dashboard
 from analysis.records.packages import CLASSES
+from sldd.metrics.evaluators import PatientScores
 from sldd.metrics.patient_votes import Votes, choose_threshold
-from study.trial.result import scores
 
 _A_CELL, _SEARCHED, _PATIENTS, _TIMES = 10, 7, 60, 5
 _COUNTS = 25
@@ -79,7 +79,7 @@ def _result(random: np.random.Generator, phase: str) -> dict[str, object]:
     counts = np.stack([np.full(_PATIENTS, 50), 100 - positive, positive], axis=1)
     votes = Votes(list(range(_PATIENTS)), labels, counts, np.eye(3, dtype=np.int64))
     _, delta = choose_threshold(votes)
-    seen = scores(votes, delta, [f"P-{patient:010}" for patient in range(_PATIENTS)])
+    seen = PatientScores(votes, None).describe([f"P-{patient:010}" for patient in range(_PATIENTS)], delta)
     hours = random.uniform(0, 24)
     return {
         "status": "done", "error": None, "attempt": 1, "delta": delta, "seconds": 60.0, "outer_steps": 100,

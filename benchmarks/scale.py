@@ -21,17 +21,17 @@ from rich.console import Console
 
 from ledger.ledger import FORMAT, Ledger
 from ledger.trial_folder import TrialFolder
+from sldd.metrics.evaluators import PatientScores
 from sldd.metrics.patient_votes import Votes
 from study.cluster.ray_cluster import connect
+from study.config.cells import cells
 from study.config.loader import load
 from study.config.schema import StudyConfig
 from study.engine.ray_run import run_trials
 from study.engine.study_run import StudyRun
-from study.grid.axes import cells
 from study.planning.plan import PlannedCell
 from study.search import tune_searcher as search
 from study.trial.context import TrialContext
-from study.trial.result import scores
 from study.trial.worker import Worker
 
 _A_CELL = 10
@@ -63,7 +63,7 @@ def _result(asked: dict[str, Any]) -> dict[str, Any]:
     positive = 50 + skill * (40 * labels - 20) + np.random.default_rng(asked["seed"]).normal(0, 10, _PATIENTS)
     counts = np.stack([np.full(_PATIENTS, 99), 100 - positive, positive], axis=1).round().astype(np.int64)
     votes = Votes(list(range(_PATIENTS)), labels, counts, np.eye(3, dtype=np.int64))
-    seen = scores(votes, 0.5, [f"P-{patient:010}" for patient in range(_PATIENTS)])
+    seen = PatientScores(votes, None).describe([f"P-{patient:010}" for patient in range(_PATIENTS)], 0.5)
     return {
         "status": "done", "error": None, "attempt": 1, "delta": 0.5, "seconds": 1.0, "starts": [0],
         "validation": seen, "test": seen if asked["phase"] == "confirm" else None, "outer_steps": 1,

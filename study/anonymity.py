@@ -52,9 +52,9 @@ from sldd.privacy_attacks.patient_losses import Reading, norm_moments
 from sldd.privacy_attacks.report import FEWEST, Candidates, feature_network, look_alike
 from sldd.privacy_attacks.similarity import Features
 from study.report.progress import duration
-from study.trial.context import materials
+from study.trial.context import trial_data
 from study.trial.finished_study import Confirmed, OpenedStudy, open_study
-from study.trial.reference_networks import FoldReferences, References, halves, read_package
+from study.trial.reference_networks import FoldReferences, References, halves, patches_of, read_package
 
 DEFAULT_FEATURES = "convnet_w32"
 
@@ -64,11 +64,6 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     try:
         study = open_study(options.study, root=options.root, cache=options.cache)
-        if study.config.task == "multilabel":
-            raise InputError(
-                f"{options.study}: its packages are for films with findings, and what is measured here is about "
-                "patches of patients"
-            )
         _measure(study, options)
     except InputError as error:
         print(f"study.anonymity: {error}", file=sys.stderr)
@@ -168,7 +163,7 @@ def _report(
     folds: FoldReferences,
     device: torch.device,
 ) -> dict[str, Any]:
-    patches, split, _ = materials(study.context, trial.spec.cell.fold)
+    patches, split = patches_of(study.context, trial), trial_data(study.context, trial.spec.cell.fold).split
     candidates = Candidates(patches, split.train, split.test)
     package, seed = study.package(trial), study.config.seed
     batch = study.config.outer.score_batch

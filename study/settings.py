@@ -17,7 +17,7 @@ import inspect
 import sys
 import textwrap
 import typing
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby, pairwise
@@ -26,7 +26,9 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from study.config.methods import METHODS
 from study.config.schema import declared
+from study.config.tasks import TASKS
 
 _HEADING = """\
 # Settings
@@ -34,6 +36,14 @@ _HEADING = """\
 Written by `python -m study.settings --markdown`. Each is a `key=value` on the command line of `study.run`, or a line of
 a study's YAML file; a preset may say otherwise. Where there is no text, [study.md](study.md) or the name has it.
 """
+
+
+_REGISTERED: dict[str, Collection[str]] = {
+    "grid.method": METHODS,
+    "grid.label_init": [start for task in TASKS.values() for start in task.label_starts],
+    "task": TASKS,
+}
+"""Settings whose words are no part of their types."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,8 @@ class Setting:
 def settings() -> Iterator[Setting]:
     """All settings, groups in the order in which they are declared."""
     for key, kind, name in declared():
-        choices = ", ".join(f"``{choice}``" for choice in _choices(typing.get_type_hints(kind)[name]))
+        known = _REGISTERED.get(key) or _choices(typing.get_type_hints(kind)[name])
+        choices = ", ".join(f"``{choice}``" for choice in known)
         words = [_docstrings(kind).get(name, ""), choices and f"One of {choices}."]
         (field,) = (field for field in dataclasses.fields(kind) if field.name == name)
         yield Setting(key, _default(field), " ".join(filter(None, words)))

@@ -12,8 +12,6 @@ from analysis.records.cell_means import cell_means, setting_labels, training_mea
 from analysis.records.records import Study
 from analysis.text.words import images_word
 
-_WORDS = {"sldd": "SLDD", "dd": "DD", "random_real": "random real patches"}
-
 
 def methods_frame(study: Study) -> pd.DataFrame:
     """One row a confirmed cell, columns of `cell_means`, and `series`: its method, image count and whatever else of the
@@ -21,7 +19,8 @@ def methods_frame(study: Study) -> pd.DataFrame:
     parts = []
     for means in (cell_means(study), training_means(study)):
         for method, rows in means.groupby("method", sort=False):
-            words = [_WORDS.get(str(method), "")] * len(rows)
+            label = study.method(str(method))["label"] if rows["images"].notna().any() else ""
+            words = [label] * len(rows)
             counts = [images_word(count) for count in rows["images"]]
             settings = setting_labels(rows)
             series = [", ".join(filter(None, parts)) for parts in zip(words, counts, settings, strict=True)]

@@ -68,7 +68,7 @@ def cell_means(study: Study) -> pd.DataFrame:
 def training_means(study: Study) -> pd.DataFrame:
     """The same columns for ordinary training on real patches; `images` is missing."""
     rows = run_rows(study)
-    return _means(rows[rows["images"].isna() & rows["method"].eq("train")])
+    return _means(rows[rows["images"].isna()])
 
 
 def full_training_means(study: Study) -> pd.DataFrame:

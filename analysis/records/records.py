@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,12 @@ class Study:
     command: str
     cells: list[dict[str, Any]]
     records: pd.DataFrame
+    methods: dict[str, Any] = field(default_factory=dict)
+    """What `study.yaml` says of its methods, by name: `label`, and `no_package`, why they leave none."""
+
+    def method(self, name: str) -> dict[str, Any]:
+        """What is known of a method; of a study from before they were described, its name in words."""
+        return {"label": name.replace("_", " "), "no_package": None} | _mapping(self.methods.get(name))
 
     @property
     def compared_cells(self) -> list[dict[str, Any]]:
@@ -101,6 +107,7 @@ def read_study(where: Folder | str) -> Study:
         folder=folder,
         config=config,
         provenance=_mapping(described.get("provenance")),
+        methods=_mapping(described.get("methods")),
         command=str(described.get("command") or ""),
         cells=cells,
         records=_frame(_rows(folder, cells)),
@@ -200,7 +207,7 @@ def setting_of(facts: dict[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {"start": Path(str(facts.get("start") or "xavier")).name}
     told |= {name: _joined(facts.get(name)) for name in ("chain", "stage")}
     told |= {"protocol": facts.get("protocol") or "validation", "task": facts.get("task") or "patches"}
-    if facts.get("method") == "train":
+    if facts.get("images") is None:
         told |= {"train_classes": facts.get("train_classes") or "INP"}
         told |= {"train_view": facts.get("train_view") or "patches"}
     return told

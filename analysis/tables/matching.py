@@ -23,7 +23,7 @@ CLASSES = 3
 _AS_IS = dict.fromkeys(("googlenet", "resnet18", "resnet34"), "bn")
 _AS_IS |= dict.fromkeys(("alexnet", "vgg16", "vgg19"), "no_bn")
 _NORM_WORDS = {"bn": "with batch norm", "no_bn": "without batch norm"}
-_DISTILLED = {"SLDD": "sldd", "DD": "dd"}
+_DISTILLED = ("SLDD", "DD")
 # Method -> whether it is fine-tuned, the classes and the view it is trained on (Li et al. 2022, 4.2).
 _TRAINED = {
     "subset": (False, "INP", "patches"),
@@ -135,7 +135,7 @@ def _same_work(published: pd.Series, cell: pd.Series) -> bool:
         starts = ("one_hot", "constant:N") if published["images"] == 1 else ("one_hot",)
         return cell["label_init"] in starts
     _, classes, view = _TRAINED[published["method"]]
-    if cell["method"] != "train" or cell["train_view"] != view or (classes and cell["train_classes"] != classes):
+    if pd.notna(cell["images"]) or cell["train_view"] != view or (classes and cell["train_classes"] != classes):
         return False
     if published["method"] == "subset":
         return pd.notna(cell["stands_for"]) and cell["stands_for"] == published["train_images"]
@@ -160,7 +160,7 @@ def _start(method: str, cell: pd.Series) -> int | None:
     """0 for the published start, more for one that may stand in for it."""
     if method in _DISTILLED:
         order = ["xavier", "pretrained"]
-        return None if cell["method"] != _DISTILLED[method] else (*order, cell["start"]).index(cell["start"])
+        return None if cell["method"] != method.lower() else (*order, cell["start"]).index(cell["start"])
     if not _TRAINED[method][0]:
         return 0 if cell["start"] == "xavier" else None
     return None if cell["start"] == "xavier" else int(cell["start"] != "pretrained")

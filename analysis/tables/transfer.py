@@ -40,7 +40,7 @@ HOW = (
 
 def has_training(study: Study) -> bool:
     """Whether the study trains networks on films with findings, as what was published did."""
-    return study.multilabel and any(cell.get("method") == "train" for cell in study.compared_cells)
+    return study.multilabel and any(cell.get("images") is None for cell in study.compared_cells)
 
 
 def transfer_table(studies: Sequence[Study]) -> Table:
@@ -116,7 +116,7 @@ def _trained_cells(studies: Sequence[Study]) -> pd.DataFrame:
     """`measured_cells` that are ordinary training, with KEY, BOUNDS and `remarks`."""
     cells = measured_cells(studies)
     bounds = pd.concat([_bounds(study).assign(study=place) for place, study in enumerate(studies)])
-    cells = cells[cells["method"].eq("train").fillna(False)].merge(bounds, on=[*BY, "study"], how="left")
+    cells = cells[cells["images"].isna()].merge(bounds, on=[*BY, "study"], how="left")
     # What KEY tells is not told again.
     others = setting_labels(cells.assign(start="", transfer=None, chain=None))
     chains = [None if pd.isna(chain) else chain for chain in cells["chain"]]
@@ -136,7 +136,7 @@ def _trained_cells(studies: Sequence[Study]) -> pd.DataFrame:
 def _bounds(study: Study) -> pd.DataFrame:
     """BOUNDS of every confirmed setting of ordinary training; missing where its runs are not of the same films."""
     rows, rule = run_rows(study), Rule.of(study.config)
-    rows = rows[rows["images"].isna() & rows["method"].eq("train")].sort_values("seed", kind="stable")
+    rows = rows[rows["images"].isna()].sort_values("seed", kind="stable")
     found = [
         dict(zip(BY, names, strict=True)) | _interval(study, names, group, rule)
         for names, group in rows.groupby(BY, sort=False, dropna=False)

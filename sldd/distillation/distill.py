@@ -33,13 +33,8 @@ from sldd.training.dp_sgd import PrivateGradient
 from sldd.training.losses import CROSS_ENTROPY, Loss
 from sldd.training.outer_loop import State, descend, resume
 
-LEARNED = {
-    "sldd": ("images", "labels", "rates"),
-    "dd": ("images", "rates"),
-    "random_real": ("labels", "rates"),
-}
-"""What each method learns: soft labels with the images (Sucholutsky & Schonlau 2019), the images under fixed labels
-(Wang et al. 2018), or, as a control of what images add, the labels of real patches that stay as they are."""
+LEARNED = ("images", "labels", "rates")
+"""What can be learned."""
 
 _SMALLEST_SHARE = 0.01
 """Share under which a label's class cannot start when labels are softmax or sigmoid outputs, whose logits would be
@@ -89,7 +84,7 @@ class Distillation:
         labels: (M, C), where the soft labels of each of the S batches start.
         epochs: E, how often the S batches are repeated.
         inner_lr: where the inner rates start; see ``DistillSettings.rate_unit``.
-        learned: what changes; see ``LEARNED``.
+        learned: what of ``LEARNED`` changes; the rest stays as it starts.
         track_statistics: let batch norm's running statistics follow the real batches (``OuterSettings.statistics``).
         private: makes the outer gradient private; batches are then those of ``sldd.training.dp_sgd.PatientBatches``.
         loss: of inner steps and of the outer pass.
@@ -105,7 +100,7 @@ class Distillation:
         *,
         epochs: int = 1,
         inner_lr: float,
-        learned: Sequence[str] = LEARNED["sldd"],
+        learned: Sequence[str] = LEARNED,
         settings: DistillSettings = DistillSettings(),
         compute: ComputeSettings = ComputeSettings(),
         track_statistics: bool = False,

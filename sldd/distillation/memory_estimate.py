@@ -64,6 +64,7 @@ def needs(
     *,
     images: int,
     side: int,
+    channels: int = 1,
     batch: int,
     compute: ComputeSettings,
     inner_weights: InnerWeights = "all",
@@ -74,7 +75,7 @@ def needs(
     Args:
         network: on the meta device, in training mode.
         images: M; 0 for ordinary training.
-        side: of the input in pixels.
+        side, channels: of the input, in pixels.
         batch: real patches a step.
         inner_weights: what the inner steps change.
         loss: of inner steps and of the outer pass.
@@ -90,11 +91,11 @@ def needs(
     unroll = Unroll(changing, loss=loss.inner)
 
     def seen(count: int, *, learned: bool = False) -> torch.Tensor:
-        patches = torch.empty(count, 1, side, side, device="meta", requires_grad=learned)
+        patches = torch.empty(count, channels, side, side, device="meta", requires_grad=learned)
         return patches if head is None else head.features(patches)
 
     with torch.no_grad():
-        classes = _classes(network(torch.empty(max(images, 2), 1, side, side, device="meta")))
+        classes = _classes(network(torch.empty(max(images, 2), channels, side, side, device="meta")))
         features = 0 if head is None else seen(1).nbytes
     theta = [parameter.detach().requires_grad_() for parameter in changing.parameters()]
     changed = sum(weight.nbytes for weight in theta)

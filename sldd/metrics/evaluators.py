@@ -8,14 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from sldd.data.whole_films import WholeFilms
-from sldd.metrics.multilabel import FindingScores, score_findings
-from sldd.metrics.patient_votes import Scanned, Votes, choose_threshold, count_votes
+from sldd.metrics.multilabel import METRICS, FindingScores, bootstrap_findings, score_findings
+from sldd.metrics.patient_votes import (
+    PUBLISHED_DELTA,
+    Scanned,
+    Votes,
+    choose_threshold,
+    count_votes,
+    operate,
+    threshold_curve,
+)
 
 Predict = Callable[[torch.Tensor], torch.Tensor]
 Key = tuple[float, float, float]
@@ -37,6 +45,23 @@ class Scores(Protocol):
 
     def history(self) -> dict[str, float | None]:
         """What is kept of every evaluation, by name."""
+        ...
+
+    @property
+    def threshold(self) -> float | None:
+        """On a patient's score: the fixed one, or the best for these patients; None where there is none."""
+        ...
+
+    def describe(
+        self, pseudonyms: Sequence[str], delta: float | None, intervals_of: int | None = None
+    ) -> dict[str, Any]:
+        """The whole of it in plain values, as the ledger keeps it.
+
+        Args:
+            pseudonyms: of all patients, by number.
+            delta: the threshold at which patients are told apart; these scores' own unless given.
+            intervals_of: the seed of bootstrap intervals over patients, where the task has them; none where None.
+        """
         ...
 
 
@@ -78,6 +103,32 @@ class PatientScores:
     def history(self) -> dict[str, float | None]:
         hm, _ = choose_threshold(self.votes, self.delta)
         return {"val_hm": hm, "val_auc": self.votes.auc, "val_patch_accuracy": self.votes.patch_accuracy}
+
+    @property
+    def threshold(self) -> float:
+        return choose_threshold(self.votes, self.delta)[1]
+
+    def describe(
+        self, pseudonyms: Sequence[str], delta: float | None, intervals_of: int | None = None
+    ) -> dict[str, Any]:
+        """Scores at one threshold, with the whole curve and every patient's votes."""
+        votes = self.votes
+        delta = self.threshold if delta is None else delta
+        at = operate(votes, delta)
+        return {
+            "sensitivity": at.sensitivity,
+            "specificity": at.specificity,
+            "hm": at.hm,
+            "hm_at_0.4": operate(votes, PUBLISHED_DELTA).hm,
+            "auc": votes.auc,
+            "patch_accuracy": votes.patch_accuracy,
+            "undecided_patients": votes.undecided,
+            "curve": vars(threshold_curve(votes)),
+            "patients": [
+                {"patient": pseudonyms[patient], "label": int(label), "votes": counts.tolist()}
+                for patient, label, counts in zip(votes.patients, votes.labels, votes.counts, strict=True)
+            ],
+        }
 
 
 class PatientTask:
@@ -137,6 +188,47 @@ class FilmScores:
             "val_auc": scores.mean("auc"),
             "val_average_precision": scores.mean("average_precision"),
             "val_hamming_loss": scores.mean("hamming_loss"),
+        }
+
+    @property
+    def threshold(self) -> None:
+        return None
+
+    def describe(
+        self, pseudonyms: Sequence[str], delta: float | None, intervals_of: int | None = None
+    ) -> dict[str, Any]:
+        """Macro averages, each class, and every film."""
+        at = self.scores
+        kept: dict[str, Any] = {metric: at.mean(metric) for metric in METRICS}
+        rows: list[dict[str, Any]] = [
+            {"class": name, "positives": positives, "negatives": negatives}
+            | {metric: getattr(at, metric)[number] for metric in METRICS}
+            for number, (name, positives, negatives) in enumerate(
+                zip(at.classes, at.positives, at.negatives, strict=True)
+            )
+        ]
+        if intervals_of is not None:
+            drawn = bootstrap_findings(self.labels, self.probabilities, self.counts, self.patients, seed=intervals_of)
+            for metric, (each, mean) in drawn.items():
+                kept |= {f"{metric}_low": mean.low, f"{metric}_high": mean.high}
+                for row, interval in zip(rows, each, strict=True):
+                    row |= {f"{metric}_low": interval.low, f"{metric}_high": interval.high}
+        positives, negatives = self.counts
+        return kept | {
+            "defined_classes": len(at.defined),
+            "classes": rows,
+            "training_positives": positives.tolist(),
+            "training_negatives": negatives.tolist(),
+            "films": [
+                {
+                    "patient": pseudonyms[patient],
+                    "labels": [None if value != value else int(value) for value in labels],
+                    "probabilities": probabilities,
+                }
+                for patient, labels, probabilities in zip(
+                    self.patients, self.labels.tolist(), self.probabilities.tolist(), strict=True
+                )
+            ],
         }
 
 

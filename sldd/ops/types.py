@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -15,3 +16,21 @@ InnerWeights = Literal["all", "head"]
 """What inner steps change."""
 TaskName = Literal["patches", "multilabel"]
 """What a network is asked: patients by votes of their patches, or findings of whole films."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What goes into a network and comes out of it.
+
+    Attributes:
+        side: of the square input, in pixels.
+        classes: names of the outputs, in their order.
+        mean, std: by which gray values are standardised, in the cohort's own.
+        channels: of the input.
+    """
+
+    side: int
+    classes: tuple[str, ...]
+    mean: float
+    std: float
+    channels: int = 1

@@ -32,8 +32,6 @@ from sldd.errors import InputError
 from sldd.ops.types import Weights
 from sldd.training.compute import ComputeSettings, outer_gradient
 
-PRIVATE_METHODS = ("sldd", "dd")
-
 
 @dataclass(frozen=True)
 class PrivacySettings:
@@ -76,10 +74,8 @@ def check_accountant() -> None:
         raise InputError("privacy.noise: epsilon needs Opacus; pip install 'sldd-study[privacy]'") from None
 
 
-def refusal(network: nn.Module, method: str, image_init: str) -> str | None:
+def refusal(network: nn.Module, image_init: str) -> str | None:
     """Why what a private run gives could not be private; None where it can."""
-    if method not in PRIVATE_METHODS:
-        return f"privacy: {method} has no private version; use {' or '.join(PRIVATE_METHODS)}, or privacy.noise=null"
     if image_init == "real":
         return "privacy: distill.image_init=real starts from patients' own patches; use noise"
     layers = batch_norms(network)

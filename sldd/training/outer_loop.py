@@ -22,7 +22,7 @@ from sldd.data.prefetch import Batch, Batches, Prefetch
 from sldd.data.split import Split
 from sldd.errors import InputError
 from sldd.metrics.evaluators import Key, Scores, Task
-from sldd.ops.types import Weights
+from sldd.ops.types import Memory, Weights
 from sldd.rng import stream
 
 State = dict[str, torch.Tensor]
@@ -87,8 +87,17 @@ class Learner(Protocol):
 
     network: nn.Module
 
+    @property
+    def memory(self) -> Memory | None:
+        """How the graphs of its inner steps are held; None where it has none."""
+        ...
+
     def begin(self, batches: Batches, real: Iterable[torch.Tensor]) -> Batches:
         """Called once: batches as ``step`` wants them, of these of patches; ``real`` are some more, for statistics."""
+        ...
+
+    def inputs(self, images: torch.Tensor) -> torch.Tensor:
+        """What ``step`` wants of real images: themselves, or their features."""
         ...
 
     def step(self, inputs: torch.Tensor, classes: torch.Tensor, rate: float) -> float:

@@ -36,11 +36,8 @@ class TrainSettings:
     batch_size: Annotated[int, Ge(3)] | None = None
     """As in ``outer`` unless given."""
 
-    def budget(self, outer: OuterSettings, method: str, patches: int, epochs: int | None = None) -> OuterSettings:
-        """The outer loop's settings for a method, with passes over so many patches as steps: ordinary training's own
-        where this is ``train``."""
-        if method != "train":
-            return outer.over(patches, epochs)
+    def budget(self, outer: OuterSettings, patches: int, epochs: int | None = None) -> OuterSettings:
+        """The outer loop's settings, with passes over so many patches as steps."""
         passes = replace(outer, batch_size=self.batch_size or outer.batch_size).over(patches, epochs)
         return replace(passes, steps=self.steps or passes.steps)
 
@@ -64,9 +61,15 @@ class Training:
         self._weights = [parameter.detach().clone().requires_grad_() for parameter in network.parameters()]
         self._adam = torch.optim.Adam(self._weights)
 
+    memory = None
+
     def begin(self, batches: Batches, real: Iterable[torch.Tensor]) -> Batches:
         """Batches of patches, as they come."""
         return batches
+
+    def inputs(self, images: torch.Tensor) -> torch.Tensor:
+        """The images themselves."""
+        return images
 
     def step(self, images: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
         """One Adam step on a batch; the loss before it."""

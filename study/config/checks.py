@@ -1,68 +1,63 @@
-"""What ``task`` means for the rest of a study's configuration."""
+"""What a study's task and methods mean for the rest of its configuration."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from sldd.data.cohort import Cohort
-from sldd.distillation.initial_findings import FINDING_STARTS
 from sldd.errors import InputError
+from study.config.cells import cells
+from study.config.methods import METHODS
 from study.config.schema import StudyConfig
+from study.config.tasks import TASKS
 
 
 def with_task_defaults(tree: dict[str, Any]) -> dict[str, Any]:
-    """A configuration's tree with what a study of findings does unless it is told otherwise."""
-    if tree.get("task") != "multilabel" or "grid" not in tree:
-        return tree
-    blocks = tree["grid"] if isinstance(tree["grid"], list) else [tree["grid"]]
-    return tree | {
-        "distill": {"labels": "sigmoid"} | tree.get("distill", {}),
-        "grid": [{"label_init": FINDING_STARTS[0]} | block for block in blocks],
-    }
+    """A configuration's tree with what a study of its task does unless it is told otherwise."""
+    task = tree.get("task", StudyConfig.task)
+    return TASKS[task].with_defaults(tree) if task in TASKS else tree
+
+
+def check_names(config: StudyConfig) -> None:
+    """Raise an InputError where a task or method is none."""
+    _check_name("task", config.task, TASKS)
+    for number, block in enumerate(config.grid):
+        place = f"grid.{number}" if len(config.grid) > 1 else "grid"
+        for point, method in enumerate(block.method):
+            _check_name(f"{place}.method.{point}", method, METHODS)
+
+
+def _check_name(key: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        *first, last = (f"'{each}'" for each in known)
+        raise InputError(f"{key}: input should be {', '.join(first)} or {last} (got {name!r})")
 
 
 def check_task(config: StudyConfig) -> None:
     """Raise an InputError where a setting does not go with the task."""
-    findings = config.task == "multilabel"
+    task = TASKS[config.task]
+    known = {start for each in TASKS.values() for start in each.label_starts}
     for block in config.grid:
+        made = cells([block], task=task.name)
+        used = {cell.label_init for cell in made}
         for start in block.label_init:
-            if (start in FINDING_STARTS) != findings and set(block.method) != {"train"}:
+            if start not in task.label_starts and (start in used or start not in known):
                 raise InputError(
-                    f"grid.label_init: {start} is no start of task {config.task}; choose from "
-                    + ", ".join(FINDING_STARTS if findings else ("one_hot", "smoothed", "uniform", "constant:N"))
+                    f"grid.label_init: {start} is no start of task {task.name}; choose from "
+                    + ", ".join(task.label_starts)
                 )
-        if block.chain != [[]] and (not findings or "train" not in block.method):
+        if block.chain != [[]] and cells([replace(block, chain=[[]])], task=task.name) == made:
             raise InputError(
-                "grid.chain: transfer is ordinary training (method: train) of films with findings (task: multilabel); "
+                "grid.chain: transfer is ordinary training of films with findings, which this block has not; "
                 "leave it out"
             )
-    if not findings:
-        return
-    for block in config.grid:
-        if block.images == "search":
-            raise InputError("grid.images: list the counts; searching them is for patients with one label")
-        for name, only in (("train_patches", [None]), ("train_classes", ["INP"])):
-            if getattr(block, name) != only:
-                raise InputError(f"grid.{name}: training on films with findings has no such choice; leave it out")
-    if set(config.search.options.get("labels", [config.distill.labels])) != {"sigmoid"}:
-        raise InputError(
-            "distill.labels: a film has several findings, each of which is there or not; the only choice is sigmoid"
-        )
-    if config.privacy.noise is not None:
-        raise InputError("privacy.noise: is for patches of patients with one label; leave it out with task=multilabel")
-    if config.protocol != "validation":
-        raise InputError("protocol: the papers' is for patients with one label; leave it out with task=multilabel")
+    task.check(config)
 
 
 def check_cohort(config: StudyConfig, cohort: Cohort) -> None:
     """Raise an InputError where the cohort is not what the task is about."""
-    source = f"data.source: films of {config.data.source}"
-    if cohort.classes and config.task == "patches":
-        raise InputError(
-            f"{source} have {len(cohort.classes)} classes of findings, and task=patches is about patients with one "
-            "label and an organ mask; set task=multilabel, or use a folder with a manifest (data.source=folder)"
-        )
-    if not cohort.classes and config.task == "multilabel":
-        raise InputError(
-            f"{source} have no findings, which task=multilabel is about; use another source or task=patches"
-        )
+    mismatch = TASKS[config.task].mismatch(cohort)
+    if mismatch is not None:
+        raise InputError(f"data.source: films of {config.data.source} {mismatch}")

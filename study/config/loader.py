@@ -17,12 +17,12 @@ from pydantic import TypeAdapter, ValidationError
 from sldd.backbones.start import FILE_ENDINGS
 from sldd.data.settings import DataSettings
 from sldd.errors import InputError
-from sldd.ops.types import TaskName
-from study.config.checks import check_task, with_task_defaults
+from study.config.cells import cells
+from study.config.checks import check_names, check_task, with_task_defaults
 from study.config.presets import read
 from study.config.schema import Grid, StudyConfig, declared
 from study.config.values import check_finite, check_truths
-from study.grid.axes import IMAGES, GridSettings, cells
+from study.grid.axes import IMAGES, GridSettings
 
 # A study may grow along these and its grid; everything else is what its numbers mean.
 GROWING = ("search.trials", "confirm.repeats")
@@ -80,6 +80,7 @@ def parse(tree: dict[str, Any]) -> StudyConfig:
         raise InputError(f"name: {config.name!r} names a folder; use letters, digits, '-', '_' and '.'")
     check_finite(as_tree(config) | {"grid": {}})
     config.outer.check()
+    check_names(config)
     check_task(config)
     return config
 
@@ -135,7 +136,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return found
 
 
-def _lost_cells(old: Any, new: Any, task: TaskName) -> list[str]:
+def _lost_cells(old: Any, new: Any, task: str) -> list[str]:
     """A line on the cells that the old grid has and the new one has not."""
     try:
         before, after = (

@@ -19,7 +19,6 @@ from sldd.data.augment import AugmentSettings
 from sldd.data.patches import PatchSettings
 from sldd.data.settings import DataSettings
 from sldd.distillation.distill import DistillSettings
-from sldd.ops.types import TaskName
 from sldd.package import PackageSettings
 from sldd.training.compute import ComputeSettings
 from sldd.training.dp_sgd import PrivacySettings
@@ -49,8 +48,8 @@ class StudyConfig:
 
     name: str
     grid: Grid
-    task: TaskName = "patches"
-    """``patches``: patients positive or negative, by votes of patches. ``multilabel``: whole films with findings."""
+    task: str = "patches"
+    """What networks are asked: patients positive or negative, by votes of patches, or whole films with findings."""
     data: DataSettings = field(default_factory=DataSettings)
     sources: dict[Annotated[str, AfterValidator(_plain_name)], DataSettings] = field(default_factory=dict)
     """Other collections of films with findings, by the names that ``grid.chain`` calls them; one that is not there

@@ -20,12 +20,12 @@ from sldd.errors import InputError
 from study.cluster.broadcast import share
 from study.cluster.nodes import check_gpus, check_nodes
 from study.cluster.ray_cluster import connect, find_cluster, memory_per_trial
+from study.config.cells import cells
 from study.config.checks import check_cohort
 from study.config.paths import weights_files, with_absolute_paths
 from study.config.schema import StudyConfig
 from study.engine.ray_run import run_trials
 from study.engine.study_run import StudyRun
-from study.grid.axes import cells
 from study.grid.chains import check_chains, with_stages
 from study.grid.protocol import divide
 from study.planning.cohorts import StudyPatients, announce_films, announce_parts, open_patients
@@ -77,7 +77,7 @@ def conduct(
         check_same_study(before, config, patients, ledger.folder)
     split = divide(patients.cohort, config.data.split, config.protocol, config.confirm.folds, None)
     grounds = patients.grounds(config, grid, split)
-    _print(console, [announce_parts(config, patients.cohort, split, grounds[None].batches)])
+    _print(console, [announce_parts(config, grounds[None])])
 
     begun = ledger.begun()  # these have shown what a step takes
     timed = {cell for cell in grid if dry_run or cell.name not in begun}

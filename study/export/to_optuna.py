@@ -20,8 +20,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from analysis.records.records import Study
 from sldd.errors import InputError
+from study.config.methods import METHODS
+from study.config.schema import StudyConfig
 from study.config.search_settings import SearchSettings
-from study.export.cells import TrialFacts, check_same, identity, read_cells, when
+from study.config.tasks import TASKS
+from study.export.cells import HISTORY, TrialFacts, check_same, identity, read_cells, when
 from study.search.sampler import Space, search_space
 
 _OURS = "sldd study"
@@ -64,11 +67,12 @@ def _export_cell(
             target.set_user_attr(name, value)
     known = {_key(trial.user_attrs): trial for trial in there_before}
     study_id = storage.get_study_id_from_name(target.study_name)
+    task = TASKS.get(str(study.config.get("task")), TASKS[StudyConfig.task])
     new = changed = 0
     for trial in trials:
         if trial.phase != "search":
             continue
-        frozen = _frozen(trial, settings)
+        frozen = _frozen(trial, settings, task.score)
         for attempt in range(1, trial.attempt):
             earlier = known.get((trial.trial, attempt))
             if earlier is not None and not earlier.state.is_finished():
@@ -116,11 +120,9 @@ def _attributes(study: Study, trials: list[TrialFacts]) -> dict[str, Any]:
     return origin | setting | {"confirm": confirm}
 
 
-def _frozen(trial: TrialFacts, settings: SearchSettings) -> FrozenTrial:
-    # A study's task is the same for all of its trials: HM, or of films with findings the AUC.
-    hm, seen = trial.scores.get("val_hm"), "validation/hm"
-    if "val_ap" in trial.scores:
-        hm, seen = trial.scores.get("val_auc"), "validation/auc"
+def _frozen(trial: TrialFacts, settings: SearchSettings, score: str) -> FrozenTrial:
+    name = f"val_{score}"
+    hm, seen = trial.scores.get(name), HISTORY[name]
     states = {"running": TrialState.RUNNING, "done": TrialState.PRUNED if trial.stopped else TrialState.COMPLETE}
     state = states.get(trial.status, TrialState.FAIL)
     if state == TrialState.COMPLETE and hm is None:
@@ -141,8 +143,8 @@ def _frozen(trial: TrialFacts, settings: SearchSettings) -> FrozenTrial:
 
 def _parameters(trial: TrialFacts, settings: SearchSettings) -> tuple[dict[str, Any], Space]:
     """What was suggested, with the ranges it came from; a range that was changed since is widened to hold it."""
-    fixed = trial.setting.get("protocol") == "paper"
-    space = search_space(settings, str(trial.setting.get("method")), fixed_delta=fixed)
+    fixed, method = trial.setting.get("protocol") == "paper", str(trial.setting.get("method"))
+    space = search_space(settings, method, fixed_delta=fixed) if method in METHODS else {}
     parameters, ranges = {}, {}
     for name, distribution in space.items():
         if name in trial.suggested and (fitting := _fitting(distribution, trial.suggested[name])) is not None:

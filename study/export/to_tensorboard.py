@@ -93,4 +93,4 @@ def _picture(study: Study, trial: TrialFacts) -> np.ndarray | None:
     if distilled is None:
         return None
     title = heading(study, str(trial.setting.get("backbone")), distilled.rates)
-    return np.asarray(draw(title, distilled, fixed=trial.setting.get("method") == "dd"))
+    return np.asarray(draw(title, distilled))

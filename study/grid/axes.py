@@ -1,4 +1,4 @@
-"""Axes -> cells. A cell is one point of the grid; the search happens inside it.
+"""The axes of a grid, and a cell: one point of it, inside which the search happens.
 
 A study's grid is one block of axes, or several whose cells are put together: the networks of one table and the
 comparison methods of another rarely share all their axes.
@@ -6,10 +6,8 @@ comparison methods of another rarely share all their axes.
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,18 +16,11 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag
 from pydantic_core import PydanticCustomError
 
 from sldd.backbones.start import FILE_ENDINGS, PRETRAINED, XAVIER
-from sldd.errors import InputError
-from sldd.ops.types import TaskName
 
-Method = Literal["sldd", "dd", "random_real", "train"]
 Norm = Literal["as_is", "batch", "none", "group", "instance"]
 TrainClasses = Literal["INP", "NP"]
 TrainView = Literal["patches", "whole"]
 Transfer = Literal["regular", "mixed", "co_trained"]
-LabelInit = Literal[
-    "one_hot", "smoothed", "uniform", "constant:I", "constant:N", "constant:P", "single", "clusters", "prior"
-]
-"""The last three are those of films with several findings."""
 
 
 def _as_list(value: Any) -> Any:
@@ -82,16 +73,16 @@ Images = Annotated[
 
 @dataclass(frozen=True)
 class GridSettings:
-    """The axes. Cells are their product; what a method does not have (``train`` has no images) makes no cells."""
+    """The axes. Cells are their product; what a method does not have makes no cells."""
 
     backbone: Annotated[list[str], _as_axis, MinLen(1), _points]
     """timm names, ``torchvision/NAME``, ``paper/NAME`` for the six of Li et al. (2022), ``convnet``, ``lenet``."""
     images: Images
     """Image counts; ``search`` looks for the smallest that suffices instead, among 1 to ``most_images``."""
-    method: Annotated[list[Method], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["sldd"])
-    """``dd``: fixed labels; ``random_real``: real patches with learned labels; ``train``: ordinary training."""
-    label_init: Annotated[list[LabelInit], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["one_hot"])
-    """Where soft labels start; the last three are those of films with several findings."""
+    method: Annotated[list[str], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["sldd"])
+    """How a cell's network is made: from distilled images, or from what these are compared with."""
+    label_init: Annotated[list[str], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["one_hot"])
+    """Where soft labels start; ``single``, ``clusters`` and ``prior`` are those of films with several findings."""
     norm: Annotated[list[Norm], _as_axis, MinLen(1), _points] = field(default_factory=lambda: ["as_is"])
     """The network's normalisation as it is, or every one replaced."""
     start: Annotated[
@@ -134,10 +125,10 @@ class Cell:
     number of patches or a choice of classes. Where folds rotate, each has a cell of its own."""
 
     backbone: str
-    method: Method
+    method: str
     norm: Norm
     images: int | None = None
-    label_init: LabelInit | None = None
+    label_init: str | None = None
     distill_steps: int | None = None
     distill_epochs: int | None = None
     start: str = XAVIER
@@ -155,6 +146,11 @@ class Cell:
     Then it is a means to an end: other cells start from its network."""
     counted: bool = False
     """True where the image count is searched: whether this one is run depends on how others do."""
+
+    @property
+    def inner_steps(self) -> int:
+        """S x E; 0 for what is not distilled."""
+        return (self.distill_steps or 0) * (self.distill_epochs or 0)
 
     @property
     def name(self) -> str:
@@ -182,62 +178,3 @@ class Cell:
         if self.fold is not None:
             parts.append(f"f{self.fold}")
         return re.sub(r"[^A-Za-z0-9_.=-]", "=", "-".join(parts))
-
-
-def cells(blocks: Sequence[GridSettings], folds: int | None = None, task: TaskName = "patches") -> list[Cell]:
-    """All cells, backbone by backbone within a block, without repeats; ``folds`` of each, where they rotate.
-
-    Raises:
-        InputError: a setting's image counts are both listed and searched, or two cells have one name.
-    """
-    found: dict[Cell, None] = {}
-    for block in blocks:
-        found |= dict.fromkeys(_cells(block, task))
-    listed = {replace(cell, images=None) for cell in found if not cell.counted}
-    for cell in found:
-        if cell.counted and replace(cell, images=None, counted=False) in listed:
-            raise InputError(
-                f"grid: the image counts of {cell.backbone} are listed in one block and searched in another; "
-                "do one of them"
-            )
-    named: dict[str, Cell] = {}
-    for cell in found:
-        if named.setdefault(cell.name, cell) != cell:
-            raise InputError(f"grid: two cells would be called {cell.name}; files of weights need names of their own")
-    return [replace(cell, fold=fold) for cell in found for fold in (range(folds) if folds else [None])]
-
-
-def _cells(block: GridSettings, task: TaskName) -> Iterator[Cell]:
-    counted = block.images == "search"
-    counts = range(1, block.most_images + 1) if block.images == "search" else block.images
-    for backbone, start, method, norm in itertools.product(block.backbone, block.start, block.method, block.norm):
-        cell = Cell(backbone, method, norm, start=start, epochs=block.epochs)
-        if method == "train" and task == "multilabel":
-            yield from _transferred(replace(cell, train_view="whole"), block)
-            continue
-        if method == "train":
-            for view, patches, classes in itertools.product(block.train_view, block.train_patches, block.train_classes):
-                patches, classes = (patches, classes) if view == "patches" else (None, "NP")
-                yield replace(cell, train_view=view, train_patches=patches, train_classes=classes)
-            continue
-        for label_init, distill_steps, distill_epochs, images in itertools.product(
-            block.label_init, block.distill_steps, block.distill_epochs, counts
-        ):
-            yield replace(
-                cell,
-                images=images,
-                label_init=label_init,
-                distill_steps=distill_steps,
-                distill_epochs=distill_epochs,
-                counted=counted,
-            )
-
-
-def _transferred(cell: Cell, block: GridSettings) -> Iterator[Cell]:
-    """A cell of ordinary training, after each of the block's chains."""
-    for chain, transfer in itertools.product(block.chain, block.transfer):
-        start, after = cell.start, tuple(chain)
-        if transfer != "mixed" and after[:1] == (PRETRAINED,):
-            start, after = PRETRAINED, after[1:]
-        if transfer == "regular" or len(after) > 1:
-            yield replace(cell, start=start, chain=after, transfer=transfer if after else None)

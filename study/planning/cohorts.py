@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sldd.data.cohort import Cohort, default_cache, prepare
-from sldd.data.multilabel_batches import FilmBatches
 from sldd.data.settings import notes_of, open_source
 from sldd.data.split import Split
 from study.config.schema import StudyConfig
+from study.config.tasks import TASKS
+from study.config.tasks.base import TaskData
 from study.grid.axes import Cell
 from study.grid.chains import chained
 from study.planning.source_cohorts import Collection, collection_grounds, open_collections
-from study.trial.context import films_of, patches_of
-from study.trial.learners import Batches, Materials
 
 
 @dataclass(frozen=True)
@@ -30,14 +29,10 @@ class StudyPatients:
     notes: Sequence[str] = ()
     """What the table has that is odd and was taken as it is."""
 
-    def grounds(self, config: StudyConfig, grid: list[Cell], split: Split) -> dict[str | None, Materials]:
+    def grounds(self, config: StudyConfig, grid: list[Cell], split: Split) -> dict[str | None, TaskData]:
         """What cells are trained on: the study's own patients (None), and the collections of each stage."""
-        side = config.patches.input_size
-        if config.task == "multilabel":
-            own = Materials(*films_of(self.cohort, side, split))
-        else:
-            own = Materials(*patches_of(self.cohort, config.patches, split))
-        return {None: own, **collection_grounds(grid, self.collections, side)}
+        own = TASKS[config.task].data(self.cohort, config.patches, split)
+        return {None: own, **collection_grounds(config, grid, self.collections)}
 
 
 def open_patients(config: StudyConfig, grid: list[Cell]) -> StudyPatients:
@@ -67,16 +62,12 @@ def announce_films(config: StudyConfig, patients: StudyPatients) -> Iterator[str
         yield from (f"{config.name}, {name}: {note}" for note in each.notes)
 
 
-def announce_parts(config: StudyConfig, cohort: Cohort, split: Split, batches: Batches) -> str:
+def announce_parts(config: StudyConfig, data: TaskData) -> str:
     """A line of who trains, validates and tests, and what is drawn from the training patients."""
-    parts = {name: len(patients) for name, patients in vars(split).items()}
+    parts = {name: len(patients) for name, patients in vars(data.split).items()}
     if config.protocol == "paper":
         del parts["validation"]  # the test patients, once more
     words = ", ".join(f"{count} {name}" for name, count in parts.items())
     if config.confirm.folds:
         words += f" in each of {config.confirm.folds} folds"
-    if isinstance(batches, FilmBatches):
-        drawn = f"{batches.size:,} training films"
-    else:
-        drawn = "training patches " + ", ".join(f"{count:,} {name}" for name, count in batches.counts.items())
-    return f"{config.name}: {cohort.patients} patients ({words}); {drawn}"
+    return f"{config.name}: {data.cohort.patients} patients ({words}); {data.drawn_words}"

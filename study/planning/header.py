@@ -17,6 +17,7 @@ from ledger.ledger import FORMAT
 from sldd.data.cohort import Cohort
 from sldd.data.split import Split
 from study.config.loader import as_tree
+from study.config.methods import METHODS
 from study.config.schema import StudyConfig
 from study.planning.plan import PlannedCell
 from study.planning.source_cohorts import Collection
@@ -65,12 +66,19 @@ def describe(
             "threads": config.resources.threads,
             "started": before["provenance"]["started"] if before else now,
         },
+        "methods": {name: _method(name) for name in dict.fromkeys(entry.cell.method for entry in plan)},
         "cells": [
             {"cell": entry.cell.name, "parameters": entry.parameters, "refused": entry.refused}
             | _plain(asdict(entry.cell))
             for entry in plan
         ],
     }
+
+
+def _method(name: str) -> dict[str, Any]:
+    """What those who read a study show of a method."""
+    method = METHODS[name]
+    return {"label": method.label, "no_package": method.no_package}
 
 
 def _findings(cohort: Cohort) -> dict[str, Any]:

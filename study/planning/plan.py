@@ -7,27 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import torch
-from torch import nn
 
 from sldd.backbones.mixed import Mixed
 from sldd.backbones.registry import check_name, parameter_count
 from sldd.backbones.start import PRETRAINED, XAVIER, copy_weights, read_weights, start_of
-from sldd.data.patches import BalancedBatches
-from sldd.distillation.memory_estimate import needs
 from sldd.errors import InputError
-from sldd.rng import stream
-from sldd.training.dp_sgd import check_accountant, refusal
-from sldd.training.losses import LOSSES
+from sldd.training.dp_sgd import check_accountant
 from sldd.training.outer_loop import OuterSettings
+from study.config.methods import METHODS, private_refusal
 from study.config.schema import StudyConfig
 from study.config.search_settings import ConfirmSettings
+from study.config.tasks.base import TaskData
 from study.grid.axes import Cell
 from study.grid.chains import starts_from
 from study.planning.step_time import StepTime, time_step, trial_seconds, why_not
-from study.trial.learners import Batches, Materials
 from study.trial.network import build_network, mixed_bodies
 
 
@@ -44,7 +39,7 @@ class PlannedCell:
 def plan_cells(
     cells: list[Cell],
     config: StudyConfig,
-    grounds: Mapping[str | None, Materials],
+    grounds: Mapping[str | None, TaskData],
     *,
     timed: set[Cell],
     memory: int | None,
@@ -75,27 +70,24 @@ def plan_cells(
         if stranded is not None:
             planned.append(PlannedCell(cell, None, stranded, None))
             continue
-        batches = grounds[cell.stage].batches
-        outer = cell_budget(config, cell, batches)
+        data = grounds[cell.stage]
+        outer = cell_budget(config, cell, data)
         shapes = replace(cell, label_init=None, fold=None, counted=False)  # these change no shape
-        if config.privacy.noise is None:
-            shapes = replace(shapes, method="sldd")  # nor does this, but it may have no private version
         if shapes not in checked:
-            checked[shapes] = _check(cell, config, outer, memory, len(batches.classes))
+            checked[shapes] = _check(cell, config, outer, memory, data)
         parameters, refused = checked[shapes]
-        if refused is None and cell.train_patches is not None and isinstance(batches, BalancedBatches):
-            refused = _too_few(cell, batches)
+        refused = refused or data.refusal(cell)
         seconds = None
         if refused is None and cell in timed:
             # One image is timed apart: it is the one that batch norm may refuse.
             key = (cell.backbone, cell.norm, cell.method, 1 if cell.images == 1 else None, mixed_bodies(cell))
             if key not in clocks:
-                clocks[key] = time_step(cell, config, outer, batches)
+                clocks[key] = time_step(cell, config, outer, data)
             step = clocks[key]
             if isinstance(step, str):
                 refused = step
             else:
-                seconds = trial_seconds(cell, step, config, outer, grounds[cell.stage])
+                seconds = trial_seconds(cell, step, config, outer, data)
         planned.append(PlannedCell(cell, parameters, refused, seconds))
     if torch.cuda.is_initialized():  # what the clocks' networks took on a GPU is for the trials
         gc.collect()
@@ -122,27 +114,19 @@ def trials_of(config: StudyConfig, cell: Cell) -> int:
     return config.search.trials + confirm_settings(config, cell).repeats
 
 
-def cell_budget(config: StudyConfig, cell: Cell, batches: Batches) -> OuterSettings:
+def cell_budget(config: StudyConfig, cell: Cell, data: TaskData) -> OuterSettings:
     """The outer loop's settings for a cell: its epochs as steps, and its method's own budget."""
-    return config.train.budget(config.outer, cell.method, batches.size, cell.epochs)
-
-
-def _too_few(cell: Cell, batches: BalancedBatches) -> str | None:
-    try:
-        batches.subset(stream(0, "plan"), classes=cell.train_classes or "INP", per_class=cell.train_patches)
-    except InputError as error:
-        return str(error)
-    return None
+    return METHODS[cell.method].outer_settings(config, data.size, cell.epochs)
 
 
 def _check(
-    cell: Cell, config: StudyConfig, outer: OuterSettings, memory: int | None, classes: int
+    cell: Cell, config: StudyConfig, outer: OuterSettings, memory: int | None, data: TaskData
 ) -> tuple[int | None, str | None]:
     """Parameters, and why the cell cannot be run, from shapes alone: nothing is allocated."""
-    side = config.patches.input_size
+    side, classes = data.input.side, len(data.input.classes)
     try:
         with torch.device("meta"):
-            network = build_network(cell, input_size=side, classes=classes)
+            network = build_network(cell, data.input)
     except InputError as error:
         return None, str(error)
     parameters = parameter_count(network)
@@ -160,11 +144,11 @@ def _check(
             return parameters, str(error)
     if config.privacy.noise is not None:
         inits = config.search.options.get("image_init", [config.distill.image_init])
-        reason = refusal(network, cell.method, "real" if "real" in inits else "noise")
+        reason = private_refusal(cell.method, network, "real" if "real" in inits else "noise")
         if reason is not None:
             return parameters, reason
     try:
-        wanted = _wanted(network, cell, config, outer)
+        wanted = METHODS[cell.method].memory(network, cell, config, outer, data)
     except NotImplementedError as error:
         if "derivative" in str(error):
             return parameters, why_not(error, cell, side)
@@ -178,26 +162,3 @@ def _check(
             "set compute.micro_batch"
         )
     return parameters, None
-
-
-def _wanted(network: nn.Module, cell: Cell, config: StudyConfig, outer: OuterSettings) -> int:
-    """Bytes that a trial of a cell needs; the most of them, where what inner steps change is searched."""
-    inner_steps = (cell.distill_steps or 0) * (cell.distill_epochs or 0)
-    bank = min(config.distill.feature_bank, outer.steps * outer.batch_size)
-    searched: list[Any] = ["all"]
-    if inner_steps:
-        searched = config.search.options.get("inner_weights", [config.distill.inner_weights])
-    wanted = []
-    for part in searched:
-        need = needs(
-            network,
-            images=cell.images or 0,
-            side=config.patches.input_size,
-            batch=outer.batch_size,
-            compute=config.compute,
-            inner_weights=part,
-            loss=LOSSES[config.task],
-        )
-        distilling = need.distilling(inner_steps, config.compute.memory, bank)
-        wanted.append(distilling if inner_steps else need.training())
-    return max(wanted)

@@ -10,10 +10,11 @@ from sldd.data.cohort import Cohort, prepare
 from sldd.data.settings import DataSettings, notes_of, open_source
 from sldd.errors import InputError
 from study.config.schema import StudyConfig
+from study.config.tasks import TASKS
+from study.config.tasks.base import TaskData
 from study.grid.axes import Cell
 from study.grid.protocol import divide
-from study.trial.context import CollectionContext, films_of, joined
-from study.trial.learners import Materials
+from study.trial.context import CollectionContext
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ def open_collections(
             cohort = prepare(source, cache)
         except InputError as error:
             raise InputError(f"sources.{name}: {error}") from None
-        if not cohort.classes:
-            raise InputError(f"sources.{name}: its films have no findings, which task=multilabel is about")
+        mismatch = TASKS[config.task].mismatch(cohort)
+        if mismatch is not None:
+            raise InputError(f"sources.{name}: its films {mismatch}")
         found[name] = Collection(data, cohort, source.patient_ids, notes_of(source))
     return found, missing
 
@@ -72,16 +74,16 @@ def contexts(
 
 
 def collection_grounds(
-    cells: Iterable[Cell], collections: Mapping[str, Collection], side: int
-) -> dict[str | None, Materials]:
+    config: StudyConfig, cells: Iterable[Cell], collections: Mapping[str, Collection]
+) -> dict[str | None, TaskData]:
     """What cells train on that are not about the study's own patients, by stage, where all of it is there."""
-    parts = {}
+    task, parts = TASKS[config.task], {}
     for name, each in collections.items():
         split = divide(each.cohort, each.data.split, "validation", None, None)
-        parts[name] = films_of(each.cohort, side, split)
+        parts[name] = task.data(each.cohort, config.patches, split)
     stages = {cell.stage: cell.stage.split("+") for cell in cells if cell.stage}
     return {
-        stage: Materials(*joined([parts[name] for name in names]))
+        stage: task.joined([parts[name] for name in names])
         for stage, names in stages.items()
         if all(name in parts for name in names)
     }

@@ -8,16 +8,14 @@ from dataclasses import dataclass, replace
 import torch
 
 from sldd.backbones.init import initialise
-from sldd.data.multilabel_batches import FilmBatches
-from sldd.data.patches import Patches, window_starts
-from sldd.distillation.distill import Distillation
 from sldd.rng import stream
-from sldd.training.losses import LOSSES
 from sldd.training.outer_loop import OuterSettings
 from sldd.training.supervised import Training
+from study.config.methods import METHODS
 from study.config.schema import StudyConfig
+from study.config.tasks.base import TaskData
 from study.grid.axes import Cell
-from study.trial.learners import Batches, Materials, learned_films
+from study.grid.spec import TrialSpec
 from study.trial.network import build_network
 
 _PASS_SECONDS = 1.0
@@ -37,17 +35,20 @@ class StepTime:
     """A patch at scoring time, cropping included."""
 
 
-def time_step(cell: Cell, config: StudyConfig, outer: OuterSettings, batches: Batches) -> StepTime | str:
+def time_step(cell: Cell, config: StudyConfig, outer: OuterSettings, data: TaskData) -> StepTime | str:
     """One timed outer step after a warm-up; the reason, where the network cannot be distilled."""
     gpu = config.resources.gpus_per_trial != 0 and torch.cuda.is_available()
     device = torch.device("cuda" if gpu else "cpu")
-    side = config.patches.input_size
+    side, method = data.input.side, METHODS[cell.method]
     count = outer.batch_size
-    network = build_network(cell, input_size=side, classes=len(batches.classes))
+    network = build_network(cell, data.input)
     initialise(network, config.seed)
-    loss = LOSSES[config.task]
-    plain = Training(network, device=device, compute=config.compute, loss=loss)
-    drawn = learned_films(batches, config.augment, cell.method) if isinstance(batches, FilmBatches) else batches
+    plain = Training(network, device=device, compute=config.compute, loss=data.loss)
+    # One inner step, whatever the cell has: what it takes is multiplied.
+    one = replace(cell, distill_steps=cell.distill_steps and 1, distill_epochs=cell.distill_epochs and 1)
+    spec = TrialSpec(one, "search", config.seed, outer_lr=1e-4, inner_lr=0.02)
+    config = replace(config, distill=replace(config.distill, window=None))
+    drawn = data.augmented(config.augment) if method.augments(config.augment) else data.batches
     draw_time, (patch, classes) = _timed(lambda number: drawn.draw(stream(0, "plan", number), count))
     patch, classes = patch.to(device), classes.to(device)
     try:
@@ -63,25 +64,15 @@ def time_step(cell: Cell, config: StudyConfig, outer: OuterSettings, batches: Ba
         plain_time, _ = _timed(lambda _: plain.step(patch, classes, 1e-4))
         inner = 0.0
         if cell.images is not None:
-            learner = Distillation(
-                network,
-                torch.randn(1, cell.images, 1, side, side),
-                torch.full((cell.images, len(batches.classes)), 1 / len(batches.classes)),
-                inner_lr=0.02,
-                settings=replace(config.distill, window=None),
-                compute=config.compute,
-                loss=loss,
-                seed=0,
-                device=device,
-            )
+            learner = method.learner(spec, network, data, config, device)
             inputs = learner.inputs(patch)
             whole, _ = _timed(lambda _: learner.step(inputs, classes, 1e-4))
             inner = max(0.0, whole - plain_time) if inputs is patch else whole
     except Exception as error:
         return why_not(error, cell, side)
     cut_time = draw_time
-    if drawn is not batches:  # what is scored is not changed
-        cut_time, _ = _timed(lambda number: batches.draw(stream(0, "plan", number), count))
+    if drawn is not data.batches:  # what is scored is not changed
+        cut_time, _ = _timed(lambda number: data.batches.draw(stream(0, "plan", number), count))
     # What an inner step takes depends on the distilled images, not on the batch.
     return StepTime(draw_time, times * plain_time, inner, (times * forward + cut_time) / count)
 
@@ -96,28 +87,16 @@ def _timed(work):  # type: ignore[no-untyped-def]
     return time.perf_counter() - begun, value
 
 
-def trial_seconds(cell: Cell, step: StepTime, config: StudyConfig, outer: OuterSettings, ground: Materials) -> float:
+def trial_seconds(cell: Cell, step: StepTime, config: StudyConfig, outer: OuterSettings, data: TaskData) -> float:
     """What a trial of a cell is expected to take, by the parts of its outer steps and what it scores."""
-    seen, split, _ = ground
-    inner = step.inner * (cell.distill_steps or 0) * (cell.distill_epochs or 0)
+    inner = step.inner * cell.inner_steps
     if cell.images is not None and config.distill.inner_weights == "head":
         kept = min(config.distill.feature_bank, outer.steps * outer.batch_size)
         seconds = kept * step.forward + outer.steps * inner
     else:
         seconds = outer.steps * (step.batch + step.plain + inner)
-    films = [film for patient in split.validation for film in seen.cohort.films_of[patient]]
-    crops = len(films)
-    if isinstance(seen, Patches) and cell.train_view != "whole":
-        crops = sum(_windows(seen, film) for film in films)
-    evaluation = (crops + outer.statistics_batches * outer.batch_size) * step.forward
+    evaluation = (data.scored(cell) + outer.statistics_batches * outer.batch_size) * step.forward
     return seconds + evaluation * (outer.evaluations + 1)
-
-
-def _windows(patches: Patches, film: int) -> int:
-    rows, columns = (
-        len(window_starts(side, *patches.geometry(film, scoring=True))) for side in patches.cohort.shapes[film]
-    )
-    return rows * columns
 
 
 def why_not(error: Exception, cell: Cell, side: int) -> str:

@@ -14,10 +14,10 @@ from sldd.errors import InputError
 from study.cluster.ray_cluster import slots_here
 from study.config.resource_settings import ResourceSettings
 from study.config.schema import StudyConfig
+from study.config.tasks.base import TaskData
 from study.planning.budget import outlook
 from study.planning.plan import PlannedCell, cell_budget, trials_of
 from study.report.progress import duration
-from study.trial.learners import Materials
 
 
 def print_refused(console: Console, plan: list[PlannedCell]) -> None:
@@ -31,7 +31,7 @@ def print_plan(
     console: Console,
     config: StudyConfig,
     plan: list[PlannedCell],
-    grounds: Mapping[str | None, Materials],
+    grounds: Mapping[str | None, TaskData],
     study: Folder,
 ) -> None:
     """All that ``--dry-run`` says of a plan; ``study`` is the folder of earlier trials, if there are any."""
@@ -40,7 +40,7 @@ def print_plan(
     runnable = [entry for entry in plan if entry.refused is None]
     trials = {entry.cell: trials_of(config, entry.cell) for entry in runnable}
     seconds = sum((entry.seconds or 0.0) * trials[entry.cell] for entry in runnable)
-    most = {cell: cell_budget(config, cell, grounds[cell.stage].batches).steps for cell in trials}
+    most = {cell: cell_budget(config, cell, grounds[cell.stage]).steps for cell in trials}
     steps = sum(most[cell] * count for cell, count in trials.items())
     impatient = config.outer.patience is not None
     fewer = impatient or config.search.stop != "none" or any(entry.cell.counted for entry in runnable)

@@ -17,10 +17,10 @@ from rich.live import Live
 from rich.text import Text
 
 from ledger.ledger import Ledger
-from study.grid.scores import objective
+from study.config.tasks import TASKS
+from study.grid.spec import TrialSpec
 from study.planning.plan import PlannedCell
 from study.search.tune_searcher import Search, StudySearcher
-from study.trial.spec import TrialSpec
 
 _PLAIN_SECONDS = 30.0
 _LIVE_SECONDS = 0.2
@@ -92,8 +92,12 @@ class ProgressLine:
         running = sum(folder in self._placed for folder in begun)
         remaining = sum(cell.state.remaining for search in self.searches for cell in search.waiting)
         for trial in trials:
-            if trial.status == "done" and trial.name not in self._hms and TrialSpec.of(trial).cell.stage is None:
-                self._hms[trial.name] = objective(trial.result or {})[0]
+            if (
+                trial.status == "done"
+                and trial.name not in self._hms
+                and (asked := TrialSpec.of(trial)).cell.stage is None
+            ):
+                self._hms[trial.name] = TASKS[asked.task].worth(trial.result or {})[0]
         best = max(self._hms.values(), default=0.0)
         parts = [f"{done}/{done + remaining} trials done", f"{running} running", f"{failed} failed"]
         if len(begun) > running:
@@ -101,7 +105,7 @@ class ProgressLine:
         if self._hms:
             asked = TrialSpec.of(trials[0])  # a study's protocol and task are those of each of its trials
             group = "test" if asked.protocol == "paper" else "validation"
-            parts.append(f"best {group} {'AUC' if asked.task == 'multilabel' else 'HM'} {best:.2f}")
+            parts.append(f"best {group} {TASKS[asked.task].score_word} {best:.2f}")
         left = self._seconds_left()
         if left is not None:
             parts.append(f"about {duration(left)} left")

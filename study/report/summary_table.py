@@ -2,52 +2,49 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
 from analysis.records.idle import idle_rates
 from ledger.ledger import Ledger, Trial
 from ledger.schema import AXES
+from study.config.schema import StudyConfig
+from study.config.tasks import TASKS
 from study.grid.axes import Cell
+from study.grid.spec import TrialSpec
 from study.planning.plan import PlannedCell
 from study.report.progress import duration
 from study.search.count_search import CountSearch
 from study.search.tune_searcher import Search
-from study.trial.result import film_aucs, runs
-from study.trial.spec import TrialSpec
 
 
 def end_table(plan: list[PlannedCell], ledger: Ledger, note: str | None = None) -> Table:
-    """One row a cell, its folds together: test HM over the seeds of the confirm trials, and what became of the rest.
+    """One row a cell, its folds together: test scores over the seeds of confirm trials, and what became of the rest.
 
     Args:
         note: stands under the table.
     """
-    if any(TrialSpec.of(trial).task == "multilabel" for group in ledger.trials.values() for trial in group):
-        return _findings_table(plan, ledger, note)
     folded = _folded(plan)
     settings = _settings(list(folded))
-    table, words = _table(settings, note, "images", "test HM", "Sen", "Spe", "AUC", "delta", "trials")
+    words = ("backbone", "method", "setting") if any(settings.values()) else ("backbone", "method")
+    table = Table(box=None, pad_edge=False, caption=note, caption_justify="left")
+    asked = (TrialSpec.of(trial) for group in ledger.trials.values() for trial in group)
+    task = TASKS[next((spec.task for spec in asked), StudyConfig.task)]
+    for title in (*words, "images", *task.columns([], 1), "trials"):
+        table.add_column(title, justify="left" if title in words else "right")
     for cell, folds in folded.items():
         trials = [trial for entry in folds for trial in ledger.trials.get(entry.cell.name, [])]
         confirmed = [t for t in trials if t.phase == "confirm" and t.result and t.result.get("test")]
-        measured = runs(confirmed, len(folds))
         table.add_row(
             cell.backbone,
             cell.method,
             *([settings[cell]] if "setting" in words else []),
             _images(cell),
-            _spread([run.hm for run in measured]),
-            _mean([run.sensitivity for run in measured]),
-            _mean([run.specificity for run in measured]),
-            _mean([None if math.isnan(run.auc) else run.auc for run in measured]),
-            _mean([(trial.result or {})["delta"] for trial in confirmed]),
+            *task.columns(confirmed, len(folds)).values(),
             _became(cell, folds, trials),
         )
     return table
@@ -62,46 +59,12 @@ def without_effect(ledger: Ledger) -> str | None:
     return f"inner rates fell to nothing in {len(idle)} confirm trials ({idle[0]}): their images change nothing"
 
 
-def _findings_table(plan: list[PlannedCell], ledger: Ledger, note: str | None) -> Table:
-    """The same of films with findings: means over them, and over the seeds."""
-    folded = _folded(plan)
-    settings = _settings(list(folded))
-    scores = ("test AUC", "average precision", "Hamming loss", "classes")
-    table, words = _table(settings, note, "images", *scores, "trials")
-    for cell, folds in folded.items():
-        trials = [trial for entry in folds for trial in ledger.trials.get(entry.cell.name, [])]
-        confirmed = [t for t in trials if t.phase == "confirm" and t.result and t.result.get("test")]
-        tested = [(trial.result or {})["test"] for trial in confirmed]
-        aucs = film_aucs(confirmed, len(folds))
-        table.add_row(
-            cell.backbone,
-            cell.method,
-            *([settings[cell]] if "setting" in words else []),
-            _images(cell),
-            _spread([None if math.isnan(auc) else auc for auc in aucs]),
-            _mean([test["average_precision"] for test in tested]),
-            _mean([test["hamming_loss"] for test in tested]),
-            "-" if not tested else str(min(test["defined_classes"] for test in tested)),
-            _became(cell, folds, trials),
-        )
-    return table
-
-
 def _folded(plan: list[PlannedCell]) -> dict[Cell, list[PlannedCell]]:
     """The folds of every cell."""
     folded: dict[Cell, list[PlannedCell]] = defaultdict(list)
     for entry in plan:
         folded[replace(entry.cell, fold=None)].append(entry)
     return folded
-
-
-def _table(settings: dict[Cell, str], note: str | None, *numbers: str) -> tuple[Table, tuple[str, ...]]:
-    """An empty table, and its columns of words, a setting among them where cells differ in one."""
-    words = ("backbone", "method", "setting") if any(settings.values()) else ("backbone", "method")
-    table = Table(box=None, pad_edge=False, caption=note, caption_justify="left")
-    for title in (*words, *numbers):
-        table.add_column(title, justify="left" if title in words else "right")
-    return table, words
 
 
 def _settings(cells: list[Cell]) -> dict[Cell, str]:
@@ -149,15 +112,3 @@ def spared(searches: Sequence[Search]) -> str | None:
         f"searching image counts spared {cells} cells and {trials} trials of the full grid, "
         f"about {duration(seconds)} of trial time at what their like took"
     )
-
-
-def _mean(values: list[Any]) -> str:
-    known = [value for value in values if value is not None]
-    return f"{sum(known) / len(known):.2f}" if known else "-"
-
-
-def _spread(values: list[Any]) -> str:
-    known = [value for value in values if value is not None]
-    if len(known) < 2:
-        return _mean(known)
-    return f"{_mean(known)} ({min(known):.2f} to {max(known):.2f})"

@@ -12,14 +12,14 @@ from functools import partial
 from typing import Any
 
 from ledger.ledger import Ledger, Trial
-from sldd.ops.types import TaskName
 from study.config.search_settings import ConfirmSettings, SearchSettings
+from study.config.tasks import TASKS
 from study.grid.axes import Cell
 from study.grid.protocol import Protocol, fixed_delta
+from study.grid.spec import TrialSpec
 from study.search.cell_state import CellState, TrialRecord
 from study.search.sampler import middle, search_space, suggest
 from study.trial.early_stopping import stop_below
-from study.trial.spec import TrialSpec
 
 
 class CellSearch:
@@ -38,7 +38,7 @@ class CellSearch:
         ledger: Ledger,
         *,
         seed: int,
-        task: TaskName = "patches",
+        task: str = "patches",
         protocol: Protocol = "validation",
         parameters: int | None = None,
         after: Sequence[CellSearch | None] = (),
@@ -47,7 +47,8 @@ class CellSearch:
         self._search, self._repeats, self._ledger, self._seed = search, confirm.repeats, ledger, seed
         self._delta = fixed_delta(protocol)
         self._spec = partial(TrialSpec, cell, parameters=parameters, protocol=protocol, task=task)
-        one_delta = self._delta is not None or task == "multilabel"
+        self.task = TASKS[task]
+        one_delta = self._delta is not None or not self.task.searches_delta
         self._space = search_space(search, cell.method, fixed_delta=one_delta)
         self._given_up: set[int] = set()
         self._running: set[int] = set()
@@ -170,7 +171,7 @@ class CellSearch:
             inner_lr=chosen.get("inner_lr"),
             delta=chosen.get("delta", self._delta),
             options={name: chosen[name] for name in self._search.options if name in chosen},
-            stop_below=stop_below(earlier, self._search),
+            stop_below=stop_below(earlier, self._search, self.task.score),
             starts_from=starts_from,
         )
         return self._ledger.add(self.cell.name, spec.to_json())

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ledger.ledger import Trial
-from study.grid.scores import objective
-from study.trial.spec import Phase, TrialSpec
+from study.config.tasks import TASKS
+from study.grid.spec import Phase, TrialSpec
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class TrialRecord:
     Attributes:
         source: of a confirm trial, the index of the search trial whose settings it runs.
         starts_from: names of the trials whose networks it starts from; None for a body that starts pretrained.
-        worth: how good a finished trial is on validation patients, as of ``study.grid.scores.objective``.
+        worth: how good a finished trial is on validation patients, as of ``Task.worth``.
         tested: whether it has a result on test patients.
         seconds: what it took, where it has ended.
     """
@@ -45,7 +45,7 @@ class TrialRecord:
             trial.status,
             source=spec.source,
             starts_from=spec.starts_from,
-            worth=objective(result) if trial.status == "done" else (0.0, 0.0, 0.0),
+            worth=TASKS[spec.task].worth(result) if trial.status == "done" else (0.0, 0.0, 0.0),
             tested=bool(result.get("test")),
             seconds=trial.seconds,
         )

@@ -19,7 +19,6 @@ from analysis.stats.counts import next_count, suffices
 from ledger.ledger import Trial
 from study.grid.axes import Cell
 from study.search.cell_search import CellSearch
-from study.trial.result import runs
 
 
 class CountSearch:
@@ -64,12 +63,12 @@ class CountSearch:
 
     def hm(self, count: int) -> float | None:
         """HM of a count: the mean over seeds, each pooled over its folds; None where no seed has all of its folds."""
-        searches = self._cells[count].values()
+        searches = list(self._cells[count].values())
         names = tuple(record.name for search in searches for record in search.state.confirmed)
         if names not in self._hms:  # what is done stays as it is
             confirmed = [trial for search in searches for trial in search.confirmed]
-            hms = [run.hm for run in runs(confirmed, folds=len(searches))]
-            self._hms[names] = sum(hms) / len(hms) if hms else None
+            scores = searches[0].task.run_scores(confirmed, folds=len(searches))
+            self._hms[names] = sum(scores) / len(scores) if scores else None
         return self._hms[names]
 
     @property

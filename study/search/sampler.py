@@ -15,27 +15,20 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, create_trial
 
 from ledger.ledger import Trial
+from study.config.methods import METHODS
+from study.config.methods.base import Space
 from study.config.samplers import SAMPLERS
 from study.config.search_settings import SearchSettings
-from study.grid.scores import main_score
-from study.trial.spec import TrialSpec
+from study.config.tasks import TASKS
+from study.grid.spec import TrialSpec
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-Space = dict[str, BaseDistribution]
 
 
 def search_space(settings: SearchSettings, method: str, *, fixed_delta: bool) -> Space:
     """What is searched for a method: rates, the threshold unless fixed (or none), ``options`` of a distillation."""
     delta: Space = {} if fixed_delta else {"delta": FloatDistribution(*settings.delta)}
-    if method == "train":
-        return {"outer_lr": FloatDistribution(*settings.train_lr, log=True), **delta}
-    return {
-        "outer_lr": FloatDistribution(*settings.outer_lr, log=True),
-        "inner_lr": FloatDistribution(*settings.inner_lr, log=True),
-        **delta,
-        **{name: CategoricalDistribution(choices) for name, choices in settings.options.items()},
-    }
+    return METHODS[method].search_space(settings, delta)
 
 
 def middle(space: Space) -> dict[str, Any]:
@@ -54,12 +47,12 @@ def suggest(name: str, space: Space, earlier: Sequence[Trial], sampler: str) -> 
 def observations(trial: Trial, space: Space) -> list[FrozenTrial]:
     """What the sampler learns from a trial: HM at the threshold it suggested, and at the exact best one; its score
     where no threshold is searched."""
-    result = trial.result or {}
-    parameters = TrialSpec.of(trial).parameters_in(space)
+    result, spec = trial.result or {}, TrialSpec.of(trial)
+    parameters = spec.parameters_in(space)
     if result["status"] != "done" or result.get("validation") is None:
         return [_frozen(parameters, space, 0.0)]
     if "delta" not in space:
-        return [_frozen(parameters, space, main_score(result["validation"]))]
+        return [_frozen(parameters, space, TASKS[spec.task].main_score(result["validation"]))]
     distribution = space["delta"]
     assert isinstance(distribution, FloatDistribution)
     best = min(max(result["delta"], distribution.low), distribution.high)

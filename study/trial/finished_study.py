@@ -18,8 +18,8 @@ from sldd.errors import InputError
 from sldd.package import Package
 from study.config.loader import parse
 from study.config.schema import StudyConfig
+from study.grid.spec import TrialSpec
 from study.trial.context import TrialContext, weights_file
-from study.trial.spec import TrialSpec
 
 
 @dataclass(frozen=True)

@@ -14,23 +14,25 @@ from sldd.backbones.mixed import Mixed, build_mixed, carry_over, set_mixed_start
 from sldd.backbones.registry import build
 from sldd.backbones.start import PRETRAINED, set_start
 from sldd.errors import InputError
+from sldd.ops.types import InputSpec
 from study.grid.axes import Cell
-from study.trial.spec import TrialSpec
+from study.grid.spec import TrialSpec
 
 WEIGHTS = "weights.safetensors"
 """What a confirm trial on another collection leaves in its folder."""
 
 
-def build_network(cell: Cell, *, input_size: int, classes: int) -> nn.Module:
+def build_network(cell: Cell, spec: InputSpec) -> nn.Module:
     """The network of a cell: one of its backbone, or a mixed model of several.
 
     Raises:
         InputError: it cannot be built.
     """
     bodies = mixed_bodies(cell)
+    side, classes = spec.side, len(spec.classes)
     if bodies:
-        return build_mixed(cell.backbone, bodies, input_size=input_size, norm=cell.norm, classes=classes)
-    return build(cell.backbone, input_size=input_size, norm=cell.norm, classes=classes)
+        return build_mixed(cell.backbone, bodies, input_size=side, norm=cell.norm, classes=classes)
+    return build(cell.backbone, input_size=side, norm=cell.norm, classes=classes)
 
 
 def mixed_bodies(cell: Cell) -> int:

@@ -6,17 +6,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from sldd.backbones.start import FILE_ENDINGS, PRETRAINED
-from sldd.package import Claims, Package, PackageSettings, Scores, Stored
+from sldd.package import Claims, Package, PackageSettings, Stored
 from sldd.package.format.image_encoding import stored
 from sldd.package.format.signature import read_private, to_signed_bytes
 from sldd.package.rebuild.rebuild import with_weights
 from sldd.package.rebuild.self_test import with_self_test
 from sldd.training.outer_loop import Best
-from study.grid.scores import main_score
+from study.config.tasks.base import Task
 
 
 def store_images(best: Best, settings: PackageSettings) -> tuple[torch.Tensor, Stored]:
@@ -32,13 +31,13 @@ def store_images(best: Best, settings: PackageSettings) -> tuple[torch.Tensor, S
     return original.detach().cpu(), cost
 
 
-def claims(result: dict[str, Any], protocol: str, fold: int | None, cost: Stored) -> Claims:
+def claims(result: dict[str, Any], task: Task[Any], protocol: str, fold: int | None, cost: Stored) -> Claims:
     """What ``study.trial.result.describe_result`` found, as a package says it."""
     test = result["test"]
     return Claims(
         protocol="paper" if protocol == "paper" else "validation",
-        validation=_scores(result["validation"]),
-        test=None if test is None else _scores(test),
+        validation=task.claim(result["validation"]),
+        test=None if test is None else task.claim(test),
         fold=fold,
         images=cost.images,
     )
@@ -65,41 +64,12 @@ def pack(package: Package, start: str, original: torch.Tensor, settings: Package
     return to_signed_bytes(package.to_container(), read_private(Path(settings.key)), settings.signer), package
 
 
-def described(cost: Stored, best: Best, result: dict[str, Any]) -> dict[str, Any]:
-    """What storing the images cost, for a trial's result: in gray values, in outputs, and in HM on validation patients,
-    before (at the best threshold then) and after."""
-    return asdict(cost) | {"val_hm_before": best.score, "val_hm": main_score(result["validation"])}
+def described(cost: Stored, best: Best, score: float) -> dict[str, Any]:
+    """What storing the images cost, for a trial's result: in gray values, in outputs, and in the score on validation
+    patients, before (at the best threshold then) and after."""
+    return asdict(cost) | {"val_hm_before": best.score, "val_hm": score}
 
 
 def on_cpu(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Copies of a state's tensors for a package."""
     return {name: value.detach().cpu().float() for name, value in state.items()}
-
-
-def _scores(found: dict[str, Any]) -> Scores:
-    if "films" in found:
-        return _film_scores(found)
-    labels = np.array([patient["label"] for patient in found["patients"]])
-    return Scores(
-        patients=len(labels),
-        positive=int(labels.sum()),
-        undecided=found["undecided_patients"],
-        sensitivity=found["sensitivity"],
-        specificity=found["specificity"],
-        hm=found["hm"],
-        auc=found["auc"],
-    )
-
-
-def _film_scores(found: dict[str, Any]) -> Scores:
-    patients = {film["patient"] for film in found["films"]}
-    positive = {film["patient"] for film in found["films"] if 1 in film["labels"]}
-    return Scores(
-        patients=len(patients),
-        positive=len(positive),
-        undecided=0,
-        sensitivity=None,
-        specificity=None,
-        hm=None,
-        auc=found["auc"],
-    )

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from sldd.backbones.norms import load_statistics
-from sldd.data.patches import BalancedBatches, Patches
+from sldd.data.patches import Patches
 from sldd.data.split import Split
 from sldd.errors import InputError
 from sldd.package.rebuild.rebuild import rebuild
@@ -25,9 +25,9 @@ from sldd.privacy_attacks.patient_losses import Reading, read_patients
 from sldd.privacy_attacks.report import Candidates
 from sldd.rng import stream
 from sldd.training.outer_loop import DivergedError
-from study.trial.context import TrialContext, materials
+from study.config.tasks.patches import PatchData
+from study.trial.context import TrialContext, trial_data
 from study.trial.finished_study import Confirmed, OpenedStudy
-from study.trial.learners import Materials
 from study.trial.trial import build_trial
 
 
@@ -44,6 +44,21 @@ class References:
     kind: Literal["halves", "folds"]
     losses: np.ndarray
     unseen: np.ndarray
+
+
+def patches_of(context: TrialContext, trial: Confirmed) -> Patches:
+    """The patches that a trial was trained and scored on.
+
+    Raises:
+        InputError: it saw whole films.
+    """
+    patches = trial_data(context, trial.spec.cell.fold).patches
+    if patches is None:
+        raise InputError(
+            f"{trial.name}: its package is for films with findings, and what is measured here is about patches of "
+            "patients"
+        )
+    return patches
 
 
 def read_package(
@@ -69,7 +84,7 @@ class FoldReferences:
             return None
         unseen = []
         for other in others:
-            _, split, _ = materials(self._study.context, other.spec.cell.fold)
+            split = trial_data(self._study.context, other.spec.cell.fold).split
             unseen.append(np.isin(candidates.patients, split.test))
         losses = np.stack([self._read(other)[candidates.patients] for other in others])
         return References("folds", losses, np.stack(unseen))
@@ -77,7 +92,7 @@ class FoldReferences:
     def _read(self, trial: Confirmed) -> np.ndarray:
         """(cohort's patients,) losses."""
         if trial.name not in self._losses:
-            patches, _, _ = materials(self._study.context, trial.spec.cell.fold)
+            patches = patches_of(self._study.context, trial)
             everyone = range(self._study.cohort.patients)
             self._losses[trial.name] = read_package(self._study, trial, patches, everyone, self._device)[0].losses
         return self._losses[trial.name]
@@ -131,7 +146,7 @@ def _distil(
     """(candidates,) losses of the network that comes of a half."""
     cohort = candidates.patches.cohort
     patches = Patches(cohort, context.config.patches, *cohort.intensity(half))
-    data = Materials(patches, Split(half, split.validation, split.test), BalancedBatches(patches, half))
+    data = PatchData(patches, Split(half, split.validation, split.test))
     loop = build_trial(trial.spec, context, device, trial.folder.parent.parent, data).loop
     try:
         while not loop.finished:

@@ -17,23 +17,22 @@ from ledger.trial_folder import PACKAGE, TrialFolder, now
 from sldd.backbones.init import layer_fingerprints
 from sldd.backbones.registry import parameter_count
 from sldd.backbones.start import PRETRAINED, check_start, start_of
-from sldd.distillation.distill import Distillation
 from sldd.distillation.footprint import footprint
 from sldd.errors import InputError
 from sldd.package import Package, Stored
 from sldd.package.format.signature import read_private
-from sldd.training.dp_sgd import PrivateGradient, check_accountant, refusal
+from sldd.training.dp_sgd import PrivateGradient, check_accountant
 from sldd.training.outer_loop import Best, DivergedError, Learner, OuterLoop, OuterSettings
+from study.config.methods import METHODS, private_refusal
 from study.config.schema import StudyConfig
-from study.grid.axes import Cell
-from study.grid.protocol import fixed_delta
-from study.trial.context import TrialContext, film_materials, materials, patient_pseudonyms, weights_file
+from study.config.tasks import TASKS
+from study.config.tasks.base import TaskData
+from study.grid.spec import TrialSpec
+from study.trial.context import TrialContext, patient_pseudonyms, trial_data, weights_file
 from study.trial.early_stopping import is_below
-from study.trial.learners import Materials, make_learner, training_data
 from study.trial.network import WEIGHTS, build_network, mixed_bodies, set_transfer_start, to_bytes
 from study.trial.package import claims, described, on_cpu, pack, store_images
 from study.trial.result import describe_result
-from study.trial.spec import TrialSpec
 
 _STOP_POLL_SECONDS = 0.5
 
@@ -46,7 +45,7 @@ class Report(TypedDict):
     seconds: float
     """Of all its starts."""
     score: float
-    """Of the best state, on validation patients: what ``study.grid.scores.main_score`` is of its result."""
+    """Of the best state, on validation patients: what ``study.config.tasks.base.Task.main_score`` is of its result."""
     blind: NotRequired[str]
     """Why the trial cannot begin, while its machine does not see the study's folder."""
 
@@ -64,12 +63,12 @@ class _Trial:
     """Of that start, by layer."""
     learner: Learner
     loop: OuterLoop
-    data: Materials
+    data: TaskData
 
     @property
     def stopped(self) -> bool:
         """True where it has done worse than its search's earlier trials, and need not go on."""
-        return is_below(self.spec.stop_below, self.loop.progress.history)
+        return is_below(self.spec.stop_below, self.loop.progress.history, TASKS[self.spec.task].score)
 
     @property
     def ended(self) -> str:
@@ -85,7 +84,7 @@ class _Trial:
 
 
 def build_trial(
-    spec: TrialSpec, context: TrialContext, device: torch.device, trials: Folder, data: Materials | None = None
+    spec: TrialSpec, context: TrialContext, device: torch.device, trials: Folder, data: TaskData | None = None
 ) -> _Trial:
     """A trial at its beginning; on other patients than its own where ``data`` is theirs.
 
@@ -95,20 +94,20 @@ def build_trial(
     config, cell = context.config, spec.cell
     if config.package.key is not None:
         read_private(Path(config.package.key))  # found missing now rather than when all is done
-    data = data or _materials(cell, context)
-    classes = len(data.batches.classes)
-    network = build_network(cell, input_size=config.patches.input_size, classes=classes)
+    data = data or trial_data(context, cell.fold, cell.stage)
+    network, classes = build_network(cell, data.input), len(data.input.classes)
     word = PRETRAINED if mixed_bodies(cell) else cell.start
     start = weights_file(context, start_of(cell.backbone, word, config.pretrained))
     set_transfer_start(network, spec, start, classes, trials)
     fingerprints = layer_fingerprints(network)
-    outer = config.train.budget(config.outer, cell.method, data.batches.size, cell.epochs)
+    method = METHODS[cell.method]
+    outer = method.outer_settings(config, data.size, cell.epochs)
     private = _private(network, spec, config, outer)
-    learned = training_data(spec, data, config)
-    learner = make_learner(network, spec, config, data.batches, device, private=private)
+    learned = data.learned(spec, config, augment=method.augments(config.augment))
+    learner = method.learner(spec, network, data, config, device, private)
     loop = OuterLoop(
         learner,
-        learned.task,
+        learned.evaluator,
         learned.drawn,
         data.split,
         outer,
@@ -121,18 +120,12 @@ def build_trial(
     return _Trial(spec, context, network, start, fingerprints, learner, loop, data)
 
 
-def _materials(cell: Cell, context: TrialContext) -> Materials:
-    if context.config.task == "multilabel":
-        return Materials(*film_materials(context, cell.fold, cell.stage))
-    return Materials(*materials(context, cell.fold))
-
-
 def _private(
     network: torch.nn.Module, spec: TrialSpec, config: StudyConfig, outer: OuterSettings
 ) -> PrivateGradient | None:
     if config.privacy.noise is None:
         return None
-    reason = refusal(network, spec.cell.method, spec.distill(config.distill).image_init)
+    reason = private_refusal(spec.cell.method, network, spec.distill(config.distill).image_init)
     if reason is not None:
         raise InputError(reason)
     check_accountant()
@@ -177,10 +170,10 @@ def run_trial(spec: TrialSpec, context: TrialContext, folder: TrialFolder, gpus:
     if error is None and not trial.over:
         return
 
-    best = trial.loop.best if isinstance(trial.learner, Distillation) else None
+    best = trial.loop.best if spec.cell.images is not None else None
     stored = None if best is None else store_images(best, config.package)
     patients = patient_pseudonyms(context, spec.cell.stage)
-    result = describe_result(spec, trial.loop, trial.data.split, error, fixed_delta(config.protocol), patients)
+    result = describe_result(spec, trial.loop, trial.data.split, error, patients)
     result["attempt"] = folder.attempt
     result["stopped"] = trial.stopped
     result["ended"] = "diverged" if error else trial.ended
@@ -192,7 +185,7 @@ def run_trial(spec: TrialSpec, context: TrialContext, folder: TrialFolder, gpus:
     result["device_memory_mib"] = _device_memory_mib(device)
     result["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     result["micro_batch"] = config.compute.micro_batch
-    result["inner_graphs"] = trial.learner.memory if isinstance(trial.learner, Distillation) else None
+    result["inner_graphs"] = trial.learner.memory
     if config.privacy.noise is not None:
         result["epsilon"] = config.privacy.epsilon(
             steps=trial.loop.progress.step,
@@ -240,7 +233,7 @@ def _share(
         result: what was measured of the best state, with the images as they are stored.
     """
     spec, cell, config = trial.spec, trial.spec.cell, trial.context.config
-    distill, seen = spec.distill(config.distill), trial.data.seen
+    distill, data, task = spec.distill(config.distill), trial.data, TASKS[config.task]
     state = on_cpu(best.state)
     package = Package(
         images=state["images"],
@@ -255,25 +248,25 @@ def _share(
         start=Path(trial.start).name,
         seed=spec.seed,
         start_fingerprints=trial.fingerprints,
-        mean=seen.mean,
-        deviation=seen.deviation,
-        depth=seen.cohort.depth,
+        mean=data.input.mean,
+        deviation=data.input.std,
+        depth=data.cohort.depth,
         patches=config.patches,
         delta=result["delta"],
-        classes=tuple(trial.data.batches.classes),
-        claims=claims(result, config.protocol, cell.fold, cost),
+        classes=data.input.classes,
+        claims=claims(result, task, config.protocol, cell.fold, cost),
         stored=cost,
     )
     said = dict(vars(footprint(parameter_count(trial.network), package.images, package.theta_bn)))
     said["rates"] = package.rates.tolist()
-    if cell.method != "random_real":  # whose images are patients' own, and nothing to be shared
+    if METHODS[cell.method].no_package is None:
         content, packed = pack(package, trial.start, original, config.package)
         folder.save(PACKAGE, content)
         cost = packed.stored
         said["shared_bytes"] = len(content)
         said["spread"] = packed.self_test.spread if packed.self_test else None  # how chaotic its inner steps are
     if cost.images != "float32":
-        said["stored"] = described(cost, best, result)
+        said["stored"] = described(cost, best, task.main_score(result["validation"]))
     return said
 
 

@@ -22,8 +22,8 @@ from ray import tune
 from ledger.storage import no_room, open_folder
 from ledger.trial_folder import LOST, ReplacedError, TrialFolder, UnseenError, failure
 from sldd.errors import InputError
+from study.grid.spec import TrialSpec
 from study.trial.context import TrialContext
-from study.trial.spec import TrialSpec
 from study.trial.trial import Report, run_trial
 
 LOSSES = 20

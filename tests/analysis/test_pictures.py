@@ -25,19 +25,19 @@ def packed(ledger: Ledger, cell: str, images: int = 1) -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "fixed", "lines"),
+    ("label", "lines"),
     [
-        ([0.761, 0.125, 0.114], False, ["I: 76.1%", "N: 12.5%", "P: 11.4%"]),
-        ([2.0, 2.0, 2.0], False, ["I: 33.4%", "N: 33.3%", "P: 33.3%"]),
-        ([-1.0, 1.0, 3.0], False, ["I: 0.0% *", "N: 25.0%", "P: 75.0%"]),
-        ([0.0, 1.0, 0.0], True, ["N"]),
-        ([0.0, 1.0, 0.0], False, ["I: 0.0%", "N: 100.0%", "P: 0.0%"]),
-        ([0.05, 0.9, 0.05], True, ["I: 5.0%", "N: 90.0%", "P: 5.0%"]),
-        ([-1.0, 0.0, 0.0], False, ["no positive", "weight"]),
+        ([0.761, 0.125, 0.114], ["I: 76.1%", "N: 12.5%", "P: 11.4%"]),
+        ([2.0, 2.0, 2.0], ["I: 33.4%", "N: 33.3%", "P: 33.3%"]),
+        ([-1.0, 1.0, 3.0], ["I: 0.0% *", "N: 25.0%", "P: 75.0%"]),
+        ([0.0, 1.0, 0.0], ["N"]),
+        ([-0.1, 1.0, 0.0], ["I: 0.0% *", "N: 100.0%", "P: 0.0%"]),
+        ([0.05, 0.9, 0.05], ["I: 5.0%", "N: 90.0%", "P: 5.0%"]),
+        ([-1.0, 0.0, 0.0], ["no positive", "weight"]),
     ],
 )
-def test_captions(label, fixed, lines):
-    assert caption(np.array(label), fixed) == lines
+def test_captions(label, lines):
+    assert caption(np.array(label)) == lines
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_headings(demo, backbone, rates, ending):
 
 def test_three_images_stand_in_a_row_enlarged_by_a_whole_number():
     shown = distilled(side=48)
-    picture = np.asarray(draw("three", shown, fixed=False))
+    picture = np.asarray(draw("three", shown))
     assert picture.shape[1] == 2 * 28 + 3 * 192 + 2 * 24  # margins, four times 48, gaps
     bottom = picture.shape[0] - 20 - 18 - 24  # margin, one line of small print, gap
     film = picture[bottom - 192 : bottom, 28 : 28 + 192, 0]
@@ -67,20 +67,20 @@ def test_three_images_stand_in_a_row_enlarged_by_a_whole_number():
 
 
 def test_many_images_wrap_and_steps_are_named():
-    one, many = draw("t", distilled(images=6), fixed=True), draw("t", distilled(images=7), fixed=True)
+    one, many = draw("t", distilled(images=6)), draw("t", distilled(images=7))
     assert many.width == one.width
     assert many.height > one.height + 224
-    by_step = draw("t", distilled(steps=2, images=3), fixed=True)
-    assert by_step.width == draw("t", distilled(), fixed=True).width
-    assert by_step.height > draw("t", distilled(), fixed=True).height + 224
+    by_step = draw("t", distilled(steps=2, images=3))
+    assert by_step.width == draw("t", distilled()).width
+    assert by_step.height > draw("t", distilled()).height + 224
 
 
 def test_a_long_heading_widens_the_picture_of_a_small_image():
-    assert draw("a heading " * 10, distilled(images=1, side=8), fixed=True).width > 600
+    assert draw("a heading " * 10, distilled(images=1, side=8)).width > 600
 
 
 def test_a_large_image_is_shown_pixel_by_pixel():
-    assert draw("t", distilled(images=2, side=300), fixed=True).width == 2 * 28 + 2 * 300 + 24
+    assert draw("t", distilled(images=2, side=300)).width == 2 * 28 + 2 * 300 + 24
 
 
 def test_every_confirmed_cell_gets_a_picture_the_same_every_time(demo, tmp_path, capsys):
@@ -102,30 +102,24 @@ def test_the_labels_of_a_package_add_up(demo):
         package = read_distilled(study.trial_folder(trial))
         assert package is not None
         for label in package.labels[0]:
-            shares = [float(line.split()[1].rstrip("%")) for line in caption(label, fixed=False)]
+            shares = [float(line.split()[1].rstrip("%")) for line in caption(label)]
             assert sum(shares) == pytest.approx(100)
-
-
-def test_fixed_labels_are_letters(ledger: Callable[..., Ledger], tmp_path, monkeypatch):
-    written = ledger()
-    for method in ("sldd", "dd"):
-        packed(written, written.cell("net", 10, 1, cell=method, method=method))
-    asked = []
-    monkeypatch.setattr("analysis.pictures.caption", lambda label, fixed: asked.append(fixed) or ["N"])
-    write_pictures(read_study(written.folder), tmp_path / "pictures")
-    assert asked == [False, True]
 
 
 def test_a_negative_weight_is_footnoted():
     clear, clipped = distilled(), distilled()
     clipped.labels[0, 0, 1] = -0.1
-    assert draw("t", clipped, fixed=False).height > draw("t", clear, fixed=False).height
+    assert draw("t", clipped).height > draw("t", clear).height
     assert CLIPPED.startswith("*")
     assert "its own darkest and brightest value" in STRETCHED
 
 
 def test_cells_without_a_package_say_why(ledger: Callable[..., Ledger], capsys):
-    written = ledger()
+    reasons = {
+        "random_real": "random_real leaves no package: its images are patients' own",
+        "train": "ordinary training has no distilled images",
+    }
+    written = ledger(methods={name: {"label": name, "no_package": reason} for name, reason in reasons.items()})
     packed(written, written.cell("net", 10, 1, cell="good"))
     written.done(written.cell("net", 10, 1, cell="real", method="random_real"), 0)
     written.done(written.cell("net", 10, None, cell="trained", **TRAINING), 0)  # type: ignore[arg-type]

@@ -19,13 +19,13 @@ from sldd.data.cohort import prepare
 from sldd.data.settings import open_source
 from sldd.privacy_attacks.report import Candidates
 from study.anonymity import main
+from study.config.cells import cells
 from study.config.loader import as_tree, load
 from study.config.schema import StudyConfig
-from study.grid.axes import cells
-from study.trial.context import TrialContext, materials
+from study.grid.spec import TrialSpec
+from study.trial.context import TrialContext, trial_data
 from study.trial.finished_study import open_study
 from study.trial.reference_networks import FoldReferences
-from study.trial.spec import TrialSpec
 from study.trial.trial import run_trial
 
 SETTINGS = [
@@ -178,12 +178,14 @@ def test_where_folds_rotate_the_other_folds_calibrate(
         assert report["theta_bn"] is None  # a network without batch norm
     assert "calibrated by 3 references of other folds and seeds, 1 for each patient" in capsys.readouterr().out
     trial = study.confirmed[0]
-    patches, split, _ = materials(study.context, trial.spec.cell.fold)
+    data = trial_data(study.context, trial.spec.cell.fold)
+    patches, split = data.patches, data.split
+    assert patches is not None
     candidates = Candidates(patches, split.train, split.test)
     references = FoldReferences(study, torch.device("cpu")).of(trial, candidates)
     assert references is not None
     for other, unseen in zip(study.confirmed[1:], references.unseen, strict=True):
-        _, theirs, _ = materials(study.context, other.spec.cell.fold)
+        theirs = trial_data(study.context, other.spec.cell.fold).split
         seen = {*theirs.train, *theirs.validation}
         assert not {patient for patient, free in zip(candidates.patients, unseen, strict=True) if free} & seen
     assert np.isfinite(references.losses).all()

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from study.config.cells import cells
 from study.config.loader import load
-from study.grid.axes import cells
 from tests.study.command import TINY
 
 # Ray asks, of the addresses that only clouds answer, which cloud it is on, usage statistics or not. Refused here too.

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+import yaml
 
 from analysis.figures import hm as figures
 from analysis.figures.methods import methods_figure, methods_frame
@@ -199,6 +200,13 @@ def test_methods_are_compared_where_there_are_several(demo, ledger):
     study.done(study.cell("net", 10, 2, cell="net-dd", method="dd"), 0, hm=0.5)
     trained = {"method": "train", "train_classes": "INP", "train_view": "patches", "label_init": None}
     study.done(study.cell("net", 10, None, cell="net-train", **trained), 0, hm=0.9)
+    drawn = methods_figure(methods_frame(read_study(study.folder)))
+    assert [trace.name for trace in drawn.data] == ["sldd, 2 images", "dd, 2 images", "ordinary training"], (
+        "a study from before methods were described in study.yaml"
+    )
+    described = yaml.safe_load((study.folder / "study.yaml").read_text())
+    described["methods"] = {"sldd": {"label": "SLDD"}, "dd": {"label": "DD"}, "train": {"label": "training"}}
+    (study.folder / "study.yaml").write_text(yaml.safe_dump(described))
     drawn = methods_figure(methods_frame(read_study(study.folder)))
     assert {trace.name: trace.x for trace in drawn.data} == {
         "SLDD, 2 images": (0.6,),

@@ -33,6 +33,7 @@ from tests.conftest import write_cohort
 CPU = torch.device("cpu")
 PATCHES = PatchSettings(size=12, stride=4, input_size=32)
 SPLIT = Split(train=[0, 1, 2, 3, 4, 5], validation=[6, 7], test=[8, 9, 10, 11])
+_LEARNED = {"sldd": LEARNED, "dd": ("images", "rates"), "random_real": ("labels", "rates")}
 SETTINGS = OuterSettings(steps=12, batch_size=12, evaluations=3, statistics_batches=2, schedule="cosine")
 
 
@@ -77,7 +78,7 @@ def _loop(
             initial_labels("one_hot", 3),
             epochs=steps,
             inner_lr=0.05,
-            learned=LEARNED[method],
+            learned=_LEARNED[method],
             settings=distill,
             compute=compute,
             track_statistics=settings.statistics == "exponential",

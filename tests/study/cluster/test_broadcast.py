@@ -17,7 +17,7 @@ from sldd.sources.phantom import PhantomSettings
 from study.cluster import broadcast as sharing
 from study.cluster.broadcast import fetch_cohort, fetch_file, share
 from study.config.loader import load
-from study.trial.context import CollectionContext, TrialContext, film_materials, patient_pseudonyms
+from study.trial.context import CollectionContext, TrialContext, patient_pseudonyms, trial_data
 from tests.sldd.finding_cohort import finding_cohort
 
 
@@ -119,10 +119,9 @@ def test_a_trial_elsewhere_finds_every_collection_by_its_fingerprint(tmp_path: P
     own = cohorts["own"]
     context = TrialContext(config, own.folder, own.fingerprint, ["P-own"] * 12, tmp_path / ".stop", shared, collections)
     for stage, number in ((None, 0), ("nih", 1), ("chexpert", 2)):
-        films, _, _ = film_materials(context, None, stage)
-        assert films.cohort.pixels(0)[0, 0] == number
-    films, split, batches = film_materials(context, None, "nih+chexpert")
-    assert films.cohort.patients == 24
-    assert batches.size == 2 * len(split.train)
+        assert trial_data(context, None, stage).cohort.pixels(0)[0, 0] == number
+    both = trial_data(context, None, "nih+chexpert")
+    assert both.cohort.patients == 24
+    assert both.size == 2 * len(both.split.train)
     assert patient_pseudonyms(context, "nih+chexpert") == ["P-nih"] * 12 + ["P-chexpert"] * 12
     assert patient_pseudonyms(context, None) == ["P-own"] * 12

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sldd.errors import InputError
+from study.config.cells import cells
 from study.config.loader import as_tree, load, parse
-from study.grid.axes import cells
-from study.grid.scores import main_score
+from study.config.tasks import TASKS
 
 FINDINGS = ["task=multilabel", "data.source=nih", "data.root=films"]
 
@@ -45,6 +45,6 @@ def test_what_does_not_go_together_is_refused(settings: list[str], says: str) ->
 
 
 def test_the_score_that_trials_are_compared_by() -> None:
-    assert main_score({"hm": 0.7, "auc": 0.9}) == 0.7
-    assert main_score({"val_auc": 0.6}, "val_") == 0.6
-    assert main_score({"hm": None, "auc": 0.9}) == 0.0
+    assert TASKS["patches"].main_score({"hm": 0.7, "auc": 0.9}) == 0.7
+    assert TASKS["multilabel"].main_score({"val_auc": 0.6}, "val_") == 0.6
+    assert TASKS["patches"].main_score({"hm": None, "auc": 0.9}) == 0.0

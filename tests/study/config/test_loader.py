@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from sldd.errors import InputError
+from study.config.cells import cells
 from study.config.loader import as_tree, differences, load, parse
+from study.config.methods import METHODS
 from study.config.presets import presets
-from study.grid.axes import cells
 
 
 @pytest.mark.parametrize("preset", presets())
@@ -57,7 +58,10 @@ def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
             ["grid.method=[sldd,sdd]"],
             "grid.method.1: input should be 'sldd', 'dd', 'random_real' or 'train' (got 'sdd')",
         ),
-        (["grid.label_init=constant:Q"], "grid.label_init.0"),
+        (
+            ["grid.label_init=constant:Q"],
+            "grid.label_init: constant:Q is no start of task patches; choose from",
+        ),
         (["grid.backbone=[]"], "grid.backbone"),
         (["grid=3"], "grid: a group of settings is a mapping"),
         (["grid.images.x=3"], "grid.images.x: images is a value"),
@@ -123,15 +127,15 @@ def test_unknown_preset_suggests() -> None:
 def test_ordinary_training_may_have_its_own_number_of_steps() -> None:
     for setting, steps in (("train.steps=7", 7), ("train={}", 250)):
         config = load("demo", [setting])
-        assert config.train.budget(config.outer, "train", 1000).steps == steps
-        assert config.train.budget(config.outer, "train", 1000).batch_size == 48
-        assert config.train.budget(config.outer, "sldd", 1000) is config.outer
+        assert METHODS["train"].outer_settings(config, 1000, None).steps == steps
+        assert METHODS["train"].outer_settings(config, 1000, None).batch_size == 48
+        assert METHODS["sldd"].outer_settings(config, 1000, None) is config.outer
 
 
 def test_a_pass_is_a_pass_whatever_the_size_of_the_batches() -> None:
     config = load("demo", ["outer.batch_size=96", "train.batch_size=16"])
     for method, size in (("sldd", 96), ("train", 16)):
-        budget = config.train.budget(config.outer, method, patches=9600, epochs=30)
+        budget = METHODS[method].outer_settings(config, 9600, 30)
         assert (budget.batch_size, budget.steps * size) == (size, 30 * 9600)
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from analysis.records.records import read_study
 from analysis.tables.published_comparison import published_tables
+from study.config.cells import cells
 from study.config.loader import load
-from study.grid.axes import cells
 from tests.analysis.conftest import Ledger
 
 TABLES = ["table1", "table2", "table3", "table4", "table5", "table6"]

@@ -17,10 +17,10 @@ from rich.console import Console
 from sldd.data.cohort import prepare
 from sldd.data.settings import open_source
 from study.cluster.ray_cluster import Slots, connect
+from study.config.cells import cells
 from study.config.loader import load
 from study.engine.ray_run import run_trials
 from study.engine.study_run import StudyRun
-from study.grid.axes import cells
 from study.planning.plan import PlannedCell
 from study.trial import worker
 from study.trial.context import TrialContext

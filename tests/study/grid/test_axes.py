@@ -7,7 +7,8 @@ from itertools import product
 import pytest
 
 from sldd.errors import InputError
-from study.grid.axes import GridSettings, cells
+from study.config.cells import cells
+from study.grid.axes import GridSettings
 
 
 def _grid(**axes: object) -> list[GridSettings]:

@@ -11,9 +11,10 @@ import pytest
 
 from ledger.ledger import Ledger
 from sldd.errors import InputError
+from study.config.cells import cells
 from study.config.loader import parse
 from study.config.search_settings import ConfirmSettings, SearchSettings
-from study.grid.axes import Cell, cells
+from study.grid.axes import Cell
 from study.grid.chains import chained, check_chains, starts_from, with_stages
 from study.search.cell_search import CellSearch
 from tests.conftest import OpenLedger

@@ -9,18 +9,19 @@ import torch
 from torch import nn
 
 from sldd.data.cohort import prepare
-from sldd.data.patches import BalancedBatches, Patches
+from sldd.data.patches import Patches
 from sldd.data.settings import open_source
 from sldd.data.split import split_patients
 from sldd.errors import InputError
 from sldd.training.supervised import Training
+from study.config.cells import cells
 from study.config.loader import load
 from study.config.schema import StudyConfig
-from study.grid.axes import Cell, cells
+from study.config.tasks.patches import PatchData
+from study.grid.axes import Cell
 from study.planning import step_time
 from study.planning.plan import PlannedCell, plan_cells
 from study.planning.step_time import StepTime
-from study.trial.learners import Materials
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +36,7 @@ def _plan(
     split = split_patients(cohort, config.data.split)
     patches = Patches(cohort, config.patches, *cohort.intensity(split.train))
     grid = cells(config.grid)
-    batches = BalancedBatches(patches, split.train)
-    grounds = {None: Materials(patches, split, batches)}
+    grounds = {None: PatchData(patches, split)}
     return plan_cells(grid, config, grounds, timed=set(grid) if timed is None else timed, memory=memory)
 
 

@@ -11,9 +11,10 @@ import pytest
 from analysis.records.rule import Rule
 from ledger.ledger import Ledger
 from ledger.trial_folder import TrialFolder
+from study.config.cells import cells
 from study.config.search_settings import ConfirmSettings, SearchSettings
-from study.grid.axes import GridSettings, cells
-from study.grid.scores import objective
+from study.config.tasks.patches import PATCHES
+from study.grid.axes import GridSettings
 from study.search.cell_search import CellSearch
 from study.search.count_search import CountSearch, series
 from study.search.tune_searcher import Search, StudySearcher
@@ -90,7 +91,8 @@ def test_the_second_trial_takes_what_was_best_at_the_nearest_count_that_suffices
     first = {t[0].config["images"]: t for name, t in ledger.trials.items() if name.startswith("a-")}
     best = {
         count: max(
-            (t for t in trials if t.config["phase"] == "search"), key=lambda t: (objective(t.result or {}), -t.index)
+            (t for t in trials if t.config["phase"] == "search"),
+            key=lambda t: (PATCHES.worth(t.result or {}), -t.index),
         )
         for count, trials in first.items()
     }
@@ -183,7 +185,7 @@ def test_a_longer_search_confirms_what_is_best_now(
         _run(_searches(ledger, folds, trials=6), ledger, order=finishing)
         for cell, trials in ledger.trials.items():
             search = [trial for trial in trials if trial.config["phase"] == "search"]
-            best = max(search, key=lambda trial: (objective(trial.result or {}), -trial.index))
+            best = max(search, key=lambda trial: (PATCHES.worth(trial.result or {}), -trial.index))
             assert {t.config["source"] for t in trials if t.config["phase"] == "confirm"} == {best.index}, cell
         asked.append({t.config["trial"]: t.config | {"owner": ""} for group in ledger.trials.values() for t in group})
     assert asked[0] == asked[1]

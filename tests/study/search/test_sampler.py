@@ -13,14 +13,16 @@ from ledger.ledger import Trial
 from study.config.samplers import SAMPLERS
 from study.config.search_settings import SearchSettings
 from study.grid.axes import Cell
+from study.grid.spec import TrialSpec
 from study.search.sampler import observations, search_space, suggest
-from study.trial.spec import TrialSpec
 
 SPACE = search_space(SearchSettings(options={"clip": [None, 3.0]}), "sldd", fixed_delta=True)
 
 
 def _trial(outer_lr: float, best: float) -> Trial:
-    spec = TrialSpec(Cell("net", "sldd", "as_is"), "search", 0, outer_lr, inner_lr=0.02, options={"clip": None})
+    spec = TrialSpec(
+        Cell("net", "sldd", "as_is"), "search", 0, outer_lr, inner_lr=0.02, options={"clip": None}, task="multilabel"
+    )
     score = 1 - abs(math.log(outer_lr / best))
     return Trial(Path(), spec.to_json(), {"status": "done", "validation": {"auc": score}})
 

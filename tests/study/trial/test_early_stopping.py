@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from ledger.ledger import Ledger, Trial
 from sldd.rng import stream
 from study.config.search_settings import ConfirmSettings, SearchSettings
+from study.config.tasks.patches import PATCHES
 from study.grid.axes import Cell
-from study.grid.scores import objective
 from study.search.cell_search import CellSearch
 from study.trial.early_stopping import is_below, stop_below, stopped_early
 from tests.conftest import OpenLedger
@@ -112,7 +112,7 @@ def test_confirm_trials_and_the_best_are_never_stopped(tmp_path: Path, open_ledg
         confirm, searched = (ledger.of(search.cell.name, phase) for phase in ("confirm", "search"))
         assert not any(trial.config.get("stop_below") or (trial.result or {})["stopped"] for trial in confirm)
         assert not any((trial.result or {})["stopped"] for trial in searched[:3])
-        best = max(searched, key=lambda trial: objective(trial.result or {}))
+        best = max(searched, key=lambda trial: PATCHES.worth(trial.result or {}))
         assert not (best.result or {})["stopped"]
     stopped = [t.result for ts in ledger.trials.values() for t in ts if t.result and t.result["stopped"]]
     assert stopped

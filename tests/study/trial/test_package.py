@@ -14,6 +14,7 @@ from sldd.package.format.container import read
 from sldd.package.format.signature import check, generate
 from sldd.training.outer_loop import Best
 from study.config.loader import as_tree, differences, parse
+from study.config.tasks.patches import PATCHES
 from study.trial.package import claims, pack, store_images
 from tests.sldd.package.conftest import make
 
@@ -53,7 +54,7 @@ def test_what_is_scored_are_the_images_as_they_are_stored(package: Package) -> N
 
 
 def test_claims_are_counts_and_scores_without_a_patient() -> None:
-    found = claims({"validation": SPLIT, "test": None}, "paper", 2, Stored("float16", 0.1, 0.1))
+    found = claims({"validation": SPLIT, "test": None}, PATCHES, "paper", 2, Stored("float16", 0.1, 0.1))
     assert (found.protocol, found.fold, found.images, found.test) == ("paper", 2, "float16", None)
     assert (found.validation.patients, found.validation.positive, found.validation.undecided) == (2, 1, 1)
     assert "P-1" not in str(found)

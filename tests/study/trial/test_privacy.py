@@ -10,14 +10,14 @@ import pytest
 
 from analysis.records.records import read_study
 from sldd.data.cohort import prepare
-from sldd.data.patches import BalancedBatches, Patches
+from sldd.data.patches import Patches
 from sldd.data.settings import open_source
 from sldd.training.dp_sgd import PrivacySettings
+from study.config.cells import cells
 from study.config.loader import load
-from study.grid.axes import cells
+from study.config.tasks.patches import PatchData
 from study.grid.protocol import divide
 from study.planning.plan import plan_cells
-from study.trial.learners import Materials
 from tests.study.test_anonymity import SETTINGS, run_here
 
 PRIVATE = ["privacy={noise: 1.2, clip: 2, delta: 0.01, patches: 3}", "outer.evaluations=3"]
@@ -53,10 +53,7 @@ def test_cells_that_cannot_be_private_are_refused_by_the_plan(tmp_path_factory: 
     cohort = prepare(open_source(config.data), cache)
     split = divide(cohort, config.data.split, config.protocol, None, None)
     patches = Patches(cohort, config.patches, *cohort.intensity(split.train))
-    batches = BalancedBatches(patches, split.train)
-    plan = plan_cells(
-        cells(config.grid, None), config, {None: Materials(patches, split, batches)}, timed=set(), memory=None
-    )
+    plan = plan_cells(cells(config.grid, None), config, {None: PatchData(patches, split)}, timed=set(), memory=None)
     refused = {(entry.cell.norm, entry.cell.method): entry.refused for entry in plan}
     assert refused["group", "sldd"] is None
     assert "use grid.norm=group or none" in str(refused["as_is", "sldd"])

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from ledger.ledger import Trial
+from study.config.tasks.patients import runs
 from study.grid.axes import Cell
-from study.trial.result import runs
-from study.trial.spec import TrialSpec
+from study.grid.spec import TrialSpec
 
 
 def _trial(seed: int, fold: int, called: dict[int, list[bool]]) -> Trial:

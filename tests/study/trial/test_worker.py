@@ -18,11 +18,11 @@ from ledger.ledger import Ledger, Trial
 from ledger.trial_folder import TrialFolder, UnseenError
 from sldd.data.cohort import prepare
 from sldd.data.settings import open_source
+from study.config.cells import cells
 from study.config.loader import load
-from study.grid.axes import cells
+from study.grid.spec import TrialSpec
 from study.trial import worker
 from study.trial.context import TrialContext
-from study.trial.spec import TrialSpec
 from study.trial.trial import Report
 from study.trial.worker import WarnedError, carry_out
 from tests.conftest import OpenLedger

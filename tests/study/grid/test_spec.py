@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from study.grid.axes import Cell
-from study.trial.spec import TrialSpec
+from study.grid.spec import TrialSpec
 
 BEGUN_BEFORE = sorted((Path(__file__).parent / "begun_before").glob("*.json"))
 """``config.json`` of phantom studies begun at revision 9342862, before there were specifications."""

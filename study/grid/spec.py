@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from ledger.ledger import Trial
 from sldd.distillation.distill import DistillSettings
-from sldd.ops.types import TaskName
 from study.grid.axes import Cell
 from study.grid.protocol import Protocol
 
@@ -41,7 +40,7 @@ class TrialSpec:
     starts_from: list[str | None] = field(default_factory=list)
     parameters: int | None = None
     protocol: Protocol = "validation"
-    task: TaskName = "patches"
+    task: str = "patches"
 
     def to_json(self) -> dict[str, Any]:
         """As ``config.json`` has it: flat, the cell's fields beside the trial's own."""

@@ -1,0 +1,22 @@
+"""Methods by name: what ``grid.method`` chooses from. A new one is a file here and a line of ``METHODS``."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from sldd.training.dp_sgd import refusal
+from study.config.methods.base import Method
+from study.config.methods.dd import DD
+from study.config.methods.random_real import RANDOM_REAL
+from study.config.methods.sldd import SLDD
+from study.config.methods.train import TRAIN
+
+METHODS: dict[str, Method] = {method.name: method for method in (SLDD, DD, RANDOM_REAL, TRAIN)}
+
+
+def private_refusal(name: str, network: nn.Module, image_init: str) -> str | None:
+    """Why what a private trial of a method gives could not be private; None where it can."""
+    if METHODS[name].private:
+        return refusal(network, image_init)
+    able = " or ".join(method.name for method in METHODS.values() if method.private)
+    return f"privacy: {name} has no private version; use {able}, or privacy.noise=null"

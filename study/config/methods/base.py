@@ -1,0 +1,76 @@
+"""What a method is: its axes of the grid, its search space and budget, and the learner that a trial trains."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from optuna.distributions import BaseDistribution
+from torch import nn
+
+from sldd.data.augment import AugmentSettings
+from sldd.training.dp_sgd import PrivateGradient
+from sldd.training.outer_loop import Learner, OuterSettings
+from study.config.schema import StudyConfig
+from study.config.search_settings import SearchSettings
+from study.config.tasks.base import Task, TaskData
+from study.grid.axes import Cell, GridSettings
+from study.grid.spec import TrialSpec
+
+Space = dict[str, BaseDistribution]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method(ABC):
+    """One value of ``grid.method``.
+
+    Attributes:
+        name: as in settings, cells' names and records.
+        label: as figures call it; ``study.yaml`` keeps it.
+        no_package: why its trials leave no package; None where they do. ``study.yaml`` keeps it too.
+        private: whether it can be made private (``privacy.noise``).
+    """
+
+    name: str
+    label: str
+    no_package: str | None = None
+    private: bool = False
+
+    @abstractmethod
+    def cells(self, cell: Cell, block: GridSettings, task: Task[Any]) -> Iterator[Cell]:
+        """A cell of this method, at every point of the axes of the block that the method has."""
+
+    @abstractmethod
+    def search_space(self, settings: SearchSettings, delta: Space) -> Space:
+        """What is searched, by the names that ``TrialSpec.parameters_in`` knows; ``delta`` is the threshold's part."""
+
+    @abstractmethod
+    def outer_settings(self, config: StudyConfig, size: int, epochs: int | None) -> OuterSettings:
+        """The outer loop's budget, over so many training images, with a cell's own epochs where it has some."""
+
+    @abstractmethod
+    def augments(self, settings: AugmentSettings) -> bool:
+        """Whether real films are augmented."""
+
+    @abstractmethod
+    def memory(self, network: nn.Module, cell: Cell, config: StudyConfig, outer: OuterSettings, data: TaskData) -> int:
+        """Bytes that a trial of a cell needs; the network lies on the meta device.
+
+        Raises:
+            Exception: whatever the network says of its input, or of second derivatives.
+        """
+
+    @abstractmethod
+    def learner(
+        self,
+        spec: TrialSpec,
+        network: nn.Module,
+        data: TaskData,
+        config: StudyConfig,
+        device: torch.device,
+        private: PrivateGradient | None = None,
+    ) -> Learner:
+        """What the outer loop improves, at its start."""

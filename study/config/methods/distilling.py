@@ -1,0 +1,125 @@
+"""Methods that distil: images, soft labels and inner rates, of which each learns some."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from torch import nn
+
+from sldd.data.augment import AugmentSettings
+from sldd.distillation.distill import Distillation
+from sldd.distillation.initial_images import ImageInit, noise_images
+from sldd.distillation.memory_estimate import needs
+from sldd.training.dp_sgd import PrivateGradient
+from sldd.training.outer_loop import Learner, OuterSettings
+from study.config.methods.base import Method, Space
+from study.config.schema import StudyConfig
+from study.config.search_settings import SearchSettings
+from study.config.tasks.base import Task, TaskData
+from study.grid.axes import Cell, GridSettings
+from study.grid.spec import TrialSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distilling(Method):
+    """A distillation.
+
+    Attributes:
+        learned: what changes; the rest stays as it starts.
+        image_init: where images start, whatever ``distill.image_init`` says.
+    """
+
+    learned: tuple[str, ...]
+    image_init: ImageInit | None = None
+
+    def cells(self, cell: Cell, block: GridSettings, task: Task[Any]) -> Iterator[Cell]:
+        counted = block.images == "search"
+        counts = range(1, block.most_images + 1) if block.images == "search" else block.images
+        axes = itertools.product(block.label_init, block.distill_steps, block.distill_epochs, counts)
+        for label_init, steps, epochs, images in axes:
+            yield replace(
+                cell,
+                images=images,
+                label_init=label_init,
+                distill_steps=steps,
+                distill_epochs=epochs,
+                counted=counted,
+            )
+
+    def search_space(self, settings: SearchSettings, delta: Space) -> Space:
+        return {
+            "outer_lr": FloatDistribution(*settings.outer_lr, log=True),
+            "inner_lr": FloatDistribution(*settings.inner_lr, log=True),
+            **delta,
+            **{name: CategoricalDistribution(choices) for name, choices in settings.options.items()},
+        }
+
+    def outer_settings(self, config: StudyConfig, size: int, epochs: int | None) -> OuterSettings:
+        return config.outer.over(size, epochs)
+
+    def augments(self, settings: AugmentSettings) -> bool:
+        return settings.distill
+
+    def memory(self, network: nn.Module, cell: Cell, config: StudyConfig, outer: OuterSettings, data: TaskData) -> int:
+        """The most of them, where what inner steps change is searched."""
+        assert cell.images is not None
+        bank = min(config.distill.feature_bank, outer.steps * outer.batch_size)
+        searched: list[Any] = config.search.options.get("inner_weights", [config.distill.inner_weights])
+        wanted = []
+        for part in searched:
+            need = needs(
+                network,
+                images=cell.images,
+                side=data.input.side,
+                channels=data.input.channels,
+                batch=outer.batch_size,
+                compute=config.compute,
+                inner_weights=part,
+                loss=data.loss,
+            )
+            wanted.append(need.distilling(cell.inner_steps, config.compute.memory, bank))
+        return max(wanted)
+
+    def learner(
+        self,
+        spec: TrialSpec,
+        network: nn.Module,
+        data: TaskData,
+        config: StudyConfig,
+        device: torch.device,
+        private: PrivateGradient | None = None,
+    ) -> Learner:
+        cell, distill = spec.cell, spec.distill(config.distill)
+        assert cell.images is not None
+        assert cell.label_init is not None
+        assert cell.distill_steps is not None
+        assert cell.distill_epochs is not None
+        assert spec.inner_lr is not None
+        labels = data.initial_labels(cell.label_init, cell.images, spec.seed)
+        if (self.image_init or distill.image_init) == "real":
+            images = data.real_images(labels, cell.distill_steps, spec.seed)
+        else:
+            side, channels = data.input.side, data.input.channels
+            images = noise_images(
+                steps=cell.distill_steps, images=cell.images, side=side, channels=channels, seed=spec.seed
+            )
+        return Distillation(
+            network,
+            images,
+            labels,
+            epochs=cell.distill_epochs,
+            inner_lr=spec.inner_lr,
+            learned=self.learned,
+            settings=distill,
+            compute=config.compute,
+            track_statistics=config.outer.statistics == "exponential",
+            private=private,
+            loss=data.loss,
+            seed=spec.seed,
+            device=device,
+        )

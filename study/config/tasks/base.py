@@ -1,0 +1,182 @@
+"""What a task is: which settings go with it, the data of its trials, its loss, and the scores that trials have."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+
+from ledger.ledger import Trial
+from sldd.data.augment import AugmentSettings
+from sldd.data.cohort import Cohort
+from sldd.data.patches import Patches, PatchSettings
+from sldd.data.split import Split
+from sldd.metrics.evaluators import Task as Evaluator
+from sldd.ops.types import InputSpec
+from sldd.package import Scores as Claim
+from sldd.training.losses import Loss
+from sldd.training.outer_loop import Drawn
+from study.config.schema import StudyConfig
+from study.grid.axes import Cell, GridSettings
+from study.grid.spec import TrialSpec
+
+Objective = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a trial learns from, what batch-norm statistics are measured over, and what scores its states."""
+
+    evaluator: Evaluator
+    drawn: Drawn
+    measured: Drawn
+
+
+class TaskData(ABC):
+    """What cells are trained and scored on: a cohort's images, divided among patients' parts.
+
+    Attributes:
+        loss: of its task.
+        input: what networks see of an image, and tell of it.
+        patches: windows cut out of radiographs; None where whole ones are seen.
+        batches: training images, as they are.
+        size: how many of them there are.
+    """
+
+    loss: Loss
+    cohort: Cohort
+    split: Split
+    input: InputSpec
+    batches: Drawn
+    size: int
+    patches: Patches | None = None
+
+    @abstractmethod
+    def learned(self, spec: TrialSpec, config: StudyConfig, *, augment: bool) -> Learned:
+        """What a trial works with; its training images ``augmented`` or not."""
+
+    def augmented(self, settings: AugmentSettings) -> Drawn:
+        """Its batches, changed as the settings say where the task knows how."""
+        return self.batches
+
+    @abstractmethod
+    def initial_labels(self, start: str, images: int, seed: int) -> torch.Tensor:
+        """(images, classes) float32: where soft labels start."""
+
+    @abstractmethod
+    def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
+        """(steps, M, channels, side, side) real training images to start from, for M rows of labels."""
+
+    @abstractmethod
+    def scored(self, cell: Cell) -> int:
+        """Images that an evaluation on validation patients looks at."""
+
+    @property
+    @abstractmethod
+    def drawn_words(self) -> str:
+        """What batches are drawn from, in words."""
+
+    def refusal(self, cell: Cell) -> str | None:
+        """Why a cell cannot be trained on it; None where it can."""
+        return None
+
+
+Data = TypeVar("Data", bound=TaskData)
+
+
+class Task(ABC, Generic[Data]):
+    """One value of ``task``.
+
+    Attributes:
+        name: as in settings and records.
+        score: what trials are compared by, as results and histories call it.
+        score_word: the same for people.
+        searches_delta: whether a threshold on a patient's score is searched, unless it is fixed.
+        label_starts: what ``grid.label_init`` may be, the usual one first.
+    """
+
+    name: ClassVar[str]
+    score: ClassVar[str]
+    score_word: ClassVar[str]
+    searches_delta: ClassVar[bool]
+    label_starts: ClassVar[tuple[str, ...]]
+
+    def with_defaults(self, tree: dict[str, Any]) -> dict[str, Any]:
+        """A configuration's tree with what a study of this task does unless it is told otherwise."""
+        return tree
+
+    def check(self, config: StudyConfig) -> None:
+        """Raise an InputError where a setting does not go with the task."""
+
+    @abstractmethod
+    def mismatch(self, cohort: Cohort) -> str | None:
+        """What films have that the task is not about, or lack, after a word for them; None where they suit."""
+
+    @abstractmethod
+    def training_cells(self, cell: Cell, block: GridSettings) -> Iterator[Cell]:
+        """A cell of ordinary training, at every point of the axes that it has here."""
+
+    @abstractmethod
+    def data(self, cohort: Cohort, settings: PatchSettings, split: Split) -> Data:
+        """What a cohort's patients are trained and scored on.
+
+        Raises:
+            InputError: a part of them cannot be.
+        """
+
+    @abstractmethod
+    def joined(self, parts: Sequence[Data]) -> Data:
+        """The data of several collections as one."""
+
+    @abstractmethod
+    def objective(self, validation: Mapping[str, Any]) -> Objective:
+        """How good a result's scores on validation patients are; higher is better, the first number before the rest."""
+
+    @abstractmethod
+    def run_scores(self, confirmed: Iterable[Trial], folds: int) -> list[float]:
+        """The score on test patients of each run that has all of its folds; NaN where undefined."""
+
+    @abstractmethod
+    def columns(self, confirmed: Sequence[Trial], folds: int) -> dict[str, str]:
+        """What the table at a study's end says of a cell, by title."""
+
+    @abstractmethod
+    def claim(self, found: Mapping[str, Any]) -> Claim:
+        """What a package says of a group of patients, from a result's scores."""
+
+    def main_score(self, scores: Mapping[str, Any], prefix: str = "") -> float:
+        """What trials are compared by, of a result's or history's scores; 0 where undefined.
+
+        Args:
+            prefix: of the scores' names: ``val_`` in a history.
+        """
+        return float(scores.get(prefix + self.score) or 0.0)
+
+    def worth(self, result: Mapping[str, Any]) -> Objective:
+        """``objective`` of a trial's result; the worst where it has none."""
+        validation = result.get("validation")
+        return (0.0, 0.0, 0.0) if result["status"] != "done" or validation is None else self.objective(validation)
+
+
+def by_seed(confirmed: Iterable[Trial], folds: int) -> list[list[dict[str, Any]]]:
+    """Results of the seeds that have all of their folds; trials of one cell, or of its folds' cells."""
+    seeds: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for trial in confirmed:
+        seeds[TrialSpec.of(trial).seed].append(trial.result or {})
+    return [results for _, results in sorted(seeds.items()) if len(results) == folds]
+
+
+def mean(values: Iterable[float | None]) -> str:
+    """Of the values that there are, in two digits; ``-`` without any."""
+    known = [value for value in values if value is not None]
+    return f"{sum(known) / len(known):.2f}" if known else "-"
+
+
+def spread(values: Iterable[float | None]) -> str:
+    """``mean``, and from where to where they lie."""
+    known = [value for value in values if value is not None]
+    return mean(known) if len(known) < 2 else f"{mean(known)} ({min(known):.2f} to {max(known):.2f})"

@@ -1,0 +1,158 @@
+"""Whole films with several findings, each told by a probability of its own."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from analysis.records.multilabel_runs import pooled_film_run
+from ledger.ledger import Trial
+from sldd.backbones.start import PRETRAINED
+from sldd.data.augment import Augmented, AugmentSettings
+from sldd.data.cohort import Cohort
+from sldd.data.concat import JoinedFilms, join_splits
+from sldd.data.multilabel_batches import FilmBatches, nearest_films
+from sldd.data.patches import PatchSettings
+from sldd.data.split import Split
+from sldd.data.whole_films import WholeFilms
+from sldd.distillation.initial_findings import FINDING_STARTS, initial_findings
+from sldd.errors import InputError
+from sldd.metrics.evaluators import FilmTask
+from sldd.ops.types import InputSpec
+from sldd.package import Scores as Claim
+from sldd.training.losses import WEIGHTED_BCE
+from sldd.training.outer_loop import Drawn
+from study.config.schema import StudyConfig
+from study.config.tasks.base import Learned, Objective, Task, TaskData, by_seed, mean, spread
+from study.grid.axes import Cell, GridSettings
+from study.grid.spec import TrialSpec
+
+
+class FilmData(TaskData):
+    """Whole films of patients, scaled to the network's input."""
+
+    loss = WEIGHTED_BCE
+
+    def __init__(self, films: WholeFilms, split: Split) -> None:
+        self.cohort, self.films, self.split = films.cohort, films, split
+        self.batches: FilmBatches = FilmBatches(films, split.train)
+        self.size = self.batches.size
+        self.input = InputSpec(films.side, tuple(self.batches.classes), films.mean, films.deviation)
+
+    def augmented(self, settings: AugmentSettings) -> Drawn:
+        return Augmented(self.batches, settings)
+
+    def learned(self, spec: TrialSpec, config: StudyConfig, *, augment: bool) -> Learned:
+        drawn = self.augmented(config.augment) if augment else self.batches
+        return Learned(FilmTask(self.films, self.batches.counts), drawn, self.batches)
+
+    def initial_labels(self, start: str, images: int, seed: int) -> torch.Tensor:
+        return initial_findings(start, images, self.batches.labels, seed=seed)
+
+    def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
+        return nearest_films(self.batches, labels, steps=steps, seed=seed)
+
+    def scored(self, cell: Cell) -> int:
+        return sum(len(self.cohort.films_of[patient]) for patient in self.split.validation)
+
+    @property
+    def drawn_words(self) -> str:
+        return f"{self.size:,} training films"
+
+
+class _Multilabel(Task[FilmData]):
+    name, score, score_word = "multilabel", "auc", "AUC"
+    searches_delta = False
+    label_starts = FINDING_STARTS
+
+    def with_defaults(self, tree: dict[str, Any]) -> dict[str, Any]:
+        if "grid" not in tree:
+            return tree
+        blocks = tree["grid"] if isinstance(tree["grid"], list) else [tree["grid"]]
+        return tree | {
+            "distill": {"labels": "sigmoid"} | tree.get("distill", {}),
+            "grid": [{"label_init": self.label_starts[0]} | block for block in blocks],
+        }
+
+    def check(self, config: StudyConfig) -> None:
+        for block in config.grid:
+            if block.images == "search":
+                raise InputError("grid.images: list the counts; searching them is for patients with one label")
+            for name, only in (("train_patches", [None]), ("train_classes", ["INP"])):
+                if getattr(block, name) != only:
+                    raise InputError(f"grid.{name}: training on films with findings has no such choice; leave it out")
+        if set(config.search.options.get("labels", [config.distill.labels])) != {"sigmoid"}:
+            raise InputError(
+                "distill.labels: a film has several findings, each of which is there or not; the only choice is sigmoid"
+            )
+        if config.privacy.noise is not None:
+            raise InputError(
+                "privacy.noise: is for patches of patients with one label; leave it out with task=multilabel"
+            )
+        if config.protocol != "validation":
+            raise InputError("protocol: the papers' is for patients with one label; leave it out with task=multilabel")
+
+    def mismatch(self, cohort: Cohort) -> str | None:
+        if cohort.classes:
+            return None
+        return "have no findings, which task=multilabel is about; use another source or task=patches"
+
+    def training_cells(self, cell: Cell, block: GridSettings) -> Iterator[Cell]:
+        """After each of the block's chains."""
+        cell = replace(cell, train_view="whole")
+        for chain, transfer in itertools.product(block.chain, block.transfer):
+            start, after = cell.start, tuple(chain)
+            if transfer != "mixed" and after[:1] == (PRETRAINED,):
+                start, after = PRETRAINED, after[1:]
+            if transfer == "regular" or len(after) > 1:
+                yield replace(cell, start=start, chain=after, transfer=transfer if after else None)
+
+    def data(self, cohort: Cohort, settings: PatchSettings, split: Split) -> FilmData:
+        return FilmData(WholeFilms(cohort, settings.input_size, *cohort.intensity(split.train)), split)
+
+    def joined(self, parts: Sequence[FilmData]) -> FilmData:
+        if len(parts) == 1:
+            return parts[0]
+        films = JoinedFilms([part.films for part in parts])
+        return FilmData(films, join_splits([part.split for part in parts], [part.cohort.patients for part in parts]))
+
+    def objective(self, validation: Mapping[str, Any]) -> Objective:
+        """Macro AUC, macro average precision, and how rarely a finding is called wrongly."""
+        hamming = validation["hamming_loss"]
+        wrong = 1.0 if hamming is None else hamming
+        return (validation["auc"] or 0.0, validation["average_precision"] or 0.0, 1.0 - wrong)
+
+    def run_scores(self, confirmed: Iterable[Trial], folds: int) -> list[float]:
+        """Mean AUC over the findings, all films of a run together."""
+        pooled = [pooled_film_run(results) for results in by_seed(confirmed, folds)]
+        return [run.auc for run in pooled if run is not None]
+
+    def columns(self, confirmed: Sequence[Trial], folds: int) -> dict[str, str]:
+        tested = [(trial.result or {})["test"] for trial in confirmed]
+        aucs = self.run_scores(confirmed, folds)
+        return {
+            "test AUC": spread(None if math.isnan(auc) else auc for auc in aucs),
+            "average precision": mean(test["average_precision"] for test in tested),
+            "Hamming loss": mean(test["hamming_loss"] for test in tested),
+            "classes": str(min(test["defined_classes"] for test in tested)) if tested else "-",
+        }
+
+    def claim(self, found: Mapping[str, Any]) -> Claim:
+        films = found["films"]
+        return Claim(
+            patients=len({film["patient"] for film in films}),
+            positive=len({film["patient"] for film in films if 1 in film["labels"]}),
+            undecided=0,
+            sensitivity=None,
+            specificity=None,
+            hm=None,
+            auc=found["auc"],
+        )
+
+
+MULTILABEL = _Multilabel()

@@ -1,0 +1,69 @@
+"""Tasks about patients who are positive or negative: each told by votes and a threshold on them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from analysis.records.runs import Run, pooled_run
+from ledger.ledger import Trial
+from sldd.data.cohort import Cohort
+from sldd.errors import InputError
+from sldd.package import Scores as Claim
+from study.config.tasks.base import Data, Objective, Task, by_seed, mean, spread
+
+
+class PatientsTask(Task[Data]):
+    """What such tasks share: all but the data, and the cells of ordinary training."""
+
+    score, score_word = "hm", "HM"
+    searches_delta = True
+
+    def mismatch(self, cohort: Cohort) -> str | None:
+        if not cohort.classes:
+            return None
+        return (
+            f"have {len(cohort.classes)} classes of findings, and task={self.name} is about patients with one label "
+            "and an organ mask; set task=multilabel, or use a folder with a manifest (data.source=folder)"
+        )
+
+    def joined(self, parts: Sequence[Data]) -> Data:
+        raise InputError("sources: only collections of films with findings can be trained on")
+
+    def objective(self, validation: Mapping[str, Any]) -> Objective:
+        """HM at the exact best threshold, AUC, patch accuracy."""
+        return (validation["hm"], validation["auc"] or 0.0, validation["patch_accuracy"] or 0.0)
+
+    def run_scores(self, confirmed: Iterable[Trial], folds: int) -> list[float]:
+        return [run.hm for run in runs(confirmed, folds)]
+
+    def columns(self, confirmed: Sequence[Trial], folds: int) -> dict[str, str]:
+        measured = runs(confirmed, folds)
+        return {
+            "test HM": spread(run.hm for run in measured),
+            "Sen": mean(run.sensitivity for run in measured),
+            "Spe": mean(run.specificity for run in measured),
+            "AUC": mean(None if math.isnan(run.auc) else run.auc for run in measured),
+            "delta": mean((trial.result or {})["delta"] for trial in confirmed),
+        }
+
+    def claim(self, found: Mapping[str, Any]) -> Claim:
+        labels = np.array([patient["label"] for patient in found["patients"]])
+        return Claim(
+            patients=len(labels),
+            positive=int(labels.sum()),
+            undecided=found["undecided_patients"],
+            sensitivity=found["sensitivity"],
+            specificity=found["specificity"],
+            hm=found["hm"],
+            auc=found["auc"],
+        )
+
+
+def runs(confirmed: Iterable[Trial], folds: int) -> list[Run]:
+    """The runs that have all of their folds, by seed; ``confirmed`` are trials of one cell, or of its folds' cells."""
+    pooled = [pooled_run(results) for results in by_seed(confirmed, folds)]
+    return [run for run in pooled if run is not None]
