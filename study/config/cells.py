@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sldd.errors import InputError
 from study.config.methods import METHODS
 from study.config.tasks import TASKS
-from study.grid.axes import Cell, GridSettings
+from study.grid.axes import Cell, GridSettings, common_cells
 
 
 def cells(blocks: Sequence[GridSettings], folds: int | None = None, task: str = "patches") -> list[Cell]:
@@ -20,7 +19,8 @@ def cells(blocks: Sequence[GridSettings], folds: int | None = None, task: str = 
     """
     found: dict[Cell, None] = {}
     for block in blocks:
-        found |= dict.fromkeys(_of_block(block, task))
+        for cell in common_cells(block):
+            found |= dict.fromkeys(METHODS[cell.method].cells(cell, block, TASKS[task]))
     listed = {replace(cell, images=None) for cell in found if not cell.counted}
     for cell in found:
         if cell.counted and replace(cell, images=None, counted=False) in listed:
@@ -33,9 +33,3 @@ def cells(blocks: Sequence[GridSettings], folds: int | None = None, task: str = 
         if named.setdefault(cell.name, cell) != cell:
             raise InputError(f"grid: two cells would be called {cell.name}; files of weights need names of their own")
     return [replace(cell, fold=fold) for cell in found for fold in (range(folds) if folds else [None])]
-
-
-def _of_block(block: GridSettings, task: str) -> Iterator[Cell]:
-    for backbone, start, method, norm in itertools.product(block.backbone, block.start, block.method, block.norm):
-        cell = Cell(backbone, method, norm, start=start, epochs=block.epochs)
-        yield from METHODS[method].cells(cell, block, TASKS[task])

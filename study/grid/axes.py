@@ -6,7 +6,9 @@ comparison methods of another rarely share all their axes.
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -178,3 +180,9 @@ class Cell:
         if self.fold is not None:
             parts.append(f"f{self.fold}")
         return re.sub(r"[^A-Za-z0-9_.=-]", "=", "-".join(parts))
+
+
+def common_cells(block: GridSettings) -> Iterator[Cell]:
+    """A cell at every point of the axes that all methods have; each method spans its own from there."""
+    for backbone, start, method, norm in itertools.product(block.backbone, block.start, block.method, block.norm):
+        yield Cell(backbone, method, norm, start=start, epochs=block.epochs)
