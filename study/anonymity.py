@@ -107,6 +107,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _measure(study: OpenedStudy, options: argparse.Namespace) -> None:
     chosen = _chosen(study, options.cell, options.packages)
+    patches_of(study.context, chosen[0])  # refused now rather than after networks are built
     settings = {"references": options.references, "features": options.features, "seed": study.config.seed}
     waiting = [trial for trial in chosen if not _measured(trial, settings)]
     if options.references and waiting:

@@ -14,6 +14,7 @@ from analysis.records.multilabel_runs import pooled_film_run
 from analysis.records.records import read_study
 from analysis.stats.minimum import count_evidence
 from sldd.package.rebuild.verify import verify
+from study.anonymity import main as anonymity
 from study.run import main
 from study.status import read_status
 from tests.conftest import write_dicom
@@ -165,6 +166,8 @@ def test_a_study_of_films_with_findings(nih: Path, capsys: pytest.CaptureFixture
     page = (out / "films" / "dashboard.html").read_text()
     assert "AUC by parameters" in page
     assert "HM by parameters" not in page
+    assert anonymity([str(out / "films")]) == 2
+    assert "its package is for films with findings" in capsys.readouterr().err
 
 
 def test_patients_with_one_label_have_no_findings(nih: Path, capsys: pytest.CaptureFixture[str]) -> None:
