@@ -130,6 +130,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("trials", nargs="+", type=int, help="of each study")
     options = parser.parse_args(arguments)
+    if min(options.trials) < (least := 2 * _A_CELL * _COUNTS):
+        parser.error(f"{min(options.trials)} trials are of one network, which no filter is for; at least {least}")
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     titles: list[str] = []
     with tempfile.TemporaryDirectory(prefix="sldd-page-") as folder, sync_playwright() as playwright:
