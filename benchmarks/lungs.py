@@ -146,7 +146,7 @@ def run_fold(root: str, name: str, seed: int, fold: int, folder: str, part: str)
             seed=seed,
             start_fingerprints=fingerprints,
             mean=patches.mean,
-            deviation=patches.deviation,
+            deviation=patches.std,
             depth=patches.cohort.depth,
             patches=patches.settings,
             delta=0.5,

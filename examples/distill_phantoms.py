@@ -79,7 +79,7 @@ def main(folder: Path, steps: int = 300) -> float:
         seed=SEED,
         start_fingerprints=layer_fingerprints(network),
         mean=patches.mean,
-        deviation=patches.deviation,
+        deviation=patches.std,
         patches=cut,
         delta=delta,
     )

@@ -54,7 +54,7 @@ def overlay(
         organ,
         content.patches,
         mean=content.mean,
-        deviation=content.deviation,
+        std=content.deviation,
         delta=content.threshold(),
     )
     return votes, draw(votes, pixels, organ)

@@ -29,7 +29,7 @@ from sldd.io.radiograph import read_radiograph
 from sldd.ops.dispatch import Kernels
 from sldd.rng import stream
 from sldd.sources.film_files import find_films
-from sldd.training.outer_loop import descend
+from sldd.training.outer_loop import apply_gradients
 
 _FILM_WEIGHT = 0.5
 """Weight of telling films apart beside telling places apart."""
@@ -89,7 +89,7 @@ class PlacedPatches:
     def _cut(self, random: np.random.Generator) -> tuple[torch.Tensor, int, int]:
         settings = self._settings
         number = int(random.integers(len(self._films)))
-        film, (mean, deviation) = self._films[number], self._scales[number]
+        film, (mean, std) = self._films[number], self._scales[number]
         height, width = film.shape
         longest = min(height, width)
         side = min(longest, max(2, round(settings.patch * longest * random.uniform(0.8, 1.2))))
@@ -97,7 +97,7 @@ class PlacedPatches:
         patch = torch.from_numpy(film[top : top + side, left : left + side].astype(np.float32))[None, None]
         size = (settings.input_size, settings.input_size)
         patch = F.interpolate(patch, size=size, mode="bilinear", antialias=True, align_corners=False)
-        patch = (patch - mean) / deviation * random.uniform(0.7, 1.4) + random.normal(0, 0.3)
+        patch = (patch - mean) / std * random.uniform(0.7, 1.4) + random.normal(0, 0.3)
         row, column = (
             int((start + side / 2) / length * settings.places) for start, length in ((top, height), (left, width))
         )
@@ -130,7 +130,7 @@ def train_start(films: list[np.ndarray], settings: PretextSettings, *, say: bool
         loss = F.cross_entropy(scores[:, :places], place) + _FILM_WEIGHT * F.cross_entropy(scores[:, places:], film)
         gradients = torch.autograd.grad(loss, list(network.parameters()), allow_unused=True, materialize_grads=True)
         rate = settings.rate * 0.5 * (1 + math.cos(math.pi * number / settings.steps))
-        descend(optimiser, gradients, [rate])
+        apply_gradients(optimiser, gradients, [rate])
         hits += float((scores[:, :places].argmax(1) == place).float().mean())
         if say and (number + 1) % every == 0:
             print(f"step {number + 1:>5} of {settings.steps}: {hits / every:.0%} of patches placed", flush=True)

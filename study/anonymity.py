@@ -18,9 +18,9 @@ folder: counts and statistics only, nothing of a patient. It is a JSON object:
     protocol          "validation", or "paper": then states were chosen on the held-out patients
     nearest           by measure (pixel, ssim, feature): sldd.privacy_attacks.nearest.Nearest
     reidentification  by measure: sldd.privacy_attacks.reidentification.Reidentification
-    membership        raw, calibrated (or null): sldd.privacy_attacks.group_test.Found
+    membership        raw, calibrated (or null): sldd.privacy_attacks.group_test.GroupTest
                       references {kind (halves, folds or null), number, each (fewest that a patient is compared with)}
-    theta_bn          found: Found; pools: [sldd.privacy_attacks.batch_norm.Pool] (the control). null without batch norm
+    theta_bn          found: GroupTest; pools: [sldd.privacy_attacks.batch_norm.Pool] (control). null without batch norm
     controls          real, noise: nearest and reidentification with real patches of training patients, or noise, in the
                       images' place
 
@@ -46,9 +46,9 @@ from ledger.storage import write_whole
 from sldd.backbones.start import XAVIER
 from sldd.errors import InputError
 from sldd.privacy_attacks.batch_norm import control, trace
-from sldd.privacy_attacks.group_test import Groups, compare
+from sldd.privacy_attacks.group_test import MemberLabels, compare
 from sldd.privacy_attacks.membership import calibrated
-from sldd.privacy_attacks.patient_losses import Reading, norm_moments
+from sldd.privacy_attacks.patient_losses import PatientFeatures, norm_moments
 from sldd.privacy_attacks.report import FEWEST, Candidates, feature_network, look_alike
 from sldd.privacy_attacks.similarity import Features
 from study.report.progress import duration
@@ -200,14 +200,16 @@ def _report(
     }
 
 
-def _membership(reading: Reading, references: References | None, groups: Groups, seed: int) -> dict[str, Any]:
+def _membership(
+    reading: PatientFeatures, references: References | None, groups: MemberLabels, seed: int
+) -> dict[str, Any]:
     found: dict[str, Any] = {"raw": asdict(compare(-reading.losses, groups, seed)), "calibrated": None}
     found["references"] = {"kind": None, "number": 0, "each": 0}
     if references is None:
         return found
     scores = calibrated(reading.losses, references.losses, references.unseen)
     known = np.isfinite(scores)
-    part = Groups(groups.member[known], groups.labels[known])
+    part = MemberLabels(groups.member[known], groups.labels[known])
     if all(((part.member == member) & (part.labels == label)).sum() >= FEWEST for member in (0, 1) for label in (0, 1)):
         found["calibrated"] = asdict(compare(scores[known], part, seed))
         each = int(references.unseen.sum(0)[known].min())
@@ -215,7 +217,7 @@ def _membership(reading: Reading, references: References | None, groups: Groups,
     return found
 
 
-def _traces(reading: Reading, pooled: np.ndarray, groups: Groups, seed: int) -> dict[str, Any] | None:
+def _traces(reading: PatientFeatures, pooled: np.ndarray, groups: MemberLabels, seed: int) -> dict[str, Any] | None:
     if not len(pooled):
         return None
     pools = control(reading.moments, groups, seed)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sldd.data.prefetch import Batch, Batches
+from sldd.data.prefetch import Batch, NumberedBatches
 from sldd.errors import InputError
 from sldd.ops.dispatch import Kernels
 from sldd.rng import stream
@@ -79,7 +79,7 @@ class FeatureBatches:
     """
 
     def __init__(
-        self, batches: Batches, features: Callable[[torch.Tensor], torch.Tensor], *, rows: int, seed: int
+        self, batches: NumberedBatches, features: Callable[[torch.Tensor], torch.Tensor], *, rows: int, seed: int
     ) -> None:
         self._batches, self._features, self._rows, self._seed = batches, features, rows, seed
         self._kept: list[Batch] = []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import numpy as np
 import torch
 from annotated_types import Ge, Le, Lt
 from torchvision.transforms.v2 import InterpolationMode, functional
+
+from sldd.data.prefetch import BatchSource
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,6 @@ class AugmentSettings:
     """Deviation of Gaussian noise, in deviations of the films' gray values."""
 
 
-class Films(Protocol):
-    """What draws batches of films."""
-
-    def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(count, 1, side, side) films and what is known of them."""
-        ...
-
-
 class Augmented:
     """Batches of changed films: what changes them is drawn from the batch's own stream, after the films.
 
@@ -50,7 +44,7 @@ class Augmented:
         films: what is changed; standardised, so that 0, their mean, is what comes in from outside the film.
     """
 
-    def __init__(self, films: Films, settings: AugmentSettings) -> None:
+    def __init__(self, films: BatchSource, settings: AugmentSettings) -> None:
         self._films, self._settings = films, settings
 
     def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -98,7 +98,7 @@ class Patches:
     Args:
         cohort: where the pixels are.
         settings: windows and classes.
-        mean, deviation: in the cohort's own gray values.
+        mean, std: in the cohort's own gray values.
 
     Raises:
         InputError: a patch is larger than a radiograph.
@@ -106,10 +106,10 @@ class Patches:
 
     soft_votes = False
 
-    def __init__(self, cohort: Cohort, settings: PatchSettings, mean: float, deviation: float) -> None:
+    def __init__(self, cohort: Cohort, settings: PatchSettings, mean: float, std: float) -> None:
         self.cohort = cohort
         self.settings = settings
-        self.mean, self.deviation = mean, max(deviation, 1e-6)
+        self.mean, self.std = mean, max(std, 1e-6)
         if settings.irrelevant_below > settings.organ_above:
             raise InputError("patches.irrelevant_below is above patches.organ_above; a patch would have two classes")
         for film, (height, width) in enumerate(cohort.shapes):
@@ -155,7 +155,7 @@ class Patches:
         side = self.settings.input_size
         if images.shape[-1] != side:
             images = F.interpolate(images, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
-        return (images - self.mean) / self.deviation
+        return (images - self.mean) / self.std
 
     def scan(self, film: int, batch: int, device: torch.device) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
         """All windows of a film, at most ``batch`` crops at a time, with their classes where there is a mask.

@@ -6,12 +6,21 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
+import numpy as np
 import torch
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
-class Batches(Protocol):
+class BatchSource(Protocol):
+    """Training data, drawn a batch at a time."""
+
+    def draw(self, random: np.random.Generator, count: int) -> Batch:
+        """(count, 1, h, w) float32 images and (count,) int64 classes, or (count, classes) float32 findings."""
+        ...
+
+
+class NumberedBatches(Protocol):
     """Numbered batches for the steps of a learner."""
 
     def get(self, number: int) -> Batch:

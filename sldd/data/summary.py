@@ -57,10 +57,10 @@ def _sizes(shapes: Sequence[Sequence[int]]) -> str:
 
 def _values(cohort: Cohort) -> str:
     lows, highs = np.array(cohort.ranges).T
-    mean, deviation = cohort.intensity(range(cohort.patients))
+    mean, std = cohort.intensity(range(cohort.patients))
     return (
         f"values of {lows.min():,} to {highs.max():,}, of the middle film {np.median(lows):,.0f} to "
-        f"{np.median(highs):,.0f}; mean {mean:,.1f}, standard deviation {deviation:,.1f}"
+        f"{np.median(highs):,.0f}; mean {mean:,.1f}, standard deviation {std:,.1f}"
     )
 
 

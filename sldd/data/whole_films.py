@@ -26,14 +26,14 @@ class WholeFilms:
     Args:
         cohort: where the pixels are.
         side: of the square input in pixels; a film that is no square is stretched to one.
-        mean, deviation: of the training patients' gray values.
+        mean, std: of the training patients' gray values.
     """
 
     soft_votes = True
 
-    def __init__(self, cohort: Cohort, side: int, mean: float, deviation: float) -> None:
+    def __init__(self, cohort: Cohort, side: int, mean: float, std: float) -> None:
         self.cohort = cohort
-        self.side, self.mean, self.deviation = side, mean, max(deviation, 1e-6)
+        self.side, self.mean, self.std = side, mean, max(std, 1e-6)
         self._scaled: dict[int, torch.Tensor] = {}
 
     def image(self, film: int) -> torch.Tensor:
@@ -42,7 +42,7 @@ class WholeFilms:
             pixels = torch.from_numpy(self.cohort.pixels(film).astype(np.float32))[None, None]
             size = (self.side, self.side)
             scaled = F.interpolate(pixels, size=size, mode="bilinear", antialias=True, align_corners=False)
-            image = (scaled - self.mean) / self.deviation
+            image = (scaled - self.mean) / self.std
             if 4 * self.side**2 * len(self._scaled) >= KEPT:
                 return image
             self._scaled[film] = image

@@ -138,7 +138,7 @@ def _one_step(name: str, side: int) -> float:
         draw(1, _IMAGES, 1, side, side), torch.eye(len(CLASSES))[None, :_IMAGES], torch.ones(1, 1) / 100
     )
     _, outer = outer_gradient(unroll.forward, theta, real, classes, ComputeSettings())
-    images = unroll.adjoint(outer).images
+    images = unroll.backward(outer).images
     seconds = time.perf_counter() - begun
     if not bool(images.isfinite().all()):
         raise ArithmeticError("the gradient of the images is not finite")

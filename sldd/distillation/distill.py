@@ -21,7 +21,7 @@ from sldd.backbones.norms import (
     statistics,
     tracking_statistics,
 )
-from sldd.data.prefetch import Batches
+from sldd.data.prefetch import NumberedBatches
 from sldd.distillation.clip import AdaptiveClip
 from sldd.distillation.initial_images import ImageInit
 from sldd.distillation.initial_rates import relative_rate, relative_rates
@@ -31,7 +31,7 @@ from sldd.rng import stream
 from sldd.training.compute import ComputeSettings, autocast_type, outer_gradient
 from sldd.training.dp_sgd import PrivateGradient
 from sldd.training.losses import CROSS_ENTROPY, Loss
-from sldd.training.outer_loop import State, descend, resume
+from sldd.training.outer_loop import State, apply_gradients, load_optimiser
 
 LEARNED = ("images", "labels", "rates")
 """What can be learned."""
@@ -128,7 +128,7 @@ class Distillation:
         )
         self._learned: State = {
             "images": images.to(device, copy=True),
-            "labels": self._raw_labels(labels).expand(len(images), -1, -1).to(device, copy=True),
+            "labels": self._label_params(labels).expand(len(images), -1, -1).to(device, copy=True),
             "rates": torch.empty(0, device=device),
         }
         self._inner_lr, self._epochs = inner_lr, epochs
@@ -151,7 +151,7 @@ class Distillation:
         """How the graphs of the inner steps are held; what ``auto`` chose, once a step was taken."""
         return self._unroll.memory
 
-    def begin(self, batches: Batches, real: Iterable[torch.Tensor]) -> Batches:
+    def begin(self, batches: NumberedBatches, real: Iterable[torch.Tensor]) -> NumberedBatches:
         """Batches as ``step`` wants them: of patches, or of features, for which ``real`` give ``theta_bn``."""
         if self._head is None:
             return batches
@@ -173,20 +173,22 @@ class Distillation:
 
     def step(self, inputs: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
         """One outer step: Algorithm 1, lines 4 to 6. Returns L on the batch before the update."""
-        raw = {name: value.detach().requires_grad_() for name, value in self._learned.items()}
-        seen = self._seen(self._used(raw))
-        theta = self._unroll.steps(*seen.values(), stop=self._stop(), window=self._settings.window)
+        params = {name: value.detach().requires_grad_() for name, value in self._learned.items()}
+        inner_inputs = self._with_features(self._inner_inputs(params))
+        theta = self._unroll.steps(*inner_inputs.values(), stop=self._stop(), window=self._settings.window)
         with tracking_statistics(self.network) if self._track_statistics else nullcontext():
             if self._private and len(inputs):
                 inputs = self.inputs(inputs)
             loss, outer = self._outer_gradient(self._unroll.forward, theta, inputs, classes, self._compute)
-        pulled = vars(self._unroll.adjoint(outer))
+        grads = vars(self._unroll.backward(outer))
         names = self._optimised
-        found = torch.autograd.grad([seen[n] for n in names], [raw[n] for n in names], [pulled[n] for n in names])
-        gradients = dict(zip(names, found, strict=True))
+        param_grads = torch.autograd.grad(
+            [inner_inputs[n] for n in names], [params[n] for n in names], [grads[n] for n in names]
+        )
+        gradients = dict(zip(names, param_grads, strict=True))
         if self._clip is not None:
             self._clip.apply(gradients)
-        descend(self._adam, list(gradients.values()), [rate * pace for pace in self._paces])
+        apply_gradients(self._adam, list(gradients.values()), [rate * pace for pace in self._paces])
         self._taken += 1
         self._update_average()
         return loss
@@ -194,8 +196,8 @@ class Distillation:
     def weights(self, state: State) -> Weights:
         """``theta_opt`` of a state: the inner steps without their graphs (Algorithm 2)."""
         with torch.no_grad():
-            seen = self._seen(state)
-        return self._unroll.steps(seen["images"], seen["labels"], seen["rates"], differentiable=False)
+            inner_inputs = self._with_features(state)
+        return self._unroll.steps(*(inner_inputs[name] for name in LEARNED), differentiable=False)
 
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
         """(batch, C) logits under ``weights``."""
@@ -210,7 +212,7 @@ class Distillation:
     def state(self) -> State:
         """What a receiver needs: images (S, M, ...), soft labels (S, M, C) and inner rates (E, S[, T]), as used."""
         chosen = self._learned if self._average is None else self._average
-        return {name: value.detach() for name, value in self._used(chosen).items()}
+        return {name: value.detach() for name, value in self._inner_inputs(chosen).items()}
 
     def state_dict(self) -> dict[str, Any]:
         """What is learned, its average, Adam's moments, usual gradient norms, steps taken and running statistics."""
@@ -228,24 +230,24 @@ class Distillation:
         for name, value in saved["learned"].items():
             self._learned[name].copy_(value)
         self._average = saved["average"]
-        resume(self._adam, saved["adam"])
+        load_optimiser(self._adam, saved["adam"])
         if self._clip is not None:
             self._clip.norms = dict(saved["norms"])
         self._taken = saved["taken"]
         load_statistics(self.network, saved["statistics"])
 
-    def _used(self, raw: State) -> State:
+    def _inner_inputs(self, params: State) -> State:
         """What the inner steps use: rates by their logarithms, so that one can grow tenfold, and the labels."""
-        labels = raw["labels"]
+        labels = params["labels"]
         if self._settings.labels != "raw":
             labels = labels.softmax(-1) if self._settings.labels == "softmax" else labels.sigmoid()
-        return {"images": raw["images"], "labels": labels, "rates": raw["rates"].exp()}
+        return {"images": params["images"], "labels": labels, "rates": params["rates"].exp()}
 
-    def _seen(self, used: State) -> State:
+    def _with_features(self, inner_inputs: State) -> State:
         """What the inner steps see of it: where they change the last layer only, the images' features."""
         if self._head is None:
-            return used
-        return used | {"images": self._head.features(used["images"])}
+            return inner_inputs
+        return inner_inputs | {"images": self._head.features(inner_inputs["images"])}
 
     def _first_rates(self) -> torch.Tensor:
         """(E, S), or (E, S, T) of T tensors: where inner rates start."""
@@ -256,15 +258,16 @@ class Distillation:
         if self._settings.rate_unit == "absolute":
             return torch.full(shape, inner_lr, device=device)
         with torch.no_grad():
-            seen = self._seen(self._used(self._learned))
-        start, gradients = self._unroll.start, self._unroll.first_gradients(seen["images"], seen["labels"])
+            inner_inputs = self._with_features(self._inner_inputs(self._learned))
+        start = self._unroll.start
+        gradients = self._unroll.first_gradients(inner_inputs["images"], inner_inputs["labels"])
         if not each:
             return relative_rate(start, gradients, share=inner_lr, epochs=epochs).expand(shape).clone()
         last, _ = last_layer(self.network if self._head is None else self._head.layer)
         rates = relative_rates(self._unroll.names, start, gradients, share=inner_lr, epochs=epochs, last=last)
         return rates.expand(shape).clone()
 
-    def _raw_labels(self, labels: torch.Tensor) -> torch.Tensor:
+    def _label_params(self, labels: torch.Tensor) -> torch.Tensor:
         if self._settings.labels == "raw":
             return labels
         if self._settings.labels == "sigmoid":

@@ -49,10 +49,10 @@ class Needs:
         """
         kept = inner_steps * (self.inner + self.changed)
         recomputed = self.inner + (1 + min(inner_steps - 1, SNAPSHOTS)) * self.changed
-        trail = kept if memory == "keep" else min(kept, recomputed)
+        tape = kept if memory == "keep" else min(kept, recomputed)
         outer_pass = 2 * self.changed + self.outer  # theta_opt and its gradient
-        adjoint = 4 * self.changed + self.inner  # theta_opt, lambda, nu, what is pulled back, and its own temporaries
-        return _RUNTIME + self.weights + 2 * bank * self.features + trail + max(outer_pass, adjoint)
+        backward = 4 * self.changed + self.inner  # theta_opt, lambda, nu, what is pulled back, and its own temporaries
+        return _RUNTIME + self.weights + 2 * bank * self.features + tape + max(outer_pass, backward)
 
     def training(self) -> int:
         """Peak of ordinary training with Adam: weights twice, gradient, two moments."""
@@ -116,7 +116,7 @@ def needs(
         outer_loss = loss.outer(logits, truth, truth)
     outer = torch.autograd.grad(outer_loss, theta, allow_unused=True, materialize_grads=True)
     if images:
-        unroll.adjoint(outer)
+        unroll.backward(outer)
     return Needs(weights, changed, inner, saved.nbytes, features)
 
 

@@ -23,7 +23,7 @@ def _plan(steps: int, free: int) -> tuple[int, int]:
 
 
 def next_snapshot(steps: int, free: int) -> int:
-    """How many steps to walk before the next snapshot, for a sweep of ``steps`` >= 2 steps and ``free`` snapshots.
+    """How many steps to take before the next snapshot, for a sweep of ``steps`` >= 2 steps and ``free`` snapshots.
 
     ``steps - 1`` stands for the last step, whose start needs none.
     """

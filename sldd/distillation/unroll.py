@@ -15,7 +15,7 @@ nu = dL/dv_{i+1} = m nu_next - a_i lambda, step i contributes
 
 so only the graph of one inner gradient is ever differentiated, and it is freed before the next one. Each step's graph
 is either kept from the forward pass, or made again from the weights at that step; of those, only a few are kept
-(``sldd.distillation.snapshots``) and the others walked to again. Both give the same numbers.
+(``sldd.distillation.snapshots``) and the others reached again. Both give the same numbers.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from sldd.ops.types import Memory, Weights
 from sldd.training.losses import soft_cross_entropy
 
 SNAPSHOTS = 2
-"""Weights kept at a time when recomputing: at 9 steps 13 are walked instead of 8, at 27 steps 73 instead of 26."""
+"""Weights kept at a time when recomputing: at 9 steps 13 are taken instead of 8, at 27 steps 73 instead of 26."""
 
 
 @dataclass
-class _Place:
-    """A place on the way: the weights before inner step ``number``, and the velocity where there is momentum."""
+class _InnerState:
+    """The weights before inner step ``number``, and the velocity where there is momentum."""
 
     number: int
     theta: Weights
@@ -51,7 +51,7 @@ class _Place:
 
 
 @dataclass
-class _Step(_Place):
+class _InnerStep(_InnerState):
     """An inner step, cut off from its neighbours: leaves in, inner gradient out (with its graph, if kept)."""
 
     images: torch.Tensor
@@ -69,7 +69,7 @@ class Gradients:
 
 
 class Unroll:
-    """Takes the inner steps of one network and pulls gradients back through them.
+    """Takes the inner steps of one network and differentiates through them.
 
     Args:
         network: its parameters are the start ``theta_0``. In training mode; batch norm must keep no statistics
@@ -104,7 +104,7 @@ class Unroll:
         self._images = self._labels = torch.empty(0)
         self._rates: list[list[float] | list[list[float]]] = []
         self._rates_like = torch.empty(0)
-        self._trail: list[_Place] = []
+        self._tape: list[_InnerState] = []
 
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
         """Logits of the network under ``weights``: (batch, classes)."""
@@ -127,9 +127,9 @@ class Unroll:
             images: (S, M, channels, height, width).
             labels: (S, M, classes).
             rates: (E, S), or (E, S, T) with one rate for each of the T parameters; used as they are.
-            differentiable: prepare for ``adjoint``; without, nothing but the last weights is kept.
+            differentiable: prepare for ``backward``; without, nothing but the last weights is kept.
             stop: steps to take, all S x E by default.
-            window: the last steps that ``adjoint`` goes back through, all by default (truncated backpropagation).
+            window: the last steps that ``backward`` goes back through, all by default (truncated backpropagation).
 
         Returns:
             The weights after the last step: leaves that require gradients if differentiable.
@@ -137,54 +137,55 @@ class Unroll:
         self._network.train()  # in evaluation mode the same images would give another network
         self._images, self._labels = images.detach(), labels.detach()
         self._rates, self._rates_like = rates.detach().tolist(), rates.detach().to(images.device)
-        self._trail = []
+        self._tape = []
         stop = math.prod(rates.shape[:2]) if stop is None else stop
         first = 0 if window is None else max(0, stop - window)
-        begun = _Place(0, self.start, None)
+        initial = _InnerState(0, self.start, None)
         if not differentiable:
-            return self._walk(begun, stop).theta
+            return self._advance(initial, stop).theta
         if self.memory == "auto":
             self.memory = self._fitting(stop - first)
-        last = self._sweep(self._walk(begun, first), stop)
+        last = self._advance_recording(self._advance(initial, first), stop)
         return [weight.detach().requires_grad_() for weight in self._after(last).theta]
 
     def first_gradients(self, images: torch.Tensor, labels: torch.Tensor) -> list[Weights]:
         """The inner gradient at the start on each of the S batches, without their graphs."""
         self._network.train()
-        self._images, self._labels, self._trail = images.detach(), labels.detach(), []
+        self._images, self._labels, self._tape = images.detach(), labels.detach(), []
         return [
-            self._graph(_Place(batch, self.start, None), differentiable=False).gradient for batch in range(len(images))
+            self._graph(_InnerState(batch, self.start, None), differentiable=False).gradient
+            for batch in range(len(images))
         ]
 
-    def adjoint(self, outer: Sequence[torch.Tensor]) -> Gradients:
-        """Pull ``outer`` = dL/dtheta_opt back through the steps taken last.
+    def backward(self, outer: Sequence[torch.Tensor]) -> Gradients:
+        """Backpropagate ``outer`` = dL/dtheta_opt through the steps taken last.
 
         Graphs are freed on the way, and ``outer`` is overwritten.
         """
-        if not self._trail:
-            raise RuntimeError("adjoint needs the graphs of steps(..., differentiable=True), and needs them once")
-        found = Gradients(*map(torch.zeros_like, (self._images, self._labels, self._rates_like)))
+        if not self._tape:
+            raise RuntimeError("backward needs the graphs of steps(..., differentiable=True), and needs them once")
+        grads = Gradients(*map(torch.zeros_like, (self._images, self._labels, self._rates_like)))
         adjoint, carried = [gradient.contiguous() for gradient in outer], None
-        end = 0  # where the part still to be pulled through ends; set by the last step, which has its graph
-        while self._trail:
-            place = self._trail.pop()
-            if not isinstance(place, _Step):
-                self._sweep(place, end)
+        end = 0  # where the part still to be gone back through ends; set by the last step, which has its graph
+        while self._tape:
+            state = self._tape.pop()
+            if not isinstance(state, _InnerStep):
+                self._advance_recording(state, end)
                 continue
-            carried = self._pull(place, adjoint, carried, found, first=not self._trail)
-            end = place.number
-        return found
+            carried = self._backward_step(state, adjoint, carried, grads, first=not self._tape)
+            end = state.number
+        return grads
 
-    def _pull(
-        self, step: _Step, adjoint: Weights, carried: Weights | None, found: Gradients, *, first: bool
+    def _backward_step(
+        self, step: _InnerStep, adjoint: Weights, carried: Weights | None, grads: Gradients, *, first: bool
     ) -> Weights | None:
-        """One step of the adjoint: adds to ``found``, takes lambda a step back in place, and returns m nu."""
+        """One step of the adjoint: adds to ``grads``, takes lambda a step back in place, and returns m nu."""
         epoch, batch = divmod(step.number, len(self._images))
         rate = self._rates[epoch][batch]
         velocity = self._velocity(step)
         products = torch.stack([torch.vdot(a.flatten(), v.flatten()) for a, v in zip(adjoint, velocity, strict=True)])
         del velocity
-        found.rates[epoch, batch] = -products if isinstance(rate, list) else -products.sum()
+        grads.rates[epoch, batch] = -products if isinstance(rate, list) else -products.sum()
         if isinstance(rate, list) or self._momentum:
             nu, factor = _scaled(adjoint, rate, -1.0), 1.0
         else:
@@ -193,49 +194,49 @@ class Unroll:
             torch._foreach_add_(nu, carried)
         kept = [(g, n) for g, n in zip(step.gradient, nu, strict=True) if g.requires_grad]
         with self._kernels.asking(images=True, parameters=not first):
-            pulled = torch.autograd.grad(
+            vjps = torch.autograd.grad(
                 [g for g, _ in kept],
                 [step.images, step.labels, *([] if first else step.theta)],
                 [n for _, n in kept],
                 allow_unused=True,
                 materialize_grads=True,
             )
-        found.images[batch].add_(pulled[0], alpha=factor)
-        found.labels[batch].add_(pulled[1], alpha=factor)
+        grads.images[batch].add_(vjps[0], alpha=factor)
+        grads.labels[batch].add_(vjps[1], alpha=factor)
         if first:
             return None
-        torch._foreach_add_(adjoint, pulled[2:], alpha=factor)
+        torch._foreach_add_(adjoint, vjps[2:], alpha=factor)
         return list(torch._foreach_mul(nu, self._momentum)) if self._momentum else None
 
-    def _sweep(self, place: _Place, end: int) -> _Step:
-        """Walk to ``end`` and leave on the trail what the adjoint needs; the last step, with its graph, comes back."""
-        first = self._trail[0].number if self._trail else place.number
-        while place.number < end - 1:
+    def _advance_recording(self, state: _InnerState, end: int) -> _InnerStep:
+        """Take steps up to ``end``, with what ``backward`` needs on the tape; returns the last one with its graph."""
+        first = self._tape[0].number if self._tape else state.number
+        while state.number < end - 1:
             if self.memory == "keep":
-                step = self._graph(place)
-                self._trail.append(step)
-                place = self._after(step)
+                step = self._graph(state)
+                self._tape.append(step)
+                state = self._after(step)
             else:
-                self._trail.append(place)
-                held = sum(kept.number > first for kept in self._trail)  # of the rest; the first is held anyhow
-                place = self._walk(place, place.number + next_snapshot(end - place.number, SNAPSHOTS - held))
-        last = self._graph(place)
-        self._trail.append(last)
+                self._tape.append(state)
+                held = sum(kept.number > first for kept in self._tape)  # of the rest; the first is held anyhow
+                state = self._advance(state, state.number + next_snapshot(end - state.number, SNAPSHOTS - held))
+        last = self._graph(state)
+        self._tape.append(last)
         return last
 
-    def _walk(self, place: _Place, end: int) -> _Place:
+    def _advance(self, state: _InnerState, end: int) -> _InnerState:
         """Take steps up to ``end``, keeping nothing on the way."""
-        held = place  # by the trail, or the start: the only weights that must stay as they are
-        while place.number < end:
-            place = self._after(self._graph(place, differentiable=False), overwrite=place is not held)
-        return place
+        held = state  # by the tape, or the start: the only weights that must stay as they are
+        while state.number < end:
+            state = self._after(self._graph(state, differentiable=False), overwrite=state is not held)
+        return state
 
-    def _graph(self, place: _Place, *, differentiable: bool = True) -> _Step:
-        """The step from ``place``, with its inner gradient."""
-        batch = place.number % len(self._images)
+    def _graph(self, state: _InnerState, *, differentiable: bool = True) -> _InnerStep:
+        """The step from ``state``, with its inner gradient."""
+        batch = state.number % len(self._images)
         x = self._images[batch].detach().requires_grad_(differentiable)
         y = self._labels[batch].detach().requires_grad_(differentiable)
-        theta = [weight.detach().requires_grad_() for weight in place.theta]
+        theta = [weight.detach().requires_grad_() for weight in state.theta]
         # Fused attention has no second derivative; the math kernel gives the same values up to rounding.
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             with self._precision(x), self._kernels:
@@ -245,14 +246,14 @@ class Unroll:
                 gradient = torch.autograd.grad(
                     loss, theta, create_graph=differentiable, allow_unused=True, materialize_grads=True
                 )
-        return _Step(place.number, theta, place.velocity, x, y, list(gradient))
+        return _InnerStep(state.number, theta, state.velocity, x, y, list(gradient))
 
     def _precision(self, x: torch.Tensor) -> AbstractContextManager[object]:
         return nullcontext() if self._autocast is None else torch.autocast(x.device.type, self._autocast)
 
     @torch.no_grad()
-    def _after(self, step: _Step, *, overwrite: bool = False) -> _Place:
-        """The place after a step, in the memory of the one before it where nobody needs that any more."""
+    def _after(self, step: _InnerStep, *, overwrite: bool = False) -> _InnerState:
+        """The state after a step, in the memory of the one before it where nobody needs that any more."""
         epoch, batch = divmod(step.number, len(self._images))
         velocity = self._velocity(step)
         rate = self._rates[epoch][batch]
@@ -262,10 +263,10 @@ class Unroll:
             torch._foreach_sub_(theta, change, alpha=alpha)
         else:
             theta = list(torch._foreach_sub(theta, change, alpha=alpha))
-        return _Place(step.number + 1, theta, velocity if self._momentum else None)
+        return _InnerState(step.number + 1, theta, velocity if self._momentum else None)
 
     @torch.no_grad()
-    def _velocity(self, step: _Step) -> Weights:
+    def _velocity(self, step: _InnerStep) -> Weights:
         gradient = [g.detach() for g in step.gradient]
         if step.velocity is None:
             return gradient
@@ -274,7 +275,7 @@ class Unroll:
     def _fitting(self, steps: int) -> Literal["keep", "recompute"]:
         """Measure the first step's graph and compare all of them with the memory that is free."""
         with SavedTensors() as saved:
-            step = self._graph(_Place(0, self.start, None))
+            step = self._graph(_InnerState(0, self.start, None))
         graph = saved.nbytes + sum(g.untyped_storage().nbytes() for g in step.gradient)
         return "keep" if steps * graph <= free_memory(self._images.device) / 2 else "recompute"
 

@@ -17,7 +17,7 @@ from sldd.data.whole_films import WholeFilms
 from sldd.metrics.multilabel import METRICS, FindingScores, bootstrap_findings, score_findings
 from sldd.metrics.patient_votes import (
     PUBLISHED_DELTA,
-    Scanned,
+    ScorableDataset,
     Votes,
     choose_threshold,
     count_votes,
@@ -26,14 +26,14 @@ from sldd.metrics.patient_votes import (
 )
 
 Predict = Callable[[torch.Tensor], torch.Tensor]
-Key = tuple[float, float, float]
+SelectionKey = tuple[float, float, float]
 
 
 class Scores(Protocol):
     """How a group of patients was told apart."""
 
     @property
-    def key(self) -> Key:
+    def key(self) -> SelectionKey:
         """What states are compared by: higher is better, the first number before the others. Smooth, where it can be:
         the best of many noisy numbers is the luckiest."""
         ...
@@ -89,7 +89,7 @@ class PatientScores:
     delta: float | None
 
     @property
-    def key(self) -> Key:
+    def key(self) -> SelectionKey:
         hm, _ = choose_threshold(self.votes, self.delta)
         auc, accuracy = self.votes.auc or 0.0, self.votes.patch_accuracy
         if self.delta is not None:
@@ -139,7 +139,7 @@ class PatientTask:
         delta: the threshold at which states are compared; for each its own best one unless given.
     """
 
-    def __init__(self, scanned: Scanned, delta: float | None = None) -> None:
+    def __init__(self, scanned: ScorableDataset, delta: float | None = None) -> None:
         self._scanned, self._delta = scanned, delta
 
     def score(self, predict: Predict, patients: Sequence[int], *, batch: int, device: torch.device) -> PatientScores:
@@ -169,7 +169,7 @@ class FilmScores:
         return score_findings(self.classes, self.labels, self.probabilities, self.counts)
 
     @property
-    def key(self) -> Key:
+    def key(self) -> SelectionKey:
         scores = self.scores
         hamming = scores.mean("hamming_loss")
         return (

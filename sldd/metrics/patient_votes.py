@@ -18,7 +18,7 @@ UNDECIDED = -1.0
 """Score given to a patient without an N or P vote where an order is needed: below every threshold, so negative."""
 
 
-class Scanned(Protocol):
+class ScorableDataset(Protocol):
     """What is scored: patches, or whole films."""
 
     cohort: Cohort
@@ -75,7 +75,7 @@ class Votes:
 @torch.no_grad()
 def count_votes(
     predict: Callable[[torch.Tensor], torch.Tensor],
-    patches: Scanned,
+    patches: ScorableDataset,
     patients: Sequence[int],
     *,
     batch: int,

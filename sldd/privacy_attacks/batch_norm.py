@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sldd.privacy_attacks.group_test import Found, Groups, area, compare, found_at
+from sldd.privacy_attacks.group_test import GroupTest, MemberLabels, area, compare, found_at
 from sldd.rng import stream
 
 _NOISE = 1.0
@@ -38,12 +38,12 @@ class Pool:
     tpr: float
 
 
-def trace(moments: np.ndarray, pooled: np.ndarray, groups: Groups, seed: int) -> Found:
+def trace(moments: np.ndarray, pooled: np.ndarray, groups: MemberLabels, seed: int) -> GroupTest:
     """Score every patient's own moments (patients, c) against those of the statistics (c,)."""
     return compare(scores(moments, pooled, groups, seed), groups, seed)
 
 
-def scores(moments: np.ndarray, pooled: np.ndarray, groups: Groups, seed: int) -> np.ndarray:
+def scores(moments: np.ndarray, pooled: np.ndarray, groups: MemberLabels, seed: int) -> np.ndarray:
     """(patients,) as above.
 
     No held-out patient is among their own yardstick, and for those who trained one is left out as well: otherwise the
@@ -63,8 +63,8 @@ def _score(values: np.ndarray, pooled: np.ndarray, others: dict[int, np.ndarray]
     """One patient's, by held-out patients of either label: the statistics are of both, in equal parts."""
     means = {each: rows.mean(0) for each, rows in others.items()}
     spread = np.concatenate([rows - means[each] for each, rows in others.items()])
-    deviation = spread.std(0)
-    scale = np.where(deviation > 1e-6 * (1 + np.abs(pooled)), 1 / np.maximum(deviation, 1e-12), 0.0)
+    std = spread.std(0)
+    scale = np.where(std > 1e-6 * (1 + np.abs(pooled)), 1 / np.maximum(std, 1e-12), 0.0)
     spread = spread * scale
     own, given = (values - means[label]) * scale, (pooled - (means[0] + means[1]) / 2) * scale
     # S = spread' spread / n + noise, inverted by way of its few patients instead of its many channels (Woodbury).
@@ -72,7 +72,7 @@ def _score(values: np.ndarray, pooled: np.ndarray, others: dict[int, np.ndarray]
     return float(own @ (given - spread.T @ np.linalg.solve(small, spread @ given)) / _NOISE)
 
 
-def control(moments: np.ndarray, groups: Groups, seed: int) -> list[Pool]:
+def control(moments: np.ndarray, groups: MemberLabels, seed: int) -> list[Pool]:
     """Attack pools of ever more training patients: the size up to which it finds them says what it can do here."""
     random = stream(seed, "anonymity", "pools")
     inside, outside = (
@@ -87,7 +87,7 @@ def control(moments: np.ndarray, groups: Groups, seed: int) -> list[Pool]:
         for number in range(_DRAWS):
             chosen = np.concatenate([random.choice(rows, size, replace=False) for rows in inside])
             kept = np.sort(np.concatenate([chosen, others]))
-            part = Groups(groups.member[kept], groups.labels[kept])
+            part = MemberLabels(groups.member[kept], groups.labels[kept])
             each = scores(moments[kept], moments[chosen].mean(0), part, seed + number)
             found.append((area(each, part.member), found_at(each, part.member)))
         auc, tpr = np.mean(found, axis=0)

@@ -26,7 +26,7 @@ few false alarms (Carlini et al. 2022: an attack that is sure of a few patients 
 
 
 @dataclass(frozen=True)
-class Groups:
+class MemberLabels:
     """Who of the patients compared trained.
 
     Attributes:
@@ -39,7 +39,7 @@ class Groups:
 
 
 @dataclass(frozen=True)
-class Found:
+class GroupTest:
     """What an attack found.
 
     Attributes:
@@ -63,7 +63,7 @@ class Found:
     held_out: int
 
 
-def compare(scores: np.ndarray, groups: Groups, seed: int) -> Found:
+def compare(scores: np.ndarray, groups: MemberLabels, seed: int) -> GroupTest:
     """Judge scores that are meant to be higher for patients who trained.
 
     Args:
@@ -79,7 +79,7 @@ def compare(scores: np.ndarray, groups: Groups, seed: int) -> Found:
     exchanged = permutations(groups, seed)
     low, high = (1 - LEVEL) / 2, (1 + LEVEL) / 2
     found = area(scores, member)
-    return Found(
+    return GroupTest(
         auc=found,
         auc_low=float(np.quantile(aucs, low)),
         auc_high=float(np.quantile(aucs, high)),
@@ -111,7 +111,7 @@ def allowed(held_out: int) -> int:
     return math.floor(FALSE_ALARMS * held_out)
 
 
-def permutations(groups: Groups, seed: int) -> np.ndarray:
+def permutations(groups: MemberLabels, seed: int) -> np.ndarray:
     """(``PERMUTATIONS``, patients) bool: who trained, exchanged between patients of equal label."""
     random = stream(seed, "anonymity", "permutation")
     exchanged = np.tile(groups.member, (PERMUTATIONS, 1))
@@ -134,7 +134,7 @@ def higher_p(values: np.ndarray, yardstick: np.ndarray, seed: int) -> float:
     return p_value(ranks[: len(values)].sum(), exchanged[:, : len(values)].sum(1))
 
 
-def resamples(groups: Groups, seed: int) -> np.ndarray:
+def resamples(groups: MemberLabels, seed: int) -> np.ndarray:
     """(``RESAMPLES``, patients): how often each is drawn, with replacement, each group and label by itself."""
     random = stream(seed, "anonymity", "bootstrap")
     times = np.zeros((RESAMPLES, len(groups.member)), np.int64)

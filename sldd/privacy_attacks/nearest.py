@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sldd.privacy_attacks.group_test import Found, Groups, compare, higher_p
+from sldd.privacy_attacks.group_test import GroupTest, MemberLabels, compare, higher_p
 from sldd.privacy_attacks.similarity import Similarities
 
 COPY = 0.99
@@ -35,7 +35,7 @@ class Nearest:
 
     training: float
     held_out: float
-    effect: Found
+    effect: GroupTest
     highest: float
     unseen: float
     unseen_highest: float
@@ -44,7 +44,7 @@ class Nearest:
     copy_p: float
 
 
-def nearest(images: Similarities, probes: Similarities, groups: Groups, seed: int) -> dict[str, Nearest]:
+def nearest(images: Similarities, probes: Similarities, groups: MemberLabels, seed: int) -> dict[str, Nearest]:
     """By measure.
 
     Args:

@@ -22,7 +22,7 @@ _IRRELEVANT_SHARE = 1 / len(CLASSES)
 
 
 @dataclass(frozen=True)
-class Reading:
+class PatientFeatures:
     """Of each patient.
 
     Attributes:
@@ -36,7 +36,7 @@ class Reading:
 
 
 @torch.no_grad()
-def read_patients(
+def patient_features(
     predict: Callable[[torch.Tensor], torch.Tensor],
     network: nn.Module,
     patches: Patches,
@@ -44,7 +44,7 @@ def read_patients(
     *,
     batch: int,
     device: torch.device,
-) -> Reading:
+) -> PatientFeatures:
     """Never more than ``batch`` crops in memory.
 
     Args:
@@ -75,7 +75,7 @@ def read_patients(
             weights = torch.from_numpy(_weights(np.concatenate([known for _, known, _ in kept])))
             losses.append(float(weights @ torch.cat([loss for loss, _, _ in kept])))
             moments.append((weights @ torch.cat([seen for _, _, seen in kept])).numpy())
-    return Reading(np.array(losses), np.stack(moments))
+    return PatientFeatures(np.array(losses), np.stack(moments))
 
 
 def norm_moments(network: nn.Module, theta_bn: dict[str, torch.Tensor]) -> np.ndarray:

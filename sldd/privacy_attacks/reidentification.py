@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sldd.privacy_attacks.group_test import Groups, higher_p, p_value, permutations
+from sldd.privacy_attacks.group_test import MemberLabels, higher_p, p_value, permutations
 from sldd.privacy_attacks.similarity import Similarities
 
 FEW = 5
@@ -48,7 +48,7 @@ def reidentify(
     images: Similarities,
     probes: Similarities,
     owners: Sequence[int],
-    groups: Groups,
+    groups: MemberLabels,
     seed: int,
     *,
     sources: Sequence[int] | None = None,

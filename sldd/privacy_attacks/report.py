@@ -19,7 +19,7 @@ from sldd.backbones.registry import build
 from sldd.backbones.start import set_start
 from sldd.data.patches import Patches
 from sldd.errors import InputError
-from sldd.privacy_attacks.group_test import Groups
+from sldd.privacy_attacks.group_test import MemberLabels
 from sldd.privacy_attacks.nearest import nearest
 from sldd.privacy_attacks.reidentification import reidentify
 from sldd.privacy_attacks.similarity import Features, densely, most_alike, one_patch_each, standardised
@@ -65,9 +65,9 @@ class Candidates:
         return [*self.training, *self.held_out]
 
     @cached_property
-    def groups(self) -> Groups:
+    def groups(self) -> MemberLabels:
         labels = np.array([self.patches.cohort.labels[patient] for patient in self.patients])
-        return Groups(np.arange(len(self.patients)) < len(self.training), labels)
+        return MemberLabels(np.arange(len(self.patients)) < len(self.training), labels)
 
 
 def feature_network(backbone: str, start: str, *, input_size: int, seed: int, device: torch.device) -> Features:

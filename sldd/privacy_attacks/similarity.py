@@ -56,7 +56,7 @@ class Similarities:
 def densely(patches: Patches) -> Patches:
     """The same patches at the stride of training, also where patients are scored at a wider one: a copy is of those."""
     settings = replace(patches.settings, score_stride=None)
-    return Patches(patches.cohort, settings, patches.mean, patches.deviation)
+    return Patches(patches.cohort, settings, patches.mean, patches.std)
 
 
 @torch.no_grad()
@@ -101,9 +101,9 @@ def standardised(network: Features, real: torch.Tensor) -> Features:
     """
     with torch.no_grad():
         known = network(real).flatten(1)
-    mean, deviation = known.mean(0), known.std(0)
-    used = deviation > 1e-3 * deviation.max()  # a dead unit would have the loudest voice
-    return lambda images: (network(images).flatten(1)[:, used] - mean[used]) / deviation[used]
+    mean, std = known.mean(0), known.std(0)
+    used = std > 1e-3 * std.max()  # a dead unit would have the loudest voice
+    return lambda images: (network(images).flatten(1)[:, used] - mean[used]) / std[used]
 
 
 def one_patch_each(patches: Patches, patients: Sequence[int], seed: int) -> torch.Tensor:

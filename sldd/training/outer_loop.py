@@ -12,16 +12,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, Protocol
 
-import numpy as np
 import torch
 from annotated_types import Ge, Gt
 from torch import nn
 
 from sldd.backbones.norms import load_statistics
-from sldd.data.prefetch import Batch, Batches, Prefetch
+from sldd.data.prefetch import Batch, BatchSource, NumberedBatches, Prefetch
 from sldd.data.split import Split
 from sldd.errors import InputError
-from sldd.metrics.evaluators import Key, Scores, Task
+from sldd.metrics.evaluators import Scores, SelectionKey, Task
 from sldd.ops.types import Memory, Weights
 from sldd.rng import stream
 
@@ -70,14 +69,6 @@ class OuterSettings:
         return self if epochs is None else replace(self, steps=math.ceil(epochs * patches / self.batch_size))
 
 
-class Drawn(Protocol):
-    """Training data, drawn a batch at a time."""
-
-    def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(count, 1, h, w) float32 images and (count,) int64 classes, or (count, classes) float32 findings."""
-        ...
-
-
 class DivergedError(ArithmeticError):
     """A rate, loss or learned value is no longer finite."""
 
@@ -92,7 +83,7 @@ class Learner(Protocol):
         """How the graphs of its inner steps are held; None where it has none."""
         ...
 
-    def begin(self, batches: Batches, real: Iterable[torch.Tensor]) -> Batches:
+    def begin(self, batches: NumberedBatches, real: Iterable[torch.Tensor]) -> NumberedBatches:
         """Called once: batches as ``step`` wants them, of these of patches; ``real`` are some more, for statistics."""
         ...
 
@@ -129,7 +120,9 @@ class Learner(Protocol):
         ...
 
 
-def descend(optimiser: torch.optim.Optimizer, gradients: Sequence[torch.Tensor], rates: Sequence[float]) -> None:
+def apply_gradients(
+    optimiser: torch.optim.Optimizer, gradients: Sequence[torch.Tensor], rates: Sequence[float]
+) -> None:
     """One step of ``optimiser`` along gradients that were computed outside autograd's own bookkeeping.
 
     Args:
@@ -150,7 +143,7 @@ def _all_finite(tensors: Iterable[torch.Tensor]) -> bool:
     return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
 
 
-def resume(optimiser: torch.optim.Adam, saved: dict[str, Any]) -> None:
+def load_optimiser(optimiser: torch.optim.Adam, saved: dict[str, Any]) -> None:
     """Load an optimiser's state.
 
     Adam counts steps on the CPU. A checkpoint that was loaded to a GPU has them there, and every parameter would make
@@ -166,7 +159,7 @@ class Best:
     """The best state seen, by its scores on validation patients."""
 
     step: int
-    key: Key
+    key: SelectionKey
     state: State
     theta_bn: State
     score: float
@@ -202,7 +195,7 @@ class OuterLoop:
         self,
         learner: Learner,
         task: Task,
-        batches: Drawn,
+        batches: BatchSource,
         split: Split,
         settings: OuterSettings,
         *,
@@ -210,7 +203,7 @@ class OuterLoop:
         seed: int,
         device: torch.device,
         last: bool = False,
-        measured: Drawn | None = None,
+        measured: BatchSource | None = None,
     ) -> None:
         self.learner = learner
         self.progress = Progress()

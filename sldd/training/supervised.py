@@ -19,11 +19,11 @@ from sldd.backbones.norms import (
     statistics,
     tracking_statistics,
 )
-from sldd.data.prefetch import Batches
+from sldd.data.prefetch import NumberedBatches
 from sldd.ops.types import Weights
 from sldd.training.compute import ComputeSettings, outer_gradient
 from sldd.training.losses import CROSS_ENTROPY, Loss
-from sldd.training.outer_loop import OuterSettings, State, descend, resume
+from sldd.training.outer_loop import OuterSettings, State, apply_gradients, load_optimiser
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Training:
 
     memory = None
 
-    def begin(self, batches: Batches, real: Iterable[torch.Tensor]) -> Batches:
+    def begin(self, batches: NumberedBatches, real: Iterable[torch.Tensor]) -> NumberedBatches:
         """Batches of patches, as they come."""
         return batches
 
@@ -75,7 +75,7 @@ class Training:
         """One Adam step on a batch; the loss before it."""
         with tracking_statistics(self.network) if self._track_statistics else nullcontext():
             loss, gradients = outer_gradient(self.forward, self._weights, images, classes, self._compute, self._loss)
-        descend(self._adam, gradients, [rate])
+        apply_gradients(self._adam, gradients, [rate])
         return loss
 
     def weights(self, state: State) -> Weights:
@@ -106,5 +106,5 @@ class Training:
         """Go on from ``state_dict``."""
         for weight, name in zip(self._weights, self._names, strict=True):
             weight.copy_(saved["weights"][name])
-        resume(self._adam, saved["adam"])
+        load_optimiser(self._adam, saved["adam"])
         load_statistics(self.network, saved["statistics"])

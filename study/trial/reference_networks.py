@@ -21,7 +21,7 @@ from sldd.data.patches import Patches
 from sldd.data.split import Split
 from sldd.errors import InputError
 from sldd.package.rebuild.rebuild import rebuild
-from sldd.privacy_attacks.patient_losses import Reading, read_patients
+from sldd.privacy_attacks.patient_losses import PatientFeatures, patient_features
 from sldd.privacy_attacks.report import Candidates
 from sldd.rng import stream
 from sldd.training.outer_loop import DivergedError
@@ -63,11 +63,11 @@ def patches_of(context: TrialContext, trial: Confirmed) -> Patches:
 
 def read_package(
     study: OpenedStudy, trial: Confirmed, patches: Patches, patients: Sequence[int], device: torch.device
-) -> tuple[Reading, torch.nn.Module]:
+) -> tuple[PatientFeatures, torch.nn.Module]:
     """What the network that a package stands for makes of patients, and the network."""
     network = rebuild(study.package(trial), study.start_file(trial)).to(device)
     batch = study.config.outer.score_batch
-    return read_patients(network, network, patches, patients, batch=batch, device=device), network
+    return patient_features(network, network, patches, patients, batch=batch, device=device), network
 
 
 class FoldReferences:
@@ -162,7 +162,7 @@ def _distil(
     load_statistics(learner.network, best.theta_bn)
     network = learner.network.eval()
     batch = context.config.outer.score_batch
-    read = read_patients(
+    read = patient_features(
         lambda images: learner.forward(weights, images),
         network,
         patches,

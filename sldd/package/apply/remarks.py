@@ -11,7 +11,7 @@ import numpy as np
 from sldd.data.oddities import FilmStats, film_stats, find_oddities, places
 from sldd.io.film import Radiograph, count_values
 from sldd.package.apply.films import FilmFile
-from sldd.package.format.header import Facts
+from sldd.package.format.header import Header
 
 _SPREAD_FACTOR = 3.5
 """Between a film's standard deviation and the package's."""
@@ -23,11 +23,11 @@ class Remarks:
     """Collects what looks wrong, film by film.
 
     Args:
-        facts: of the package.
+        header: of the package.
     """
 
-    def __init__(self, facts: Facts) -> None:
-        self._facts = facts
+    def __init__(self, header: Header) -> None:
+        self._header = header
         self._said: dict[str, list[tuple[str, int]]] = {}
         self._films: list[tuple[str, int]] = []
         self._stats: list[FilmStats] = []
@@ -43,8 +43,8 @@ class Remarks:
         for note in radiograph.notes:
             self._said.setdefault(note, []).append(here)
         stored = radiograph.pixels.dtype.itemsize * 8
-        if stored != self._facts.depth:
-            self._said.setdefault(f"{stored} bit, scaled to the package's {self._facts.depth}", []).append(here)
+        if stored != self._header.depth:
+            self._said.setdefault(f"{stored} bit, scaled to the package's {self._header.depth}", []).append(here)
         inside = pixels if radiograph.padding is None else pixels[~radiograph.padding]
         counts = count_values(inside)
         self._films.append(here)
@@ -69,8 +69,8 @@ class Remarks:
         values = np.arange(len(counts))
         total = counts.sum()
         mean = float((counts * values).sum() / total)
-        deviation = max(float((counts * values * values).sum() / total) - mean**2, 0.0) ** 0.5
-        usual = max(self._facts.deviation, 1e-6)
-        return not usual / _SPREAD_FACTOR < deviation < usual * _SPREAD_FACTOR or (
-            abs(mean - self._facts.mean) > _MOST_APART * usual
+        std = max(float((counts * values * values).sum() / total) - mean**2, 0.0) ** 0.5
+        usual = max(self._header.deviation, 1e-6)
+        return not usual / _SPREAD_FACTOR < std < usual * _SPREAD_FACTOR or (
+            abs(mean - self._header.mean) > _MOST_APART * usual
         )

@@ -93,7 +93,7 @@ def without_reports(received: Received, scored: Scored) -> tuple[list[Patient], 
     return [received.patients[row] for row in rows], kept, words
 
 
-def said_of_files(scored: Scored, left_out: str) -> Iterator[str]:
+def file_notes(scored: Scored, left_out: str) -> Iterator[str]:
     """Lines on what was left out, what could not be read, and what looks wrong."""
     if left_out:
         yield f"left out, as no radiographs: {left_out}"

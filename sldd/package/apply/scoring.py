@@ -18,7 +18,7 @@ from sldd.io.film import Radiograph
 from sldd.metrics.patient_votes import Operating, Votes, count_votes, operate
 from sldd.package.apply.films import FilmFile, Patient, at_depth, read_film
 from sldd.package.apply.remarks import Remarks
-from sldd.package.format.header import Facts
+from sldd.package.format.header import Header
 
 MOST_WINDOWS = 250_000
 """Patches of one radiograph; the papers cut 1,225."""
@@ -58,7 +58,7 @@ class Scored:
 @torch.no_grad()
 def score(
     network: nn.Module,
-    facts: Facts,
+    header: Header,
     patients: Sequence[Patient],
     *,
     batch: int,
@@ -70,7 +70,7 @@ def score(
 
     Args:
         network: as ``rebuild`` gives it.
-        facts: of the package.
+        header: of the package.
         batch: patches in memory at a time; halved where a GPU has no room for them.
         done: called after every radiograph.
         tolerant: go on where a radiograph cannot be used, as long as another one can.
@@ -82,12 +82,12 @@ def score(
     counts = np.zeros((len(patients), len(CLASSES)), np.int64)
     begun, read = time.perf_counter(), [0] * len(patients)
     unread: list[Unread] = []
-    remarks = Remarks(facts)
+    remarks = Remarks(header)
     for row, patient in enumerate(patients):
         for film in patient.films:
             try:
                 radiograph = read_film(film)
-                patches = cut(film, radiograph, facts)
+                patches = cut(film, radiograph, header)
             except InputError as error:
                 if not tolerant:
                     raise
@@ -130,25 +130,25 @@ def measured(votes: Votes, delta: float) -> dict[str, float | None]:
     return {"sensitivity": at.sensitivity, "specificity": at.specificity, "hm": at.hm, "auc": votes.auc}
 
 
-def film_patches(film: FilmFile, facts: Facts) -> Patches:
+def film_patches(film: FilmFile, header: Header) -> Patches:
     """The patches of one radiograph, as the package cuts them.
 
     Raises:
         InputError: as of ``score``.
     """
-    return cut(film, read_film(film), facts)
+    return cut(film, read_film(film), header)
 
 
-def cut(film: FilmFile, radiograph: Radiograph, facts: Facts) -> Patches:
+def cut(film: FilmFile, radiograph: Radiograph, header: Header) -> Patches:
     """The patches of a radiograph that was read; see ``film_patches``."""
-    pixels = at_depth(radiograph, facts.depth)
+    pixels = at_depth(radiograph, header.depth)
     if pixels is None:
         raise InputError(
-            f"{film.where}: 16 bit, and the package was made for radiographs of {facts.depth} bit; convert "
+            f"{film.where}: 16 bit, and the package was made for radiographs of {header.depth} bit; convert "
             "them as its maker did"
         )
     try:
-        patches = Patches(one_film(pixels), facts.patches, facts.mean, facts.deviation)
+        patches = Patches(one_film(pixels), header.patches, header.mean, header.deviation)
     except InputError as error:
         raise InputError(f"{film.where}: {error}") from None
     size, stride = patches.geometry(0, scoring=True)

@@ -88,7 +88,7 @@ def film_votes(
     settings: PatchSettings,
     *,
     mean: float,
-    deviation: float,
+    std: float,
     delta: float,
     batch: int = 64,
 ) -> FilmVotes:
@@ -98,7 +98,7 @@ def film_votes(
         predict: (batch, 1, input, input) -> (batch, 3) logits, in evaluation mode.
         pixels: (height, width) gray values as ``read_radiograph`` gives them.
         mask: (height, width) bool organ mask, if there is one; it changes no vote.
-        mean, deviation: of the gray values of the patients of training.
+        mean, std: of the gray values of the patients of training.
 
     Raises:
         InputError: the film is smaller than a window, on another gray scale, or the mask of another size.
@@ -115,12 +115,12 @@ def film_votes(
             f"the radiograph is {width} x {height} pixels and a patch of this package {size}; give it at the "
             "resolution that the radiographs of training had"
         )
-    if abs(pixels.mean() - mean) > _OTHER_SCALE * max(deviation, 1e-6):
+    if abs(pixels.mean() - mean) > _OTHER_SCALE * max(std, 1e-6):
         raise InputError(
             f"the radiograph's gray values (mean {pixels.mean():.0f}) are not on the scale of the patients of training "
             f"(mean {mean:.0f}); give it the bit depth that their radiographs had"
         )
-    patches = Patches(one_film(pixels, mask), settings, mean, deviation)
+    patches = Patches(one_film(pixels, mask), settings, mean, std)
     size, stride = patches.geometry(0, scoring=True)
     with torch.no_grad():
         votes = [predict(crops).argmax(1).cpu().numpy() for crops, _ in patches.scan(0, batch, torch.device("cpu"))]

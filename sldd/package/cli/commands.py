@@ -33,7 +33,7 @@ from rich.text import Text
 from sldd.errors import InputError
 from sldd.metrics.patient_votes import UNDECIDED
 from sldd.package.apply.films import Patient, find_patients, look_through
-from sldd.package.apply.score_table import names_csv, pseudonyms, said_of_files, scores_csv, without_reports
+from sldd.package.apply.score_table import file_notes, names_csv, pseudonyms, scores_csv, without_reports
 from sldd.package.apply.scoring import Scored, labelled, measured, score
 from sldd.package.apply.sensitivity import as_csv, as_json, fragility
 from sldd.package.cli.info import info
@@ -111,7 +111,7 @@ def _apply(options: argparse.Namespace, console: Console) -> int:
         write_file(options.names, names_csv(patients, names), mode=0o600)
     write_file(options.out, scores_csv(patients, found, delta, names, left_out))
     _say_scores(found, patients, package, console)
-    for words in said_of_files(found, left_out):
+    for words in file_notes(found, left_out):
         console.print(Text(words))
     where = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
     console.print(

@@ -122,7 +122,7 @@ def versions() -> dict[str, str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class Header:
     """The header of a package.
 
     Attributes:
@@ -162,36 +162,36 @@ class Facts:
         """Any classes but those of patches are findings."""
         return "patches" if self.classes == CLASSES else "multilabel"
 
-    def facts(self) -> Facts:
+    def header(self) -> Header:
         """The header alone, checked.
 
         Raises:
             InputError: a value cannot stand in a package; the message names it.
         """
-        return _checked({f.name: _plain(getattr(self, f.name)) for f in fields(Facts)})
+        return _checked({f.name: _plain(getattr(self, f.name)) for f in fields(Header)})
 
     def to_text(self) -> str:
         """The header as canonical JSON: one line, names sorted, no spaces, ASCII."""
-        return json.dumps(asdict(self.facts()), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return json.dumps(asdict(self.header()), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-_FACTS = TypeAdapter(Facts)
+_HEADER = TypeAdapter(Header)
 
 
-def read_facts(text: str) -> Facts:
+def read_header(text: str) -> Header:
     """The header from its text.
 
     Raises:
-        InputError: not as ``Facts.to_text`` would write it, or a value that no package has.
+        InputError: not as ``Header.to_text`` would write it, or a value that no package has.
     """
     tree = load_json(text)
     if not isinstance(tree, dict):
         raise InputError("its facts are not a JSON object")
-    facts = _checked(tree)
+    header = _checked(tree)
     # One text for one meaning: nothing converted, nothing left out, nothing that the schema does not know.
-    if facts.to_text() != text:
+    if header.to_text() != text:
         raise InputError("its facts are not in canonical form")
-    return facts
+    return header
 
 
 def printable(text: str) -> str:
@@ -200,22 +200,24 @@ def printable(text: str) -> str:
     return shown if len(text) <= 80 else shown[:77] + "..."
 
 
-def _checked(tree: dict[str, Any]) -> Facts:
+def _checked(tree: dict[str, Any]) -> Header:
     try:
-        facts = _FACTS.validate_python(tree)
+        header = _HEADER.validate_python(tree)
     except (ValidationError, RecursionError) as error:
         if isinstance(error, RecursionError):
             raise InputError("its facts are nested too deeply") from None
         first = error.errors()[0]
         where = printable(".".join(str(part) for part in first["loc"]))
         raise InputError(f"its {where}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
-    if not 0 < len(facts.classes) <= MOST_CLASSES or len(set(facts.classes)) < len(facts.classes):
+    if not 0 < len(header.classes) <= MOST_CLASSES or len(set(header.classes)) < len(header.classes):
         raise InputError(f"its classes are not 1 to {MOST_CLASSES:,} different names")
-    if (facts.delta is None) != (facts.task == "multilabel"):
+    if (header.delta is None) != (header.task == "multilabel"):
         raise InputError(f"its delta does not go with its classes: of {', '.join(CLASSES)} there is one, else none")
-    if facts.patches.input_size > MOST_SIDE:
-        raise InputError(f"its network would see {facts.patches.input_size:,} pixels a side; {MOST_SIDE:,} are allowed")
-    return facts
+    if header.patches.input_size > MOST_SIDE:
+        raise InputError(
+            f"its network would see {header.patches.input_size:,} pixels a side; {MOST_SIDE:,} are allowed"
+        )
+    return header
 
 
 def _plain(value: Any) -> Any:

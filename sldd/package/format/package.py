@@ -12,7 +12,7 @@ import torch
 from sldd.errors import InputError
 from sldd.package.format.atomic_file import write_file
 from sldd.package.format.container import Container, Tensors, digest, read, to_bytes
-from sldd.package.format.header import FORMAT, Facts, printable, read_facts
+from sldd.package.format.header import FORMAT, Header, printable, read_header
 from sldd.package.format.image_encoding import decode, encode, names
 
 _BN, _WEIGHTS, EXPECTED = "theta_bn/", "start/", "self_test"
@@ -22,7 +22,7 @@ MOST_IMAGES_SEEN = 200_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Package(Facts):
+class Package(Header):
     """What one hospital sends another: distilled images, soft labels, inner rates, ``theta_bn``, and the header.
 
     Attributes:
@@ -47,8 +47,8 @@ class Package(Facts):
         Raises:
             InputError: something cannot stand in a package.
         """
-        facts, tensors = self.to_text(), self._tensors()
-        metadata = {"format": FORMAT, "facts": facts, "digest": digest(FORMAT, facts, tensors)}
+        header, tensors = self.to_text(), self._tensors()
+        metadata = {"format": FORMAT, "facts": header, "digest": digest(FORMAT, header, tensors)}
         return Container(metadata, tensors)
 
     def to_bytes(self) -> bytes:
@@ -119,10 +119,10 @@ def from_container(container: Container) -> Package:
         raise InputError("not a package; its header names no format")
     if not {"facts", "digest"} <= metadata.keys() <= {"format", "facts", "digest", "signature"}:
         raise InputError("not a package; its header is not one of this format")
-    facts = read_facts(metadata["facts"])
-    kind = facts.stored.images
+    header = read_header(metadata["facts"])
+    kind = header.stored.images
     theta_bn, weights = (_below(prefix, tensors) for prefix in (_BN, _WEIGHTS))
-    wanted = {*names(kind), "labels", "rates"} | ({EXPECTED} if facts.self_test else set())
+    wanted = {*names(kind), "labels", "rates"} | ({EXPECTED} if header.self_test else set())
     given = {name for name in tensors if not name.startswith((_BN, _WEIGHTS))}
     if given != wanted:
         missing, more = sorted(wanted - given), sorted(given - wanted)
@@ -132,28 +132,28 @@ def from_container(container: Container) -> Package:
     for name, value in rest.items():
         if value.dtype != np.float32:
             raise InputError(f"its {name} is {value.dtype}, not float32")
-    _check_shapes(images, rest, facts)
+    _check_shapes(images, rest, header)
     for name, value in {"images": images, **rest}.items():
         if not np.isfinite(value).all():
             raise InputError(f"its {name} has values that are not finite")
     return Package(
-        **{field.name: getattr(facts, field.name) for field in fields(Facts)},
+        **{field.name: getattr(header, field.name) for field in fields(Header)},
         images=torch.from_numpy(images),
         labels=_tensor(tensors["labels"]),
         rates=_tensor(tensors["rates"]),
         theta_bn=theta_bn,
         weights=weights or None,
-        expected=_tensor(tensors[EXPECTED]) if facts.self_test else None,
+        expected=_tensor(tensors[EXPECTED]) if header.self_test else None,
     )
 
 
-def _check_shapes(images: np.ndarray, tensors: Mapping[str, np.ndarray], facts: Facts) -> None:
-    side = facts.patches.input_size
+def _check_shapes(images: np.ndarray, tensors: Mapping[str, np.ndarray], header: Header) -> None:
+    side = header.patches.input_size
     if images.ndim != 5 or images.shape[2:] != (1, side, side):
         raise InputError(f"its images are {_words(images.shape)}, not S x M x 1 x {side} x {side}")
     steps, each = images.shape[:2]
     labels, rates = tensors["labels"], tensors["rates"]
-    classes = len(facts.classes)
+    classes = len(header.classes)
     if labels.shape != (steps, each, classes):
         raise InputError(f"its labels are {_words(labels.shape)}, not {steps} x {each} x {classes}")
     if rates.ndim not in (2, 3) or rates.shape[1] != steps:

@@ -76,7 +76,7 @@ def _shapes(shapes: dict[str, tuple[int, ...]]) -> str:
 
 
 def _flat(package: Package) -> dict[str, Any]:
-    tree = asdict(package.facts())
+    tree = asdict(package.header())
     flat = {name: value for name, value in tree.items() if name not in _APART}
     for group in ("patches", "versions", "stored", "claims"):
         flat |= {f"{group}.{name}": value for name, value in _leaves(tree[group] or {})}

@@ -14,12 +14,12 @@ from ledger.ledger import Trial
 from sldd.data.augment import AugmentSettings
 from sldd.data.cohort import Cohort
 from sldd.data.patches import Patches, PatchSettings
+from sldd.data.prefetch import BatchSource
 from sldd.data.split import Split
 from sldd.metrics.evaluators import Task as Evaluator
 from sldd.ops.types import InputSpec
 from sldd.package import Scores as Claim
 from sldd.training.losses import Loss
-from sldd.training.outer_loop import Drawn
 from study.config.schema import StudyConfig
 from study.grid.axes import Cell, GridSettings
 from study.grid.spec import TrialSpec
@@ -32,8 +32,8 @@ class Learned:
     """What a trial learns from, what batch-norm statistics are measured over, and what scores its states."""
 
     evaluator: Evaluator
-    drawn: Drawn
-    measured: Drawn
+    drawn: BatchSource
+    measured: BatchSource
 
 
 class TaskData(ABC):
@@ -51,7 +51,7 @@ class TaskData(ABC):
     cohort: Cohort
     split: Split
     input: InputSpec
-    batches: Drawn
+    batches: BatchSource
     size: int
     patches: Patches | None = None
 
@@ -59,7 +59,7 @@ class TaskData(ABC):
     def learned(self, spec: TrialSpec, config: StudyConfig, *, augment: bool) -> Learned:
         """What a trial works with; its training images ``augmented`` or not."""
 
-    def augmented(self, settings: AugmentSettings) -> Drawn:
+    def augmented(self, settings: AugmentSettings) -> BatchSource:
         """Its batches, changed as the settings say where the task knows how."""
         return self.batches
 

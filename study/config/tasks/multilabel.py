@@ -18,6 +18,7 @@ from sldd.data.cohort import Cohort
 from sldd.data.concat import JoinedFilms, join_splits
 from sldd.data.multilabel_batches import FilmBatches, nearest_films
 from sldd.data.patches import PatchSettings
+from sldd.data.prefetch import BatchSource
 from sldd.data.split import Split
 from sldd.data.whole_films import WholeFilms
 from sldd.distillation.initial_findings import FINDING_STARTS, initial_findings
@@ -26,7 +27,6 @@ from sldd.metrics.evaluators import FilmTask
 from sldd.ops.types import InputSpec
 from sldd.package import Scores as Claim
 from sldd.training.losses import WEIGHTED_BCE
-from sldd.training.outer_loop import Drawn
 from study.config.schema import StudyConfig
 from study.config.tasks.base import Learned, Objective, Task, TaskData, by_seed, mean, spread
 from study.grid.axes import Cell, GridSettings
@@ -42,9 +42,9 @@ class FilmData(TaskData):
         self.cohort, self.films, self.split = films.cohort, films, split
         self.batches: FilmBatches = FilmBatches(films, split.train)
         self.size = self.batches.size
-        self.input = InputSpec(films.side, tuple(self.batches.classes), films.mean, films.deviation)
+        self.input = InputSpec(films.side, tuple(self.batches.classes), films.mean, films.std)
 
-    def augmented(self, settings: AugmentSettings) -> Drawn:
+    def augmented(self, settings: AugmentSettings) -> BatchSource:
         return Augmented(self.batches, settings)
 
     def learned(self, spec: TrialSpec, config: StudyConfig, *, augment: bool) -> Learned:

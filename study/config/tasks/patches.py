@@ -42,7 +42,7 @@ class PatchData(TaskData):
         self.cohort, self.patches, self.split = patches.cohort, patches, split
         self.batches: BalancedBatches = BalancedBatches(patches, split.train)
         self.size = self.batches.size
-        self.input = InputSpec(self.batches.side, self.batches.classes, patches.mean, patches.deviation)
+        self.input = InputSpec(self.batches.side, self.batches.classes, patches.mean, patches.std)
 
     def learned(self, spec: TrialSpec, config: StudyConfig, *, augment: bool) -> Learned:
         """For ordinary training, what its cell names; by patient, where private."""

@@ -61,7 +61,7 @@ def test_attention_and_hard_sigmoids_are_differentiated_twice(name: str) -> None
         allow_unused=True,
         materialize_grads=True,
     )
-    assert unroll.adjoint(outer).images.abs().sum() > 0
+    assert unroll.backward(outer).images.abs().sum() > 0
 
 
 def test_hard_sigmoid_has_the_values_of_pytorchs() -> None:

@@ -90,7 +90,7 @@ def _full_graph(
 def _found(unroll: Unroll, problem: tuple[torch.Tensor, ...], window: int | None = None) -> Gradients:
     x, y, rates, real, classes = problem
     theta = unroll.steps(x, y, rates, window=window)
-    return unroll.adjoint(torch.autograd.grad(_outer(unroll, theta, real, classes), theta))
+    return unroll.backward(torch.autograd.grad(_outer(unroll, theta, real, classes), theta))
 
 
 @pytest.mark.parametrize("memory", ["keep", "recompute"])
@@ -168,7 +168,7 @@ def test_adjoint_equals_finite_differences(kind: str) -> None:
         return _outer(unroll, unroll.steps(*learned, differentiable=False), real, classes)
 
     theta = unroll.steps(x, y, rates)
-    found = unroll.adjoint(torch.autograd.grad(_outer(unroll, theta, real, classes), theta))
+    found = unroll.backward(torch.autograd.grad(_outer(unroll, theta, real, classes), theta))
     learned = (x, y, rates)
     for which, ours in enumerate((found.images, found.labels, found.rates)):
         direction = torch.randn(ours.shape, generator=torch.Generator().manual_seed(which), dtype=torch.float64)
@@ -186,7 +186,7 @@ def test_steps_leave_the_network_as_it_was() -> None:
     x, y, rates, real, classes = _problem(images=2, steps=1, epochs=2)
     unroll = Unroll(network)
     theta = unroll.steps(x, y, rates)
-    unroll.adjoint(torch.autograd.grad(_outer(unroll, theta, real, classes), theta))
+    unroll.backward(torch.autograd.grad(_outer(unroll, theta, real, classes), theta))
     after = network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
@@ -207,6 +207,6 @@ def test_adjoint_wants_its_graphs_once() -> None:
     unroll = Unroll(network)
     theta = unroll.steps(x, y, rates)
     outer = torch.autograd.grad(_outer(unroll, theta, real, classes), theta)
-    unroll.adjoint(outer)
+    unroll.backward(outer)
     with pytest.raises(RuntimeError, match="once"):
-        unroll.adjoint(outer)
+        unroll.backward(outer)

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 from sldd.privacy_attacks.batch_norm import control, scores, trace
-from sldd.privacy_attacks.group_test import Groups, area
+from sldd.privacy_attacks.group_test import MemberLabels, area
 
 TRAINING, HELD_OUT, CHANNELS = 12, 20, 300
 
 
-def _patients(seed: int) -> tuple[np.ndarray, Groups]:
+def _patients(seed: int) -> tuple[np.ndarray, MemberLabels]:
     """Moments in which channels go together, as they do, labels differ, and some channels are dead."""
     random = np.random.default_rng(seed)
     labels = np.arange(TRAINING + HELD_OUT) % 2
     few, many = random.standard_normal((len(labels), 3)), random.standard_normal((len(labels), CHANNELS))
     moments = 5 * few @ random.standard_normal((3, CHANNELS)) + many + 4 * labels[:, None]
     moments[:, :5] = 0.25
-    return moments, Groups(np.arange(len(labels)) < TRAINING, labels)
+    return moments, MemberLabels(np.arange(len(labels)) < TRAINING, labels)
 
 
 def test_those_in_the_mean_are_found() -> None:
@@ -36,7 +36,7 @@ def test_those_who_trained_elsewhere_are_not() -> None:
         labels = groups.labels[elsewhere]
         pool = np.concatenate([elsewhere[labels == label][:3] for label in (0, 1)])
         kept = np.setdiff1d(np.arange(len(moments)), pool)
-        part = Groups(groups.member[kept], groups.labels[kept])
+        part = MemberLabels(groups.member[kept], groups.labels[kept])
         aucs.append(area(scores(moments[kept], moments[pool].mean(0), part, 0), part.member))
     assert np.mean(aucs) == pytest.approx(0.5, abs=0.1)
 

@@ -8,12 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from sldd.privacy_attacks.group_test import Groups, allowed, area, compare, found_at, p_value, permutations, resamples
+from sldd.privacy_attacks.group_test import (
+    MemberLabels,
+    allowed,
+    area,
+    compare,
+    found_at,
+    p_value,
+    permutations,
+    resamples,
+)
 
 
-def _groups(training: int, held_out: int) -> Groups:
+def _groups(training: int, held_out: int) -> MemberLabels:
     member = np.arange(training + held_out) < training
-    return Groups(member, np.arange(training + held_out) % 2)
+    return MemberLabels(member, np.arange(training + held_out) % 2)
 
 
 @given(st.lists(st.integers(0, 5), min_size=7, max_size=7), st.integers(1, 6))
@@ -50,7 +59,7 @@ def test_several_scores_a_patient_are_averaged_as_areas() -> None:
 
 
 def test_patients_are_exchanged_and_drawn_within_their_label() -> None:
-    groups = Groups(np.array([True, True, True, False, False, False, False]), np.array([0, 0, 1, 0, 1, 1, 1]))
+    groups = MemberLabels(np.array([True, True, True, False, False, False, False]), np.array([0, 0, 1, 0, 1, 1, 1]))
     exchanged = permutations(groups, 1)
     assert (exchanged[:, groups.labels == 0].sum(1) == 2).all()
     assert (exchanged[:, groups.labels == 1].sum(1) == 1).all()

@@ -14,9 +14,9 @@ from sldd.data.cohort import Cohort, prepare
 from sldd.data.patches import BalancedBatches, Patches, PatchSettings
 from sldd.data.split import SplitSettings, split_patients
 from sldd.io.film import Film
-from sldd.privacy_attacks.group_test import Groups, area, compare
+from sldd.privacy_attacks.group_test import MemberLabels, area, compare
 from sldd.privacy_attacks.membership import calibrated
-from sldd.privacy_attacks.patient_losses import read_patients
+from sldd.privacy_attacks.patient_losses import patient_features
 from sldd.privacy_attacks.report import Candidates
 from sldd.rng import stream
 from sldd.training.compute import ComputeSettings
@@ -64,7 +64,7 @@ class _Noise:
 
 
 @pytest.fixture(scope="module")
-def by_heart(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, Groups]:
+def by_heart(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, MemberLabels]:
     """Losses of patients under a network that has trained on half of them for long."""
     cohort: Cohort = prepare(_Noise(24), tmp_path_factory.getbasetemp() / "cohorts")
     split = split_patients(cohort, SplitSettings(validation=0.1, test=0.45, seed=0))
@@ -76,7 +76,7 @@ def by_heart(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, Grou
     for number in range(150):
         learner.step(*batches.draw(stream(0, "batch", number), 60), 3e-3)
     weights = learner.weights(learner.state())
-    read = read_patients(
+    read = patient_features(
         lambda images: learner.forward(weights, images),
         network.eval(),
         patches,
@@ -87,7 +87,7 @@ def by_heart(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, Grou
     return read.losses, candidates.groups
 
 
-def test_the_control_what_is_known_by_heart_is_found(by_heart: tuple[np.ndarray, Groups]) -> None:
+def test_the_control_what_is_known_by_heart_is_found(by_heart: tuple[np.ndarray, MemberLabels]) -> None:
     losses, groups = by_heart
     found = compare(-losses, groups, 0)
     assert found.auc > 0.95

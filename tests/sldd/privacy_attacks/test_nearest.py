@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from sldd.privacy_attacks.group_test import Groups
+from sldd.privacy_attacks.group_test import MemberLabels
 from sldd.privacy_attacks.nearest import expected_best, nearest
 from sldd.privacy_attacks.similarity import MEASURES, Similarities
 
@@ -25,7 +25,7 @@ def _similarities(values: np.ndarray) -> Similarities:
 
 
 def test_one_copied_patient_among_many_is_found() -> None:
-    groups = Groups(np.arange(24) < 14, np.arange(24) % 2)
+    groups = MemberLabels(np.arange(24) < 14, np.arange(24) % 2)
     random = np.random.default_rng(1)
     images, probes = 0.4 + 0.05 * random.random((24, 3)), 0.6 + 0.2 * random.random((24, 10))
     images[2] = 1.0  # all three images are of this patient: too few patients for a difference between the groups
@@ -37,7 +37,7 @@ def test_one_copied_patient_among_many_is_found() -> None:
 
 
 def test_images_near_all_who_trained_are_found_without_any_copy() -> None:
-    groups = Groups(np.arange(24) < 12, np.arange(24) % 2)
+    groups = MemberLabels(np.arange(24) < 12, np.arange(24) % 2)
     random = np.random.default_rng(1)
     images = 0.3 + 0.1 * random.random((24, 3)) + 0.08 * groups.member[:, None]
     found = nearest(_similarities(images), _similarities(np.full((24, 12), 0.7)), groups, 0)["ssim"]

@@ -12,7 +12,7 @@ from torch import nn
 
 from sldd.backbones.norms import measure_statistics
 from sldd.data.patches import Patches
-from sldd.privacy_attacks.patient_losses import norm_moments, read_patients
+from sldd.privacy_attacks.patient_losses import norm_moments, patient_features
 from sldd.privacy_attacks.report import Candidates
 
 CPU = torch.device("cpu")
@@ -27,7 +27,9 @@ def _network() -> nn.Module:
 def test_losses_and_moments_are_weighted_means_over_a_patients_patches(candidates: Candidates) -> None:
     network, patches = _network().eval(), candidates.patches
     patients = candidates.training[:3]
-    small, large = (read_patients(network, network, patches, patients, batch=batch, device=CPU) for batch in (5, 1000))
+    small, large = (
+        patient_features(network, network, patches, patients, batch=batch, device=CPU) for batch in (5, 1000)
+    )
     assert small.losses == pytest.approx(large.losses)
     assert small.moments == pytest.approx(large.moments)
     assert large.moments.shape == (3, 16)  # mean and mean square of two layers of four channels
@@ -54,7 +56,7 @@ def test_without_masks_the_patients_label_is_what_is_asked_of_every_patch(candid
         head[1].weight.zero_()
         head[1].bias.copy_(torch.tensor([50.0, 0.0, np.log(3.0)]))  # whatever the organ, three to one for positive
     patients = sorted(candidates.training, key=lambda patient: cohort.labels[patient])
-    read = read_patients(head.eval(), head, patches, patients, batch=64, device=CPU)
+    read = patient_features(head.eval(), head, patches, patients, batch=64, device=CPU)
     expected = [-np.log(0.75 if cohort.labels[patient] else 0.25) for patient in patients]
     assert read.losses == pytest.approx(expected, rel=1e-4)
     assert read.moments.shape == (len(patients), 0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sldd.privacy_attacks.group_test import Groups
+from sldd.privacy_attacks.group_test import MemberLabels
 from sldd.privacy_attacks.reidentification import leads, reidentify
 from sldd.privacy_attacks.similarity import MEASURES, Similarities
 
-GROUPS = Groups(np.arange(20) < 10, np.arange(20) % 2)
+GROUPS = MemberLabels(np.arange(20) < 10, np.arange(20) % 2)
 OWNERS = list(range(110, 120))
 
 

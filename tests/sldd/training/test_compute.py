@@ -65,7 +65,7 @@ def test_inner_steps_in_bfloat16_are_near() -> None:
     for dtype in (None, torch.bfloat16):
         unroll = Unroll(network, autocast=dtype)
         theta = unroll.steps(*problem)
-        found.append((theta, unroll.adjoint([torch.ones_like(weight) for weight in theta])))
+        found.append((theta, unroll.backward([torch.ones_like(weight) for weight in theta])))
     start = [parameter.detach() for parameter in network.parameters()]
     moved = [[after - before for after, before in zip(theta, start, strict=True)] for theta, _ in found]
     assert _distance(moved[1], moved[0]) < 0.1

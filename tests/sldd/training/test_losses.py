@@ -83,6 +83,6 @@ def test_inner_steps_on_findings_against_plain_autograd() -> None:
         ComputeSettings(),
         lambda z, t, whole: weighted_bce_of_part(z.double(), t, whole),
     )
-    found = unroll.adjoint(at_last)
+    found = unroll.backward(at_last)
     for one, other in zip((found.images, found.labels, found.rates), expected, strict=True):
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-6)  # logits of the outer pass are float32

@@ -254,7 +254,7 @@ def _package(loop: OuterLoop, patches: Patches, distill: DistillSettings = Disti
         seed=0,
         start_fingerprints=layer_fingerprints(network),
         mean=patches.mean,
-        deviation=patches.deviation,
+        deviation=patches.std,
         patches=PATCHES,
         delta=0.5,
     )

@@ -26,7 +26,7 @@ def bright(crops: torch.Tensor) -> torch.Tensor:
 def votes_of(
     pixels: np.ndarray, mask: np.ndarray | None = None, settings: PatchSettings = SETTINGS, batch: int = 64
 ) -> FilmVotes:
-    return film_votes(bright, pixels, mask, settings, mean=100.0, deviation=50.0, delta=0.5, batch=batch)
+    return film_votes(bright, pixels, mask, settings, mean=100.0, std=50.0, delta=0.5, batch=batch)
 
 
 def quadrants() -> np.ndarray:

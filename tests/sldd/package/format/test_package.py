@@ -22,7 +22,7 @@ from sldd.backbones.registry import build
 from sldd.errors import InputError
 from sldd.package import FORMAT, Package
 from sldd.package.format.container import read
-from sldd.package.format.header import Facts, read_facts
+from sldd.package.format.header import Header, read_header
 from sldd.package.format.image_encoding import decode, encode, stored
 from sldd.package.rebuild.rebuild import rebuild, with_weights
 from sldd.package.rebuild.self_test import with_self_test
@@ -160,10 +160,10 @@ def test_an_input_larger_than_any_network_sees_is_refused(saved: Path, tmp_path:
 
 def test_facts_have_one_way_of_being_written(package: Package) -> None:
     text = package.to_text()
-    assert read_facts(text) == package.facts()
-    assert type(package.facts()) is Facts
+    assert read_header(text) == package.header()
+    assert type(package.header()) is Header
     with pytest.raises(InputError, match="canonical"):
-        read_facts(json.dumps(json.loads(text)))
+        read_header(json.dumps(json.loads(text)))
 
 
 def test_a_change_without_a_new_digest_is_refused(saved: Path) -> None:
