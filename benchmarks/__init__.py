@@ -1,1 +1,1 @@
-"""What the project promises about speed, memory and accuracy, measured on the machine at hand."""
+"""Benchmarks of speed, memory, accuracy, scale, reliability and hostile input, on the machine at hand."""

@@ -1,4 +1,4 @@
-"""What each part of the outer optimiser is worth: networks x variants x seeds, on phantom patients.
+"""Ablation of the outer optimiser: networks x variants x seeds, on phantom patients.
 
     python -m benchmarks.ablation --list    # the variants
     python -m benchmarks.ablation --out runs.jsonl    # six networks; hours
@@ -57,7 +57,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to distil, or ordinary training."""
+    """A configuration of distillation, or ordinary training."""
 
     distill: DistillSettings | None = field(default_factory=DistillSettings)
     """None: ordinary training."""
@@ -91,7 +91,7 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class Job:
-    """One run."""
+    """One run: network, variant and seed."""
 
     network: str
     variant: str
@@ -104,7 +104,7 @@ class Job:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Train or distil, and score the best state; what the job was, and what came of it."""
+    """Train or distil, and score the best state; returns the job and its scores."""
     one_thread()
     variant = VARIANTS[job.variant]
     data = DataSettings(

@@ -1,4 +1,4 @@
-"""Ten distilled digits for eight thousand real ones: LeNet with a fixed start, S = 1.
+"""Distillation of MNIST into ten images: LeNet with a fixed start, S = 1.
 
     python -m benchmarks.digits                   # DD and SLDD, three seeds each; an hour and a quarter on one core
     python -m benchmarks.digits --seeds 1 --steps 500

@@ -1,4 +1,4 @@
-"""How far stratified folds of patients are off each finding's share, beside folds drawn by chance.
+"""Stratified folds against random ones: how far each fold's share of each finding is off.
 
     python -m benchmarks.folds ../shared/data/chest/nih64
     python -m benchmarks.folds DIR --source chexpert --folds 10
@@ -37,7 +37,7 @@ def imbalance(cohort: Cohort, folds: Sequence[Sequence[int]]) -> float:
 
 
 def by_chance(cohort: Cohort, folds: int, seed: int) -> list[list[int]]:
-    """Folds of equal size (to one patient), whatever patients have."""
+    """Random folds of equal size (to one patient), whatever patients have."""
     order = stream(seed, "folds by chance").permutation(cohort.patients)
     return [part.tolist() for part in np.array_split(order, folds)]
 

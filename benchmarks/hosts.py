@@ -1,4 +1,4 @@
-"""Hosts on one machine: what a real cluster needs to be started, cut and killed, without a second machine.
+"""Network namespaces as hosts of one machine, to start, cut off and kill parts of a cluster.
 
     with hosts(folder, ["laptop", "head", "worker"]) as (laptop, head, worker):
         laptop.run(["ssh", ..., head.address])   # raises where the command fails
@@ -80,7 +80,7 @@ cat >/dev/null
 
 @dataclass
 class Host:
-    """One host, from its first process to the end of that."""
+    """One host: a network namespace and its processes."""
 
     name: str
     address: str
@@ -96,7 +96,7 @@ class Host:
         return init
 
     def processes(self) -> list[psutil.Process]:
-        """All that runs there, but its first process and what ``run`` and ``start`` brought in."""
+        """All processes on the host, but the first one and those that ``run`` and ``start`` brought in."""
         return self._init.children(recursive=True)
 
     @property

@@ -1,4 +1,4 @@
-"""Three distilled images against all patches of all patients, on real films, every patient tested once.
+"""Three distilled images against training on all patches, on real films, with each patient tested once.
 
     python -m benchmarks.lungs                                  # the default and ordinary training, five folds
     python -m benchmarks.lungs --part validation --variants sldd head naive
@@ -63,7 +63,7 @@ HEAD = replace(ONE_RATE, image_init="real", inner_weights="head")
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to train or distil."""
+    """A configuration of training or distillation."""
 
     backbone: str = "convnet_w32"
     method: str = "sldd"

@@ -1,4 +1,4 @@
-"""Ratios of times, whose two sides are measured in turns so that a busy machine slows both, and peaks of memory."""
+"""Timing ratios, both sides measured in turns so that a busy machine slows both, and peak memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a page copes with thousands of trials: python -m benchmarks.page 1000 10000
+"""Benchmark a page of thousands of trials: python -m benchmarks.page 1000 10000
 
 A ledger of made-up trials is written, seven searched and three confirmed a cell, and its page opened in Chromium.
 Measured are the time to write the page, its size, the time to its first picture, and the time from a filter's tick

@@ -1,4 +1,4 @@
-"""Patches on demand: what cutting them costs beside the network that sees them, and what a second worker costs."""
+"""Benchmark patches on demand: cropping beside the network, and the memory of a second worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Disturb a study in every way that machines do, and count what it lost: python -m benchmarks.reliability
+"""Disturb a study as machines do, and count its losses: python -m benchmarks.reliability
 
     python -m benchmarks.reliability                            all; prints a Markdown table
     python -m benchmarks.reliability driver disk --kills 5      some of it
@@ -45,7 +45,7 @@ _WAIT = 600.0
 
 @dataclass
 class Count:
-    """What a kind of trouble cost."""
+    """Losses through one kind of trouble."""
 
     trouble: str
     times: int = 0
@@ -66,7 +66,7 @@ class Count:
 
 @dataclass
 class Disturbed:
-    """A study in a folder of its own, and what was seen of it before each disturbance."""
+    """A study under disturbance, and its state before each."""
 
     out: Path
     finished: dict[Path, bytes] = field(default_factory=dict)

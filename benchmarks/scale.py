@@ -1,4 +1,4 @@
-"""How a driver copes with thousands of trials: python -m benchmarks.scale 100 1000 10000
+"""Benchmark a driver of thousands of trials: python -m benchmarks.scale 100 1000 10000
 
 Everything of a study runs but the distillation: a stub of a worker writes a result of a real one's size at once. Each
 study has ten trials a cell, seven of them searched by Optuna. Measured are the driver's wall time a trial (Ray's start

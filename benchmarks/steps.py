@@ -1,4 +1,4 @@
-"""The outer step against a plain training step, and recomputing against keeping."""
+"""Benchmark the outer step: against a plain training step, and recomputed against kept graphs."""
 
 from __future__ import annotations
 

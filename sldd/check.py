@@ -1,4 +1,4 @@
-"""What is understood of a cohort before a study runs: patients, radiographs, labels, values, oddities, and a picture.
+"""Check a cohort before a study: patients, radiographs, labels, gray values, oddities, and a contact sheet.
 
     python -m sldd.check FOLDER                          a manifest.csv, or a table of findings
     python -m sldd.check FOLDER --sheet sheet.png        and a picture of some radiographs with their masks
@@ -34,7 +34,7 @@ _LINE = round(1.4 * _TYPE)
 
 
 def find_source(folder: Path) -> Kind:
-    """Which kind of cohort a folder holds, by the tables in it."""
+    """The kind of source in a folder, by its tables."""
     if folder.is_file() or any(folder.glob("*.npz")):
         return "medmnist"
     if (folder / MANIFEST).is_file():
@@ -47,7 +47,7 @@ def find_source(folder: Path) -> Kind:
 
 
 def report(cohort: Cohort, notes: Sequence[str]) -> Iterator[str]:
-    """The lines of a cohort.
+    """The report on a cohort, line by line.
 
     Args:
         notes: of its table.
@@ -87,7 +87,7 @@ def sheet(cohort: Cohort) -> Image.Image:
 
 
 def chosen(cohort: Cohort) -> list[int]:
-    """Films for the sheet: at most half of them odd ones, the others evenly from all films, both labels in turns."""
+    """Films for the contact sheet: at most half odd ones, the others evenly from all films, both labels in turns."""
     odd = cohort.odd_films[: _MOST // 2]
     groups = [
         [

@@ -1,4 +1,4 @@
-"""The one exception a user is meant to read."""
+"""InputError, the one exception that a user is meant to read."""
 
 LONGEST = 1000
 

@@ -1,4 +1,4 @@
-"""Which windows of one radiograph voted N and P, drawn over it, with the score and what follows from it.
+"""Draw one radiograph's votes: its windows voted N and P, the score, and the call.
 
     python -m sldd.overlay package.safetensors RADIOGRAPH --out overlay.png
     python -m sldd.overlay package.safetensors RADIOGRAPH --mask MASK --out overlay.png      with the organ's outline
@@ -36,7 +36,7 @@ _STUDY = "study.yaml"
 def overlay(
     package: Path, radiograph: Path, *, mask: Path | None = None, start: str | None = None
 ) -> tuple[FilmVotes, Image.Image]:
-    """The votes that the network of a package casts on a radiograph, and their picture.
+    """Votes of a package's network on a radiograph, and their picture.
 
     Args:
         start: the file of weights that the package starts from, where it was one.

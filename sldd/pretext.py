@@ -1,4 +1,4 @@
-"""A start that two hospitals can share, trained on radiographs that anyone may have, without labels or masks.
+"""Self-supervised pretraining: a start that two hospitals can share, from public radiographs, without labels.
 
     python -m sldd.pretext FOLDER --out start.safetensors
     python -m sldd.pretext FOLDER --backbone resnet18 --input-size 224 --patch 0.1 --out start.safetensors

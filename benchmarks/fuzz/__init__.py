@@ -1,1 +1,1 @@
-"""Hostile input: everything that reads a file, given files that somebody damaged or made to do harm."""
+"""Fuzzing: all readers of files, on damaged and malicious input."""

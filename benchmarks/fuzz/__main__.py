@@ -1,4 +1,4 @@
-"""Give every reader hostile files, and count what becomes of them.
+"""Fuzz every reader, and count the outcomes.
 
     python -m benchmarks.fuzz --inputs 100000                 # all readers, shared out by how much there is to spoil
     python -m benchmarks.fuzz dicom raster --inputs 20000

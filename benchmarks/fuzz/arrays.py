@@ -1,4 +1,4 @@
-"""The reader of MedMNIST archives, with members that are not what they say."""
+"""Fuzz the reader of MedMNIST archives with members that are not what they say."""
 
 from __future__ import annotations
 

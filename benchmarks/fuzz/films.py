@@ -1,4 +1,4 @@
-"""Readers of radiographs: DICOM, PNG, TIFF and what else Pillow would open, with seeds made on the spot."""
+"""Fuzz the readers of radiographs: DICOM, PNG, TIFF and other formats of Pillow, from generated seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One reader in a process of its own, with limits, told input by input what became of it.
+"""Sandbox of one reader: a process with limits, fed input by input, and the outcome of each.
 
 Processor time is limited by the kernel's timer, which ends even a decoder that never returns to Python; memory by the
 address space that the process may have above what it has at its first input. What Python itself is asked to do (open,
@@ -42,7 +42,7 @@ Prepared = tuple[Callable[[Any], Inputs], Callable[[], object]]
 
 @dataclass(frozen=True)
 class Reader:
-    """What is tried.
+    """A reader under test.
 
     Args:
         prepare: lays what the reader needs into a folder, and returns what makes an input and what reads it; it may
@@ -60,7 +60,7 @@ class Reader:
 
 @dataclass
 class Tally:
-    """What became of a reader's inputs; ``crashed`` and so on are counts, ``first`` an example of each kind."""
+    """Outcomes of a reader's inputs; ``crashed`` and so on are counts, ``first`` an example of each kind."""
 
     counts: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
@@ -80,7 +80,7 @@ class Tally:
 
 
 def attack(reader: Reader, numbers: range, seed: int, keep: Path | None = None) -> Tally:
-    """Give a reader the inputs of these numbers.
+    """Run a reader on the inputs of these numbers.
 
     Args:
         keep: a folder for the inputs that were neither read nor refused.

@@ -1,4 +1,4 @@
-"""Readers of what a study leaves behind: its ledger, its page and its checkpoints."""
+"""Fuzz the readers of a study's files: its ledger, its page and its checkpoints."""
 
 from __future__ import annotations
 

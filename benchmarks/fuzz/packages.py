@@ -1,4 +1,4 @@
-"""What another hospital sends: packages, keys and weights to start from, with seeds made on the spot."""
+"""Fuzz the readers of packages, keys and start weights from another hospital, from generated seeds."""
 
 from __future__ import annotations
 

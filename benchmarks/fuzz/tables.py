@@ -1,4 +1,4 @@
-"""Readers of tables of patients and films, with seeds made on the spot."""
+"""Fuzz the readers of tables of patients and films, from generated seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reader of study files and settings, and YAML that was made to hurt."""
+"""Fuzz the reader of study files and settings with hostile YAML."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Networks by name, their first weights, and their norm layers."""
+"""Backbones: the model registry, initial weights, and norm layers."""

@@ -1,4 +1,4 @@
-"""Inner steps that change the last layer only: the network cut before it, and real patches as what it is given there.
+"""Last-layer inner steps: a network split into body and head, and cached batches of real patches' features.
 
 The body before the cut stays as it starts, in evaluation mode. So a real patch always has the same features, which are
 kept, and the body has to be differentiated only once, at the distilled images, and never twice.
@@ -19,7 +19,7 @@ from sldd.rng import stream
 
 
 def last_layer(network: nn.Module) -> tuple[str, nn.Module]:
-    """The last module that has parameters of its own, which in a classifier gives the scores, and its name."""
+    """The last module with parameters of its own (a classifier's output layer), and its name."""
     return [(path, module) for path, module in network.named_modules() if list(module.parameters(recurse=False))][-1]
 
 
@@ -45,7 +45,7 @@ class Head:
         self.layer = nn.Sequential(self._last, nn.Flatten()) if isinstance(self._last, nn.Conv2d) else self._last
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """What the last layer is given: (..., features) for (..., channels, height, width)."""
+        """The last layer's input: (..., features) for (..., channels, height, width)."""
         caught: list[torch.Tensor] = []
         hook = self._last.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
         try:
@@ -57,7 +57,7 @@ class Head:
 
     @torch.no_grad()
     def check(self, images: torch.Tensor) -> None:
-        """Raise an InputError where the network does more with these images than to hand features to its last layer."""
+        """Raise an InputError where the network does more with these images than apply its last layer to features."""
         expected = self._network(images)
         found = self.layer(self.features(images))
         if found.shape != expected.shape or not torch.allclose(found, expected, rtol=1e-3, atol=1e-4):
@@ -95,7 +95,7 @@ class FeatureBatches:
         return self._drawn(number)
 
     def close(self) -> None:
-        """Let go of the patches."""
+        """Release the batches of patches."""
         self._batches.close()
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The known start ``theta``: Xavier weights that seed and backbone alone decide, on any device and thread count.
+"""The default start ``theta_0``: Xavier weights fixed by seed and backbone, on any device and thread count.
 
 Each parameter is drawn by name from its own counter-based stream, by exact float32 arithmetic on raw bits, so two
 hospitals that share a seed share every bit of the start; ``layer_fingerprints`` let them check.

@@ -1,4 +1,4 @@
-"""Networks that come from other collections: what is carried over, and several bodies under one classifier (mixed)."""
+"""Weights from other collections: copying a body across classifiers, and several bodies under one (mixed)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Weights = dict[str, torch.Tensor]
 
 
 class Mixed(nn.Module):
-    """Bodies that were trained on different collections; their features, side by side, go to one linear classifier.
+    """Several networks' concatenated features under one linear classifier; each was trained on another collection.
 
     Args:
         networks: of one backbone, with classifiers, which are taken off.
@@ -52,7 +52,7 @@ def build_mixed(backbone: str, bodies: int, *, input_size: int, norm: str, class
 
 
 def carry_over(network: nn.Module, weights: Weights, *, where: str, classes: int) -> None:
-    """Copy all but the classifier from a network of the same backbone: its outputs are another collection's findings.
+    """Copy all but the classifier from a network of the same backbone, whose classes are another collection's.
 
     Args:
         where: the weights' origin, as messages call it.

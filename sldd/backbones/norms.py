@@ -1,4 +1,4 @@
-"""Batch normalisation: the norm setting of a network, and ``theta_bn``, the statistics that are shared.
+"""Batch normalisation: a network's norm setting, and ``theta_bn``, its shared running statistics.
 
 In the inner steps and on real batches a network normalises with the batch's own statistics: nothing can leak from one
 outer step into the next. ``theta_bn`` is used at test time only. It is measured when a state is evaluated, as a fresh
@@ -29,14 +29,14 @@ def batch_norms(network: nn.Module) -> dict[str, _BatchNorm]:
 
 
 def keep_no_statistics(network: nn.Module) -> None:
-    """Training mode uses the batch's statistics and leaves the running ones alone; evaluation mode still uses those."""
+    """Stop updates of running statistics: training mode uses the batch's, evaluation mode still the running ones."""
     for module in batch_norms(network).values():
         module.track_running_stats = False
 
 
 @contextmanager
 def tracking_statistics(network: nn.Module) -> Iterator[None]:
-    """Inside the block, batch-norm layers update their running statistics, each with its own momentum."""
+    """Context in which batch-norm layers update their running statistics, each with its own momentum."""
     layers = batch_norms(network).values()
     for layer in layers:
         layer.track_running_stats = True
@@ -92,7 +92,7 @@ def statistics(network: nn.Module) -> dict[str, torch.Tensor]:
 
 @torch.no_grad()
 def load_statistics(network: nn.Module, theta_bn: dict[str, torch.Tensor]) -> None:
-    """Put ``theta_bn`` in place (Algorithm 2, line 4)."""
+    """Load ``theta_bn`` into the network (Algorithm 2, line 4)."""
     buffers = dict(network.named_buffers())
     for name, value in theta_bn.items():
         buffers[name].copy_(value)

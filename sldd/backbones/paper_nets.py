@@ -1,4 +1,4 @@
-"""The six networks of Li et al. (2022), to the parameter: torchvision's, but for what the published counts tell.
+"""The six networks of Li et al. (2022): torchvision's, changed to match the published parameter counts.
 
 With one channel and three classes they have (Table 4, Table 6) GoogLeNet 5,984,915, ResNet18 11,176,963, ResNet34
 21,285,123, AlexNet 57,000,643, VGG16 134,271,683 and VGG19 139,581,379 parameters. Batch norm of those that have none,

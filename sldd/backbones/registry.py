@@ -1,4 +1,4 @@
-"""Networks by name: timm's, torchvision's, the papers', ``sldd.backbones.small_nets``; gray in, three classes out."""
+"""Model registry: build a network by name (timm, torchvision, the papers', ours); gray in, three classes out."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class HardSigmoid(nn.Module):
 def build(
     name: str, *, input_size: int, norm: str = "as_is", channels: int = 1, classes: int = len(CLASSES)
 ) -> nn.Module:
-    """Build a backbone without weights worth keeping (``sldd.backbones.init`` sets them), in training mode.
+    """Build a backbone in training mode; ``sldd.backbones.init`` sets its weights.
 
     Args:
         name: one of ``sldd.backbones.small_nets``, a timm model name, ``torchvision/<name>``, or ``paper/<name>`` for
@@ -119,14 +119,14 @@ def _of_timm(name: str) -> str | None:
 
 
 class RepeatedChannel(nn.Module):
-    """Shows a gray image to a network whose stem is made for red, green and blue."""
+    """Feeds a gray image to a network with an RGB stem, as three equal channels."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(batch, 1, height, width) -> what the network makes of three equal channels."""
+        """(batch, 1, height, width) -> the network's output for three equal channels."""
         return self.network(x.expand(-1, 3, -1, -1))
 
 

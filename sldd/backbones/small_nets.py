@@ -1,4 +1,4 @@
-"""Networks of the distillation literature that no library has."""
+"""Small networks of the distillation literature that no library has."""
 
 from __future__ import annotations
 

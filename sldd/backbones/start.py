@@ -1,4 +1,4 @@
-"""The start ``theta`` of a cell: Xavier weights, weights pretrained by others, or a file of one's own.
+"""The start ``theta_0`` of a cell: Xavier weights, pretrained weights, or a weights file.
 
 A public start is the cheapest thing two hospitals can share: a name, or a file that both already have.
 """

@@ -1,4 +1,4 @@
-"""Files of weights as training scripts leave them: wrapped in a checkpoint, or under names with a prefix."""
+"""Weights files: read state dictionaries and checkpoints, and strip prefixes from parameter names."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def named_as(weights: Weights, names: Collection[str], where: str) -> Weights:
 
 
 def common_prefix(weights: Weights) -> str | None:
-    """What all of several names begin with, up to a point; None where that is nothing."""
+    """The first part, up to a dot, that all names share; None where there is none."""
     starts = {name.partition(".")[0] for name in weights}
     return f"{starts.pop()}." if len(starts) == 1 and len(weights) > 2 else None
 

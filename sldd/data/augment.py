@@ -1,4 +1,4 @@
-"""Films as they might also have been taken: rotated, shifted, sheared, scaled, mirrored, noisy."""
+"""Random affine, flip and noise augmentation of whole films."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AugmentSettings:
 
 
 class Augmented:
-    """Batches of changed films: what changes them is drawn from the batch's own stream, after the films.
+    """Augmented batches of films; the batch's own random stream draws the changes, after the films.
 
     Args:
         films: what is changed; standardised, so that 0, their mean, is what comes in from outside the film.
@@ -48,13 +48,13 @@ class Augmented:
         self._films, self._settings = films, settings
 
     def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """As the films that are changed."""
+        """As of the source, with its images augmented."""
         images, truth = self._films.draw(random, count)
         return augment(images, self._settings, random), truth
 
 
 def augment(images: torch.Tensor, settings: AugmentSettings, random: np.random.Generator) -> torch.Tensor:
-    """Change each film of (films, 1, side, side), standardised, by amounts of its own."""
+    """Augment each film of (films, 1, side, side), standardised, by random amounts of its own."""
     side = images.shape[-1]
     changed = []
     for image in images:

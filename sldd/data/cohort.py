@@ -1,4 +1,4 @@
-"""A cohort: patients, their radiographs, organ masks and labels, decoded once a machine and memory-mapped by all.
+"""Cohort: patients, their radiographs, organ masks and labels, decoded once a machine and memory-mapped.
 
 A source (``sldd/sources``) says what there is; ``prepare`` decodes it into one file of pixels and one of masks, named
 by the fingerprint of the data. Trials open those files read-only, so a second trial on a machine costs no memory.

@@ -1,4 +1,4 @@
-"""Films of several collections as one: a network is trained on all of them at once (co-trained)."""
+"""Concatenation of several collections of films into one training set (co-training)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class JoinedFilms(WholeFilms):
 
 
 def join(cohorts: Sequence[Cohort]) -> Cohort:
-    """Patients, films and findings of several cohorts, over the classes of all; without pixels of its own."""
+    """One cohort of several: patients, films and findings, over the classes of all; it has no pixels of its own."""
     if not all(cohort.classes for cohort in cohorts):
         raise InputError("sources: only collections of films with findings can be trained on together")
     classes = list(dict.fromkeys(name for cohort in cohorts for name in cohort.classes))
@@ -66,7 +66,7 @@ def join(cohorts: Sequence[Cohort]) -> Cohort:
 
 
 def join_splits(splits: Sequence[Split], patients: Sequence[int]) -> Split:
-    """The parts of several collections put together, in ``JoinedFilms``' numbers.
+    """The splits of several collections as one, in ``JoinedFilms``' numbers.
 
     Args:
         patients: how many each collection has.

@@ -1,4 +1,4 @@
-"""Decode a source's films into one file of pixels and one of masks, and gather what a cohort knows of them."""
+"""Decode a source's films into one file of pixels and one of masks, and collect the cohort's metadata."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def decode(source: Source, files: str, folder: Path) -> dict[str, Any]:
 
 
 class _Gathered:
-    """Pixels that are written, and what is known of the films that they are of."""
+    """Writes pixels, and collects the metadata of their films."""
 
     def __init__(self, pixel_file: BinaryIO) -> None:
         self._file = pixel_file

@@ -1,4 +1,4 @@
-"""Copies of films, and classes of findings with too few films to learn from or to score.
+"""Deduplication of films by pixels, and removal of classes with too few films to learn or to score.
 
 The same pixels under two patients are a mistake of whoever made the table, in every source: labels may contradict each
 other, and the same film may train and test.
@@ -20,7 +20,7 @@ from sldd.io.film import Film
 
 
 class Copies:
-    """Finds films that are there twice, pixel for pixel.
+    """Finds films with identical pixels.
 
     Two films of other sums are others; those of equal sums are compared. That costs nothing where there is no copy,
     and hashing all pixels would be a noticeable part of reading them.
@@ -47,7 +47,7 @@ class Copies:
 
 
 class Cleaning:
-    """Takes a source's films one after the other, and refuses the same pixels under two patients.
+    """Deduplicates a source's films one after the other; refuses the same pixels under two patients.
 
     Args:
         classes: as of the source.

@@ -1,4 +1,4 @@
-"""Batches of whole films with several findings, and where distilled films and their soft labels start."""
+"""Batches of whole films with several findings, and the real films that distilled ones start from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def label_counts(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 class FilmBatches:
-    """Batches of films of training patients, drawn uniformly with replacement; what is not known stays NaN.
+    """Batches of training films, drawn uniformly with replacement; findings that are not known stay NaN.
 
     No class is balanced: the loss is (``sldd.training.weighted_bce``), and a film has several.
     """
@@ -58,7 +58,7 @@ class FilmBatches:
 
 
 def nearest_films(batches: FilmBatches, labels: torch.Tensor, *, steps: int, seed: int) -> torch.Tensor:
-    """Real films to start distilled ones from: for each row of labels one whose findings are nearest to it.
+    """Real films to start distilled ones from: for each row of labels, a film with the nearest findings.
 
     The distance is the root mean square over the findings that are known. Of films equally near, chance decides; no
     film is taken twice while there are others.

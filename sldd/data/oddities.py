@@ -1,4 +1,4 @@
-"""Films that are unlike the rest of their cohort: value range, flat, saturated, inverted.
+"""Outlier films of a cohort: unusual value range, flat, saturated, inverted.
 
 A 12-bit film in a 16-bit file is a good film among others of its kind, and sixteen times too dark among those that fill
 their 16 bits. No rule for one file can tell; beside the others it shows. Films are named, never changed.
@@ -26,7 +26,7 @@ _NAMED, _ROUNDS = 3, 8
 
 @dataclass(frozen=True)
 class FilmStats:
-    """What is compared of a film."""
+    """Gray-value statistics of a film, by which outliers are found."""
 
     low: int
     """Below which a thousandth of its pixels are."""
@@ -41,7 +41,7 @@ class FilmStats:
 
 
 def film_stats(pixels: np.ndarray, levels: np.ndarray, counts: np.ndarray) -> FilmStats:
-    """Of one film.
+    """Statistics of one film.
 
     Args:
         pixels: (height, width).
@@ -69,7 +69,7 @@ def _thumbnail(pixels: np.ndarray) -> np.ndarray:
 
 
 def find_oddities(films: Sequence[FilmStats]) -> list[tuple[str, list[int]]]:
-    """What is odd, in words that go before the films' lines, and the numbers of the films."""
+    """Messages on outliers, each with the numbers of its films."""
     found = {
         "one gray value all over": [n for n, film in enumerate(films) if film.levels == 1],
         "two gray values only, as masks have": [n for n, film in enumerate(films) if film.levels == 2],

@@ -1,4 +1,4 @@
-"""Windows over a radiograph, their class by the organ mask, and batches cropped on demand.
+"""Patches: windows over a radiograph, their classes by the organ mask, and batches cropped on demand.
 
 Nothing is written out and nothing is kept: a crop is copied out of the memory-mapped radiograph when a batch asks
 for it (1,225 crops of a 2048 x 2048 radiograph would be 25 times its size).

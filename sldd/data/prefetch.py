@@ -1,4 +1,4 @@
-"""Batches one step ahead: cut and copied to the GPU while it works on the batch before."""
+"""Sources of batches, and a prefetcher that prepares the next one on the GPU during a step."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class NumberedBatches(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of whatever prepares batches."""
+        """Release whatever prepares batches."""
         ...
 
 
 class Prefetch:
-    """Numbered batches on a device.
+    """Batches by number on a device, the next one prefetched.
 
     Batches are drawn by number, so drawing ahead changes none of them.
 
@@ -51,7 +51,7 @@ class Prefetch:
         self._next: tuple[int, Future[Batch]] | None = None
 
     def get(self, number: int) -> Batch:
-        """Batch ``number``; the one after it is begun. An error in drawing it is raised here."""
+        """Batch ``number``; starts the next one. An error in drawing it is raised here."""
         if self._thread is None:
             return self._moved(self._draw(number))
         if self._next is None or self._next[0] != number:

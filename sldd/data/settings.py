@@ -1,4 +1,4 @@
-"""Which patients a study is about: the settings, and the source that they name."""
+"""Data settings, and the source of patients that they name."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def open_source(settings: DataSettings) -> Source:
 
 
 def notes_of(source: Source) -> Sequence[str]:
-    """What a source's table has that is odd and was taken as it is, in lines for the user."""
+    """What is odd in a source's table and was read all the same, as lines for the user."""
     return getattr(source, "notes", ())
 
 

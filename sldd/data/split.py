@@ -1,4 +1,4 @@
-"""Which patients train, validate and are tested: always by patient, never by radiograph."""
+"""Train, validation and test splits and folds, always by patient, never by radiograph."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Split:
 
 
 def split_patients(cohort: Cohort, settings: SplitSettings, needed: Sequence[str] = SPLITS) -> Split:
-    """Divide patients, never radiographs: by the source's own division, else stratified by label or findings, and seed.
+    """Split patients, never radiographs: as the source says, else stratified by label or findings, and seed.
 
     Raises:
         InputError: a ``needed`` part has no positive or no negative patient; of a cohort with findings, for no class.

@@ -1,4 +1,4 @@
-"""Divide patients whose films have several findings, so that each part has its share of every finding.
+"""Stratified splits of patients with several findings (multilabel stratification).
 
 Iterative stratification (Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011), the rarest finding first, as the published
 study did. No library that is kept stratifies several labels and keeps groups together; a patient has the findings of
@@ -24,7 +24,7 @@ def patient_findings(cohort: Cohort) -> np.ndarray:
 
 
 def stratify(findings: np.ndarray, shares: Sequence[float], seed: int, *name: str | int) -> np.ndarray:
-    """(rows,) numbers of the parts that rows go to.
+    """Assign rows to parts; returns the (rows,) part numbers.
 
     Args:
         findings: (rows, classes) bool.

@@ -1,4 +1,4 @@
-"""A cohort in a few lines: patients, films, labels, sizes, depths and values, as they were understood."""
+"""Summary of a cohort in a few lines: patients, films, labels, sizes, depths and gray values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAMED_SIZES = 3
 
 
 def summary(cohort: Cohort) -> Iterator[str]:
-    """The lines, without ``notes``."""
+    """The summary's lines, without ``notes``."""
     films = len(cohort.shapes)
     yield f"{_count(cohort.patients, 'patient')} with {_count(films, 'film')}; {_labels(cohort)}"
     if any(cohort.splits):

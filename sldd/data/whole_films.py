@@ -1,4 +1,4 @@
-"""Whole radiographs scaled down instead of patches: what ordinary training does without organ masks.
+"""Whole radiographs as training data, scaled down to the input size: for ordinary training without organ masks.
 
 Comparison method 4 of Li et al. (2022, Table 2): one image a film, of its patient's class N or P. A film casts no vote
 by arg-max, which would leave a patient's score at 0 or 1; its class probabilities stand in for vote counts.
@@ -21,7 +21,7 @@ KEPT = 2**30
 
 
 class WholeFilms:
-    """The films of a cohort at the network's input size, standardised; kept once they are scaled, while there is room.
+    """The films of a cohort at the network's input size, standardised, cached in memory while there is room.
 
     Args:
         cohort: where the pixels are.
@@ -49,7 +49,7 @@ class WholeFilms:
         return self._scaled[film]
 
     def scan(self, film: int, batch: int, device: torch.device) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
-        """The film, as ``Patches.scan`` gives its windows; it has no patch class."""
+        """The whole film as its only window, as of ``Patches.scan``; it has no patch class."""
         yield self.image(film).to(device), None
 
 

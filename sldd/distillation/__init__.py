@@ -1,1 +1,1 @@
-"""Distilled images, soft labels and inner rates: the unroll and all that learns through it."""
+"""Dataset distillation: the unrolled inner steps, and the images, soft labels and inner rates learned through them."""

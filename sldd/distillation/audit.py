@@ -1,4 +1,4 @@
-"""Which backbones can be distilled: every timm family by its smallest member, tried out, not believed.
+"""Audit of backbones: try one distillation step with the smallest member of every timm family.
 
 python -m sldd.backbones audit                            # every timm family by its smallest member
 python -m sldd.backbones audit resnet18 test_vit          # these, families or backbones
@@ -70,7 +70,7 @@ def smallest_member(family: str) -> str:
 
 
 def audit(names: Sequence[str]) -> Iterator[Row]:
-    """Try families (by their smallest member) or backbones, one after the other.
+    """Try families (by their smallest member) or backbones, one after the other, and yield a row each.
 
     Raises:
         InputError: a name is neither.

@@ -1,4 +1,4 @@
-"""Gradient clipping that adapts to the problem: no norm to guess."""
+"""Adaptive gradient clipping, relative to the usual gradient norm."""
 
 from __future__ import annotations
 

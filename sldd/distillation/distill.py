@@ -152,7 +152,7 @@ class Distillation:
         return self._unroll.memory
 
     def begin(self, batches: NumberedBatches, real: Iterable[torch.Tensor]) -> NumberedBatches:
-        """Batches as ``step`` wants them: of patches, or of features, for which ``real`` give ``theta_bn``."""
+        """Batches for ``step``: of patches, or of features, for which ``real`` give ``theta_bn``."""
         if self._head is None:
             return batches
         if self._private:  # a kept bank would take a patient's part in a step for more than one toss of the coin
@@ -164,7 +164,7 @@ class Distillation:
         return FeatureBatches(batches, self.inputs, rows=self._settings.feature_bank, seed=self._seed)
 
     def inputs(self, images: torch.Tensor) -> torch.Tensor:
-        """What ``step`` wants of real patches: the patches, or their features."""
+        """Inputs of ``step`` for real patches: the patches, or their features."""
         if self._head is None:
             return images
         parts = images.split(self._compute.micro_batch or len(images))
@@ -210,7 +210,7 @@ class Distillation:
         return measure_statistics(self.network, lambda images: self.forward(weights, images), real)
 
     def state(self) -> State:
-        """What a receiver needs: images (S, M, ...), soft labels (S, M, C) and inner rates (E, S[, T]), as used."""
+        """The shared state: images (S, M, ...), soft labels (S, M, C), inner rates (E, S[, T]), for the inner steps."""
         chosen = self._learned if self._average is None else self._average
         return {name: value.detach() for name, value in self._inner_inputs(chosen).items()}
 
@@ -226,7 +226,7 @@ class Distillation:
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Go on from ``state_dict``."""
+        """Restore from ``state_dict``."""
         for name, value in saved["learned"].items():
             self._learned[name].copy_(value)
         self._average = saved["average"]
@@ -237,14 +237,14 @@ class Distillation:
         load_statistics(self.network, saved["statistics"])
 
     def _inner_inputs(self, params: State) -> State:
-        """What the inner steps use: rates by their logarithms, so that one can grow tenfold, and the labels."""
+        """Images, labels and rates from the parameters: a rate's is its logarithm, so that it can grow tenfold."""
         labels = params["labels"]
         if self._settings.labels != "raw":
             labels = labels.softmax(-1) if self._settings.labels == "softmax" else labels.sigmoid()
         return {"images": params["images"], "labels": labels, "rates": params["rates"].exp()}
 
     def _with_features(self, inner_inputs: State) -> State:
-        """What the inner steps see of it: where they change the last layer only, the images' features."""
+        """The same; where only the last layer changes, with the images' features for the images."""
         if self._head is None:
             return inner_inputs
         return inner_inputs | {"images": self._head.features(inner_inputs["images"])}

@@ -1,4 +1,4 @@
-"""A short distillation of a backbone by the default settings, and how far its outer loss falls.
+"""Short trial distillations with default settings: how far a backbone's outer loss falls.
 
 Three images for easy phantom patients, with no setting chosen for the network. A network has learned where its loss
 falls to two thirds of that of guessing (ln 3) or below.
@@ -44,7 +44,7 @@ _OUTER_LR, _SHARE = 0.03, 0.02
 
 @dataclass(frozen=True)
 class FirstSteps:
-    """What came of one backbone. ``note`` says what did not work."""
+    """Result for one backbone. ``note`` says what did not work."""
 
     family: str
     member: str
@@ -65,12 +65,12 @@ class FirstSteps:
 
 
 def phantoms() -> Cohort:
-    """Easy patients, the same for every backbone."""
+    """A cohort of easy phantom patients, the same for every backbone."""
     return prepare(PhantomSource(PhantomSettings(patients=60, difficulty=0.0)), default_cache())
 
 
 def first_steps(family: str, name: str, *, steps: int, device: torch.device) -> FirstSteps:
-    """Distil for ``steps`` at the smallest of ``SIDES`` that the network takes."""
+    """Distil for ``steps`` at the smallest of ``SIDES`` that the network accepts."""
     parameters, note = None, ""
     kind = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     for side in SIDES:
@@ -119,7 +119,7 @@ def _distil(network: torch.nn.Module, side: int, steps: int, device: torch.devic
 def in_processes(
     members: Sequence[tuple[str, str]], *, steps: int, device: torch.device, workers: int
 ) -> Iterator[FirstSteps]:
-    """The same of many (family, backbone), so many at a time, as they end."""
+    """Short distillations of many (family, backbone) in parallel processes, yielded as they end."""
     phantoms()  # drawn once, before all ask for them
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:

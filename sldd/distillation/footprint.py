@@ -1,4 +1,4 @@
-"""What a distillation weighs against the network it replaces, by the published accounting (Li et al. 2022, Table 4)."""
+"""Storage of a distillation beside the network it replaces, by the published accounting (Li et al. 2022, Table 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the soft labels of films with several findings start."""
+"""Initial soft labels of films with several findings: one finding each, cluster centres, or the prior."""
 
 from __future__ import annotations
 

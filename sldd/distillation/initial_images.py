@@ -1,4 +1,4 @@
-"""How distilled images start."""
+"""Initial distilled images: noise, or real training patches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How soft labels start."""
+"""Initial soft labels of patches."""
 
 from __future__ import annotations
 

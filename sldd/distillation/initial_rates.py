@@ -1,4 +1,4 @@
-"""Where learned inner rates start: from what the first inner step does to a network's weights.
+"""Initial inner learning rates, by the relative change that they make to a network's weights.
 
 One inner rate means a thousandfold different thing in different networks: at a rate of 0.1 the first step changes the
 weights of a deep network without normalisation by a thousandth, and those of a narrow one with batch norm by half. So
@@ -73,7 +73,7 @@ def relative_rates(
 
 
 def relative_rate(weights: Weights, gradients: Sequence[Weights], *, share: float, epochs: int) -> torch.Tensor:
-    """One rate for all tensors, which change by ``share`` of the norm of all together, however steep the network."""
+    """One rate for all tensors, which together change by ``share`` of their norm, however large the gradient."""
     norm = torch.stack([torch.stack([g.norm() for g in batch]).norm() for batch in gradients]).mean()
     size = torch.stack([weight.norm() for weight in weights]).norm()
     if not float(norm):

@@ -1,4 +1,4 @@
-"""What a distillation needs of memory, and whether a network can be distilled at all, from shapes alone.
+"""Memory estimate of a distillation, and whether a network can be distilled at all, from shapes alone.
 
 The inner step, the outer pass and the adjoint are carried out on the meta device, where tensors have shapes and no
 data: what autograd would save is counted, whatever has no second derivative fails, and nothing is allocated.
@@ -29,7 +29,7 @@ class NoClassScoresError(ValueError):
 
 @dataclass(frozen=True)
 class Needs:
-    """Bytes by what holds them.
+    """A network's memory in bytes, by purpose.
 
     ``weights``: one copy of the network. ``changed``: one of what inner steps change. ``inner``: the graph of one inner
     gradient. ``outer``: what the pass over real patches saves. ``features``: what one real patch is to the last layer
@@ -70,7 +70,7 @@ def needs(
     inner_weights: InnerWeights = "all",
     loss: Loss = CROSS_ENTROPY,
 ) -> Needs:
-    """What distilling this network needs.
+    """Measure what distilling this network needs, on the meta device.
 
     Args:
         network: on the meta device, in training mode.

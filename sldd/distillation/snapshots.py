@@ -1,4 +1,4 @@
-"""Where to keep weights when an unroll is recomputed: the fewest repeated steps for a given number of snapshots.
+"""Checkpointing schedule of a recomputed unroll: the fewest repeated steps for a given number of snapshots.
 
 Binomial checkpointing (Griewank & Walther 2000, "revolve"), solved exactly by dynamic programming: unrolls are short.
 """

@@ -1,4 +1,4 @@
-"""The inner steps and their adjoint: the heart of a distillation.
+"""The unrolled inner steps and their exact gradient (adjoint): the heart of a distillation.
 
 From a fixed start ``theta_0`` a few gradient steps are taken on the distilled images (Li et al. 2022, Eq. 1 and 5),
 with momentum ``m`` where asked for (zero as published):

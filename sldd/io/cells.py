@@ -1,4 +1,4 @@
-"""What a table's cell says: a label, a finding, nothing, or an error that a spreadsheet left there."""
+"""Parse a table's cell: a label, a finding, a missing value, or a spreadsheet's error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NO_FINDING = frozenset(
 
 
 def is_missing(cell: str) -> bool:
-    """Whether a cell says that its value is missing, in the words of some program."""
+    """Whether a cell stands for a missing value, in the words of some program."""
     return cell.casefold() in MISSING
 
 
@@ -51,13 +51,13 @@ def binary(cell: str) -> float | None:
 
 
 def no_finding(name: str) -> bool:
-    """Whether the name of a finding, blanks put right, says that there is none."""
+    """Whether the name of a finding, blanks normalised, says that there is none."""
     word = name.casefold().replace("_", " ").rstrip(".")
     return word in NO_FINDING and bool(word) == bool(name)
 
 
 def finding(cell: str, where: str) -> str:
-    """The name of a finding, blanks put right and in Unicode's composed form (NFC).
+    """The name of a finding, with blanks normalised and in Unicode's composed form (NFC).
 
     Raises:
         InputError: it cannot be one: a missing value, an error, or what a spreadsheet or a broken quote made of it.

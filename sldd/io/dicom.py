@@ -1,4 +1,4 @@
-"""DICOM films: what a file claims is checked, its stored values decoded, and shown as ``grayscale`` says.
+"""DICOM films: check the header, decode the stored values, and map them to gray (``dicom_grayscale``).
 
 Only the tags named below are read. A header is full of names, and so are exceptions, warnings and log lines about it:
 nothing of either leaves this file. Sizes are checked before anything is allocated, in the header and in what is

@@ -1,4 +1,4 @@
-"""Compressed pixels of a DICOM file, looked at before they are decoded: how large, how deep, how many.
+"""Check compressed DICOM pixels before they are decoded: size, depth, number of frames.
 
 Sizes are compared with the header before a decoder makes room for what a stream claims.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class StreamShape(NamedTuple):
-    """What a JPEG, JPEG-LS or JPEG 2000 stream says of itself."""
+    """Size and depth in the header of a JPEG, JPEG-LS or JPEG 2000 stream."""
 
     rows: int
     columns: int

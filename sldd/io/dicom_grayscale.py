@@ -1,4 +1,4 @@
-"""What the stored values of a DICOM film look like: the grayscale pipeline of PS3.3.
+"""DICOM grayscale pipeline (PS3.3): modality LUT, VOI LUT or window, and inversion.
 
 Stored values -> Modality LUT (C.11.1) -> VOI LUT or window (C.11.2) -> polarity (C.8.11.3.1.2). Each is a function of
 one value, so it is worked out once for every value there can be, and looked up. It is written here since pydicom's
@@ -25,7 +25,7 @@ TAGS = (
 
 
 def grayscale(header: Dataset, values: np.ndarray) -> np.ndarray:
-    """What stored ``values``, in rising order, look like: 0 .. 1, 1 for what attenuates most.
+    """Gray values of the stored ``values``, in rising order: 0 .. 1, 1 for what attenuates most.
 
     Args:
         header: of the film.

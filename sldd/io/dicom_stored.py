@@ -1,4 +1,4 @@
-"""Which bits of a DICOM file's words are the film's, and which pixels are padding around it (PS3.3 C.7.5.1.1.2).
+"""DICOM stored values: which bits of a word are the film's, which pixels are padding (PS3.3 C.7.5.1.1.2).
 
 Old devices keep overlays in the bits above BitsStored (PS3.5 8.1.1, retired), and whether a decoder takes them off
 depends on the transfer syntax; here it does not. Padding is no part of the film: it is shown as background.

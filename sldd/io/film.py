@@ -1,4 +1,4 @@
-"""What there is to read: a film of a patient, and the source that names all of them."""
+"""Protocol of a source of patients, and the records that it yields: films, radiographs, organ masks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SMALL, _AT_A_TIME = 2**16, 2**24
 
 @dataclass(frozen=True)
 class Film:
-    """One radiograph of a source: the patient it belongs to (a number), that patient's label, split if fixed, place.
+    """One radiograph of a source: its patient (a number), that patient's label, split if fixed, place.
 
     ``where`` names it in messages without naming the patient: "manifest.csv line 17". ``findings`` has a value for each
     of the source's classes, 0, 1 or NaN where it is not known; the label of a film with findings is 1 where it has any.
@@ -36,7 +36,7 @@ class Film:
 
 @dataclass(frozen=True)
 class Radiograph:
-    """Pixels of one film, and what its reader has to say of them."""
+    """Pixels of one film, and its reader's notes."""
 
     pixels: np.ndarray
     """(height, width) uint8 or uint16."""
@@ -52,7 +52,7 @@ class Radiograph:
 
 @dataclass(frozen=True)
 class OrganMask:
-    """The organ on one film, and what its reader has to say of it; see ``Radiograph``."""
+    """The organ on one film, and its reader's notes; see ``Radiograph``."""
 
     inside: np.ndarray
     """(height, width) bool."""
@@ -61,7 +61,7 @@ class OrganMask:
 
 
 class Source(Protocol):
-    """What a cohort is made from."""
+    """Where a cohort's radiographs and labels are read from."""
 
     @property
     def classes(self) -> Sequence[str]:
@@ -93,7 +93,7 @@ class Source(Protocol):
 
 
 def count_values(pixels: np.ndarray) -> np.ndarray:
-    """How many pixels have each value, from 0 up.
+    """Histogram: how many pixels have each value, from 0 up.
 
     Args:
         pixels: uint8 or uint16, of any shape.

@@ -1,4 +1,4 @@
-"""Tables of films as collections publish them and hospitals export them: headings and rows, by one rule for all.
+"""Read tables of labels as collections publish them and hospitals export them, by one rule for all.
 
 docs/reading.md states the rules. What the cells of a column may hold is in ``sldd.io.cells`` and
 ``sldd.io.patient_ids``.
@@ -89,7 +89,7 @@ def _one(separator: str) -> str:
 
 
 def plain(heading: str) -> str:
-    """A heading without the spelling that copies of a table differ in: case, blanks, hyphens and underscores."""
+    """A heading normalised: without case, blanks, hyphens and underscores."""
     text = "".join(letter for letter in unicodedata.normalize("NFKC", heading).casefold() if letter.isprintable())
     return "".join(text.split()).replace("_", "").replace("-", "")
 

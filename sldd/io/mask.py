@@ -1,4 +1,4 @@
-"""Organ masks: which pixels of a picture of an organ are inside it.
+"""Organ masks: which pixels of a mask file are inside the organ.
 
 Masks come in kinds that one threshold does not fit: two values of any size, label maps (0, 1, 2 for the lungs, or a
 colour each), soft edges (drawn smooth, resized, or through JPEG), and the alpha channel of drawing programs. The kind

@@ -1,4 +1,4 @@
-"""Identifiers of patients as tables have them: what cannot be one is refused, those that differ in little are said.
+"""Patient identifiers of tables: refuse impossible ones, and report those that differ in little.
 
 Two patients under one identifier are trained and tested as one; one patient under two may be in the training and the
 test part at once. Neither shows in any score. Messages name lines, never an identifier.
@@ -45,7 +45,7 @@ def patient_id(cell: str, where: str) -> str:
 
 
 def alike(ids: Iterable[tuple[str, int]], table: str) -> list[str]:
-    """A line on each kind of small difference that is all that parts some patients.
+    """A line for each kind of small difference between patients' identifiers, such as leading zeros or case.
 
     Args:
         ids: identifier and line of each row.

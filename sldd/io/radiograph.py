@@ -1,4 +1,4 @@
-"""Read one radiograph. Nothing of a patient leaves this file but pixels: no header field, no file name."""
+"""Read one radiograph. Only pixels of a patient leave this module: no header field, no file name."""
 
 from __future__ import annotations
 

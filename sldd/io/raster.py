@@ -1,4 +1,4 @@
-"""PNG, JPEG and TIFF files: one picture, the way up that people see it, with bright as bright at every depth.
+"""PNG, JPEG and TIFF files: one picture, upright, bright as bright at every depth.
 
 The rules are in docs/reading.md. What Pillow does to some kinds of file and not to others is done to all here.
 """
@@ -37,7 +37,7 @@ _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO, _SAMPLE_FORMAT, _SIGNED = 258, 262, 0, 339,
 
 @dataclass(frozen=True)
 class Raster:
-    """A loaded picture, upright, whose alpha hides nothing or is ``alpha``."""
+    """A loaded picture, upright; its alpha channel hides nothing or is ``alpha``."""
 
     image: Image.Image
     alpha: np.ndarray | None

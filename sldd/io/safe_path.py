@@ -1,4 +1,4 @@
-"""Where a table may point: into the folder that it lies in, and nowhere else.
+"""Path checks: a table may name files in its own folder, and nowhere else.
 
 A table is text, and may come from elsewhere: it is not to say which files of this machine are opened. What leads out of
 the folder as text (an absolute path, ``..``) is refused everywhere. Symbolic links are made by whoever owns the folder;

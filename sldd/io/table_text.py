@@ -1,4 +1,4 @@
-"""The text of a table's file, and what parts its cells: by rules that are stated, never by a guess at what fits.
+"""Encoding and separator of a table's file, found by stated rules, never by a guess at what fits.
 
 Text is UTF-8, with a byte order mark or without, or UTF-16 with one. Every other encoding gives some text for any
 bytes, so a name read in the wrong one is another name and nobody notices: it is refused. Cells are parted by what the
@@ -31,7 +31,7 @@ _HEADINGS = 2**20
 
 
 def read_text(path: Path, name: str) -> str:
-    """The text of a file.
+    """The decoded text of a file.
 
     Args:
         name: what messages call it.

@@ -1,1 +1,1 @@
-"""Scores of patients and findings, by which states of a network are compared."""
+"""Metrics of patients and findings, and the evaluators that select a network's best state."""

@@ -1,4 +1,4 @@
-"""What a network is asked: the scores by which its states are compared, and what they are made of.
+"""Evaluators: score a network on patients or films, and define the key by which states are selected.
 
 Patients told by the votes of their patches, or films told finding by finding. Everything else, from the outer loop to
 the search, asks a task and knows no more of it than this.
@@ -30,7 +30,7 @@ SelectionKey = tuple[float, float, float]
 
 
 class Scores(Protocol):
-    """How a group of patients was told apart."""
+    """Metrics of a network on a group of patients."""
 
     @property
     def key(self) -> SelectionKey:
@@ -40,22 +40,22 @@ class Scores(Protocol):
 
     @property
     def headline(self) -> float:
-        """The score that people compare: HM, or macro AUC."""
+        """The main metric: HM, or macro AUC."""
         ...
 
     def history(self) -> dict[str, float | None]:
-        """What is kept of every evaluation, by name."""
+        """Metrics that are kept of every evaluation, by name."""
         ...
 
     @property
     def threshold(self) -> float | None:
-        """On a patient's score: the fixed one, or the best for these patients; None where there is none."""
+        """Decision threshold on a patient's score: fixed, or the best for these patients; None where there is none."""
         ...
 
     def describe(
         self, pseudonyms: Sequence[str], delta: float | None, intervals_of: int | None = None
     ) -> dict[str, Any]:
-        """The whole of it in plain values, as the ledger keeps it.
+        """All metrics in plain values, as the ledger keeps them.
 
         Args:
             pseudonyms: of all patients, by number.
@@ -79,7 +79,7 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class PatientScores:
-    """Votes, with HM at the threshold ``delta``, or at the best one where None.
+    """Patients' votes, with HM at the threshold ``delta``, or at the best one where None.
 
     States are compared by the mean of patient AUC and patch accuracy, which move with every patch, and only then by HM,
     which moves with a patient at a time. At a given threshold, as published, HM decides.
@@ -132,7 +132,7 @@ class PatientScores:
 
 
 class PatientTask:
-    """Patients positive or negative, by the votes of their patches.
+    """Evaluates patients, positive or negative, by the votes of their patches.
 
     Args:
         scanned: what votes: patches, or whole films.

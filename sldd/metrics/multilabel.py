@@ -1,4 +1,4 @@
-"""How well findings are told: AUC, average precision and Hamming loss a class, their means, and bootstrap intervals.
+"""Multilabel metrics: AUC, average precision and Hamming loss by class, their means, and bootstrap intervals.
 
 A class without a positive or without a negative film has no AUC; its average precision would be 0 or 1 whatever the
 network says, and its Hamming loss would count one kind of mistake only. Such a class is undefined (None) in all three,
@@ -35,7 +35,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class FindingScores:
-    """Scores of a group of films; lists have an entry a class, None where undefined."""
+    """Metrics of a group of films; lists have an entry a class, None where undefined."""
 
     classes: list[str]
     positives: list[int]
@@ -56,7 +56,7 @@ class FindingScores:
 
 
 def call_positive(probabilities: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-    """Where a finding is called present, by the published odds: p > (1 - p) * n_pos / n_neg, a class each.
+    """Decision rule for a finding, by the published odds: p > (1 - p) * n_pos / n_neg, a class each.
 
     Which is: where p is above the share of films that have it. Without negatives nothing is called.
 
@@ -72,7 +72,7 @@ def call_positive(probabilities: np.ndarray, positives: np.ndarray, negatives: n
 def score_findings(
     classes: Sequence[str], labels: np.ndarray, probabilities: np.ndarray, counts: tuple[np.ndarray, np.ndarray]
 ) -> FindingScores:
-    """Scores of films.
+    """Compute the metrics of films.
 
     Args:
         classes: names.

@@ -1,4 +1,4 @@
-"""From patch predictions to a patient: votes, scores, thresholds, and how good they are (Li et al. 2022, 3.3, 4.1)."""
+"""Patch votes of patients: scores, thresholds, HM and AUC (Li et al. 2022, 3.3, 4.1)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNDECIDED = -1.0
 
 
 class ScorableDataset(Protocol):
-    """What is scored: patches, or whole films."""
+    """What a network is scored on: patches, or whole films."""
 
     cohort: Cohort
     soft_votes: bool
@@ -159,7 +159,7 @@ class Curve:
 
 
 def threshold_curve(votes: Votes) -> Curve:
-    """The whole HM(delta) of a group of patients, exactly.
+    """The exact HM(delta) of a group of patients.
 
     Raises:
         ValueError: a label is absent, so that HM is undefined.

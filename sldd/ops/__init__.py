@@ -1,1 +1,1 @@
-"""Tensor operations that PyTorch lacks or is slow at, twice differentiable, and the names of types."""
+"""Twice differentiable tensor operations that PyTorch lacks or is slow at, memory counters, and types."""

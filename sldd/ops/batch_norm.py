@@ -1,4 +1,4 @@
-"""Batch norm by batch statistics whose second derivative is worked out by hand.
+"""Batch norm by batch statistics with an analytic second derivative.
 
 With ``h = (x - mean) r``, ``r = (variance + eps)^-1/2`` and ``N`` values a channel, batch norm is ``y = w h + b``, and
 

@@ -1,4 +1,4 @@
-"""Convolution that can be differentiated as often as wanted, each time by the cheapest means.
+"""Convolution that can be differentiated any number of times, each time by the cheapest means.
 
 The pairing ``<g, conv(x, w)>`` is linear in each of its three arguments, so the gradients of a convolution are
 
@@ -23,7 +23,7 @@ import torch.nn.functional as F
 
 @dataclass(frozen=True)
 class Geometry:
-    """What a convolution is beside its tensors; (height, width) each."""
+    """Stride, padding and sizes of a convolution; (height, width) each."""
 
     stride: tuple[int, int]
     padding: tuple[int, int]

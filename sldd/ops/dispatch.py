@@ -1,4 +1,4 @@
-"""Which kernels a network's layers run on while it is distilled: PyTorch's, but where those were slow on a CPU.
+"""Kernel dispatch: layers run on our kernels where PyTorch's are slow on a CPU, else on PyTorch's.
 
 On a GPU, where nothing was measured, and wherever a layer asks for more than is written here, everything stays with
 PyTorch. Results differ from its own by rounding only. Receivers take the inner steps through the same code; scoring
@@ -48,7 +48,7 @@ class Kernels(TorchFunctionMode):
 
     @contextmanager
     def asking(self, *, images: bool, parameters: bool) -> Iterator[None]:
-        """Inside it, backward passes ask for the gradients of these leaves only."""
+        """Context in which backward passes compute the gradients of these leaves only."""
         self._scope.images, self._scope.parameters = images, parameters
         try:
             yield

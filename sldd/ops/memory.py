@@ -1,4 +1,4 @@
-"""How much memory there is, and how much autograd keeps."""
+"""Memory counters: what is free, and what autograd saves."""
 
 from __future__ import annotations
 

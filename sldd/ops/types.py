@@ -1,4 +1,4 @@
-"""Names of choices and of shapes that every layer uses; below all of them, so that naming one imports none."""
+"""Type aliases of settings and shapes, below all other modules, so that naming one imports none."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TaskName = Literal["patches", "multilabel"]
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What goes into a network and comes out of it.
+    """A network's input and classes.
 
     Attributes:
         side: of the square input, in pixels.

@@ -1,4 +1,4 @@
-"""What one hospital sends another: distilled images, soft labels, inner rates, ``theta_bn``, and how to use them.
+"""The package one hospital sends another: distilled images, soft labels, inner rates, ``theta_bn``; and its use.
 
 One safetensors file (docs/package.md). The network itself is not in it, unless asked for: backbone, norm setting, start
 and seed give its first weights bit for bit, and the inner steps do the rest.

@@ -1,4 +1,4 @@
-"""Do the batch-norm statistics alone (``theta_bn``) give away who is in them?
+"""Membership attack on batch-norm statistics: does ``theta_bn`` alone reveal who is in it?
 
 They are means over the training patients' patches, layer by layer, and means give their members away: whoever has a
 patient's own values and those of some others can tell (Homer et al. 2008, for pools of DNA). With a patient's values y,
@@ -31,7 +31,7 @@ _OUTSIDE = 30
 
 @dataclass(frozen=True)
 class Pool:
-    """The control: the same attack on the mean of so many training patients, a mean over several such pools."""
+    """Control: the same attack on the mean of so many training patients, averaged over several such pools."""
 
     patients: int
     auc: float

@@ -1,4 +1,4 @@
-"""Patients who trained against patients who did not: how often the former score higher, and how sure that is.
+"""Group tests: whether patients who trained score higher than those who did not, with intervals and p-values.
 
 The effect is the area under the ROC curve of "did this patient train", which is the probability that one who did scores
 above one who did not: 0.5 where the score knows nothing. Patients are what is resampled and exchanged, never patches:
@@ -27,7 +27,7 @@ few false alarms (Carlini et al. 2022: an attack that is sure of a few patients 
 
 @dataclass(frozen=True)
 class MemberLabels:
-    """Who of the patients compared trained.
+    """Which of the patients compared trained, and their labels.
 
     Attributes:
         member: (patients,) bool.
@@ -40,7 +40,7 @@ class MemberLabels:
 
 @dataclass(frozen=True)
 class GroupTest:
-    """What an attack found.
+    """An attack's result: AUC, p-value, true-positive rate.
 
     Attributes:
         auc, auc_low, auc_high: the effect and its interval.
@@ -64,7 +64,7 @@ class GroupTest:
 
 
 def compare(scores: np.ndarray, groups: MemberLabels, seed: int) -> GroupTest:
-    """Judge scores that are meant to be higher for patients who trained.
+    """Test scores that are meant to be higher for patients who trained.
 
     Args:
         scores: (patients,), finite; or (patients, k) for k scores each, whose AUCs are averaged. The share found at few

@@ -1,4 +1,4 @@
-"""Membership inference: does the network that a package stands for do better on patients who trained?
+"""Membership inference by loss: does a package's network do better on patients who trained?
 
 A patient's score is how much lower the loss on the patient's patches is than under reference networks that never saw
 the patient (difficulty calibration: Watson et al. 2022, Sablayrolles et al. 2019), since some patients are easy for

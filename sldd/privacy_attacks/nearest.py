@@ -1,4 +1,4 @@
-"""The nearest real patch: are distilled images more like patches of those who trained than of those who did not?
+"""Nearest-patch attack: are distilled images more like patches of patients who trained than of others?
 
 A distilled image that copies a patch is nearer to that patient than real patches of different people ever are to each
 other; one that remembers is nearer to those who trained than to held-out patients. So held-out patients are a yardstick
@@ -20,7 +20,7 @@ COPY = 0.99
 
 @dataclass(frozen=True)
 class Nearest:
-    """What one measure of similarity says.
+    """Result by one measure of similarity.
 
     Attributes:
         training, held_out: similarity of the nearest patch, a mean over images, of equally many patients on both sides.
@@ -45,7 +45,7 @@ class Nearest:
 
 
 def nearest(images: Similarities, probes: Similarities, groups: MemberLabels, seed: int) -> dict[str, Nearest]:
-    """By measure.
+    """Run the attack by each measure of similarity.
 
     Args:
         images: of the package's images, over both groups.

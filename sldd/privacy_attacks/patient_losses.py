@@ -1,4 +1,4 @@
-"""What a network makes of a patient: the loss on the patient's patches, and what arrives at its batch-norm layers.
+"""Per-patient loss and batch-norm input moments, for the privacy attacks.
 
 One pass over the patient's films, at the scoring stride. A patient's patches weigh as in a batch of a third of each
 class: the irrelevant ones a third, those of the organ two thirds.
@@ -23,7 +23,7 @@ _IRRELEVANT_SHARE = 1 / len(CLASSES)
 
 @dataclass(frozen=True)
 class PatientFeatures:
-    """Of each patient.
+    """Loss and batch-norm input moments of each patient.
 
     Attributes:
         losses: (patients,) cross-entropy.
@@ -45,7 +45,7 @@ def patient_features(
     batch: int,
     device: torch.device,
 ) -> PatientFeatures:
-    """Never more than ``batch`` crops in memory.
+    """Compute losses and moments; never more than ``batch`` crops in memory.
 
     Args:
         predict: (batch, 1, side, side) -> (batch, 3) logits, by way of ``network``.
@@ -79,7 +79,7 @@ def patient_features(
 
 
 def norm_moments(network: nn.Module, theta_bn: dict[str, torch.Tensor]) -> np.ndarray:
-    """(2 c,) mean and mean square that statistics stand for: unlike a variance, both are means over patients."""
+    """(2 c,) means and mean squares of ``theta_bn``: unlike a variance, both average over patients."""
     parts = []
     for name in batch_norms(network):
         mean = theta_bn[f"{name}.running_mean"].double().cpu()

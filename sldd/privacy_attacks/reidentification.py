@@ -1,4 +1,4 @@
-"""Re-identification: can a distilled image be tied to one patient?
+"""Re-identification attack: can a distilled image be tied to one patient?
 
 Whoever has films of candidates looks for the one that an image is most like. Two signs that this works: the nearest
 patients trained more often than chance has it, and the nearest stands out from all others by more than the nearest
@@ -21,7 +21,7 @@ FEW = 5
 
 @dataclass(frozen=True)
 class Reidentification:
-    """What one measure of similarity says.
+    """Result by one measure of similarity.
 
     Attributes:
         images: how many.
@@ -53,7 +53,7 @@ def reidentify(
     *,
     sources: Sequence[int] | None = None,
 ) -> dict[str, Reidentification]:
-    """By measure.
+    """Run the attack by each measure of similarity.
 
     Args:
         images: of the package's images, over both groups.

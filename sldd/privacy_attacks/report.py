@@ -1,4 +1,4 @@
-"""All that is asked of a package's images, with the controls that say whether the asking works.
+"""All attacks on a package's images, and controls that show whether the attacks work.
 
 The controls go through the same pass over the same films: real patches of training patients in the images' place, which
 have to be found, and noise, which must not be.
@@ -34,7 +34,7 @@ MOST_PROBES = 50
 
 @dataclass(frozen=True)
 class Candidates:
-    """The patients that a package is tried on.
+    """Patients that a package is attacked with.
 
     Attributes:
         patches: standardised as its images are.
@@ -71,7 +71,7 @@ class Candidates:
 
 
 def feature_network(backbone: str, start: str, *, input_size: int, seed: int, device: torch.device) -> Features:
-    """(n, 1, side, side) -> what a network hands to its last layer.
+    """(n, 1, side, side) -> inputs of a network's last layer.
 
     Args:
         start: as of ``sldd.backbones.start.set_start``; a random one is of a seed that no trial has.
@@ -87,7 +87,7 @@ def feature_network(backbone: str, start: str, *, input_size: int, seed: int, de
 def look_alike(
     images: torch.Tensor, candidates: Candidates, network: Features, *, seed: int, batch: int, device: torch.device
 ) -> dict[str, Any]:
-    """Nearest real patch and re-identification, of a package's images and of the controls.
+    """Nearest-patch and re-identification attacks on a package's images and on the controls.
 
     Args:
         images: (images, 1, side, side) as the package has them.

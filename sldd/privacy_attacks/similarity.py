@@ -1,4 +1,4 @@
-"""How alike an image and a patient's patches are: by pixels, by structure, and by the features of a network.
+"""Similarity of images to patients' patches: by pixels, by structure (SSIM), and by a network's features.
 
 One pass over a patient's films keeps the most alike patch of every image, and nothing else. All three measures ignore
 brightness and contrast, which would hide a copy; 1 is a copy.
@@ -36,7 +36,7 @@ Features = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Similarities:
-    """Of each patient and image, the similarity of the patient's most alike patch.
+    """Highest similarity of each image to a patch of each patient.
 
     Attributes:
         patients: patient numbers, the rows.
@@ -54,7 +54,7 @@ class Similarities:
 
 
 def densely(patches: Patches) -> Patches:
-    """The same patches at the stride of training, also where patients are scored at a wider one: a copy is of those."""
+    """The same patches at the training stride, where patients are scored at a wider one: copies are of those."""
     settings = replace(patches.settings, score_stride=None)
     return Patches(patches.cohort, settings, patches.mean, patches.std)
 
@@ -93,7 +93,7 @@ def most_alike(
 
 
 def standardised(network: Features, real: torch.Tensor) -> Features:
-    """Features in units of how they differ between real patches, from their mean; a network's own are all alike.
+    """A feature extractor, standardised over real patches; a network's raw features are all alike.
 
     Args:
         network: (n, 1, side, side) -> (n, ...) features.

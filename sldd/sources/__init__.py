@@ -1,1 +1,1 @@
-"""Where patients come from: one file a source."""
+"""Sources of radiographs and labels, one a file: folders, hospitals' exports, public collections, phantoms."""

@@ -1,4 +1,4 @@
-"""A mapping of a hospital's categories of findings to classes.
+"""Mapping of a hospital's categories of findings to classes, from a file.
 
 A YAML file of ``category: class`` lines, or a table with these two columns; a category without a class is dropped.
 """
@@ -37,7 +37,7 @@ def read_mapping(path: Path) -> dict[str, str | None]:
 
 
 def classes_of(mapping: dict[str, str | None]) -> list[str]:
-    """In the order in which the mapping names them first."""
+    """Classes in the order in which the mapping names them first."""
     classes = list({name.casefold(): name for name in reversed(list(mapping.values())) if name}.values())[::-1]
     if not classes:
         raise InputError(f"{_MAPPING}: it names no class; write lines of category: class")

@@ -1,4 +1,4 @@
-"""CheXpert (Irvin et al., AAAI 2019): 224,316 films with findings that may be uncertain.
+"""CheXpert source (Irvin et al., AAAI 2019): 224,316 films with findings that may be uncertain.
 
 ``data.root`` is the folder that holds ``train.csv``. Of a row only the path, the view and the findings asked for are
 read. A finding is 1.0, 0.0, -1.0 (uncertain) or empty: not mentioned in the report, which counts as absent, as the

@@ -1,4 +1,4 @@
-"""Films of a folder that no table lists: what is one by its content, and what else lies there, counted.
+"""Find the films of a folder that no table lists, by content, and count its other files.
 
 Archives export DICOM files without an ending, systems leave hidden files beside each (``._IM1.png``), and hospitals
 keep masks in a folder below the films. A name alone says too little, and what is passed over is missed later.

@@ -1,4 +1,4 @@
-"""A cohort folder: ``manifest.csv`` with columns ``patient_id,image,mask,label[,split]`` and the files it names.
+"""Source of a cohort folder: ``manifest.csv`` (``patient_id,image,mask,label[,split]``) and its files.
 
 ``image`` and ``mask`` are relative to the manifest; ``label`` is 0 (negative) or 1 (positive); ``split`` is ``train``,
 ``validation`` or ``test``. A patient may have several rows; all must agree on label and split.

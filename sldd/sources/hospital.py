@@ -1,4 +1,4 @@
-"""A hospital's own films with findings: a folder of DICOM (or PNG, JPEG, TIFF) films and a table of what is on them.
+"""Source of a hospital's own films with findings: DICOM, PNG, JPEG or TIFF files and a table of their findings.
 
 The table, ``labels.csv``, has columns ``patient_id,image,findings``: a path within the folder, and findings joined by
 ``|`` or ``;``. A cell that is empty or says ``normal`` or ``no finding`` (``sldd.io.cells`` has more such words) is a

@@ -1,4 +1,4 @@
-"""Films with findings: what NIH ChestX-ray14, CheXpert and a hospital's export have in common once their table is read.
+"""Base of sources of films with findings: NIH ChestX-ray14, CheXpert and hospitals' exports, once a table is read.
 
 Films are scaled when they are read. 112,120 films of 1024 x 1024 are 110 GiB of gray values and no network here sees
 that many pixels of a whole film; at 512, the published size, they are 27 GiB, at 224 5 GiB. Each side is scaled by

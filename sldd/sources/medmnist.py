@@ -1,4 +1,4 @@
-"""MedMNIST (Yang et al., Scientific Data 2023): gray-scale collections as one ``.npz`` file of images and labels.
+"""MedMNIST source (Yang et al., Scientific Data 2023): gray-scale ``.npz`` files of images and labels.
 
 The file names no patients, so every image is one; its own division into training, validation and test images, which is
 by patient where the collections it was made from tell, is kept. Labels are several 0/1 columns (ChestMNIST), one column

@@ -1,4 +1,4 @@
-"""NIH ChestX-ray14 (Wang et al., CVPR 2017): 112,120 films of 14 findings, and subsets of it.
+"""NIH ChestX-ray14 source (Wang et al., CVPR 2017): 112,120 films of 14 findings, and subsets of it.
 
 Read as it is published and as it is passed on: ``Data_Entry_2017.csv`` (whose lines end with a comma and whose headings
 hold some), ``Data_Entry_2017_v2020.csv``, copies with other headings, tables with a 0/1 column a finding; films as PNG

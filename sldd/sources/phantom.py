@@ -1,4 +1,4 @@
-"""Phantom patients (``sldd.sources.phantom_stomach`` draws them), for demos and tests without real patients.
+"""Source of phantom patients (``sldd.sources.phantom_stomach`` draws them), for demos and tests.
 
 python -m sldd.sources.phantom data/phantom --patients 60 --size 256
 """

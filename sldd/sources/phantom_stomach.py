@@ -1,4 +1,4 @@
-"""Draw one made-up double-contrast radiograph of a stomach.
+"""Draw a synthetic double-contrast radiograph of a stomach.
 
 A patient is drawn in coordinates of [0, 1] and sampled at the size asked for, so a radiograph of 64 pixels and one of
 2048 show the same stomach. The label enters in one place, the severity, a smooth map over the film: where it is low,

@@ -1,4 +1,4 @@
-"""Files of one name: whether they hold the same."""
+"""Compare the contents of files with the same name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A part of a source's patients: several hospitals, played where there is one collection."""
+"""A random part of a source's patients, to simulate several hospitals with one collection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sldd.rng import stream
 
 
 class PartOfPatients:
-    """The films of one of several equal parts of a source's patients, who are drawn into them by chance.
+    """The films of one of several equal, random parts of a source's patients.
 
     Args:
         source: the whole.

@@ -1,4 +1,4 @@
-"""How the arithmetic of a run is carried out: precision, memory, determinism. What is computed is said elsewhere.
+"""Compute settings: precision, memory, determinism. They change how a run is computed, not what.
 
 ``torch.compile`` has no place here: compiled code cannot be differentiated twice, and where only one derivative is
 wanted, in the pass over real patches, it was no faster than eager code on a CPU and changed the numbers.
@@ -52,7 +52,7 @@ class ComputeSettings:
 
 
 def autocast_type(precision: Precision) -> torch.dtype | None:
-    """The type that ``torch.autocast`` is given; None for none."""
+    """The dtype for ``torch.autocast``; None for none."""
     return torch.bfloat16 if precision == "bfloat16" else None
 
 

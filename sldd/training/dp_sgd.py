@@ -51,7 +51,7 @@ class PrivacySettings:
         return min(1.0, batch_size / self.patches / patients)
 
     def epsilon(self, *, steps: int, batch_size: int, patients: int) -> float:
-        """What ``steps`` steps have spent, by the Renyi accountant of Opacus (Mironov 2017, Mironov et al. 2019).
+        """Epsilon spent in ``steps`` steps, by Opacus' Renyi accountant (Mironov 2017, Mironov et al. 2019).
 
         Raises:
             InputError: Opacus is not installed.
@@ -75,7 +75,7 @@ def check_accountant() -> None:
 
 
 def refusal(network: nn.Module, image_init: str) -> str | None:
-    """Why what a private run gives could not be private; None where it can."""
+    """Why a configuration's private run would not be private; None where it is."""
     if image_init == "real":
         return "privacy: distill.image_init=real starts from patients' own patches; use noise"
     layers = batch_norms(network)
@@ -88,7 +88,7 @@ def refusal(network: nn.Module, image_init: str) -> str | None:
 
 
 class PatientBatches:
-    """Patches of patients who each take part by the toss of a coin, patient after patient.
+    """Poisson-sampled patches: each patient takes part in a step independently, with one probability.
 
     Args:
         patches: where crops come from.

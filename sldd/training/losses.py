@@ -1,4 +1,4 @@
-"""The losses of a task: of inner steps on soft labels, and of the outer pass over real images, a part at a time."""
+"""Loss functions: of inner steps on soft labels, and of the outer pass over real images, in micro-batches."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def weighted_bce_of_part(logits: torch.Tensor, truth: torch.Tensor, whole: torch
 
 @dataclass(frozen=True)
 class Loss:
-    """What is descended on.
+    """A task's inner and outer loss function.
 
     ``inner``: (logits, soft labels) -> loss of a batch of distilled images. ``outer``: (logits, truth, truth of the
     whole batch) -> a part's share in the loss of a batch of real ones; the shares add up to it.

@@ -64,7 +64,7 @@ class OuterSettings:
             )
 
     def over(self, patches: int, epochs: int | None = None) -> OuterSettings:
-        """These settings with the steps of ``epochs`` (or of their own, where they have any) over so many patches."""
+        """The settings with ``epochs`` (or their own, where they have any) as steps over so many patches."""
         epochs = epochs or self.epochs
         return self if epochs is None else replace(self, steps=math.ceil(epochs * patches / self.batch_size))
 
@@ -74,7 +74,7 @@ class DivergedError(ArithmeticError):
 
 
 class Learner(Protocol):
-    """What the loop improves."""
+    """What the outer loop trains: a distillation, or a network."""
 
     network: nn.Module
 
@@ -84,15 +84,15 @@ class Learner(Protocol):
         ...
 
     def begin(self, batches: NumberedBatches, real: Iterable[torch.Tensor]) -> NumberedBatches:
-        """Called once: batches as ``step`` wants them, of these of patches; ``real`` are some more, for statistics."""
+        """Called once before training: wraps batches of patches for ``step``; ``real`` are batches for ``theta_bn``."""
         ...
 
     def inputs(self, images: torch.Tensor) -> torch.Tensor:
-        """What ``step`` wants of real images: themselves, or their features."""
+        """Inputs of ``step`` for real images: themselves, or their features."""
         ...
 
     def step(self, inputs: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
-        """Improve on inputs as ``begin`` gives them, of (batch,) classes, at this outer rate; the loss before."""
+        """One update on inputs as of ``begin``, of (batch,) classes, at this outer rate; returns the loss before."""
         ...
 
     def weights(self, state: State) -> Weights:
@@ -108,15 +108,15 @@ class Learner(Protocol):
         ...
 
     def state(self) -> State:
-        """What stands for the network now, by name: detached, not copied."""
+        """The network's current state, by name: detached, not copied."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on, the optimiser included."""
+        """Everything needed to resume, the optimiser included."""
         ...
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore from ``state_dict``."""
         ...
 
 
@@ -176,7 +176,7 @@ class Progress:
 
 
 class OuterLoop:
-    """One run of a learner on the training patients of a split.
+    """Trains a learner on the training patients of a split, and keeps its best state.
 
     Args:
         learner: what is improved.
@@ -269,7 +269,7 @@ class OuterLoop:
         return self._scores(self.best.state, self.best.theta_bn, patients)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on bit for bit on the same machine and thread count."""
+        """Everything needed to resume bit for bit on the same machine and thread count."""
         return {
             "learner": self.learner.state_dict(),
             "progress": vars(self.progress).copy(),
@@ -277,7 +277,7 @@ class OuterLoop:
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Go on from ``state_dict``."""
+        """Restore from ``state_dict``."""
         self.learner.load_state_dict(saved["learner"])
         self.progress = Progress(**saved["progress"])
         best = saved["best"]

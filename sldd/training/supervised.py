@@ -1,4 +1,4 @@
-"""Ordinary training on real patches: what a distillation is compared with, on the same budget of batches."""
+"""Ordinary supervised training on real patches: the baseline of a distillation, on the same budget of batches."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Training:
 
     @torch.no_grad()
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Go on from ``state_dict``."""
+        """Restore from ``state_dict``."""
         for weight, name in zip(self._weights, self._names, strict=True):
             weight.copy_(saved["weights"][name])
         load_optimiser(self._adam, saved["adam"])

@@ -1,4 +1,4 @@
-"""The loss of films with several findings: K classes as K binary problems, positive and negative entries balanced.
+"""Weighted binary cross-entropy for several findings: K binary problems, positive and negative entries balanced.
 
 Batch-weighted binary cross-entropy, as published: over a batch with P positive and N negative entries, terms of
 positive entries weigh (P + N) / P and those of negative ones (P + N) / N. Averaged over the P + N entries, that is the

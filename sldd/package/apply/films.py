@@ -1,4 +1,4 @@
-"""The radiographs that a receiver points at: a folder of them, or a manifest as a study reads it, labels or not.
+"""Find a receiver's radiographs: a folder of them, or a manifest as a study reads it, with labels or without.
 
 They are read one at a time and never written anywhere.
 """
@@ -40,7 +40,7 @@ class Patient:
 
 @dataclass(frozen=True)
 class Received:
-    """A receiver's patients in the order of their names, and how many files of their folder are no films."""
+    """A receiver's patients in the order of their names, and how many files of the folder are no films."""
 
     patients: list[Patient]
     left_out: dict[str, int]

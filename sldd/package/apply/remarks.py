@@ -1,4 +1,4 @@
-"""What looks wrong with a receiver's radiographs: beside those that the package was made for, and beside each other.
+"""Checks of a receiver's radiographs: how they differ from those of the package's training, and from each other.
 
 A 12-bit film in a 16-bit file is sixteen times too dark for a package of films that fill their 16 bits. Where all of a
 receiver's films are so, only the package's own mean and standard deviation can tell.
@@ -20,7 +20,7 @@ _MOST_APART = 4.0
 
 
 class Remarks:
-    """Collects what looks wrong, film by film.
+    """Collects what is odd about films, one by one.
 
     Args:
         header: of the package.
@@ -55,7 +55,7 @@ class Remarks:
             self._said.setdefault(words, []).append(here)
 
     def found(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
-        """Lines that say what and where, and the rows of the patients."""
+        """Lines that describe each oddity and where it is, and the rows of the patients."""
         groups = list(self._said.items())
         groups += [
             (words, [self._films[number] for number in numbers]) for words, numbers in find_oddities(self._stats)

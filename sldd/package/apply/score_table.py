@@ -1,4 +1,4 @@
-"""The table that ``apply`` leaves: a row a patient, under pseudonyms."""
+"""Score tables that ``apply`` writes: a row a patient, under pseudonyms."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LEFT_OUT = "(left out)"
 
 
 def pseudonyms(patients: Sequence[Patient]) -> list[str]:
-    """``P-3f9a12bc04de``-like names under a key that is thrown away: nobody can work them out again."""
+    """``P-3f9a12bc04de``-like names under a key that is thrown away, so that they cannot be traced back."""
     key = secrets.token_bytes(32)
     return ["P-" + hmac.new(key, patient.name.encode(), hashlib.sha256).hexdigest()[:12] for patient in patients]
 
@@ -94,7 +94,7 @@ def without_reports(received: Received, scored: Scored) -> tuple[list[Patient], 
 
 
 def file_notes(scored: Scored, left_out: str) -> Iterator[str]:
-    """Lines on what was left out, what could not be read, and what looks wrong."""
+    """Lines on what was left out, what could not be read, and what is odd."""
     if left_out:
         yield f"left out, as no radiographs: {left_out}"
     if scored.unread:

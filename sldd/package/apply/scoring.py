@@ -1,4 +1,4 @@
-"""A package at work: the patch votes of a receiver's patients, one radiograph in memory at a time."""
+"""Score a receiver's patients by their patch votes, one radiograph in memory at a time."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def score(
     done: Callable[[], object] = lambda: None,
     tolerant: bool = False,
 ) -> Scored:
-    """Let every patch of every radiograph vote.
+    """Count the votes of every patch of every radiograph.
 
     Args:
         network: as ``rebuild`` gives it.
@@ -116,7 +116,7 @@ def score(
 
 
 def labelled(scored: Scored, patients: Sequence[Patient]) -> Votes | None:
-    """The votes of patients that were scored and whose label is known; None where it is of nobody."""
+    """Votes of the scored patients whose label is known; None where there are none."""
     votes = scored.votes
     rows = [row for row, patient in enumerate(patients) if patient.label is not None and scored.read[row]]
     if not rows:
@@ -131,7 +131,7 @@ def measured(votes: Votes, delta: float) -> dict[str, float | None]:
 
 
 def film_patches(film: FilmFile, header: Header) -> Patches:
-    """The patches of one radiograph, as the package cuts them.
+    """The patches of one radiograph, by the package's settings.
 
     Raises:
         InputError: as of ``score``.

@@ -1,4 +1,4 @@
-"""What becomes of a package where a receiver does not do exactly what it says: measured on a labelled cohort.
+"""Sensitivity of a package to changes of its recipe (order, rates, start, precision), on a labelled cohort.
 
 A row of the table is a variant; its columns are
 
@@ -99,7 +99,7 @@ def fragility(
     device: torch.device,
     done: Callable[[], object] = lambda: None,
 ) -> Iterator[Row]:
-    """The table, row by row.
+    """Measure the table, row by row.
 
     Args:
         start: as of ``rebuild``.
@@ -146,7 +146,7 @@ def fragility(
 
 
 def as_csv(rows: Sequence[Row]) -> bytes:
-    """The table as a file; an empty cell is what there is not."""
+    """The table as CSV; cells without a value are empty."""
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
@@ -156,7 +156,7 @@ def as_csv(rows: Sequence[Row]) -> bytes:
 
 
 def as_json(rows: Sequence[Row]) -> bytes:
-    """The table as a list of objects."""
+    """The table as a JSON list of objects."""
     return json.dumps([asdict(row) for row in rows], indent=1).encode()
 
 

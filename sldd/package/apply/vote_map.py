@@ -1,4 +1,4 @@
-"""How the windows of one radiograph vote, where they lie, and what follows for the patient (Li et al. 2022, 3.3)."""
+"""Vote map of one radiograph: votes of its windows, where they lie, score and call (Li et al. 2022, 3.3)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class FilmVotes:
 
     @property
     def call(self) -> Call:
-        """What the score says of the patient; the undecided count as negative."""
+        """The patient's predicted class by the score; the undecided count as negative."""
         if self.score is None:
             return "undecided"
         return "positive" if self.score >= self.delta else "negative"
@@ -92,7 +92,7 @@ def film_votes(
     delta: float,
     batch: int = 64,
 ) -> FilmVotes:
-    """Let every window of a radiograph vote, as when a patient is scored.
+    """Count the votes of a radiograph's windows, as when a patient is scored.
 
     Args:
         predict: (batch, 1, input, input) -> (batch, 3) logits, in evaluation mode.

@@ -1,4 +1,4 @@
-"""The picture of one radiograph's votes: the film as it is, the film with the votes over it, and what they add up to.
+"""Picture of one radiograph's votes: the film, the film with the votes over it, and the score.
 
 Colours are Okabe and Ito's (2008), told apart with any kind of colour vision, and every vote has a sign besides, so
 that a gray print still reads. Nothing on the picture names the patient.
@@ -22,7 +22,7 @@ TITLE, TEXT, SMALL = 26, 20, 15  # pixels of the type
 
 
 def in_words(votes: FilmVotes) -> list[str]:
-    """The call and why, the votes, and those inside the organ where there is a mask: a line each."""
+    """The call and its reason, the votes, and those inside the organ where there is a mask: a line each."""
     irrelevant, negative, positive = votes.counts
     delta = f"delta {votes.delta:.3f}"
     if votes.score is None:

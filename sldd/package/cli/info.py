@@ -1,4 +1,4 @@
-"""All that a package says of itself, on one screen. Nothing is rebuilt or checked but the file."""
+"""Print a package's header on one screen. Nothing is rebuilt or checked but the file."""
 
 from __future__ import annotations
 

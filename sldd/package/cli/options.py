@@ -1,4 +1,4 @@
-"""The words of ``python -m sldd.package``."""
+"""Command-line options of ``python -m sldd.package``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sldd.package.format.header import Images
 
 
 def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.Namespace:
-    """What was asked for: ``command``, and what it needs. argparse exits with status 2 where it is none."""
+    """Parse the arguments: ``command``, and its options. argparse exits with status 2 where they are wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m sldd.package", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""The distilled images as PNG files, and all of them on one sheet with their labels in percent and their rates."""
+"""Export distilled images as PNG files, and as one sheet with their labels in percent and their rates."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A package's file: header, tensors, signature."""
+"""A package's file format: header, tensors, signature."""

@@ -1,4 +1,4 @@
-"""Files that commands write: each appears whole or not at all, and never through a symbolic link."""
+"""Atomic writes: each file appears whole or not at all, and never through a symbolic link."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sldd.errors import InputError
 
 
 def check_output(path: Path, option: str = "--out") -> None:
-    """Find out before the work whether its result can be written.
+    """Check before the work that its result can be written.
 
     Args:
         option: of the command that names the file.

@@ -1,4 +1,4 @@
-"""The file of a package: safetensors, read within stated bounds, and a digest over everything in it.
+"""Container of a package: a safetensors file, read within stated bounds, and a digest over everything in it.
 
 Packages come from strangers. Before anything in the file is believed, its size and that of its header are compared with
 the limits below; before a tensor is touched, all names, types, shapes and places are checked. Nothing is unpickled, no
@@ -39,7 +39,7 @@ Tensors = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Container:
-    """What a file holds.
+    """Content of a file: metadata and tensors.
 
     Attributes:
         metadata: text by name.

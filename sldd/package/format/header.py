@@ -1,4 +1,4 @@
-"""What a package says of itself: the header, its schema and its one way of being written."""
+"""Package header: schema, validation, canonical JSON."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Depth = Literal[8, 16]
 
 @dataclass(frozen=True)
 class Scores:
-    """How a group of patients was told apart at ``delta``; what is not defined for it is None.
+    """Metrics on a group of patients at ``delta``; those that are not defined for it are None.
 
     Of films with findings: ``positive`` patients are those with any, and ``auc`` is the mean over the findings.
     """
@@ -52,7 +52,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Claims:
-    """What the maker measured, on which patients, and on which of them state and threshold were chosen."""
+    """The maker's claimed scores: on which patients, and which of them chose state and threshold."""
 
     protocol: Literal["validation", "paper"]
     """``paper``: the state was chosen on the test patients, at a threshold of 0.4 (Li et al. 2022)."""
@@ -69,7 +69,7 @@ class Claims:
 
 @dataclass(frozen=True)
 class Stored:
-    """How the images lie in the file, and what that cost.
+    """How the images are encoded in the file, and the error that it makes.
 
     ``largest`` and ``rms``: change of a gray value, in deviations of a radiograph's gray values. ``outputs``: largest
     change of a class probability in the self-test, against the images in float32.
@@ -84,7 +84,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Marks:
-    """What each part was when the self-test was made: the first 16 hexadecimal digits of the SHA-256 of its bytes.
+    """Fingerprints of each part when the self-test was made: first 16 hexadecimal digits of the SHA-256 of its bytes.
 
     ``images`` and ``labels`` are one mark an image, step by step, so that another order can be told from another image.
     """
@@ -98,7 +98,7 @@ class Marks:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """Names the synthetic inputs; their expected outputs are a tensor.
+    """Names the self-test's synthetic inputs; their expected outputs are a tensor.
 
     ``spread``: largest change of a class probability where every distilled gray value is changed in its last bits, as
     another machine's rounding might: how chaotic the inner steps are.
@@ -179,7 +179,7 @@ _HEADER = TypeAdapter(Header)
 
 
 def read_header(text: str) -> Header:
-    """The header from its text.
+    """Parse and check a header.
 
     Raises:
         InputError: not as ``Header.to_text`` would write it, or a value that no package has.

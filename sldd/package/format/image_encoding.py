@@ -1,4 +1,4 @@
-"""How distilled images lie in the file: float32, float16, or 8 bit; every reader gets the same values, bit for bit.
+"""Encoding of distilled images as float32, float16 or 8 bit; every reader gets the same values, bit for bit.
 
 8 bit: a gray value is ``low + step * q`` with q in 0..255, and ``low`` and ``step`` of each image's own. ``step`` is a
 power of two and ``low`` a multiple of it, so that no reader has anything to round, and encoding again changes nothing;
@@ -55,7 +55,7 @@ def decode(tensors: Tensors, how: Images) -> np.ndarray:
 
 
 def stored(images: np.ndarray, how: Images) -> tuple[np.ndarray, Stored]:
-    """The images as a receiver gets them, and what they lost on the way."""
+    """The images as a receiver decodes them, and the encoding's error."""
     received = decode(encode(images, how), how)
     change = np.abs(received.astype(np.float64) - images)
     return received, Stored(how, float(change.max()), float(np.sqrt((change**2).mean())))

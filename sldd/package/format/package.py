@@ -1,4 +1,4 @@
-"""The content of a package in memory, to and from its file."""
+"""Package: save and load distilled images, labels, rates and statistics with their header."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Package(Header):
         return package
 
     def threshold(self) -> float:
-        """``delta``, for whoever scores patients by the votes of their patches.
+        """``delta``, for scores of patients by the votes of their patches.
 
         Raises:
             InputError: the package is for films with findings.

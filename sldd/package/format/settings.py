@@ -1,4 +1,4 @@
-"""How a study writes its packages."""
+"""Settings of the packages that a study writes."""
 
 from __future__ import annotations
 

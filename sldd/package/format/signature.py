@@ -1,4 +1,4 @@
-"""Who made a package: an Ed25519 signature (RFC 8032) over its digest, by the ``cryptography`` library.
+"""Signatures of packages: Ed25519 (RFC 8032) over the digest, by the ``cryptography`` library.
 
 A digest shows that a file is as it was made; anybody can make one anew. A signature shows who made it, to those who
 have the maker's public key from the maker: a name in the file is only what the file says.
@@ -27,7 +27,7 @@ _LONGEST_NAME = 200
 
 @dataclass(frozen=True)
 class Signature:
-    """What a file says of its signer, found to be true of the key it names: ``signer`` is the signer's own word."""
+    """A verified signature. ``signer`` is the signer's own word."""
 
     signer: str
     key: Ed25519PublicKey
@@ -118,7 +118,7 @@ def to_signed_bytes(container: Container, key: Ed25519PrivateKey, signer: str) -
 
 
 def check(container: Container) -> Signature | None:
-    """Who signed a file; None for one that nobody did.
+    """Verify a file's signature and return it; None where there is none.
 
     Raises:
         InputError: it carries a signature that is not one of this content by the key that it names.

@@ -1,1 +1,1 @@
-"""From a package to its network, and whether that is the maker's."""
+"""Rebuild a package's network, and verify that it is the maker's."""

@@ -1,4 +1,4 @@
-"""What two packages have in common and what not, part by part, and by how much."""
+"""Compare two packages part by part: what differs, and by how much."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Difference:
 
 
 def differences(one: Package, other: Package) -> list[Difference]:
-    """All that differs, header first; empty for packages of the same content."""
+    """All differences, header first; empty for packages of the same content."""
     first, second = _flat(one), _flat(other)
     found = [
         Difference(name, _said(first.get(name)), _said(second.get(name)))

@@ -1,4 +1,4 @@
-"""From a package to the network that it stands for: start, inner steps, ``theta_bn`` (Li et al. 2022, Algorithm 2).
+"""Rebuild a package's network: start, inner steps, ``theta_bn`` (Li et al. 2022, Algorithm 2).
 
 Always on one thread of the CPU: inner steps may be chaotic (batch norm over two values is), so that the order in which
 threads add up can decide what comes out. Between machines, rounding is left; the self-test shows what it does.
@@ -71,7 +71,7 @@ def with_weights(package: Package, start: Path | str | None = None) -> Package:
 
 
 def take_steps(package: Package, network: nn.Module) -> None:
-    """The inner steps, in place."""
+    """Take the inner steps, in place."""
     seen, changed = package.images, network
     if package.inner_weights == "head":
         head = Head(network)
@@ -152,7 +152,7 @@ def _size(backbone: str, norm: str, side: int, images: int, training: bool) -> t
 
 
 def _source(package: Package, start: Path | str | None) -> str:
-    """Where the start comes from. Of a package only the kind is believed: no path in it is opened, nothing fetched."""
+    """The start's source. Of a package only the kind is believed: no path in it is opened, nothing fetched."""
     name = printable(package.start)
     if package.start == XAVIER:
         return XAVIER

@@ -1,4 +1,4 @@
-"""The self-test that travels with a package: synthetic inputs, and what the rebuilt network makes of them.
+"""Self-test of a package: synthetic inputs, and the outputs that the rebuilt network should give.
 
 The inputs are a function of a seed, exact in float32 and so the same bits everywhere; they show nothing of a patient.
 Half of them are noise at several scales, half also hold a mix of two distilled images, where the network was taught.
@@ -79,7 +79,7 @@ def outputs(network: nn.Module, seen: torch.Tensor, task: TaskName = "patches") 
 
 
 def with_self_test(package: Package, start: Path | str | None = None, original: torch.Tensor | None = None) -> Package:
-    """The package with a self-test of what it is now.
+    """The package with a self-test of its present content.
 
     Args:
         start: as of ``rebuild``.
@@ -112,7 +112,7 @@ def run(package: Package, network: nn.Module) -> Outcome:
 
 
 def marks(package: Package) -> Marks:
-    """What each part is."""
+    """Fingerprints of the package's parts."""
     return Marks(
         images=tuple(tuple(_mark(image) for image in step) for step in package.images),
         labels=tuple(tuple(_mark(label) for label in step) for step in package.labels),

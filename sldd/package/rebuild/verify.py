@@ -1,4 +1,4 @@
-"""Is this the package that its maker made, and does it do here what it did there?
+"""Verify a package: whether its content is the maker's, and its network's outputs are here what they were there.
 
 The digest says whether the file changed since it was written; anyone can write it anew, so it is only the first check.
 Order, labels, rates and ``theta_bn`` are compared with what they were when the self-test was made, the start with its
@@ -29,7 +29,7 @@ IDLE = 1e-8
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at: whether it is as it should be (None: nothing to compare it with), and in words."""
+    """Result of one check: passed or not (None: nothing to compare with), and in words."""
 
     what: str
     passed: bool | None
@@ -90,7 +90,7 @@ def verify(path: Path, *, start: Path | str | None = None, key: Path | None = No
 
 
 def parts(package: Package, made: Marks) -> Iterator[Check]:
-    """Every part against what it was when the self-test was made, with a guess at what was done to it."""
+    """Compare every part with its fingerprint in the self-test, and guess what was done to it."""
     found = marks(package)
     yield _part("images", found.images, made.images, "")
     yield _part("labels", found.labels, made.labels, _rounded(package.labels))
