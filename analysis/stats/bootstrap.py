@@ -19,8 +19,10 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from analysis.records.runs import harmonic_mean
+from analysis.stats.seeds import parts
 
 DRAWS = 4_000_000  # patients drawn at a time: bounds the memory, whatever the cohort
 
@@ -29,16 +31,15 @@ DRAWS = 4_000_000  # patients drawn at a time: bounds the memory, whatever the c
 class Bootstrapped:
     """Point values and bounds for every image count; arrays are (counts,), in the order of `images`.
 
-    `hm` is the mean over seeds, `hm_low` and `hm_high` the ends of its central interval at the level (so that, at 95 %,
-    2.5 % of the resamples lie beyond either). `shortfall` is how far a count's HM is under the best of the *other*
-    counts, negative for a count better than all of them; `shortfall_low` and `shortfall_high` are one-sided bounds,
-    each at the level. Shortfalls are NaN where there is only one count.
+    `hm` is the mean over seeds, `parts` what its interval is made of (`analysis.stats.seeds`, a row a count).
+    `shortfall` is how far a count's HM is under the best of the *other* counts, negative for a count better than all of
+    them; `shortfall_low` and `shortfall_high` are one-sided bounds, each at the level. Shortfalls are NaN where there
+    is only one count.
     """
 
     images: np.ndarray
     hm: np.ndarray
-    hm_low: np.ndarray
-    hm_high: np.ndarray
+    parts: pd.DataFrame
     shortfall: np.ndarray
     shortfall_low: np.ndarray
     shortfall_high: np.ndarray
@@ -67,25 +68,35 @@ def bootstrap(
     Raises:
         ValueError: a label is absent, so that HM is undefined.
     """
+    order = np.lexsort((seeds, images))
+    calls, images, seeds = calls[order], images[order], seeds[order]
     hms = harmonic_mean(*(right.mean(axis=1) for right in _right(calls, labels)))
-    return summed_up(hms, images, resample(calls, labels, images, seeds, resamples, rng), level)
+    return summed_up(hms, images, seeds, resample(calls, labels, resamples, rng), level, rng)
 
 
-def summed_up(scores: np.ndarray, images: np.ndarray, resampled: np.ndarray, level: float) -> Bootstrapped:
-    """Points and bounds of any score.
+def summed_up(
+    scores: np.ndarray,
+    images: np.ndarray,
+    seeds: np.ndarray,
+    resampled: np.ndarray,
+    level: float,
+    rng: np.random.Generator,
+) -> Bootstrapped:
+    """Points and bounds of any score; runs by image count, then seed.
 
     Args:
         scores: (runs,) of all patients.
         images: (runs,) each run's image count.
-        resampled: (counts, resamples), counts ascending.
+        seeds: (runs,) each run's seed.
+        resampled: (runs, resamples), of resampled patients.
         level: of confidence.
+        rng: draws the seeds again.
     """
     counts = np.unique(images)
     hm = np.array([scores[images == count].mean() for count in counts])
-    outside = (1 - level) / 2
-    hm_low, hm_high = np.quantile(resampled, (outside, 1 - outside), axis=1)
-    shortfall_low, shortfall_high = np.quantile(shortfalls(resampled), (1 - level, level), axis=1)
-    return Bootstrapped(counts, hm, hm_low, hm_high, shortfalls(hm[:, None])[:, 0], shortfall_low, shortfall_high)
+    fall = shortfalls(over_seeds(resampled, images, seeds, rng))
+    low, high = np.quantile(fall, (1 - level, level), axis=1)
+    return Bootstrapped(counts, hm, parts(scores, resampled, images), shortfalls(hm[:, None])[:, 0], low, high)
 
 
 def generator(*names: object) -> np.random.Generator:
@@ -93,19 +104,9 @@ def generator(*names: object) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32("/".join(map(str, names)).encode()))
 
 
-def resample(
-    calls: np.ndarray,
-    labels: np.ndarray,
-    images: np.ndarray,
-    seeds: np.ndarray,
-    resamples: int,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """HM of each image count (ascending) in every resample, (counts, resamples); arguments as in `bootstrap`."""
-    order = np.lexsort((seeds, images))
-    calls, images, seeds = calls[order], images[order], seeds[order]
-    hms = harmonic_mean(*(_resampled_means(right, resamples, rng) for right in _right(calls, labels)))
-    return over_seeds(hms, images, seeds, rng)
+def resample(calls: np.ndarray, labels: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """HM of each run on resampled patients, (runs, resamples); arguments as in `bootstrap`."""
+    return harmonic_mean(*(_resampled_means(right, resamples, rng) for right in _right(calls, labels)))
 
 
 def over_seeds(hms: np.ndarray, images: np.ndarray, seeds: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -23,13 +23,14 @@ from analysis.records.multilabel_runs import alike, read_film_run, resampled_sco
 from analysis.records.records import Study, compared, score_word
 from analysis.records.rule import Rule
 from analysis.records.runs import align, folds_of, read_run
-from analysis.stats.bootstrap import Bootstrapped, bootstrap, generator, over_seeds, summed_up
+from analysis.stats.bootstrap import Bootstrapped, bootstrap, generator, summed_up
 from analysis.stats.counts import smallest_sufficient
+from analysis.stats.seeds import PARTS, intervals
 from ledger.schema import SCHEMA, SETTING
 
 CELL = [*SETTING, "backbone", "images"]
 SUFFICIENT, INSUFFICIENT, OPEN = "sufficient", "insufficient", "open"
-BOUNDS = ["interval_low", "interval_high", "shortfall", "shortfall_low", "shortfall_high"]
+BOUNDS = ["shortfall", "shortfall_low", "shortfall_high"]
 MINIMUM_SCHEMA = {
     **{name: SCHEMA[name] for name in SETTING},
     "backbone": "string",
@@ -52,13 +53,14 @@ MINIMUM_SCHEMA = {
 def count_evidence(study: Study) -> pd.DataFrame:
     """`cell_means` of `study` with what the bootstrap says of each count; not to be written to.
 
-    Further columns: `interval_low` and `interval_high` (HM), `shortfall`, `shortfall_low` and `shortfall_high` (how far
-    HM is under the best of the backbone's *other* counts), see `bootstrap.Bootstrapped`; `level`; and `shown`, what
-    that shows: `insufficient` (even the lower bound of the shortfall is above the margin, or even the interval's upper
-    end under the floor), `sufficient` (even the upper bound of the shortfall is within the margin) or `open`.
+    Further columns: `interval_low` and `interval_high` (HM, see `analysis.stats.seeds`), `shortfall`, `shortfall_low`
+    and `shortfall_high` (how far HM is under the best of the backbone's *other* counts), see `bootstrap.Bootstrapped`;
+    `level`; and `shown`, what that shows: `insufficient` (even the lower bound of the shortfall is above the margin, or
+    even the interval's upper end under the floor), `sufficient` (even the upper bound of the shortfall is within the
+    margin) or `open`.
 
     All but `shown` and `level` are missing where the trials hold no patients' votes, shortfalls also where a backbone
-    has a single count.
+    has a single count, and the interval where no cell of the study has two seeds.
     """
     rule, by = Rule.of(study.config), CELL[:-1]
     found = [
@@ -66,9 +68,10 @@ def count_evidence(study: Study) -> pd.DataFrame:
         for names, runs in distilled(run_rows(study)).groupby(by, sort=False, dropna=False)
         for row in _bootstrapped(study, names, runs, rule)
     ]
-    columns = {name: SCHEMA[name] for name in CELL} | dict.fromkeys(BOUNDS, "float64")
+    columns = {name: SCHEMA[name] for name in CELL} | dict.fromkeys([*PARTS, *BOUNDS], "float64")
     bounds = pd.DataFrame(found, columns=list(columns)).astype(columns)
     means = cell_means(study).merge(bounds, on=CELL, how="left")
+    means = means.join(intervals(means, rule.level)).drop(columns=PARTS)
     shown = pd.Series(OPEN, index=means.index, dtype="string")
     # Where a bound is missing, no comparison holds. The slack is that of the rule on points.
     shown[means["shortfall_high"] <= rule.margin + 1e-9] = SUFFICIENT
@@ -117,13 +120,13 @@ def _bootstrapped_films(study: Study, names: tuple[Any, ...], rows: pd.DataFrame
     if not defined.any():
         return []
     images, seeds = rows["images"].to_numpy(np.int64), rows["seed"].fillna(-1).to_numpy(np.int64)
-    resampled = over_seeds(aucs[:, defined], images, seeds, rng)
-    return _records(summed_up(np.array([run.auc for run in runs]), images, resampled, rule.level))
+    scores = np.array([run.auc for run in runs])
+    return _records(summed_up(scores, images, seeds, aucs[:, defined], rule.level, rng))
 
 
 def _records(found: Bootstrapped) -> list[dict[Any, Any]]:
-    frame = pd.DataFrame(vars(found)).rename(columns={"hm_low": "interval_low", "hm_high": "interval_high"})
-    return frame.drop(columns="hm").to_dict("records")
+    columns = {name: values for name, values in vars(found).items() if name not in ("hm", "parts")}
+    return pd.DataFrame(columns).join(found.parts).to_dict("records")
 
 
 def minimum_images(study: Study) -> pd.DataFrame:
@@ -173,10 +176,10 @@ def _minimum(backbone: pd.DataFrame, study: Study) -> dict[str, object]:
     row |= {"by_points": smallest, "hm_by_points": hms[smallest]}
     if SUFFICIENT in shown:
         return row | {"minimum_images": images[shown.index(SUFFICIENT)], "censored": False, "reason": ""}
-    if counts["interval_low"].isna().all():
-        return row | {"reason": "no patients' votes are kept to resample"}
     if len(images) == 1:
         return row | {"reason": "a single count is confirmed, with nothing to compare it to"}
+    if counts["shortfall"].isna().all():
+        return row | {"reason": "no patients' votes are kept to resample"}
     return row | {"reason": f"no count is shown to suffice at the {percent(rule.level)} level"}
 
 
