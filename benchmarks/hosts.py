@@ -101,11 +101,11 @@ class Host:
 
     @property
     def namespace(self) -> str:
-        """What the kernel calls its namespace of processes; no other has the same name while it exists."""
+        """Identifier of its process namespace; no other has the same while it exists."""
         return os.readlink(f"/proc/{self._init.pid}/ns/pid")  # noqa: PTH115 - it leads to no file
 
     def command(self, words: Sequence[str], folder: Path = HOME) -> list[str]:
-        """What runs ``words`` there when run here, in a fresh environment that finds this interpreter first."""
+        """The command that runs ``words`` on the host, in a fresh environment that finds this interpreter first."""
         enter = ["nsenter", "--target", str(self._init.pid), "--mount", "--uts", "--ipc", "--net", "--pid"]
         environment = [f"HOME={HOME}", f"USER={USER}", f"PATH={sys.prefix}/bin:{_PATH}", "LANG=C.UTF-8", "TERM=dumb"]
         return [*enter, "env", "--ignore-environment", f"--chdir={folder}", *environment, *words]

@@ -90,7 +90,7 @@ class Disturbed:
             raise RuntimeError(f"exit status {status}:\n{self.said()}")
 
     def said(self) -> str:
-        """All that the command has said so far."""
+        """The command's output so far."""
         log = self.out.with_suffix(".log")
         return log.read_text() if log.exists() else ""
 

@@ -79,5 +79,5 @@ def join_splits(splits: Sequence[Split], patients: Sequence[int]) -> Split:
 
 
 def _firsts(counts: Sequence[int]) -> list[int]:
-    """Where each collection's numbers begin."""
+    """Offset of each collection's numbers."""
     return list(accumulate(counts, initial=0))[:-1]

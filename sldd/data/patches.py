@@ -84,7 +84,7 @@ def window_classes(shares: np.ndarray, label: int, settings: PatchSettings) -> n
 
 @dataclass(frozen=True)
 class Window:
-    """Where a crop lies: film number, first row and column, side in pixels."""
+    """Place of a crop: film number, first row and column, side in pixels."""
 
     film: int
     top: int

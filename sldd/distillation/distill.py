@@ -148,7 +148,7 @@ class Distillation:
 
     @property
     def memory(self) -> Memory:
-        """How the graphs of the inner steps are held; what ``auto`` chose, once a step was taken."""
+        """How the graphs of inner steps are held; once a step was taken, what ``auto`` chose."""
         return self._unroll.memory
 
     def begin(self, batches: NumberedBatches, real: Iterable[torch.Tensor]) -> NumberedBatches:
@@ -215,7 +215,7 @@ class Distillation:
         return {name: value.detach() for name, value in self._inner_inputs(chosen).items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """What is learned, its average, Adam's moments, usual gradient norms, steps taken and running statistics."""
+        """Learned values, their average, Adam's moments, usual gradient norms, steps taken and running statistics."""
         return {
             "learned": {name: value.detach() for name, value in self._learned.items()},
             "average": self._average,

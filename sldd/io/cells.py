@@ -38,7 +38,7 @@ def is_error(cell: str) -> bool:
 
 
 def is_rewritten(cell: str) -> bool:
-    """Whether a cell is what a spreadsheet makes of a long number (1.23457E+11) or of what looks like a day (2-Mar)."""
+    """Whether a spreadsheet rewrote a cell: a long number (1.23457E+11) or something like a day (2-Mar)."""
     return _EXCEL_NUMBER.fullmatch(cell) is not None or _EXCEL_DATE.fullmatch(cell) is not None
 
 

@@ -65,7 +65,7 @@ class Source(Protocol):
 
     @property
     def classes(self) -> Sequence[str]:
-        """What can be found on a film; empty where patients have one label instead."""
+        """Names of the findings; empty where patients have one label instead."""
         ...
 
     @property

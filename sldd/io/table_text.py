@@ -75,7 +75,7 @@ def _decoded(content: bytes, name: str) -> str:
 
 
 def split_off_separator(text: str, name: str) -> tuple[str, str, int]:
-    """What parts the cells, the text without a first line that says so, and how many lines that were.
+    """The cell separator, the text without a first line that names it, and how many lines that were.
 
     Raises:
         InputError: the first line names something else than a comma, a semicolon or a tab.
@@ -89,7 +89,7 @@ def split_off_separator(text: str, name: str) -> tuple[str, str, int]:
 
 
 def _most_columns(text: str) -> str:
-    """Of the three, the one that parts the headings most often outside quotes; the first of those that do as often."""
+    """Of the three, the separator that is in the headings most often outside quotes; the first of equals."""
     quoted, counts = False, dict.fromkeys(SEPARATORS, 0)
     for letter in text.lstrip("\r\n \ufeff")[:_HEADINGS]:
         if letter in "\r\n" and not quoted:

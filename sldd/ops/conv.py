@@ -105,7 +105,7 @@ _ARGUMENTS = {"output": ("input", "weight"), "input": ("output", "weight"), "wei
 
 @dataclass
 class Scope:
-    """Which leaves a backward pass is for: autograd does not tell a ``Function``, which would work for nothing."""
+    """The leaves that a backward pass is for: autograd does not tell a ``Function``, which would work for nothing."""
 
     images: bool = True
     parameters: bool = True

@@ -61,7 +61,7 @@ class Candidates:
 
     @property
     def patients(self) -> list[int]:
-        """All of them, those who trained first."""
+        """All candidates, those who trained first."""
         return [*self.training, *self.held_out]
 
     @cached_property

@@ -49,7 +49,7 @@ class Similarities:
     best: dict[str, np.ndarray]
 
     def of(self, images: slice) -> Similarities:
-        """Those of some of the images."""
+        """Similarities of some of the images."""
         return replace(self, best={measure: values[:, images] for measure, values in self.best.items()})
 
 

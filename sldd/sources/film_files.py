@@ -38,7 +38,7 @@ class FilmFiles:
 
 
 def left_out_words(left_out: dict[str, int]) -> str:
-    """As of ``FilmFiles.in_words``."""
+    """Words for the files left out, as of ``FilmFiles.in_words``."""
     return ", ".join(f"{count:,} {kind if count > 1 else _one(kind)}" for kind, count in left_out.items() if count)
 
 

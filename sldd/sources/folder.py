@@ -149,7 +149,7 @@ def read_manifest(path: Path, required: Sequence[str] = REQUIRED) -> ManifestRow
 
 
 def manifest_notes(where: Path) -> Sequence[str]:
-    """What is odd in the manifest that a receiver points at, by itself or by its folder, if there is one."""
+    """Oddities of the manifest that a receiver points at, by itself or by its folder, if there is one."""
     path = where / MANIFEST if where.is_dir() else where
     return read_manifest(path, ("patient_id", "image")).notes if path.is_file() else ()
 

@@ -72,7 +72,7 @@ def read_hospital(root: Path, settings: HospitalSettings, film_size: int) -> Lab
 
 
 def _categories(cell: str, where: str, mapping: dict[str, str | None] | None) -> list[str]:
-    """What a cell names, but for words that say there is nothing; a mapping may have such words as categories.
+    """Categories in a cell, without words for none; a mapping may have such words as categories.
 
     Raises:
         InputError: a name that cannot be one, that the mapping lacks, or a finding beside a word for none.

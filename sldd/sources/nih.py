@@ -106,7 +106,7 @@ def _find_table(root: Path) -> Table:
 
 
 def _findings(header: list[str]) -> Callable[[list[str], str], tuple[float, ...]]:
-    """What reads the 14 findings from a row's cells."""
+    """A parser of the 14 findings in a row's cells."""
     if _PLACES.keys() <= {plain(heading) for heading in header}:
         if find_column(header, _TABLE, "Finding Labels") is not None:
             raise InputError(f"{_TABLE}: findings both in words and in a column each; remove what is not meant")

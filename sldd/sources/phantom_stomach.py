@@ -53,7 +53,7 @@ def draw_stomach(
 
 
 class _Canvas:
-    """Where one patient is drawn: its random numbers and the coordinates of its pixels, x to the right, y down."""
+    """Canvas of one patient: random numbers and pixel coordinates, x to the right, y down."""
 
     def __init__(self, random: np.random.Generator, size: int, difficulty: float) -> None:
         self.random, self.size, self.difficulty = random, size, difficulty

@@ -168,7 +168,7 @@ class Best:
 
 @dataclass
 class Progress:
-    """Where a run stands; plain values and tensors only, so that a checkpoint can hold it."""
+    """State of a run; plain values and tensors only, so that a checkpoint can hold it."""
 
     step: int = 0
     losses: list[float] = field(default_factory=list)

@@ -71,7 +71,7 @@ def _note(patient: Patient, scored: Scored, row: int) -> str:
 
 
 def names_csv(patients: Sequence[Patient], names: Sequence[str]) -> bytes:
-    """Which patient has which pseudonym; for the receiver's eyes alone."""
+    """Table of patients and their pseudonyms; for the receiver's eyes alone."""
     return _csv([("pseudonym", "patient"), *sorted(zip(names, (patient.name for patient in patients), strict=True))])
 
 

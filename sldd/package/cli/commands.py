@@ -227,7 +227,7 @@ def _sign(options: argparse.Namespace, console: Console) -> int:
 
 
 def _accepted(verdict: Verdict, console: Console) -> bool:
-    """Whether the package may be used; what fails is said."""
+    """Whether the package may be used; prints what fails."""
     if verdict.passed:
         return True
     _say(replace(verdict, checks=tuple(verdict.failures)), console)
@@ -242,7 +242,7 @@ def _say(verdict: Verdict, console: Console) -> None:
 
 
 def _say_scores(found: Scored, patients: list[Patient], package: Package, console: Console) -> None:
-    """What came out, beside what was claimed where labels are known."""
+    """Print the measured scores, beside the claimed ones where labels are known."""
     known, delta = labelled(found, patients), package.threshold()
     scores = [value for value, read in zip(found.votes.scores, found.read, strict=True) if read]
     called, undecided = sum(value >= delta for value in scores), sum(value == UNDECIDED for value in scores)

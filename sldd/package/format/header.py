@@ -111,7 +111,7 @@ class SelfTest:
 
 
 def versions() -> dict[str, str]:
-    """Of the libraries that a start and its inner steps depend on, here and now."""
+    """Versions of the libraries that a start and its inner steps depend on, here and now."""
     known = {}
     for name in _VERSIONED:
         try:

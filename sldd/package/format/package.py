@@ -23,7 +23,7 @@ MOST_IMAGES_SEEN = 200_000
 
 @dataclass(frozen=True, kw_only=True)
 class Package(Header):
-    """What one hospital sends another: distilled images, soft labels, inner rates, ``theta_bn``, and the header.
+    """A package: distilled images, soft labels, inner rates, ``theta_bn``, and the header.
 
     Attributes:
         images: (S, M, 1, h, w) float32, standardised gray values.

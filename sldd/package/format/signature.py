@@ -34,7 +34,7 @@ class Signature:
 
     @property
     def fingerprint(self) -> str:
-        """Of the public key, to be compared over the telephone: SHA-256 of its 32 bytes, the first 32 digits."""
+        """Fingerprint of the public key, to be compared by telephone: 32 digits of the SHA-256 of its 32 bytes."""
         return fingerprint(self.key)
 
 
@@ -151,7 +151,7 @@ def same_key(one: Ed25519PublicKey, other: Ed25519PublicKey) -> bool:
 
 
 def fingerprint(key: Ed25519PublicKey) -> str:
-    """Of a public key, as ``Signature.fingerprint``."""
+    """Fingerprint of a public key, as ``Signature.fingerprint``."""
     return hashlib.sha256(_raw(key)).hexdigest()[:32]
 
 

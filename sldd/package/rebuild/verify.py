@@ -38,7 +38,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All checks, the package, and its network where one could be rebuilt."""
+    """Result of all checks, the package, and its network where one could be rebuilt."""
 
     checks: tuple[Check, ...]
     package: Package

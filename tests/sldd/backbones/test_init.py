@@ -1,4 +1,4 @@
-"""The start is decided by seed and backbone alone."""
+"""Xavier starts: decided by seed and backbone alone."""
 
 from __future__ import annotations
 

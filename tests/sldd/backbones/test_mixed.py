@@ -1,4 +1,4 @@
-"""What is carried over from another collection's network, and bodies side by side."""
+"""Weights copied from another collection's network, and several bodies under one classifier."""
 
 from __future__ import annotations
 

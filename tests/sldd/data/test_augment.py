@@ -1,4 +1,4 @@
-"""Films as they might also have been taken."""
+"""Augmentation of whole films."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same pixels under two patients are refused, whatever the files are called; within one they are said."""
+"""Deduplication: the same pixels under two patients are refused, whatever the files are called; within one, said."""
 
 from __future__ import annotations
 

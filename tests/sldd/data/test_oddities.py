@@ -1,4 +1,4 @@
-"""Films unlike the rest of their cohort are named by their lines; a cohort of one kind has nothing said of it."""
+"""Outlier films: named by their lines; a cohort of one kind has none."""
 
 from __future__ import annotations
 

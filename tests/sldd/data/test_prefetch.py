@@ -1,4 +1,4 @@
-"""What is prepared one step ahead comes in the same order, and no earlier than that."""
+"""Prefetching: batches come in the same order, and no earlier than the next."""
 
 from __future__ import annotations
 

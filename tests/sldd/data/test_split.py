@@ -1,4 +1,4 @@
-"""Patients are divided, never radiographs."""
+"""Splits and folds: patients are divided, never radiographs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Patients with several findings: every part gets its share of each, better than chance would give it."""
+"""Stratified splits: every part gets its share of each finding, better than chance would give it."""
 
 from __future__ import annotations
 

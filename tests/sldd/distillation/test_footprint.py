@@ -1,4 +1,4 @@
-"""Table 4 of Li et al. (2022), from the architectures alone."""
+"""Storage footprint: Table 4 of Li et al. (2022), from the architectures alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How soft labels of films with several findings start."""
+"""Initial soft labels of films with several findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label starts, by their stated rule."""
+"""Initial soft labels, by their stated rule."""
 
 from __future__ import annotations
 

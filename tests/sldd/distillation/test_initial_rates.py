@@ -1,4 +1,4 @@
-"""Where inner rates start: shares of the weights, whatever the network and the scale of its gradients."""
+"""Initial inner rates: shares of the weights, whatever the network and the scale of its gradients."""
 
 from __future__ import annotations
 

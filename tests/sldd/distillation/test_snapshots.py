@@ -1,4 +1,4 @@
-"""The plan of snapshots: carried out, it uses no more than it may and repeats no more than it says."""
+"""Checkpointing schedule: it holds no more snapshots than allowed and repeats no more steps than it says."""
 
 from __future__ import annotations
 

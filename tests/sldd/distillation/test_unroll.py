@@ -1,4 +1,4 @@
-"""The adjoint is exact: against one full autograd graph, and against finite differences."""
+"""Gradients of the unroll are exact: against one full autograd graph, and against finite differences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What single cells say: labels, findings, errors of spreadsheets."""
+"""Cells of tables: labels, findings, errors of spreadsheets."""
 
 from __future__ import annotations
 

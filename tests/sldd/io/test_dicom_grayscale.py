@@ -1,4 +1,4 @@
-"""What stored values look like, against the standard's formulas and against pydicom where that is right."""
+"""DICOM grayscale pipeline, against the standard's formulas and against pydicom where that is right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is film in the words of a DICOM file: overlays above BitsStored, padding, missing tags, files that are cut."""
+"""DICOM stored values: overlays above BitsStored, padding, missing tags, files that are cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables that would take more than any table does are refused before they are kept."""
+"""Label tables: those larger than any real table are refused before they are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of findings: by hand, against scikit-learn, and with nothing made of nothing."""
+"""Multilabel metrics: by hand, against scikit-learn, and undefined where a class has one kind of film."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is in a mean."""
+"""Membership attack on batch-norm statistics."""
 
 from __future__ import annotations
 

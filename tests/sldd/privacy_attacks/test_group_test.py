@@ -1,4 +1,4 @@
-"""The statistics that every attack is judged by."""
+"""Group tests, the statistics that every attack is judged by."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nearest real patch."""
+"""Nearest-patch attack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network makes of a patient."""
+"""Per-patient loss and batch-norm input moments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Re-identification by patient."""
+"""Re-identification attack."""
 
 from __future__ import annotations
 

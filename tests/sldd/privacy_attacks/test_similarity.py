@@ -1,4 +1,4 @@
-"""How alike images and patches are."""
+"""Similarity of images and patches."""
 
 from __future__ import annotations
 

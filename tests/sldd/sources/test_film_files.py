@@ -1,4 +1,4 @@
-"""A folder of films that nobody listed: what is a film by its content, and what is counted and passed over."""
+"""Folders of films without a table: what is a film by its content, and what is counted and passed over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the arithmetic is done: the same gradients by other means, and where they differ, how far."""
+"""Compute settings: the same gradients by other means, and where they differ, how far."""
 
 from __future__ import annotations
 

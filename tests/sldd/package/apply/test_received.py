@@ -1,4 +1,4 @@
-"""A receiver's folder as archives and systems leave it: all films are scored, and what is not is said and counted."""
+"""A receiver's folder as archives and systems leave it: all films are scored, and all else is counted and said."""
 
 from __future__ import annotations
 
