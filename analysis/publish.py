@@ -95,8 +95,8 @@ def _drawer() -> Any:
     if not path or not Path(path).is_file():
         raise NoFigureError("kaleido draws with Chrome or Chromium; install one, or say where it is (BROWSER_PATH)")
     try:
-        said = subprocess.run([path, "--version"], capture_output=True, timeout=_PATIENCE, check=False)
-        works = said.returncode == 0
+        completed = subprocess.run([path, "--version"], capture_output=True, timeout=_PATIENCE, check=False)
+        works = completed.returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         works = False
     if not works:

@@ -256,8 +256,8 @@ class Ledger:
         config = read_json(trial.folder / "config.json")
         if config is None or config.get("owner") != trial.config["owner"]:
             return  # another driver's by now
-        told = read_json(trial.folder / WORKER) or {}
-        error = error or told.get("error") or LOST
+        worker = read_json(trial.folder / WORKER) or {}
+        error = error or worker.get("error") or LOST
         create_whole(trial.folder / "result.json", json.dumps(failure(trial.config, error)))
         self.refresh(trial)
 

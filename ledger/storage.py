@@ -160,9 +160,9 @@ def listing(folder: Folder, pattern: re.Pattern[str]) -> dict[str, tuple[Any, ..
     except FileNotFoundError:
         return {}
     names = ("size", "ETag", "LastModified", "mtime", "updated")  # stores differ in how they tell a change
-    known = {str(path).removeprefix(base): facts for path, facts in listed.items()}
+    known = {str(path).removeprefix(base): info for path, info in listed.items()}
     return {
-        path: tuple(str(facts.get(name)) for name in names) for path, facts in known.items() if pattern.fullmatch(path)
+        path: tuple(str(info.get(name)) for name in names) for path, info in known.items() if pattern.fullmatch(path)
     }
 
 

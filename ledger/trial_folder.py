@@ -27,7 +27,7 @@ class ReplacedError(RuntimeError):
     """Another worker has taken this trial over."""
 
 
-class UnseenError(RuntimeError):
+class FolderNotVisibleError(RuntimeError):
     """This machine does not see the study's folder."""
 
 
@@ -56,7 +56,7 @@ class TrialFolder:
         attempt: counts from 1.
 
     Raises:
-        UnseenError: this machine does not see the study's folder.
+        FolderNotVisibleError: this machine does not see the study's folder.
         ReplacedError: the trial was begun anew since.
     """
 
@@ -97,9 +97,9 @@ class TrialFolder:
         try:
             config = read_json(self._folder / "config.json")
         except Exception as error:  # every object store has its own kinds
-            raise UnseenError(f"{unseen} ({type(error).__name__})") from error
+            raise FolderNotVisibleError(f"{unseen} ({type(error).__name__})") from error
         if config is None:
-            raise UnseenError(unseen)
+            raise FolderNotVisibleError(unseen)
         if config.get("owner") != self._owner:
             raise ReplacedError(f"{self._folder.parent.name}/{self._folder.name} was begun anew")
         return config

@@ -122,16 +122,16 @@ def _driver(folder: Folder, holder: dict[str, Any] | None) -> tuple[str, bool]:
 
 def _running(study: Study, trial: str) -> Running:
     folder = study.trial_folder(trial)
-    told = read_json(folder / WORKER)
+    worker = read_json(folder / WORKER)
     checkpoints = folder / "checkpoint"
     saved = sorted(path.name for path in checkpoints.iterdir()) if checkpoints.is_dir() else []
     saved = [name for name in saved if name.removesuffix(".pt").isdecimal()]
     newest = checkpoints / saved[-1] if saved else folder / WORKER
     return Running(
         trial,
-        str(told["host"]) if told and "host" in told else None,
+        str(worker["host"]) if worker and "host" in worker else None,
         int(saved[-1].removesuffix(".pt")) if saved else 0,
-        _age(newest) if told or saved else None,
+        _age(newest) if worker or saved else None,
     )
 
 

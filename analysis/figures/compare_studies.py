@@ -55,10 +55,10 @@ def side_by_side_rows(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     studies = list(dict.fromkeys(frame["study"]))
     rows = []
     for (_, backbone, setting), group in frame.groupby(["parameters", "backbone", "setting"], dropna=False):
-        said = {row["study"]: _answer(row) for _, row in group.iterrows()}
+        answers = {row["study"]: _answer(row) for _, row in group.iterrows()}
         name = f"{backbone} ({setting})" if setting else str(backbone)
         rows.append(
-            [name, number(float(group["parameters"].iloc[0]), 0), *(said.get(study, "not run") for study in studies)]
+            [name, number(float(group["parameters"].iloc[0]), 0), *(answers.get(study, "not run") for study in studies)]
         )
     return ["network", "parameters", *studies], rows
 

@@ -62,8 +62,8 @@ def minimum_figure(frame: pd.DataFrame, line: pd.DataFrame | None = None) -> go.
     spread = max(logs.max() - logs.min(), 0.5) if len(frame) else 0.5
     frame = frame.assign(log=logs, x=10 ** (logs + 0.025 * spread * lane)).pipe(_labelled, 0.03 * spread + 0.006)
     most = int(frame[["height", "end"]].to_numpy().max()) if len(frame) else 1
-    told = pd.concat([frame[name] for name in ("by_points", "at_least", "minimum_images")]).dropna()
-    ticks = list(range(1, most + 1)) if most <= 12 else sorted(told.unique())
+    shown_counts = pd.concat([frame[name] for name in ("by_points", "at_least", "minimum_images")]).dropna()
+    ticks = list(range(1, most + 1)) if most <= 12 else sorted(shown_counts.unique())
     if frame["censored"].any():  # at the top is no count but all that are larger
         ticks = [tick for tick in ticks if tick < most]
     axis = {"title": {"text": "smallest sufficient image count"}, "range": [0.4, most + 0.6], "tickvals": ticks}

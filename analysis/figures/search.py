@@ -179,7 +179,7 @@ def _scored_on(frame: pd.DataFrame) -> str:
 
 def _points(rows: pd.DataFrame, y: str, name: str, marker: dict[str, Any], x: str = "outer_lr") -> go.Scatter:
     """A point a trial; its hover box is filled from `customdata`."""
-    facts: Sequence[list[Any]] = [
+    hover_data: Sequence[list[Any]] = [
         [*(None if pd.isna(value) else float(f"{value:.4g}") for value in numbers), plain(outcome)]
         for *numbers, outcome in zip(*(rows[name] for name in _FACTS), _outcomes(rows), strict=True)
     ]
@@ -198,7 +198,7 @@ def _points(rows: pd.DataFrame, y: str, name: str, marker: dict[str, Any], x: st
         name=name,
         marker=marker,
         text=[plain(trial) for trial in rows["trial"]],
-        customdata=facts,
+        customdata=hover_data,
         hovertemplate="<br>".join(template),
         meta=keyed(rows),
     )
@@ -206,14 +206,14 @@ def _points(rows: pd.DataFrame, y: str, name: str, marker: dict[str, Any], x: st
 
 def _outcomes(rows: pd.DataFrame) -> list[str]:
     """How each trial ended, and why."""
-    said = []
+    outcomes = []
     columns = (rows[name] for name in ("status", "stopped", "ended", "outer_steps", "error"))
     for status, stopped, ended, steps, error in zip(*columns, strict=True):
         word = "stopped early" if pd.notna(stopped) and stopped else str(status)
         if pd.notna(ended) and ended == "patience":
             word += f", no better state for a while after {steps:,} steps"
-        said.append(word if pd.isna(error) else f"{word}: {error}")
-    return said
+        outcomes.append(word if pd.isna(error) else f"{word}: {error}")
+    return outcomes
 
 
 def _scored(study: Study) -> str:

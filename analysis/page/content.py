@@ -21,7 +21,7 @@ from analysis.figures import COMPARISONS
 from analysis.figures.parts.facets import FACETS, choices, facet_keys, facet_values
 from analysis.figures.parts.theme import TEMPLATE
 from analysis.page.gallery import FINDINGS_KEY, KEY, films
-from analysis.page.html import facts, table
+from analysis.page.html import description_list, table
 from analysis.page.panels import cell_figure, cell_panels, panels
 from analysis.page.trial_table import CAPTION, STAGED, trial_table
 from analysis.records.packages import read_distilled
@@ -158,9 +158,9 @@ def _figure(identity: str, height: float | None, caption: str) -> str:
 
 def _story(study: Study, article: str) -> Section:
     notices = "".join(f'<p class="notice">{escape(notice)}</p>\n' for notice in state(study))
-    said = "".join(f"<p>{escape(sentence)}</p>\n" for sentence in headline(study))
+    answer = "".join(f"<p>{escape(sentence)}</p>\n" for sentence in headline(study))
     return Section(
-        f"{article}-story", "card wide story", f'{notices}{said}<p class="protocol">{escape(protocol(study))}</p>'
+        f"{article}-story", "card wide story", f'{notices}{answer}<p class="protocol">{escape(protocol(study))}</p>'
     )
 
 
@@ -211,22 +211,23 @@ def _transfer(study: Study, article: str) -> Iterable[Section]:
     if has_training(study) and any(cell.get("chain") for cell in study.cells):
         found = transfer_table([study])
         drawn = table([column.heading.replace("\n", " ") for column in found.columns], found.rows())
-        said = escape(" ".join([f"{found.title}.", *found.lines]))
-        shown = f'<h2>Transfer</h2>\n{drawn}<p class="caption">{said}</p>'
+        caption = escape(" ".join([f"{found.title}.", *found.lines]))
+        shown = f'<h2>Transfer</h2>\n{drawn}<p class="caption">{caption}</p>'
         yield Section(f"{article}-transfer", "card wide", shown)
 
 
 def _anonymity(study: Study, article: str) -> Iterable[Section]:
     """What `study.anonymity` found out about packages, where it was asked to: the verdict, and under it the numbers."""
-    told = []
+    verdicts = []
     for report in reports(study):
         compared, verdict, *numbers = sentences(report)
-        said = "".join(f"<p>{escape(sentence)}</p>" for sentence in numbers)
-        told.append(
-            f"<p>{escape(compared)} <b>{escape(verdict)}</b></p><details><summary>Numbers</summary>{said}</details>"
+        details = "".join(f"<p>{escape(sentence)}</p>" for sentence in numbers)
+        verdicts.append(
+            f"<p>{escape(compared)} <b>{escape(verdict)}</b></p><details><summary>Numbers</summary>{details}</details>"
         )
-    if told:
-        yield Section(f"{article}-anonymity", "card wide", "<h2>What the packages give away</h2>\n" + "\n".join(told))
+    if verdicts:
+        text = "\n".join(verdicts)
+        yield Section(f"{article}-anonymity", "card wide", f"<h2>What the packages give away</h2>\n{text}")
 
 
 def _fragility(study: Study, article: str) -> Iterable[Section]:
@@ -278,8 +279,8 @@ def _reach(article: str) -> Section:
         "rank correlation, one-sided) that larger networks need more images, if the true correlation of log parameters "
         "and requirement is as given and two backbones in six need a second image, as in the papers. Simulated."
     )
-    said = f'<p>{escape(describe_published())}</p>{shown}<p class="caption">{escape(caption)}</p>'
-    return Section(f"{article}-reach", "card wide", f"<h2>How many backbones it takes</h2>\n{said}")
+    words = f'<p>{escape(describe_published())}</p>{shown}<p class="caption">{escape(caption)}</p>'
+    return Section(f"{article}-reach", "card wide", f"<h2>How many backbones it takes</h2>\n{words}")
 
 
 def _provenance(study: Study, article: str) -> Section:
@@ -291,7 +292,7 @@ def _provenance(study: Study, article: str) -> Section:
     pairs += [(str(name), _words(value)) for name, value in known.items()]
     config = escape(yaml.safe_dump(study.config, sort_keys=False, allow_unicode=True))
     details = f'<details><summary>The resolved configuration</summary><pre tabindex="0">{config}</pre></details>'
-    return Section(f"{article}-provenance", "card wide", f"<h2>Provenance</h2>\n{facts(pairs)}{details}")
+    return Section(f"{article}-provenance", "card wide", f"<h2>Provenance</h2>\n{description_list(pairs)}{details}")
 
 
 def _words(value: Any) -> str:

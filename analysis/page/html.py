@@ -105,7 +105,7 @@ def _cell(value: Any) -> str:
     return f"<td{long}>{escape(str(value))}</td>"
 
 
-def facts(pairs: Iterable[tuple[str, Any]]) -> str:
+def description_list(pairs: Iterable[tuple[str, Any]]) -> str:
     """A list of names and what they are; pairs without a value are left out."""
     known = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>\n" for name, value in pairs if value not in (None, "")

@@ -101,10 +101,10 @@ def setting_labels(frame: pd.DataFrame) -> pd.Series:
     """For each row, the parts of its setting that differ within `frame`, in words; empty where nothing does."""
     words = {name: axis.words for name, axis in AXES.items() if axis.words is not None}
     differing = [name for name in words if frame[name].nunique(dropna=False) > 1]
-    told = [
+    differences = [
         [words[name](None if pd.isna(row[name]) else row[name]) for name in differing] for _, row in frame.iterrows()
     ]
-    return pd.Series([", ".join(filter(None, each)) for each in told], index=frame.index, dtype="string")
+    return pd.Series([", ".join(filter(None, each)) for each in differences], index=frame.index, dtype="string")
 
 
 def settings_apart(frame: pd.DataFrame) -> pd.Series:

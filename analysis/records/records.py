@@ -197,20 +197,20 @@ def _row(trial: TrialFiles) -> dict[str, Any]:
     return row
 
 
-def setting_of(facts: dict[str, Any]) -> dict[str, Any]:
+def setting_of(cell_fields: dict[str, Any]) -> dict[str, Any]:
     """What a cell of `study.yaml` or a `config.json` says otherwise than `records` do: the start by name (of a file its
     own, not the folders it lies in), what it was trained on before in one word, the protocol, and what ordinary
     training saw.
 
     Trials from before there was a choice are of the only kind there was, and stay with later ones of that kind.
     """
-    told: dict[str, Any] = {"start": Path(str(facts.get("start") or "xavier")).name}
-    told |= {name: _joined(facts.get(name)) for name in ("chain", "stage")}
-    told |= {"protocol": facts.get("protocol") or "validation", "task": facts.get("task") or "patches"}
-    if facts.get("images") is None:
-        told |= {"train_classes": facts.get("train_classes") or "INP"}
-        told |= {"train_view": facts.get("train_view") or "patches"}
-    return told
+    setting: dict[str, Any] = {"start": Path(str(cell_fields.get("start") or "xavier")).name}
+    setting |= {name: _joined(cell_fields.get(name)) for name in ("chain", "stage")}
+    setting |= {"protocol": cell_fields.get("protocol") or "validation", "task": cell_fields.get("task") or "patches"}
+    if cell_fields.get("images") is None:
+        setting |= {"train_classes": cell_fields.get("train_classes") or "INP"}
+        setting |= {"train_view": cell_fields.get("train_view") or "patches"}
+    return setting
 
 
 def _joined(names: Any) -> str | None:

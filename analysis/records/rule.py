@@ -30,7 +30,7 @@ class Rule:
         Raises:
             ValueError: what it says is no number, or out of range.
         """
-        told = config.get("minimum")
-        told = told if isinstance(told, dict) else {}
-        known = {each.name: told[each.name] for each in fields(cls) if told.get(each.name) is not None}
+        settings = config.get("minimum")
+        settings = settings if isinstance(settings, dict) else {}
+        known = {each.name: settings[each.name] for each in fields(cls) if settings.get(each.name) is not None}
         return TypeAdapter(cls).validate_python(known)

@@ -109,22 +109,22 @@ class NothingPublishedError(ValueError):
 
 def _sources(studies: Sequence[Study]) -> list[str]:
     """Where the measured numbers come from, a line a study, with what makes all of its cells unlike the papers'."""
-    said = []
+    sources = []
     for study in studies:
-        facts = []
+        conditions = []
         if sizes := split_sizes(study):
-            facts.append(", ".join(f"{count} {split}" for split, count in sizes.items()) + " patients")
+            conditions.append(", ".join(f"{count} {split}" for split, count in sizes.items()) + " patients")
         if side := _setting(study, "patches", "input_size"):
-            facts.append(f"input {side} x {side}")
+            conditions.append(f"input {side} x {side}")
         if epochs := _setting(study, "outer", "epochs"):
-            facts.append(f"{epochs} epochs")
+            conditions.append(f"{epochs} epochs")
         elif steps := _setting(study, "outer", "steps"):
             drawn = "films" if study.multilabel else "patches"
-            facts.append(f"{steps:,} outer steps of {_setting(study, 'outer', 'batch_size')} {drawn}")
+            conditions.append(f"{steps:,} outer steps of {_setting(study, 'outer', 'batch_size')} {drawn}")
         if _setting(study, "distill", "inner_weights") == "head":
-            facts.append("inner steps change the last layer only")
-        said.append(f"Measured in {study.folder}" + (f": {'; '.join(facts)}." if facts else "."))
-    return said
+            conditions.append("inner steps change the last layer only")
+        sources.append(f"Measured in {study.folder}" + (f": {'; '.join(conditions)}." if conditions else "."))
+    return sources
 
 
 def _setting(study: Study, room: str, name: str) -> object:

@@ -178,25 +178,25 @@ def kinship(backbone: str, published: str) -> tuple[int, int] | None:
 
 def remarks(published: pd.Series, cell: pd.Series) -> list[str]:
     """What about a matched cell is not as published, or has to be known to compare it, in words."""
-    said = []
+    notes = []
     kind, divisor = kinship(str(cell["backbone"]), published["backbone"]) or (0, 1)
     if kind:
-        said.append(f"stand-in: widths / {divisor}" if kind == 1 else "stand-in: a library's network of that name")
+        notes.append(f"stand-in: widths / {divisor}" if kind == 1 else "stand-in: a library's network of that name")
     if (norm := _norm(published, cell)) and norm != published["norm"]:
-        said.append(_NORM_WORDS[norm])
+        notes.append(_NORM_WORDS[norm])
     fine_tuned = published["method"] in _TRAINED and _TRAINED[published["method"]][0]
     if cell["start"] != ("pretrained" if fine_tuned else "xavier"):
-        said.append(f"start {cell['start']}")
+        notes.append(f"start {cell['start']}")
     if published["method"] == "subset" and cell["train_patches"] * CLASSES != published["train_images"]:
-        said.append(f"trained on {cell['train_patches'] * CLASSES:,} patches")
-    return said + protocol_remarks(cell)
+        notes.append(f"trained on {cell['train_patches'] * CLASSES:,} patches")
+    return notes + protocol_remarks(cell)
 
 
 def protocol_remarks(cell: pd.Series) -> list[str]:
     """Which patients a confirmed cell's numbers rest on, where that is not one fold's test patients, scored once."""
-    said = []
+    notes = []
     if cell["status"] == "" and cell["folds"] > 1:
-        said.append(f"pooled over {cell['folds']} folds")
+        notes.append(f"pooled over {cell['folds']} folds")
     if cell["protocol"] == "paper":
-        said.append("papers' protocol")
-    return said
+        notes.append("papers' protocol")
+    return notes

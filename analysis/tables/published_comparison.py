@@ -152,11 +152,11 @@ def _measured(row: pd.Series, cells: pd.DataFrame, norms: Sequence[str]) -> dict
     if cell is None:
         return dict.fromkeys([*MEASURED, "backbone", "parameters", "study"]) | {"status": NOT_RUN, "remarks": ""}
     known = {name: cell[name] for name in [*MEASURED, "backbone", "parameters", "study", "status"]}
-    said = remarks(row, cell)
+    notes = remarks(row, cell)
     own = match(row, cells[cells["backbone"].eq(f"paper/{row['backbone']}").fillna(False)], norms)
     if own is not None and own["status"] and not cell["status"]:
-        said.append(f"{own['backbone']} itself: {own['status']}")
-    return known | {"remarks": "; ".join(said)}
+        notes.append(f"{own['backbone']} itself: {own['status']}")
+    return known | {"remarks": "; ".join(notes)}
 
 
 def hm_words(row: pd.Series) -> str:

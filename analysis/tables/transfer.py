@@ -176,9 +176,9 @@ def _missing(frame: pd.DataFrame) -> list[str]:
     missing = published[published["status"] != ""]
     if missing.empty:
         return []
-    said = f"Not measured: {len(missing)} of {len(published)} published rows."
+    missed = f"Not measured: {len(missing)} of {len(published)} published rows."
     refused = missing["status"].str.startswith("refused").all()
-    return [said if refused else f"{said} To run them: python -m study.run {PRESET}"]
+    return [missed if refused else f"{missed} To run them: python -m study.run {PRESET}"]
 
 
 def _bounds_line(frame: pd.DataFrame, studies: Sequence[Study]) -> list[str]:

@@ -88,9 +88,9 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
     """The verdict on one package in plain words."""
     rows = adjusted(report)
     package = [row for row in rows if row["subject"] == "package"]
-    said = [_compared(report), _verdict(report, package), _nearest(report), _tied(report), _membership(report)]
-    said += [_theta_bn(report), _controls(report), *_reservations(report)]
-    return [sentence for sentence in said if sentence]
+    parts = [_compared(report), _verdict(report, package), _nearest(report), _tied(report), _membership(report)]
+    parts += [_theta_bn(report), _controls(report), *_reservations(report)]
+    return [sentence for sentence in parts if sentence]
 
 
 def works(report: Mapping[str, Any]) -> bool:
@@ -127,9 +127,9 @@ def _is_copy(row: Mapping[str, Any]) -> bool:
 def _rows(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     subjects = {"package": report, **report["controls"]}
     same = {"trial": report["trial"], "cell": report["cell"]}
-    for subject, said in subjects.items():
+    for subject, measured in subjects.items():
         for measure in MEASURES:
-            near, tied = said["nearest"][measure], said["reidentification"][measure]
+            near, tied = measured["nearest"][measure], measured["reidentification"][measure]
             of = same | {"subject": subject, "measure": measure}
             yield of | {"attack": "nearest"} | _found(near["effect"])
             images = tied["images"]
@@ -203,16 +203,16 @@ def _tied(report: Mapping[str, Any]) -> str:
 
 
 def _membership(report: Mapping[str, Any]) -> str:
-    said, references = report["membership"], report["membership"]["references"]
-    if said["calibrated"]:
+    attack, references = report["membership"], report["membership"]["references"]
+    if attack["calibrated"]:
         kind = {"halves": "made anew on halves of the patients", "folds": "of other folds and seeds"}[
             references["kind"]
         ]
         how = f"calibrated by {_count(references['number'], 'reference')} {kind}, {references['each']} for each patient"
-        return f"Membership inference, {how}: {_caught(said['calibrated'])}"
+        return f"Membership inference, {how}: {_caught(attack['calibrated'])}"
     return (
-        f"Membership inference without references (--references): {_caught(said['raw'])} Such an attack is weak: some "
-        "patients are easy for any network."
+        f"Membership inference without references (--references): {_caught(attack['raw'])} Such an attack is weak: "
+        "some patients are easy for any network."
     )
 
 

@@ -45,10 +45,12 @@ def verdict(answer: pd.DataFrame) -> str:
     if answer.empty:
         return describe(answer)
     labels, settings = settings_apart(answer), setting_labels(answer).unique()
-    said: dict[str, list[str]] = {}
+    labels_by_verdict: dict[str, list[str]] = {}
     for label in labels.unique():
-        said.setdefault(_verdict(answer[labels == label]), []).append(label)
-    words = " ".join(f"With {'; '.join(alike)}: {words}" if any(alike) else words for words, alike in said.items())
+        labels_by_verdict.setdefault(_verdict(answer[labels == label]), []).append(label)
+    words = " ".join(
+        f"With {'; '.join(alike)}: {words}" if any(alike) else words for words, alike in labels_by_verdict.items()
+    )
     if labels.nunique() == 1 and len(settings) > 1:
         words += f" These networks differ in more than parameters: {' or '.join(settings)}."
     return words
@@ -81,8 +83,8 @@ def describe(points: pd.DataFrame) -> str:
     numbers = points[["parameters", "lower", "upper"]].apply(pd.to_numeric).astype("float64")
     known = numbers.notna().all(axis=1) & ((numbers["lower"] > 1) | np.isfinite(numbers["upper"]))
     kept = numbers.assign(backbone=points["backbone"])[known]
-    said = [_ranked(kept), _sloped(kept), _powered(kept), _left_out(points[~known])]
-    return " ".join(sentence for sentence in said if sentence)
+    sentences = [_ranked(kept), _sloped(kept), _powered(kept), _left_out(points[~known])]
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def _columns(points: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:

@@ -72,19 +72,19 @@ def _answered(study: Study, answer: pd.DataFrame) -> str:
             f"{where}a count suffices for {len(found)} of {len(decided)} networks and settings{_ends(found)}; "
             f"at the {percent(decided['level'].iloc[0])} level one is shown to suffice for {len(shown)}{_ends(shown)}."
         )
-    said = []
+    answers = []
     for (_, row), setting in zip(decided.iterrows(), setting_labels(decided), strict=True):
         name = f"{row['backbone']} ({setting})" if setting else row["backbone"]
         if pd.isna(row["by_points"]):
-            said.append(f"no count suffices for {name} ({row['reason']})")
+            answers.append(f"no count suffices for {name} ({row['reason']})")
         else:
             best = f"; its best is {number(row['best_hm'], 2)}, with {images_word(row['best_images'])}"
             best = ", its best" if row["best_images"] == row["by_points"] else best
-            said.append(
+            answers.append(
                 f"{name} needs {images_word(row['by_points'])} ({word} {number(row['hm_by_points'], 2)}{best}), "
                 f"at the {percent(row['level'])} level {bracket(row)}"
             )
-    return f"{where}{'; '.join(said)}.{_trained(study)}"
+    return f"{where}{'; '.join(answers)}.{_trained(study)}"
 
 
 def _tested(study: Study) -> str:
@@ -104,29 +104,31 @@ def _ends(counts: pd.Series) -> str:
 
 def _trained(study: Study) -> str:
     means = full_training_means(study)
-    said = []
+    scores = []
     for (_, row), setting in zip(means.iterrows(), setting_labels(means), strict=True):
         name = f"{row['backbone']} ({setting})" if setting else row["backbone"]
-        said.append(f"{number(row['hm'], 2)} for {name}")
+        scores.append(f"{number(row['hm'], 2)} for {name}")
     seen = "films" if score_word(study.records) == "AUC" else "patches"
-    return f" Ordinary training on all {seen} gives {score_word(study.records)} {_listed(said, 'and')}." if said else ""
+    if not scores:
+        return ""
+    return f" Ordinary training on all {seen} gives {score_word(study.records)} {_listed(scores, 'and')}."
 
 
 def state(study: Study) -> list[str]:
     """What a reader has to know before trusting the page: nothing run, only failures, not finished. Empty if done."""
-    records, said = _run(study.records), []
+    records, notices = _run(study.records), []
     done, total = confirmed_cells(study)
     if records.empty:
         return ["No trial has run yet: there are 0 trials in the ledger."]
     ended = records[records["status"] != "running"]
     running = len(records) - len(ended)
     if len(ended) and not ended["status"].eq("done").any():
-        said.append(f"No trial has succeeded: {_counts(ended['status'])}. The reasons are listed below.")
+        notices.append(f"No trial has succeeded: {_counts(ended['status'])}. The reasons are listed below.")
     if done < total:
-        said.append(f"Not finished: {done} of {total} cells confirmed. What follows may still change.")
+        notices.append(f"Not finished: {done} of {total} cells confirmed. What follows may still change.")
     if running:
-        said.append(f"{running} trial{' has' if running == 1 else 's have'} no result yet: running, or interrupted.")
-    return said
+        notices.append(f"{running} trial{' has' if running == 1 else 's have'} no result yet: running, or interrupted.")
+    return notices
 
 
 def _run(records: pd.DataFrame) -> pd.DataFrame:
@@ -136,10 +138,10 @@ def _run(records: pd.DataFrame) -> pd.DataFrame:
 
 def protocol(study: Study) -> str:
     """The sentence on how test patients were used; the papers' protocol is called what it is."""
-    said = PAPER_PROTOCOL if protocol_mark(study) else HONEST
+    sentence = PAPER_PROTOCOL if protocol_mark(study) else HONEST
     if score_word(study.records) == "AUC":
-        said = FILMS
-    return f"{said} {SEARCHED}" if any(cell.get("counted") for cell in study.cells) else said
+        sentence = FILMS
+    return f"{sentence} {SEARCHED}" if any(cell.get("counted") for cell in study.cells) else sentence
 
 
 def highlights(study: Study) -> list[tuple[str, str]]:

@@ -39,20 +39,20 @@ def check_nodes(folder: Folder) -> list[str]:
     try:
         asked = {node["NodeID"]: _ask(node["NodeID"], str(ours), token, str(theirs[node["NodeID"]])) for node in nodes}
         found = {node: _answer(reference) for node, reference in asked.items()}
-        blind = []
+        missing = []
         for node in nodes:
-            said = found[node["NodeID"]]
-            if said.get("error") or not theirs[node["NodeID"]].is_file():
-                reason = said.get("error") or "what it writes there does not appear here"
-                blind.append(f"{node['NodeManagerHostname']} ({reason})")
+            answer = found[node["NodeID"]]
+            if answer.get("error") or not theirs[node["NodeID"]].is_file():
+                reason = answer.get("error") or "what it writes there does not appear here"
+                missing.append(f"{node['NodeManagerHostname']} ({reason})")
     finally:
         for path in (ours, *theirs.values()):
             path.unlink(missing_ok=True)
-    if blind:
-        more = f" and {len(blind) - 3} more" if len(blind) > 3 else ""
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise InputError(
-            f"--out: {len(blind)} of {len(nodes)} machines do not see {folder}: {', '.join(blind[:3])}{more}; name a "
-            "folder that all machines share, or an object store such as s3://bucket/studies"
+            f"--out: {len(missing)} of {len(nodes)} machines do not see {folder}: {', '.join(missing[:3])}{more}; name "
+            "a folder that all machines share, or an object store such as s3://bucket/studies"
         )
     return _other_versions({node["NodeManagerHostname"]: found[node["NodeID"]]["versions"] for node in nodes})
 
@@ -69,9 +69,9 @@ def check_gpus() -> None:
     asked = [_gpu_use.options(scheduling_strategy=_on(node["NodeID"])).remote() for node in nodes]
     found = zip(nodes, map(_answer, asked), strict=True)
     useless = [
-        f"{node['NodeManagerHostname']} ({said.get('error') or 'torch ' + said['torch']})"
-        for node, said in found
-        if not said.get("usable")
+        f"{node['NodeManagerHostname']} ({answer.get('error') or 'torch ' + answer['torch']})"
+        for node, answer in found
+        if not answer.get("usable")
     ]
     if useless:
         more = f" and {len(useless) - 3} more" if len(useless) > 3 else ""
@@ -121,8 +121,10 @@ def _gpu_use() -> dict[str, Any]:
     hidden = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     look = "import torch; print(torch.__version__, torch.cuda.is_available())"
-    told = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=False)
-    torch, _, usable = told.stdout.strip().rpartition("\n")[2].partition(" ")
+    completed = subprocess.run(
+        [sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=False
+    )
+    torch, _, usable = completed.stdout.strip().rpartition("\n")[2].partition(" ")
     return {"torch": torch or "cannot be imported", "usable": usable == "True"}
 
 

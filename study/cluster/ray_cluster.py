@@ -99,9 +99,9 @@ def connect(address: str | None, settings: ResourceSettings) -> Iterator[tuple[s
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            said = str(error).splitlines()[0]
+            reason = str(error).splitlines()[0]
             raise InputError(
-                f"--address {address}: cannot connect to Ray ({said}); --address local starts Ray here instead"
+                f"--address {address}: cannot connect to Ray ({reason}); --address local starts Ray here instead"
             ) from None
     try:
         total = ray.cluster_resources()
@@ -125,16 +125,16 @@ def _start_here() -> None:
     import ray
 
     check_temporary()
-    said = ""
+    reason = ""
     for _ in range(2):
         try:
             # "local" and not None, for which Ray would look at RAY_ADDRESS and for other clusters itself.
             ray.init(address="local", log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
             return
         except Exception as error:  # a bare Exception, where its processes do not come up in half a minute
-            said = next(iter(str(error).splitlines()), type(error).__name__)
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
             ray.shutdown()
-    raise InputError(f"Ray cannot be started on this machine ({said}); is it overloaded? Try again")
+    raise InputError(f"Ray cannot be started on this machine ({reason}); is it overloaded? Try again")
 
 
 def _check_growth(settings: ResourceSettings, cpus: float, gpus: float) -> None:

@@ -18,12 +18,12 @@ def check_temporary() -> None:
     """Raise an InputError where Ray's folder cannot be written to, or its path leaves no room for that of a socket."""
     name = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), None)
     folder = Path(os.environ[name] if name else "/tmp") / "ray"
-    said = f"{name or 'RAY_TMPDIR'}: Ray keeps its sockets in {folder}"
+    message = f"{name or 'RAY_TMPDIR'}: Ray keeps its sockets in {folder}"
     over = len(os.fsencode(folder / _BELOW.format(pid=os.getpid()))) - _MOST_BYTES
     if over > 0:
         raise InputError(
-            f"{said}, a path that is {over} characters too long for them; choose a shorter one (RAY_TMPDIR)"
+            f"{message}, a path that is {over} characters too long for them; choose a shorter one (RAY_TMPDIR)"
         )
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{said}, which cannot be written to; choose another folder (RAY_TMPDIR)")
+        raise InputError(f"{message}, which cannot be written to; choose another folder (RAY_TMPDIR)")

@@ -73,7 +73,7 @@ def parse(tree: dict[str, Any]) -> StudyConfig:
         key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(_INTERNAL))
         if not isinstance(tree.get("grid"), list) or len(tree["grid"]) == 1:
             key = key.replace("grid.0", "grid")
-        raise InputError(f"{key}: {_said(first)}") from None
+        raise InputError(f"{key}: {_described_error(first)}") from None
     if tree.get("privacy") and "noise" not in tree["privacy"]:
         raise InputError(f"privacy.{next(iter(tree['privacy']))}: does nothing without privacy.noise; give that too")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", config.name):
@@ -89,7 +89,7 @@ _INTERNAL = ("function-", "constrained-", "literal[", *IMAGES)
 """What pydantic's names for the kinds of a value begin with, in the places of errors."""
 
 
-def _said(error: Any) -> str:
+def _described_error(error: Any) -> str:
     """What is wrong with a value, in the words of a settings file."""
     value, wanted = error["input"], {
         "tuple_type": "two values, [lowest, highest]",

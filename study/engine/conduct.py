@@ -76,18 +76,18 @@ def conduct(
     if before is not None:
         check_same_study(before, config, patients, ledger.folder)
     split = divide(patients.cohort, config.data.split, config.protocol, config.confirm.folds, None)
-    grounds = patients.grounds(config, grid, split)
-    _print(console, [announce_parts(config, grounds[None])])
+    data_by_stage = patients.data_by_stage(config, grid, split)
+    _print(console, [announce_parts(config, data_by_stage[None])])
 
     begun = ledger.begun()  # these have shown what a step takes
     timed = {cell for cell in grid if dry_run or cell.name not in begun}
     memory = memory_per_trial(config.resources, address)
     if timed:
         _print(console, ["measuring a step of each network on this machine; large ones take minutes on a CPU"])
-    plan = plan_cells(grid, config, grounds, timed=timed, memory=memory, missing=patients.missing)
+    plan = plan_cells(grid, config, data_by_stage, timed=timed, memory=memory, missing=patients.missing)
     runnable = any(entry.refused is None for entry in plan)
     if dry_run:
-        print_plan(console, config, plan, grounds, ledger.folder)
+        print_plan(console, config, plan, data_by_stage, ledger.folder)
         return 0 if runnable else 2
     if not runnable:
         raise InputError(f"every cell is refused; {plan[0].cell.name}: {plan[0].refused}")

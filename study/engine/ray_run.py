@@ -43,7 +43,7 @@ def run_trials(run: StudyRun, trainable: type[Worker] = Worker) -> int:
             name=run.config.name,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=LOSSES),
-            stop=lambda _, result: searcher.stopping and "blind" in result,  # such a worker cannot see that it shall
+            stop=lambda _, result: searcher.stopping and "waiting" in result,  # such a worker cannot see that it shall
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the ledger has the trials' own
             callbacks=[
                 TuneReports(line),

@@ -81,7 +81,7 @@ class BudgetWatch(Callback):
         self._budget.started(trial.config["trial"], trial.config.get("spent", 0.0), trial.config["gpus"])
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
-        if "blind" not in result:
+        if "waiting" not in result:
             self._budget.heard(trial.config["trial"], result["seconds"])
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:

@@ -61,7 +61,7 @@ HISTORY = {
 
 
 @dataclass(frozen=True, eq=False)
-class TrialFacts:
+class TrialMetadata:
     """One trial.
 
     Attributes:
@@ -93,7 +93,7 @@ class TrialFacts:
     history: list[tuple[int, dict[str, float]]]
 
 
-def read_cells(study: Study) -> Iterator[tuple[str, list[TrialFacts]]]:
+def read_cells(study: Study) -> Iterator[tuple[str, list[TrialMetadata]]]:
     """The trials of a study, cell by cell, each cell's in the order they were begun; cells without any are left out."""
     rows = study.records[study.records["status"] != "refused"].set_index("trial").to_dict("index")
     for cell, files in groupby(read_trials(study.folder), key=lambda trial: trial.cell):
@@ -101,10 +101,10 @@ def read_cells(study: Study) -> Iterator[tuple[str, list[TrialFacts]]]:
         known = [trial for trial in files if f"{cell}/{trial.number}" in rows]
         if known:
             known.sort(key=lambda trial: trial.number)
-            yield cell, [_facts(trial, rows[f"{cell}/{trial.number}"]) for trial in known]
+            yield cell, [_metadata(trial, rows[f"{cell}/{trial.number}"]) for trial in known]
 
 
-def when(study: Study, trial: TrialFacts) -> tuple[datetime, datetime | None]:
+def when(study: Study, trial: TrialMetadata) -> tuple[datetime, datetime | None]:
     """When a trial began and ended, in local time, as its files' times tell; a copy has its own."""
     folder = study.trial_folder(trial.trial)
     try:
@@ -132,7 +132,7 @@ def check_same(study: Study, found: object, where: str) -> None:
         raise InputError(f"{where} holds another study called {study.name}; export this one to another place")
 
 
-def _facts(files: TrialFiles, row: dict[Any, Any]) -> TrialFacts:
+def _metadata(files: TrialFiles, row: dict[Any, Any]) -> TrialMetadata:
     config, result = files.config, files.result or {}
     phase = str(config.get("phase"))
     options = config.get("options") if isinstance(config.get("options"), dict) else {}
@@ -146,7 +146,7 @@ def _facts(files: TrialFiles, row: dict[Any, Any]) -> TrialFacts:
     if result and phase == "search":
         at = _hm_at(result, suggested.get("delta"))
         scores |= {} if at is None else {"hm_at_suggested_delta": at}
-    return TrialFacts(
+    return TrialMetadata(
         trial=f"{files.cell}/{files.number}",
         cell=files.cell,
         number=files.number,
@@ -166,7 +166,7 @@ def _facts(files: TrialFiles, row: dict[Any, Any]) -> TrialFacts:
 def _history(result: dict[str, Any]) -> list[tuple[int, dict[str, float]]]:
     entries = result.get("history")
     return [
-        (step, _numbers({told: entry.get(name) for name, told in HISTORY.items()}))
+        (step, _numbers({title: entry.get(name) for name, title in HISTORY.items()}))
         for entry in (entries if isinstance(entries, list) else [])
         if isinstance(entry, dict) and (step := _whole(entry.get("step"))) is not None
     ]

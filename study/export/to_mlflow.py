@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from analysis.records.records import Study
 from sldd.errors import InputError
-from study.export.cells import TrialFacts, check_same, identity, read_cells, when
+from study.export.cells import TrialMetadata, check_same, identity, read_cells, when
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # a new database is no news
 
@@ -89,7 +89,7 @@ def _key(run: Run) -> Key:
 
 
 def _export_trial(
-    study: Study, client: MlflowClient, experiment: str, trial: TrialFacts, known: dict[Key, Run], packages: bool
+    study: Study, client: MlflowClient, experiment: str, trial: TrialMetadata, known: dict[Key, Run], packages: bool
 ) -> tuple[int, int]:
     """How many runs are new, and how many that were there have changed."""
     changed = 0
@@ -117,14 +117,14 @@ def _export_trial(
     return 0, changed + int(ends or shared)
 
 
-def _tags(trial: TrialFacts) -> dict[str, str]:
+def _tags(trial: TrialMetadata) -> dict[str, str]:
     tags = {"trial": trial.trial, "attempt": str(trial.attempt), "cell": trial.cell, "phase": trial.phase}
     tags |= {"status": trial.status, "stopped": str(trial.stopped).lower()}
     tags |= {"error": trial.error} if trial.error else {}
     return {f"sldd.{name}": value for name, value in tags.items()}
 
 
-def _metrics(trial: TrialFacts, time: int) -> list[Metric]:
+def _metrics(trial: TrialMetadata, time: int) -> list[Metric]:
     """Results at the last outer step; curves at theirs. All of one time: logged twice, they are the same metrics."""
     last = int(trial.costs.get("outer_steps", 0))
     results = [Metric(name, value, time, last) for name, value in (trial.scores | trial.costs).items()]
@@ -140,14 +140,14 @@ def _log(
     metrics: list[Metric] | None = None,
     tags: dict[str, str] | None = None,
 ) -> None:
-    said = [Param(name, "none" if value is None else str(value)) for name, value in (parameters or {}).items()]
-    client.log_batch(run, params=said, tags=[RunTag(name, value) for name, value in (tags or {}).items()])
+    logged = [Param(name, "none" if value is None else str(value)) for name, value in (parameters or {}).items()]
+    client.log_batch(run, params=logged, tags=[RunTag(name, value) for name, value in (tags or {}).items()])
     rest = iter(metrics or [])
     while part := list(islice(rest, _AT_ONCE)):
         client.log_batch(run, metrics=part)
 
 
-def _add_package(study: Study, client: MlflowClient, run: str, trial: TrialFacts) -> bool:
+def _add_package(study: Study, client: MlflowClient, run: str, trial: TrialMetadata) -> bool:
     """Whether the trial has left anything to share."""
     try:
         content = (study.trial_folder(trial.trial) / _PACKAGE).read_bytes()

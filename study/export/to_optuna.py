@@ -24,7 +24,7 @@ from study.config.methods import METHODS
 from study.config.schema import StudyConfig
 from study.config.search_settings import SearchSettings
 from study.config.tasks import TASKS
-from study.export.cells import HISTORY, TrialFacts, check_same, identity, read_cells, when
+from study.export.cells import HISTORY, TrialMetadata, check_same, identity, read_cells, when
 from study.search.sampler import Space, search_space
 
 _OURS = "sldd study"
@@ -53,7 +53,7 @@ def export(study: Study, where: str) -> str:
 
 
 def _export_cell(
-    study: Study, cell: str, trials: list[TrialFacts], settings: SearchSettings, storage: RDBStorage
+    study: Study, cell: str, trials: list[TrialMetadata], settings: SearchSettings, storage: RDBStorage
 ) -> tuple[int, int]:
     """How many trials are new, and how many that ran have ended since."""
     target = optuna.create_study(
@@ -108,7 +108,7 @@ def _end(storage: RDBStorage, study_id: int, there: FrozenTrial, frozen: FrozenT
     storage.set_trial_state_values(trial_id, frozen.state, frozen.values)
 
 
-def _attributes(study: Study, trials: list[TrialFacts]) -> dict[str, Any]:
+def _attributes(study: Study, trials: list[TrialMetadata]) -> dict[str, Any]:
     """What is said of a cell: its setting, where it comes from, and the scores of its confirm trials."""
     setting = {name: value for name, value in trials[0].setting.items() if name != "seed"}
     confirm = [
@@ -120,7 +120,7 @@ def _attributes(study: Study, trials: list[TrialFacts]) -> dict[str, Any]:
     return origin | setting | {"confirm": confirm}
 
 
-def _frozen(trial: TrialFacts, settings: SearchSettings, score: str) -> FrozenTrial:
+def _frozen(trial: TrialMetadata, settings: SearchSettings, score: str) -> FrozenTrial:
     name = f"val_{score}"
     hm, seen = trial.scores.get(name), HISTORY[name]
     states = {"running": TrialState.RUNNING, "done": TrialState.PRUNED if trial.stopped else TrialState.COMPLETE}
@@ -141,7 +141,7 @@ def _frozen(trial: TrialFacts, settings: SearchSettings, score: str) -> FrozenTr
     )
 
 
-def _parameters(trial: TrialFacts, settings: SearchSettings) -> tuple[dict[str, Any], Space]:
+def _parameters(trial: TrialMetadata, settings: SearchSettings) -> tuple[dict[str, Any], Space]:
     """What was suggested, with the ranges it came from; a range that was changed since is widened to hold it."""
     fixed, method = trial.setting.get("protocol") == "paper", str(trial.setting.get("method"))
     space = search_space(settings, method, fixed_delta=fixed) if method in METHODS else {}

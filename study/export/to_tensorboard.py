@@ -17,7 +17,7 @@ from analysis.records.packages import read_distilled
 from analysis.records.records import Study
 from ledger.storage import Folder, StorageError, make, open_folder, write_whole
 from sldd.errors import InputError
-from study.export.cells import TrialFacts, check_same, identity, read_cells
+from study.export.cells import TrialMetadata, check_same, identity, read_cells
 
 FILE = "events.out.tfevents.0.study"  # TensorBoard goes by the middle of the name
 _OURS = "study.txt"
@@ -63,7 +63,7 @@ def _claim(study: Study, folder: Folder) -> None:
         write_whole(mark, identity(study) + "\n")
 
 
-def _events(study: Study, trial: TrialFacts) -> bytes:
+def _events(study: Study, trial: TrialMetadata) -> bytes:
     """The content of a run's file."""
     with tempfile.TemporaryDirectory() as scratch:
         with SummaryWriter(scratch) as writer:
@@ -87,7 +87,7 @@ def _events(study: Study, trial: TrialFacts) -> bytes:
         return file.read_bytes()
 
 
-def _picture(study: Study, trial: TrialFacts) -> np.ndarray | None:
+def _picture(study: Study, trial: TrialMetadata) -> np.ndarray | None:
     """(height, width, 3) uint8: the distilled images under their labels in percent, as the papers print them."""
     distilled = read_distilled(study.trial_folder(trial.trial))
     if distilled is None:

@@ -14,7 +14,7 @@ from study.config.tasks import TASKS
 from study.config.tasks.base import TaskData
 from study.grid.axes import Cell
 from study.grid.chains import chained
-from study.planning.source_cohorts import Collection, collection_grounds, open_collections
+from study.planning.source_cohorts import Collection, collection_data_by_stage, open_collections
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class StudyPatients:
     notes: Sequence[str] = ()
     """What the table has that is odd and was taken as it is."""
 
-    def grounds(self, config: StudyConfig, grid: list[Cell], split: Split) -> dict[str | None, TaskData]:
+    def data_by_stage(self, config: StudyConfig, grid: list[Cell], split: Split) -> dict[str | None, TaskData]:
         """What cells are trained on: the study's own patients (None), and the collections of each stage."""
         own = TASKS[config.task].data(self.cohort, config.patches, split)
-        return {None: own, **collection_grounds(config, grid, self.collections)}
+        return {None: own, **collection_data_by_stage(config, grid, self.collections)}
 
 
 def open_patients(config: StudyConfig, grid: list[Cell]) -> StudyPatients:

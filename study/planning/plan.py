@@ -39,7 +39,7 @@ class PlannedCell:
 def plan_cells(
     cells: list[Cell],
     config: StudyConfig,
-    grounds: Mapping[str | None, TaskData],
+    data_by_stage: Mapping[str | None, TaskData],
     *,
     timed: set[Cell],
     memory: int | None,
@@ -48,7 +48,7 @@ def plan_cells(
     """Check every cell and, for those in ``timed``, measure one outer step a backbone.
 
     Args:
-        grounds: what cells are trained on: by collections' names where these are not the study's own patients (None).
+        data_by_stage: what cells are trained on: the study's own patients (None), or collections by name.
         missing: why a collection is not there.
         memory: bytes that a trial can have; None where the machines are not known.
 
@@ -70,7 +70,7 @@ def plan_cells(
         if stranded is not None:
             planned.append(PlannedCell(cell, None, stranded, None))
             continue
-        data = grounds[cell.stage]
+        data = data_by_stage[cell.stage]
         outer = cell_budget(config, cell, data)
         shapes = replace(cell, label_init=None, fold=None, counted=False)  # these change no shape
         if shapes not in checked:

@@ -25,9 +25,9 @@ def check_same_study(before: dict[str, Any], config: StudyConfig, patients: Stud
         InputError: they are not; the first few that differ are named.
     """
     changed = differences(before["config"], as_tree(config))
-    told = before["provenance"]
-    changed += _changed_data("", told["cohort"]["fingerprint"], patients.cohort)
-    for name, fingerprint in (told.get("sources") or {}).items():
+    provenance = before["provenance"]
+    changed += _changed_data("", provenance["cohort"]["fingerprint"], patients.cohort)
+    for name, fingerprint in (provenance.get("sources") or {}).items():
         if name in patients.collections:
             changed += _changed_data(f"sources.{name}: ", fingerprint, patients.collections[name].cohort)
     for name in config.pretrained.keys() - (before["config"].get("pretrained") or {}).keys():

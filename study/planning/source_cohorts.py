@@ -73,7 +73,7 @@ def contexts(
     }
 
 
-def collection_grounds(
+def collection_data_by_stage(
     config: StudyConfig, cells: Iterable[Cell], collections: Mapping[str, Collection]
 ) -> dict[str | None, TaskData]:
     """What cells train on that are not about the study's own patients, by stage, where all of it is there."""

@@ -31,7 +31,7 @@ def print_plan(
     console: Console,
     config: StudyConfig,
     plan: list[PlannedCell],
-    grounds: Mapping[str | None, TaskData],
+    data_by_stage: Mapping[str | None, TaskData],
     study: Folder,
 ) -> None:
     """All that ``--dry-run`` says of a plan; ``study`` is the folder of earlier trials, if there are any."""
@@ -40,7 +40,7 @@ def print_plan(
     runnable = [entry for entry in plan if entry.refused is None]
     trials = {entry.cell: trials_of(config, entry.cell) for entry in runnable}
     seconds = sum((entry.seconds or 0.0) * trials[entry.cell] for entry in runnable)
-    most = {cell: cell_budget(config, cell, grounds[cell.stage]).steps for cell in trials}
+    most = {cell: cell_budget(config, cell, data_by_stage[cell.stage]).steps for cell in trials}
     steps = sum(most[cell] * count for cell, count in trials.items())
     impatient = config.outer.patience is not None
     fewer = impatient or config.search.stop != "none" or any(entry.cell.counted for entry in runnable)

@@ -138,7 +138,7 @@ class TuneReports(Callback):
 
     def __init__(self, line: ProgressLine) -> None:
         self._line = line
-        self._blind: set[str] = set()
+        self._waiting: set[str] = set()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Called by Tune once a trial has a worker."""
@@ -146,12 +146,14 @@ class TuneReports(Callback):
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """Called by Tune after every step of a worker."""
-        blind = result.get("blind")
-        if blind is None:
+        waiting = result.get("waiting")
+        if waiting is None:
             self._line.advanced(trial.config["folder"], result["step"] / result["steps"])
-        elif blind not in self._blind:
-            self._blind.add(blind)
-            self._line.say(f"{blind}: its trials wait; mount the folder there, or take the machine out of the cluster")
+        elif waiting not in self._waiting:
+            self._waiting.add(waiting)
+            self._line.say(
+                f"{waiting}: its trials wait; mount the folder there, or take the machine out of the cluster"
+            )
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Called by Tune before it starts a trial again."""

@@ -46,7 +46,7 @@ class Report(TypedDict):
     """Of all its starts."""
     score: float
     """Of the best state, on validation patients: what ``study.config.tasks.base.Task.main_score`` is of its result."""
-    blind: NotRequired[str]
+    waiting: NotRequired[str]
     """Why the trial cannot begin, while its machine does not see the study's folder."""
 
 
@@ -257,17 +257,17 @@ def _share(
         claims=claims(result, task, config.protocol, cell.fold, cost),
         stored=cost,
     )
-    said = dict(vars(footprint(parameter_count(trial.network), package.images, package.theta_bn)))
-    said["rates"] = package.rates.tolist()
+    metadata = dict(vars(footprint(parameter_count(trial.network), package.images, package.theta_bn)))
+    metadata["rates"] = package.rates.tolist()
     if METHODS[cell.method].no_package is None:
         content, packed = pack(package, trial.start, original, config.package)
         folder.save(PACKAGE, content)
         cost = packed.stored
-        said["shared_bytes"] = len(content)
-        said["spread"] = packed.self_test.spread if packed.self_test else None  # how chaotic its inner steps are
+        metadata["shared_bytes"] = len(content)
+        metadata["spread"] = packed.self_test.spread if packed.self_test else None  # how chaotic its inner steps are
     if cost.images != "float32":
-        said["stored"] = described(cost, best, task.main_score(result["validation"]))
-    return said
+        metadata["stored"] = described(cost, best, task.main_score(result["validation"]))
+    return metadata
 
 
 def _reset_peak_memory(device: torch.device) -> None:

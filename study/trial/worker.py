@@ -20,7 +20,7 @@ import torch
 from ray import tune
 
 from ledger.storage import no_room, open_folder
-from ledger.trial_folder import LOST, ReplacedError, TrialFolder, UnseenError, failure
+from ledger.trial_folder import LOST, FolderNotVisibleError, ReplacedError, TrialFolder, failure
 from sldd.errors import InputError
 from study.grid.spec import TrialSpec
 from study.trial.context import TrialContext
@@ -31,7 +31,7 @@ LOSSES = 20
 PROCESS = ("ray::_Inner", "ray::Worker")
 """What workers' processes are called: in a step, after the class that ``tune.with_parameters`` makes; between two,
 after the name that it gives to it."""
-_BLIND_SECONDS = 120.0
+_WAITING_SECONDS = 120.0
 """A machine that does not see the study's folder waits so long for it before it hands its trial back."""
 _LOOK_SECONDS = 5.0
 _warned = threading.Event()
@@ -40,7 +40,7 @@ _warned = threading.Event()
 class Worker(tune.Trainable):
     """Ray Tune's trainable; a step of it ends with a checkpoint of the trial's own, in the ledger.
 
-    It reports ``step``, ``steps``, ``seconds`` and ``score``; ``blind``, in words, while it cannot begin.
+    It reports ``step``, ``steps``, ``seconds`` and ``score``; ``waiting``, in words, while it cannot begin.
     """
 
     @classmethod
@@ -57,7 +57,7 @@ class Worker(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Called by Tune for every later one."""
-        self._reports = carry_out(new_config, self._context)
+        self._reports = run_with_retries(new_config, self._context)
         self._last: dict[str, Any] = {"step": 0, "steps": 1, "seconds": 0.0, "score": 0.0}
         return True
 
@@ -73,11 +73,11 @@ class Worker(tune.Trainable):
         return {**self._last, "done": False}
 
 
-class WarnedError(RuntimeError):
+class PreemptedError(RuntimeError):
     """This machine is about to be taken away."""
 
 
-def carry_out(config: dict[str, Any], context: TrialContext) -> Iterator[Report]:
+def run_with_retries(config: dict[str, Any], context: TrialContext) -> Iterator[Report]:
     """Run or resume a trial to its result, or to the end of its worker.
 
     Args:
@@ -86,7 +86,7 @@ def carry_out(config: dict[str, Any], context: TrialContext) -> Iterator[Report]
     Ends without a result when the study is stopping, and when another worker has taken the trial over.
 
     Raises:
-        UnseenError: this machine does not see the study's folder; another may.
+        FolderNotVisibleError: this machine does not see the study's folder; another may.
         Exception: whatever the trial raised, while it may be tried again; it is noted in the trial's folder.
     """
 
@@ -94,7 +94,7 @@ def carry_out(config: dict[str, Any], context: TrialContext) -> Iterator[Report]
         return _warned.is_set() or context.stop_path.exists()
 
     try:
-        folder = yield from _in_sight(config, stopping)
+        folder = yield from _wait_for_folder(config, stopping)
         if folder.finished:
             return  # Ray started this worker again after it had written its result
         if folder.lost > context.config.resources.retries:
@@ -102,7 +102,7 @@ def carry_out(config: dict[str, Any], context: TrialContext) -> Iterator[Report]
             return
         try:
             yield from _within_memory(TrialSpec.from_json(config), config.get("gpus", 0.0), context, folder)
-        except (ReplacedError, UnseenError):
+        except (ReplacedError, FolderNotVisibleError):
             raise
         except Exception as error:
             if no_room(error) and stopping():
@@ -114,10 +114,10 @@ def carry_out(config: dict[str, Any], context: TrialContext) -> Iterator[Report]
     except ReplacedError:
         return
     if _warned.is_set():
-        raise WarnedError("this machine is about to be taken away")
+        raise PreemptedError("this machine is about to be taken away")
 
 
-def _in_sight(config: dict[str, Any], stopping: Callable[[], bool]) -> Generator[Report, None, TrialFolder]:
+def _wait_for_folder(config: dict[str, Any], stopping: Callable[[], bool]) -> Generator[Report, None, TrialFolder]:
     """The trial's folder, once this machine sees it, which one that joined late may not yet; with reports meanwhile.
 
     A machine that handed its trial back at once would get the next one, and so on, until none were left for the others.
@@ -126,10 +126,10 @@ def _in_sight(config: dict[str, Any], stopping: Callable[[], bool]) -> Generator
     while True:
         try:
             return TrialFolder(open_folder(config["folder"]), config["owner"], stopping)
-        except UnseenError as error:
-            if _warned.is_set() or time.monotonic() - begun > _BLIND_SECONDS:
+        except FolderNotVisibleError as error:
+            if _warned.is_set() or time.monotonic() - begun > _WAITING_SECONDS:
                 raise
-            yield {"step": 0, "steps": 1, "seconds": 0.0, "score": 0.0, "blind": str(error)}
+            yield {"step": 0, "steps": 1, "seconds": 0.0, "score": 0.0, "waiting": str(error)}
         time.sleep(_LOOK_SECONDS)
 
 

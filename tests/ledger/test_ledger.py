@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ledger.ledger import FORMAT, Ledger
-from ledger.trial_folder import ReplacedError, TrialFolder, UnseenError
+from ledger.trial_folder import FolderNotVisibleError, ReplacedError, TrialFolder
 from sldd.errors import InputError
 from tests.conftest import OpenLedger
 
@@ -174,7 +174,7 @@ def test_a_checkpoint_that_cannot_be_read_just_now_is_no_reason_to_begin_anew(
 
 
 def test_machine_that_does_not_see_the_study_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UnseenError, match="does not see the study's folder"):
+    with pytest.raises(FolderNotVisibleError, match="does not see the study's folder"):
         TrialFolder(tmp_path / "elsewhere", "token")
 
 
@@ -183,7 +183,7 @@ def test_a_folder_that_is_gone_is_not_taken_for_another_workers(ledger: Ledger, 
     trial = ledger.begin(ledger.add("cell", {}))
     worker = TrialFolder(trial.folder, trial.config["owner"])
     ledger.folder.rename(tmp_path / "unmounted")
-    with pytest.raises(UnseenError):
+    with pytest.raises(FolderNotVisibleError):
         worker.save_checkpoint(7, {})
 
 

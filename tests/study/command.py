@@ -25,7 +25,7 @@ from study.cluster.ray_cluster import Slots
 from study.engine.study_run import StudyRun
 from study.run import main
 from study.search.tune_searcher import StudySearcher
-from study.trial.worker import PROCESS, carry_out
+from study.trial.worker import PROCESS, run_with_retries
 
 TINY = [
     "demo", "name=tiny", "grid.backbone=[test_resnet]", "grid.images=[2,3]",
@@ -88,7 +88,7 @@ def _run_trials(run: StudyRun) -> int:
         if not isinstance(config, dict):
             assert config == Searcher.FINISHED
             return 0
-        for _ in carry_out(json.loads(json.dumps(config | {"cpus": 1.0, "gpus": 0.0})), context):
+        for _ in run_with_retries(json.loads(json.dumps(config | {"cpus": 1.0, "gpus": 0.0})), context):
             pass
         searcher.on_trial_complete(name)
     raise AssertionError

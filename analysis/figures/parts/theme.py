@@ -89,7 +89,7 @@ def plain(text: object) -> str:
     return escape(str(text), quote=False)
 
 
-def hover(title: object, **facts: object) -> str:
-    """A hover box: a heading and a line a fact; facts that are missing are left out. `_` in a name is a space."""
-    known = [f"{name.replace('_', ' ')}: {plain(value)}" for name, value in facts.items() if str(value) not in MISSING]
+def hover(title: object, **fields: object) -> str:
+    """A hover box: a heading and a line a field; those that are missing are left out. `_` in a name is a space."""
+    known = [f"{name.replace('_', ' ')}: {plain(value)}" for name, value in fields.items() if str(value) not in MISSING]
     return "<br>".join([f"<b>{plain(title)}</b>", *known])

@@ -36,8 +36,8 @@ def _plan(
     split = split_patients(cohort, config.data.split)
     patches = Patches(cohort, config.patches, *cohort.intensity(split.train))
     grid = cells(config.grid)
-    grounds = {None: PatchData(patches, split)}
-    return plan_cells(grid, config, grounds, timed=set(grid) if timed is None else timed, memory=memory)
+    data_by_stage = {None: PatchData(patches, split)}
+    return plan_cells(grid, config, data_by_stage, timed=set(grid) if timed is None else timed, memory=memory)
 
 
 def _config(*settings: str) -> StudyConfig:

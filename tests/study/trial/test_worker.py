@@ -15,7 +15,7 @@ import torch
 from analysis.records.records import MEASURED
 from ledger import trial_folder
 from ledger.ledger import Ledger, Trial
-from ledger.trial_folder import TrialFolder, UnseenError
+from ledger.trial_folder import FolderNotVisibleError, TrialFolder
 from sldd.data.cohort import prepare
 from sldd.data.settings import open_source
 from study.config.cells import cells
@@ -24,7 +24,7 @@ from study.grid.spec import TrialSpec
 from study.trial import worker
 from study.trial.context import TrialContext
 from study.trial.trial import Report
-from study.trial.worker import WarnedError, carry_out
+from study.trial.worker import PreemptedError, run_with_retries
 from tests.conftest import OpenLedger
 from tests.study.command import TINY
 
@@ -97,7 +97,7 @@ def test_out_of_memory_halves_the_patches_at_a_time(
 
     _stub(monkeypatch, need)
     trial = begin()
-    list(carry_out(_asked(trial), context))
+    list(run_with_retries(_asked(trial), context))
     assert tried == [None, 6, 3]
     assert _outcome(ledger, trial) == {"status": "done", "micro_batch": 3}
 
@@ -111,7 +111,7 @@ def test_out_of_memory_halves_what_is_scored_at_a_time(
 
     _stub(monkeypatch, need)
     trial = begin()
-    list(carry_out(_asked(trial), context))
+    list(run_with_retries(_asked(trial), context))
     assert _outcome(ledger, trial)["status"] == "done"
 
 
@@ -123,7 +123,7 @@ def test_out_of_memory_with_one_patch_is_an_error(
 
     _stub(monkeypatch, never)
     with pytest.raises(torch.OutOfMemoryError):
-        list(carry_out(_asked(begin()), context))
+        list(run_with_retries(_asked(begin()), context))
 
 
 def test_a_trial_is_given_up_after_its_retries(
@@ -136,9 +136,9 @@ def test_a_trial_is_given_up_after_its_retries(
     trial = begin()
     for _ in range(context.config.resources.retries):
         with pytest.raises(OSError, match="Input/output error"):
-            list(carry_out(_asked(trial), context))
+            list(run_with_retries(_asked(trial), context))
         assert _outcome(ledger, trial) == {}
-    list(carry_out(_asked(trial), context))
+    list(run_with_retries(_asked(trial), context))
     assert _outcome(ledger, trial) == {"status": "failed", "error": "OSError: Input/output error", "attempt": 1}
 
 
@@ -148,7 +148,7 @@ def test_a_worker_lost_again_and_again_where_it_stands_gives_the_trial_up(
     trial = begin()
     for _ in range(context.config.resources.retries + 1):
         TrialFolder(trial.folder, trial.config["owner"])  # and never heard of again
-    list(carry_out(_asked(trial), context))
+    list(run_with_retries(_asked(trial), context))
     assert "the worker was lost: its process or machine died, 3 times" in _outcome(ledger, trial)["error"]
 
 
@@ -159,7 +159,7 @@ def test_a_worker_lost_as_often_as_it_got_ahead_does_not(
     trial = begin()
     for step in range(1, 10):
         TrialFolder(trial.folder, trial.config["owner"]).save_checkpoint(step, {})
-    list(carry_out(_asked(trial), context))
+    list(run_with_retries(_asked(trial), context))
     assert _outcome(ledger, trial)["status"] == "done"
 
 
@@ -170,9 +170,11 @@ def test_a_machine_waits_for_the_studys_folder(
     _stub(monkeypatch, lambda *_: None)
     trial = begin()
     mounted = tmp_path / "mounted"
-    reports = carry_out(_asked(trial) | {"folder": str(mounted / trial.folder.relative_to(ledger.folder))}, context)
+    reports = run_with_retries(
+        _asked(trial) | {"folder": str(mounted / trial.folder.relative_to(ledger.folder))}, context
+    )
     for _ in range(3):
-        assert "does not see the study's folder" in next(reports)["blind"]
+        assert "does not see the study's folder" in next(reports)["waiting"]
     mounted.symlink_to(ledger.folder)
     assert list(reports) == [REPORT]
     assert _outcome(ledger, trial)["status"] == "done"
@@ -181,9 +183,9 @@ def test_a_machine_waits_for_the_studys_folder(
 def test_a_machine_that_never_sees_it_hands_the_trial_back(
     context: TrialContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(worker, "_BLIND_SECONDS", -1.0)
-    with pytest.raises(UnseenError):
-        list(carry_out({"folder": str(tmp_path / "elsewhere"), "owner": "token"}, context))
+    monkeypatch.setattr(worker, "_WAITING_SECONDS", -1.0)
+    with pytest.raises(FolderNotVisibleError):
+        list(run_with_retries({"folder": str(tmp_path / "elsewhere"), "owner": "token"}, context))
 
 
 def test_an_object_store_that_lets_nobody_in_is_not_seen(
@@ -196,7 +198,9 @@ def test_an_object_store_that_lets_nobody_in_is_not_seen(
         raise NoCredentialsError("key of Jane Doe")
 
     monkeypatch.setattr(trial_folder, "read_json", refuse)
-    assert next(carry_out(_asked(begin()), context))["blind"].endswith("the study's folder (NoCredentialsError)")
+    assert next(run_with_retries(_asked(begin()), context))["waiting"].endswith(
+        "the study's folder (NoCredentialsError)"
+    )
 
 
 class _FullDisk:
@@ -219,9 +223,9 @@ def test_a_full_disk_is_waited_out_and_changes_no_result(
     ledger: Ledger, context: TrialContext, begin: Callable[[], Trial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed, trial = begin(), begin()
-    list(carry_out(_asked(undisturbed), context))
+    list(run_with_retries(_asked(undisturbed), context))
     full = _FullDisk(monkeypatch, 7)
-    list(carry_out(_asked(trial), context))
+    list(run_with_retries(_asked(trial), context))
     assert full.left == 0
     assert _outcome(ledger, trial) == _outcome(ledger, undisturbed)
 
@@ -235,7 +239,7 @@ def test_a_study_that_stops_does_not_wait_for_room(
 
     _stub(monkeypatch, stop)
     trial = begin()
-    assert list(carry_out(_asked(trial), context)) == [REPORT]
+    assert list(run_with_retries(_asked(trial), context)) == [REPORT]
     assert not (trial.folder / "result.json").exists()
 
 
@@ -246,15 +250,15 @@ def test_a_warned_worker_checkpoints_and_its_successor_goes_on_from_there(
     context = replace(
         context, config=replace(context.config, outer=replace(context.config.outer, checkpoint_every=1000))
     )
-    list(carry_out(_asked(undisturbed), context))
+    list(run_with_retries(_asked(undisturbed), context))
     monkeypatch.setattr("study.trial.trial._STOP_POLL_SECONDS", 0.0)
     worker._warned.set()
     try:
-        with pytest.raises(WarnedError):
-            list(carry_out(_asked(trial), context))
+        with pytest.raises(PreemptedError):
+            list(run_with_retries(_asked(trial), context))
     finally:
         worker._warned.clear()
     assert [path.name for path in (trial.folder / "checkpoint").iterdir()] == ["000000001.pt"]
-    list(carry_out(_asked(trial), context))
+    list(run_with_retries(_asked(trial), context))
     assert _outcome(ledger, trial) == _outcome(ledger, undisturbed)
     assert json.loads((trial.folder / "result.json").read_text())["starts"] == [0, 1]
