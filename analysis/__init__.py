@@ -1,1 +1,1 @@
-"""What the trials of a study mean: statistics, tables, figures and the page, from ledger files alone."""
+"""Analysis of a study: statistics, tables, figures and the page, from ledger files alone."""

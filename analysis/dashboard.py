@@ -30,7 +30,7 @@ def write_dashboard(folder: Folder | str, *more: Folder | str, out: Folder | str
 
 
 def page_title(content: Content) -> str:
-    """What the browser's tab says."""
+    """Title for the browser's tab."""
     names = [title for article, title in content.titles.items() if article.startswith("study-")]
     return f"{', '.join(names)}: how few distilled images suffice?"
 
@@ -55,7 +55,7 @@ def _section(section: Section) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.dashboard",
         description="Write one self-contained page about one or more studies.",

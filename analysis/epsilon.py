@@ -1,4 +1,4 @@
-"""What privacy costs: HM against epsilon, over studies that differ in their noise.
+"""Figure and table of HM against epsilon, over studies that differ in their noise.
 
     python -m analysis.epsilon results/noise-1 results/noise-4 results/plain --out hm_by_epsilon.html
 
@@ -17,7 +17,7 @@ from ledger.storage import open_folder, write_whole
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status: 0, or 2 where there is nothing to draw."""
+    """Run the command; returns its exit status: 0, or 2 where there is nothing to draw."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.epsilon", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Distilled images as Li et al. (2022) print them (Figures 4 to 6): python -m analysis.pictures results/demo
+"""Draws distilled images as Li et al. (2022) print them (Figures 4 to 6): python -m analysis.pictures results/demo
 
     python -m analysis.pictures results/demo                             a PNG a cell
     python -m analysis.pictures results/demo --cell resnet10t-m3-one_hot-as_is-sldd-s1e1 --out figures
@@ -167,7 +167,7 @@ def _png(picture: Image.Image) -> bytes:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.pictures",
         description="Draw the distilled images of a study with their soft labels, a PNG a confirmed cell.",

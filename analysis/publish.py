@@ -1,4 +1,4 @@
-"""Every figure of a study for a paper or a talk: python -m analysis.publish results/demo
+"""Prints every figure of a study for a paper or a talk: python -m analysis.publish results/demo
 
     python -m analysis.publish results/demo                              SVG, PDF and PNG in results/demo/figures
     python -m analysis.publish results/demo --figure minimum --format pdf --out paper/figures
@@ -105,7 +105,7 @@ def _drawer() -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

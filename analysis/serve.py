@@ -1,4 +1,4 @@
-"""The page of a running study, following it: python -m analysis.serve results/demo
+"""Live page of a running study: python -m analysis.serve results/demo
 
     python -m analysis.serve results/demo                       http://127.0.0.1:8050, until Ctrl-C
     python -m analysis.serve results/a results/b --port 8051    both studies on one page
@@ -83,7 +83,7 @@ def make_app(live: Live, every: float) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

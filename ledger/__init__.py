@@ -1,1 +1,1 @@
-"""The files of a study: who may write them, and how they are read. Any storage, no Ray and no tables."""
+"""Files of a study: trials, results, checkpoints, lease and schema, on a disk or an object store."""

@@ -1,4 +1,4 @@
-"""One driver a study, on a disk or an object store: a file that its holder keeps renewing.
+"""Lease that keeps a study to one driver: a file on a disk or object store that its holder renews.
 
 No file lock: those of network file systems differ, and object stores have none. No clock is compared with another
 machine's either: a lease is dead when whoever wants it has watched it unchanged for ``EXPIRY`` seconds, or when its

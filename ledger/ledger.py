@@ -1,4 +1,4 @@
-"""The truth on disk. A study is what its ledger says, whatever Ray, the driver or a worker remembers.
+"""Driver's side of the ledger: a study's trials on disk, whatever Ray, the driver or a worker remembers.
 
     <study>/.lock                          whose driver runs it (``ledger.lease``)
     <study>/study.yaml                     configuration, provenance, cells
@@ -41,7 +41,7 @@ FORMAT = 2
 
 
 class Trial:
-    """One trial of the ledger: what it was asked (``config``) and, once finished, what came out (``result``).
+    """One trial of the ledger: its configuration (``config``) and, once finished, its ``result``.
 
     A driver keeps the results of thousands: each lies in memory as compressed text, until it is asked for.
     """
@@ -52,7 +52,7 @@ class Trial:
 
     @classmethod
     def read(cls, study: Folder, files: TrialFiles) -> Trial:
-        """As a study's files have it."""
+        """Trial from its files."""
         # Folder names, not what the file says of itself: they are what leads back to the files.
         config = files.config | {"cell": files.cell, "index": files.number}
         trial = cls(study / "trials" / files.cell / str(files.number), config)
@@ -61,7 +61,7 @@ class Trial:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """What came out, read anew at every call; None while it is not finished."""
+        """The result, read anew at every call; None while the trial is not finished."""
         if self._text is None:
             return None
         result: dict[str, Any] = json.loads(zlib.decompress(self._text))

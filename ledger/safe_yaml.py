@@ -1,4 +1,4 @@
-"""YAML that is what it looks like: no deeper, and no larger once its aliases are written out, than anyone would write.
+"""Safe YAML loader with limits on depth, and on size once aliases are written out.
 
 A few lines of aliases of aliases can stand for more than a machine holds, and a few kilobytes of brackets are deeper
 than Python recurses. The library's safe loader refuses neither, and raises errors of all kinds over a value that is
@@ -17,7 +17,7 @@ MOST_NODES = 1_000_000
 
 
 def load(text: str, loader: type[Loader] | None = None) -> Any:
-    """What a YAML text says, as nested dictionaries, lists and scalars.
+    """Parse a YAML text into nested dictionaries, lists and scalars.
 
     Args:
         loader: that reads some scalars in another way.

@@ -1,4 +1,4 @@
-"""Where a study's files lie: a folder that every machine sees, or an object store (``s3://bucket/studies``).
+"""Storage of a study's files: a folder that every machine sees, or an object store (``s3://bucket/studies``).
 
 A folder is a ``pathlib.Path``, anything else a ``UPath`` of the same methods, through fsspec. What the two do
 differently is here: files that appear whole or not at all, files that only one of several writers creates, and reading

@@ -1,4 +1,4 @@
-"""A study's trials as their files tell: what each was asked, and what came of it.
+"""Read-only access to a study's trials: configuration and result of each.
 
     trials/<cell>/<i>/config.json   written before the trial starts
                       result.json   last
@@ -52,7 +52,7 @@ def read_json(path: Folder) -> dict[str, Any] | None:
 
 
 def read_result(trial: Folder) -> dict[str, Any] | None:
-    """What came of the trial in a folder; None where nothing has yet."""
+    """Result of the trial in a folder; None while there is none."""
     return as_result(read_json(trial / "result.json"))
 
 

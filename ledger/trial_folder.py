@@ -1,4 +1,4 @@
-"""The worker's side of the ledger: one trial's folder, written to by its owner alone."""
+"""Worker's side of the ledger: one trial's folder, which only its owner writes to."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def now() -> str:
 
 
 class TrialFolder:
-    """What a worker sees of the ledger: its own trial's folder, as long as it owns it.
+    """A trial's folder for the worker that owns it: checkpoints, errors, result.
 
     Args:
         folder: the trial's.
@@ -82,7 +82,7 @@ class TrialFolder:
         self._patiently(lambda: write_whole(self._folder / WORKER, json.dumps(self._told)))
 
     def _patiently(self, write: Callable[[], None]) -> None:
-        """Write, waiting for room on a full disk: what was computed is not thrown away."""
+        """Write, and wait for room on a full disk: what was computed is not thrown away."""
         while True:
             try:
                 return write()

@@ -1,1 +1,1 @@
-"""Many distillations: a grid of cells, Optuna inside each, Ray Tune to place the trials, a ledger that survives."""
+"""Studies: a grid of cells, an Optuna search in each, Ray Tune to place the trials, a ledger to resume from."""

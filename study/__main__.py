@@ -11,29 +11,29 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = {
-    "run": ("study.run", "run a study, or go on with one"),
-    "status": ("study.status", "how a study is getting on"),
+    "run": ("study.run", "run or resume a study"),
+    "status": ("study.status", "progress of a study"),
     "settings": ("study.settings", "every setting with its default and meaning"),
     "dashboard": ("analysis.dashboard", "write a study's page"),
-    "serve": ("analysis.serve", "the same page, following a running study"),
+    "serve": ("analysis.serve", "the same page, live while a study runs"),
     "tables": ("analysis.tables.cli", "a study's cells, or published tables beside them"),
     "publish": ("analysis.publish", "every figure as SVG, PDF and PNG"),
     "pictures": ("analysis.pictures", "distilled images with their labels"),
     "epsilon": ("analysis.epsilon", "scores against the privacy spent"),
     "export": ("study.export.__main__", "a study for Optuna's dashboard, TensorBoard or MLflow"),
     "anonymity": ("study.anonymity", "what a study's packages give away of patients"),
-    "check": ("sldd.check", "what is understood of a cohort's radiographs and tables"),
+    "check": ("sldd.check", "check a cohort's radiographs and tables"),
     "package": ("sldd.package.cli.commands", "look at, check, use and sign a package"),
     "overlay": ("sldd.overlay", "a package's votes drawn over one radiograph"),
     "pretext": ("sldd.pretext", "train a start on public radiographs without labels"),
-    "backbones": ("sldd.distillation.audit", "try out whether backbones can be distilled"),
+    "backbones": ("sldd.distillation.audit", "check whether backbones can be distilled"),
     "phantom": ("sldd.sources.phantom", "write an example cohort of phantom patients"),
 }
 """Module and purpose by name. Modules are imported when they are asked for: some take seconds."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns the exit status of the one that it is given, 2 where there is no such one."""
+    """Run a subcommand; returns its exit status, 2 where there is no such command."""
     name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("-h", "--help"):
         lines = [f"  {command:<10}  {purpose}" for command, (_, purpose) in COMMANDS.items()]

@@ -1,4 +1,4 @@
-"""What a study's packages give away of the patients that they were made from.
+"""Privacy audit of a study's packages: what they give away of the patients that they were made from.
 
     python -m study.anonymity results/demo
     python -m study.anonymity results/demo --cell test_resnet-m3-one_hot-as_is-sldd-s1e1 --references 8
@@ -60,7 +60,7 @@ DEFAULT_FEATURES = "convnet_w32"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status: 0, 2 for bad input, 130 when interrupted."""
+    """Run the command; returns its exit status: 0, 2 for bad input, 130 when interrupted."""
     options = _options(arguments)
     try:
         study = open_study(options.study, root=options.root, cache=options.cache)

@@ -1,4 +1,4 @@
-"""Run a study, or go on with one.
+"""Run or resume a study.
 
     python -m study.run                                    the demo on phantom patients
     python -m study.run lungs --dry-run                    what a preset would cost
@@ -29,7 +29,7 @@ from study.config.presets import presets
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status: 0, 1 after failed trials, 2 for bad input, 130 when interrupted."""
+    """Run the command; returns its exit status: 0, 1 after failed trials, 2 for bad input, 130 when interrupted."""
     options = _options(arguments)
     console = Console() if sys.stdout.isatty() else Console(width=160)  # a log file has no 80 columns
     try:

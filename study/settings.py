@@ -109,7 +109,7 @@ def to_markdown(found: list[Setting]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status: 0, or 2 where no setting is called so."""
+    """Run the command; returns its exit status: 0, or 2 where no setting is called so."""
     parser = argparse.ArgumentParser(
         prog="python -m study.settings", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""How a study is getting on, from any machine that sees its folder.
+"""Status of a study, from any machine that sees its folder.
 
     python -m study.status results/demo
     python -m study.status s3://bucket/studies/ours --watch
@@ -46,7 +46,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Status:
-    """What a study's files say."""
+    """State of a study, as its files have it."""
 
     study: Study
     driver: str
@@ -193,7 +193,7 @@ def _running_table(status: Status) -> Table:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status: 1 where trials have failed, 2 where there is no study."""
+    """Run the command; returns its exit status: 1 where trials have failed, 2 where there is no study."""
     parser = argparse.ArgumentParser(
         prog="python -m study.status", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

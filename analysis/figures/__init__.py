@@ -1,4 +1,4 @@
-"""A figure a module: a function that returns numbers, one that draws them, and last its `FIGURE`, the two with words.
+"""Figures, one a module: a function that returns numbers, one that draws them, and a `FIGURE` with title and caption.
 
 What is here is in the order in which a reader asks.
 """

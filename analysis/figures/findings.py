@@ -1,4 +1,4 @@
-"""How well each finding is told: AUC on test films, finding by finding, of one confirm trial a cell."""
+"""AUC of each finding on test films, of one confirm trial a cell."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _findings(test: Any) -> Iterator[tuple[Any, ...]]:
 
 
 def finding_figure(frame: pd.DataFrame) -> go.Figure:
-    """The rows of `finding_frame` that are about one cell, the finding that is told best on top."""
+    """AUC by finding of one cell (rows of `finding_frame`), the highest on top."""
     known = frame.dropna(subset=["auc"]).sort_values("auc")
     drawn = figure(
         xaxis={"title": {"text": "AUC"}, "range": [-0.02, 1.02]},

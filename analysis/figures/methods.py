@@ -1,4 +1,4 @@
-"""Distilled images beside what they are measured against: ordinary training, hard labels, real patches."""
+"""HM of distilled images beside the controls: ordinary training, hard labels, real patches."""
 
 from __future__ import annotations
 

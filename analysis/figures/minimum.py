@@ -1,4 +1,4 @@
-"""The answer drawn: the smallest image count of every network against its parameters."""
+"""Smallest sufficient image count of every network against its parameters."""
 
 from __future__ import annotations
 

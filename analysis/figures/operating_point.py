@@ -1,4 +1,4 @@
-"""Where the cells work: sensitivity against specificity, with lines of equal HM."""
+"""Sensitivity against specificity of every cell, with lines of equal HM."""
 
 from __future__ import annotations
 

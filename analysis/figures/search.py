@@ -1,4 +1,4 @@
-"""The search seen from inside: which rates it tried, which settings went with which HM, and when.
+"""Figures of the search: which rates it tried, which settings gave which HM, and when.
 
 Search trials were scored on validation patients alone (under the papers' protocol: on test patients). A study has
 thousands of trials: their hover boxes are templates over a few numbers a point, not a text each.
@@ -36,7 +36,7 @@ def search_frame(study: Study) -> pd.DataFrame:
 
 
 def rates_figure(frame: pd.DataFrame) -> go.Figure:
-    """Where the search looked: both rates on log axes, a symbol a backbone, coloured by HM."""
+    """Rates that the search tried: both on log axes, a symbol a backbone, coloured by HM."""
     words = f"{score_word(frame)} on<br>{_scored_on(frame)}"
     drawn = figure(
         xaxis=log_axis("outer rate", frame["outer_lr"], "{:g}".format),

@@ -1,4 +1,4 @@
-"""What it costs to share, and what it buys: HM against the size of what leaves the hospital."""
+"""HM against the size of what leaves the hospital."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens around the threshold: HM(delta) of one confirm trial a cell."""
+"""HM against the threshold delta, of one confirm trial a cell."""
 
 from __future__ import annotations
 

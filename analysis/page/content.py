@@ -1,4 +1,4 @@
-"""All that a page shows of its studies, in pieces: words as HTML, figures, cells and tables as data.
+"""Content of the page, in pieces: text as HTML; figures, cells and tables as data.
 
     study -> sections (HTML), charts (plotly traces), cells, table -> `Content` -> `html.document`, or news (`serve`)
 
@@ -51,7 +51,7 @@ class Section(NamedTuple):
 
 @dataclass
 class Content:
-    """What the page's scripts read, and the sections that are in its HTML, by article."""
+    """Data for the page's scripts, and the sections of its HTML by article."""
 
     titles: dict[str, str] = field(default_factory=dict)
     sections: dict[str, list[Section]] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Content:
         return [self.words.setdefault(word, len(self.words)) for word in words]
 
     def script(self) -> dict[str, Any]:
-        """What the page's scripts start from; cells are read one at a time."""
+        """Data that the page's scripts start from; cells are read one at a time."""
         axes, keys = list(FACETS), list(self.numbers)
         # Those of trials: the papers' points have counts that the study may not have.
         differing = choices(keys[number] for table in self.tables.values() for number in table["keys"])
@@ -217,7 +217,7 @@ def _transfer(study: Study, article: str) -> Iterable[Section]:
 
 
 def _anonymity(study: Study, article: str) -> Iterable[Section]:
-    """What `study.anonymity` found out about packages, where it was asked to: the verdict, and under it the numbers."""
+    """Results of `study.anonymity` for each package that it tested: the verdict, and under it the numbers."""
     verdicts = []
     for report in reports(study):
         compared, verdict, *numbers = sentences(report)
@@ -231,7 +231,7 @@ def _anonymity(study: Study, article: str) -> Iterable[Section]:
 
 
 def _fragility(study: Study, article: str) -> Iterable[Section]:
-    """What becomes of packages that are not used as they say, where that was tried."""
+    """Tables of `python -m sldd.package fragility`, where it was run."""
     headings = ["what was done", "HM", "AUC", "patients called otherwise", "largest change of a score", "remark"]
     drawn = [f"<h3>{escape(trial)}</h3>{table(headings, in_words(found))}" for trial, found in fragility_tables(study)]
     if drawn:

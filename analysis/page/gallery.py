@@ -1,4 +1,4 @@
-"""The distilled images of a cell beside their soft labels: what would leave the hospital, to look at."""
+"""Gallery of a cell's distilled images with their soft labels: what would leave the hospital."""
 
 from __future__ import annotations
 

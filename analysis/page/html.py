@@ -1,4 +1,4 @@
-"""The bare page: plotly, the scripts and the style in `assets`, and the HTML that every part of it is made from.
+"""HTML of the page: plotly, the scripts and style in `assets`, and elements that its parts use.
 
 Every function takes plain text and escapes it itself, unless its name for an argument says `html`.
 """
@@ -45,7 +45,7 @@ def document(title: str, articles_html: str, content: Mapping[str, Any], cells: 
 
 
 def head(title: str) -> str:
-    """What any such page has in its head."""
+    """Content of the page's `<head>`."""
     return f"""<meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="generator" content="analysis.dashboard">
 <title>{escape(title)}</title>
@@ -106,7 +106,7 @@ def _cell(value: Any) -> str:
 
 
 def description_list(pairs: Iterable[tuple[str, Any]]) -> str:
-    """A list of names and what they are; pairs without a value are left out."""
+    """A `<dl>` of names and values; pairs without a value are left out."""
     known = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>\n" for name, value in pairs if value not in (None, "")
     )

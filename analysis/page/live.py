@@ -1,4 +1,4 @@
-"""What has changed on a page since a browser last asked: the pieces of `Content`, each with the revision it is of.
+"""Live updates of a page: the pieces of `Content` that changed since a browser last asked.
 
 A study is read again only when one of its files has changed, and a piece is sent only when it differs: what a reader
 looks at does not flicker because a clock ticked.

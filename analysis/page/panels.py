@@ -1,4 +1,4 @@
-"""The figures of a study, drawn: what the page shows, and what is printed for papers."""
+"""Drawn figures of a study, for the page and for print."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Panel:
 
 
 def panels(study: Study) -> list[Panel]:
-    """Those that have something to draw; one that would stand alone in its row takes all of it."""
+    """Panels of the figures that have data; one that would stand alone in its row takes all of it."""
     found = list(_panels(study))
     for wide, row in itertools.groupby(range(len(found)), lambda place: found[place].wide):
         places = list(row)
@@ -54,12 +54,12 @@ class CellPanel:
 
 
 def cell_figure(study: Study) -> FigureSpec[Study]:
-    """What is drawn of each cell."""
+    """The figure that is drawn of each cell."""
     return next(spec for spec in CELL_FIGURES if spec.when(study))
 
 
 def cell_panels(study: Study) -> Iterator[CellPanel]:
-    """Those of every confirmed cell."""
+    """Panels of every confirmed cell."""
     spec = cell_figure(study)
     for (cell, trial, label), rows in spec.frame(study).groupby(["cell", "trial", "label"], sort=False):
         yield CellPanel(str(cell), str(trial), str(label), spec.draw(rows))

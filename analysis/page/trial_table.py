@@ -1,4 +1,4 @@
-"""All trials of a study as columns that a page can hold by the ten thousand: words once each, numbers rounded."""
+"""Table of all trials in columns compact enough for ten thousand: each word once, numbers rounded."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A study read from its ledger: records, runs, means, packages."""
+"""Records of a study, read from its ledger: trials, runs, means, packages."""

@@ -1,4 +1,4 @@
-"""Confirm trials, averaged over their seeds: the only numbers the study's answer is made of.
+"""Means of confirm trials over their seeds: the only numbers that the study's answer uses.
 
 A search trial was picked by its own validation score; a confirm trial runs the winning setting again on a fresh seed
 and meets the test patients once. Everything that claims something about test patients starts here.

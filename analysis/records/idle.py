@@ -1,4 +1,4 @@
-"""Inner rates that were learned away: the steps of such a trial leave the network where it started.
+"""Detects inner rates so small that inner steps leave the network where it started.
 
 The outer loop may find that its images only do harm, and lowers their rates until float32 no longer adds what they
 change. Everything else of the trial looks as always, and its scores are those of a start that nobody trained.

@@ -1,4 +1,4 @@
-"""What a trial would share, as far as a reader can look at it: distilled images, their soft labels, learned rates.
+"""Visible part of a package: distilled images, soft labels, learned rates.
 
 Reads `package.safetensors` with numpy alone, however its images are stored (docs/package.md); the statistics for the
 network (`theta_bn`) stay unread.

@@ -1,4 +1,4 @@
-"""The ledger of a study, read into one tidy table: a row a trial, a column a fact.
+"""Table of a study's trials (`records.csv`), read from its ledger: a row a trial.
 
 The ledger is the truth (`study.yaml` and `trials/<cell>/<i>/`); `records.csv` is rebuilt from it and never edited.
 """
@@ -34,7 +34,7 @@ class NotAStudyError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """One study as its ledger tells it.
+    """One study, as its ledger has it.
 
     `cells` are the grid points of `study.yaml` in study order, refused ones included; `records` has the columns
     of `COLUMNS`, one row a trial. Whole results (curves, histories) stay on disk until `result` asks for one.
@@ -51,7 +51,7 @@ class Study:
     """What `study.yaml` says of its methods, by name: `label`, and `no_package`, why they leave none."""
 
     def method(self, name: str) -> dict[str, Any]:
-        """What is known of a method; of a study from before they were described, its name in words."""
+        """Description of a method; for older studies, its name in words."""
         return {"label": name.replace("_", " "), "no_package": None} | _mapping(self.methods.get(name))
 
     @property
@@ -65,7 +65,7 @@ class Study:
         return self.config.get("task") == "multilabel" or score_word(self.records) == "AUC"
 
     def trial_folder(self, trial: str) -> Folder:
-        """Where the trial `<cell>/<i>` keeps its files."""
+        """Folder of the trial `<cell>/<i>`."""
         return self.folder / "trials" / trial
 
     def result(self, trial: str) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def compared(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def score(records: pd.DataFrame, split: str) -> pd.Series:
-    """What trials are compared by on `val` or `test` patients: HM, of films with findings the mean AUC."""
+    """Score that trials are compared by on `val` or `test` patients: HM, of films with findings the mean AUC."""
     hm, auc = records[f"{split}_hm"], records[f"{split}_auc"]
     return hm.where(records["task"].ne("multilabel").fillna(True).astype(bool), auc)
 

@@ -1,4 +1,4 @@
-"""When an image count suffices: the settings ``minimum`` of a study."""
+"""Rule by which an image count suffices: the settings ``minimum`` of a study."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 @dataclass(frozen=True)
 class Rule:
-    """What counts as sufficient."""
+    """Margin, level and floor of a sufficient image count."""
 
     margin: Annotated[float, Ge(0), Lt(1)] = 0.10
     """How far the HM may be under the best of the backbone; 0.10 gives Table 6 of Li et al. (2022) from its Table 5."""

@@ -1,4 +1,4 @@
-"""Confirm trials, put together into runs: one cell at one seed, on all the test patients it has.
+"""Runs: confirm trials of one cell at one seed, pooled over the folds' test patients.
 
 Without folds a run is a trial. With `confirm.folds: K` the patients rotate: K cells differ in nothing but their `fold`,
 every patient is a test patient in exactly one of them, and a run is the K trials of one seed. Its measures are those
@@ -25,7 +25,7 @@ PAPER_DELTA = 0.4  # the threshold the source papers fix
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What one run made of its test patients; arrays are (patients,), in the order of `patients`.
+    """Votes, labels and calls of one run's test patients; arrays are (patients,), in the order of `patients`.
 
     `patients` are pseudonyms, `labels` is true for positive patients, `scores` are #P / (#N + #P) (NaN where no patch
     voted N or P) and `calls` is true where the score reaches its trial's own threshold; no score is a negative call.

@@ -55,7 +55,7 @@ def bootstrap(
     resamples: int,
     rng: np.random.Generator,
 ) -> Bootstrapped:
-    """What resampling says about the image counts of one backbone in one setting.
+    """Bootstrap the image counts of one backbone in one setting.
 
     Args:
         calls: (runs, patients) bool, true where the run called the patient positive.

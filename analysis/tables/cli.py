@@ -133,7 +133,7 @@ def _setting(study: Study, room: str, name: str) -> object:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.tables",
         description="The cells of one or more studies as tables, by themselves or beside the papers' own rows.",

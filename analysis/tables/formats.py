@@ -1,4 +1,4 @@
-"""A table four ways: for a terminal, for documentation, for a paper, and for a spreadsheet.
+"""Formats of a table: text for a terminal, Markdown, LaTeX, CSV.
 
 Names in a ledger are not ours: none of them may end a cell, run as a formula or move the cursor.
 """

@@ -1,4 +1,4 @@
-"""Any text as LaTeX that prints it letter for letter, in a document that loads no package for it.
+"""LaTeX escaping: prints any text letter for letter, in a document that loads no package for it.
 
 What comes out is ASCII: which other letters a document can print depends on its engine, encoding and fonts. Latin
 letters with accents, Greek and the signs of measured numbers are spelled with commands that every LaTeX has; what is

@@ -1,4 +1,4 @@
-"""Which measured cell stands beside which published row, and what about it is not as published.
+"""Matches measured cells to published rows, with remarks on what is not as published.
 
 A cell matches where its method, norm, image count and distill steps are the row's. Its network may be the papers' own
 (`paper/resnet18`), the same layout with narrower layers (`paper/resnet18/8`), or a library's of that name; its start

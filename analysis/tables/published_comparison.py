@@ -147,7 +147,7 @@ def _published(row: pd.Series, names: list[str]) -> dict[str, Any]:
 
 
 def _measured(row: pd.Series, cells: pd.DataFrame, norms: Sequence[str]) -> dict[str, Any]:
-    """What is known of the cell beside a published row; `status` is empty where it is confirmed."""
+    """Measured values of the cell beside a published row; `status` is empty where it is confirmed."""
     cell = match(row, cells, norms)
     if cell is None:
         return dict.fromkeys([*MEASURED, "backbone", "parameters", "study"]) | {"status": NOT_RUN, "remarks": ""}

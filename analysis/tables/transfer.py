@@ -1,4 +1,4 @@
-"""The published transfer learning beside what was measured: networks trained on other films before the study's own.
+"""Table of published transfer learning beside what was measured.
 
 A measured cell stands beside a published row where its network, its way of transfer and what it was trained on before
 are the row's; `start: pretrained`, or `pretrained` in a mixed model, is ImageNet. A row without a measured cell says
@@ -182,7 +182,7 @@ def _missing(frame: pd.DataFrame) -> list[str]:
 
 
 def _bounds_line(frame: pd.DataFrame, studies: Sequence[Study]) -> list[str]:
-    """What stands in brackets, where anything does."""
+    """Line that explains the brackets, where there are any."""
     if frame[BOUNDS].isna().all(axis=None):
         return []
     levels = " or ".join(dict.fromkeys(percent(Rule.of(study.config).level) for study in studies))

@@ -1,1 +1,1 @@
-"""Sentences, and how numbers are spelled in them."""
+"""Sentences about a study, and the format of numbers in them."""

@@ -1,4 +1,4 @@
-"""What the packages of a study give away of patients: the reports of `study.anonymity` as a table, and in words.
+"""Reports of `study.anonymity` (what packages give away of patients) as a table and as sentences.
 
 A report is `anonymity.json` in a trial's folder; its schema is in that command's docstring. One that is missing,
 damaged or of another version counts as not there.
@@ -61,7 +61,7 @@ def read_report(trial_folder: Folder) -> dict[str, Any] | None:
 
 
 def reports(study: Study) -> list[dict[str, Any]]:
-    """Those of all confirm trials, in the order of the records."""
+    """Reports of all confirm trials, in the order of the records."""
     confirmed = study.records[(study.records["phase"] == "confirm") & (study.records["status"] == "done")]
     found = [read_report(study.trial_folder(str(trial))) for trial in confirmed["trial"]]
     return [report for report in found if report is not None]

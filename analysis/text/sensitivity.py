@@ -1,4 +1,4 @@
-"""What becomes of packages that are not used as they say: the tables of `python -m sldd.package fragility`.
+"""Tables of `python -m sldd.package fragility`: scores of packages that are not used as they say.
 
 The command leaves `fragility.csv` beside a package; its columns are in `sldd/package/apply/sensitivity.py`. A file that
 is missing or damaged counts as not there.

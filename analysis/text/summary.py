@@ -1,4 +1,4 @@
-"""What the study says in words: what was asked, what was answered, and how far along it is.
+"""Sentences that sum up a study: question, answer, protocol, progress, failures.
 
 Plain text throughout; whoever puts it on a page escapes it.
 """
@@ -115,7 +115,7 @@ def _trained(study: Study) -> str:
 
 
 def state(study: Study) -> list[str]:
-    """What a reader has to know before trusting the page: nothing run, only failures, not finished. Empty if done."""
+    """Warnings for a reader of the page: nothing run, only failures, not finished. Empty if done."""
     records, notices = _run(study.records), []
     done, total = confirmed_cells(study)
     if records.empty:

@@ -1,4 +1,4 @@
-"""How numbers, counts and networks are spelled, on the page and in every figure."""
+"""Format of numbers, counts and networks, on the page and in every figure."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Ray: machines, GPUs and what is sent to them."""
+"""Ray cluster: connecting, checks of its nodes, shares of GPUs, broadcast of data."""

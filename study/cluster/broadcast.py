@@ -1,4 +1,4 @@
-"""What the driver has and other machines have not: cohorts and files of weights, brought to each of them once.
+"""Broadcast of cohorts and weight files to worker nodes through Ray's object store, once a node.
 
 Everything goes through Ray's object store, so none of it needs to lie where other machines see it: they keep decoded
 films, which are patient data, in the cache folder of the user that runs trials, as the driver's own machine does.
@@ -47,7 +47,7 @@ class SharedCohort:
 
 @dataclass(frozen=True)
 class Shared:
-    """All that is shared; files by the path that they have on the driver's machine."""
+    """Everything shared: cohorts, and weight files by their path on the driver's machine."""
 
     cohorts: dict[str, SharedCohort]
     """By fingerprint."""
@@ -55,7 +55,7 @@ class Shared:
 
 
 def share(cohorts: Iterable[Cohort], files: Iterable[str]) -> Shared:
-    """Put the decoded films, and files of weights, where every machine of the cluster can fetch them."""
+    """Put decoded films and weight files into Ray's object store."""
     return Shared(
         {cohort.fingerprint: _shared(cohort) for cohort in cohorts},
         {path: SharedFile(f"{file_digest(Path(path))[:16]}-{Path(path).name}", _pieces(Path(path))) for path in files},
@@ -110,7 +110,7 @@ def _write(shared: SharedFile, path: Path) -> None:
 
 
 def _once(name: str, cache: Path | None, bring: Callable[[Path], None]) -> Path:
-    """A folder of the cache, filled by the first process of this machine that wants it."""
+    """A cache folder, filled by the first process on this machine that asks for it."""
     cache = cache or default_cache()
     folder = cache / name
     try:

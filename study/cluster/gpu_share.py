@@ -1,4 +1,4 @@
-"""How many trials share a GPU: as many as the memory that their cell's finished trials took leaves room for."""
+"""Shares of a GPU for trials, from the memory that finished trials of their cell took."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CONTEXT_MIB = 1024.0  # what CUDA and its libraries take for every process, whi
 
 
 class GpuShares:
-    """The share of a GPU that each trial is given.
+    """Assigns each trial its share of a GPU.
 
     A cell's first trial has a whole one and measures; those after it get what it needed, with a margin.
     """
@@ -21,7 +21,7 @@ class GpuShares:
         self._most = settings.trials_per_gpu if settings.gpus_per_trial == "auto" else 1
 
     def of(self, trial: Trial) -> float:
-        """GPUs for a trial, such as 0.5; what is given in ``resources.gpus_per_trial`` is kept to."""
+        """GPUs for a trial, such as 0.5; ``resources.gpus_per_trial``, where set, decides."""
         if self._whole != 1 or self._most == 1:
             return self._whole
         measured = [other.result or {} for other in self._ledger.trials[trial.cell] if other.status == "done"]

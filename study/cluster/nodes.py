@@ -1,4 +1,4 @@
-"""The machines of a cluster: whether each of them sees the study's folder, runs the same versions, can use its GPUs."""
+"""Checks of a cluster's nodes: they see the study's folder, run the same versions, can use their GPUs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SAME_EVERYWHERE = ("torch", "torchvision", "timm", "ray", "sldd-study")
 
 
 def check_nodes(folder: Folder) -> list[str]:
-    """Let every machine that may run trials read a file of ours in the study's folder, and leave one that we can read.
+    """Check that every machine that may run trials can read and write the study's folder.
 
     Returns:
         A line for each package whose version is another one on some machine.
@@ -58,7 +58,7 @@ def check_nodes(folder: Folder) -> list[str]:
 
 
 def check_gpus() -> None:
-    """Ask every machine in which Ray has found a GPU whether PyTorch can use it.
+    """Check that PyTorch can use the GPU of every machine in which Ray has found one.
 
     Ray asks the driver. PyTorch may have come without CUDA, and a trial would take the GPU and compute beside it.
 

@@ -1,4 +1,4 @@
-"""Ray: join the cluster that is there or start one on this machine, and how many trials fit."""
+"""Connection to Ray: join a running cluster or start one on this machine; compute how many trials fit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Slots:
-    """What a trial gets, and how many run at once."""
+    """Resources of a trial, and the number of trials that run at once."""
 
     cpus: float
     gpus: float
@@ -163,7 +163,7 @@ def memory_per_trial(settings: ResourceSettings, address: str | None) -> int | N
 
 
 def slots_here(settings: ResourceSettings) -> Slots:
-    """What a trial gets on this machine, and how many run at once.
+    """Resources of a trial on this machine, and the number that run at once.
 
     Raises:
         InputError: this machine cannot hold a single trial.

@@ -1,4 +1,4 @@
-"""Where Ray, started on this machine, keeps its sockets: a folder whose path has to be short."""
+"""Ray's temporary folder on this machine; its path has to be short, since it holds sockets."""
 
 from __future__ import annotations
 

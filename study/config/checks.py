@@ -1,4 +1,4 @@
-"""What a study's task and methods mean for the rest of its configuration."""
+"""Checks and defaults of a configuration that depend on its task and methods."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from study.config.tasks import TASKS
 
 
 def with_task_defaults(tree: dict[str, Any]) -> dict[str, Any]:
-    """A configuration's tree with what a study of its task does unless it is told otherwise."""
+    """The configuration's tree with the defaults of its task filled in."""
     task = tree.get("task", StudyConfig.task)
     return TASKS[task].with_defaults(tree) if task in TASKS else tree
 
 
 def check_names(config: StudyConfig) -> None:
-    """Raise an InputError where a task or method is none."""
+    """Raise an InputError where a task or method does not exist."""
     _check_name("task", config.task, TASKS)
     for number, block in enumerate(config.grid):
         place = f"grid.{number}" if len(config.grid) > 1 else "grid"
@@ -57,7 +57,7 @@ def check_task(config: StudyConfig) -> None:
 
 
 def check_cohort(config: StudyConfig, cohort: Cohort) -> None:
-    """Raise an InputError where the cohort is not what the task is about."""
+    """Raise an InputError where the cohort does not suit the task."""
     mismatch = TASKS[config.task].mismatch(cohort)
     if mismatch is not None:
         raise InputError(f"data.source: films of {config.data.source} {mismatch}")

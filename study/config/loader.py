@@ -1,4 +1,4 @@
-"""One configuration from a preset or file and ``key=value``, and what keeps a study from going on with another.
+"""Loads a configuration from a preset or file and ``key=value``; compares it with the one a study began with.
 
 An unknown key or a value of the wrong kind is an error that names it and the nearest key.
 """
@@ -53,7 +53,7 @@ def load(study: str, overrides: list[str]) -> StudyConfig:
 
 
 def _check_steps(config: StudyConfig, given: set[str]) -> None:
-    """A number of steps that somebody typed is not to be overruled by what a preset says of epochs."""
+    """Refuse a typed number of steps that a preset's epochs would overrule."""
     deciding = "outer" if config.outer.epochs is not None else "grid"
     if "outer.steps" in given and (deciding == "outer" or all(block.epochs is not None for block in config.grid)):
         raise InputError(
@@ -90,7 +90,7 @@ _INTERNAL = ("function-", "constrained-", "literal[", *IMAGES)
 
 
 def _described_error(error: Any) -> str:
-    """What is wrong with a value, in the words of a settings file."""
+    """Message for a value that does not validate, in the words of a settings file."""
     value, wanted = error["input"], {
         "tuple_type": "two values, [lowest, highest]",
         "dict_type": "a group, {NAME: VALUE, ...}",
@@ -115,7 +115,7 @@ def as_tree(config: StudyConfig) -> dict[str, Any]:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What keeps ``new`` from continuing a study begun as ``old``: one line a setting; empty where nothing does."""
+    """Settings that keep ``new`` from continuing a study begun as ``old``, a line each; empty where none does."""
     found = _lost_cells(old.get("grid"), new["grid"], new["task"])
     defaults, before, after = (
         _flatten({name: value for name, value in tree.items() if name != "grid"})
@@ -137,7 +137,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def _lost_cells(old: Any, new: Any, task: str) -> list[str]:
-    """A line on the cells that the old grid has and the new one has not."""
+    """A line on the cells that are in the old grid and not in the new one."""
     try:
         before, after = (
             {replace(cell, counted=False) for cell in cells(TypeAdapter(Grid).validate_python(tree), task=task)}

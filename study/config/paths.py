@@ -1,4 +1,4 @@
-"""Every path that a configuration names, as an absolute one: workers run elsewhere."""
+"""Absolute paths for everything that a configuration names: workers run in other folders."""
 
 from __future__ import annotations
 

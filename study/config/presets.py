@@ -1,4 +1,4 @@
-"""Where a study's settings come from: a preset or a file, what that builds on, and ``key=value``.
+"""Reads presets and settings files with their ``base``, and applies ``key=value``.
 
 base: cohort               take the settings of a preset or file; what is said here goes before
 grid: [table1, table3]     take the blocks of these presets
@@ -46,7 +46,7 @@ def read(study: str, overrides: list[str]) -> Tree:
 
 
 def _merged(study: str, seen: tuple[str, ...]) -> Tree:
-    """A study's settings on top of those of its base; presets and files in its grid by names that hold anywhere."""
+    """Settings merged over those of their base; presets and files in the grid as names that hold anywhere."""
     if study in seen:
         raise InputError(f"{seen[0]}: base leads from {' to '.join(seen)} and back to {study}")
     tree = _one(study)

@@ -1,4 +1,4 @@
-"""Settings of what a trial takes of a machine, and of where a study pauses."""
+"""Settings of a trial's resources and of a study's budget."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ class BudgetSettings:
     their checkpoints and stop. Trials without a GPU use none of it; work that was lost with its machine, and confirm
     trials that were superseded, are not counted."""
     price: Annotated[float, Ge(0)] | None = None
-    """Money for an hour of one machine, as a provider's list says; ``--dry-run`` turns it into the study's price, at
-    as many trials at once as the machine it is asked on runs. Nothing is stopped by it."""
+    """Price of one machine for an hour. ``--dry-run`` turns it into the study's price, at as many trials at once as
+    run on the machine that it is called on. It stops nothing."""

@@ -49,11 +49,11 @@ class StudyConfig:
     name: str
     grid: Grid
     task: str = "patches"
-    """What networks are asked: patients positive or negative, by votes of patches, or whole films with findings."""
+    """What networks predict: positive or negative patients, by votes of patches, or the findings of whole films."""
     data: DataSettings = field(default_factory=DataSettings)
     sources: dict[Annotated[str, AfterValidator(_plain_name)], DataSettings] = field(default_factory=dict)
-    """Other collections of films with findings, by the names that ``grid.chain`` calls them; one that is not there
-    keeps its cells from running, and no others."""
+    """Other collections of films with findings, by their names in ``grid.chain``. Where one is missing, its cells do
+    not run, and all others do."""
     patches: PatchSettings = field(default_factory=PatchSettings)
     distill: DistillSettings = field(default_factory=DistillSettings)
     outer: OuterSettings = field(default_factory=OuterSettings)

@@ -55,8 +55,8 @@ class SearchSettings:
     sampler: SamplerName = "tpe"
     """Which of Optuna's samplers suggests the others, from the cell's finished search trials."""
     warm_trials: Annotated[int, Ge(1)] | None = None
-    """Search trials of a cell whose second takes what was best at a neighbouring image count (``images: search``); half
-    of ``trials``, but two or more, unless given. Where that is all of them, the search is the full grid's own."""
+    """Search trials of a cell whose second takes the best setting of a neighbouring image count (``images: search``);
+    by default half of ``trials``, but at least two. Where that equals ``trials``, the search is the full grid's."""
     outer_lr: RateRange = (0.01, 0.1)
     """Adam's rate on images; ``distill.label_lr`` and ``distill.rate_lr`` are multiples of it."""
     inner_lr: RateRange = (0.005, 0.08)
@@ -79,7 +79,7 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class ConfirmSettings:
-    """What the answer is made of."""
+    """Settings of confirm trials, whose scores are the study's answer."""
 
     repeats: Annotated[int, Ge(1)] = 3
     """Confirm trials a cell (and fold), each on a fresh seed."""

@@ -1,4 +1,4 @@
-"""Values in settings: what YAML makes of them is what a person means, or they are refused.
+"""Parser of YAML settings that refuses values which YAML reads otherwise than a person means them.
 
 YAML 1.1 knows octal, hexadecimal and base 60: to it ``010`` is 8 and ``1:30`` is 90. It takes ``no`` and ``on`` for
 truth values, which then count as 0 and 1, and of a key that is there twice the last. Here numbers are decimal, ``yes``
@@ -97,7 +97,7 @@ for _tag, _pattern in _READ.items():
 
 
 def load_settings(text: str) -> Any:
-    """What a text of settings says, as nested dictionaries, lists and scalars.
+    """Parse a text of settings into nested dictionaries, lists and scalars.
 
     Raises:
         yaml.YAMLError: it is no YAML (``ledger.safe_yaml``); ValueMeantOtherwiseError: a value or key is refused.
@@ -135,7 +135,7 @@ def _has_comment(text: str) -> bool:
 
 
 def check_truths(hint: Any, value: Any, key: str) -> None:
-    """Raise an InputError where a value is true or false and the setting is not: to Python they are 1 and 0."""
+    """Raise an InputError for true or false where the setting is no truth value: to Python they are 1 and 0."""
     kinds = set(_kinds(hint))
     if bool in kinds or Any in kinds or any(dataclasses.is_dataclass(kind) for kind in kinds):
         return

@@ -1,1 +1,1 @@
-"""One start of a study: its check and plan, its trials on Ray, its conclusion."""
+"""The engine of a study: check and plan it, run its trials on Ray, write its records and page."""

@@ -1,4 +1,4 @@
-"""A study from its configuration to its page: checked, planned, run or gone on with, concluded."""
+"""Runs or resumes a study: checks, plan, trials, records and page."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _run_trials(
 
 
 def _conclude(ended: _Ended, plan: list[PlannedCell]) -> int:
-    """Write the records and the page, and say what became of the study; returns the exit status."""
+    """Write the records and the page, print the outcome; returns the exit status."""
     config, ledger, console = ended.run.config, ended.run.ledger, ended.run.console
     write_records(ledger.folder)
     page = write_dashboard(ledger.folder)

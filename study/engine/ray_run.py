@@ -1,4 +1,4 @@
-"""Ray Tune as the engine: it places, retries and scales; what runs is up to the ledger and its searches."""
+"""Runs a study's trials with Ray Tune, which places, retries and scales; searches and ledger decide what runs."""
 
 from __future__ import annotations
 

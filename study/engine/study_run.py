@@ -1,4 +1,4 @@
-"""One start of a study: what it has to run, and on what."""
+"""State of one start of a study: its plan, ledger, searches, budget and machines."""
 
 from __future__ import annotations
 

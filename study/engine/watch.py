@@ -1,4 +1,4 @@
-"""What ends or pauses a run from outside its trials: Ctrl-C, a budget that is used up, a full disk."""
+"""Signal handler and Tune callbacks that end or pause a run: Ctrl-C, a spent budget, a full disk."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _stop(searcher: StudySearcher, ledger: Ledger, console: Console, why: str = 
 
 
 class RoomWatch(Callback):
-    """Says that the disk is full while every trial waits for room, and none asks to begin."""
+    """Tune callback: reports a full disk while every trial waits for room and none asks to begin."""
 
     def __init__(self, searcher: StudySearcher, ledger: Ledger) -> None:
         self._searcher, self._ledger = searcher, ledger
@@ -62,7 +62,7 @@ class RoomWatch(Callback):
 
 
 class BudgetWatch(Callback):
-    """Tells the budget what runs, and stops all of it as Ctrl-C does once hours or GPU-hours are used up."""
+    """Tune callback: counts running trials against the budget; stops them as Ctrl-C does once it is used up."""
 
     def __init__(self, budget: Budget, searcher: StudySearcher, ledger: Ledger, console: Console) -> None:
         self._budget, self._searcher, self._ledger, self._console = budget, searcher, ledger, console

@@ -1,1 +1,1 @@
-"""A study for other programs: Optuna's dashboard, TensorBoard, MLflow. The command is in ``__main__``."""
+"""Export of a study to Optuna's dashboard, TensorBoard and MLflow. The command is in ``__main__``."""

@@ -24,7 +24,7 @@ TARGETS = ("optuna", "tensorboard", "mlflow")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status: 0, or 2 for bad input or a library that is not installed."""
+    """Run the command; returns its exit status: 0, or 2 for bad input or a library that is not installed."""
     parser = argparse.ArgumentParser(
         prog="python -m study.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

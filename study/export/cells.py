@@ -1,4 +1,4 @@
-"""What other programs are told of a study: what is named here, trial by trial, and nothing else.
+"""Metadata of trials for export: what is named here, trial by trial, and nothing else.
 
 No patient is among it, not under a pseudonym either: other programs are given numbers of whole groups. Neither are
 paths or machines, but for what the one line of an error may say. Whoever adds a fact decides that it may leave the
@@ -120,7 +120,7 @@ def when(study: Study, trial: TrialMetadata) -> tuple[datetime, datetime | None]
 
 
 def identity(study: Study) -> str:
-    """Tells this study from another one of the same name: its cohort's fingerprint and when it was begun."""
+    """Identifier of a study among others of the same name: its cohort's fingerprint and when it was begun."""
     cohort = study.provenance.get("cohort")
     fingerprint = cohort.get("fingerprint") if isinstance(cohort, dict) else None
     return f"{str(fingerprint or '')[:16]} {study.provenance.get('started') or ''}".strip()

@@ -1,4 +1,4 @@
-"""A study's trials as MLflow runs, in an experiment of the study's name: parameters, results, curves by outer step.
+"""MLflow export: a run a trial, in an experiment of the study's name, with parameters, results and curves.
 
 Runs are told apart by the tags ``sldd.trial`` and ``sldd.attempt``. One whose trial still ran is completed once the
 trial has ended; so is one that an interrupted export left behind. A confirm trial that a longer search has overtaken is
@@ -91,7 +91,7 @@ def _key(run: Run) -> Key:
 def _export_trial(
     study: Study, client: MlflowClient, experiment: str, trial: TrialMetadata, known: dict[Key, Run], packages: bool
 ) -> tuple[int, int]:
-    """How many runs are new, and how many that were there have changed."""
+    """Export a trial; returns the numbers of new and of changed runs."""
     changed = 0
     for attempt in range(1, trial.attempt):
         earlier = known.get((trial.trial, str(attempt)))
@@ -148,7 +148,7 @@ def _log(
 
 
 def _add_package(study: Study, client: MlflowClient, run: str, trial: TrialMetadata) -> bool:
-    """Whether the trial has left anything to share."""
+    """Log the trial's package; False where it has left none."""
     try:
         content = (study.trial_folder(trial.trial) / _PACKAGE).read_bytes()
     except OSError:

@@ -1,4 +1,4 @@
-"""A study's searches as Optuna keeps them, one Optuna study a cell: that is what was searched, each on its own.
+"""Optuna export: one Optuna study a cell, since each cell was searched on its own.
 
 A search trial is an Optuna trial, with the parameters that were suggested, their ranges, and as its value what its cell
 maximises: HM on validation patients at their best threshold. Confirm trials were not searched for anything; they are an
@@ -55,7 +55,7 @@ def export(study: Study, where: str) -> str:
 def _export_cell(
     study: Study, cell: str, trials: list[TrialMetadata], settings: SearchSettings, storage: RDBStorage
 ) -> tuple[int, int]:
-    """How many trials are new, and how many that ran have ended since."""
+    """Export a cell; returns the numbers of new trials and of those that have ended since."""
     target = optuna.create_study(
         storage=storage, study_name=f"{study.name}/{cell}", direction="maximize", load_if_exists=True
     )
@@ -109,7 +109,7 @@ def _end(storage: RDBStorage, study_id: int, there: FrozenTrial, frozen: FrozenT
 
 
 def _attributes(study: Study, trials: list[TrialMetadata]) -> dict[str, Any]:
-    """What is said of a cell: its setting, where it comes from, and the scores of its confirm trials."""
+    """Attributes of a cell's Optuna study: setting, origin, scores of its confirm trials."""
     setting = {name: value for name, value in trials[0].setting.items() if name != "seed"}
     confirm = [
         {"trial": trial.trial, "seed": trial.setting.get("seed"), "status": trial.status, **trial.scores}
@@ -142,7 +142,7 @@ def _frozen(trial: TrialMetadata, settings: SearchSettings, score: str) -> Froze
 
 
 def _parameters(trial: TrialMetadata, settings: SearchSettings) -> tuple[dict[str, Any], Space]:
-    """What was suggested, with the ranges it came from; a range that was changed since is widened to hold it."""
+    """Suggested values with their ranges; a range that was changed since is widened to hold its value."""
     fixed, method = trial.setting.get("protocol") == "paper", str(trial.setting.get("method"))
     space = search_space(settings, method, fixed_delta=fixed) if method in METHODS else {}
     parameters, ranges = {}, {}

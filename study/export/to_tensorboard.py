@@ -1,4 +1,4 @@
-"""A study's finished trials as TensorBoard runs ``<study>/<cell>/<i>``: curves, results, parameters, distilled images.
+"""TensorBoard export of finished trials, as ``<study>/<cell>/<i>``: curves, results, parameters, distilled images.
 
 A run is one file, which appears whole; a trial that has one is never written again.
 """

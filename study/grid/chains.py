@@ -1,4 +1,4 @@
-"""Transfer as cells: a network that other collections have trained first starts from what cells of their own left.
+"""Chains of transfer learning: cells that train on other collections first, and the cells that start from them.
 
 Of a chain ``[nih, chexpert]`` before the study's own patients, ``regular`` transfer has a cell that trains on nih, one
 that goes on from its network on chexpert, and the cell itself, which goes on from that. ``co_trained`` has one cell on

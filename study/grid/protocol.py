@@ -1,4 +1,4 @@
-"""Who may be used for what: the patients that train, those by which states and thresholds are chosen, those tested.
+"""Evaluation protocol: the patients that train, those by which states and thresholds are chosen, those tested.
 
 Ours: everything is chosen on validation patients. The source papers have none: they keep the state that does best on
 the test patients, at a threshold fixed beforehand (Li et al. 2022, section 4.1). Their numbers can only be compared

@@ -16,7 +16,7 @@ Phase = Literal["search", "confirm"]
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """What a trial is to run; with a study's configuration, all that its result follows from.
+    """Specification of a trial; with the study's configuration, it determines the result.
 
     Attributes:
         inner_lr: None for a method without inner steps.
@@ -43,13 +43,13 @@ class TrialSpec:
     task: str = "patches"
 
     def to_json(self) -> dict[str, Any]:
-        """As ``config.json`` has it: flat, the cell's fields beside the trial's own."""
+        """Content for ``config.json``: flat, the cell's fields beside the trial's own."""
         own = {name: getattr(self, name) for name in _OWN}
         return asdict(self.cell) | own
 
     @classmethod
     def from_json(cls, config: Mapping[str, Any]) -> TrialSpec:
-        """Of a ``config.json``, whose other entries are the ledger's; what an older one lacks has its default."""
+        """Specification from a ``config.json``, whose other entries are the ledger's; older ones get defaults."""
         cell = {name: config[name] for name in _CELL if name in config}
         own = {name: config[name] for name in _OWN if name in config}
         return cls(Cell(**cell | {"chain": tuple(cell.get("chain", ()))}), **own)
@@ -60,7 +60,7 @@ class TrialSpec:
 
     @classmethod
     def of(cls, trial: Trial) -> TrialSpec:
-        """Of a trial in the ledger."""
+        """Specification of a trial in the ledger."""
         return cls.from_json(trial.config)
 
     def parameters_in(self, space: Iterable[str]) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What a study will cost, what it needs, and what it may spend, before its first trial."""
+"""Planning before the first trial: patients, cells that can be run, cost, budget, resuming."""

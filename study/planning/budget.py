@@ -1,4 +1,4 @@
-"""What a study may use before it pauses, and what it has used so far.
+"""Budget of a study in trials, hours and GPU-hours, and what is used of it.
 
 A budget that is used up ends the command, not the study: nothing is lost, and a larger one goes on.
 """
@@ -15,7 +15,7 @@ _HOUR = 3600.0
 
 
 class Budget:
-    """What is left of a study's budget, from its ledger and from what running trials say.
+    """What is left of a study's budget, from its ledger and the reports of running trials.
 
     Args:
         ledger: the study's, once it is read.
@@ -85,7 +85,7 @@ class Budget:
         self._since[name] = self._clock()
 
     def heard(self, name: str, seconds: float) -> None:
-        """A running trial has taken so many seconds, over all starts."""
+        """Note the seconds that a running trial has taken, over all starts."""
         self._heard[name], self._since[name] = seconds, self._clock()
 
     def ended(self, name: str) -> None:
@@ -101,7 +101,7 @@ class Budget:
 
 
 def outlook(settings: BudgetSettings, trials: int, seconds: float, gpus: float, at_once: int) -> Iterator[str]:
-    """A plan's price, and the budgets that it will not do with; a line each.
+    """Lines on a plan's price and on each budget that is too small for it.
 
     Args:
         trials: of the whole study, which take so many ``seconds``, with so many ``gpus`` each.

@@ -1,4 +1,4 @@
-"""Whom a study is about: its own patients, and those of the collections that its networks are trained on first."""
+"""Cohorts of a study: its own patients, and the collections that its networks are trained on first."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StudyPatients:
     """What the table has that is odd and was taken as it is."""
 
     def data_by_stage(self, config: StudyConfig, grid: list[Cell], split: Split) -> dict[str | None, TaskData]:
-        """What cells are trained on: the study's own patients (None), and the collections of each stage."""
+        """Data that cells are trained on: the study's own patients (None), and the collections of each stage."""
         own = TASKS[config.task].data(self.cohort, config.patches, split)
         return {None: own, **collection_data_by_stage(config, grid, self.collections)}
 

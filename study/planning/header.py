@@ -1,4 +1,4 @@
-"""What a study is and where it comes from, as ``study.yaml`` tells it."""
+"""Header of a study (``study.yaml``): command, configuration, provenance, cells."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def describe(
 
 
 def _method(name: str) -> dict[str, Any]:
-    """What those who read a study show of a method."""
+    """A method's label and why its trials leave no package, for readers of the study."""
     method = METHODS[name]
     return {"label": method.label, "no_package": method.no_package}
 

@@ -1,4 +1,4 @@
-"""What a study will cost, and which cells cannot be run, before anything runs."""
+"""Plan of a study: which cells cannot be run, and the expected cost of the others."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _stranded(cell: Cell, planned: Sequence[PlannedCell], missing: Mapping[str, 
 
 
 def confirm_settings(config: StudyConfig, cell: Cell) -> ConfirmSettings:
-    """Of a cell that others start from, one network is enough."""
+    """Confirm settings of a cell; one that others start from gets a single confirm trial."""
     return config.confirm if cell.stage is None else replace(config.confirm, repeats=1)
 
 

@@ -1,4 +1,4 @@
-"""Whether a command goes on with the study that its folder holds."""
+"""Check that a command resumes the study that its folder holds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMED = 3
 
 
 def check_same_study(before: dict[str, Any], config: StudyConfig, patients: StudyPatients, folder: Folder) -> None:
-    """Settings, patients and weights are those that the study began with, but for what may grow.
+    """Check that settings, patients and weights are those that the study began with, but for what may grow.
 
     Args:
         before: the content of ``study.yaml`` so far.

@@ -1,4 +1,4 @@
-"""The collections beside a study's own patients, on which its networks are trained first (``sources``)."""
+"""Source collections (``sources``) on which networks are trained before the study's own patients."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Collection:
 def open_collections(
     config: StudyConfig, names: Iterable[str], cache: Path
 ) -> tuple[dict[str, Collection], dict[str, str]]:
-    """Those that are there, and for each that is not, why; a study goes on without, its cells marked as refused.
+    """Open the collections; for each that is missing, say why. A study goes on without, its cells refused.
 
     Args:
         names: that chains name.
@@ -62,7 +62,7 @@ def open_collections(
 def contexts(
     collections: Mapping[str, Collection], pseudonyms: Callable[[Sequence[str]], list[str]]
 ) -> dict[str, CollectionContext]:
-    """What trials are told of them.
+    """Contexts of the collections for trials.
 
     Args:
         pseudonyms: of patients, as the ledger gives them.
@@ -76,7 +76,7 @@ def contexts(
 def collection_data_by_stage(
     config: StudyConfig, cells: Iterable[Cell], collections: Mapping[str, Collection]
 ) -> dict[str | None, TaskData]:
-    """What cells train on that are not about the study's own patients, by stage, where all of it is there."""
+    """Training data of source cells by stage, where all of its collections are there."""
     task, parts = TASKS[config.task], {}
     for name, each in collections.items():
         split = divide(each.cohort, each.data.split, "validation", None, None)

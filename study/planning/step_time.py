@@ -1,4 +1,4 @@
-"""How long an outer step takes on this machine, and with it a trial, measured before anything runs."""
+"""Timing of an outer step on this machine, and the expected seconds of a trial."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _timed(work):  # type: ignore[no-untyped-def]
 
 
 def trial_seconds(cell: Cell, step: StepTime, config: StudyConfig, outer: OuterSettings, data: TaskData) -> float:
-    """What a trial of a cell is expected to take, by the parts of its outer steps and what it scores."""
+    """Expected seconds of a trial, from the parts of its outer steps and what it scores."""
     inner = step.inner * cell.inner_steps
     if cell.images is not None and config.distill.inner_weights == "head":
         kept = min(config.distill.feature_bank, outer.steps * outer.batch_size)

@@ -1,1 +1,1 @@
-"""What a user sees of a study: dry run, progress, the table at its end."""
+"""Terminal output of a study: dry run, progress, the table at its end."""

@@ -1,4 +1,4 @@
-"""What a study would cost, in words: the cells, their trials, steps and time, and the price."""
+"""Report of a dry run: cells, trials, steps, time and price."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def print_plan(
     data_by_stage: Mapping[str | None, TaskData],
     study: Folder,
 ) -> None:
-    """All that ``--dry-run`` says of a plan; ``study`` is the folder of earlier trials, if there are any."""
+    """Print a plan, as ``--dry-run`` does; ``study`` is the folder of earlier trials, if there are any."""
     console.print(plan_table(plan))
     print_refused(console, plan)
     runnable = [entry for entry in plan if entry.refused is None]
@@ -72,7 +72,7 @@ def shares_taken(study: Folder, most: Mapping[str, int]) -> list[float]:
 
 
 def likely(taken: list[float], seconds: float) -> str:
-    """What patience leaves of a plan's seconds, in words, by what finished trials took."""
+    """Expected time of a plan with ``outer.patience``, in words, from the steps of finished trials."""
     if not taken:
         return "outer.patience ends trials that get no better; how much that spares, finished trials will tell"
     share = sum(taken) / len(taken)

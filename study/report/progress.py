@@ -1,4 +1,4 @@
-"""How a study is getting on: one line that updates in a terminal, plain lines elsewhere.
+"""Progress line of a study: it updates in a terminal, and is plain lines elsewhere.
 
 Under CI (the variable that GitHub, GitLab and others set) there is none: nobody watches, and logs are read.
 """
@@ -134,7 +134,7 @@ class ProgressLine:
 
 
 class TuneReports(Callback):
-    """Passes on to the line what running trials report."""
+    """Tune callback: passes reports of running trials to the progress line."""
 
     def __init__(self, line: ProgressLine) -> None:
         self._line = line

@@ -1,4 +1,4 @@
-"""What a study has found, in the terminal: a row a cell, and what searching image counts spared."""
+"""Summary table for the terminal: a row a cell, and the trials that searching image counts saved."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _folded(plan: list[PlannedCell]) -> dict[Cell, list[PlannedCell]]:
 
 
 def _settings(cells: list[Cell]) -> dict[Cell, str]:
-    """What of each cell's setting is not the same in all cells that have it, in a few words."""
+    """Settings in which cells differ, in a few words for each cell."""
     found: dict[Cell, list[str]] = {cell: [] for cell in cells}
     for name, axis in AXES.items():
         values = {getattr(cell, name) for cell in cells}
@@ -101,7 +101,7 @@ def _became(cell: Cell, folds: list[PlannedCell], trials: list[Trial]) -> str:
 
 
 def spared(searches: Sequence[Search]) -> str | None:
-    """What searching image counts spared against running them all; None where none were searched."""
+    """Trials saved by searching image counts, in words; None where none were searched."""
     counted = [search for search in searches if isinstance(search, CountSearch)]
     if not counted:
         return None

@@ -1,1 +1,1 @@
-"""Which trial comes next."""
+"""Search: which trial of a study comes next."""

@@ -1,4 +1,4 @@
-"""Which trial of a cell comes next: those of its search, then those that confirm what came out best.
+"""Search of one cell: its search trials, then confirm trials of the best setting.
 
 ``search.trials`` trials suggest rates and threshold, scored on validation patients; ``confirm.repeats`` trials then run
 the best setting on fresh seeds, scored once on test patients. A cell runs one search trial at a time, so what trial i
@@ -23,7 +23,7 @@ from study.trial.early_stopping import stop_below
 
 
 class CellSearch:
-    """What to run next in one cell, from its state alone, which is read from the ledger.
+    """Decides the next trial of one cell, from its state alone, which is read from the ledger.
 
     Args:
         parameters: of its network, for the records.
@@ -58,7 +58,7 @@ class CellSearch:
 
     @property
     def state(self) -> CellState:
-        """What its trials in the ledger say now."""
+        """The cell's current state, from its trials in the ledger."""
         sources: list[list[str | None] | None] = []
         for other in self._after:
             state = None if other is None else other.state
@@ -146,7 +146,7 @@ class CellSearch:
         return self.state
 
     def ended(self, trial: Trial, *, given_up: bool) -> None:
-        """Take note that a trial no longer runs; what came of it is in the ledger.
+        """Note that a trial no longer runs; its result is in the ledger.
 
         One that is not settled is given up for this run, if so told; the next start tries it again.
         """
@@ -177,7 +177,7 @@ class CellSearch:
         return self._ledger.add(self.cell.name, spec.to_json())
 
     def _known(self) -> dict[str, Any]:
-        """What was best in the neighbouring cell, where it spares a part of the search and is not tried anyway.
+        """Best setting of the neighbouring cell, where it shortens the search and is not tried anyway.
 
         A search that is not shortened is the full grid's own, trial by trial.
         """

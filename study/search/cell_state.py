@@ -1,4 +1,4 @@
-"""What the trials of a cell say: which are done, what came out best, what is left to run."""
+"""State of a cell, from its trials: which are done, the best, what is left to run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from study.grid.spec import Phase, TrialSpec
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """What a cell goes by, of one of its trials.
+    """Record of one trial, as its cell's search needs it.
 
     Attributes:
         source: of a confirm trial, the index of the search trial whose settings it runs.
@@ -36,7 +36,7 @@ class TrialRecord:
 
     @classmethod
     def of(cls, trial: Trial) -> TrialRecord:
-        """Of a trial in the ledger, as it is now."""
+        """Record of a trial in the ledger, as it is now."""
         spec, result = TrialSpec.of(trial), trial.result or {}
         return cls(
             trial.index,
@@ -156,5 +156,5 @@ class CellState:
 
     @property
     def seconds(self) -> list[float]:
-        """What its trials took, of those that have ended."""
+        """Seconds of the trials that have ended."""
         return [record.seconds for record in self.records if record.seconds]

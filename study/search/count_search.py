@@ -1,4 +1,4 @@
-"""Which image count to run next, where the counts of a setting are searched instead of listed.
+"""Search over image counts: which count of a setting to run next, instead of running a list.
 
 The counts of one backbone and setting wait for each other: the largest first, for what is best, then from the smallest
 up, until the smallest that suffices is known (``analysis.stats.counts``). It is the answer's own rule on the answer's

@@ -1,4 +1,4 @@
-"""What to try next in a cell: Optuna's suggestion from the cell's finished trials.
+"""Optuna's suggestions for a cell, from its finished trials.
 
 Samplers keep no state: a suggestion is a function of a name (study's seed, cell, number) and of earlier trials.
 """
@@ -26,7 +26,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def search_space(settings: SearchSettings, method: str, *, fixed_delta: bool) -> Space:
-    """What is searched for a method: rates, the threshold unless fixed (or none), ``options`` of a distillation."""
+    """Search space of a method: rates, the threshold unless fixed (or none), ``options`` of a distillation."""
     delta: Space = {} if fixed_delta else {"delta": FloatDistribution(*settings.delta)}
     return METHODS[method].search_space(settings, delta)
 
@@ -37,7 +37,7 @@ def middle(space: Space) -> dict[str, Any]:
 
 
 def suggest(name: str, space: Space, earlier: Sequence[Trial], sampler: str) -> dict[str, Any]:
-    """What one of ``SAMPLERS``, seeded by ``name``, makes of a cell's finished trials."""
+    """Suggestion of one of ``SAMPLERS``, seeded by ``name``, from a cell's finished trials."""
     seeded = SAMPLERS[sampler](zlib.crc32(name.encode()))
     study = optuna.create_study(direction="maximize", sampler=seeded)
     study.add_trials([seen for trial in earlier for seen in observations(trial, space)])

@@ -1,4 +1,4 @@
-"""The whole study as one Ray Tune Searcher: cells take turns, and what is left unfinished comes first."""
+"""Ray Tune searcher for the whole study: cells take turns, and unfinished trials come first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from study.search.cell_search import CellSearch
 
 
 class Search(Protocol):
-    """What hands out trials: a cell, or the image counts of a setting."""
+    """Protocol of what proposes trials: a cell's search, or the search over a setting's image counts."""
 
     @property
     def finished(self) -> bool:
@@ -83,7 +83,7 @@ class StudySearcher(Searcher):
             return None
 
     def pause(self) -> None:
-        """Say, once, that nothing goes on for want of room; until a trial begins."""
+        """Report a full disk, once until a trial begins."""
         if not self.paused:
             self.paused = True
             self._on_pause(f"no room left in {self._ledger.folder}: trials wait until there is some; nothing is lost")

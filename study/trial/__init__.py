@@ -1,1 +1,1 @@
-"""One trial on its machine, from its configuration to its result and package."""
+"""One trial on its machine: Ray's trainable, the run itself, its result and package."""

@@ -1,4 +1,4 @@
-"""What the trials of a study share: its settings, and on each node its cohort, opened once and read in place."""
+"""Context that a study's trials share: settings, and on each node the cohort, opened once and memory-mapped."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CollectionContext:
 
 @dataclass(frozen=True)
 class TrialContext:
-    """What all trials of a study share."""
+    """Settings and data that all trials of a study share."""
 
     config: StudyConfig
     cohort_folder: Path
@@ -45,7 +45,7 @@ class TrialContext:
 
 
 def trial_data(context: TrialContext, fold: int | None, stage: str | None = None) -> TaskData:
-    """What a cell is trained and scored on: the study's patients, or the collections of a stage, as of ``Cell``.
+    """Data of a cell: the study's patients, or the collections of its stage (see ``Cell``).
 
     Raises:
         InputError: a cohort on this node is not the study's, or cannot be brought here.
@@ -64,14 +64,14 @@ def trial_data(context: TrialContext, fold: int | None, stage: str | None = None
 
 
 def patient_pseudonyms(context: TrialContext, stage: str | None) -> list[str]:
-    """Of the patients that a cell is about, by number."""
+    """Pseudonyms of a cell's patients, by number."""
     if stage is None:
         return context.pseudonyms
     return [name for each in stage.split("+") for name in context.collections[each].pseudonyms]
 
 
 def weights_file(context: TrialContext, path: str) -> str:
-    """Where a file of weights, named by its path on the driver's machine, lies on this one; other words stay.
+    """Path on this machine of a weight file, from that on the driver's; other values of ``start`` stay.
 
     Raises:
         InputError: it cannot be brought here.
@@ -81,7 +81,7 @@ def weights_file(context: TrialContext, path: str) -> str:
 
 
 def _here(context: TrialContext, folder: Path, fingerprint: str) -> tuple[Path, str]:
-    """A cohort's folder on this machine, of the one on the driver's, and its fingerprint."""
+    """Local folder of a cohort, from the driver's folder and its fingerprint."""
     if not folder.is_dir() and context.shared is not None:
         folder = fetch_cohort(context.shared.cohorts[fingerprint], _cache(context)).folder
     return folder, fingerprint

@@ -1,4 +1,4 @@
-"""Ends search trials early that do worse than most of their cell's before them: a median rule that timing cannot touch.
+"""Median stopping rule for search trials, whose decisions do not depend on timing.
 
 A cell runs one search trial at a time. When one is suggested, its configuration says what the median of the earlier
 ones had reached by every evaluation; the worker compares and stops. So the ledger alone tells why a trial ended where
@@ -50,7 +50,7 @@ def is_below(limits: Sequence[Sequence[float]], history: Sequence[dict[str, Any]
 
 
 def stopped_early(ledger: Ledger) -> str | None:
-    """How many search trials were stopped, and the outer steps that this spared; None where none was."""
+    """Number of search trials stopped early and outer steps saved, in words; None where none was."""
     searched = [
         [trial.result for trial in group if trial.phase == "search" and trial.result and trial.settled]
         for group in ledger.trials.values()

@@ -1,4 +1,4 @@
-"""A study that has run, opened again for what looks at its packages: settings, cohort and confirmed trials."""
+"""Loads a finished study (configuration, cohort, confirmed trials) for analysis of its packages."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Confirmed:
 
 @dataclass(frozen=True)
 class OpenedStudy:
-    """What its files and its cohort say; nothing of it is held, so that a driver may go on beside."""
+    """A finished study and its cohort; it takes no lease, so that a driver may go on meanwhile."""
 
     config: StudyConfig
     cohort: Cohort

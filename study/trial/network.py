@@ -1,4 +1,4 @@
-"""The network of a cell, and where it starts, where other collections have trained it first."""
+"""Builds the network of a cell, and sets its start where other collections have trained it first."""
 
 from __future__ import annotations
 

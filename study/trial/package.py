@@ -1,4 +1,4 @@
-"""What a distillation leaves to be shared: the package of its best state, with what was measured of it."""
+"""Builds the package of a distillation's best state, with its measured scores."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def store_images(best: Best, settings: PackageSettings) -> tuple[torch.Tensor, S
 
 
 def claims(result: dict[str, Any], task: Task[Any], protocol: str, fold: int | None, cost: Stored) -> Claims:
-    """What ``study.trial.result.describe_result`` found, as a package says it."""
+    """Claims of a package, from ``study.trial.result.describe_result``."""
     test = result["test"]
     return Claims(
         protocol="paper" if protocol == "paper" else "validation",

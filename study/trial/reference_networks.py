@@ -1,4 +1,4 @@
-"""Networks that a membership attack compares with: made like the one attacked, from patients that are known.
+"""Reference networks for membership attacks: trained like the attacked one, on known patients.
 
 Either the study's own, where folds rotate: the packages of the other folds and seeds, each of which left some patients
 out. Or distillations made anew on halves of the training patients, each half and its complement, so that every patient
@@ -64,7 +64,7 @@ def patches_of(context: TrialContext, trial: Confirmed) -> Patches:
 def read_package(
     study: OpenedStudy, trial: Confirmed, patches: Patches, patients: Sequence[int], device: torch.device
 ) -> tuple[PatientFeatures, torch.nn.Module]:
-    """What the network that a package stands for makes of patients, and the network."""
+    """Rebuild a package's network; returns its features of patients, and the network."""
     network = rebuild(study.package(trial), study.start_file(trial)).to(device)
     batch = study.config.outer.score_batch
     return patient_features(network, network, patches, patients, batch=batch, device=device), network
@@ -78,7 +78,7 @@ class FoldReferences:
         self._losses: dict[str, np.ndarray] = {}
 
     def of(self, trial: Confirmed, candidates: Candidates) -> References | None:
-        """All others of the trial's cell, over its folds and seeds; None where there are none."""
+        """References of a trial: all others of its cell, over folds and seeds; None where there are none."""
         others = [each for each in self._study.confirmed if each.family == trial.family and each.name != trial.name]
         if not others or not self._study.config.confirm.folds:
             return None

@@ -1,4 +1,4 @@
-"""A finished trial in the words of ``result.json``."""
+"""Result of a finished trial, as ``result.json`` holds it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def describe_result(
     error: str | None,
     pseudonyms: list[str],
 ) -> dict[str, Any]:
-    """What came out of a trial: its state's scores, and for a confirm trial those on test patients.
+    """Scores of a trial's best state; for a confirm trial also those on test patients.
 
     Args:
         split: under the papers' protocol, validation patients are the test patients.

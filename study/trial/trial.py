@@ -1,4 +1,4 @@
-"""One trial, from its configuration to its result in the ledger."""
+"""Runs one trial: build it, take its outer steps, write checkpoints, result and package."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _STOP_POLL_SECONDS = 0.5
 
 
 class Report(TypedDict):
-    """How far a trial is."""
+    """Progress report of a trial."""
 
     step: int
     steps: int
@@ -52,7 +52,7 @@ class Report(TypedDict):
 
 @dataclass
 class _Trial:
-    """What a trial works with, built from its configuration alone."""
+    """State of a running trial, built from its configuration alone."""
 
     spec: TrialSpec
     context: TrialContext
@@ -280,7 +280,7 @@ def _reset_peak_memory(device: torch.device) -> None:
 
 
 def _device_memory_mib(device: torch.device) -> float | None:
-    """All memory of a GPU."""
+    """Total memory of the GPU."""
     return torch.cuda.mem_get_info(device)[1] / 2**20 if device.type == "cuda" else None
 
 

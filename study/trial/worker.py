@@ -1,4 +1,4 @@
-"""What Ray runs on a machine: one trial after another, whatever befalls them.
+"""Ray Tune trainable: runs trials, retries errors, checkpoints on SIGTERM, halves the batch when out of memory.
 
 An error is tried again in a process of its own; so is a trial whose machine was lost, which goes on from its last
 checkpoint elsewhere, as often as it takes while it gets ahead. Out of memory halves the patches that are in memory at a
@@ -38,7 +38,7 @@ _warned = threading.Event()
 
 
 class Worker(tune.Trainable):
-    """Ray Tune's trainable; a step of it ends with a checkpoint of the trial's own, in the ledger.
+    """Ray Tune trainable, one trial after another; each step ends with a checkpoint in the ledger.
 
     It reports ``step``, ``steps``, ``seconds`` and ``score``; ``waiting``, in words, while it cannot begin.
     """
@@ -118,7 +118,7 @@ def run_with_retries(config: dict[str, Any], context: TrialContext) -> Iterator[
 
 
 def _wait_for_folder(config: dict[str, Any], stopping: Callable[[], bool]) -> Generator[Report, None, TrialFolder]:
-    """The trial's folder, once this machine sees it, which one that joined late may not yet; with reports meanwhile.
+    """Wait until this machine sees the trial's folder, with reports meanwhile; one that joined late may not yet.
 
     A machine that handed its trial back at once would get the next one, and so on, until none were left for the others.
     """
@@ -154,7 +154,7 @@ def _within_memory(spec: TrialSpec, gpus: float, context: TrialContext, folder: 
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Of a GPU (its libraries and its driver have errors of their own) or of this machine, whose allocator has none."""
+    """True for errors of a GPU's allocator, libraries or driver, and of this machine's allocator."""
     words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 

@@ -1,1 +1,1 @@
-"""What figures are made of: the theme, keys for filters, points of scores, and the shape of a figure itself."""
+"""Parts of figures: theme, keys for filters, points of scores, and the specification of a figure."""

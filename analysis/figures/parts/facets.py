@@ -1,4 +1,4 @@
-"""What a reader can narrow a page down by: the axes of the study's grid.
+"""Facets for the page's filters: the axes of the study's grid.
 
 Every figure gives each of its points a key (in the trace's `meta`): the point's values on these axes, in this order.
 The page keeps a point where every axis that is narrowed down has its value among the chosen ones, or has none: a point

@@ -1,4 +1,4 @@
-"""What a figure is: a function that returns numbers, one that draws them, and the words with it."""
+"""Specification of a figure: a function that returns numbers, one that draws them, title and caption."""
 
 from __future__ import annotations
 

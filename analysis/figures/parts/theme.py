@@ -1,4 +1,4 @@
-"""How every figure looks: one template, one palette.
+"""Plotly template, palette and hover boxes of all figures.
 
 Colours are Okabe and Ito's, told apart with any kind of colour vision; each comes with a marker of its own, so that a
 gray print still reads.

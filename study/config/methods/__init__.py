@@ -15,7 +15,7 @@ METHODS: dict[str, Method] = {method.name: method for method in (SLDD, DD, RANDO
 
 
 def private_refusal(name: str, network: nn.Module, image_init: str) -> str | None:
-    """Why what a private trial of a method gives could not be private; None where it can."""
+    """Why a method cannot give a private result; None where it can."""
     if METHODS[name].private:
         return refusal(network, image_init)
     able = " or ".join(method.name for method in METHODS.values() if method.private)

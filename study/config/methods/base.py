@@ -1,4 +1,4 @@
-"""What a method is: its axes of the grid, its search space and budget, and the learner that a trial trains."""
+"""Base class of methods: axes of the grid, search space, budget, memory, and the learner that a trial trains."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Space = dict[str, BaseDistribution]
 
 @dataclass(frozen=True, kw_only=True)
 class Method(ABC):
-    """One value of ``grid.method``.
+    """Method of training or distillation; one value of ``grid.method``.
 
     Attributes:
         name: as in settings, cells' names and records.
@@ -45,7 +45,7 @@ class Method(ABC):
 
     @abstractmethod
     def search_space(self, settings: SearchSettings, delta: Space) -> Space:
-        """What is searched, by the names that ``TrialSpec.parameters_in`` knows; ``delta`` is the threshold's part."""
+        """Search space, by the names that ``TrialSpec.parameters_in`` knows; ``delta`` is the threshold's part."""
 
     @abstractmethod
     def outer_settings(self, config: StudyConfig, size: int, epochs: int | None) -> OuterSettings:
@@ -73,4 +73,4 @@ class Method(ABC):
         device: torch.device,
         private: PrivateGradient | None = None,
     ) -> Learner:
-        """What the outer loop improves, at its start."""
+        """The learner that the outer loop trains, at its start."""

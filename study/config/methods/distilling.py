@@ -1,4 +1,4 @@
-"""Methods that distil: images, soft labels and inner rates, of which each learns some."""
+"""Distillation methods: each learns some of images, soft labels and inner rates."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from study.grid.spec import TrialSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Distilling(Method):
-    """A distillation.
+    """A method that distils.
 
     Attributes:
         learned: what changes; the rest stays as it starts.
@@ -66,7 +66,7 @@ class Distilling(Method):
         return settings.distill
 
     def memory(self, network: nn.Module, cell: Cell, config: StudyConfig, outer: OuterSettings, data: TaskData) -> int:
-        """The most of them, where what inner steps change is searched."""
+        """The largest over the options, where the search chooses which weights inner steps change."""
         assert cell.images is not None
         bank = min(config.distill.feature_bank, outer.steps * outer.batch_size)
         searched: list[Any] = config.search.options.get("inner_weights", [config.distill.inner_weights])

@@ -1,4 +1,4 @@
-"""What a task is: which settings go with it, the data of its trials, its loss, and the scores that trials have."""
+"""Base classes of tasks: settings that go with a task, its training and validation data, and its scores."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Objective = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Learned:
-    """What a trial learns from, what batch-norm statistics are measured over, and what scores its states."""
+    """Inputs of a trial: training batches, batches for batch-norm statistics, and the evaluator of its states."""
 
     evaluator: Evaluator
     drawn: BatchSource
@@ -37,7 +37,7 @@ class Learned:
 
 
 class TaskData(ABC):
-    """What cells are trained and scored on: a cohort's images, divided among patients' parts.
+    """Data that cells are trained and scored on: a cohort's images, split by patient.
 
     Attributes:
         loss: of its task.
@@ -57,10 +57,10 @@ class TaskData(ABC):
 
     @abstractmethod
     def learned(self, spec: TrialSpec, config: StudyConfig, *, augment: bool) -> Learned:
-        """What a trial works with; its training images ``augmented`` or not."""
+        """Inputs of a trial; its training images ``augmented`` or not."""
 
     def augmented(self, settings: AugmentSettings) -> BatchSource:
-        """Its batches, changed as the settings say where the task knows how."""
+        """Its batches, augmented as the settings say where the task supports it."""
         return self.batches
 
     @abstractmethod
@@ -89,7 +89,7 @@ Data = TypeVar("Data", bound=TaskData)
 
 
 class Task(ABC, Generic[Data]):
-    """One value of ``task``.
+    """Task of a study; one value of ``task``.
 
     Attributes:
         name: as in settings and records.
@@ -106,7 +106,7 @@ class Task(ABC, Generic[Data]):
     label_starts: ClassVar[tuple[str, ...]]
 
     def with_defaults(self, tree: dict[str, Any]) -> dict[str, Any]:
-        """A configuration's tree with what a study of this task does unless it is told otherwise."""
+        """The configuration's tree with this task's defaults filled in."""
         return tree
 
     def check(self, config: StudyConfig) -> None:
@@ -114,7 +114,7 @@ class Task(ABC, Generic[Data]):
 
     @abstractmethod
     def mismatch(self, cohort: Cohort) -> str | None:
-        """What films have that the task is not about, or lack, after a word for them; None where they suit."""
+        """Why films do not suit the task, to follow a word for them; None where they do."""
 
     @abstractmethod
     def training_cells(self, cell: Cell, block: GridSettings) -> Iterator[Cell]:
@@ -122,7 +122,7 @@ class Task(ABC, Generic[Data]):
 
     @abstractmethod
     def data(self, cohort: Cohort, settings: PatchSettings, split: Split) -> Data:
-        """What a cohort's patients are trained and scored on.
+        """Training and scoring data of a cohort's patients.
 
         Raises:
             InputError: a part of them cannot be.
@@ -142,14 +142,14 @@ class Task(ABC, Generic[Data]):
 
     @abstractmethod
     def columns(self, confirmed: Sequence[Trial], folds: int) -> dict[str, str]:
-        """What the table at a study's end says of a cell, by title."""
+        """Columns of a cell in the table at a study's end, by title."""
 
     @abstractmethod
     def claim(self, found: Mapping[str, Any]) -> Claim:
-        """What a package says of a group of patients, from a result's scores."""
+        """A package's claim about a group of patients, from a result's scores."""
 
     def main_score(self, scores: Mapping[str, Any], prefix: str = "") -> float:
-        """What trials are compared by, of a result's or history's scores; 0 where undefined.
+        """The score that trials are compared by, of a result's or history's scores; 0 where undefined.
 
         Args:
             prefix: of the scores' names: ``val_`` in a history.
@@ -157,7 +157,7 @@ class Task(ABC, Generic[Data]):
         return float(scores.get(prefix + self.score) or 0.0)
 
     def worth(self, result: Mapping[str, Any]) -> Objective:
-        """``objective`` of a trial's result; the worst where it has none."""
+        """``objective`` of a trial's result; the lowest value where it has none."""
         validation = result.get("validation")
         return (0.0, 0.0, 0.0) if result["status"] != "done" or validation is None else self.objective(validation)
 
@@ -171,12 +171,12 @@ def by_seed(confirmed: Iterable[Trial], folds: int) -> list[list[dict[str, Any]]
 
 
 def mean(values: Iterable[float | None]) -> str:
-    """Of the values that there are, in two digits; ``-`` without any."""
+    """Mean of the values that are defined, to two digits; ``-`` without any."""
     known = [value for value in values if value is not None]
     return f"{sum(known) / len(known):.2f}" if known else "-"
 
 
 def spread(values: Iterable[float | None]) -> str:
-    """``mean``, and from where to where they lie."""
+    """``mean`` with the range of the values."""
     known = [value for value in values if value is not None]
     return mean(known) if len(known) < 2 else f"{mean(known)} ({min(known):.2f} to {max(known):.2f})"

@@ -1,4 +1,4 @@
-"""Whole films with several findings, each told by a probability of its own."""
+"""Multi-label classification of whole films: a probability for each finding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Patients positive or negative, told by the votes of patches of class I, N or P (Li et al. 2022)."""
+"""Patch classification (I, N, P), whose votes call a patient positive or negative (Li et al. 2022)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks about patients who are positive or negative: each told by votes and a threshold on them."""
+"""Base of tasks that call patients positive or negative, by votes and a threshold on them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from study.config.tasks.base import Data, Objective, Task, by_seed, mean, spread
 
 
 class PatientsTask(Task[Data]):
-    """What such tasks share: all but the data, and the cells of ordinary training."""
+    """Base class of such tasks: all but the data, and the cells of ordinary training."""
 
     score, score_word = "hm", "HM"
     searches_delta = True
