@@ -175,9 +175,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "python -m analysis.pictures results/demo --cell resnet10t-m3-one_hot-as_is-sldd-s1e1 --out figures",
     )
     parser.add_argument("study", metavar="STUDY", help="a study's folder or URL, with its study.yaml")
-    parser.add_argument("--cell", nargs="+", metavar="CELL", help="these cells only (default: every confirmed one)")
+    parser.add_argument("--cell", nargs="+", metavar="CELL", help="only these cells (default: every confirmed one)")
     parser.add_argument(
-        "--out", type=open_folder, metavar="DIR", help="where to (default: pictures in the STUDY's folder)"
+        "--out", type=open_folder, metavar="DIR", help="a folder (default: pictures in the STUDY's folder)"
     )
     options = parser.parse_args(arguments)
     try:

@@ -1,4 +1,4 @@
-"""Prints every figure of a study for a paper or a talk: python -m analysis.publish results/demo
+"""Writes every figure of a study for a paper or a talk: python -m analysis.publish results/demo
 
     python -m analysis.publish results/demo                              SVG, PDF and PNG in results/demo/figures
     python -m analysis.publish results/demo --figure minimum --format pdf --out paper/figures
@@ -110,9 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m analysis.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("study", metavar="STUDY", help="a study's folder or URL, with its study.yaml")
-    parser.add_argument("--figure", nargs="+", default=[], metavar="NAME", help="these only (default: all)")
+    parser.add_argument("--figure", nargs="+", default=[], metavar="NAME", help="only these figures (default: all)")
     parser.add_argument("--format", nargs="+", choices=FORMATS, default=FORMATS, help="default: all of them")
-    parser.add_argument("--width", type=float, default=WIDTH, metavar="MM", help=f"default: {WIDTH:g}")
+    parser.add_argument("--width", type=float, default=WIDTH, metavar="MM", help=f"figures' width (default: {WIDTH:g})")
     parser.add_argument("--out", type=open_folder, metavar="DIR", help="default: figures in the STUDY's folder")
     options = parser.parse_args(arguments)
     if not 20 <= options.width <= 1000:

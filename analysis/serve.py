@@ -89,8 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("studies", nargs="+", metavar="STUDY", help="a study's folder or URL, with its study.yaml")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
-    parser.add_argument("--port", type=int, default=8050, help="default: 8050")
-    parser.add_argument("--every", type=float, default=5, metavar="SECONDS", help="between two looks (default: 5)")
+    parser.add_argument("--port", type=int, default=8050, help="port to listen on (default: 8050)")
+    parser.add_argument("--every", type=float, default=5, metavar="SECONDS", help="time between updates (default: 5)")
     options = parser.parse_args(arguments)
     try:
         live = Live([open_folder(study) for study in options.studies])

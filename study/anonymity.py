@@ -4,9 +4,9 @@
     python -m study.anonymity results/demo --cell test_resnet-m3-one_hot-as_is-sldd-s1e1 --references 8
     python -m study.anonymity results/ours --packages 1 --features resnet18=WEIGHTS.safetensors
 
-Every confirmed package is attacked on the patients who trained and on the held-out ones (its test patients), with the
-controls that say whether the attacks work here; the verdict is printed, and ``anonymity.json`` is left in the trial's
-folder: counts and statistics only, nothing of a patient. It is a JSON object:
+It attacks every confirmed package on the patients who trained and on the held-out ones (its test patients), with
+controls that show whether the attacks work here. It prints the verdict and writes ``anonymity.json`` to the trial's
+folder: counts and statistics only, nothing of a patient. The file is a JSON object:
 
     format            "sldd-anonymity/1"
     trial, cell       as in records.csv
@@ -24,7 +24,7 @@ folder: counts and statistics only, nothing of a patient. It is a JSON object:
     controls          real, noise: nearest and reidentification with real patches of training patients, or noise, in the
                       images' place
 
-A package with a report of the same settings is left as it is; so the same command goes on where it was interrupted.
+It skips a package with a report of the same settings, so the same command resumes.
 """
 
 from __future__ import annotations
@@ -78,25 +78,25 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m study.anonymity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("study", metavar="STUDY", help="its folder or object store")
+    parser.add_argument("study", metavar="STUDY", help="a study's folder or URL, with its study.yaml")
     parser.add_argument("--cell", action="append", metavar="NAME", help="only this cell; may be given several times")
-    parser.add_argument("--packages", type=int, metavar="N", help="at most so many packages of each cell")
+    parser.add_argument("--packages", type=int, metavar="N", help="packages of each cell, at most (default: all)")
     parser.add_argument(
         "--references",
         type=int,
         default=0,
         metavar="N",
-        help="distillations made anew for each package, an even number, that calibrate the membership attack; without, "
-        "those of other folds do, where folds rotate",
+        help="new distillations for each package, an even number, that calibrate the membership attack (default: the "
+        "packages of other folds, where folds rotate)",
     )
     parser.add_argument(
         "--features",
         default=DEFAULT_FEATURES,
         metavar="BACKBONE[=FILE]",
-        help="the network whose features are compared, with random weights or those of a file (%(default)s)",
+        help="network for comparing features, with random weights or those of FILE (default: %(default)s)",
     )
-    parser.add_argument("--root", metavar="DIR", help="where the cohort lies, if not where the study found it")
-    parser.add_argument("--cache", metavar="DIR", help="folder for decoded radiographs, if not the study's")
+    parser.add_argument("--root", metavar="DIR", help="the cohort's folder (default: where the study found it)")
+    parser.add_argument("--cache", metavar="DIR", help="folder for decoded radiographs (default: the study's)")
     options = parser.parse_args(arguments)
     if options.references < 0 or options.references % 2:
         parser.error(f"--references {options.references}: references come in pairs; give an even number")

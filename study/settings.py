@@ -4,8 +4,7 @@
     python -m study.settings outer grid     # those of some groups
     python -m study.settings --markdown     # as docs/settings.md has them
 
-A preset may say otherwise: `python -m study.run PRESET --dry-run` leaves nothing behind, and a study's own are in its
-study.yaml.
+Presets have other defaults. A study's own settings are in its study.yaml.
 """
 
 from __future__ import annotations
@@ -113,8 +112,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m study.settings", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help="such as outer, or outer.steps; all unless given")
-    parser.add_argument("--markdown", action="store_true", help="tables for a web page")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help="such as outer, or outer.steps (default: all)")
+    parser.add_argument("--markdown", action="store_true", help="print them as Markdown tables")
     options = parser.parse_args(arguments)
     found, groups = list(settings()), tuple(options.groups)
     if groups:

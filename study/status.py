@@ -3,7 +3,7 @@
     python -m study.status results/demo
     python -m study.status s3://bucket/studies/ours --watch
 
-It reads the study's files and nothing else: neither Ray nor the driver is asked, and nothing is written.
+It only reads the study's files: it asks neither Ray nor the driver, and writes nothing.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ def main(arguments: list[str] | None = None) -> int:
         type=float,
         const=_WATCH_SECONDS,
         metavar="SECONDS",
-        help=f"look again so often (default: {_WATCH_SECONDS:g}), until no driver runs it",
+        help=f"repeat every SECONDS (default: {_WATCH_SECONDS:g}), until no driver runs it",
     )
     options = parser.parse_args(arguments)
     console = Console() if sys.stdout.isatty() else Console(width=160)

@@ -136,18 +136,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.tables",
-        description="The cells of one or more studies as tables, by themselves or beside the papers' own rows.",
+        description="Print the cells of one or more studies as tables, alone or beside the papers' rows.",
         epilog="examples: python -m analysis.tables results/demo; "
         "python -m analysis.tables results/table1 results/table5 --against published --table 1 5 --format markdown",
     )
     parser.add_argument("studies", nargs="+", metavar="STUDY", help="a study's folder or URL, with its study.yaml")
-    parser.add_argument("--against", choices=["published"], help="put measured cells beside these tables' rows")
+    parser.add_argument("--against", choices=["published"], help="put measured cells beside the rows of these tables")
     parser.add_argument(
         "--table",
         nargs="+",
         choices=TABLES,
         metavar="N",
-        help="these of the published tables only, 1 to 6 or transfer (default: all that are about the studies)",
+        help="only these published tables, 1 to 6 or transfer (default: all that are about the studies)",
     )
     parser.add_argument("--format", choices=["text", "markdown", "latex", "csv"], default="text", help="default: text")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write to FILE (default: print)")

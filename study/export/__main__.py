@@ -1,12 +1,12 @@
-"""A study for other programs, as far as it has got. The same command again adds only what is new.
+"""Exports a study to Optuna, TensorBoard or MLflow. The same command again adds only what is new.
 
     python -m study.export results/demo --optuna sqlite:///study.db           for optuna-dashboard
     python -m study.export results/demo --tensorboard logs                    for tensorboard --logdir logs
     python -m study.export results/demo --mlflow sqlite:///mlflow.db          for mlflow ui, or an MLflow server's URL
     python -m study.export s3://bucket/studies/ours --optuna sqlite:///study.db --tensorboard logs
 
-What arrives where is in docs/export.md. The study's files are read, while it runs or after, and nothing is written to
-them. Nothing about a single patient leaves.
+docs/export.md lists what goes where. The command only reads the study's files, while it runs or after. It exports
+nothing about a single patient.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--optuna", metavar="URL", help="an Optuna database, such as sqlite:///study.db")
     parser.add_argument("--tensorboard", metavar="DIR", help="a folder of TensorBoard runs")
     parser.add_argument("--mlflow", metavar="URI", help="an MLflow store or server, such as sqlite:///mlflow.db")
-    parser.add_argument("--packages", action="store_true", help="with --mlflow: what trials would share, as artifacts")
+    parser.add_argument("--packages", action="store_true", help="with --mlflow: packages as artifacts")
     options = parser.parse_args(arguments)
     chosen = {name: getattr(options, name) for name in TARGETS if getattr(options, name) is not None}
     try:
