@@ -45,12 +45,10 @@ def verdict(answer: pd.DataFrame) -> str:
     if answer.empty:
         return describe(answer)
     labels, settings = settings_apart(answer), setting_labels(answer).unique()
-    labels_by_verdict: dict[str, list[str]] = {}
+    verdicts: dict[str, list[str]] = {}
     for label in labels.unique():
-        labels_by_verdict.setdefault(_verdict(answer[labels == label]), []).append(label)
-    words = " ".join(
-        f"With {'; '.join(alike)}: {words}" if any(alike) else words for words, alike in labels_by_verdict.items()
-    )
+        verdicts.setdefault(_verdict(answer[labels == label]), []).append(label)
+    words = " ".join(f"With {'; '.join(alike)}: {words}" if any(alike) else words for words, alike in verdicts.items())
     if labels.nunique() == 1 and len(settings) > 1:
         words += f" These networks differ in more than parameters: {' or '.join(settings)}."
     return words

@@ -146,14 +146,12 @@ class TuneReports(Callback):
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """Called by Tune after every step of a worker."""
-        waiting = result.get("waiting")
-        if waiting is None:
+        reason = result.get("waiting")
+        if reason is None:
             self._line.advanced(trial.config["folder"], result["step"] / result["steps"])
-        elif waiting not in self._waiting:
-            self._waiting.add(waiting)
-            self._line.say(
-                f"{waiting}: its trials wait; mount the folder there, or take the machine out of the cluster"
-            )
+        elif reason not in self._waiting:
+            self._waiting.add(reason)
+            self._line.say(f"{reason}: its trials wait; mount the folder there, or take the machine out of the cluster")
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Called by Tune before it starts a trial again."""
