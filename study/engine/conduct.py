@@ -27,7 +27,7 @@ from study.config.schema import StudyConfig
 from study.engine.ray_run import run_trials
 from study.engine.study_run import StudyRun
 from study.grid.chains import check_chains, with_stages
-from study.grid.protocol import divide
+from study.grid.protocol import make_split
 from study.planning.cohorts import StudyPatients, announce_films, announce_parts, open_patients
 from study.planning.header import describe
 from study.planning.plan import PlannedCell, plan_cells
@@ -75,7 +75,7 @@ def conduct(
     check_cohort(config, patients.cohort)
     if before is not None:
         check_same_study(before, config, patients, ledger.folder)
-    split = divide(patients.cohort, config.data.split, config.protocol, config.confirm.folds, None)
+    split = make_split(patients.cohort, config.data.split, config.protocol, config.confirm.folds, None)
     data_by_stage = patients.data_by_stage(config, grid, split)
     _print(console, [announce_parts(config, data_by_stage[None])])
 

@@ -1,1 +1,1 @@
-"""The cells of a study, their chains, and the scores that trials are compared by."""
+"""The grid of a study: axes and cells, chains of transfer, protocol, specifications of trials."""

@@ -17,7 +17,9 @@ from sldd.metrics.patient_votes import PUBLISHED_DELTA
 Protocol = Literal["validation", "paper"]
 
 
-def divide(cohort: Cohort, settings: SplitSettings, protocol: Protocol, folds: int | None, fold: int | None) -> Split:
+def make_split(
+    cohort: Cohort, settings: SplitSettings, protocol: Protocol, folds: int | None, fold: int | None
+) -> Split:
     """The patients of a fold (of the only split, without folds).
 
     Under ``paper``, validation patients train, and what is chosen "on validation patients" is chosen on test patients.

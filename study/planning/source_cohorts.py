@@ -13,7 +13,7 @@ from study.config.schema import StudyConfig
 from study.config.tasks import TASKS
 from study.config.tasks.base import TaskData
 from study.grid.axes import Cell
-from study.grid.protocol import divide
+from study.grid.protocol import make_split
 from study.trial.context import CollectionContext
 
 
@@ -79,7 +79,7 @@ def collection_data_by_stage(
     """Training data of source cells by stage, where all of its collections are there."""
     task, parts = TASKS[config.task], {}
     for name, each in collections.items():
-        split = divide(each.cohort, each.data.split, "validation", None, None)
+        split = make_split(each.cohort, each.data.split, "validation", None, None)
         parts[name] = task.data(each.cohort, config.patches, split)
     stages = {cell.stage: cell.stage.split("+") for cell in cells if cell.stage}
     return {

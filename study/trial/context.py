@@ -16,7 +16,7 @@ from study.cluster.broadcast import Shared, fetch_cohort, fetch_file
 from study.config.schema import StudyConfig
 from study.config.tasks import TASKS
 from study.config.tasks.base import TaskData
-from study.grid.protocol import Protocol, divide
+from study.grid.protocol import Protocol, make_split
 
 
 @dataclass(frozen=True)
@@ -112,4 +112,4 @@ def _data(
 ) -> TaskData:
     """Kept between the trials of a worker: windows take seconds to find, and scaled films up to a GiB."""
     cohort = _cohort(*found)
-    return TASKS[task].data(cohort, settings, divide(cohort, division, protocol, folds, fold))
+    return TASKS[task].data(cohort, settings, make_split(cohort, division, protocol, folds, fold))

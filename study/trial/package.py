@@ -64,7 +64,7 @@ def pack(package: Package, start: str, original: torch.Tensor, settings: Package
     return to_signed_bytes(package.to_container(), read_private(Path(settings.key)), settings.signer), package
 
 
-def described(cost: Stored, best: Best, score: float) -> dict[str, Any]:
+def storage_cost(cost: Stored, best: Best, score: float) -> dict[str, Any]:
     """What storing the images cost, for a trial's result: in gray values, in outputs, and in the score on validation
     patients, before (at the best threshold then) and after."""
     return asdict(cost) | {"val_hm_before": best.score, "val_hm": score}

@@ -31,7 +31,7 @@ from study.grid.spec import TrialSpec
 from study.trial.context import TrialContext, patient_pseudonyms, trial_data, weights_file
 from study.trial.early_stopping import is_below
 from study.trial.network import WEIGHTS, build_network, mixed_bodies, set_transfer_start, to_bytes
-from study.trial.package import claims, described, on_cpu, pack, store_images
+from study.trial.package import claims, on_cpu, pack, storage_cost, store_images
 from study.trial.result import describe_result
 
 _STOP_POLL_SECONDS = 0.5
@@ -266,7 +266,7 @@ def _share(
         metadata["shared_bytes"] = len(content)
         metadata["spread"] = packed.self_test.spread if packed.self_test else None  # how chaotic its inner steps are
     if cost.images != "float32":
-        metadata["stored"] = described(cost, best, task.main_score(result["validation"]))
+        metadata["stored"] = storage_cost(cost, best, task.main_score(result["validation"]))
     return metadata
 
 

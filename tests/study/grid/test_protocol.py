@@ -9,7 +9,7 @@ import pytest
 from sldd.data.cohort import Cohort
 from sldd.data.split import SplitSettings
 from sldd.errors import InputError
-from study.grid.protocol import divide, fixed_delta
+from study.grid.protocol import fixed_delta, make_split
 
 SETTINGS = SplitSettings(validation=0.25, test=0.25)
 
@@ -33,13 +33,13 @@ def _cohort(splits: list[str | None] | None = None) -> Cohort:
 
 def test_nobody_who_is_tested_is_chosen_on() -> None:
     for folds, fold in ((None, None), (3, 0), (3, 2)):
-        split = divide(_cohort(), SETTINGS, "validation", folds, fold)
+        split = make_split(_cohort(), SETTINGS, "validation", folds, fold)
         assert not set(split.test) & set(split.validation + split.train)
     assert fixed_delta("validation") is None
 
 
 def test_the_papers_choose_on_test_patients_and_train_on_all_others() -> None:
-    ours, papers = (divide(_cohort(), SETTINGS, protocol, None, None) for protocol in ("validation", "paper"))
+    ours, papers = (make_split(_cohort(), SETTINGS, protocol, None, None) for protocol in ("validation", "paper"))
     assert papers.test == papers.validation == ours.test
     assert papers.train == sorted(ours.train + ours.validation)
     assert fixed_delta("paper") == 0.4
@@ -47,6 +47,6 @@ def test_the_papers_choose_on_test_patients_and_train_on_all_others() -> None:
 
 def test_the_papers_need_no_validation_patients() -> None:
     splits: list[str | None] = ["train"] * 12 + ["test"] * 12
-    assert divide(_cohort(splits), SETTINGS, "paper", None, None).train == list(range(12))
+    assert make_split(_cohort(splits), SETTINGS, "paper", None, None).train == list(range(12))
     with pytest.raises(InputError, match="validation split has no"):
-        divide(_cohort(splits), SETTINGS, "validation", None, None)
+        make_split(_cohort(splits), SETTINGS, "validation", None, None)

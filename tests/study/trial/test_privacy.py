@@ -16,7 +16,7 @@ from sldd.training.dp_sgd import PrivacySettings
 from study.config.cells import cells
 from study.config.loader import load
 from study.config.tasks.patches import PatchData
-from study.grid.protocol import divide
+from study.grid.protocol import make_split
 from study.planning.plan import plan_cells
 from tests.study.test_anonymity import SETTINGS, run_here
 
@@ -51,7 +51,7 @@ def test_cells_that_cannot_be_private_are_refused_by_the_plan(tmp_path_factory: 
     grid = ["grid.norm=[as_is,group]", "grid.method=[sldd,random_real]"]
     config = load("demo", [*SETTINGS, f"data.cache={cache}", *PRIVATE, *grid])
     cohort = prepare(open_source(config.data), cache)
-    split = divide(cohort, config.data.split, config.protocol, None, None)
+    split = make_split(cohort, config.data.split, config.protocol, None, None)
     patches = Patches(cohort, config.patches, *cohort.intensity(split.train))
     plan = plan_cells(cells(config.grid, None), config, {None: PatchData(patches, split)}, timed=set(), memory=None)
     refused = {(entry.cell.norm, entry.cell.method): entry.refused for entry in plan}
