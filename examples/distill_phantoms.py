@@ -8,7 +8,7 @@ Takes a minute on one core. Phantoms are drawn on the spot; for radiographs of y
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import torch
@@ -96,4 +96,8 @@ def main(folder: Path, steps: int = 300) -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("results/distill_phantoms"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=Path("results/distill_phantoms"), help="for what it writes"
+    )
+    main(parser.parse_args().folder)

@@ -99,14 +99,14 @@ def published_caption(study: Study) -> str:
 
 
 def hm_hover(row: pd.Series) -> str:
-    """All that is known of a row of `cell_means`, as a hover box; the bootstrap's interval where the row has one."""
+    """All that is known of a row of `cell_means`, as a hover box; the interval where the row has one."""
     seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
     score = "AUC" if row["task"] == "multilabel" else "HM"
     return hover(
         f"{row['backbone']}, {images_word(row['images'])}",
         parameters=number(row["parameters"], 0),
         **{score: f"{number(row['hm'])} over {seeds} ({number(row['hm_low'])} to {number(row['hm_high'])})"},
-        bootstrap=_interval(row),
+        interval=_interval(row),
         **(_patient_facts(row) if score == "HM" else _finding_facts(row)),
         protocol="the papers'" if row["protocol"] == "paper" else None,
         method=str(row["method"]).upper().replace("_", " "),
