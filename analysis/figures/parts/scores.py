@@ -1,4 +1,4 @@
-"""Scores of cells as points: their axes, error bars, hover boxes and captions; hollow, the papers' own."""
+"""Scatter traces of cells' scores: axes, error bars, hover boxes, captions; published scores are hollow."""
 
 from __future__ import annotations
 
@@ -86,20 +86,20 @@ def _published_hover(row: pd.Series) -> str:
 
 
 def seeds_caption(study: Study) -> str:
-    """What a point and its bar are."""
+    """Sentence on what a point and its bar show."""
     caption = "Confirm trials only; the mean over seeds, bars from the lowest to the highest seed."
     folds = folds_of(study)
     return f"{caption} A seed's patients are pooled over {folds} folds." if folds else caption
 
 
 def published_caption(study: Study) -> str:
-    """What `published_traces` are, where they are drawn; begins with a space."""
+    """Sentence on `published_traces`, where they are drawn; begins with a space."""
     hollow = " Hollow: the papers' Table 5, chosen and scored on their own 615 patients."
     return hollow if score_word(study.records) == "HM" else ""
 
 
 def hm_hover(row: pd.Series) -> str:
-    """All that is known of a row of `cell_means`, as a hover box; the interval where the row has one."""
+    """Hover box of a row of `cell_means`; with the interval where the row has one."""
     seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
     score = "AUC" if row["task"] == "multilabel" else "HM"
     return hover(
