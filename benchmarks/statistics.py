@@ -1,6 +1,6 @@
 """Whether a study's statistics keep what they say: coverage, level and power over simulated studies.
 
-    python -m benchmarks.statistics                 # all tables; about half an hour on one core
+    python -m benchmarks.statistics                 # all tables
     python -m benchmarks.statistics coverage level --studies 100
 
 Each simulated study has networks with a known curve of HM against images; its confirm trials' votes go through

@@ -30,7 +30,6 @@ _WIDEST = 1e3
 """Times the median that a rate may be: a tensor whose gradient is next to nothing at the start would have a rate that
 blows up once it has one. There is no such bound below: in networks with layer scale most tensors have next to no
 gradient, and the few that have one need rates far under the median."""
-_TINY = 1e-30
 
 
 def relative_rates(
@@ -67,7 +66,7 @@ def relative_rates(
     found = factor * found
     falls = found * norms.square()
     most = falls[known].median()
-    found = torch.where(known | (falls <= most), found, most / norms.square().clamp(min=_TINY))
+    found = torch.where(known | (falls <= most), found, most / norms.square())
     gentle = (STEEPEST / (found * norms.square()).sum()).clamp(max=1.0)
     return (share * gentle * found / (epochs * len(gradients))).float()
 

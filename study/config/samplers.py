@@ -17,7 +17,7 @@ _AT_RANDOM = 4
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     # A tree-structured Parzen estimator of all parameters together.
     "tpe": lambda seed: TPESampler(seed=seed, n_startup_trials=_AT_RANDOM, multivariate=True),
-    # A Gaussian process, which takes a tenth of a second longer.
+    # A Gaussian process.
     "gp": lambda seed: GPSampler(seed=seed, n_startup_trials=_AT_RANDOM),
     # What the others have to be better than.
     "random": lambda seed: RandomSampler(seed=seed),
