@@ -30,7 +30,7 @@ from sldd.rng import stream
 MARGIN = 0.10
 PATIENT_SPREAD = 1.0  # SD of what makes a patient hard, in logits
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
-FORMAT = "| {:<44} | {:>7} | {:>8} | {:>5} | {:>5} | {:>7} | {:>6} | {:>9} | {:>9} | {:>9} | {:>9} |"
+FORMAT = "| {:<44} | {:>7} | {:>8} | {:>5} | {:>5} | {:>7} | {:>6} | {:>9} | {:>9} | {:>9} | {:>9} | {:>9} |"
 HEAD = (
     "design",
     "studies",
@@ -39,6 +39,7 @@ HEAD = (
     "rule",
     "bracket",
     "open",
+    "p (alone)",
     "p (rule)",
     "undefined",
     "p (shown)",
@@ -68,6 +69,16 @@ class Design:
     best: float = 0.85
     """HM of a run of usual luck, with as many images as the network needs."""
 
+    @property
+    def kin(self) -> np.ndarray:
+        """(networks,) the number of each network's family."""
+        return np.arange(self.networks) % (self.families or self.networks)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the networks, which tell their families."""
+        return [f"{chr(ord('a') + kin % 26) * (kin // 26 + 1)}{place}" for place, kin in enumerate(self.kin)]
+
 
 @dataclass(frozen=True, eq=False)
 class Simulated(Study):
@@ -93,9 +104,8 @@ def logit_spread(design: Design) -> float:
 
 def curves(design: Design, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Parameters (networks,) and logits of calling right (networks, counts)."""
-    families = np.arange(design.networks) % (design.families or design.networks)
     shared, own = rng.standard_normal((2, design.networks)), rng.standard_normal((2, design.networks))
-    size, rest = np.sqrt(design.alike) * shared[:, families] + np.sqrt(1 - design.alike) * own
+    size, rest = np.sqrt(design.alike) * shared[:, design.kin] + np.sqrt(1 - design.alike) * own
     need = 0.7 + 0.9 * (design.correlation * size + np.sqrt(1 - design.correlation**2) * rest)
     missing = np.clip(need[:, None] - np.log2(design.counts), 0, 1.5)
     hms = np.full(missing.shape, 0.45) if design.chance else design.best - 0.2 * missing
@@ -126,7 +136,7 @@ def simulate(design: Design, seed: int) -> tuple[Simulated, np.ndarray]:
         sensitivity, specificity = called[labels == 1].mean(), 1 - called[labels == 0].mean()
         total = sensitivity + specificity
         hm = 2 * sensitivity * specificity / total if total else 0.0
-        row = {"trial": trial, "backbone": f"net{network}", "parameters": parameters[network], "seed": run}
+        row = {"trial": trial, "backbone": design.names[network], "parameters": parameters[network], "seed": run}
         rows.append(common | row | {"images": design.counts[place], "test_hm": hm})
         tested = [
             {"patient": f"{patient:04d}", "label": int(label), "votes": [0, 1 - int(call), int(call)]}
@@ -142,7 +152,7 @@ def simulate(design: Design, seed: int) -> tuple[Simulated, np.ndarray]:
 def observed(design: Design, seed: int) -> dict[str, float]:
     """What one study says and whether it is so: shares of its cells or networks, and p-values below 0.05."""
     study, truth = simulate(design, seed)
-    names, counts = [f"net{network}" for network in range(design.networks)], np.array(design.counts)
+    names, counts = design.names, np.array(design.counts)
     cells = count_evidence(study).set_index(["backbone", "images"])
     cells = cells.loc[[(name, count) for name in names for count in counts]]
     low, high = (cells[end].to_numpy().reshape(truth.shape) for end in ("interval_low", "interval_high"))
@@ -150,8 +160,10 @@ def observed(design: Design, seed: int) -> dict[str, float]:
     smallest = counts[(truth >= truth.max(axis=1, keepdims=True) - MARGIN).argmax(axis=1)]
     bounds, points = shown_points(answer), rule_points(answer)
     claimed = ~np.isnan(low)
-    p_shown, p_rule = (
-        spearman(each["parameters"], each["lower"].fillna(1), each["upper"]).p for each in (bounds, points)
+    families = design.kin.astype(str).tolist()
+    p_alone, p_rule, p_shown = (
+        spearman(each["parameters"], each["lower"].fillna(1), each["upper"], kin).p
+        for each, kin in ((points, None), (points, families), (bounds, families))
     )
     return {
         "coverage": float(((low <= truth) & (truth <= high))[claimed].mean()) if claimed.any() else np.nan,
@@ -159,6 +171,7 @@ def observed(design: Design, seed: int) -> dict[str, float]:
         "rule": float((points["lower"].where(np.isfinite(points["upper"])) == smallest).mean()),
         "bracket": float(((bounds["lower"] <= smallest) & (smallest <= bounds["upper"])).mean()),
         "open": float(np.isinf(bounds["upper"]).mean()),
+        "p (alone)": float(p_alone is not None and p_alone <= 0.05),
         "p (rule)": float(p_rule is not None and p_rule <= 0.05),
         "undefined": float(p_shown is None),
         "p (shown)": float(p_shown is not None and p_shown <= 0.05),

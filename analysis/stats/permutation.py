@@ -29,21 +29,23 @@ Gain = Callable[[int, Placed, Placed], int]  # group, placed before it, chosen f
 class Null:
     """How often each value of a statistic occurs if the points stand in random order.
 
-    `ways` maps a value (a whole number, zero on average) to the number of orders, all of them if `exact`, otherwise
+    `ways` maps a value (a whole number, on average `centre`) to the number of orders, all of them if `exact`, otherwise
     `SAMPLES` random ones; a sampled p-value counts the observed order once more, so it is never zero and stays valid
     (Phipson and Smyth 2010).
     """
 
     ways: Mapping[int, int]
     exact: bool
+    centre: Fraction = Fraction(0)
 
     def at_least(self, value: int) -> Fraction:
         """One-sided p-value."""
         return self._share(ways for each, ways in self.ways.items() if each >= value)
 
     def as_far(self, value: int) -> Fraction:
-        """Two-sided p-value: orders at least as far from the average, zero."""
-        return self._share(ways for each, ways in self.ways.items() if abs(each) >= abs(value))
+        """Two-sided p-value: orders at least as far from the average."""
+        far = abs(value - self.centre)
+        return self._share(ways for each, ways in self.ways.items() if abs(each - self.centre) >= far)
 
     def critical(self, level: Fraction) -> int | None:
         """The smallest value with a one-sided p-value of at most `level`; None if no order has one."""

@@ -5,12 +5,15 @@ was shown sufficient (right-censored: `lower` or more); where the two are equal 
 above another only where every whole number in it is: lower_i > upper_j. Intervals that share a number, if only an end,
 compare as equal, and so do equal minima. For known minima these are the ordinary tests with ties.
 
+Backbones of a family may be alike: where families are given, only orders that keep them together count
+(`analysis.stats.block_orders`).
+
 Leaving censored backbones out instead would discard just the ones that need the most images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -18,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
+from analysis.stats.block_orders import all_orders, block_null
 from analysis.stats.permutation import Null, product_null, sign_null
 
 
@@ -71,15 +75,25 @@ def scores(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
     return comparisons(lower, upper).sum(axis=1)
 
 
-def spearman(parameters: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> RankTest:
+def spearman(
+    parameters: ArrayLike, lower: ArrayLike, upper: ArrayLike, families: Sequence[str] | None = None
+) -> RankTest:
     """Spearman's rho with Gehan's scores as ranks of the minima; the usual rho where all are known."""
     sizes, low, high = checked(parameters, lower, upper)
     x, y = _centred_ranks(sizes), scores(low, high)
     scale = float(np.sqrt((x @ x) * (y @ y)))
-    return _tested(len(sizes), int(x @ y), scale, lambda: product_null(x.tolist(), y.tolist()))
+
+    def null() -> Null:
+        if families is None or all_orders(families):
+            return product_null(x.tolist(), y.tolist())
+        return block_null(families, lambda orders: y[orders] @ x)
+
+    return _tested(len(sizes), int(x @ y), scale, null)
 
 
-def kendall(parameters: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> RankTest:
+def kendall(
+    parameters: ArrayLike, lower: ArrayLike, upper: ArrayLike, families: Sequence[str] | None = None
+) -> RankTest:
     """Kendall's tau over the pairs that can be compared; the usual tau-b where all minima are known.
 
     The sum over pairs of sign(x_i - x_j) times the comparison of the minima, over the geometric mean of how many pairs
@@ -88,7 +102,13 @@ def kendall(parameters: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> RankTe
     sizes, low, high = checked(parameters, lower, upper)
     x, y = comparisons(sizes, sizes), comparisons(low, high)
     scale = float(np.sqrt((x * x).sum() * (y * y).sum())) / 2
-    return _tested(len(sizes), int((x * y).sum()) // 2, scale, lambda: sign_null(sizes.tolist(), y))
+
+    def null() -> Null:
+        if families is None or all_orders(families):
+            return sign_null(sizes.tolist(), y)
+        return block_null(families, lambda orders: (y[orders[:, :, None], orders[:, None, :]] * x).sum((1, 2)) // 2)
+
+    return _tested(len(sizes), int((x * y).sum()) // 2, scale, null)
 
 
 def _centred_ranks(values: np.ndarray) -> np.ndarray:

@@ -13,11 +13,13 @@ import pandas as pd
 
 from analysis.published import footprints
 from analysis.records.cell_means import setting_labels, settings_apart
+from analysis.stats.block_orders import all_orders
 from analysis.stats.minimum import percent, rule_points, shown_points
 from analysis.stats.permutation import SAMPLES
 from analysis.stats.power import SIGNIFICANT, level_shares, needed
 from analysis.stats.rank_tests import RankTest, kendall, spearman
 from analysis.stats.regression import Priors, growth
+from ledger.families import family
 
 CORRELATION = 0.7  # the true correlation a study is asked to find, neither obvious nor faint
 MOST_NAMED = 4  # backbones known in part that are spelled out
@@ -95,21 +97,25 @@ def _ranked(points: pd.DataFrame) -> str:
         return "No backbone has an image count that is known at all, so nothing can be said about parameters."
     if len(points) == 1:
         return f"{count} is a single point, which cannot show how the image count goes with parameters."
-    rho, tau = spearman(*_columns(points)), kendall(*_columns(points))
+    families = points["backbone"].astype(str).map(family).tolist()
+    rho, tau = spearman(*_columns(points), families), kendall(*_columns(points), families)
     if rho.p is None or tau.p is None:
         return f"{'Both backbones' if len(points) == 2 else f'All {count}'} {', so '.join(_alike(points))}; {NEITHER}."
     apart = "" if rho.p == tau.p else f" ({_p(rho)})"
+    together = "" if all_orders(families) else ", families kept together"
+    unrelated = f"; {_share(spearman(*_columns(points)))} if none had kin" if together else ""
     measured = (
         f"{count}{_in_part(points)} give Spearman's rank correlation {rho.value:+.2f}{apart} "
-        f"and Kendall's {tau.value:+.2f} ({_p(tau)}{'' if apart else ' for both'})"
+        f"and Kendall's {tau.value:+.2f} ({_p(tau)}{'' if apart else ' for both'}{together}{unrelated})"
     )
     if rho.smallest_p is not None and rho.smallest_p > SIGNIFICANT:
         return (
-            f"{measured}; even a perfect order of these points has p ≥ {rho.smallest_p}, so they cannot "
-            "show at the 5 % level that larger networks need more images."
+            f"{measured}; even a perfect order of these points{together}{',' * bool(together)} has p ≥ "
+            f"{rho.smallest_p}, so they cannot show at the 5 % level that larger networks need more images."
         )
     shown = "show" if rho.p <= SIGNIFICANT else "do not show"
-    return f"{measured}; at the 5 % level they {shown} that larger networks need more images."
+    alone = "" if len(set(families)) > 1 else f", of the family {families[0]} alone"
+    return f"{measured}; at the 5 % level they {shown} that larger networks need more images{alone}."
 
 
 def _alike(points: pd.DataFrame) -> tuple[str, str]:
@@ -140,8 +146,12 @@ def _p(test: RankTest) -> str:
         return ""
     if not test.exact:
         return f"one-sided p = {float(test.p):.2g} from {SAMPLES:,} random orders"
-    share = f"{test.p} = " if 1 < test.p.denominator <= 10_000 else ""
-    return f"exact one-sided p = {share}{float(test.p):.2g}"
+    return f"exact one-sided p = {_share(test)}"
+
+
+def _share(test: RankTest) -> str:
+    p = test.p or 0
+    return f"{p} = {float(p):.2g}" if test.exact and 1 < p.denominator <= 10_000 else f"{float(p):.2g}"
 
 
 def _sloped(points: pd.DataFrame) -> str:
@@ -164,7 +174,7 @@ def _signed(doublings: float) -> str:
 
 def _powered(points: pd.DataFrame) -> str:
     """How many backbones it takes, unless these already show it."""
-    p = spearman(*_columns(points)).p
+    p = spearman(*_columns(points), points["backbone"].astype(str).map(family).tolist()).p
     if p is not None and p <= SIGNIFICANT:
         return ""
     enough = needed(CORRELATION, level_shares(points["lower"], points["upper"]))

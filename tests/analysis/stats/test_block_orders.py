@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis.stats import block_orders
+from analysis.stats.block_orders import all_orders, orders_count, sampled_orders
+from analysis.stats.rank_tests import kendall, spearman
+
+FAMILIES = ("a", "b", "a", "c", "b")
+
+
+def kept(families: tuple[str, ...], order: tuple[int, ...]) -> bool:
+    """Whether an order takes whole families to whole families: by the definition."""
+    n = range(len(families))
+    return all((families[i] == families[j]) == (families[order[i]] == families[order[j]]) for i in n for j in n)
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=2, max_size=6).map(tuple))
+def test_the_orders_are_those_that_keep_families_together(families):
+    expected = {order for order in permutations(range(len(families))) if kept(families, order)}
+    orders, exact = block_orders.block_orders(families)
+    assert exact
+    assert set(map(tuple, orders.tolist())) == expected
+    assert len(orders) == len(expected) == orders_count(families)
+
+
+def test_sampled_orders_are_evenly_so():
+    orders = sampled_orders(FAMILIES, 8_000, np.random.default_rng(1))
+    found, times = np.unique(orders, axis=0, return_counts=True)
+    assert len(found) == orders_count(FAMILIES) == 8
+    assert times == pytest.approx(1_000, abs=150)
+
+
+@pytest.mark.parametrize(("families", "free"), [("abc", True), ("aaa", True), ("aab", False), ("", True)])
+def test_families_keep_orders_out_only_where_some_networks_have_kin_and_others_not(families, free):
+    assert all_orders(tuple(families)) is free
+
+
+@pytest.mark.parametrize("test", [spearman, kendall])
+def test_p_values_count_the_orders_that_keep_families(test):
+    sizes, minima = [1, 2, 3, 4, 5], [1, 2, 1, 3, 4]
+    found = test(sizes, minima, minima, FAMILIES)
+    values = {
+        order: test(sizes, [minima[i] for i in order], [minima[i] for i in order]).value
+        for order in permutations(range(5))
+        if kept(FAMILIES, order)
+    }
+    at_least = sum(value >= found.value - 1e-12 for value in values.values())
+    assert found.p == Fraction(at_least, len(values))
+    assert found.p >= found.smallest_p >= Fraction(1, 8)
+    assert test(sizes, minima, minima, tuple("abcde")) == test(sizes, minima, minima)
+
+
+def test_families_alike_do_not_pass_for_a_relation():
+    # Two families of four, the larger networks need more: eight points, but two cases.
+    sizes, minima = range(1, 9), [1] * 4 + [2] * 4
+    assert spearman(sizes, minima, minima).p == Fraction(1, 70)
+    assert spearman(sizes, minima, minima, tuple("aaaabbbb")).p == Fraction(1, 2)
+
+
+def test_many_orders_are_sampled_and_say_so():
+    families = tuple("aaaabbbbccccdddd")
+    found = spearman(range(1, 17), range(1, 17), range(1, 17), families)
+    assert not found.exact
+    assert found.p == Fraction(1, block_orders.SAMPLES + 1)
