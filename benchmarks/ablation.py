@@ -63,22 +63,22 @@ class Variant:
     """None: ordinary training."""
     outer_lr: float = 0.03
     inner_lr: float = 0.02
-    schedule: str = "constant"
+    schedule: str = "cosine"
     batch_size: int = 48
 
 
 FORMER = DistillSettings(rates="step", rate_unit="absolute", rate_lr=1.0, clip=None, average=0.0)
 VARIANTS = {
     "defaults": Variant(),
-    "train": Variant(None, outer_lr=0.002, schedule="cosine"),
-    "former": Variant(FORMER, outer_lr=0.1, inner_lr=0.1, schedule="cosine", batch_size=24),
+    "train": Variant(None, outer_lr=0.002),
+    "former": Variant(FORMER, outer_lr=0.1, inner_lr=0.1, batch_size=24),
     "one_rate": Variant(DistillSettings(rates="step")),
     "absolute": Variant(DistillSettings(rate_unit="absolute"), inner_lr=0.1),
     "slow_rates": Variant(DistillSettings(rate_lr=1.0)),
     "fast_labels": Variant(DistillSettings(label_lr=3.0)),
     "no_clip": Variant(DistillSettings(clip=None)),
     "no_average": Variant(DistillSettings(average=0.0)),
-    "cosine": Variant(schedule="cosine"),
+    "constant": Variant(schedule="constant"),
     "small_share": Variant(inner_lr=0.005),
     "large_share": Variant(inner_lr=0.08),
     "slow_images": Variant(outer_lr=0.01),
