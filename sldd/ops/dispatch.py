@@ -17,14 +17,15 @@ from torch.overrides import TorchFunctionMode
 
 from sldd.ops.batch_norm import batch_norm
 from sldd.ops.conv import Scope, convolve
+from sldd.ops.max_pool import max_pool
 
-_WORTH_TURNING = 100_000
-"""Values from which another memory format saves more time than the way there and back takes."""
+_WORTH_TURNING = 20_000
+"""Values from which another memory layout saves more time than the way there and back takes."""
 
 
 class Kernels(TorchFunctionMode):
     """Inside it, (batch, channels, height, width) tensors on a CPU are convolved by ``sldd.ops.conv``, normalised by
-    ``sldd.ops.batch_norm``, and max-pooled in channels-last memory, where PyTorch's kernel is vectorised."""
+    ``sldd.ops.batch_norm``, and max-pooled by ``sldd.ops.max_pool``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,32 +95,18 @@ def _batch_norm(
 
 def _max_pool2d(
     input: torch.Tensor,  # noqa: A002
-    *args: Any,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
     return_indices: bool = False,
-    **kwargs: Any,
 ) -> torch.Tensor | None:
-    small = input.numel() < _WORTH_TURNING
-    if small or return_indices or not input.is_cpu or input.ndim != 4 or not input.is_contiguous():
+    plain = _pair(dilation) == (1, 1) and not return_indices and input.numel() >= _WORTH_TURNING
+    if not plain or not input.is_cpu or input.ndim != 4 or not input.is_contiguous():
         return None
-    pooled = F.max_pool2d(_Layout.apply(input, torch.channels_last), *args, **kwargs)
-    found: torch.Tensor = _Layout.apply(pooled, torch.contiguous_format)
-    return found
-
-
-_OTHER = {torch.channels_last: torch.contiguous_format, torch.contiguous_format: torch.channels_last}
-
-
-class _Layout(torch.autograd.Function):
-    """The same values in another memory format, and gradients back in the first one: mixed formats are slow."""
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, layout: torch.memory_format) -> torch.Tensor:
-        ctx.layout = layout
-        return x.contiguous(memory_format=layout)
-
-    @staticmethod
-    def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return _Layout.apply(outer[0], _OTHER[ctx.layout]), None
+    kernel = _pair(kernel_size)
+    return max_pool(input, kernel, _pair(stride) if stride else kernel, _pair(padding), ceil_mode=ceil_mode)
 
 
 def _pair(value: str | int | Sequence[int]) -> tuple[int, int]:
