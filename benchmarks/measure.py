@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from sldd.ops.memory import keep_freed_memory
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -62,5 +64,6 @@ def private_bytes() -> int:
 
 
 def one_thread() -> None:
-    """Pin the number of threads, which every figure is for."""
+    """Pin the number of threads, which every figure is for, and keep freed memory, as trials do."""
     torch.set_num_threads(1)
+    keep_freed_memory()

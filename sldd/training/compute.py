@@ -15,6 +15,7 @@ import torch
 from annotated_types import Ge
 
 from sldd.ops.dispatch import Kernels
+from sldd.ops.memory import keep_freed_memory
 from sldd.ops.types import Memory, Precision, Weights
 from sldd.training.losses import cross_entropy
 
@@ -37,8 +38,9 @@ class ComputeSettings:
     """Only algorithms that always add in the same order; an operation without one is an error."""
 
     def apply(self, threads: int) -> None:
-        """Set what PyTorch keeps for the whole process."""
+        """Set what PyTorch and the C library keep for the whole process."""
         torch.set_num_threads(threads)
+        keep_freed_memory()
         torch.use_deterministic_algorithms(self.deterministic)
         torch.backends.cudnn.benchmark = not self.deterministic
         # Float32 is float32: by default NVIDIA's convolutions round to TF32's ten bits, and what a receiver rebuilds on
