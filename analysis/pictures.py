@@ -71,7 +71,7 @@ def finding_caption(distilled: Distilled, label: np.ndarray) -> list[str]:
 
 def draw(title: str, distilled: Distilled) -> Image.Image:
     """The picture: `title`, then every image of `distilled` under its label, a row a distill step where that fits."""
-    steps, images, height, width = distilled.images.shape
+    steps, images, height, width = distilled.images.shape[:4]
     # By a whole number and without smoothing: every pixel on the picture is one of the package.
     factor = max(1, SIDE // max(height, width))
     tile = (width * factor, height * factor)

@@ -24,6 +24,7 @@ from sldd.data.cohort import Cohort, default_cache, prepare
 from sldd.data.settings import DataSettings, notes_of, open_source
 from sldd.data.summary import summary
 from sldd.errors import InputError
+from sldd.io.film import Colours
 from sldd.package.apply.vote_picture import FAINT, INK, OUTLINE, PAPER, outline
 from sldd.package.format.atomic_file import check_output, write_file
 from sldd.sources.folder import MANIFEST
@@ -110,7 +111,7 @@ def chosen(cohort: Cohort) -> list[int]:
 def _tile(cohort: Cohort, film: int, low: float, high: float) -> Image.Image:
     pixels = cohort.pixels(film)
     shown = np.rint(255 * ((pixels.astype(np.float32) - low) / max(high - low, 1.0)).clip(0, 1)).astype(np.uint8)
-    height, width = pixels.shape
+    height, width = pixels.shape[:2]
     scale = _SIDE / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     picture = Image.fromarray(shown).resize(size, Image.Resampling.LANCZOS).convert("RGB")
@@ -137,6 +138,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--source", choices=get_args(Kind), help="as data.source; told by the folder's tables unless given"
     )
+    parser.add_argument(
+        "--channels", choices=get_args(Colours), default="gray", help="as data.channels; gray by default"
+    )
     parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="also draw some radiographs with their masks")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="as data.cache, for decoded radiographs")
     options = parser.parse_args(arguments)
@@ -155,7 +159,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.sheet is not None:
         _check_sheet(options.sheet)
     kind: Kind = options.source or find_source(options.folder)
-    source = open_source(DataSettings(source=kind, root=str(options.folder)))
+    source = open_source(DataSettings(source=kind, root=str(options.folder), channels=options.channels))
     cohort = prepare(source, options.cache or default_cache())
     print(f"read as data.source={kind}")
     for line in report(cohort, notes_of(source)):

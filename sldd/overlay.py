@@ -23,8 +23,8 @@ from PIL import Image
 
 from sldd.errors import InputError
 from sldd.io.mask import read_mask
-from sldd.io.radiograph import read_radiograph
 from sldd.package import Package
+from sldd.package.apply.films import read_for
 from sldd.package.apply.vote_map import FilmVotes, film_votes
 from sldd.package.apply.vote_picture import draw, in_words
 from sldd.package.rebuild.rebuild import rebuild
@@ -45,7 +45,7 @@ def overlay(
         InputError: a file cannot be used. The radiograph and its mask are not named.
     """
     content = Package.load(package)
-    pixels = _read("RADIOGRAPH", read_radiograph, radiograph)
+    pixels = _read("RADIOGRAPH", lambda path: read_for(path, content.channels).pixels, radiograph)
     organ = None if mask is None else _read("--mask", read_mask, mask)
     network = rebuild(content, None if start is None else Path(start))
     votes = film_votes(

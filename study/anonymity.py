@@ -120,8 +120,8 @@ def _measure(study: OpenedStudy, options: argparse.Namespace) -> None:
     study.config.compute.apply(study.config.resources.threads)
     device = torch.device("cuda" if study.config.resources.gpus_per_trial != 0 and torch.cuda.is_available() else "cpu")
     backbone, _, file = options.features.partition("=")
-    side = study.config.patches.input_size
-    network = feature_network(backbone, file or XAVIER, input_size=side, seed=study.config.seed, device=device)
+    side, channels, seed = study.config.patches.input_size, study.cohort.channels, study.config.seed
+    network = feature_network(backbone, file or XAVIER, input_size=side, channels=channels, seed=seed, device=device)
     folds = FoldReferences(study, device)
     for trial in chosen:
         if trial in waiting:

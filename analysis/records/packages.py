@@ -10,6 +10,7 @@ import base64
 import io
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -26,7 +27,8 @@ LONGEST_SIDE = 160  # pixels of a thumbnail: a page of a hundred images stays a 
 class Distilled:
     """The visible part of a package.
 
-    `images` float (S, M, height, width): distill step, image, rows, columns; no unit, roughly standardised gray.
+    `images` float (S, M, height, width): distill step, image, rows, columns; no unit, roughly standardised gray. In
+    colour (S, M, height, width, 3): red, green and blue as in the films.
     `labels` float (S, M, classes): the learned weights of I, N, P, any real numbers; of films with findings the
     probability of each. `rates` float (E, S), or (E, S, T) with one for each of the network's T parameter tensors:
     inner rates. `classes` are the labels' columns.
@@ -47,28 +49,48 @@ def read_distilled(trial_folder: Folder) -> Distilled | None:
     """The package in `trial_folder`, or None where there is none that can be read."""
     try:
         content = (trial_folder / "package.safetensors").read_bytes()
-        package, classes = load(content), _classes(content)
+        package, facts = load(content), _facts(content)
         images, labels, rates = (package[name] for name in ("images", "labels", "rates"))
         if images.dtype == np.uint8:  # 8 bit; see docs/package.md
             images = package["images_low"] + package["images_step"] * images.astype(np.float32)
+        shown, classes = _shown(images.astype(float), facts), _classes(facts)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    if images.ndim != 5 or labels.shape != (*images.shape[:2], len(classes)) or rates.ndim not in (2, 3):
+    if labels.shape != (*images.shape[:2], len(classes)) or rates.ndim not in (2, 3):
         return None
-    return Distilled(images.astype(float).mean(axis=2), labels.astype(float), rates.astype(float), classes)
+    return Distilled(shown, labels.astype(float), rates.astype(float), classes)
 
 
-def _classes(content: bytes) -> tuple[str, ...]:
-    """What a package says its labels' columns are; those of patches where it says nothing.
+def _facts(content: bytes) -> dict[str, Any]:
+    """What a package says of itself; nothing where it has no header of ours."""
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    facts: dict[str, Any] = json.loads(header.get("__metadata__", {}).get("facts", "{}"))
+    return facts
+
+
+def _classes(facts: dict[str, Any]) -> tuple[str, ...]:
+    """What the labels' columns are; those of patches where nothing is said.
 
     Raises:
         ValueError: they are no names.
     """
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    names = json.loads(header.get("__metadata__", {}).get("facts", "{}")).get("classes", CLASSES)
+    names = facts.get("classes", CLASSES)
     if not all(isinstance(name, str) for name in names):
         raise ValueError("classes")
     return tuple(names)
+
+
+def _shown(images: np.ndarray, facts: dict[str, Any]) -> np.ndarray:
+    """Images (S, M, channels, height, width) as of `Distilled`.
+
+    Raises:
+        ValueError: of another number of channels, or of dimensions.
+    """
+    steps, each, channels, height, width = images.shape
+    if channels != 3:
+        return images.reshape(steps, each, height, width)
+    deviation, mean = (np.reshape(facts[name], 3) for name in ("deviation", "mean"))
+    return np.moveaxis(images, 2, -1) * deviation + mean
 
 
 def likeliest(distilled: Distilled, label: np.ndarray, most: int) -> list[tuple[str, float]]:
@@ -98,11 +120,11 @@ def percents(parts: np.ndarray) -> list[str]:
 
 
 def stretched(image: np.ndarray) -> Image.Image:
-    """One image (height, width) in gray: its own darkest value black, its brightest white."""
+    """One image (height, width) in gray or (height, width, 3) in colour: its lowest value black, its highest white."""
     finite = np.nan_to_num(image)
     low, high = finite.min(), finite.max()
-    gray = np.rint(255 * (finite - low) / (high - low)) if high > low else np.full(finite.shape, 128.0)
-    return Image.fromarray(gray.astype(np.uint8))
+    shown = np.rint(255 * (finite - low) / (high - low)) if high > low else np.full(finite.shape, 128.0)
+    return Image.fromarray(shown.astype(np.uint8))
 
 
 def png_uri(image: np.ndarray) -> str:

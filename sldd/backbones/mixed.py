@@ -41,13 +41,15 @@ class Mixed(nn.Module):
         self.classifier = nn.Linear(features, classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(batch, 1, side, side) -> (batch, classes) logits."""
+        """(batch, channels, side, side) -> (batch, classes) logits."""
         return self.classifier(torch.cat([body(images).flatten(1) for body in self.bodies], 1))
 
 
-def build_mixed(backbone: str, bodies: int, *, input_size: int, norm: str, classes: int) -> Mixed:
+def build_mixed(backbone: str, bodies: int, *, input_size: int, norm: str, channels: int = 1, classes: int) -> Mixed:
     """A mixed model of ``bodies`` networks of one backbone; see ``sldd.backbones.registry.build``."""
-    networks = [build(backbone, input_size=input_size, norm=norm, classes=classes) for _ in range(bodies)]
+    networks = [
+        build(backbone, input_size=input_size, norm=norm, channels=channels, classes=classes) for _ in range(bodies)
+    ]
     return Mixed(networks, classes)
 
 

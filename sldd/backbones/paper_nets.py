@@ -37,14 +37,14 @@ def as_published(name: str, network: nn.Module) -> None:
 
 
 def narrow(network: nn.Module, divisor: int) -> None:
-    """Divide the width of every layer in place; what comes in (one channel) and goes out (the classes) stays.
+    """Divide the width of every layer in place; what comes in (the channels) and goes out (the classes) stays.
 
     All but a small rest of a network's parameters lie between two such layers: they shrink by ``divisor`` squared.
     """
-    *_, last = [path for path, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    first, *_, last = [path for path, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     for path, layer in list(network.named_modules()):
         if isinstance(layer, nn.Conv2d):
-            channels = max(layer.in_channels // divisor, 1), layer.out_channels // divisor
+            channels = layer.in_channels // (1 if path == first else divisor), layer.out_channels // divisor
             _put_convolution(network, path, layer, channels=channels, bias=layer.bias is not None)
         elif isinstance(layer, nn.BatchNorm2d):
             network.set_submodule(path, nn.BatchNorm2d(layer.num_features // divisor, layer.eps))

@@ -1,4 +1,4 @@
-"""Model registry: build a network by name (timm, torchvision, the papers', ours); gray in, three classes out."""
+"""Model registry: build a network by name (timm, torchvision, the papers', ours), for gray images or such in colour."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def build(
             torchvision knows is found there, and one of timm may have its card's ``timm/`` and the tag of its weights.
         input_size: side of the square input in pixels.
         norm: norm setting, see ``sldd.backbones.norms.set_norm``.
+        channels, classes: of the input, and of the output.
 
     Raises:
         InputError: the name is unknown (nearest names are suggested), or the network cannot be built at this size.
@@ -164,7 +165,7 @@ def _torchvision(name: str, input_size: int, channels: int, classes: int) -> nn.
             )
             network.set_submodule(path, stem)
             return network
-    raise InputError(f"backbone {TORCHVISION}{name}: no three-channel stem to replace with a gray one")
+    raise InputError(f"backbone {TORCHVISION}{name}: no three-channel stem to replace with one of {channels}")
 
 
 def _paper(name: str, input_size: int, channels: int, classes: int) -> nn.Module:

@@ -63,8 +63,9 @@ def copy_weights(
 ) -> None:
     """Copy weights into a network of so many classes: all of its parameters but those of a classifier for others.
 
-    The first convolution of a colour network is summed over its channels, so that a gray film looks to it as a gray
-    colour image does. Buffers are left out: batch-norm statistics belong to the data. Names may have a prefix.
+    The first convolution of a colour network is summed over its channels for a gray one, so that a gray film looks to
+    it as a gray colour image does; a network for colour takes it as it is. Buffers are left out: batch-norm statistics
+    belong to the data. Names may have a prefix.
 
     Raises:
         InputError: a layer is missing, has another shape, or is not finite.
@@ -80,6 +81,11 @@ def copy_weights(
         if given is not None and given.shape == parameter.shape:
             parameter.copy_(given)
         elif not _other_classes(given, parameter, classes):
+            if given is not None and given.ndim == 4 and given.shape[1] == 1 and parameter.shape[1] == 3:
+                raise InputError(
+                    f"grid.start: the weights of {where} are of a network for gray films, and these are in colour; "
+                    "start from weights of colour images, or set data.channels=gray"
+                )
             prefix = common_prefix(weights)
             begin = f" (all names in it begin with {prefix})" if prefix and given is None else ""
             found = (

@@ -54,7 +54,7 @@ class Augmented:
 
 
 def augment(images: torch.Tensor, settings: AugmentSettings, random: np.random.Generator) -> torch.Tensor:
-    """Augment each film of (films, 1, side, side), standardised, by random amounts of its own."""
+    """Augment each film of (films, channels, side, side), standardised, by random amounts of its own."""
     side = images.shape[-1]
     changed = []
     for image in images:

@@ -24,7 +24,8 @@ import numpy as np
 
 from sldd.data.decode import decode
 from sldd.errors import InputError
-from sldd.io.film import Source
+from sldd.io.film import Source, channels_of
+from sldd.ops.types import PerChannel
 
 INDEX = "index.json"
 
@@ -65,6 +66,8 @@ class Cohort:
     """The source's fingerprint, which ``fingerprint`` is too unless a film is read otherwise than by ``DECODING`` 1."""
     changed: dict[str, int] = field(default_factory=dict)
     """Films that are, by the rule of docs/reading.md."""
+    channels: int = 1
+    """Of every film: 1 for gray, 3 for red, green and blue, whose ``sums`` and ``square_sums`` follow on each other."""
 
     @property
     def patients(self) -> int:
@@ -72,7 +75,7 @@ class Cohort:
 
     @property
     def depth(self) -> Literal[8, 16]:
-        """Bits of a gray value."""
+        """Bits of a value."""
         return 8 if self.dtype == "uint8" else 16
 
     @cached_property
@@ -101,8 +104,9 @@ class Cohort:
         return np.memmap(self.folder / "masks.bin", dtype=bool, mode="r")
 
     def pixels(self, film: int) -> np.ndarray:
-        """(height, width) gray values of a film."""
-        return self._pixels[self._offsets[film] : self._offsets[film + 1]].reshape(self.shapes[film])
+        """(height, width) gray values of a film; (height, width, channels) of one in colour."""
+        begin, end = self._offsets[film : film + 2] * self.channels
+        return self._pixels[begin:end].reshape(*self.shapes[film], *((self.channels,) if self.channels > 1 else ()))
 
     def mask(self, film: int) -> np.ndarray | None:
         """(height, width) organ mask of a film, or None where the manifest names none."""
@@ -117,14 +121,22 @@ class Cohort:
         rules = ", ".join(f"{rule}: {films:,}" for rule, films in sorted(self.changed.items()))
         return f"films are read differently by this version ({rules}; docs/reading.md)"
 
-    def intensity(self, patients: Sequence[int]) -> tuple[float, float]:
-        """Mean and standard deviation of the gray values of these patients' films, padding left out."""
+    def intensity(self, patients: Sequence[int]) -> tuple[PerChannel, PerChannel]:
+        """Mean and standard deviation of the values of these patients' films, channel by channel, padding left out."""
         films = [film for patient in patients for film in self.films_of[patient]]
         sizes = self.film_pixels or [height * width for height, width in self.shapes]
         count = sum(sizes[film] for film in films)
-        mean = sum(self.sums[film] for film in films) / count
-        variance = sum(self.square_sums[film] for film in films) / count - mean**2
-        return mean, max(variance, 0.0) ** 0.5
+
+        def of_channel(channel: int) -> tuple[float, float]:
+            places = [film * self.channels + channel for film in films]
+            mean = sum(self.sums[place] for place in places) / count
+            variance = sum(self.square_sums[place] for place in places) / count - mean**2
+            return mean, max(variance, 0.0) ** 0.5
+
+        if self.channels == 1:
+            return of_channel(0)
+        red, green, blue = map(of_channel, range(3))
+        return (red[0], green[0], blue[0]), (red[1], green[1], blue[1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,20 +155,21 @@ def one_film(pixels: np.ndarray, mask: np.ndarray | None = None, label: int = 0)
     """A cohort of a single film, in memory: nothing of it reaches the disk.
 
     Args:
-        pixels: (height, width) uint8 or uint16.
+        pixels: (height, width) uint8 or uint16, or (height, width, channels) uint8.
         mask: (height, width) bool, where there is one.
     """
     return _OneFilm(
         folder=Path(),
         fingerprint="",
         dtype=str(pixels.dtype),
-        shapes=[list(pixels.shape)],
+        shapes=[list(pixels.shape[:2])],
         film_patients=[0],
         has_mask=[mask is not None],
         labels=[label],
         splits=[None],
         sums=[],
         square_sums=[],
+        channels=channels_of(pixels),
         film=pixels,
         organ=mask,
     )

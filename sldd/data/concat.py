@@ -24,7 +24,7 @@ class JoinedFilms(WholeFilms):
         parts: of the same side.
 
     Raises:
-        InputError: one has patients with one label instead of films with findings.
+        InputError: one has patients with one label instead of films with findings, or other channels.
     """
 
     def __init__(self, parts: Sequence[WholeFilms]) -> None:
@@ -32,7 +32,7 @@ class JoinedFilms(WholeFilms):
         self._places = [(part, film) for part in parts for film in range(len(part.cohort.film_patients))]
 
     def image(self, film: int) -> torch.Tensor:
-        """(1, 1, side, side) float32."""
+        """(1, channels, side, side) float32."""
         part, number = self._places[film]
         return part.image(number)
 
@@ -41,6 +41,8 @@ def join(cohorts: Sequence[Cohort]) -> Cohort:
     """One cohort of several: patients, films and findings, over the classes of all; it has no pixels of its own."""
     if not all(cohort.classes for cohort in cohorts):
         raise InputError("sources: only collections of films with findings can be trained on together")
+    if len({cohort.channels for cohort in cohorts}) > 1:
+        raise InputError("sources: gray collections and such in colour cannot be trained on together")
     classes = list(dict.fromkeys(name for cohort in cohorts for name in cohort.classes))
     firsts = _firsts([cohort.patients for cohort in cohorts])
     findings: list[list[float | None]] = []
@@ -62,6 +64,7 @@ def join(cohorts: Sequence[Cohort]) -> Cohort:
         square_sums=[value for cohort in cohorts for value in cohort.square_sums],
         classes=classes,
         findings=findings,
+        channels=cohorts[0].channels,
     )
 
 

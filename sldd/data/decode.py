@@ -14,7 +14,16 @@ import numpy as np
 from sldd.data.deduplicate import Cleaning, Copies
 from sldd.data.oddities import FilmStats, film_stats, find_oddities, places
 from sldd.errors import InputError
-from sldd.io.film import Film, OrganMask, Radiograph, Source, count_values
+from sldd.io.film import (
+    ChannelsError,
+    Film,
+    OrganMask,
+    Radiograph,
+    Source,
+    by_channel,
+    channels_of,
+    count_values,
+)
 
 
 def decode(source: Source, files: str, folder: Path) -> dict[str, Any]:
@@ -37,7 +46,7 @@ def decode(source: Source, files: str, folder: Path) -> dict[str, Any]:
             if not gathered.add(number, film, radiograph, organ, cleaning):
                 continue
             if not source.classes:
-                shape = radiograph.pixels.shape
+                shape = radiograph.pixels.shape[:2]
                 inside = np.zeros(shape, bool) if organ is None else np.ascontiguousarray(organ.inside)
                 mask_file.write(inside.data)
     classes, films, notes = cleaning.finish()
@@ -64,6 +73,8 @@ def decode(source: Source, files: str, folder: Path) -> dict[str, Any]:
         "wheres": [film.where for film in films],
         "files": files,
         "changed": dict(Counter(rule for _, rules in gathered.changed for rule in rules)),
+        # Of gray films the index is what it was, which older versions read too.
+        **({"channels": gathered.channels} if gathered.channels > 1 else {}),
     }
 
 
@@ -77,6 +88,7 @@ class _Gathered:
         self._stats: list[FilmStats] = []
         self._said: dict[str, list[int]] = {}
         self.dtype: np.dtype | None = None
+        self.channels = 0
         self.shapes: list[list[int]] = []
         self.has_mask: list[bool] = []
         self.sums: list[float] = []
@@ -90,19 +102,21 @@ class _Gathered:
         """Write a film's pixels; False where it is a copy of an earlier one.
 
         Raises:
-            InputError: mask and film do not fit, the film is of another depth than the others or of another patient.
+            InputError: mask and film do not fit, the film is of another depth or of other channels than the others, or
+                of another patient.
         """
         pixels = np.ascontiguousarray(radiograph.pixels)
         self._check(film, pixels, organ)
         shown = pixels if radiograph.padding is None else pixels[~radiograph.padding]
-        counts = count_values(shown)
+        each = np.stack([count_values(values) for values in by_channel(shown, self.channels)])
+        counts = each.sum(axis=0)
         levels = np.flatnonzero(counts)
         counts = counts[levels]
         # Exact integer sums, of less than 63 bits: the standardisation must not depend on a summation order.
-        weighted = counts * levels
-        total, squares = float(weighted.sum()), float(weighted @ levels)
+        weighted = each[:, levels] * levels
+        totals, squares = weighted.sum(axis=1).tolist(), (weighted @ levels).tolist()
         flat = len(levels) == 1  # the same as every other flat one, and named as such
-        copy_of = None if flat else self._copies.earlier(len(self.shapes), pixels, (total, squares), self._stored)
+        copy_of = None if flat else self._copies.earlier(len(self.shapes), pixels, (*totals, *squares), self._stored)
         if not cleaning.keep(film, copy_of):
             return False
         self._starts.append(self._starts[-1] + self._file.write(pixels.data))
@@ -111,11 +125,11 @@ class _Gathered:
                 self.changed.append((number, part.changed))
             for note in () if part is None else part.notes:
                 self._said.setdefault(note, []).append(len(self.shapes))
-        self.shapes.append(list(pixels.shape))
+        self.shapes.append(list(pixels.shape[:2]))
         self.has_mask.append(organ is not None)
-        self.sums.append(total)
-        self.square_sums.append(squares)
-        self.film_pixels.append(shown.size)
+        self.sums += map(float, totals)
+        self.square_sums += map(float, squares)
+        self.film_pixels.append(shown.size // self.channels)
         self.ranges.append([int(levels[0]), int(levels[-1])])
         self._stats.append(film_stats(pixels, levels, counts))
         return True
@@ -129,7 +143,7 @@ class _Gathered:
         return [*self._said.items(), *find_oddities(self._stats)]
 
     def _check(self, film: Film, pixels: np.ndarray, organ: OrganMask | None) -> None:
-        if organ is not None and organ.inside.shape != pixels.shape:
+        if organ is not None and organ.inside.shape != pixels.shape[:2]:
             mask = organ.inside
             raise InputError(
                 f"{film.where}: the mask is {mask.shape[1]} x {mask.shape[0]} and the image "
@@ -141,19 +155,28 @@ class _Gathered:
                 f"{film.where}: 8-bit and deeper images in one cohort have no common gray scale; "
                 "convert all of them to one bit depth"
             )
+        self.channels = self.channels or channels_of(pixels)
+        if channels_of(pixels) != self.channels:
+            raise InputError(
+                f"{film.where}: an image of {channels_of(pixels)} channels, and those before have {self.channels}; "
+                "convert all of them to gray or to RGB"
+            )
 
     def _stored(self, place: int) -> np.ndarray:
-        """(height, width) pixels that were written."""
+        """Pixels that were written."""
         self._file.flush()
         start, end = self._starts[place : place + 2]
         with Path(self._file.name).open("rb") as file:
             file.seek(start)
-            return np.frombuffer(file.read(end - start), self.dtype).reshape(self.shapes[place])
+            pixels = np.frombuffer(file.read(end - start), self.dtype)
+        return pixels.reshape(*self.shapes[place], *(() if self.channels == 1 else (self.channels,)))
 
 
 def _read(source: Source, number: int, film: Film) -> tuple[Radiograph, OrganMask | None]:
     try:
         pixels, mask = source.read(number)
+    except ChannelsError as error:
+        raise InputError(f"{film.where}: {error}; save it in colour (RGB), or set data.channels=gray") from None
     except InputError as error:
         raise InputError(f"{film.where}: {error}") from None
     return (

@@ -48,12 +48,12 @@ class FilmBatches:
         return label_counts(self.labels)
 
     def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(count, 1, side, side) float32 films and their (count, classes) float32 findings."""
+        """(count, channels, side, side) float32 films and their (count, classes) float32 findings."""
         rows = random.integers(len(self._numbers), size=count)
         return self.images(rows), torch.from_numpy(self.labels[rows])
 
     def images(self, rows: Sequence[int] | np.ndarray) -> torch.Tensor:
-        """(rows, 1, side, side) float32 training films."""
+        """(rows, channels, side, side) float32 training films."""
         return torch.cat([self._films.image(self._numbers[row]) for row in rows])
 
 
@@ -67,7 +67,7 @@ def nearest_films(batches: FilmBatches, labels: torch.Tensor, *, steps: int, see
         labels: (M, classes) where soft labels start.
 
     Returns:
-        (steps, M, 1, side, side) float32.
+        (steps, M, channels, side, side) float32.
     """
     known = ~np.isnan(batches.labels)
     random = stream(seed, "real start")

@@ -44,7 +44,7 @@ def film_stats(pixels: np.ndarray, levels: np.ndarray, counts: np.ndarray) -> Fi
     """Statistics of one film.
 
     Args:
-        pixels: (height, width).
+        pixels: (height, width) or (height, width, channels).
         levels: (levels,) the different values, rising, padding left out.
         counts: (levels,) how many pixels have each.
     """
@@ -55,6 +55,8 @@ def film_stats(pixels: np.ndarray, levels: np.ndarray, counts: np.ndarray) -> Fi
 
 
 def _thumbnail(pixels: np.ndarray) -> np.ndarray:
+    if pixels.ndim > 2:
+        pixels = pixels.sum(axis=2, dtype=np.uint32)
     side = _THUMBNAIL * _SAMPLES
     steps = [length // side for length in pixels.shape]
     if min(steps):

@@ -18,6 +18,8 @@ from annotated_types import Ge, Gt, Le
 
 from sldd.data.cohort import Cohort
 from sldd.errors import InputError
+from sldd.ops.pixels import at_least, planes, standardise
+from sldd.ops.types import PerChannel
 
 IRRELEVANT, NEGATIVE, POSITIVE = 0, 1, 2
 CLASSES = ("I", "N", "P")
@@ -93,12 +95,12 @@ class Window:
 
 
 class Patches:
-    """The patches of a cohort, standardised with the mean and deviation of the training patients' gray values.
+    """The patches of a cohort, standardised with the mean and deviation of the training patients' values.
 
     Args:
         cohort: where the pixels are.
         settings: windows and classes.
-        mean, std: in the cohort's own gray values.
+        mean, std: in the cohort's own values, of each channel.
 
     Raises:
         InputError: a patch is larger than a radiograph.
@@ -106,10 +108,10 @@ class Patches:
 
     soft_votes = False
 
-    def __init__(self, cohort: Cohort, settings: PatchSettings, mean: float, std: float) -> None:
+    def __init__(self, cohort: Cohort, settings: PatchSettings, mean: PerChannel, std: PerChannel) -> None:
         self.cohort = cohort
         self.settings = settings
-        self.mean, self.std = mean, max(std, 1e-6)
+        self.mean, self.std = mean, at_least(std)
         if settings.irrelevant_below > settings.organ_above:
             raise InputError("patches.irrelevant_below is above patches.organ_above; a patch would have two classes")
         for film, (height, width) in enumerate(cohort.shapes):
@@ -142,20 +144,17 @@ class Patches:
         return window_classes(organ_shares(mask, *self.geometry(film, scoring=scoring)), label, self.settings)
 
     def crop(self, windows: Sequence[Window]) -> torch.Tensor:
-        """(windows, 1, input, input) float32, standardised; resized with an anti-aliased bilinear filter."""
-        crops = [
-            self.cohort.pixels(w.film)[w.top : w.top + w.size, w.left : w.left + w.size].astype(np.float32)
-            for w in windows
-        ]
+        """(windows, channels, input, input) float32, standardised; resized with an anti-aliased bilinear filter."""
+        crops = [planes(self.cohort.pixels(w.film)[w.top : w.top + w.size, w.left : w.left + w.size]) for w in windows]
         if len({crop.shape for crop in crops}) == 1:
-            return self._as_input(torch.from_numpy(np.stack(crops)[:, None]))
-        return torch.cat([self._as_input(torch.from_numpy(crop[None, None])) for crop in crops])
+            return self._as_input(torch.stack(crops))
+        return torch.cat([self._as_input(crop[None]) for crop in crops])
 
     def _as_input(self, images: torch.Tensor) -> torch.Tensor:
         side = self.settings.input_size
         if images.shape[-1] != side:
             images = F.interpolate(images, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
-        return (images - self.mean) / self.std
+        return standardise(images, self.mean, self.std)
 
     def scan(self, film: int, batch: int, device: torch.device) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
         """All windows of a film, at most ``batch`` crops at a time, with their classes where there is a mask.
@@ -164,15 +163,15 @@ class Patches:
         its size.
         """
         size, stride = self.geometry(film, scoring=True)
-        pixels = torch.from_numpy(self.cohort.pixels(film).astype(np.float32)).to(device)
-        windows = pixels.unfold(0, size, stride).unfold(1, size, stride)  # (rows, columns, size, size), not copied
-        rows, columns = windows.shape[:2]
+        pixels = planes(self.cohort.pixels(film)).to(device)
+        windows = pixels.unfold(1, size, stride).unfold(2, size, stride)  # (channels, rows, columns, size, size)
+        rows, columns = windows.shape[1:3]
         classes = self.classes(film, scoring=True)
         flat = None if classes is None else classes.ravel()
         for begin in range(0, rows * columns, batch):
             end = min(begin + batch, rows * columns)
             number = torch.arange(begin, end, device=device)
-            crops = windows[number // columns, number % columns][:, None]
+            crops = windows[:, number // columns, number % columns].movedim(0, 1).contiguous()
             yield self._as_input(crops), None if flat is None else flat[begin:end]
 
 
@@ -257,6 +256,10 @@ class BalancedBatches:
         return self._patches.settings.input_size
 
     @property
+    def channels(self) -> int:
+        return self._patches.cohort.channels
+
+    @property
     def classes(self) -> tuple[str, ...]:
         return CLASSES
 
@@ -271,11 +274,11 @@ class BalancedBatches:
         return {name: len(windows) for name, windows in zip(CLASSES, self._windows, strict=True)}
 
     def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(count, 1, input, input) float32 patches and (count,) int64 classes, in turns I, N, P (or fewer classes)."""
+        """(count, channels, input, input) float32 patches and (count,) int64 classes, in turns I, N, P (or fewer)."""
         classes = np.array(self._turns)[np.arange(count) % len(self._turns)]
         return self.of_classes(random, classes.tolist()), torch.from_numpy(classes)
 
     def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
-        """(len(classes), 1, input, input) float32 patches, one of each class in turn."""
+        """(len(classes), channels, input, input) float32 patches, one of each class in turn."""
         picked = [self._windows[number][random.integers(len(self._windows[number]))] for number in classes]
         return self._patches.crop([Window(*map(int, row)) for row in picked])

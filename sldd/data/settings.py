@@ -11,7 +11,7 @@ from annotated_types import Ge, Le
 
 from sldd.data.split import SplitSettings
 from sldd.errors import InputError
-from sldd.io.film import Source
+from sldd.io.film import CHANNELS, Colours, Source
 from sldd.sources.chexpert import CheXpertSettings, read_chexpert
 from sldd.sources.folder import FolderSource
 from sldd.sources.hospital import HospitalSettings, read_hospital
@@ -32,6 +32,9 @@ class DataSettings:
     or the folder that it is alone in."""
     film_size: Annotated[int, Ge(16), Le(4096)] = 512
     """Longest side, in pixels, at which films with findings are kept; smaller ones stay as they are."""
+    channels: Colours = "gray"
+    """``gray`` reads films in colour as their brightness; ``rgb`` reads red, green and blue of 8 bit, and no gray film.
+    A file of ``medmnist`` has to be what this says."""
     part: str | None = None
     """``1/3``: the first of three equal parts of the patients, who are drawn into them by chance."""
     phantom: PhantomSettings = field(default_factory=PhantomSettings)
@@ -60,7 +63,10 @@ def notes_of(source: Source) -> Sequence[str]:
 
 
 def _whole(settings: DataSettings) -> Source:
+    channels = CHANNELS[settings.channels]
     if settings.source == "phantom":
+        if channels > 1:
+            raise InputError("data.channels: phantoms are gray; leave it out, or use another data.source")
         return PhantomSource(settings.phantom)
     if settings.root is None:
         raise InputError(
@@ -68,13 +74,13 @@ def _whole(settings: DataSettings) -> Source:
         )
     root, size = Path(settings.root).expanduser(), settings.film_size
     if settings.source == "folder":
-        return FolderSource(root)
+        return FolderSource(root, channels)
     if not root.exists():
         raise InputError(f"data.root: there is no {root}; name the folder that holds the films and their table")
     if settings.source == "nih":
-        return read_nih(root, settings.nih, size)
+        return read_nih(root, settings.nih, size, channels)
     if settings.source == "chexpert":
-        return read_chexpert(root, settings.chexpert, size)
+        return read_chexpert(root, settings.chexpert, size, channels)
     if settings.source == "hospital":
-        return read_hospital(root, settings.hospital, size)
-    return MedMnistSource(root, settings.medmnist, size)
+        return read_hospital(root, settings.hospital, size, channels)
+    return MedMnistSource(root, settings.medmnist, size, channels)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sldd.data.cohort import Cohort
+from sldd.ops.types import PerChannel
 
 _NAMED_SIZES = 3
 
@@ -20,7 +21,7 @@ def summary(cohort: Cohort) -> Iterator[str]:
         counts = Counter(split or "none" for split in cohort.splits)
         yield "splits, patients: " + ", ".join(f"{count:,} {name}" for name, count in counts.items())
     yield f"sizes, width x height: {_sizes(cohort.shapes)}"
-    yield f"{cohort.depth} bit; {_values(cohort)}"
+    yield f"{cohort.depth} bit{' in colour (RGB)' if cohort.channels > 1 else ''}; {_values(cohort)}"
     if not cohort.classes:
         yield _masks(cohort)
     padded = sum(
@@ -60,8 +61,12 @@ def _values(cohort: Cohort) -> str:
     mean, std = cohort.intensity(range(cohort.patients))
     return (
         f"values of {lows.min():,} to {highs.max():,}, of the middle film {np.median(lows):,.0f} to "
-        f"{np.median(highs):,.0f}; mean {mean:,.1f}, standard deviation {std:,.1f}"
+        f"{np.median(highs):,.0f}; mean {_by_channel(mean)}, standard deviation {_by_channel(std)}"
     )
+
+
+def _by_channel(values: PerChannel) -> str:
+    return " / ".join(f"{value:,.1f}" for value in (values if isinstance(values, tuple) else (values,)))
 
 
 def _masks(cohort: Cohort) -> str:

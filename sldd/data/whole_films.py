@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from sldd.data.cohort import Cohort
 from sldd.data.patches import CLASSES, NEGATIVE, POSITIVE
 from sldd.errors import InputError
+from sldd.ops.pixels import at_least, planes, standardise
+from sldd.ops.types import PerChannel
 
 KEPT = 2**30
 """Bytes of scaled films that a process keeps; all others are scaled each time."""
@@ -26,24 +28,24 @@ class WholeFilms:
     Args:
         cohort: where the pixels are.
         side: of the square input in pixels; a film that is no square is stretched to one.
-        mean, std: of the training patients' gray values.
+        mean, std: of the training patients' values, of each channel.
     """
 
     soft_votes = True
 
-    def __init__(self, cohort: Cohort, side: int, mean: float, std: float) -> None:
+    def __init__(self, cohort: Cohort, side: int, mean: PerChannel, std: PerChannel) -> None:
         self.cohort = cohort
-        self.side, self.mean, self.std = side, mean, max(std, 1e-6)
+        self.side, self.mean, self.std = side, mean, at_least(std)
         self._scaled: dict[int, torch.Tensor] = {}
 
     def image(self, film: int) -> torch.Tensor:
-        """(1, 1, side, side) float32."""
+        """(1, channels, side, side) float32."""
         if film not in self._scaled:
-            pixels = torch.from_numpy(self.cohort.pixels(film).astype(np.float32))[None, None]
+            pixels = planes(self.cohort.pixels(film))[None]
             size = (self.side, self.side)
             scaled = F.interpolate(pixels, size=size, mode="bilinear", antialias=True, align_corners=False)
-            image = (scaled - self.mean) / self.std
-            if 4 * self.side**2 * len(self._scaled) >= KEPT:
+            image = standardise(scaled, self.mean, self.std)
+            if image.nbytes * len(self._scaled) >= KEPT:
                 return image
             self._scaled[film] = image
         return self._scaled[film]
@@ -72,7 +74,7 @@ class WholeBatches:
                 raise InputError(f"no training patient of class {name}; change data.split")
 
     def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(count, 1, side, side) float32 films and (count,) int64 classes, N and P in turns."""
+        """(count, channels, side, side) float32 films and (count,) int64 classes, N and P in turns."""
         labels = np.arange(count) % 2
         films = [self._of_label[label][random.integers(len(self._of_label[label]))] for label in labels]
         return torch.cat([self._films.image(film) for film in films]), torch.from_numpy(labels + NEGATIVE)

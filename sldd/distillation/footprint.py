@@ -27,7 +27,7 @@ def footprint(parameters: int, images: torch.Tensor, theta_bn: dict[str, torch.T
     """Footprint of a network of ``parameters`` values and of what replaces it.
 
     Args:
-        images: (S, M, 1, h, w) distilled images.
+        images: (S, M, channels, h, w) distilled images.
         theta_bn: batch-norm statistics.
     """
     memory = parameters * _BYTES / 2**20

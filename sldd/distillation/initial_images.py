@@ -22,16 +22,16 @@ def initial_images(start: ImageInit, *, steps: int, images: int, seed: int, batc
         batches: say how large a patch is, and where real ones come from.
 
     Returns:
-        (S, M, 1, side, side) float32.
+        (S, M, channels, side, side) float32.
     """
     if start == "noise":
-        return noise_images(steps=steps, images=images, side=batches.side, seed=seed)
+        return noise_images(steps=steps, images=images, side=batches.side, channels=batches.channels, seed=seed)
     return real_patches(steps=steps, images=images, seed=seed, batches=batches)
 
 
 def real_patches(*, steps: int, images: int, seed: int, batches: BalancedBatches) -> torch.Tensor:
-    """(S, M, 1, side, side) training patches, each of the class that its image's label starts with (Wang et al. 2018
-    found such a start to work as well as noise; it learns faster)."""
+    """(S, M, channels, side, side) training patches, each of the class that its image's label starts with (Wang et al.
+    2018 found such a start to work as well as noise; it learns faster)."""
     random = stream(seed, "real start")
     return torch.stack([batches.of_classes(random, image_classes(images)) for _ in range(steps)])
 

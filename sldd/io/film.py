@@ -6,12 +6,16 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from PIL import Image
 
+from sldd.errors import InputError
+
 SPLITS = ("train", "validation", "test")
+Colours = Literal["gray", "rgb"]
+CHANNELS: dict[Colours, int] = {"gray": 1, "rgb": 3}
 
 MAX_PIXELS = 2**26
 """A film of 8192 x 8192. The largest detectors have some 5000 pixels a side; more is a slip or an attack."""
@@ -39,7 +43,7 @@ class Radiograph:
     """Pixels of one film, and its reader's notes."""
 
     pixels: np.ndarray
-    """(height, width) uint8 or uint16."""
+    """(height, width) uint8 or uint16; (height, width, 3) uint8 in colour."""
     padding: np.ndarray | None = field(default=None, repr=False)
     """(height, width) bool: pixels that are no part of the film, 0 in ``pixels``; None where there are none."""
     changed: tuple[str, ...] = ()
@@ -48,6 +52,8 @@ class Radiograph:
     """What looks wrong and is read all the same."""
     as_shown: bool = False
     """Whether the pixels' whole range is that from black to white as a viewer shows it, as of DICOM films."""
+    coloured: bool = False
+    """Whether the file is in colour and ``pixels`` are its brightness."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +94,23 @@ class Source(Protocol):
         ...
 
     def read(self, film: int) -> tuple[np.ndarray | Radiograph, np.ndarray | OrganMask | None]:
-        """(height, width) uint8 or uint16 pixels, and a bool mask of the same shape or None where there is none."""
+        """(height, width) uint8 or uint16 pixels or (height, width, 3) uint8 ones, alike in all films, and a bool mask
+        of their height and width or None where there is none."""
         ...
+
+
+class ChannelsError(InputError):
+    """A film is gray where colour is read, or the other way round."""
+
+
+def channels_of(pixels: np.ndarray) -> int:
+    """1 of (height, width) pixels, else the third of (height, width, channels)."""
+    return 1 if pixels.ndim == 2 else pixels.shape[2]
+
+
+def by_channel(values: np.ndarray, channels: int) -> list[np.ndarray]:
+    """The values of each channel, which are the last dimension where there are several; views."""
+    return [values] if channels == 1 else [values[..., channel] for channel in range(channels)]
 
 
 def count_values(pixels: np.ndarray) -> np.ndarray:

@@ -8,8 +8,8 @@ import numpy as np
 
 from sldd.errors import InputError
 from sldd.io.dicom import DICOM_DECODING, is_dicom, read_dicom
-from sldd.io.film import HEAD, UNREADABLE, Radiograph, digest_and_head
-from sldd.io.raster import Raster, deep_pixels, gray_pixels, open_raster
+from sldd.io.film import HEAD, UNREADABLE, ChannelsError, Radiograph, digest_and_head
+from sldd.io.raster import Raster, colour_pixels, deep_pixels, gray_pixels, open_raster
 
 DECODING = 1
 """Part of a cohort's fingerprint, as ``DICOM_DECODING`` is: the rules that ``Radiograph.changed`` departs from.
@@ -22,15 +22,19 @@ _COLOURED = 16
 """Gray values between the channels of a pixel that is no gray one; JPEG's own rounding makes a few."""
 
 
-def read_film(path: Path) -> Radiograph:
-    """Read a PNG, JPEG, TIFF or DICOM radiograph of 8 to 16 bit.
+def read_film(path: Path, channels: int = 1) -> Radiograph:
+    """Read a PNG, JPEG, TIFF or DICOM radiograph of 8 to 16 bit, or a PNG, JPEG or TIFF image in colour of 8 bit.
+
+    Args:
+        channels: 1 for gray, as which colour is read as well (its brightness); 3 for colour.
 
     Returns:
         uint16 for DICOM files, for others uint8 where they have 8 bits and uint16 where more; bright means attenuating
         for DICOM files, whatever their photometric interpretation, and what is shown as bright for the others.
 
     Raises:
-        InputError: the file is missing, cannot be decoded, or holds no single gray-scale image.
+        ChannelsError: the file is gray, and colour is asked for.
+        InputError: it is missing, cannot be decoded, or holds no single image of so many channels.
     """
     if not exists(path):
         raise InputError("the image does not exist; put it there or correct its path")
@@ -39,14 +43,16 @@ def read_film(path: Path) -> Radiograph:
             dicom = is_dicom(path, file.read(HEAD))
     except OSError as error:
         raise InputError(f"the image cannot be read ({error.strerror})") from None
+    if dicom and channels > 1:
+        raise ChannelsError("the DICOM file is one that is read as gray only")
     if dicom:
         return read_dicom(path)
-    with open_raster(path, "image") as raster:
-        return _film(raster)
+    with open_raster(path, "image", channels) as raster:
+        return _film(raster) if channels == 1 else Radiograph(colour_pixels(raster), changed=raster.changed)
 
 
 def read_radiograph(path: Path) -> np.ndarray:
-    """The pixels that ``read_film`` reads: (height, width) uint8 or uint16."""
+    """The pixels that ``read_film`` reads, in gray: (height, width) uint8 or uint16."""
     return read_film(path).pixels
 
 
@@ -85,8 +91,9 @@ def _film(raster: Raster) -> Radiograph:
     pixels = gray_pixels(raster)
     if raster.alpha is not None:
         _check_hidden(pixels[raster.alpha < 255])
-    notes = ("it is in colour, and read as its brightness",) if _coloured(raster) else ()
-    return Radiograph(pixels, changed=raster.changed, notes=notes)
+    coloured = _coloured(raster)
+    notes = ("it is in colour, and read as its brightness; data.channels=rgb reads its colours",) if coloured else ()
+    return Radiograph(pixels, changed=raster.changed, notes=notes, coloured=coloured)
 
 
 def _check_hidden(pixels: np.ndarray) -> None:

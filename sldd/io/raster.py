@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin
 
 from sldd.errors import InputError
-from sldd.io.film import MAX_PIXELS
+from sldd.io.film import MAX_PIXELS, ChannelsError
 
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _STRIP = 256
@@ -31,7 +31,8 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr", "I", "F"}
+_COLOUR = {"RGB", "RGBA", "RGBX", "YCbCr"}
+_MODES = {"1", "L", "LA", "P", "PA", "I", "F"} | _COLOUR
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO, _SAMPLE_FORMAT, _SIGNED = 258, 262, 0, 339, 2
 
 
@@ -54,15 +55,16 @@ class Raster:
 
 
 @contextmanager
-def open_raster(path: Path, what: str) -> Iterator[Raster]:
+def open_raster(path: Path, what: str, channels: int = 1) -> Iterator[Raster]:
     """Open and load a picture.
 
     Args:
         what: "image" or "mask", as messages call it.
+        channels: 3 where it has to be in colour; 1 where it is read as gray.
 
     Raises:
-        InputError: it cannot be decoded, or is not one gray picture whose pixels mean one thing. Raised too for any
-            error within the block.
+        InputError: it cannot be decoded, or is not one picture of so many channels whose pixels mean one thing. Raised
+            too for any error within the block.
     """
     try:
         # Warnings may quote the file. Formats: Pillow has forty more, one of which (EPS) runs a program on the file.
@@ -75,7 +77,7 @@ def open_raster(path: Path, what: str) -> Iterator[Raster]:
             if image.width * image.height > MAX_PIXELS:
                 raise InputError(f"the {what} has {image.width} x {image.height} pixels; {MAX_PIXELS:,} are too many")
             _check_pages(image, what)
-            _check_mode(image, what)
+            (_check_mode if channels == 1 else _check_colour)(image, what)
             inverted = _inverted(image, what)
             scrambled = _was_scrambled(image)
             image.load()
@@ -100,6 +102,20 @@ def gray_pixels(raster: Raster) -> np.ndarray:
     """(height, width) uint8 of up to 8 bit."""
     image = raster.image
     return np.asarray(image if image.mode == "L" else image.convert("L"))  # gray ones would be copied twice
+
+
+def colour_pixels(raster: Raster) -> np.ndarray:
+    """(height, width, 3) uint8: red, green, blue.
+
+    Raises:
+        InputError: an alpha channel hides something.
+    """
+    if raster.alpha is not None:
+        raise InputError(
+            "the image is transparent somewhere, so that viewers differ on what it shows; save it without an alpha "
+            "channel"
+        )
+    return np.asarray(raster.image.convert("RGB"))
 
 
 def deep_pixels(raster: Raster, what: str) -> np.ndarray:
@@ -138,6 +154,18 @@ def _check_mode(image: Image.Image, what: str) -> None:
         if _SIGNED in (kinds if isinstance(kinds, tuple) else (kinds,)):
             # Pillow would take -1 for 255.
             raise InputError(f"the {what} holds signed values of 8 bits; save it as 8 or 16 bit gray scale from 0 up")
+
+
+def _check_colour(image: Image.Image, what: str) -> None:
+    mode = image.mode
+    if mode in ("P", "PA"):
+        raise InputError(f"the {what} has a palette; save it as RGB of 8 bit")
+    if mode not in _COLOUR:
+        if mode in _MODES or mode.startswith("I;16"):
+            raise ChannelsError(f"the {what} is gray")
+        raise InputError(f"the {what} is {mode}; save it as RGB of 8 bit")
+    if _depth(image) > 8:
+        raise InputError(f"the {what} has 16 bits in each of several channels; save it as RGB of 8 bit")
 
 
 def _depth(image: Image.Image) -> int:

@@ -72,7 +72,7 @@ class Task(Protocol):
         """Scores of a network; never more than ``batch`` images in memory.
 
         Args:
-            predict: (batch, 1, side, side) -> (batch, classes) logits, in evaluation mode.
+            predict: (batch, channels, side, side) -> (batch, classes) logits, in evaluation mode.
         """
         ...
 

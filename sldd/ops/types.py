@@ -16,6 +16,8 @@ InnerWeights = Literal["all", "head"]
 """What inner steps change."""
 TaskName = Literal["patches", "multilabel"]
 """What a network is asked: patients by votes of their patches, or findings of whole films."""
+PerChannel = float | tuple[float, float, float]
+"""A number where images are gray, one for each of red, green and blue where they are in colour."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,12 @@ class InputSpec:
     Attributes:
         side: of the square input, in pixels.
         classes: names of the outputs, in their order.
-        mean, std: by which gray values are standardised, in the cohort's own.
+        mean, std: by which the cohort's own values are standardised, channel by channel.
         channels: of the input.
     """
 
     side: int
     classes: tuple[str, ...]
-    mean: float
-    std: float
+    mean: PerChannel
+    std: PerChannel
     channels: int = 1

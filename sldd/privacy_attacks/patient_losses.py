@@ -48,7 +48,7 @@ def patient_features(
     """Compute losses and moments; never more than ``batch`` crops in memory.
 
     Args:
-        predict: (batch, 1, side, side) -> (batch, 3) logits, by way of ``network``.
+        predict: (batch, channels, side, side) -> (batch, 3) logits, by way of ``network``.
         network: in evaluation mode.
     """
     by_mask = all(patches.cohort.has_mask)  # one rule for all, or patients could not be compared

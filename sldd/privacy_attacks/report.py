@@ -70,8 +70,10 @@ class Candidates:
         return MemberLabels(np.arange(len(self.patients)) < len(self.training), labels)
 
 
-def feature_network(backbone: str, start: str, *, input_size: int, seed: int, device: torch.device) -> Features:
-    """(n, 1, side, side) -> inputs of a network's last layer.
+def feature_network(
+    backbone: str, start: str, *, input_size: int, channels: int = 1, seed: int, device: torch.device
+) -> Features:
+    """(n, channels, side, side) -> inputs of a network's last layer.
 
     Args:
         start: as of ``sldd.backbones.start.set_start``; a random one is of a seed that no trial has.
@@ -79,7 +81,7 @@ def feature_network(backbone: str, start: str, *, input_size: int, seed: int, de
     Raises:
         InputError: no such backbone or file, or a network without a last layer to cut off.
     """
-    network = build(backbone, input_size=input_size)
+    network = build(backbone, input_size=input_size, channels=channels)
     set_start(network, backbone=backbone, start=start, seed=seed + 2**31)
     return Head(network.to(device)).features
 
@@ -90,7 +92,7 @@ def look_alike(
     """Nearest-patch and re-identification attacks on a package's images and on the controls.
 
     Args:
-        images: (images, 1, side, side) as the package has them.
+        images: (images, channels, side, side) as the package has them.
         network: gives features; see ``feature_network``.
 
     Returns:

@@ -72,8 +72,8 @@ def most_alike(
     """Compare images with every patch of every patient; never more than ``batch`` crops in memory.
 
     Args:
-        images: (images, 1, side, side), standardised as the patches are.
-        features: (n, 1, side, side) -> (n, d), as ``standardised`` gives them.
+        images: (images, channels, side, side), standardised as the patches are.
+        features: (n, channels, side, side) -> (n, d), as ``standardised`` gives them.
     """
     images = images.to(device)
     normal, sought = _unit(images), F.normalize(features(images), dim=1)
@@ -96,8 +96,8 @@ def standardised(network: Features, real: torch.Tensor) -> Features:
     """A feature extractor, standardised over real patches; a network's raw features are all alike.
 
     Args:
-        network: (n, 1, side, side) -> (n, ...) features.
-        real: (n, 1, side, side) patches, of patients who did not train.
+        network: (n, channels, side, side) -> (n, ...) features.
+        real: (n, channels, side, side) patches, of patients who did not train.
     """
     with torch.no_grad():
         known = network(real).flatten(1)
@@ -107,7 +107,7 @@ def standardised(network: Features, real: torch.Tensor) -> Features:
 
 
 def one_patch_each(patches: Patches, patients: Sequence[int], seed: int) -> torch.Tensor:
-    """(patients, 1, side, side): a patch of each patient at random, of the organ where a mask says which those are."""
+    """(patients, channels, side, side): a patch of each patient at random, of the organ where a mask says which."""
     random = stream(seed, "anonymity", "probes")
     windows = []
     for patient in patients:
@@ -139,8 +139,8 @@ def _most(
 
     Args:
         correlation: (images, kept) of those kept, with its sign.
-        kept: (images, kept, 1, side, side).
-        images, crops: (images, 1, side, side) and (crops, 1, side, side), by ``_unit``.
+        kept: (images, kept, channels, side, side).
+        images, crops: (images, channels, side, side) and (crops, channels, side, side), by ``_unit``.
     """
     found = images.flatten(1) @ crops.flatten(1).T
     strongest = found.abs().topk(min(CANDIDATES, len(crops)), dim=1).indices

@@ -40,7 +40,7 @@ class CheXpertSettings:
     """Columns of the table; the published five unless given."""
 
 
-def read_chexpert(root: Path, settings: CheXpertSettings, film_size: int) -> LabelledFilms:
+def read_chexpert(root: Path, settings: CheXpertSettings, film_size: int, channels: int = 1) -> LabelledFilms:
     """The films that the table lists, of the views asked for.
 
     Raises:
@@ -69,7 +69,7 @@ def read_chexpert(root: Path, settings: CheXpertSettings, film_size: int) -> Lab
         rows.append(Row(patient[1], _file(root, name, where), findings, where, line))
     if not rows:
         raise InputError(f"{_TABLE}: no {settings.view} films; change data.chexpert.view")
-    return LabelledFilms(settings.findings, rows, film_size)
+    return LabelledFilms(settings.findings, rows, film_size, channels=channels)
 
 
 def _file(root: Path, path: str, where: str) -> Path:

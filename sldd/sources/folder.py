@@ -19,7 +19,7 @@ from sldd.io.mask import read_organ
 from sldd.io.patient_ids import alike, one_owner, patient_id
 from sldd.io.radiograph import DECODING, radiograph_digest, read_film
 from sldd.io.safe_path import inside
-from sldd.sources.labelled_films import RESPELLED
+from sldd.sources.labelled_films import COLOUR, RESPELLED
 
 MANIFEST = "manifest.csv"
 REQUIRED = ("patient_id", "image", "label")
@@ -29,6 +29,9 @@ OPTIONAL = ("mask", "label", "split")
 class FolderSource:
     """The radiographs that a manifest lists.
 
+    Args:
+        channels: as of ``read_film``.
+
     Raises:
         InputError: no manifest, a missing column, or a row that cannot be used, named by its line number.
     """
@@ -36,8 +39,8 @@ class FolderSource:
     classes: Sequence[str] = ()
     smallest_class = None
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, channels: int = 1) -> None:
+        self._channels = channels
         path = root / MANIFEST
         if not root.is_dir() or not path.is_file():
             raise InputError(f"data.root: there is no {MANIFEST} in {root}; see the README for its columns")
@@ -83,12 +86,13 @@ class FolderSource:
         ]
         how: list[object] = [DECODING, rows]
         how += [RESPELLED] if self._respelled else []
+        how += [COLOUR] if self._channels > 1 else []
         return hashlib.sha256(json.dumps(how).encode()).hexdigest()
 
     def read(self, film: int) -> tuple[Radiograph, OrganMask | None]:
         """Decode one radiograph and its mask."""
         image, mask = self._files[film]
-        return read_film(image), read_organ(mask) if mask else None
+        return read_film(image, self._channels), read_organ(mask) if mask else None
 
 
 def _check_masks(files: Sequence[tuple[Path, Path | None]], films: Sequence[Film]) -> None:

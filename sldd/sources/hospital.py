@@ -42,7 +42,7 @@ class HospitalSettings:
     """Classes on fewer films are dropped, and named."""
 
 
-def read_hospital(root: Path, settings: HospitalSettings, film_size: int) -> LabelledFilms:
+def read_hospital(root: Path, settings: HospitalSettings, film_size: int, channels: int = 1) -> LabelledFilms:
     """The films that the table lists.
 
     Raises:
@@ -68,7 +68,7 @@ def read_hospital(root: Path, settings: HospitalSettings, film_size: int) -> Lab
         named = {(name if mapping is None else mapping[name.casefold()] or "").casefold() for name in names}
         values = tuple(float(name.casefold() in named) for name in classes)
         films.append(Row(whose, file, values, f"{_TABLE} line {line}", line))
-    return LabelledFilms(classes, films, film_size, settings.smallest_class, _alike(classes), respelled)
+    return LabelledFilms(classes, films, film_size, settings.smallest_class, _alike(classes), respelled, channels)
 
 
 def _categories(cell: str, where: str, mapping: dict[str, str | None] | None) -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from sldd.errors import InputError
-from sldd.io.film import Film, Radiograph
+from sldd.io.film import Film, Radiograph, by_channel, channels_of
 from sldd.io.patient_ids import alike, one_owner
 from sldd.io.radiograph import DECODING, exists, radiograph_digest, read_film
 
@@ -26,6 +26,8 @@ LABEL_TABLE = "label table"
 """What messages call the table of a collection with findings."""
 RESPELLED = "identifiers in NFC"
 """Part of a cohort's fingerprint where patients have other identifiers, so other pseudonyms, than the table says."""
+COLOUR = "rgb"
+"""Part of a cohort's fingerprint where films are read in colour."""
 SCALING = 1
 """Part of a cohort's fingerprint. Raise it whenever the same film would be scaled to other pixels than before."""
 
@@ -51,6 +53,7 @@ class LabelledFilms:
         smallest_class: see ``Source``.
         notes: what the table's reader found odd, in lines for the user.
         respelled: whether identifiers were read otherwise than the table has them.
+        channels: as of ``read_film``.
 
     Raises:
         InputError: a film is missing, or another patient's too.
@@ -64,9 +67,10 @@ class LabelledFilms:
         smallest_class: int | None = None,
         notes: Sequence[str] = (),
         respelled: bool = False,
+        channels: int = 1,
     ) -> None:
         self.classes, self.smallest_class = list(classes), smallest_class
-        self._film_size, self._respelled = film_size, respelled
+        self._film_size, self._respelled, self._channels = film_size, respelled, channels
         self.notes = [*notes, *alike(((row.patient, row.line) for row in rows), LABEL_TABLE)]
         one_owner((row.file, row.patient, row.where) for row in rows)
         self.patient_ids = sorted({row.patient for row in rows})
@@ -88,12 +92,13 @@ class LabelledFilms:
         ]
         how: list[object] = [DECODING, SCALING, self._film_size, self.smallest_class, self.classes]
         how += [RESPELLED] if self._respelled else []
+        how += [COLOUR] if self._channels > 1 else []
         return hashlib.sha256(json.dumps([how, rows]).encode()).hexdigest()
 
     def read(self, film: int) -> tuple[Radiograph, None]:
         """Decode and scale one film."""
-        whole = read_film(self._files[film])
-        if max(whole.pixels.shape) <= self._film_size:
+        whole = read_film(self._files[film], self._channels)
+        if max(whole.pixels.shape[:2]) <= self._film_size:
             return whole, None
         padding = whole.padding
         if padding is not None:
@@ -102,9 +107,15 @@ class LabelledFilms:
 
 
 def scale(pixels: np.ndarray, side: int) -> np.ndarray:
-    """(height, width) gray values, each side at most ``side``; pixels are weighted means of all that they cover."""
-    height, width = (min(length, side) for length in pixels.shape)
-    if (height, width) == pixels.shape:
+    """Pixels of a film, each side at most ``side``; they are weighted means of all that they cover.
+
+    Args:
+        pixels: (height, width) or (height, width, channels).
+    """
+    height, width = (min(length, side) for length in pixels.shape[:2])
+    if (height, width) == pixels.shape[:2]:
         return pixels
+    if pixels.ndim > 2:
+        return np.stack([scale(values, side) for values in by_channel(pixels, channels_of(pixels))], axis=2)
     image = Image.fromarray(pixels.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
     return np.rint(np.asarray(image)).clip(0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)

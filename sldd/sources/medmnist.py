@@ -1,4 +1,4 @@
-"""MedMNIST source (Yang et al., Scientific Data 2023): gray-scale ``.npz`` files of images and labels.
+"""MedMNIST source (Yang et al., Scientific Data 2023): ``.npz`` files of gray or colour images and labels.
 
 The file names no patients, so every image is one; its own division into training, validation and test images, which is
 by patient where the collections it was made from tell, is kept. Labels are several 0/1 columns (ChestMNIST), one column
@@ -39,19 +39,22 @@ class MedMnistSettings:
 class MedMnistSource:
     """The images of a MedMNIST file.
 
+    Args:
+        channels: that they have.
+
     Raises:
-        InputError: no such file, or arrays that are no gray images with labels.
+        InputError: no such file, or arrays that are no images of so many channels with labels.
     """
 
     smallest_class = None
     patients_known = False
 
-    def __init__(self, root: Path, settings: MedMnistSettings, film_size: int) -> None:
+    def __init__(self, root: Path, settings: MedMnistSettings, film_size: int, channels: int = 1) -> None:
         self._path, self._film_size = _find_file(root), film_size
         self._images: list[np.ndarray] = []
         labels, where, splits = [], [], []
         for name, part in _PARTS.items():
-            images, values = _read_part(self._path, name)
+            images, values = _read_part(self._path, name, channels)
             self._images += list(images)
             labels.append(values)
             where += [f"{part} image {number + 1}" for number in range(len(images))]
@@ -89,7 +92,7 @@ def _find_file(root: Path) -> Path:
     return files[0]
 
 
-def _read_part(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+def _read_part(path: Path, part: str, channels: int) -> tuple[np.ndarray, np.ndarray]:
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             images, labels = (_array(archive, f"{part}_{what}.npy") for what in ("images", "labels"))
@@ -99,11 +102,23 @@ def _read_part(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(f"data.root: the .npz file has no {part}_images or {part}_labels; is it MedMNIST's?") from None
     except Exception as error:  # a ZIP file within which a header is parsed as Python: errors of all kinds
         raise InputError(f"data.root: the .npz file cannot be read ({type(error).__name__}); get it again") from None
-    if images.dtype != np.uint8 or images.ndim != 3 or 0 in images.shape[1:]:
-        raise InputError(f"data.root: {part}_images are not gray images of 8 bits; colour and volumes are not read")
+    _check_images(images, part, channels)
     if labels.ndim != 2 or len(labels) != len(images) or not np.issubdtype(labels.dtype, np.integer):
         raise InputError(f"data.root: {part}_labels are not a row of whole numbers an image; is it MedMNIST's?")
     return images, labels
+
+
+def _check_images(images: np.ndarray, part: str, channels: int) -> None:
+    name, colour = f"data.root: {part}_images", images.ndim == 4 and images.shape[3] == 3
+    if images.ndim > 3 and not colour:
+        raise InputError(f"{name} are volumes, and images of two dimensions are read; take a set of these")
+    if images.dtype != np.uint8 or images.ndim < 3 or 0 in images.shape[1:]:
+        raise InputError(f"{name} are not images of 8 bits; is it MedMNIST's?")
+    if colour != (channels > 1):
+        have, wanted = ("in colour", "rgb") if colour else ("gray", "gray")
+        first = part == next(iter(_PARTS))
+        told = f"set data.channels={wanted}" if first else "and those of other parts are not; is it MedMNIST's?"
+        raise InputError(f"{name} are {have}{';' if first else ','} {told}")
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:

@@ -39,7 +39,7 @@ class NihSettings:
     """Name of the table in ``data.root``; the only one there unless given."""
 
 
-def read_nih(root: Path, settings: NihSettings, film_size: int) -> LabelledFilms:
+def read_nih(root: Path, settings: NihSettings, film_size: int, channels: int = 1) -> LabelledFilms:
     """The films that the table lists.
 
     Raises:
@@ -71,7 +71,7 @@ def read_nih(root: Path, settings: NihSettings, film_size: int) -> LabelledFilms
             raise InputError(f"{where}: the film's name has another patient than the column; was one sorted alone?")
         respelled |= whose != cells[patient]
         rows.append(Row(whose, films[name][0], findings(cells, where), where, line))
-    return LabelledFilms(FINDINGS, rows, film_size, respelled=respelled)
+    return LabelledFilms(FINDINGS, rows, film_size, respelled=respelled, channels=channels)
 
 
 def _films(root: Path) -> dict[str, list[Path]]:

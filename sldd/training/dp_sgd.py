@@ -105,7 +105,7 @@ class PatientBatches:
         self._secret = np.random.Generator(np.random.Philox(secrets.randbits(128)))
 
     def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(n, 1, input, input) patches and (n,) classes, ``settings.patches`` a patient; n is ``count`` on average.
+        """(n, channels, input, input) patches and (n,) classes, ``settings.patches`` a patient; ``count`` on average.
 
         A third of a patient's patches are irrelevant, as in a balanced batch. Those of a class that the patient has not
         are of another; who has none takes no part. The order of draws decides, not ``random``, which can be known.
@@ -125,7 +125,7 @@ class PatientBatches:
                 classes.append(number)
         if not windows:
             side = self._patches.settings.input_size
-            return torch.zeros(0, 1, side, side), torch.zeros(0, dtype=torch.int64)
+            return torch.zeros(0, self._patches.cohort.channels, side, side), torch.zeros(0, dtype=torch.int64)
         return self._patches.crop(windows), torch.tensor(classes)
 
 

@@ -38,7 +38,7 @@ def open_collections(
         cache: folder for decoded films.
 
     Raises:
-        InputError: one is there and cannot be read, or has no findings.
+        InputError: one is there and cannot be read, has no findings, or is in colour where the study's films are not.
     """
     found, missing = {}, {}
     for name in names:
@@ -47,6 +47,11 @@ def open_collections(
             where = "no folder is named" if data.root is None else f"there is no {data.root}"
             missing[name] = f"sources.{name}.root: {where}"
             continue
+        if data.channels != config.data.channels:
+            raise InputError(
+                f"sources.{name}.channels: is {data.channels}, and data.channels is {config.data.channels}; networks "
+                "go on from one to the other, so set both to one of them"
+            )
         try:
             source = open_source(data)
             cohort = prepare(source, cache)

@@ -29,10 +29,10 @@ def build_network(cell: Cell, spec: InputSpec) -> nn.Module:
         InputError: it cannot be built.
     """
     bodies = mixed_bodies(cell)
-    side, classes = spec.side, len(spec.classes)
+    side, channels, classes = spec.side, spec.channels, len(spec.classes)
     if bodies:
-        return build_mixed(cell.backbone, bodies, input_size=side, norm=cell.norm, classes=classes)
-    return build(cell.backbone, input_size=side, norm=cell.norm, classes=classes)
+        return build_mixed(cell.backbone, bodies, input_size=side, norm=cell.norm, channels=channels, classes=classes)
+    return build(cell.backbone, input_size=side, norm=cell.norm, channels=channels, classes=classes)
 
 
 def mixed_bodies(cell: Cell) -> int:

@@ -253,6 +253,7 @@ def _share(
         depth=data.cohort.depth,
         patches=config.patches,
         delta=result["delta"],
+        channels=data.input.channels,
         classes=data.input.classes,
         claims=claims(result, task, config.protocol, cell.fold, cost),
         stored=cost,

@@ -28,6 +28,7 @@ class Stub:
     patches: PatchSettings = SETTINGS
     mean: float = 100.0
     deviation: float = 50.0
+    channels: int = 1
 
     def threshold(self) -> float:
         return 0.5

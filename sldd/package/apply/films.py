@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from sldd.errors import InputError
-from sldd.io.film import Radiograph
+from sldd.io.film import ChannelsError, Radiograph
 from sldd.io.radiograph import read_film as read
 from sldd.io.safe_path import inside, linked_outside
 from sldd.sources.film_files import find_films
@@ -76,21 +76,32 @@ def look_through(where: Path) -> Received:
     return Received(_listed(where), {})
 
 
-def read_film(film: FilmFile) -> Radiograph:
-    """One radiograph, in memory.
-
-    Raises:
-        NoImageError: it is a DICOM file of something else.
-        InputError: it cannot be read.
-    """
+def read_film(film: FilmFile, channels: int = 1) -> Radiograph:
+    """One radiograph, in memory; see ``read_for``."""
     try:
-        return read(film.path)
+        return read_for(film.path, channels)
     except InputError as error:
         raise type(error)(f"{film.where}: {error}") from None
 
 
+def read_for(path: Path, channels: int) -> Radiograph:
+    """A radiograph for a package of so many channels.
+
+    Raises:
+        NoImageError: it is a DICOM file of something else.
+        InputError: it cannot be read, or is gray where the package is for colour or the other way round.
+    """
+    try:
+        radiograph = read(path, channels)
+    except ChannelsError as error:
+        raise InputError(f"{error}, and the package is for images in colour; give it such") from None
+    if radiograph.coloured:
+        raise InputError("the image is in colour, and the package is for gray ones; save it in gray, as its maker did")
+    return radiograph
+
+
 def at_depth(radiograph: Radiograph, depth: int) -> np.ndarray | None:
-    """(height, width) pixels of 8 or 16 bits; None where nobody can say what the others become.
+    """Pixels of 8 or 16 bits; None where nobody can say what the others become.
 
     255 is 65,535 where both are white: in 8 bits, and in films that are as a viewer shows them. A film of 16 bits may
     have white anywhere.

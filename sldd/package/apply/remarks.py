@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from sldd.data.oddities import FilmStats, film_stats, find_oddities, places
-from sldd.io.film import Radiograph, count_values
+from sldd.io.film import Radiograph, by_channel, count_values
+from sldd.ops.types import PerChannel
 from sldd.package.apply.films import FilmFile
 from sldd.package.format.header import Header
 
@@ -37,7 +38,7 @@ class Remarks:
 
         Args:
             row: of its patient.
-            pixels: (height, width) at the package's depth.
+            pixels: of the film, at the package's depth.
         """
         here = (film.where, row)
         for note in radiograph.notes:
@@ -46,11 +47,12 @@ class Remarks:
         if stored != self._header.depth:
             self._said.setdefault(f"{stored} bit, scaled to the package's {self._header.depth}", []).append(here)
         inside = pixels if radiograph.padding is None else pixels[~radiograph.padding]
-        counts = count_values(inside)
+        each = [count_values(values) for values in by_channel(inside, self._header.channels)]
+        counts = np.sum(each, axis=0)
         self._films.append(here)
         levels = np.flatnonzero(counts)
         self._stats.append(film_stats(pixels, levels, counts[levels]))
-        if self._far(counts):
+        if any(map(_far, each, _each(self._header.mean), _each(self._header.deviation))):
             words = "gray values far from those that the package was made for; another bit depth, or another export?"
             self._said.setdefault(words, []).append(here)
 
@@ -65,12 +67,16 @@ class Remarks:
             for words, films in groups
         )
 
-    def _far(self, counts: np.ndarray) -> bool:
-        values = np.arange(len(counts))
-        total = counts.sum()
-        mean = float((counts * values).sum() / total)
-        std = max(float((counts * values * values).sum() / total) - mean**2, 0.0) ** 0.5
-        usual = max(self._header.deviation, 1e-6)
-        return not usual / _SPREAD_FACTOR < std < usual * _SPREAD_FACTOR or (
-            abs(mean - self._header.mean) > _MOST_APART * usual
-        )
+
+def _each(values: PerChannel) -> tuple[float, ...]:
+    return values if isinstance(values, tuple) else (values,)
+
+
+def _far(counts: np.ndarray, usual_mean: float, usual_std: float) -> bool:
+    """Whether a channel's values are far from the package's."""
+    values = np.arange(len(counts))
+    total = counts.sum()
+    mean = float((counts * values).sum() / total)
+    std = max(float((counts * values * values).sum() / total) - mean**2, 0.0) ** 0.5
+    usual = max(usual_std, 1e-6)
+    return not usual / _SPREAD_FACTOR < std < usual * _SPREAD_FACTOR or abs(mean - usual_mean) > _MOST_APART * usual

@@ -86,7 +86,7 @@ def score(
     for row, patient in enumerate(patients):
         for film in patient.films:
             try:
-                radiograph = read_film(film)
+                radiograph = read_film(film, header.channels)
                 patches = cut(film, radiograph, header)
             except InputError as error:
                 if not tolerant:
@@ -136,7 +136,7 @@ def film_patches(film: FilmFile, header: Header) -> Patches:
     Raises:
         InputError: as of ``score``.
     """
-    return cut(film, read_film(film), header)
+    return cut(film, read_film(film, header.channels), header)
 
 
 def cut(film: FilmFile, radiograph: Radiograph, header: Header) -> Patches:
@@ -152,7 +152,7 @@ def cut(film: FilmFile, radiograph: Radiograph, header: Header) -> Patches:
     except InputError as error:
         raise InputError(f"{film.where}: {error}") from None
     size, stride = patches.geometry(0, scoring=True)
-    rows, columns = (len(window_starts(side, size, stride)) for side in pixels.shape)
+    rows, columns = (len(window_starts(side, size, stride)) for side in pixels.shape[:2])
     if rows * columns > MOST_WINDOWS:
         raise InputError(
             f"{film.where}: {rows * columns:,} patches at the package's stride of {stride} pixels; "

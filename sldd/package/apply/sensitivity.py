@@ -210,9 +210,14 @@ def _cannot(reason: str) -> Network:
     return network
 
 
+def _built(package: Package, backbone: str) -> nn.Module:
+    size = package.patches.input_size
+    return build(backbone, input_size=size, norm=package.norm, channels=package.channels)
+
+
 def _other_seed(package: Package, seed: int) -> Network:
     def network() -> nn.Module:
-        other = build(package.backbone, input_size=package.patches.input_size, norm=package.norm)
+        other = _built(package, package.backbone)
         # Never the package's own seed, nor another for which it is only a name.
         initialise(other, package.seed + 1_000_003 * (seed + 1))
         prints = layer_fingerprints(other)
@@ -224,7 +229,7 @@ def _other_seed(package: Package, seed: int) -> Network:
 
 def _other_backbone(package: Package, name: str) -> Network:
     def network() -> nn.Module:
-        other = build(name, input_size=package.patches.input_size, norm=package.norm)
+        other = _built(package, name)
         initialise(other, package.seed)
         changed = replace(
             package, backbone=name, start=XAVIER, weights=None, start_fingerprints=layer_fingerprints(other)

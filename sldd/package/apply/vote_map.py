@@ -13,6 +13,7 @@ from sldd.data.cohort import one_film
 from sldd.data.patches import CLASSES, NEGATIVE, SMALLEST_PATCH, Patches, PatchSettings, in_pixels, window_starts
 from sldd.errors import InputError
 from sldd.metrics.patient_votes import UNDECIDED, Votes
+from sldd.ops.types import PerChannel
 
 Call = Literal["positive", "negative", "undecided"]
 _OTHER_SCALE = 10  # deviations between the mean gray value of a film and that of the patients of training
@@ -87,24 +88,24 @@ def film_votes(
     mask: np.ndarray | None,
     settings: PatchSettings,
     *,
-    mean: float,
-    std: float,
+    mean: PerChannel,
+    std: PerChannel,
     delta: float,
     batch: int = 64,
 ) -> FilmVotes:
     """Count the votes of a radiograph's windows, as when a patient is scored.
 
     Args:
-        predict: (batch, 1, input, input) -> (batch, 3) logits, in evaluation mode.
-        pixels: (height, width) gray values as ``read_radiograph`` gives them.
+        predict: (batch, channels, input, input) -> (batch, 3) logits, in evaluation mode.
+        pixels: of the film, as ``read_radiograph`` gives them.
         mask: (height, width) bool organ mask, if there is one; it changes no vote.
-        mean, std: of the gray values of the patients of training.
+        mean, std: of the values of the patients of training, of each channel.
 
     Raises:
         InputError: the film is smaller than a window, on another gray scale, or the mask of another size.
     """
-    height, width = pixels.shape
-    if mask is not None and mask.shape != pixels.shape:
+    height, width = pixels.shape[:2]
+    if mask is not None and mask.shape != pixels.shape[:2]:
         raise InputError(
             f"the mask is {mask.shape[1]} x {mask.shape[0]} and the radiograph {width} x {height} pixels; draw the "
             "mask on the radiograph itself"
@@ -115,10 +116,11 @@ def film_votes(
             f"the radiograph is {width} x {height} pixels and a patch of this package {size}; give it at the "
             "resolution that the radiographs of training had"
         )
-    if abs(pixels.mean() - mean) > _OTHER_SCALE * max(std, 1e-6):
+    usual, spread = float(np.mean(mean)), float(np.max(std))
+    if abs(pixels.mean() - usual) > _OTHER_SCALE * max(spread, 1e-6):
         raise InputError(
             f"the radiograph's gray values (mean {pixels.mean():.0f}) are not on the scale of the patients of training "
-            f"(mean {mean:.0f}); give it the bit depth that their radiographs had"
+            f"(mean {usual:.0f}); give it the bit depth that their radiographs had"
         )
     patches = Patches(one_film(pixels, mask), settings, mean, std)
     size, stride = patches.geometry(0, scoring=True)

@@ -46,7 +46,7 @@ def draw(votes: FilmVotes, pixels: np.ndarray, mask: np.ndarray | None) -> Image
     """The picture.
 
     Args:
-        pixels: (height, width) gray values of the film.
+        pixels: (height, width) or (height, width, 3), of the film.
         mask: (height, width) bool; outlined where given.
     """
     film, scale = _film(pixels)
@@ -86,7 +86,7 @@ def _film(pixels: np.ndarray) -> tuple[Image.Image, float]:
     if pixels.dtype != np.uint8:  # its bits are more than the film's own range
         low, high = np.percentile(pixels, (0.5, 99.5))
         shown = np.rint(255 * np.clip((pixels - low) / max(high - low, 1), 0, 1)).astype(np.uint8)
-    height, width = pixels.shape
+    height, width = pixels.shape[:2]
     scale = SIDE / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return Image.fromarray(shown).resize(size, Image.Resampling.LANCZOS).convert("RGB"), scale

@@ -8,9 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sldd.errors import InputError
+from sldd.ops.types import PerChannel
 from sldd.package.cli.pictures import in_words
 from sldd.package.format.container import Container, read
-from sldd.package.format.header import FORMAT, Claims, Scores
+from sldd.package.format.header import Claims, Scores
 from sldd.package.format.package import Package, from_container, whole
 from sldd.package.format.signature import check
 from sldd.package.rebuild.self_test import TOLERANCE
@@ -38,12 +39,13 @@ def info(path: Path) -> Table:
 
 
 def _rows(package: Package, container: Container, size: int) -> list[tuple[str, str]]:
-    steps, each, _, side, _ = package.images.shape
+    steps, each, channels, side, _ = package.images.shape
     stored, patches = package.stored, package.patches
+    colour = " in colour (RGB)" if channels > 1 else ""
     loss = ""
     if stored.images != "float32":
         loss = (
-            f"; a gray value is off by {stored.largest:.2g} deviations at most, {stored.rms:.2g} rms, "
+            f"; a value is off by {stored.largest:.2g} deviations at most, {stored.rms:.2g} rms, "
             f"a class probability by {stored.outputs:.1e}"
         )
     rates = package.rates
@@ -58,12 +60,13 @@ def _rows(package: Package, container: Container, size: int) -> list[tuple[str, 
     labels = "   ".join(in_words(package, label.numpy()) for label in flat[:_MOST_LABELS])
     more = f"   and {len(flat) - _MOST_LABELS} more" if len(flat) > _MOST_LABELS else ""
     return [
-        ("file", f"{size:,} bytes, {FORMAT}"),
+        ("file", f"{size:,} bytes, {package.format}"),
         ("digest", f"sha256:{container.metadata['digest']}" + ("" if whole(container) else "  DOES NOT HOLD")),
         ("signed", _signed(container)),
         (
             "network",
-            f"{package.backbone}, norm {package.norm}, {side} x {side} input, classes {' '.join(package.classes)}",
+            f"{package.backbone}, norm {package.norm}, {side} x {side} input{colour}, classes "
+            f"{' '.join(package.classes)}",
         ),
         (
             "start",
@@ -76,7 +79,10 @@ def _rows(package: Package, container: Container, size: int) -> list[tuple[str, 
             f"{spread}, {kinds}; {steps_words} on {inner}, momentum {package.momentum:g}, {package.inner_precision}",
         ),
         ("theta_bn", f"{len(package.theta_bn)} statistics, {numbers:,} numbers" if package.theta_bn else "none"),
-        ("radiograph", f"{package.depth} bit, less {package.mean:.4g}, by {package.deviation:.4g}"),
+        (
+            "radiograph",
+            f"{package.depth} bit{colour}, less {_per_channel(package.mean)}, by {_per_channel(package.deviation)}",
+        ),
         *(
             [("films", f"whole, resized to {side}; each finding has a probability of its own")]
             if package.delta is None
@@ -89,6 +95,11 @@ def _rows(package: Package, container: Container, size: int) -> list[tuple[str, 
         ("self-test", _self_test(package)),
         ("made with", ", ".join(f"{name} {version}" for name, version in package.versions.items())),
     ]
+
+
+def _per_channel(values: PerChannel) -> str:
+    """A mean or deviation in words: ``92.06``, or ``92.06 / 80.4 / 75.1``."""
+    return " / ".join(f"{value:.4g}" for value in (values if isinstance(values, tuple) else (values,)))
 
 
 def _signed(container: Container) -> str:

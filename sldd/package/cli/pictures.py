@@ -35,16 +35,20 @@ def export(package: Package, folder: Path) -> list[Path]:
     for path in paths:
         check_output(path)
     for path, place in zip(paths, places, strict=False):
-        write_file(path, _png(stretched(package.images[place][0].numpy())))
+        write_file(path, _png(stretched(package, place)))
     write_file(paths[-1], _png(_sheet(package, places[:_MOST_ON_SHEET])))
     return paths
 
 
-def stretched(image: np.ndarray) -> Image.Image:
-    """(height, width) in gray: the darkest value black, the brightest white."""
+def stretched(package: Package, place: tuple[int, int]) -> Image.Image:
+    """The image of a step: its lowest value black, its highest white; of one in colour in the radiographs' own values,
+    where a colour is what it was."""
+    image = package.images[place].numpy()
+    if package.channels > 1:
+        image = image * np.reshape(package.deviation, (-1, 1, 1)) + np.reshape(package.mean, (-1, 1, 1))
     low, high = float(image.min()), float(image.max())
-    gray = np.rint(255 * (image - low) / (high - low)) if high > low else np.full(image.shape, 128.0)
-    return Image.fromarray(gray.astype(np.uint8))
+    shown = np.rint(255 * (image - low) / (high - low)) if high > low else np.full(image.shape, 128.0)
+    return Image.fromarray(shown.astype(np.uint8).transpose(1, 2, 0).squeeze())
 
 
 def in_words(package: Package, label: np.ndarray) -> str:
@@ -77,11 +81,12 @@ def _sheet(package: Package, places: list[tuple[int, int]]) -> Image.Image:
     columns = min(package.images.shape[1], 6) if len(package.images) > 1 else min(len(places), 6)
     width, height = 190, _SHOWN + _LINES * (_FONT + 3) + _GAP
     rows = -(-len(places) // columns)
-    sheet = Image.new("L", (columns * width + _GAP, rows * height + _GAP), 255)
+    size, colour = (columns * width + _GAP, rows * height + _GAP), package.channels > 1
+    sheet = Image.new("RGB", size, "white") if colour else Image.new("L", size, 255)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT)
     for number, (step, image) in enumerate(places):
         left, top = _GAP + number % columns * width, _GAP + number // columns * height
-        picture = stretched(package.images[step, image][0].numpy())
+        picture = stretched(package, (step, image))
         factor = max(1, _SHOWN // picture.width)
         side = picture.width * factor if picture.width <= _SHOWN else _SHOWN
         resample = Image.Resampling.NEAREST if picture.width <= _SHOWN else Image.Resampling.BOX

@@ -17,6 +17,8 @@ from sldd.ops.types import InnerWeights, Precision, TaskName
 from sldd.package.format.container import load_json
 
 FORMAT = "sldd-package/5"
+FORMATS = {1: FORMAT, 3: "sldd-package/6"}
+"""By channels. Gray packages are what they were before there were others, which a reader of then refuses by this."""
 _VERSIONED = ("sldd-study", "torch", "torchvision", "timm", "numpy")
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -31,6 +33,10 @@ Mark = Annotated[str, Len(16, 16)]
 Images = Literal["float32", "float16", "uint8"]
 Share = Annotated[float, Ge(0), Le(1)]
 Depth = Literal[8, 16]
+_Mean = Annotated[float, Ge(0), Le(65535)]
+_Deviation = Annotated[float, Gt(0), Le(65535)]
+_BRANCHES = ("constrained-", "tuple[")
+"""What pydantic's names for the kinds of a value begin with, in the places of errors."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +135,10 @@ class Header:
         backbone, norm, start, seed: give the start; ``start_fingerprints``, by parameter, check it. ``start`` is
             ``xavier``, ``pretrained``, or the name, for people, of a file of weights.
         inner_weights, momentum, inner_precision: of the inner steps.
-        mean, deviation: standardise a radiograph's gray values, which are of ``depth`` bits.
+        mean, deviation: standardise a radiograph's values, which are of ``depth`` bits, channel by channel.
         patches: how to cut a radiograph.
         delta: threshold on a patient's score; None where films have findings.
+        channels: of radiographs and images: 1 for gray, 3 for red, green and blue.
         classes: what the labels' columns and the network's outputs stand for: I, N and P of patches, or findings.
         claims, stored, self_test: see there.
         versions: of the maker's libraries.
@@ -145,11 +152,12 @@ class Header:
     inner_weights: InnerWeights
     momentum: Annotated[float, Ge(0), Lt(1)]
     inner_precision: Precision
-    mean: Annotated[float, Ge(0), Le(65535)]
-    deviation: Annotated[float, Gt(0), Le(65535)]
+    mean: _Mean | tuple[_Mean, _Mean, _Mean]
+    deviation: _Deviation | tuple[_Deviation, _Deviation, _Deviation]
     depth: Depth = 8
     patches: PatchSettings
     delta: Share | None
+    channels: int = 1
     classes: tuple[Word, ...] = CLASSES
     claims: Claims | None = None
     stored: Stored = Stored()
@@ -162,6 +170,11 @@ class Header:
         """Any classes but those of patches are findings."""
         return "patches" if self.classes == CLASSES else "multilabel"
 
+    @property
+    def format(self) -> str:
+        """Of a package with this header."""
+        return FORMATS[self.channels]
+
     def header(self) -> Header:
         """The header alone, checked.
 
@@ -171,8 +184,11 @@ class Header:
         return _checked({f.name: _plain(getattr(self, f.name)) for f in fields(Header)})
 
     def to_text(self) -> str:
-        """The header as canonical JSON: one line, names sorted, no spaces, ASCII."""
-        return json.dumps(asdict(self.header()), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        """The header as canonical JSON: one line, names sorted, no spaces, ASCII; channels are told where not 1."""
+        tree = asdict(self.header())
+        if self.channels == 1:
+            del tree["channels"]
+        return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 _HEADER = TypeAdapter(Header)
@@ -207,12 +223,16 @@ def _checked(tree: dict[str, Any]) -> Header:
         if isinstance(error, RecursionError):
             raise InputError("its facts are nested too deeply") from None
         first = error.errors()[0]
-        where = printable(".".join(str(part) for part in first["loc"]))
+        where = printable(".".join(part for part in map(str, first["loc"]) if not part.startswith(_BRANCHES)))
         raise InputError(f"its {where}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
     if not 0 < len(header.classes) <= MOST_CLASSES or len(set(header.classes)) < len(header.classes):
         raise InputError(f"its classes are not 1 to {MOST_CLASSES:,} different names")
     if (header.delta is None) != (header.task == "multilabel"):
         raise InputError(f"its delta does not go with its classes: of {', '.join(CLASSES)} there is one, else none")
+    if header.channels not in FORMATS:
+        raise InputError(f"it has {header.channels} channels; {' or '.join(map(str, FORMATS))} are known")
+    if any(isinstance(values, tuple) != (header.channels > 1) for values in (header.mean, header.deviation)):
+        raise InputError(f"its mean and deviation are not one for each of {header.channels} channels")
     if header.patches.input_size > MOST_SIDE:
         raise InputError(
             f"its network would see {header.patches.input_size:,} pixels a side; {MOST_SIDE:,} are allowed"

@@ -1,6 +1,6 @@
 """Encoding of distilled images as float32, float16 or 8 bit; every reader gets the same values, bit for bit.
 
-8 bit: a gray value is ``low + step * q`` with q in 0..255, and ``low`` and ``step`` of each image's own. ``step`` is a
+8 bit: a value is ``low + step * q`` with q in 0..255, and ``low`` and ``step`` of each image's own. ``step`` is a
 power of two and ``low`` a multiple of it, so that no reader has anything to round, and encoding again changes nothing;
 that costs up to one of the eight bits.
 """
@@ -19,7 +19,7 @@ IMAGES, LOW, STEP = "images", "images_low", "images_step"
 
 
 def encode(images: np.ndarray, how: Images) -> Tensors:
-    """Tensors of the file for images (S, M, 1, h, w) float32.
+    """Tensors of the file for images (S, M, channels, h, w) float32.
 
     Raises:
         InputError: the images have values that this cannot hold.
@@ -34,7 +34,7 @@ def encode(images: np.ndarray, how: Images) -> Tensors:
 
 
 def decode(tensors: Tensors, how: Images) -> np.ndarray:
-    """Images (S, M, 1, h, w) float32 from the tensors of a file, which are checked to be those of ``how``.
+    """Images (S, M, channels, h, w) float32 from the tensors of a file, which are checked to be those of ``how``.
 
     Raises:
         InputError: they are not.

@@ -12,7 +12,7 @@ import torch
 from sldd.errors import InputError
 from sldd.package.format.atomic_file import write_file
 from sldd.package.format.container import Container, Tensors, digest, read, to_bytes
-from sldd.package.format.header import FORMAT, Header, printable, read_header
+from sldd.package.format.header import FORMATS, Header, printable, read_header
 from sldd.package.format.image_encoding import decode, encode, names
 
 _BN, _WEIGHTS, EXPECTED = "theta_bn/", "start/", "self_test"
@@ -26,7 +26,7 @@ class Package(Header):
     """A package: distilled images, soft labels, inner rates, ``theta_bn``, and the header.
 
     Attributes:
-        images: (S, M, 1, h, w) float32, standardised gray values.
+        images: (S, M, channels, h, w) float32, standardised values.
         labels: (S, M, classes) float32.
         rates: (E, S) float32 inner rates as used, or (E, S, T) with one for each parameter tensor.
         theta_bn: batch-norm mean and variance by buffer name.
@@ -48,7 +48,7 @@ class Package(Header):
             InputError: something cannot stand in a package.
         """
         header, tensors = self.to_text(), self._tensors()
-        metadata = {"format": FORMAT, "facts": header, "digest": digest(FORMAT, header, tensors)}
+        metadata = {"format": self.format, "facts": header, "digest": digest(self.format, header, tensors)}
         return Container(metadata, tensors)
 
     def to_bytes(self) -> bytes:
@@ -113,13 +113,16 @@ def from_container(container: Container) -> Package:
     """
     metadata, tensors = container.metadata, container.tensors
     found = metadata.get("format", "")
-    if found != FORMAT:
+    if found not in FORMATS.values():
         if found.startswith("sldd-package/"):
-            raise InputError(f"a package of format {printable(found)}, and this version reads {FORMAT}; make it again")
+            known = " and ".join(FORMATS.values())
+            raise InputError(f"a package of format {printable(found)}, and this version reads {known}; make it again")
         raise InputError("not a package; its header names no format")
     if not {"facts", "digest"} <= metadata.keys() <= {"format", "facts", "digest", "signature"}:
         raise InputError("not a package; its header is not one of this format")
     header = read_header(metadata["facts"])
+    if header.format != found:
+        raise InputError(f"its format is {found}, and that of {header.channels} channels {header.format}")
     kind = header.stored.images
     theta_bn, weights = (_below(prefix, tensors) for prefix in (_BN, _WEIGHTS))
     wanted = {*names(kind), "labels", "rates"} | ({EXPECTED} if header.self_test else set())
@@ -148,9 +151,9 @@ def from_container(container: Container) -> Package:
 
 
 def _check_shapes(images: np.ndarray, tensors: Mapping[str, np.ndarray], header: Header) -> None:
-    side = header.patches.input_size
-    if images.ndim != 5 or images.shape[2:] != (1, side, side):
-        raise InputError(f"its images are {_words(images.shape)}, not S x M x 1 x {side} x {side}")
+    side, channels = header.patches.input_size, header.channels
+    if images.ndim != 5 or images.shape[2:] != (channels, side, side):
+        raise InputError(f"its images are {_words(images.shape)}, not S x M x {channels} x {side} x {side}")
     steps, each = images.shape[:2]
     labels, rates = tensors["labels"], tensors["rates"]
     classes = len(header.classes)

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from sldd.errors import InputError
 from sldd.package.format.atomic_file import write_file
 from sldd.package.format.container import Container, load_json, to_bytes
-from sldd.package.format.header import FORMAT, printable
+from sldd.package.format.header import printable
 
 ALGORITHM = "Ed25519"
 _MOST_KEY_BYTES = 10_000
@@ -156,7 +156,7 @@ def fingerprint(key: Ed25519PublicKey) -> str:
 
 
 def _message(container: Container, signer: str) -> bytes:
-    return "\n".join([FORMAT, container.metadata["digest"], signer]).encode()
+    return "\n".join([container.metadata["format"], container.metadata["digest"], signer]).encode()
 
 
 def _raw(key: Ed25519PublicKey) -> bytes:

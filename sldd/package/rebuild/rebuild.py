@@ -54,7 +54,7 @@ def started(package: Package, start: Path | str | None = None) -> nn.Module:
     check_memory(package)
     side = package.patches.input_size
     classes = len(package.classes)
-    network = build(package.backbone, input_size=side, norm=package.norm, classes=classes)
+    network = build(package.backbone, input_size=side, norm=package.norm, channels=package.channels, classes=classes)
     if package.weights is not None:
         copy_weights(network, package.weights, where="the package", classes=classes)
     else:
@@ -123,9 +123,10 @@ def check_statistics(package: Package, network: nn.Module) -> None:
 
 def check_memory(package: Package) -> None:
     """Raise an InputError where the network is too large to be rebuilt here, from shapes alone."""
-    steps, each, _, side, _ = package.images.shape
+    steps, each, *shape = package.images.shape
     head = package.inner_weights == "head"  # then features are taken of all images at once
-    parameters, graph = _size(package.backbone, package.norm, side, steps * each if head else each, not head)
+    seen = (steps * each if head else each, *shape)
+    parameters, graph = _size(package.backbone, package.norm, seen, not head)
     if parameters > MOST_PARAMETERS:
         raise InputError(f"{package.backbone} has {parameters:,} parameters, and {MOST_PARAMETERS:,} are allowed")
     wanted, free = 4 * (3 * parameters) + graph, free_memory(torch.device("cpu"))
@@ -137,14 +138,14 @@ def check_memory(package: Package) -> None:
 
 
 @lru_cache(maxsize=32)
-def _size(backbone: str, norm: str, side: int, images: int, training: bool) -> tuple[int, int]:
-    """Parameters of a network, and bytes that its graph keeps of so many images; nothing is allocated."""
+def _size(backbone: str, norm: str, shape: tuple[int, ...], training: bool) -> tuple[int, int]:
+    """Parameters of a network, and bytes that its graph keeps of images of this shape; nothing is allocated."""
     with torch.device("meta"):
-        network = build(backbone, input_size=side, norm=norm).train(training)
+        network = build(backbone, input_size=shape[-1], norm=norm, channels=shape[1]).train(training)
         keep_no_statistics(network)
         with SavedTensors() as saved:
             try:
-                network(torch.empty(images, 1, side, side))
+                network(torch.empty(shape))
             except (ValueError, RuntimeError) as error:
                 reason = next(iter(str(error).splitlines()), type(error).__name__)
                 raise InputError(f"{printable(backbone)} cannot take such images ({printable(reason)})") from None

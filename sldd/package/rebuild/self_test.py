@@ -46,16 +46,16 @@ class Outcome:
 
 
 def inputs(seed: int, images: torch.Tensor) -> torch.Tensor:
-    """(K, 1, h, w) float32 synthetic patches, standardised as radiographs are.
+    """(K, channels, h, w) float32 synthetic patches, standardised as radiographs are.
 
     Args:
-        images: (S, M, 1, h, w) distilled images.
+        images: (S, M, channels, h, w) distilled images.
     """
-    side = images.shape[-1]
-    noise = np.zeros((INPUTS, 1, side, side), np.float32)
+    channels, side = images.shape[2], images.shape[-1]
+    noise = np.zeros((INPUTS, channels, side, side), np.float32)
     scale = 2
     while scale <= side:
-        cells = _uniform(seed, f"cells {scale}", (INPUTS, 1, scale, scale))
+        cells = _uniform(seed, f"cells {scale}", (INPUTS, channels, scale, scale))
         place = np.arange(side) * scale // side
         noise += cells[:, :, place[:, None], place[None, :]]
         scale *= 2
@@ -130,7 +130,7 @@ def _largest(one: torch.Tensor, other: torch.Tensor) -> float:
 
 
 def _shaken(images: torch.Tensor) -> torch.Tensor:
-    """Every gray value a millionth of itself higher or lower, by chance."""
+    """Every value a millionth of itself higher or lower, by chance."""
     change = _uniform(_SPREAD_SEED, "spread", tuple(images.shape))
     return images * (1 + 1e-6 * torch.from_numpy(np.sign(change)))
 

@@ -42,7 +42,8 @@ class FilmData(TaskData):
         self.cohort, self.films, self.split = films.cohort, films, split
         self.batches: FilmBatches = FilmBatches(films, split.train)
         self.size = self.batches.size
-        self.input = InputSpec(films.side, tuple(self.batches.classes), films.mean, films.std)
+        classes = tuple(self.batches.classes)
+        self.input = InputSpec(films.side, classes, films.mean, films.std, self.cohort.channels)
 
     def augmented(self, settings: AugmentSettings) -> BatchSource:
         return Augmented(self.batches, settings)

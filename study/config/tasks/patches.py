@@ -42,7 +42,8 @@ class PatchData(TaskData):
         self.cohort, self.patches, self.split = patches.cohort, patches, split
         self.batches: BalancedBatches = BalancedBatches(patches, split.train)
         self.size = self.batches.size
-        self.input = InputSpec(self.batches.side, self.batches.classes, patches.mean, patches.std)
+        classes, channels = self.batches.classes, self.cohort.channels
+        self.input = InputSpec(self.batches.side, classes, patches.mean, patches.std, channels)
 
     def learned(self, spec: TrialSpec, config: StudyConfig, *, augment: bool) -> Learned:
         """For ordinary training, what its cell names; by patient, where private."""

@@ -132,3 +132,12 @@ def test_a_card_builds_the_network_of_its_name() -> None:
 def test_cards_that_there_are_not(name: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
         check_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["lenet", "convnet_w32", "test_vit", "torchvision/alexnet", "paper/alexnet/8", "csatv2"]
+)
+def test_a_network_in_colour(name: str) -> None:
+    gray, colour = (build(name, input_size=64, channels=channels).eval() for channels in (1, 3))
+    with torch.no_grad():
+        assert colour(torch.randn(2, 3, 64, 64)).shape == gray(torch.randn(2, 1, 64, 64)).shape == (2, 3)

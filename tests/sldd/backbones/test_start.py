@@ -13,7 +13,7 @@ from torch import nn
 
 from sldd.backbones.init import initialise, layer_fingerprints
 from sldd.backbones.registry import build
-from sldd.backbones.start import check_start, set_start
+from sldd.backbones.start import check_start, copy_weights, set_start
 from sldd.errors import InputError
 
 
@@ -126,3 +126,15 @@ def test_another_start_is_named_by_its_first_layer() -> None:
 def test_layouts_of_our_own_have_no_published_weights() -> None:
     with pytest.raises(InputError, match=r"nobody publishes weights of convnet_w32; name a file: pretrained="):
         set_start(build("convnet_w32", input_size=16), backbone="convnet_w32", start="pretrained", seed=0)
+
+
+def test_a_colour_network_takes_three_channel_weights_as_they_are_and_no_gray_ones() -> None:
+    weights = dict(build("test_resnet", input_size=32, channels=3).named_parameters())
+    gray, colour = build("test_resnet", input_size=32), build("test_resnet", input_size=32, channels=3)
+    (name, first), *_ = weights.items()
+    copy_weights(colour, weights, where="f")
+    assert torch.equal(colour.get_parameter(name), first)
+    copy_weights(gray, weights, where="f")
+    assert torch.equal(gray.get_parameter(name), first.sum(1, keepdim=True))
+    with pytest.raises(InputError, match=r"weights of f are of a network for gray films.*set data\.channels=gray"):
+        copy_weights(colour, dict(gray.named_parameters()), where="f")

@@ -202,4 +202,6 @@ def test_a_gray_palette_and_gray_colours_are_read_and_colours_are_said(tmp_path:
         np.testing.assert_array_equal(film.pixels, RAMP)
         assert film.notes == ()
     Image.fromarray(np.stack([RAMP, 255 - RAMP, RAMP], axis=2)).save(tmp_path / "c.png")
-    assert read_film(tmp_path / "c.png").notes == ("it is in colour, and read as its brightness",)
+    assert read_film(tmp_path / "c.png").notes == (
+        "it is in colour, and read as its brightness; data.channels=rgb reads its colours",
+    )

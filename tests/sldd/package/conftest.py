@@ -38,13 +38,14 @@ def make(
     epochs: int = 1,
     seed: int = 3,
     fastest: float = 0.06,
+    channels: int = 1,
     **changed: Any,
 ) -> Package:
     """A package of images of noise; the statistics are those of its own network on noise."""
     random = stream(seed, "tests", "package")
-    network = build(backbone, input_size=SIDE, norm=norm)
+    network = build(backbone, input_size=SIDE, norm=norm, channels=channels)
     initialise(network, seed)
-    images = torch.from_numpy(random.standard_normal((steps, 3, 1, SIDE, SIDE), np.float32))
+    images = torch.from_numpy(random.standard_normal((steps, 3, channels, SIDE, SIDE), np.float32))
     rates = torch.from_numpy(random.uniform(0.01, fastest, (epochs, steps)).astype(np.float32))
     facts: dict[str, Any] = {
         "inner_weights": "all",
@@ -52,8 +53,9 @@ def make(
         "inner_precision": "float32",
         "norm": norm,
         "start": "xavier",
-        "mean": 120.0,
-        "deviation": 45.0,
+        "mean": 120.0 if channels == 1 else (40.0, 120.0, 200.0),
+        "deviation": 45.0 if channels == 1 else (10.0, 20.0, 30.0),
+        "channels": channels,
         "delta": 0.45,
         "claims": Claims("validation", SCORES, replace(SCORES, patients=24)),
     }
@@ -69,7 +71,7 @@ def make(
         **(facts | changed),
     )
     keep_no_statistics(network)
-    real = torch.from_numpy(random.standard_normal((24, 1, SIDE, SIDE), np.float32))
+    real = torch.from_numpy(random.standard_normal((24, channels, SIDE, SIDE), np.float32))
     before = measure_statistics(network, network, [real]) if package.inner_weights == "head" else None
     take_steps(package, network)
     after = measure_statistics(network, network, [real])

@@ -67,8 +67,8 @@ def test_scaled_like_all_films(tmp_path: Path) -> None:
     ("change", "says"),
     [
         ({"val_labels": None}, "has no val_images or val_labels"),
-        ({"test_images": np.zeros((4, 28, 28, 3), np.uint8)}, "test_images are not gray images"),
-        ({"test_images": np.zeros((4, 28, 28))}, "test_images are not gray images"),
+        ({"test_images": np.zeros((4, 28, 28, 3), np.uint8)}, "test_images are in colour, and those of other parts"),
+        ({"test_images": np.zeros((4, 28, 28))}, "test_images are not images of 8 bits"),
         ({"test_labels": np.zeros((3, 3), int)}, "test_labels are not a row of whole numbers"),
         ({"test_labels": np.full((4, 3), 2)}, "labels other than 0 and 1"),
         ({"test_labels": np.array([[None] * 3] * 4)}, "cannot be read"),
@@ -126,3 +126,42 @@ def test_a_part_of_it_names_no_patients_either(tmp_path: Path) -> None:
     np.savez(tmp_path / "m" / "some.npz", **arrays)  # type: ignore[arg-type]
     source = open_source(DataSettings(source="medmnist", root=str(tmp_path / "m"), part="1/1"))
     assert prepare(source, tmp_path / "cache").patients == 13
+
+
+def _colour(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same images with two more channels."""
+    return {
+        name: np.stack([value, 255 - value, value // 2], 3) if name.endswith("images") else value
+        for name, value in arrays.items()
+    }
+
+
+def _in_colour(tmp_path: Path, arrays: dict[str, np.ndarray], size: int = 512) -> Cohort:
+    np.savez(tmp_path / "some.npz", **arrays)  # type: ignore[arg-type]
+    settings = DataSettings(source="medmnist", root=str(tmp_path), film_size=size, channels="rgb")
+    return prepare(open_source(settings), tmp_path / "cache")
+
+
+def test_images_in_colour(tmp_path: Path) -> None:
+    arrays = _colour(_arrays())
+    np.testing.assert_array_equal(_in_colour(tmp_path, arrays).pixels(7), arrays["val_images"][1])
+    small = _in_colour(tmp_path, arrays, size=16).pixels(7)
+    assert small.shape == (16, 16, 3)
+    assert small.mean((0, 1)) == pytest.approx(arrays["val_images"][1].mean((0, 1)), abs=3)
+
+
+def test_other_channels_than_were_asked_for_are_refused_with_what_to_set(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"train_images are in colour; set data\.channels=rgb"):
+        _cohort(tmp_path, _colour(_arrays()))
+    with pytest.raises(InputError, match=r"train_images are gray; set data\.channels=gray"):
+        _in_colour(tmp_path, _arrays())
+    mixed = _arrays() | {name: value for name, value in _colour(_arrays()).items() if name.startswith("val")}
+    with pytest.raises(InputError, match="val_images are in colour, and those of other parts are not"):
+        _cohort(tmp_path, mixed)
+
+
+def test_volumes_are_refused(tmp_path: Path) -> None:
+    arrays = _arrays()
+    volumes = {name: np.stack([value] * 28, 3) if "images" in name else value for name, value in arrays.items()}
+    with pytest.raises(InputError, match="train_images are volumes, and images of two dimensions are read"):
+        _cohort(tmp_path, volumes)
