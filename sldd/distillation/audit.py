@@ -127,7 +127,7 @@ def _one_step(name: str, side: int) -> float:
     def draw(*shape: int) -> torch.Tensor:
         return torch.from_numpy(stream(0, "audit", *shape).standard_normal(shape, dtype="float32"))
 
-    unroll = Unroll(network)
+    unroll = Unroll(network, traced=False)
     real, classes = draw(_BATCH, 1, side, side), torch.arange(_BATCH) % len(CLASSES)
     with torch.no_grad():
         once, again = (unroll.forward(list(network.parameters()), real) for _ in range(2))

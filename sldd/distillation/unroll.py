@@ -22,17 +22,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import nn
 from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from sldd.distillation.inner_gradient import EagerGradient, Products, TracedGradient
 from sldd.distillation.snapshots import next_snapshot
-from sldd.ops.dispatch import Kernels
 from sldd.ops.memory import SavedTensors, free_memory
 from sldd.ops.types import Memory, Weights
 from sldd.training.losses import soft_cross_entropy
@@ -52,11 +50,10 @@ class _InnerState:
 
 @dataclass
 class _InnerStep(_InnerState):
-    """An inner step, cut off from its neighbours: leaves in, inner gradient out (with its graph, if kept)."""
+    """An inner step, cut off from its neighbours: its gradient, and where kept, what is pulled back through it."""
 
-    images: torch.Tensor
-    labels: torch.Tensor
     gradient: Weights
+    products: Products | None
 
 
 @dataclass
@@ -81,6 +78,7 @@ class Unroll:
             the memory that is free at the first call.
         autocast: a floating type narrower than the weights' in which inner steps run; None for the weights' own.
         loss: of logits and soft labels, both (M, classes); twice differentiable in both.
+        traced: take steps by a program where one gives the same bits (``sldd.distillation.inner_gradient``).
 
     Attributes:
         names, start: of the T parameter tensors that inner steps change, and ``theta_0``.
@@ -94,17 +92,25 @@ class Unroll:
         memory: Memory = "keep",
         autocast: torch.dtype | None = None,
         loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = soft_cross_entropy,
+        traced: bool = True,
     ) -> None:
         self._network = network.requires_grad_(False)
         self.names = [name for name, _ in network.named_parameters()]
         self.start = [parameter.detach() for parameter in network.parameters()]
-        self._momentum, self._autocast, self._loss = momentum, autocast, loss
-        self._kernels = Kernels()
+        self._momentum = momentum
+        self._eager = EagerGradient(self.forward, loss, autocast)
+        self._program: TracedGradient | None = None
+        self._to_trace = traced
         self.memory = memory  # what ``auto`` chose, after the first steps
         self._images = self._labels = torch.empty(0)
         self._rates: list[list[float] | list[list[float]]] = []
         self._rates_like = torch.empty(0)
         self._tape: list[_InnerState] = []
+
+    @property
+    def traced(self) -> bool:
+        """Whether steps are taken by programs, which the first differentiable ones show."""
+        return self._program is not None
 
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
         """Logits of the network under ``weights``: (batch, classes)."""
@@ -145,6 +151,9 @@ class Unroll:
             return self._advance(initial, stop).theta
         if self.memory == "auto":
             self.memory = self._fitting(stop - first)
+        if self._to_trace and self._images.is_cpu:
+            self._program = TracedGradient.of(self._eager, self.start, self._images[0], self._labels[0])
+        self._to_trace = False
         last = self._advance_recording(self._advance(initial, first), stop)
         return [weight.detach().requires_grad_() for weight in self._after(last).theta]
 
@@ -153,7 +162,7 @@ class Unroll:
         self._network.train()
         self._images, self._labels, self._tape = images.detach(), labels.detach(), []
         return [
-            self._graph(_InnerState(batch, self.start, None), differentiable=False).gradient
+            self._step(_InnerState(batch, self.start, None), differentiable=False).gradient
             for batch in range(len(images))
         ]
 
@@ -192,15 +201,8 @@ class Unroll:
             nu, factor = adjoint, -rate  # nu = factor lambda, without a copy of it
         if carried is not None:
             torch._foreach_add_(nu, carried)
-        kept = [(g, n) for g, n in zip(step.gradient, nu, strict=True) if g.requires_grad]
-        with self._kernels.asking(images=True, parameters=not first):
-            vjps = torch.autograd.grad(
-                [g for g, _ in kept],
-                [step.images, step.labels, *([] if first else step.theta)],
-                [n for _, n in kept],
-                allow_unused=True,
-                materialize_grads=True,
-            )
+        assert step.products is not None
+        vjps = step.products(nu, not first)
         grads.images[batch].add_(vjps[0], alpha=factor)
         grads.labels[batch].add_(vjps[1], alpha=factor)
         if first:
@@ -213,14 +215,14 @@ class Unroll:
         first = self._tape[0].number if self._tape else state.number
         while state.number < end - 1:
             if self.memory == "keep":
-                step = self._graph(state)
+                step = self._step(state)
                 self._tape.append(step)
                 state = self._after(step)
             else:
                 self._tape.append(state)
                 held = sum(kept.number > first for kept in self._tape)  # of the rest; the first is held anyhow
                 state = self._advance(state, state.number + next_snapshot(end - state.number, SNAPSHOTS - held))
-        last = self._graph(state)
+        last = self._step(state)
         self._tape.append(last)
         return last
 
@@ -228,28 +230,17 @@ class Unroll:
         """Take steps up to ``end``, keeping nothing on the way."""
         held = state  # by the tape, or the start: the only weights that must stay as they are
         while state.number < end:
-            state = self._after(self._graph(state, differentiable=False), overwrite=state is not held)
+            state = self._after(self._step(state, differentiable=False), overwrite=state is not held)
         return state
 
-    def _graph(self, state: _InnerState, *, differentiable: bool = True) -> _InnerStep:
+    def _step(self, state: _InnerState, *, differentiable: bool = True) -> _InnerStep:
         """The step from ``state``, with its inner gradient."""
         batch = state.number % len(self._images)
-        x = self._images[batch].detach().requires_grad_(differentiable)
-        y = self._labels[batch].detach().requires_grad_(differentiable)
-        theta = [weight.detach().requires_grad_() for weight in state.theta]
-        # Fused attention has no second derivative; the math kernel gives the same values up to rounding.
-        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-            with self._precision(x), self._kernels:
-                logits = self.forward(theta, x)
-            loss = self._loss(logits.to(y.dtype), y)
-            with self._kernels.asking(images=False, parameters=True):
-                gradient = torch.autograd.grad(
-                    loss, theta, create_graph=differentiable, allow_unused=True, materialize_grads=True
-                )
-        return _InnerStep(state.number, theta, state.velocity, x, y, list(gradient))
-
-    def _precision(self, x: torch.Tensor) -> AbstractContextManager[object]:
-        return nullcontext() if self._autocast is None else torch.autocast(x.device.type, self._autocast)
+        at = state.theta, self._images[batch], self._labels[batch]
+        fits = self._program is not None and self._program.fits(*at[1:])
+        inner = self._program if fits and self._program is not None else self._eager
+        gradient, products = inner.linearised(*at) if differentiable else (inner.gradient(*at), None)
+        return _InnerStep(state.number, state.theta, state.velocity, gradient, products)
 
     @torch.no_grad()
     def _after(self, step: _InnerStep, *, overwrite: bool = False) -> _InnerState:
@@ -258,7 +249,7 @@ class Unroll:
         velocity = self._velocity(step)
         rate = self._rates[epoch][batch]
         change, alpha = (torch._foreach_mul(velocity, rate), 1.0) if isinstance(rate, list) else (velocity, rate)
-        theta = [weight.detach() for weight in step.theta]
+        theta = step.theta
         if overwrite:
             torch._foreach_sub_(theta, change, alpha=alpha)
         else:
@@ -267,16 +258,15 @@ class Unroll:
 
     @torch.no_grad()
     def _velocity(self, step: _InnerStep) -> Weights:
-        gradient = [g.detach() for g in step.gradient]
         if step.velocity is None:
-            return gradient
-        return list(torch._foreach_add(gradient, step.velocity, alpha=self._momentum))
+            return step.gradient
+        return list(torch._foreach_add(step.gradient, step.velocity, alpha=self._momentum))
 
     def _fitting(self, steps: int) -> Literal["keep", "recompute"]:
         """Measure the first step's graph and compare all of them with the memory that is free."""
         with SavedTensors() as saved:
-            step = self._graph(_InnerState(0, self.start, None))
-        graph = saved.nbytes + sum(g.untyped_storage().nbytes() for g in step.gradient)
+            gradient, _ = self._eager.linearised(self.start, self._images[0], self._labels[0])
+        graph = saved.nbytes + sum(g.untyped_storage().nbytes() for g in gradient)
         return "keep" if steps * graph <= free_memory(self._images.device) / 2 else "recompute"
 
 
