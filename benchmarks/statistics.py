@@ -22,7 +22,8 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from analysis.records.records import Study
-from analysis.stats.minimum import count_evidence, minimum_images, rule_points, shown_points
+from analysis.stats.evidence import count_evidence
+from analysis.stats.minimum import minimum_images, rule_points, shown_points
 from analysis.stats.rank_tests import spearman
 from ledger.schema import SCHEMA
 from sldd.rng import stream
@@ -68,6 +69,8 @@ class Design:
     """Whether every network calls at an HM of 0.45, whatever it is given."""
     best: float = 0.85
     """HM of a run of usual luck, with as many images as the network needs."""
+    trained: float = 0.85
+    """The same of ordinary training."""
 
     @property
     def kin(self) -> np.ndarray:
@@ -113,9 +116,10 @@ def curves(design: Design, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
 
 
 def simulate(design: Design, seed: int) -> tuple[Simulated, np.ndarray]:
-    """A study, and the true HM of its networks (networks, counts)."""
+    """A study, and the true HM of its networks (networks, 1 + counts), of ordinary training first."""
     rng = stream(seed, f"benchmarks.statistics/{design}")
     parameters, curve = curves(design, rng)
+    curve = np.column_stack([np.full(len(curve), logit(design.trained)), curve])
     labels = np.arange(design.patients) % 2
     hard = PATIENT_SPREAD * rng.standard_normal(design.patients)
     lucky = logit_spread(design) * rng.standard_normal((*curve.shape, design.seeds))
@@ -125,19 +129,20 @@ def simulate(design: Design, seed: int) -> tuple[Simulated, np.ndarray]:
     common: dict[str, Any] = {
         "phase": "confirm",
         "status": "done",
-        "method": "sldd",
         "norm": "as_is",
-        "label_init": "one_hot",
+        "protocol": "validation",
     }
-    common |= {"distill_steps": 1, "distill_epochs": 1, "protocol": "held_out"}
+    trained = {"method": "train", "train_classes": "INP"}
+    distilled = {"method": "sldd", "label_init": "one_hot", "distill_steps": 1, "distill_epochs": 1}
     for network, place, run in np.ndindex(calls.shape[:3]):
-        trial = f"{network}-{design.counts[place]}/{run}"
+        trial = f"{network}-{place}/{run}"
+        cell = distilled | {"images": design.counts[place - 1]} if place else trained
         called = calls[network, place, run]
         sensitivity, specificity = called[labels == 1].mean(), 1 - called[labels == 0].mean()
         total = sensitivity + specificity
         hm = 2 * sensitivity * specificity / total if total else 0.0
         row = {"trial": trial, "backbone": design.names[network], "parameters": parameters[network], "seed": run}
-        rows.append(common | row | {"images": design.counts[place], "test_hm": hm})
+        rows.append(common | row | cell | {"test_hm": hm})
         tested = [
             {"patient": f"{patient:04d}", "label": int(label), "votes": [0, 1 - int(call), int(call)]}
             for patient, (label, call) in enumerate(zip(labels, called, strict=True))
@@ -152,12 +157,14 @@ def simulate(design: Design, seed: int) -> tuple[Simulated, np.ndarray]:
 def observed(design: Design, seed: int) -> dict[str, float]:
     """What one study says and whether it is so: shares of its cells or networks, and p-values below 0.05."""
     study, truth = simulate(design, seed)
+    trained, truth = truth[:, :1], truth[:, 1:]
     names, counts = design.names, np.array(design.counts)
     cells = count_evidence(study).set_index(["backbone", "images"])
     cells = cells.loc[[(name, count) for name in names for count in counts]]
     low, high = (cells[end].to_numpy().reshape(truth.shape) for end in ("interval_low", "interval_high"))
     answer = minimum_images(study).set_index("backbone").loc[names].reset_index()
-    smallest = counts[(truth >= truth.max(axis=1, keepdims=True) - MARGIN).argmax(axis=1)]
+    enough = truth >= trained - MARGIN
+    smallest = np.where(enough.any(axis=1), counts[enough.argmax(axis=1)], counts[-1] + 1)
     bounds, points = shown_points(answer), rule_points(answer)
     claimed = ~np.isnan(low)
     families = design.kin.astype(str).tolist()
@@ -201,7 +208,10 @@ TABLES: dict[str, dict[str, Design]] = {
         **{f"{n}, 5 steady seeds, 200 patients": replace(STEADY, networks=n, correlation=0.7) for n in (6, 12, 20)},
     },
     "chance": {
-        f"{seeds} seed{'s' * (seeds > 1)}, {patients} patients": Design(seeds=seeds, patients=patients, chance=True)
+        f"{seeds} seed{'s' * (seeds > 1)}, {patients} patients, training {trained:g}": Design(
+            seeds=seeds, patients=patients, chance=True, trained=trained
+        )
+        for trained in (0.45, 0.6, 0.85)
         for seeds, patients in ((1, 60), (2, 60), (2, 200))
     },
 }

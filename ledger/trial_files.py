@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from ledger.storage import Folder, read_many
 
 _FILES = re.compile(r"[^/]+/[0-9]+/(config|result)\.json")
+_ASIDE = re.compile(r"[^/]+/[0-9]+-[0-9a-f]+/(config|result)\.json")
 
 
 class TrialFiles(NamedTuple):
@@ -31,16 +32,17 @@ class TrialFiles(NamedTuple):
     """That of the result; empty where there is none."""
 
 
-def read_trials(study: Folder) -> Iterator[TrialFiles]:
-    """All trials of the study in a folder, one after another: cells by name, trials of a cell in no order."""
-    files = read_many(study / "trials", _FILES)
+def read_trials(study: Folder, *, superseded: bool = False) -> Iterator[TrialFiles]:
+    """All trials of the study in a folder, one after another: cells by name, trials of a cell in no order; or those
+    that a longer search has overtaken."""
+    files = read_many(study / "superseded", _ASIDE) if superseded else read_many(study / "trials", _FILES)
     for trial, group in groupby(files, key=lambda file: file[0].rpartition("/")[0]):
         texts = {path.rpartition("/")[2]: text for path, text in group}
         config = parsed(texts.get("config.json", b""))
         if config is not None:
             cell, number = trial.split("/")
             text = texts.get("result.json", b"")
-            yield TrialFiles(cell, int(number), config, as_result(parsed(text)), text)
+            yield TrialFiles(cell, int(number.partition("-")[0]), config, as_result(parsed(text)), text)
 
 
 def read_json(path: Folder) -> dict[str, Any] | None:

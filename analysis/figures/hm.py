@@ -24,14 +24,12 @@ from analysis.figures.parts.scores import (
 from analysis.figures.parts.spec import FigureSpec
 from analysis.figures.parts.theme import figure, look, plain
 from analysis.published import scored_points
-from analysis.records.cell_means import distilled, full_training_means, settings_apart, training_means
+from analysis.records.cell_means import distilled, settings_apart, training_means
 from analysis.records.records import Study, score_word
-from analysis.stats.minimum import count_evidence, minimum_images
+from analysis.stats.evidence import count_evidence
+from analysis.stats.minimum import minimum_images
 from analysis.text.words import images_word
-from ledger.schema import AXES, SETTING
-
-# What ordinary training has in common with the distillation that it is drawn beside.
-TRAINED_ALIKE = ["backbone", *(name for name in SETTING if AXES[name].of == "all" and name != "method")]
+from ledger.schema import SETTING, TRAINED_ALIKE
 
 
 def hm_by_parameters_frame(study: Study) -> pd.DataFrame:
@@ -63,14 +61,11 @@ def hm_by_parameters_figure(frame: pd.DataFrame) -> go.Figure:
 
 
 def hm_by_images_frame(study: Study) -> pd.DataFrame:
-    """One row a cell: columns of `count_evidence`; `series`, the backbone (and setting) that names its line;
-    `smallest`, whether this count is its backbone's smallest by the papers' rule; and `trained`, the mean HM of
-    ordinary training of that backbone, norm, start, transfer and epochs, missing where the study did not run it."""
+    """One row a cell: columns of `count_evidence`; `series`, the backbone (and setting) that names its line; and
+    `smallest`, whether this count is its backbone's smallest by the papers' rule."""
     means = count_evidence(study).sort_values("images", kind="stable")
     answer = minimum_images(study)[[*SETTING, "backbone", "by_points"]]
     means = means.merge(answer, on=[*SETTING, "backbone"], how="left")
-    trained = full_training_means(study)[[*TRAINED_ALIKE, "hm"]].rename(columns={"hm": "trained"})
-    means = means.merge(trained, on=TRAINED_ALIKE, how="left", validate="m:1")
     return means.assign(
         series=series_names(means["backbone"], settings_apart(means)),
         smallest=means["images"].eq(means["by_points"]).fillna(False).astype(bool),
@@ -108,14 +103,14 @@ def _trained_traces(frame: pd.DataFrame, places: Mapping[Any, int], ends: list[i
     return [
         go.Scatter(
             x=ends,
-            y=[row["trained"]] * len(ends),
+            y=[row["trained_hm"]] * len(ends),
             mode="lines",
             name=plain(", ".join([*map(str, row[own].dropna()), "ordinary training"])),
             line={"color": look(places[row["backbone"]])["line"]["color"], "dash": "dot", "width": 1.5},
             hovertemplate=f"%{{fullData.name}}: {score_word(frame)} %{{y:.3f}}<extra></extra>",
             meta=keyed(pd.DataFrame([row[own]] * len(ends))),
         )
-        for _, row in frame[frame["trained"].notna()].drop_duplicates(own).iterrows()
+        for _, row in frame[frame["trained_hm"].notna()].drop_duplicates([*own, "trained_hm"]).iterrows()
     ]
 
 

@@ -15,14 +15,36 @@ from analysis.figures.parts.theme import FAINT, figure, hover, look, plain
 from analysis.records.cell_means import run_rows, settings_apart
 from analysis.records.records import Study, compared, score_word
 from analysis.records.rule import Rule
-from analysis.stats.minimum import bracket, minimum_images, percent, shown_points
+from analysis.stats.minimum import (
+    FAILED,
+    MORE,
+    UNDECIDED,
+    UNJUDGED,
+    UNLEARNED,
+    WAITING,
+    bracket,
+    minimum_images,
+    percent,
+    shown_points,
+)
 from analysis.stats.regression import growth
 from analysis.text.words import images_word, number
+
+WHY = {
+    UNDECIDED: "undecided",
+    MORE: "more than were tried",
+    FAILED: "could not be distilled",
+    UNLEARNED: "training does not learn",
+    UNJUDGED: "not judged",
+    WAITING: "not confirmed yet",
+}
+"""What stands beside a network without a count that is shown to suffice."""
+MOST_REASONS = 3  # side by side; beyond, hover boxes say them
 
 
 def minimum_frame(study: Study) -> pd.DataFrame:
     """`minimum_images` of the study with `series`, the setting in words, `score`, the name of what decides, and `top`,
-    the height where backbones without a sufficient count are drawn: one above the largest count of the study."""
+    the height of backbones without a count that is shown to suffice: one above the largest count of the study."""
     answer = minimum_images(study)
     counts = compared(study.records)["images"].dropna()
     top = int(counts.max()) + 1 if len(counts) else 1
@@ -30,7 +52,7 @@ def minimum_frame(study: Study) -> pd.DataFrame:
 
 
 def growth_frame(answer: pd.DataFrame) -> pd.DataFrame:
-    """The line of `analysis.stats.regression` through what the bootstrap shows of the rows of `minimum_frame`.
+    """The line of `analysis.stats.regression` through what is shown of the rows of `minimum_frame`.
 
     Columns: parameters, images (median) and the 95 % band low to high for a new network, in whole images. Empty where
     fewer than three networks have a count that is shown to suffice, or several settings would need a line each.
@@ -47,24 +69,26 @@ def growth_frame(answer: pd.DataFrame) -> pd.DataFrame:
 
 
 def minimum_figure(frame: pd.DataFrame, line: pd.DataFrame | None = None) -> go.Figure:
-    """Smallest sufficient image count against parameters: a point by the papers' rule and a bar over what the
-    bootstrap leaves open, an arrow where that has no end. Hollow at the top: backbones no count suffices for. Behind
+    """Smallest sufficient image count against parameters: a point where one is shown, a bar over what is open, an arrow
+    where that has no end, and a diamond by the papers' rule. Hollow at the top: backbones without such a count. Behind
     them `line`, of `growth_frame`, with its band."""
-    frame = frame[frame["parameters"].notna()].assign(
-        height=lambda rows: rows["by_points"].fillna(rows["top"]),
-        end=lambda rows: rows["minimum_images"].fillna(rows["top"]),
-        works=lambda rows: rows["by_points"].notna(),
+    frame = frame[frame["parameters"].notna()]
+    # What was not judged stands where the papers' rule has it, and not among those of which something is known.
+    frame = frame.assign(
+        by_rule=frame["outcome"].eq(UNJUDGED) & frame["by_points"].notna(), works=frame["minimum_images"].notna()
     )
+    height = frame["minimum_images"].fillna(frame["by_points"].where(frame["by_rule"])).fillna(frame["top"])
+    frame = frame.assign(height=height)
     variants = {series: place for place, series in enumerate(frame["series"].unique())}
     # Bars of settings would hide each other: each gets a lane of its own around the network's parameters.
     lane = frame["series"].map(variants).astype(float) - (len(variants) - 1) / 2
     logs = frame["parameters"].astype(float).map(math.log10)
     spread = max(logs.max() - logs.min(), 0.5) if len(frame) else 0.5
     frame = frame.assign(log=logs, x=10 ** (logs + 0.025 * spread * lane)).pipe(_labelled, 0.03 * spread + 0.006)
-    most = int(frame[["height", "end"]].to_numpy().max()) if len(frame) else 1
+    most = int(frame["height"].max()) if len(frame) else 1
     shown_counts = pd.concat([frame[name] for name in ("by_points", "at_least", "minimum_images")]).dropna()
     ticks = list(range(1, most + 1)) if most <= 12 else sorted(shown_counts.unique())
-    if frame["censored"].any():  # at the top is no count but all that are larger
+    if (frame["height"] == frame["top"]).any():  # there is no count but all that are larger
         ticks = [tick for tick in ticks if tick < most]
     axis = {"title": {"text": "smallest sufficient image count"}, "range": [0.4, most + 0.6], "tickvals": ticks}
     drawn = figure(xaxis=parameters_axis(frame, 0.2), yaxis=axis)
@@ -73,7 +97,8 @@ def minimum_figure(frame: pd.DataFrame, line: pd.DataFrame | None = None) -> go.
     for series in variants:
         rows = frame[frame["series"] == series]
         drawn.add_trace(_open_trace(rows[rows["at_least"].notna()], variants[series]))
-    for (series, works), rows in frame.groupby(["series", "works"], sort=False):
+        drawn.add_trace(_rule_trace(rows[rows["by_points"].notna()], series, variants[series]))
+    for (series, works), rows in frame[~frame["by_rule"]].groupby(["series", "works"], sort=False):
         drawn.add_trace(_minimum_trace(rows, str(series), variants[series], bool(works)))
     return drawn.update_layout(showlegend=sum(trace.showlegend is not False for trace in drawn.data) > 1)
 
@@ -101,7 +126,9 @@ def _labelled(frame: pd.DataFrame, letter: float) -> pd.DataFrame:
         for place, point in level.iterrows():
             if point["backbone"] in named:
                 continue
-            words = [point["backbone"]] if point["works"] else [point["backbone"], _why(point["reason"])]
+            words = [point["backbone"]]
+            if not (point["works"] or point["by_rule"]) and level["backbone"].nunique() <= MOST_REASONS:
+                words.append(WHY[point["outcome"]])
             width = letter * max(map(len, words))
             beside = "right" if point["log"] <= middle else "left"
             start = point["log"] - (width if beside == "left" else 0)
@@ -116,7 +143,7 @@ def _labelled(frame: pd.DataFrame, letter: float) -> pd.DataFrame:
 def _open_trace(rows: pd.DataFrame, variant: int) -> go.Scatter:
     """Vertical bars, one a network, in a single trace: a gap after each."""
     x, y, ends = [], [], []
-    for at, low, high, censored in rows[["x", "at_least", "end", "censored"]].itertuples(index=False, name=None):
+    for at, low, high, censored in rows[["x", "at_least", "height", "censored"]].itertuples(index=False, name=None):
         x += [at, at, None]
         y += [low, high, None]
         ends += ["line-ew", "triangle-up" if censored else "line-ew", "line-ew"]
@@ -134,9 +161,26 @@ def _open_trace(rows: pd.DataFrame, variant: int) -> go.Scatter:
     )
 
 
+def _rule_trace(rows: pd.DataFrame, series: str, variant: int) -> go.Scatter:
+    colour = look(variant)["line"]["color"]
+    return go.Scatter(
+        x=rows["x"].tolist(),
+        y=rows["by_points"].tolist(),
+        mode="markers+text",
+        text=rows["text"].where(rows["by_rule"], "").tolist(),
+        textposition=rows["side"].tolist(),
+        name=", ".join(filter(None, [plain(series), "by the papers' rule, on means alone"])),
+        marker={"symbol": "diamond-open", "size": 10, "color": colour, "line": {"width": 1.5}},
+        cliponaxis=False,
+        hovertext=[_minimum_hover(row) for _, row in rows.iterrows()],
+        hoverinfo="text",
+        meta=keyed(rows),
+    )
+
+
 def _minimum_trace(rows: pd.DataFrame, series: str, variant: int, works: bool) -> go.Scatter:
     marker = look(variant)["marker"] | {"size": 15}
-    name = "smallest by the papers' rule" if works else "no count suffices"
+    name = "smallest shown to suffice" if works else "none shown to suffice"
     return go.Scatter(
         x=rows["x"].tolist(),
         y=rows["height"].tolist(),
@@ -152,34 +196,33 @@ def _minimum_trace(rows: pd.DataFrame, series: str, variant: int, works: bool) -
     )
 
 
-def _why(reason: str) -> str:
-    return "not confirmed yet" if reason.startswith("no confirm") else "no count suffices"
-
-
 def _minimum_hover(row: pd.Series) -> str:
-    score = row.get("score", "HM")
+    score, rule = row.get("score", "HM"), pd.notna(row["by_points"])
+    level = f"at the {percent(row['level'])} level" if pd.notna(row["level"]) else "shown"
     return hover(
         row["backbone"],
         parameters=f"{row['parameters']:,}",
-        by_the_papers_rule=images_word(row["by_points"]) if row["works"] else None,
-        **{f"{score} there": number(row["hm_by_points"]) if row["works"] else None},
-        **{f"best {score}": number(row["best_hm"])},
+        **{level: bracket(row)},
+        **{f"{score} there": number(row["minimum_hm"]) if row["works"] else None},
+        **{f"{score} of ordinary training": None if pd.isna(row["trained_hm"]) else number(row["trained_hm"])},
+        by_the_papers_rule=f"{images_word(row['by_points'])}, {score} {number(row['hm_by_points'])}" if rule else None,
+        **{f"highest {score}": number(row["best_hm"])},
         at=None if pd.isna(row["best_images"]) else images_word(row["best_images"]),
-        **{f"at the {percent(row['level'])} level": bracket(row)},
         counts_confirmed=row["tried"] or "none",
-        open_because=row["reason"],
+        because=row["reason"],
     )
 
 
 def _caption(study: Study) -> str:
     rule, score = Rule.of(study.config), score_word(study.records)
     return (
-        f"Point: the smallest count whose mean {score} is within {rule.margin:.2f} of the backbone's best, the papers' "
-        f"rule. Bar: what a paired bootstrap over patients and seeds ({rule.resamples:,} resamples) leaves open at the "
-        f"{percent(rule.level)} level, from above the counts shown to fall short by more than {rule.margin:.2f} "
-        "to the smallest shown not to; an arrow where no count is. With one seed it covers patients only. A backbone "
-        f"whose best {score} is under {rule.floor:g} has no point: hollow at the top. Dashed, where three bars or more "
-        "are closed: a fitted line with its 95 % band."
+        f"Point: the smallest count that is shown at the {percent(rule.level)} level to have at most {rule.margin:.2f} "
+        f"{score} less than ordinary training of the same network, and more than {rule.floor:g}. Bar: what is open, "
+        "from above the counts shown to fall short up to the point; an arrow where no count is shown to suffice "
+        "(hollow, with the reason). Intervals are over patients and seeds; with one confirm seed none is claimed. "
+        f"Diamond: the papers' rule, the smallest count whose mean {score} is within {rule.margin:.2f} of the "
+        f"network's own best, none where that is under {rule.floor:g}. Dashed, "
+        "where three bars or more are closed: a fitted line with its 95 % band."
     )
 
 

@@ -18,7 +18,7 @@ from analysis.figures.parts.facets import keyed
 from analysis.figures.parts.spec import FigureSpec
 from analysis.figures.parts.theme import FAINT, INK, PALETTE, SYMBOLS, figure, log_axis, look, plain
 from analysis.records.records import Study, compared, score, score_word
-from analysis.text.words import protocol_mark
+from analysis.text.words import chosen_on, protocol_mark
 
 # From pale to dark, on white: what scored well stands out, with any colour vision and in gray.
 SCALE = [[0.0, "#d9dee3"], [0.5, "#56B4E9"], [1.0, "#00334f"]]
@@ -225,7 +225,7 @@ def _over_time_caption(study: Study) -> str:
     others = " Crosses: on patients of other collections, to be where networks start." if staged else ""
     return (
         f"All trials by their {score_word(study.records)} on {_scored(study)}: hollow where they searched, filled "
-        f"where they confirmed. Lines: the best that each network's search had found by then.{others}"
+        f"where they confirmed. Lines: the best that each network's search had found by then.{others}{chosen_on(study)}"
     )
 
 
@@ -234,7 +234,9 @@ RATES = FigureSpec(
     title="Where the search looked",
     frame=search_frame,
     draw=rates_figure,
-    caption=lambda study: f"Search trials, scored on {_scored(study)}. One point a trial, a symbol a backbone.",
+    caption=lambda study: (
+        f"Search trials, scored on {_scored(study)}. One point a trial, a symbol a backbone.{chosen_on(study)}"
+    ),
 )
 PARALLEL = FigureSpec(
     name="parallel",
@@ -243,6 +245,7 @@ PARALLEL = FigureSpec(
     draw=parallel_figure,
     caption=lambda study: (
         f"Search trials, scored on {_scored(study)}. One line a trial through its rates, its threshold and its HM."
+        f"{chosen_on(study)}"
     ),
 )
 OVER_TIME = FigureSpec(

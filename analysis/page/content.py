@@ -32,7 +32,7 @@ from analysis.text.anonymity import reports, sentences
 from analysis.text.conclusion import describe_published
 from analysis.text.sensitivity import fragility_tables, in_words
 from analysis.text.summary import headline, highlights, protocol, state, troubles
-from analysis.text.words import number, protocol_mark
+from analysis.text.words import chosen_on, number, protocol_mark
 
 CELLS_BYTES = 5 << 20
 """Distilled images that a page has room for: with plotly itself it stays under 15 MB."""
@@ -252,7 +252,7 @@ def _trials(study: Study, article: str) -> Section:
     searched = (
         "Search trials were scored on the test patients too, in the columns val, as the papers' protocol has it."
         if protocol_mark(study)
-        else "Search trials have no test scores: they never met a test patient."
+        else f"Search trials have no test scores: they never met a test patient. Columns val:{chosen_on(study)}"
     )
     staged = f" {STAGED}" if study.records["stage"].notna().any() else ""
     return Section(

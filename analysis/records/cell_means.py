@@ -6,13 +6,15 @@ and meets the test patients once. Everything that claims something about test pa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 import pandas as pd
 
 from analysis.records.records import Study, compared, score
 from analysis.records.runs import folds_of, pool
-from ledger.schema import AXES, SETTING
+from ledger.schema import AXES, SETTING, TRAINED_ALIKE
 
 MEANS = {
     "val_hm": "val_hm",
@@ -71,10 +73,20 @@ def training_means(study: Study) -> pd.DataFrame:
     return _means(rows[rows["images"].isna()])
 
 
-def full_training_means(study: Study) -> pd.DataFrame:
-    """Those of `training_means` that saw all patches of all classes: what distilled images are measured against."""
-    means = training_means(study)
-    return means[means["train_patches"].isna() & means["train_classes"].ne("NP")]
+def full_training(rows: pd.DataFrame) -> pd.DataFrame:
+    """The runs or means of ordinary training on all patches of all classes: what distilled images are held against."""
+    return rows[rows["images"].isna() & rows["train_patches"].isna() & rows["train_classes"].fillna("INP").ne("NP")]
+
+
+def trained_beside(trained: pd.DataFrame, cell: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows of `full_training` that a distilled cell is held against: those of the same network, norm, start and
+    chain; where these took several numbers of epochs, the cell's own or else the most."""
+    alike = trained
+    for name in TRAINED_ALIKE:
+        alike = alike[alike[name].isna() if pd.isna(cell[name]) else alike[name].eq(cell[name]).fillna(False)]
+    epochs = alike["epochs"].fillna(0)
+    own = 0 if pd.isna(cell["epochs"]) else cell["epochs"]
+    return alike[epochs == (own if own in epochs.to_numpy() else epochs.max())]
 
 
 def _means(rows: pd.DataFrame) -> pd.DataFrame:

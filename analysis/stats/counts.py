@@ -1,4 +1,4 @@
-"""Which image counts to run: the papers' rule on means, and the search for the smallest count that satisfies it.
+"""Which image counts to run: the papers' rule on means, and the search for the smallest count that suffices.
 
 Plain Python over plain numbers: the study calls this while it runs, the page when it is read.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 
 def suffices(hm: float, best: float, margin: float) -> bool:
-    """Whether `hm` is within `margin` of the best HM of its backbone."""
+    """Whether `hm` is within `margin` of the best HM of its backbone, or of that of ordinary training."""
     # The published HMs have three decimals; a difference of exactly the margin must not fall to rounding.
     return hm >= best - margin - 1e-9
 
@@ -25,34 +25,44 @@ def smallest_sufficient(hms: Mapping[int, float], margin: float, floor: float) -
     return min(count for count, hm in hms.items() if suffices(hm, best, margin))
 
 
-def next_count(hms: Mapping[int, float | None], candidates: Sequence[int], margin: float, floor: float) -> int | None:
+def next_count(
+    hms: Mapping[int, float | None],
+    candidates: Sequence[int],
+    margin: float,
+    floor: float,
+    trained: float | None = None,
+) -> int | None:
     """Which of `candidates` to run next, to find the smallest sufficient image count without running them all.
 
-    First the largest candidate: the reference for "best". Then a gallop from the smallest (the 1st, 2nd, 4th, 8th ...
-    candidate) until one is within `margin` of the best HM known so far; then halving between the largest count known
-    to be insufficient and the smallest known to suffice, until nothing lies between them. That finds what the full
-    grid would, `smallest_sufficient`, wherever HM does not fall as images are added, and asks for about 2 log2(n) of n
-    candidates. Where HM does fall somewhere, what it finds suffices, but a smaller count may too.
+    First the largest candidate: the reference for "best", where there is no ordinary training (`trained`). Then a
+    gallop from the smallest (the 1st, 2nd, 4th, 8th ... candidate) until one is within `margin` of ordinary training,
+    or else of the best HM known so far; then halving between the largest count known to be insufficient and the
+    smallest known to suffice, until nothing lies between them. That finds what the full grid would wherever HM does not
+    fall as images are added, and asks for about 2 log2(n) of n candidates. Where HM does fall somewhere, what it finds
+    suffices, but a smaller count may too.
 
     Args:
         hms: mean test HM of the counts that are confirmed; None for a count that was refused or failed for good.
             Such a count is no reference, and is passed over like any that is not among the candidates.
+        trained: mean test HM of ordinary training; None where there is none: then the papers' rule is searched by.
         candidates: image counts, in any order.
 
     Returns:
         A candidate that is not in `hms`, or None where there is nothing left to ask: the smallest sufficient count is
-        bracketed, no candidate runs, or the reference and all other confirmed counts are under `floor`, so that
-        nothing suffices as far as is known.
+        bracketed, no candidate runs, or the largest and all other confirmed counts are under `floor` or fall short of
+        ordinary training, so that nothing suffices as far as is known.
     """
     usable = sorted({count for count in candidates if hms.get(count, 0.0) is not None})
     if not usable or usable[-1] not in hms:
         return usable[-1] if usable else None
     known = {count: hm for count in usable if (hm := hms.get(count)) is not None}
-    best = max(known.values())
-    if best < floor:
+    if max(known.values()) < floor:
         return None
-    # Places in `usable`. The best suffices, so there is a smallest that does; all that is known below it does not.
-    good = min(place for place, count in enumerate(usable) if count in known and suffices(known[count], best, margin))
+    best = max(known.values()) if trained is None else trained
+    enough = [place for place, count in enumerate(usable) if count in known and suffices(known[count], best, margin)]
+    if not enough:
+        return None
+    good = min(enough)  # places in `usable`; all that is known below does not suffice
     bad = max((place for place in range(good) if usable[place] in known), default=-1)
     place = 1
     while place - 1 <= bad:

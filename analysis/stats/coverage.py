@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.records.cell_means import cell_means, confirm_rows
+from analysis.records.cell_means import cell_means, confirm_rows, full_training, trained_beside, training_means
 from analysis.records.records import Study, setting_of
 from analysis.records.rule import Rule
 from analysis.stats.counts import next_count
@@ -41,10 +41,13 @@ def _next_counts(study: Study, cells: list[dict[str, Any]]) -> set[str]:
     hms: dict[tuple[str, ...], dict[int, float]] = defaultdict(dict)
     for row in cell_means(study).to_dict("records"):
         hms[_key(row)][int(row["images"])] = float(row["hm"])
-    rule = Rule.of(study.config)
+    rule, trained = Rule.of(study.config), full_training(training_means(study))
     found: set[str] = set()
     for setting, group in counted.items():
-        count = next_count(hms[setting], [cell["images"] for cell in group], rule.margin, rule.floor)
+        facts = dict.fromkeys(SETTING) | group[0] | setting_of(group[0])
+        beside = trained_beside(trained, facts)["hm"]
+        reference = float(beside.iloc[0]) if len(beside) and beside.iloc[0] >= rule.floor else None
+        count = next_count(hms[setting], [cell["images"] for cell in group], rule.margin, rule.floor, reference)
         found |= {str(cell["cell"]) for cell in group if cell["images"] == count}
     return found
 

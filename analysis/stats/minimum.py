@@ -1,147 +1,76 @@
 """The question of the study: how few distilled images suffice, for which network, as its parameters grow.
 
-Two answers side by side. `by_points` is the source paper's rule, worked out from its Tables 5 and 6 (method.md section
-4): the smallest image count whose mean HM is within a margin of the best of that backbone. `minimum_images` is ours:
-the smallest count that a bootstrap over patients and seeds shows to be within the margin of every other count, at a
-stated level; with `at_least`, one above the counts shown to be insufficient, it brackets the true minimum: a count
-between two that were tried may be it. Where no count is shown to suffice the bracket is open to the right (the backbone
-is censored) and the backbone stays in. Every bound is at the level by itself; nothing is corrected for how many counts
-and backbones a study compares.
+Three answers side by side. `minimum_images`, the answer of the study: the smallest count that is shown to be not
+inferior to ordinary training of the same network by more than a margin, and to work at all (`analysis.stats.evidence`).
+With `at_least`, one above the counts shown to fall short, it brackets the true minimum: a count between two that were
+tried may be it. Where no count is shown to suffice the bracket is open to the right, and the backbone stays in.
+`target_images` and `target_at_least` are the same for a fixed HM. `by_points` is the source paper's rule, worked out
+from its Tables 5 and 6 (method.md section 4): the smallest count whose mean HM is within the margin of the best of that
+backbone's own counts; a backbone that fails alike at every count looks frugal by it.
+
+Every interval is at the level by itself; nothing is corrected for how many counts and backbones a study compares.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from analysis.records.cell_means import cell_means, distilled, run_rows
-from analysis.records.multilabel_runs import alike, read_film_run, resampled_scores
+from analysis.records.cell_means import distilled
 from analysis.records.records import Study, compared, score_word
 from analysis.records.rule import Rule
-from analysis.records.runs import align, folds_of, read_run
-from analysis.stats.bootstrap import Bootstrapped, bootstrap, generator, summed_up
+from analysis.records.runs import folds_of
 from analysis.stats.counts import smallest_sufficient
-from analysis.stats.seeds import PARTS, intervals
+from analysis.stats.evidence import CELL, INSUFFICIENT, SUFFICIENT, count_evidence
 from ledger.schema import SCHEMA, SETTING
 
-CELL = [*SETTING, "backbone", "images"]
-SUFFICIENT, INSUFFICIENT, OPEN = "sufficient", "insufficient", "open"
-BOUNDS = ["shortfall", "shortfall_low", "shortfall_high"]
+# What may come out for a backbone.
+SHOWN, UNDECIDED, MORE = "shown", "undecided", "more than tried"
+FAILED = "not distilled"
+"""Ordinary training works, and no count that was tried is shown to."""
+UNLEARNED, UNJUDGED, WAITING = "not learned", "not judged", "not confirmed"
 MINIMUM_SCHEMA = {
     **{name: SCHEMA[name] for name in SETTING},
     "backbone": "string",
     "parameters": "Int64",
+    "outcome": "string",
     "minimum_images": "Int64",
     "at_least": "Int64",
+    "minimum_hm": "float64",
+    "trained_hm": "float64",
+    "target_images": "Int64",
+    "target_at_least": "Int64",
     "by_points": "Int64",
     "hm_by_points": "float64",
     "best_images": "Int64",
     "best_hm": "float64",
+    "target": "float64",
     "tried": "string",
     "largest_images": "Int64",
     "level": "float64",
     "censored": "bool",
     "reason": "string",
+    "rule_reason": "string",
 }
-
-
-@lru_cache(maxsize=4)  # a page asks for it several times, and it reads every confirm trial's votes
-def count_evidence(study: Study) -> pd.DataFrame:
-    """`cell_means` of `study` with what the bootstrap says of each count; not to be written to.
-
-    Further columns: `interval_low` and `interval_high` (HM, see `analysis.stats.seeds`), `shortfall`, `shortfall_low`
-    and `shortfall_high` (how far HM is under the best of the backbone's *other* counts), see `bootstrap.Bootstrapped`;
-    `level`; and `shown`, what that shows: `insufficient` (even the lower bound of the shortfall is above the margin, or
-    even the interval's upper end under the floor), `sufficient` (even the upper bound of the shortfall is within the
-    margin) or `open`.
-
-    All but `shown` and `level` are missing where the trials hold no patients' votes, shortfalls also where a backbone
-    has a single count, and the interval where no cell of the study has two seeds.
-    """
-    rule, by = Rule.of(study.config), CELL[:-1]
-    found = [
-        row | dict(zip(by, names, strict=True))
-        for names, runs in distilled(run_rows(study)).groupby(by, sort=False, dropna=False)
-        for row in _bootstrapped(study, names, runs, rule)
-    ]
-    columns = {name: SCHEMA[name] for name in CELL} | dict.fromkeys([*PARTS, *BOUNDS], "float64")
-    bounds = pd.DataFrame(found, columns=list(columns)).astype(columns)
-    means = cell_means(study).merge(bounds, on=CELL, how="left")
-    means = means.join(intervals(means, rule.level)).drop(columns=PARTS)
-    shown = pd.Series(OPEN, index=means.index, dtype="string")
-    # Where a bound is missing, no comparison holds. The slack is that of the rule on points.
-    shown[means["shortfall_high"] <= rule.margin + 1e-9] = SUFFICIENT
-    shown[(means["shortfall_low"] > rule.margin + 1e-9) | (means["interval_high"] < rule.floor)] = INSUFFICIENT
-    return means.assign(shown=shown, level=float(rule.level))
-
-
-def setting_generator(study: Study, names: Iterable[Any]) -> np.random.Generator:
-    """Random numbers of one setting and backbone, whose values of the first columns of `CELL` are `names`."""
-    told = [("" if pd.isna(name) else name, column) for column, name in zip(CELL, names, strict=False)]
-    # What older studies have no value of counts where there is one: their bounds stay as they were.
-    return generator(study.name, *(name for name, column in told if name or column not in ("transfer", "chain")))
-
-
-def _bootstrapped(study: Study, names: tuple[Any, ...], rows: pd.DataFrame, rule: Rule) -> list[dict[Any, Any]]:
-    """One row a count from the runs of one backbone in one setting; none where there is nothing to resample."""
-    if rows["task"].eq("multilabel").any():
-        return _bootstrapped_films(study, names, rows, rule)
-    runs = [run for trials in rows["trials"] if (run := read_run(study, trials)) is not None]
-    if len(runs) < len(rows):
-        return []
-    labels, calls = align(runs)
-    if labels.all() or not labels.any():
-        return []
-    found = bootstrap(
-        calls,
-        labels,
-        rows["images"].to_numpy(np.int64),
-        rows["seed"].fillna(-1).to_numpy(np.int64),
-        level=rule.level,
-        resamples=rule.resamples,
-        rng=setting_generator(study, names),
-    )
-    return _records(found)
-
-
-def _bootstrapped_films(study: Study, names: tuple[Any, ...], rows: pd.DataFrame, rule: Rule) -> list[dict[Any, Any]]:
-    """The same for films with findings, by macro AUC."""
-    rows = rows.sort_values(["images", "seed"], kind="stable")
-    runs = [run for trials in rows["trials"] if (run := read_film_run(study, trials)) is not None]
-    if len(runs) < len(rows) or not alike(runs):
-        return []
-    rng = setting_generator(study, names)
-    aucs = resampled_scores(runs, rule.resamples, rng)
-    defined = ~np.isnan(aucs).any(axis=0)
-    if not defined.any():
-        return []
-    images, seeds = rows["images"].to_numpy(np.int64), rows["seed"].fillna(-1).to_numpy(np.int64)
-    scores = np.array([run.auc for run in runs])
-    return _records(summed_up(scores, images, seeds, aucs[:, defined], rule.level, rng))
-
-
-def _records(found: Bootstrapped) -> list[dict[Any, Any]]:
-    columns = {name: values for name, values in vars(found).items() if name not in ("hm", "parts")}
-    return pd.DataFrame(columns).join(found.parts).to_dict("records")
 
 
 def minimum_images(study: Study) -> pd.DataFrame:
     """The smallest sufficient image count of every backbone, within each setting, by the study's `Rule`.
 
-    Columns: SETTING, backbone, parameters; `minimum_images`, the smallest confirmed count shown to suffice,
-    `at_least`, one above the confirmed counts from the smallest up that are shown insufficient (1 where none is), with
-    at_least <= minimum_images; `by_points` and `hm_by_points`, the count the papers' rule gives and its mean HM;
-    best_images, best_hm (mean test HM), tried (image counts confirmed so far), largest_images (of these), level,
-    censored, reason.
+    Columns: SETTING, backbone, parameters; `outcome`, one of this module's; `minimum_images`, the smallest confirmed
+    count shown to suffice, and its mean HM `minimum_hm`; `at_least`, one above the confirmed counts from the smallest
+    up that are shown insufficient (1 where none is), at most minimum_images; `trained_hm`, the mean HM of ordinary
+    training; `target_images` and `target_at_least`, the same two counts for the
+    fixed HM, `target`; `by_points` and
+    `hm_by_points`, the count the papers' rule gives and its mean HM; best_images, best_hm (mean test HM), tried (image
+    counts confirmed so far), largest_images (of these), level, censored, reason, rule_reason.
 
-    `censored` rows have no `minimum_images`: the true minimum is `at_least` or more, and nothing is known where that is
-    missing too. `reason` says why: no confirm trial is done, the best mean HM is under the floor (these two have no
-    `by_points` either), a single count is confirmed (sufficient is a comparison, so by points it passes and a bootstrap
-    shows nothing), there are no votes to resample, or no count is shown to suffice.
+    `censored` rows have no `minimum_images`, and `reason` says why. Their true minimum is `at_least` or more; nothing
+    is known where that is missing too: where nothing is confirmed, no interval is claimed, ordinary training is not
+    there or itself not shown to learn, or the backbone could not be distilled. `rule_reason` says why there is no
+    `by_points`.
     """
     records = distilled(compared(study.records))
     by = CELL[:-1]
@@ -156,40 +85,95 @@ def _minimum(backbone: pd.DataFrame, study: Study) -> dict[str, object]:
     rule = Rule.of(study.config)
     counts = backbone[backbone["hm"].notna()].sort_values("images")
     row: dict[str, object] = {name: backbone[name].iloc[0] for name in [*SETTING, "backbone", "parameters"]}
-    row |= {"tried": ", ".join(map(str, counts["images"])), "level": rule.level, "censored": True}
+    row |= {"tried": ", ".join(map(str, counts["images"])), "level": rule.level, "target": rule.target}
+    row |= {"censored": True, "outcome": WAITING}
     if counts.empty:
         folds = folds_of(study)
         waiting = f"no confirm run has all {folds} folds" if folds else "no confirm trial is done"
-        return row | {"reason": waiting}
-    images, shown = counts["images"].tolist(), counts["shown"].tolist()
-    passable = [count for count, what in zip(images, shown, strict=True) if what != INSUFFICIENT]
+        return row | {"reason": waiting, "rule_reason": waiting}
+    images = counts["images"].tolist()
     best = counts.iloc[counts["hm"].argmax()]
     row |= {"best_images": best["images"], "best_hm": best["hm"], "largest_images": images[-1]}
-    # Between a count that falls short and the next that was tried, one that was not may do.
-    short = [count for count in images if count < min(passable, default=images[-1] + 1)]
-    row |= {"at_least": max(short, default=0) + 1}
+    row |= {"trained_hm": best["trained_hm"], "rule_reason": ""}
     hms = dict(zip(images, counts["hm"], strict=True))
     smallest = smallest_sufficient(hms, rule.margin, rule.floor)
     if smallest is None:
-        decimals = 2 if float(f"{best['hm']:.2f}") < rule.floor else 3  # 0.50 is not under 0.5
-        return row | {"reason": f"best {score_word(counts)} {best['hm']:.{decimals}f} is under {rule.floor:g}"}
-    row |= {"by_points": smallest, "hm_by_points": hms[smallest]}
-    if SUFFICIENT in shown:
-        return row | {"minimum_images": images[shown.index(SUFFICIENT)], "censored": False, "reason": ""}
-    if len(images) == 1:
-        return row | {"reason": "a single count is confirmed, with nothing to compare it to"}
-    if counts["shortfall"].isna().all():
-        return row | {"reason": "no patients' votes are kept to resample"}
-    return row | {"reason": f"no count is shown to suffice at the {percent(rule.level)} level"}
+        row |= {"rule_reason": f"best {_score(counts, best['hm'], rule.floor)} is under {rule.floor:g}"}
+    else:
+        row |= {"by_points": smallest, "hm_by_points": hms[smallest]}
+    if counts["interval_low"].notna().all():
+        row |= dict(zip(("target_at_least", "target_images"), _bracket(images, counts["reaches"]), strict=True))
+    outcome, reason = _unjudged(study, counts, rule) or (None, "")
+    if outcome is not None:
+        return row | {"outcome": outcome, "reason": reason}
+    at_least, found = _bracket(images, counts["shown"])
+    row |= {"at_least": at_least, "minimum_images": found}
+    if found is not None:
+        return row | {"minimum_hm": hms[found], "censored": False, "outcome": SHOWN, "reason": ""}
+    trained = _score(counts, best["trained_hm"])
+    if at_least <= images[-1]:
+        return row | {
+            "outcome": UNDECIDED,
+            "reason": f"no count is shown to suffice at the {percent(rule.level)} level",
+        }
+    if counts["works"].any():
+        short = f"every count tried falls short of ordinary training ({trained}; best {_score(counts, best['hm'])})"
+        return row | {"outcome": MORE, "reason": short}
+    best_hm = _score(counts, best["hm"], rule.floor)
+    failed = f"ordinary training has {trained}, and no count tried is shown to be above {rule.floor:g} (best {best_hm})"
+    return row | {"outcome": FAILED, "at_least": None, "reason": failed}
+
+
+def _bracket(images: Sequence[int], shown: pd.Series) -> tuple[int, int | None]:
+    """One above the counts from the smallest up that are insufficient, and the smallest sufficient one.
+
+    Between a count that falls short and the next that was tried, one that was not may do.
+    """
+    words = shown.tolist()
+    passable = [count for count, word in zip(images, words, strict=True) if word != INSUFFICIENT]
+    short = [count for count in images if count < min(passable, default=images[-1] + 1)]
+    return max(short, default=0) + 1, images[words.index(SUFFICIENT)] if SUFFICIENT in words else None
+
+
+def _unjudged(study: Study, counts: pd.DataFrame, rule: Rule) -> tuple[str, str] | None:
+    """Why a backbone's counts cannot be held against its ordinary training; None where they can."""
+    if counts["trained_hm"].isna().any():
+        return UNJUDGED, "the study has no ordinary training (grid.method=train) to hold images against"
+    if counts["trained_low"].isna().any() or counts["interval_low"].isna().any():
+        if (counts["seeds"] < 2).all():
+            return UNJUDGED, "with one confirm seed nothing is known of other seeds, so no interval is claimed"
+        return (
+            UNJUDGED,
+            "no votes of the same test patients are kept, of it and of its ordinary training, with two seeds",
+        )
+    if not counts["learns"].all():
+        low, high = counts[["trained_low", "trained_high"]].iloc[0]
+        trained = _score(counts, counts["trained_hm"].iloc[0])
+        what = f"ordinary training itself is not shown to be above {rule.floor:g}"
+        return UNLEARNED, f"{what} ({trained}, {percent(rule.level)} interval {low:.2f} to {high:.2f})"
+    return None
+
+
+def _score(counts: pd.DataFrame, score: float, floor: float | None = None) -> str:
+    """`HM 0.52`; more exactly where it would round to the floor, which it is under."""
+    decimals = 3 if floor is not None and score < floor <= float(f"{score:.2f}") else 2
+    return f"{score_word(counts)} {score:.{decimals}f}"
+
+
+def judged(answer: pd.DataFrame) -> bool:
+    """Whether any row of `minimum_images` has a count, or a bound of one, from being held against ordinary training."""
+    return answer.empty or bool(answer["at_least"].notna().any())
 
 
 def shown_points(answer: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `minimum_images` as the bounds that `analysis.stats.rank_tests` takes, by what the bootstrap shows.
+    """Rows of `minimum_images` as the bounds that `analysis.stats.rank_tests` takes: beside ordinary training, or for
+    the fixed HM where none is `judged`.
 
     Columns: backbone, parameters, reason, `lower` (NaN where nothing is known), `upper` (infinite where none is shown).
     """
+    low, high = ("at_least", "minimum_images") if judged(answer) else ("target_at_least", "target_images")
     return answer[["backbone", "parameters", "reason"]].assign(
-        lower=answer["at_least"].astype("float64"), upper=answer["minimum_images"].astype("float64").fillna(np.inf)
+        lower=answer[low].astype("float64"), upper=answer[high].astype("float64").fillna(np.inf)
     )
 
 
@@ -197,12 +181,21 @@ def rule_points(answer: pd.DataFrame) -> pd.DataFrame:
     """The same by the papers' rule: a single count, or more than any that was tried where none suffices."""
     count, found = answer["by_points"].astype("float64"), answer["by_points"].notna()
     beyond = (answer["largest_images"] + 1).astype("float64")
-    return shown_points(answer).assign(lower=count.where(found, beyond), upper=count.where(found, np.inf))
+    return answer[["backbone", "parameters", "reason"]].assign(
+        lower=count.where(found, beyond), upper=count.where(found, np.inf)
+    )
 
 
-def bracket(answer: pd.Series) -> str:
-    """Where the true minimum lies, in words, of a row of `minimum_images`: `between 2 and more than 3`."""
-    low, high, most = answer["at_least"], answer["minimum_images"], answer["largest_images"]
+def bracket(answer: pd.Series, view: str = "minimum") -> str:
+    """Where the true minimum lies, in words, of a row of `minimum_images`: `between 2 and more than 3`.
+
+    Args:
+        view: `minimum`, beside ordinary training, or `target`, the smallest count of the fixed HM.
+    """
+    low, high = ("at_least", "minimum_images") if view == "minimum" else ("target_at_least", "target_images")
+    low, high, most = answer[low], answer[high], answer["largest_images"]
+    if view == "minimum" and answer["outcome"] == FAILED:
+        return f"could not be distilled with {answer['tried']}"
     if pd.isna(low):
         return "unknown"
     if pd.isna(high):

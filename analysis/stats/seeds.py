@@ -1,8 +1,8 @@
-"""How sure a cell's HM is: its patients' share of the doubt from the cell, its seeds' share pooled over all cells.
+"""How sure a cell's score is, and how far it is under another's: patients by the bootstrap, seeds pooled over cells.
 
 A cell has few seeds, and two of them say next to nothing about how far seeds differ; resampling them varies less than
 seeds drawn anew would. So each cell takes its patients' variance from the bootstrap, and the variance between seeds is
-pooled over the cells of the study, on the logit scale, where it is about the same at every HM. The interval is
+pooled over the cells of the study, on the logit scale, where it is about the same at every score. The interval is
 logit(mean) +- t * sqrt(patients + between / seeds), with the degrees of freedom of Satterthwaite (1946).
 
 Resampled patients differ from run to run in what a run made of them too, and so do seeds: that share of the variance is
@@ -16,22 +16,23 @@ import pandas as pd
 from scipy.special import expit, logit
 from scipy.stats import t
 
-PARTS = ["patients_variance", "seeds_squares", "seeds_freedom"]
+PARTS = ["patients_variance", "seeds_squares", "seeds_freedom", "patients_covariance"]
 ENDS = (0.01, 0.99)  # a mean of 0 or 1 has no logit: it counts as this, and stays in its interval
 
 
 def parts(scores: np.ndarray, resampled: np.ndarray, images: np.ndarray) -> pd.DataFrame:
-    """What `intervals` needs to know of each image count, ascending: columns PARTS, in logits squared.
+    """What `intervals` and `shortfalls` need to know of each image count, ascending: columns PARTS, in logits squared,
+    and `images`. The covariance is that with ordinary training; missing where there is none.
 
     Args:
         scores: (runs,) HM or AUC of all patients.
         resampled: (runs, resamples) the same of resampled patients, the same ones for every run.
-        images: (runs,) each run's image count.
+        images: (runs,) each run's image count, 0 for ordinary training.
     """
-    rows = []
+    rows, trained = [], None
     for count in np.unique(images):
         own = images == count
-        # One step of Taylor's from HM to logits, since a run's own HM may be 0 or 1.
+        # One step of Taylor's from the score to logits, since a run's own score may be 0 or 1.
         mean = np.clip(scores[own].mean(), *ENDS)
         slope = mean * (1 - mean)
         freedom = int(own.sum()) - 1
@@ -39,28 +40,60 @@ def parts(scores: np.ndarray, resampled: np.ndarray, images: np.ndarray) -> pd.D
         if freedom:
             observed, noisy = scores[own].var(ddof=1), resampled[own].var(axis=0, ddof=1).mean()
             squares = freedom * (2 * observed - noisy) / slope**2  # noisy = observed + the runs' own noise
-        rows.append((resampled[own].mean(axis=0).var() / slope**2, squares, float(freedom)))
-    return pd.DataFrame(rows, columns=PARTS)
+        drawn = resampled[own].mean(axis=0)
+        if count == 0:
+            trained = (drawn - drawn.mean()) / slope
+        together = np.nan if trained is None else float(np.mean(trained * drawn) / slope)
+        rows.append((drawn.var() / slope**2, squares, float(freedom), together))
+    return pd.DataFrame(rows, columns=PARTS).assign(images=np.unique(images))
 
 
-def intervals(cells: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Central interval of each cell's mean score: columns interval_low, interval_high, with the index of `cells`.
+def intervals(cells: pd.DataFrame, level: float, pool: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Central interval of each cell's mean score: columns interval_low, interval_high and `variance` (of the mean, in
+    logits squared), with the index of `cells`.
 
     Args:
         cells: a row a cell of a study: `hm` (the mean), `seeds` (how many) and PARTS.
         level: of confidence.
+        pool: the cells over which the variance between seeds is pooled, where it is not these.
 
-    Missing everywhere where no cell has two seeds, since nothing is known then of how far seeds differ; and where a
-    cell was not resampled.
+    Missing everywhere where none of these has two seeds, since nothing is known then of how far seeds differ; and where
+    a cell was not resampled.
     """
-    freedom = float(cells["seeds_freedom"].sum())
+    pool = cells if pool is None else pool
+    freedom = float(pool["seeds_freedom"].sum())
     if not freedom:
-        return pd.DataFrame(np.nan, index=cells.index, columns=["interval_low", "interval_high"])
-    between = max(float(cells["seeds_squares"].sum()) / freedom, 0.0) / cells["seeds"].astype("float64")
+        return pd.DataFrame(np.nan, index=cells.index, columns=["interval_low", "interval_high", "variance"])
+    between = max(float(pool["seeds_squares"].sum()) / freedom, 0.0) / cells["seeds"].astype("float64")
     variance = cells["patients_variance"] + between
     known = np.divide(variance, between, out=np.full(len(cells), np.inf), where=(between > 0).to_numpy())
     reach = t.ppf((1 + level) / 2, freedom * np.square(known)) * np.sqrt(variance)
     middle = logit(cells["hm"].clip(*ENDS))
     low, high = np.minimum(expit(middle - reach), cells["hm"]), np.maximum(expit(middle + reach), cells["hm"])
     resampled = cells["patients_variance"].notna()
-    return pd.DataFrame({"interval_low": low.where(resampled), "interval_high": high.where(resampled)})
+    found = {"interval_low": low.where(resampled), "interval_high": high.where(resampled), "variance": variance}
+    return pd.DataFrame(found)
+
+
+def shortfalls(cells: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:
+    """How far each cell's score is under that of ordinary training, and the central interval of that: columns
+    shortfall, shortfall_low and shortfall_high.
+
+    The interval is put together from the two scores' own, with their correlation over the same patients (method of
+    variance estimates recovery, Zou and Donner 2008); so it is as lopsided as these are near 1, and at their level.
+
+    Args:
+        cells: `hm`, `patients_covariance` and the columns of `intervals`.
+        trained: `hm` and the columns of `intervals` of each cell's ordinary training, row by row.
+    """
+    spread = (cells["variance"] * trained["variance"]) ** 0.5
+    correlation = (cells["patients_covariance"] / spread.where(spread > 0)).clip(-1, 1)
+    correlation = correlation.where(spread.ne(0), 0.0)  # one of the two is known for sure
+
+    def reach(first: pd.Series, second: pd.Series) -> pd.Series:
+        return np.sqrt((first**2 + second**2 - 2 * correlation * first * second).clip(lower=0))
+
+    shortfall = trained["hm"] - cells["hm"]
+    low = reach(trained["hm"] - trained["interval_low"], cells["interval_high"] - cells["hm"])
+    high = reach(trained["interval_high"] - trained["hm"], cells["hm"] - cells["interval_low"])
+    return pd.DataFrame({"shortfall": shortfall, "shortfall_low": shortfall - low, "shortfall_high": shortfall + high})

@@ -12,7 +12,8 @@ import pandas as pd
 
 from analysis.published import CAPTIONS, TABLE_4_NORMS, TABLE_5_NORMS, footprints, results
 from analysis.records.records import Study
-from analysis.stats.minimum import bracket, minimum_images, percent
+from analysis.records.rule import Rule
+from analysis.stats.minimum import UNJUDGED, UNLEARNED, bracket, minimum_images, percent
 from analysis.tables.formats import Column, Table, counted, decimals, words
 from analysis.tables.matching import closeness, match, measured_cells, remarks
 from ledger.schema import SETTING
@@ -67,6 +68,8 @@ def _published_table(table: int, studies: Sequence[Study], cells: pd.DataFrame) 
         lines = [f"Not measured: {len(missing)} of {len(frame)} rows."]
         if not missing["status"].str.startswith("refused").all():
             lines = [f"{lines[0]} To run them: python -m study.run {PRESETS[table]} data.root=FOLDER"]
+    if table == 6:
+        lines += _rules(studies)
     return Table(f"Table {table}: {CAPTIONS[table]}", shown, frame, lines)
 
 
@@ -101,16 +104,27 @@ def _minimum_rows(studies: Sequence[Study], cells: pd.DataFrame) -> list[dict[st
         ]
         known = {"row": row["row"], **_published(row, ["parameters", "minimum_images"])}
         if not ranked:
-            nothing = {"minimum_images": None, "tried": None}
+            nothing = {"minimum_images": None, "tried": None, "beside_training": None}
             rows.append(known | _measured(row, cells, _either_norm(row)) | nothing)
             continue
         answer = min(ranked, key=lambda pair: pair[0])[1]
-        why = f"no count suffices: {answer['reason']}" if pd.isna(answer["by_points"]) else ""
-        shown = f"at the {percent(answer['level'])} level {bracket(answer)}"
+        why = f"no count by the papers' rule: {answer['rule_reason']}" if pd.isna(answer["by_points"]) else ""
+        beside = bracket(answer) if answer["outcome"] not in (UNJUDGED, UNLEARNED) else "not judged"
+        known |= {"beside_training": beside}
         known |= {name: answer[name] for name in ("tried", "backbone", "parameters", "study")}
         known |= {"minimum_images": answer["by_points"], "status": ""}
-        rows.append(known | {"remarks": "; ".join(filter(None, [why, shown, *remarks(row, answer)]))})
+        rows.append(known | {"remarks": "; ".join(filter(None, [why, *remarks(row, answer)]))})
     return rows
+
+
+def _rules(studies: Sequence[Study]) -> list[str]:
+    """What the two columns of counts mean, for each rule that the studies have."""
+    return [
+        f"Papers' rule: the smallest count whose mean HM is within {rule.margin:.2f} of the network's own best. Beside "
+        f"training: what is shown at the {percent(rule.level)} level of the smallest count within {rule.margin:.2f} of "
+        "ordinary training of the same network."
+        for rule in dict.fromkeys(Rule.of(study.config) for study in studies)
+    ]
 
 
 def _minimums(studies: Sequence[Study], cells: pd.DataFrame) -> pd.DataFrame:
@@ -204,6 +218,7 @@ _MINIMUMS = [
     counted("published_parameters", "Published\nparameters"),
     counted("published_minimum_images", "Published\nimages"),
     counted("parameters", "Measured\nparameters"),
-    counted("minimum_images", "Measured\nimages"),
+    counted("minimum_images", "Measured images,\npapers' rule"),
+    words("beside_training", "Measured images,\nbeside training"),
     words("tried", "Counts\ntried"),
 ]

@@ -8,18 +8,26 @@ why, and measured cells that nobody published come last.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.published import TRANSFER, transfers
 from analysis.records.cell_means import run_rows, setting_labels
-from analysis.records.multilabel_runs import Macro, alike, macro_ap, macro_auc, read_film_run, resampled_scores
+from analysis.records.multilabel_runs import (
+    FilmRun,
+    Macro,
+    alike,
+    macro_ap,
+    macro_auc,
+    read_film_run,
+    resampled_scores,
+)
 from analysis.records.records import Study
 from analysis.records.rule import Rule
-from analysis.stats.bootstrap import over_seeds
-from analysis.stats.minimum import percent, setting_generator
+from analysis.stats.evidence import setting_generator
+from analysis.stats.minimum import percent
+from analysis.stats.seeds import PARTS, intervals, parts
 from analysis.tables.formats import Column, Table, counted, decimals, words
 from analysis.tables.matching import BY, measured_cells, protocol_remarks
 from analysis.tables.published_comparison import NOT_RUN, run_words
@@ -70,7 +78,7 @@ def transfer_frame(studies: Sequence[Study]) -> pd.DataFrame:
     """One row a published row, in printed order, then one a measured cell that stands beside none, in study order.
 
     Columns: table, KEY; the published PUBLISHED, each after `published_` (missing in the second part); and MEASURED:
-    ap and auc (means over runs), their `_low` and `_high` (a bootstrap over patients and runs), seeds (runs), backbone,
+    ap and auc (means over runs), their `_low` and `_high` (`seeds.intervals`), seeds (runs), backbone,
     parameters, study (name), status (empty where confirmed, else why there is no number) and remarks.
     """
     cells = _trained_cells(studies)
@@ -134,33 +142,35 @@ def _trained_cells(studies: Sequence[Study]) -> pd.DataFrame:
 
 
 def _bounds(study: Study) -> pd.DataFrame:
-    """BOUNDS of every confirmed setting of ordinary training; missing where its runs are not of the same films."""
+    """BOUNDS of every confirmed setting of ordinary training; missing where its runs are not of the same films, and
+    where no setting has two runs."""
     rows, rule = run_rows(study), Rule.of(study.config)
     rows = rows[rows["images"].isna()].sort_values("seed", kind="stable")
-    found = [
-        dict(zip(BY, names, strict=True)) | _interval(study, names, group, rule)
-        for names, group in rows.groupby(BY, sort=False, dropna=False)
-    ]
-    schema = {name: SCHEMA[name] for name in BY} | dict.fromkeys(BOUNDS, "float64")
-    return pd.DataFrame(found, columns=list(schema)).astype(schema)
-
-
-def _interval(study: Study, names: tuple[Any, ...], rows: pd.DataFrame, rule: Rule) -> dict[Any, Any]:
-    """The central interval of each mean score of one setting's runs, over the resamples in which it is defined."""
-    runs = [run for trials in rows["trials"] if (run := read_film_run(study, trials)) is not None]
-    if len(runs) < len(rows) or not alike(runs):
-        return {}
-    seeds = rows["seed"].fillna(-1).to_numpy(np.int64)
-    bounds: dict[Any, Any] = {}
-    for score, macro in SCORES.items():
-        rng = setting_generator(study, names)  # anew: both scores on the same resamples
-        drawn = resampled_scores(runs, rule.resamples, rng, macro)
-        drawn = drawn[:, ~np.isnan(drawn).any(axis=0)]
-        if drawn.shape[1]:
-            (means,) = over_seeds(drawn, np.zeros(len(runs)), seeds, rng)
-            outside = (1 - rule.level) / 2
-            bounds |= zip((f"{score}_low", f"{score}_high"), np.quantile(means, (outside, 1 - outside)), strict=True)
+    groups = list(rows.groupby(BY, sort=False, dropna=False))
+    schema = {name: SCHEMA[name] for name in BY}
+    bounds = pd.DataFrame([names for names, _ in groups], columns=list(schema)).astype(schema)
+    runs = [[read_film_run(study, trials) for trials in group["trials"]] for _, group in groups]
+    for name, macro in SCORES.items():
+        cells = [
+            _parts([run for run in each if run is not None], len(each), macro, rule, setting_generator(study, names))
+            for (names, _), each in zip(groups, runs, strict=True)
+        ]
+        found = intervals(pd.DataFrame(cells, columns=["hm", "seeds", *PARTS], dtype="float64"), rule.level)
+        bounds[f"{name}_low"], bounds[f"{name}_high"] = found["interval_low"], found["interval_high"]
     return bounds
+
+
+def _parts(runs: list[FilmRun], expected: int, macro: Macro, rule: Rule, rng: np.random.Generator) -> dict[str, float]:
+    """What `seeds.intervals` needs to know of one setting's runs, over the resamples in which the score is defined."""
+    if len(runs) < expected or not alike(runs):
+        return {"hm": np.nan, "seeds": expected}
+    drawn = resampled_scores(runs, rule.resamples, rng, macro)
+    drawn = drawn[:, ~np.isnan(drawn).any(axis=0)]
+    if not drawn.shape[1]:
+        return {"hm": np.nan, "seeds": expected}
+    scores = np.array([macro(np.ones((1, len(run.patients))), run.labels, run.probabilities)[0] for run in runs])
+    row = parts(scores, drawn, np.zeros(len(runs), np.int64)).iloc[0].to_dict()
+    return row | {"hm": scores.mean(), "seeds": len(runs)}
 
 
 def _score_words(row: pd.Series, score: str) -> str:
@@ -187,5 +197,5 @@ def _bounds_line(frame: pd.DataFrame, studies: Sequence[Study]) -> list[str]:
         return []
     levels = " or ".join(dict.fromkeys(percent(Rule.of(study.config).level) for study in studies))
     return [
-        f"In brackets: the {levels} interval of a bootstrap over patients and runs; of a single run, over patients."
+        f"In brackets: the {levels} interval, patients by a bootstrap, what runs differ by pooled over all settings."
     ]

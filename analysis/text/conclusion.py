@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.published import footprints
 from analysis.records.cell_means import setting_labels, settings_apart
 from analysis.stats.block_orders import all_orders
-from analysis.stats.minimum import percent, rule_points, shown_points
+from analysis.stats.minimum import judged, percent, rule_points, shown_points
 from analysis.stats.permutation import SAMPLES
 from analysis.stats.power import SIGNIFICANT, level_shares, needed
 from analysis.stats.rank_tests import RankTest, kendall, spearman
@@ -42,7 +42,7 @@ def describe_published() -> str:
 def verdict(answer: pd.DataFrame) -> str:
     """What the backbones of `minimum.minimum_images` show about parameters, setting by setting.
 
-    What a bootstrap leaves open is open here too; where it leaves much, the papers' rule on means is added, as such.
+    What the intervals leave open is open here too; where they leave much, the papers' rule on means is added, as such.
     """
     if answer.empty:
         return describe(answer)
@@ -60,13 +60,15 @@ def _verdict(answer: pd.DataFrame) -> str:
     bounds = shown_points(answer)
     if len(answer) == 1 and np.isfinite(bounds["upper"]).all():
         return describe(bounds)  # the papers' rule could not say more of a single point
-    if (bounds["lower"].isna() | (bounds["lower"] == bounds["upper"])).all():
-        return describe(bounds)
+    by_target = not judged(answer) and bounds["lower"].notna().any()
+    of = f"Of counts for a score of {answer['target'].iloc[0]:g}: " if by_target else ""
     means = rule_points(answer)
-    if np.isinf(bounds["upper"]).all():
+    if np.isinf(bounds["upper"]).all() and means["lower"].notna().any():
         unknown = f"At the {percent(answer['level'].iloc[0])} level no backbone's count is known"
         return f"{unknown}; by the papers' rule, on means alone: {describe(means)}"
-    described, means = describe(bounds), means.dropna(subset=["parameters", "lower"])
+    if (bounds["lower"].isna() | (bounds["lower"] == bounds["upper"])).all():
+        return of + describe(bounds)
+    described, means = of + describe(bounds), means.dropna(subset=["parameters", "lower"])
     if NEITHER in described and len(means) > 1 and spearman(*_columns(means)).p is None:
         return f"{described} By the papers' rule, on means alone, they {_alike(means)[0]}."
     return f"{described} By the papers' rule, on means alone: {_ranked(means)}"

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.records.cell_means import cell_means, full_training_means, run_rows, setting_labels
-from analysis.records.multilabel_runs import read_film_run
+from analysis.records.cell_means import cell_means, run_rows
 from analysis.records.records import Study, compared, score_word
-from analysis.records.runs import folds_of, read_run
+from analysis.records.runs import folds_of
 from analysis.stats.coverage import confirmed_cells
-from analysis.stats.minimum import bracket, minimum_images, percent
+from analysis.stats.minimum import SHOWN, judged, minimum_images
+from analysis.text.answer import answered, other_views
 from analysis.text.conclusion import verdict
-from analysis.text.words import images_word, number, parameters_word, protocol_mark
+from analysis.text.words import images_word, listed, number, parameters_word, protocol_mark
+from ledger.trial_files import read_trials
 
-MOST_NAMED = 8  # answers spelled out one by one; beyond, the figure tells it better
-HONEST = "Thresholds and states were chosen on validation patients; test patients were scored once."
+HONEST = "Thresholds and states were chosen on validation patients."
+ONCE = "Test patients were scored once by each confirm trial, and nothing was chosen on them."
 FILMS = (
     "AUC is the mean over the findings that some test films have and others have not. States were chosen on validation "
-    "patients; test patients were scored once."
+    "patients."
 )
 SEARCHED = (
     "Image counts were searched: which of them were run was decided by confirm trials on test patients; rates, states "
@@ -33,12 +34,13 @@ PAPER_PROTOCOL = (
 
 
 def headline(study: Study) -> list[str]:
-    """Three sentences with the measured numbers: asked, answered, and what it says about parameters."""
+    """Paragraphs with the measured numbers: asked, answered, by other rules, and what it says about parameters."""
     answer = minimum_images(study)
     if run_rows(study).empty:
         through = f" in all {folds} folds" if (folds := folds_of(study)) else ""
         return [_asked(study), f"There is no answer yet: no cell is confirmed on test patients{through}."]
-    return [_asked(study), _answered(study, answer), verdict(answer)]
+    paragraphs = [answered(study, answer, split_sizes(study).get("test")), other_views(study, answer), verdict(answer)]
+    return [_asked(study), *filter(None, paragraphs)]
 
 
 def _asked(study: Study) -> str:
@@ -52,7 +54,7 @@ def _asked(study: Study) -> str:
     whose = f"the radiographs of {train} training patients" if train else "the training patients' radiographs"
     networks = source["backbone"].nunique()
     of = f" of {' to '.join(ends)} parameters" if ends else ""
-    tried = f", trying {_listed(counts, 'or')} image{'s' * (counts != ['1'])}" if counts else ""
+    tried = f", trying {listed(counts, 'or')} image{'s' * (counts != ['1'])}" if counts else ""
     return (
         f"Asked: how few distilled images can stand in for {whose}, "
         f"for {networks} network{'' if networks == 1 else 's'}{of}{tried}?"
@@ -61,57 +63,6 @@ def _asked(study: Study) -> str:
 
 def _integers(column: pd.Series) -> set[int]:
     return {int(value) for value in pd.to_numeric(column, errors="coerce").dropna()}
-
-
-def _answered(study: Study, answer: pd.DataFrame) -> str:
-    where = f"Measured on {_tested(study)}{protocol_mark(study)}, by the papers' rule: "
-    decided, word = answer[answer["tried"] != ""], score_word(study.records)
-    if len(decided) > MOST_NAMED:
-        found, shown = decided["by_points"].dropna(), decided["minimum_images"].dropna()
-        return (
-            f"{where}a count suffices for {len(found)} of {len(decided)} networks and settings{_ends(found)}; "
-            f"at the {percent(decided['level'].iloc[0])} level one is shown to suffice for {len(shown)}{_ends(shown)}."
-        )
-    answers = []
-    for (_, row), setting in zip(decided.iterrows(), setting_labels(decided), strict=True):
-        name = f"{row['backbone']} ({setting})" if setting else row["backbone"]
-        if pd.isna(row["by_points"]):
-            answers.append(f"no count suffices for {name} ({row['reason']})")
-        else:
-            best = f"; its best is {number(row['best_hm'], 2)}, with {images_word(row['best_images'])}"
-            best = ", its best" if row["best_images"] == row["by_points"] else best
-            answers.append(
-                f"{name} needs {images_word(row['by_points'])} ({word} {number(row['hm_by_points'], 2)}{best}), "
-                f"at the {percent(row['level'])} level {bracket(row)}"
-            )
-    return f"{where}{'; '.join(answers)}.{_trained(study)}"
-
-
-def _tested(study: Study) -> str:
-    """Whom the test scores are about; where patients rotate, all that a run tested."""
-    folds = folds_of(study)
-    if folds is None:
-        patients = split_sizes(study).get("test")
-        return f"{patients} test patients" if patients else "the test patients"
-    trials = run_rows(study)["trials"].iloc[0]
-    run = read_run(study, trials) or read_film_run(study, trials)
-    return f"{len(set(run.patients)) if run else 'the'} patients, each a test patient in one of {folds} folds"
-
-
-def _ends(counts: pd.Series) -> str:
-    return f", from {counts.min()} to {counts.max()}" if len(counts) else ""
-
-
-def _trained(study: Study) -> str:
-    means = full_training_means(study)
-    scores = []
-    for (_, row), setting in zip(means.iterrows(), setting_labels(means), strict=True):
-        name = f"{row['backbone']} ({setting})" if setting else row["backbone"]
-        scores.append(f"{number(row['hm'], 2)} for {name}")
-    seen = "films" if score_word(study.records) == "AUC" else "patches"
-    if not scores:
-        return ""
-    return f" Ordinary training on all {seen} gives {score_word(study.records)} {_listed(scores, 'and')}."
 
 
 def state(study: Study) -> list[str]:
@@ -141,7 +92,25 @@ def protocol(study: Study) -> str:
     sentence = PAPER_PROTOCOL if protocol_mark(study) else HONEST
     if score_word(study.records) == "AUC":
         sentence = FILMS
+    if not protocol_mark(study):
+        sentence += f" {_scored_again(study) or ONCE}"
     return f"{sentence} {SEARCHED}" if any(cell.get("counted") for cell in study.cells) else sentence
+
+
+def _scored_again(study: Study) -> str:
+    """What a longer search did to test patients that had been scored before; empty where none was."""
+    trials = read_trials(study.folder, superseded=True)
+    aside = [
+        trial.cell for trial in trials if trial.config.get("phase") == "confirm" and (trial.result or {}).get("test")
+    ]
+    if not aside:
+        return ""
+    cells = len(set(aside))
+    return (
+        f"The search was made longer after test patients had been scored: in {cells} cell{'s' * (cells > 1)} they were "
+        f"scored again with what was best then, and {len(aside)} earlier confirm trial{'s' * (len(aside) > 1)} moved "
+        "aside. Whoever went on because of test scores has chosen by them."
+    )
 
 
 def highlights(study: Study) -> list[tuple[str, str]]:
@@ -151,14 +120,14 @@ def highlights(study: Study) -> list[tuple[str, str]]:
     means = cell_means(study)
     if means.empty:
         return tiles
-    best = means.iloc[means["hm"].argmax()]
-    tiles.append(
-        (
-            number(best["hm"], 2),
-            f"best {score_word(means)} on test patients{protocol_mark(study)}: {best['backbone']}, "
-            f"{images_word(best['images'])}",
-        )
-    )
+    answer = minimum_images(study)
+    if judged(answer):
+        shown = answer["outcome"].eq(SHOWN)
+        tiles.append((f"{shown.sum()} of {len(answer)}", "networks and settings with a count shown to suffice"))
+    best, word = means.iloc[means["hm"].argmax()], score_word(means)
+    chosen = f"highest of {len(means)} cells, so too high a guess of what it has" if len(means) > 1 else "the only cell"
+    where = f"{best['backbone']}, {images_word(best['images'])}"
+    tiles.append((number(best["hm"], 2), f"best {word} on test patients{protocol_mark(study)}: {where} ({chosen})"))
     if pd.notna(best["memory_star_kb"]):
         caption = "shared for that"
         if pd.notna(best["memory_mib"]):
@@ -189,7 +158,3 @@ def split_sizes(study: Study) -> dict[str, int]:
 
 def _counts(statuses: pd.Series) -> str:
     return ", ".join(f"{count} {status}" for status, count in statuses.value_counts().items())
-
-
-def _listed(words: list[str], last: str) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"

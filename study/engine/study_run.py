@@ -15,7 +15,7 @@ from study.grid.chains import starts_from
 from study.planning.budget import Budget
 from study.planning.plan import PlannedCell, confirm_settings
 from study.search.cell_search import CellSearch
-from study.search.count_search import CountSearch, series
+from study.search.count_search import CountSearch, series, trained_beside
 from study.search.tune_searcher import Search
 from study.trial.context import TrialContext
 
@@ -52,7 +52,10 @@ class StudyRun:
 
         listed: list[Search] = [search(cell) for cell in planned if not cell.counted]
         counted = series([cell for cell in planned if cell.counted])
-        return listed + [CountSearch([search(cell) for cell in group], self.config.minimum) for group in counted]
+        for group in counted:
+            trained = [search(cell) for cell in trained_beside(list(planned), group[0])]
+            listed.append(CountSearch([search(cell) for cell in group], self.config.minimum, trained))
+        return listed
 
     def _search(self, entry: PlannedCell, after: list[CellSearch | None]) -> CellSearch:
         config, cell = self.config, entry.cell

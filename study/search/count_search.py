@@ -1,11 +1,14 @@
 """Search over image counts: which count of a setting to run next, instead of running a list.
 
 The counts of one backbone and setting wait for each other: the largest first, for what is best, then from the smallest
-up, until the smallest that suffices is known (``analysis.stats.counts``). It is the answer's own rule on the answer's
-own numbers, confirm trials on test patients, applied as they come in: they decide which counts are run, and nothing
-about how a network is trained or where its threshold lies. A long search is cut to half: its first trial is the middle
-of every range, as in the full grid, so that one lucky setting is not handed from count to count; its second takes what
-was best at the nearest count known to suffice (what a count at chance likes best is noise).
+up, until the smallest that suffices is known (``analysis.stats.counts``): by its mean beside that of ordinary training
+of the same network, which is waited for where the study has it, or else by the papers' rule. These are the answer's own
+numbers, confirm trials on test patients, applied as they come in: they decide which counts are run, and nothing about
+how a network is trained or where its threshold lies. The answer's intervals may leave open what means decide.
+
+A long search is cut to half: its first trial is the middle of every range, as in the full grid, so that one lucky
+setting is not handed from count to count; its second takes what was best at the nearest count known to suffice (what a
+count at chance likes best is noise).
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from dataclasses import replace
 from analysis.records.rule import Rule
 from analysis.stats.counts import next_count, suffices
 from ledger.ledger import Trial
+from ledger.schema import TRAINED_ALIKE
 from study.grid.axes import Cell
 from study.search.cell_search import CellSearch
 
@@ -27,10 +31,11 @@ class CountSearch:
     Args:
         cells: those of every count that can be run; one a fold of a count where folds rotate.
         rule: what makes a count sufficient.
+        trained: cells of the ordinary training that counts are held against; one a fold where folds rotate.
     """
 
-    def __init__(self, cells: Sequence[CellSearch], rule: Rule) -> None:
-        self._rule = rule
+    def __init__(self, cells: Sequence[CellSearch], rule: Rule, trained: Sequence[CellSearch] = ()) -> None:
+        self._rule, self._trained = rule, trained
         self._cells: dict[int, dict[int | None, CellSearch]] = defaultdict(dict)
         for search in sorted(cells, key=lambda search: search.cell.images or 0):
             assert search.cell.images is not None
@@ -46,13 +51,20 @@ class CountSearch:
         What a cell knows depends on these alone, not on when they were done.
         """
         known: dict[int, float | None] = {}
+        reference = _mean_score(self._trained)
+        if reference is not None and reference < self._rule.floor:
+            reference = None  # training that does not learn is nothing to come close to
         while True:
-            count = next_count(known, list(self._cells), self._rule.margin, self._rule.floor)
+            done = {other: hm for other, hm in known.items() if hm is not None}
+            if done and not all(search.finished for search in self._trained):
+                self._open = list(self._cells[max(done)].values())
+                return  # nothing more to run, and not finished: what comes next depends on ordinary training
+            count = next_count(known, list(self._cells), self._rule.margin, self._rule.floor, reference)
             if count is None:
                 self._open = []
                 return
-            done = {other: hm for other, hm in known.items() if hm is not None}
-            good = [other for other, hm in done.items() if suffices(hm, max(done.values()), self._rule.margin)]
+            best = max(done.values(), default=0.0) if reference is None else reference
+            good = [other for other, hm in done.items() if suffices(hm, best, self._rule.margin)]
             nearest = min(good, key=lambda other: abs(other - count), default=None)
             for fold, search in self._cells[count].items():
                 search.neighbour = None if nearest is None else self._cells[nearest][fold]
@@ -66,9 +78,7 @@ class CountSearch:
         searches = list(self._cells[count].values())
         names = tuple(record.name for search in searches for record in search.state.confirmed)
         if names not in self._hms:  # what is done stays as it is
-            confirmed = [trial for search in searches for trial in search.confirmed]
-            scores = searches[0].task.run_scores(confirmed, folds=len(searches))
-            self._hms[names] = sum(scores) / len(scores) if scores else None
+            self._hms[names] = _mean_score(searches)
         return self._hms[names]
 
     @property
@@ -125,6 +135,29 @@ class CountSearch:
         (search,) = (search for search in self._all if search.cell.name == trial.cell)
         search.ended(trial, given_up=given_up)
         self._advance()
+
+
+def _mean_score(searches: Sequence[CellSearch]) -> float | None:
+    """The mean over seeds of a cell, each pooled over its folds; None where no seed has all of its folds."""
+    if not searches:
+        return None
+    confirmed = [trial for search in searches for trial in search.confirmed]
+    scores = searches[0].task.run_scores(confirmed, folds=len(searches))
+    return sum(scores) / len(scores) if scores else None
+
+
+def trained_beside(cells: Sequence[Cell], cell: Cell) -> list[Cell]:
+    """Those of ``cells`` that are the ordinary training a distilled one is held against, as the answer has it
+    (``analysis.records.cell_means``): on all patches, and of several numbers of epochs its own or else the most."""
+    alike = [
+        each
+        for each in cells
+        if each.images is None and each.train_patches is None and each.train_classes != "NP" and each.stage is None
+        if all(getattr(each, name) == getattr(cell, name) for name in TRAINED_ALIKE)
+    ]
+    epochs = {each.epochs or 0 for each in alike}
+    chosen = (cell.epochs or 0) if (cell.epochs or 0) in epochs else max(epochs, default=0)
+    return [each for each in alike if (each.epochs or 0) == chosen]
 
 
 def series(cells: Sequence[Cell]) -> list[list[Cell]]:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from analysis.records.multilabel_runs import pooled_film_run
 from analysis.records.records import read_study
-from analysis.stats.minimum import count_evidence
+from analysis.stats.evidence import count_evidence
 from sldd.package.rebuild.verify import verify
 from study.anonymity import main as anonymity
 from study.run import main

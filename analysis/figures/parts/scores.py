@@ -122,7 +122,6 @@ def _patient_facts(row: pd.Series) -> dict[str, str | None]:
         "specificity": number(row["specificity"]),
         "AUC": number(row["auc"]),
         "HM at threshold 0.4": number(row["hm_at_0.4"]),
-        "HM_on_validation_patients": None if row["protocol"] == "paper" else number(row["val_hm"]),
     }
 
 

@@ -8,21 +8,29 @@ import pytest
 
 from analysis.figures.compare_studies import side_by_side_figure, side_by_side_frame, side_by_side_rows
 from analysis.records.records import read_study
-from tests.analysis.conftest import Ledger
+from tests.analysis.conftest import Ledger, voters
 
 
 def test_each_networks_best_and_smallest_count_stand_beside_each_other(ledger: Callable[..., Ledger]) -> None:
     ours, theirs, empty = ledger("ours"), ledger("theirs"), ledger("empty")
-    for images, hm in ((1, 0.75), (2, 0.8)):
-        ours.done(ours.cell("net", 10, images), 0, hm=hm)
+    trained = {"method": "train", "label_init": None, "distill_steps": None, "distill_epochs": None}
+    for images, hm in ((1, 0.75), (2, 0.8), (None, 0.8)):
+        cell = ours.cell("net", 10, images, **({} if images else trained))
+        for index in range(2):
+            ours.done(cell, index, hm=hm, patients=voters(hm, 200))
         theirs.done(theirs.cell("net", 10, images), 0, hm=hm - 0.5)
     ours.done(ours.cell("other", 20, 1), 0, hm=0.9)
     frame = side_by_side_frame([read_study(study.folder) for study in (ours, theirs, empty)])
     headings, rows = side_by_side_rows(frame)
     assert headings == ["network", "parameters", "ours", "theirs"]
     assert rows == [
-        ["net", "10", "HM 0.80 with 2 images; 1 image suffices", "HM 0.30 with 2 images; no count suffices"],
-        ["other", "20", "HM 0.90 with 1 image; 1 image suffices", "not run"],
+        [
+            "net",
+            "10",
+            "HM 0.80 with 2 images; 1 image shown to suffice; 1 image by the papers' rule",
+            "HM 0.30 with 2 images; not judged; no count by the papers' rule",
+        ],
+        ["other", "20", "HM 0.90 with 1 image; not judged; 1 image by the papers' rule", "not run"],
     ]
     assert [(trace.name, trace.y) for trace in side_by_side_figure(frame).data] == [
         ("ours", (0.8, 0.9)),

@@ -14,18 +14,19 @@ def test_minimum_draws_censored_backbones_hollow_at_the_top_with_words(mixed):
     frame = minimum_frame(mixed)
     assert frame["top"].unique().tolist() == [3]
     drawn = minimum_figure(frame)
-    hollow = [trace for trace in drawn.data if str(trace.name).endswith("no count suffices")]
+    hollow = [trace for trace in drawn.data if str(trace.name).endswith("none shown to suffice")]
     assert len(hollow) == 2
     for trace in hollow:
         assert trace.marker.symbol.endswith("-open")
         assert all(height == pytest.approx(3, abs=0.1) for height in trace.y)
     assert [text for trace in hollow for text in trace.text if text] == [
-        "never<br>no count suffices",
+        "never<br>not judged",
         "late<br>not confirmed yet",
     ]
-    solid = [trace for trace in drawn.data if str(trace.name).endswith("smallest by the papers' rule")]
-    assert [height for trace in solid for height in trace.y] == [2, 2]
-    one_hot, uniform = (trace.x[0] for trace in solid)
+    diamonds = [trace for trace in drawn.data if str(trace.name).endswith("by the papers' rule, on means alone")]
+    assert [height for trace in diamonds for height in trace.y] == [2, 2]
+    assert [text for trace in diamonds for text in trace.text if text] == ["good"]
+    one_hot, uniform = (trace.x[0] for trace in diamonds)
     assert one_hot < 1000 < uniform, "settings stand side by side"
 
 
@@ -39,21 +40,26 @@ def test_minimum_bars_span_what_is_open_with_an_arrow_where_nothing_closes_it():
             "by_points": pd.array([2, 2, None, None], "Int64"),
             "largest_images": pd.array([3, 3, 3, None], "Int64"),
             "hm_by_points": [0.8, 0.8, None, None],
+            "minimum_hm": [0.8, None, None, None],
+            "trained_hm": [0.86, 0.86, 0.86, None],
+            "outcome": ["shown", "undecided", "more than tried", "not confirmed"],
             "best_images": pd.array([3, 3, 3, None], "Int64"),
             "best_hm": [0.85, 0.85, 0.3, None],
             "tried": ["1, 2, 3"] * 3 + [""],
             "level": 0.95,
             "censored": [False, True, True, True],
-            "reason": ["", "no count is shown to suffice", "best HM 0.30 is under 0.5", "no confirm trial is done"],
+            "reason": ["", "no count is shown to suffice", "every count tried falls short", "no confirm trial is done"],
             "series": "",
             "top": 4,
         }
     )
-    bars, points, hollow = minimum_figure(answer).data
+    bars, diamonds, points, hollow = minimum_figure(answer).data
     assert bars.y == (1, 3, None, 2, 4, None, 4, 4, None)
     assert bars.marker.symbol[1::3] == ("line-ew", "triangle-up", "triangle-up")
-    assert points.y == (2, 2)
-    assert hollow.y == (4, 4)
+    assert diamonds.y == (2, 2)
+    assert points.y == (3,)
+    assert hollow.y == (4, 4, 4)
+    assert [text.split("<br>")[1] for text in hollow.text] == ["undecided", "more than were tried", "not confirmed yet"]
     assert [text.rsplit("95 % level: ")[1].split("<br>")[0] for text in (*points.hovertext, *hollow.hovertext)] == [
         "between 1 and 3",
         "between 2 and more than 3",
@@ -64,8 +70,10 @@ def test_minimum_bars_span_what_is_open_with_an_arrow_where_nothing_closes_it():
 
 def test_many_counts_are_ticked_only_where_something_stands(ledger):
     study = ledger()
-    for images, hm in ((1, 0.5), (20, 0.9), (50, 0.9)):
-        study.done(study.cell("net", 10, images), 0, hm=hm, patients=voters(hm, 100))
+    for images, hm in ((1, 0.5), (20, 0.9), (50, 0.9), (None, 0.9)):
+        cell = study.cell("net", 10, images, method="sldd" if images else "train")
+        for index in range(2):
+            study.done(cell, index, hm=hm, patients=voters(hm, 100))
     drawn = minimum_figure(minimum_frame(read_study(study.folder)))
     assert drawn.layout.yaxis.tickvals == (2, 20)
 
@@ -74,7 +82,7 @@ def test_names_are_drawn_letter_for_letter(ledger):
     study = ledger()
     study.done(study.cell("<b>bold", 10, 1), 0)
     drawn = minimum_figure(minimum_frame(read_study(study.folder)))
-    assert drawn.data[1].text == ("&lt;b&gt;bold",)
+    assert drawn.data[-1].text == ("&lt;b&gt;bold",)
 
 
 def test_a_line_lies_behind_where_three_networks_are_settled():

@@ -13,7 +13,7 @@ from analysis.records.cell_means import cell_means
 from analysis.records.multilabel_runs import FilmRun, alike, macro_ap, macro_auc, pooled_film_run, resampled_scores
 from analysis.records.records import read_study
 from analysis.stats.bootstrap import generator
-from analysis.stats.minimum import SUFFICIENT, count_evidence
+from analysis.stats.evidence import SUFFICIENT, count_evidence
 from analysis.text.summary import headline
 from tests.analysis.films import LABELS, PATIENTS, SCORES, film_split
 
@@ -82,8 +82,8 @@ def test_folds_are_one_run_of_all_films(ledger) -> None:
 
 def test_a_page_of_films_answers_by_auc(ledger) -> None:
     written = ledger(config={"task": "multilabel", "minimum": {"resamples": 100}})
-    for images, told in ((1, 0.0), (2, 2.0), (3, 2.0)):
-        cell = written.cell("net", 1000, images, task="multilabel")
+    for images, told in ((1, 0.0), (2, 2.0), (3, 2.0), (None, 2.0)):
+        cell = written.cell("net", 1000, images, task="multilabel", method="sldd" if images else "train")
         test = film_split(LABELS, SCORES + told * np.nan_to_num(LABELS), PATIENTS)
         for index in (1, 2):
             written.end(written.trial(cell, index), validation=test, test=test, delta=None)
@@ -92,7 +92,7 @@ def test_a_page_of_films_answers_by_auc(ledger) -> None:
     assert evidence["hm"].tolist() == pytest.approx([FilmRun(PATIENTS, LABELS, SCORES).auc, 1.0, 1.0])
     assert evidence["shown"].tolist()[1:] == [SUFFICIENT, SUFFICIENT]
     assert evidence["shown"].tolist()[0] != SUFFICIENT
-    assert "net needs 2 images (AUC 1.00, its best)" in headline(study)[1]
+    assert "2 images suffice for net (AUC 1.00; fewer fall short)" in headline(study)[1]
     drawn = {panel.name: panel for panel in panels(study)}
     assert "operating" not in drawn, "there is no sensitivity"
     for panel in drawn.values():

@@ -116,4 +116,4 @@ def test_training_of_other_epochs_is_not_drawn_beside(ledger):
             cell = written.cell("net", 10, images, cell=f"{method}-{epochs}", method=method, epochs=epochs)
             written.done(cell, 0, hm=hm if method == "train" else 0.5)
     frame = figures.hm_by_images_frame(read_study(written.folder))
-    assert frame[["hm", "trained"]].to_numpy().tolist() == [[0.5, 0.9], [0.5, 0.6]]
+    assert frame[["hm", "trained_hm"]].to_numpy().tolist() == [[0.5, 0.9], [0.5, 0.6]]

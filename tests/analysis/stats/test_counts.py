@@ -84,6 +84,17 @@ def test_a_difference_of_exactly_the_margin_suffices():
     assert smallest_sufficient({}, **RULE) is None
 
 
+def test_ordinary_training_is_the_reference_where_there_is_any():
+    grid = {images: 0.6 + 0.02 * images for images in range(1, 11)}
+    run: dict[int, float | None] = {}
+    while (count := next_count(run, list(grid), **RULE, trained=0.88)) is not None:
+        run[count] = grid[count]
+    assert list(run) == [10, 1, 2, 4, 8, 9]
+    assert next_count({10: 0.8, 1: 0.62}, list(grid), **RULE, trained=0.88) == 2
+    assert next_count({10: 0.8}, list(grid), **RULE, trained=0.95) is None, "the largest falls short"
+    assert next_count({10: 0.8}, list(grid), **RULE) == 1, "by the papers' rule it is the best"
+
+
 @given(GRIDS)
 def test_where_hm_does_not_fall_the_search_finds_what_the_grid_does(grid):
     rising = iter(sorted(known(grid).values()))

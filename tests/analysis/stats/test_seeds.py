@@ -6,11 +6,12 @@ import pytest
 from scipy.special import expit, logit
 from scipy.stats import t
 
-from analysis.stats.seeds import PARTS, intervals, parts
+from analysis.stats.bootstrap import generator, hms, resample
+from analysis.stats.seeds import PARTS, intervals, parts, shortfalls
 
 
 def cells(*rows: tuple[float, int, float, float, float]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["hm", "seeds", *PARTS])
+    return pd.DataFrame(rows, columns=["hm", "seeds", *PARTS[:3]])
 
 
 def test_one_seed_everywhere_claims_no_interval():
@@ -19,7 +20,9 @@ def test_one_seed_everywhere_claims_no_interval():
 
 def test_seeds_that_agree_leave_the_patients_alone():
     found = intervals(cells((0.7, 2, 0.04, -0.1, 1.0)), 0.95).iloc[0]
-    assert logit(found.to_numpy()) == pytest.approx(logit(0.7) + 1.959964 * 0.2 * np.array([-1, 1]))
+    assert logit(found[["interval_low", "interval_high"]].to_numpy()) == pytest.approx(
+        logit(0.7) + 1.959964 * 0.2 * np.array([-1, 1])
+    )
 
 
 def test_what_seeds_differ_by_is_pooled_over_cells():
@@ -48,3 +51,45 @@ def test_the_noise_of_resampled_patients_is_taken_off_the_seeds():
     found = parts(right.mean(axis=1), resampled, np.repeat(np.arange(200), 2))
     assert abs(found["seeds_squares"].mean()) < 0.02
     assert found["patients_variance"].mean() == pytest.approx(1 / (60 * 2 * 0.21), rel=0.15)
+
+
+def beside(trained: np.ndarray, images: np.ndarray, labels: np.ndarray) -> pd.Series:
+    """The shortfall of two runs with images beside two of ordinary training; all are calls (2, patients)."""
+    calls = np.concatenate([trained, images])
+    scores, counts = hms(calls, labels), np.array([0, 0, 1, 1])
+    rows = parts(scores, resample(calls, labels, 2000, generator(0)), counts)
+    rows = rows.assign(hm=[scores[:2].mean(), scores[2:].mean()], seeds=2)
+    rows = rows.join(intervals(rows, 0.95))
+    return shortfalls(rows[1:].reset_index(drop=True), rows[:1]).iloc[0]
+
+
+def test_pairing_is_what_makes_small_differences_visible():
+    labels, rng = np.arange(200) % 2 == 0, np.random.default_rng(1)
+    better = (rng.random(200) < 0.7) == labels
+    worse = better ^ (np.arange(200) < 6)  # six calls apart, the same otherwise
+    same = beside(np.tile(better, (2, 1)), np.tile(worse, (2, 1)), labels)
+    others = beside(np.tile(rng.permutation(better == labels) == labels, (2, 1)), np.tile(worse, (2, 1)), labels)
+    assert same["shortfall_low"] < same["shortfall"] < same["shortfall_high"]
+    assert same["shortfall_high"] - same["shortfall_low"] < 0.5 * (others["shortfall_high"] - others["shortfall_low"])
+
+
+def test_the_interval_of_a_shortfall_is_put_together_from_the_two():
+    each = pd.DataFrame({"hm": [0.8], "interval_low": [0.6], "interval_high": [0.9], "variance": [0.25]})
+    trained = pd.DataFrame({"hm": [0.9], "interval_low": [0.8], "interval_high": [0.95], "variance": [1.0]})
+    for covariance, correlation in ((0.0, 0.0), (0.2, 0.4), (np.nan, None)):
+        found = shortfalls(each.assign(patients_covariance=covariance), trained).iloc[0]
+        assert found["shortfall"] == pytest.approx(0.1)
+        if correlation is None:
+            assert np.isnan(found["shortfall_high"])
+            continue
+        reach = (0.05**2 + 0.2**2 - 2 * correlation * 0.05 * 0.2) ** 0.5
+        assert found["shortfall_high"] == pytest.approx(0.1 + reach)
+        reach = (0.1**2 + 0.1**2 - 2 * correlation * 0.1 * 0.1) ** 0.5
+        assert found["shortfall_low"] == pytest.approx(0.1 - reach)
+
+
+def test_a_score_that_is_known_for_sure_leaves_the_other_its_interval():
+    each = pd.DataFrame({"hm": [0.8], "interval_low": [0.6], "interval_high": [0.9], "variance": [0.25]})
+    sure = pd.DataFrame({"hm": [1.0], "interval_low": [1.0], "interval_high": [1.0], "variance": [0.0]})
+    found = shortfalls(each.assign(patients_covariance=0.0), sure).iloc[0]
+    assert found[["shortfall_low", "shortfall_high"]].tolist() == pytest.approx([0.1, 0.4])

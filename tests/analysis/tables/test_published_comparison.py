@@ -156,6 +156,7 @@ def test_a_network_that_never_works_has_no_smallest_count(ledger: Callable[..., 
     assert pd.isna(found.loc["AlexNet", "minimum_images"])
     assert found.loc["AlexNet", "status"] == ""
     assert found.loc["AlexNet", "remarks"] == (
-        "no count suffices: best HM 0.30 is under 0.5; at the 95 % level more than 1; papers' protocol"
+        "no count by the papers' rule: best HM 0.30 is under 0.5; papers' protocol"
     )
+    assert found.loc["AlexNet", "beside_training"] == "not judged", "there is no ordinary training"
     assert found.loc["VGG16", "status"] == "not run"  # two images, as published, were not tried

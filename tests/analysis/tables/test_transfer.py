@@ -24,7 +24,8 @@ from analysis.records.cell_means import cell_means, setting_labels, training_mea
 from analysis.records.multilabel_runs import FilmRun
 from analysis.records.records import Study, read_study, write_records
 from analysis.stats.coverage import confirmed_cells
-from analysis.stats.minimum import count_evidence, minimum_images
+from analysis.stats.evidence import count_evidence
+from analysis.stats.minimum import minimum_images
 from analysis.tables.cli import cell_table, main
 from analysis.tables.formats import Table
 from analysis.tables.transfer import network_name, pretraining, transfer_frame, transfer_table
@@ -141,7 +142,7 @@ def test_measured_means_their_interval_and_runs(ledger: Callable[..., Ledger]) -
     assert re.fullmatch(r"0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", column(table, "Measured\nAUC")[0])
     assert column(table, "Runs")[:2] == ["2", "-"]
     assert column(table, "Published\ntrain accuracy")[0] == "0.9353"
-    assert any("95 % interval of a bootstrap" in line for line in table.lines)
+    assert any("95 % interval, patients by a bootstrap" in line for line in table.lines)
     assert "here not measured" in table.lines[-1]
 
 

@@ -16,7 +16,7 @@ from study.config.search_settings import ConfirmSettings, SearchSettings
 from study.config.tasks.patches import PATCHES
 from study.grid.axes import GridSettings
 from study.search.cell_search import CellSearch
-from study.search.count_search import CountSearch, series
+from study.search.count_search import CountSearch, series, trained_beside
 from study.search.tune_searcher import Search, StudySearcher
 from tests.analysis.conftest import voters
 from tests.conftest import OpenLedger
@@ -101,6 +101,38 @@ def test_the_second_trial_takes_what_was_best_at_the_nearest_count_that_suffices
         for count, nearest in {1: 6, 2: 6, 4: 6, 3: 4}.items():
             assert best[nearest].index > 0
             assert first[count][1].config[rate] == best[nearest].config[rate]
+
+
+@pytest.mark.parametrize("order", range(3))
+@pytest.mark.parametrize(
+    ("trained", "margin", "expected"),
+    [(0.98, 0.1, {1, 2, 4, 5, 6}), (0.98, 0.03, {6}), (0.45, 0.1, {1, 2, 3, 4, 6})],
+    ids=["five are enough", "six fall short", "training that fails is no reference"],
+)
+def test_ordinary_training_is_waited_for_and_held_against(
+    tmp_path: Path,
+    open_ledger: OpenLedger,
+    monkeypatch: pytest.MonkeyPatch,
+    trained: float,
+    margin: float,
+    expected: set[int],
+    order: int,
+) -> None:
+    monkeypatch.setitem(HM, None, trained)  # type: ignore[arg-type]
+    ledger = open_ledger(tmp_path)
+    grid = cells([GridSettings(["a"], "search", ["sldd", "train"], most_images=6)], None)
+    made = {cell: CellSearch(cell, SearchSettings(trials=1), ConfirmSettings(1), ledger, seed=0) for cell in grid}
+    (group,) = series([cell for cell in grid if cell.counted])
+    beside = trained_beside(grid, group[0])
+    assert [cell.method for cell in beside] == ["train"]
+    own = [made[cell] for cell in beside]
+    search = CountSearch([made[cell] for cell in group], Rule(margin), own)
+    _run([search], ledger, limit=2)
+    assert not search.finished, "the largest is done, and ordinary training has not begun"
+    assert not CountSearch([made[cell] for cell in group], Rule(margin), own).finished
+    _run([search, *own], ledger, order=order)
+    assert search.finished
+    assert {count for count in _counts(ledger, "a") if count} == expected
 
 
 @pytest.mark.parametrize("trials", [1, 2])

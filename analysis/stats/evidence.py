@@ -1,0 +1,153 @@
+"""What confirm trials show of each image count: its HM, and how far that is under the network's ordinary training.
+
+Both are intervals over patients and seeds (`analysis.stats.bootstrap`, `analysis.stats.seeds`) at the study's level. A
+count is `sufficient` where it is not inferior to ordinary training by more than the margin, the whole interval of the
+difference being within it (ICH E9, 1998, 3.3.2), and the whole interval of its own HM is above the floor. Formulas:
+docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.records.cell_means import cell_means, distilled, full_training, run_rows, trained_beside
+from analysis.records.multilabel_runs import alike, read_film_run, resampled_scores
+from analysis.records.records import Study, score
+from analysis.records.rule import Rule
+from analysis.records.runs import align, read_run
+from analysis.stats.bootstrap import generator, hms, resample
+from analysis.stats.seeds import PARTS, intervals, parts, shortfalls
+from ledger.schema import SCHEMA, SETTING
+
+CELL = [*SETTING, "backbone", "images"]
+SUFFICIENT, INSUFFICIENT, OPEN = "sufficient", "insufficient", "open"
+SLACK = 1e-9  # that of the rule on points: a difference of exactly the margin must not fall to rounding
+TRAINED = {"trained_hm": "float64", "trained_seeds": "Int64", "trained_as": "string"}
+TRAINED_PARTS = [f"trained_{name}" for name in PARTS]
+
+
+@lru_cache(maxsize=4)  # a page asks for it several times, and it reads every confirm trial's votes
+def count_evidence(study: Study) -> pd.DataFrame:
+    """`cell_means` of `study` with what its patients and seeds show of each count; not to be written to.
+
+    Further columns: `interval_low` and `interval_high` (HM); `trained_hm`, `trained_low` and `trained_high`, those of
+    ordinary training of the same network (`cell_means.trained_beside`); `shortfall`, `shortfall_low` and
+    `shortfall_high`, how far the count's HM is under that; `level`; `learns`, whether ordinary training is shown to be
+    above the floor; `works`, whether the count is; `shown` against ordinary training and `reaches` against the fixed
+    HM, each `sufficient`, `insufficient` or `open`.
+
+    Intervals are missing where no cell of the study has two seeds or the trials hold no patients' votes; shortfalls
+    also where the study has no ordinary training of the network, or not on the same test patients.
+    """
+    rule, by, rows = Rule.of(study.config), CELL[:-1], run_rows(study)
+    trained, found, beside = full_training(rows), [], []
+    for names, runs in distilled(rows).groupby(by, sort=False, dropna=False):
+        setting = dict(zip(by, names, strict=True))
+        own = trained_beside(trained, setting)
+        if len(own):
+            facts = {"trained_hm": score(own, "test").mean(), "trained_seeds": len(own)}
+            beside.append(setting | facts | {"trained_as": own["trial"].iloc[0]})
+        found += [setting | row for row in _resampled(study, names, own, runs, rule)]
+    means = cell_means(study).merge(_frame(found, CELL, [*PARTS, *TRAINED_PARTS]), on=CELL, how="left")
+    means = means.merge(_frame(beside, by, [], TRAINED), on=by, how="left")
+    means = means.join(intervals(means, rule.level))
+    reference = _trained_intervals(means, rule.level)
+    means = means.join(shortfalls(means, reference))
+    means = means.assign(trained_low=reference["interval_low"], trained_high=reference["interval_high"])
+    means = means.drop(columns=[*PARTS, *TRAINED_PARTS, "variance", "trained_seeds", "trained_as"])
+    # Where a bound is missing, no comparison holds.
+    means = means.assign(learns=means["trained_low"] >= rule.floor, works=means["interval_low"] >= rule.floor)
+    enough = (means["shortfall_high"] <= rule.margin + SLACK) & means["works"] & means["learns"]
+    short = (means["shortfall_low"] > rule.margin + SLACK) | (means["interval_high"] < rule.floor)
+    high, low = means["interval_low"] >= rule.target - SLACK, means["interval_high"] < rule.target - SLACK
+    shown, reaches = _shown(enough, short & means["learns"]), _shown(high, low)
+    return means.assign(shown=shown, reaches=reaches, level=float(rule.level))
+
+
+def _shown(enough: pd.Series, short: pd.Series) -> pd.Series:
+    words = np.select([enough, short], [SUFFICIENT, INSUFFICIENT], OPEN)
+    return pd.Series(words, index=enough.index, dtype="string")
+
+
+def _frame(
+    rows: list[dict[Any, Any]], keys: list[str], numbers: list[str], others: dict[str, str] | None = None
+) -> pd.DataFrame:
+    columns = {name: SCHEMA[name] for name in keys} | dict.fromkeys(numbers, "float64") | (others or {})
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+
+
+def _trained_intervals(means: pd.DataFrame, level: float) -> pd.DataFrame:
+    """`hm` and `intervals` of each row's ordinary training. A study has few cells of it: what their seeds differ by is
+    pooled over all cells, where it is hardly less; the other way round it would make images look steadier."""
+    trained = means[["trained_hm", "trained_seeds", *TRAINED_PARTS]].set_axis(["hm", "seeds", *PARTS], axis=1)
+    trained = trained.assign(trial=means["trained_as"])
+    # The same training may stand beside several settings: it counts once.
+    once = trained[trained["trial"].notna()].sort_values("patients_variance").drop_duplicates("trial")
+    known = once.join(intervals(once, level, pd.concat([once, means])[PARTS])).set_index("trial")[
+        ["interval_low", "interval_high", "variance"]
+    ]
+    return trained[["hm", "trial"]].join(known, on="trial")
+
+
+def setting_generator(study: Study, names: Iterable[Any]) -> np.random.Generator:
+    """Random numbers of one setting and backbone, whose values of the first columns of `CELL` are `names`."""
+    told = [("" if pd.isna(name) else name, column) for column, name in zip(CELL, names, strict=False)]
+    # What older studies have no value of counts where there is one: their bounds stay as they were.
+    return generator(study.name, *(name for name, column in told if name or column not in ("transfer", "chain")))
+
+
+def _resampled(
+    study: Study, names: tuple[Any, ...], trained: pd.DataFrame, runs: pd.DataFrame, rule: Rule
+) -> list[dict[Any, Any]]:
+    """PARTS of each image count of one backbone in one setting, and of the ordinary training beside it where that met
+    the same patients; none where there is nothing to resample."""
+    runs, trained = (rows.sort_values(["images", "seed"], kind="stable") for rows in (runs, trained))
+    rng = setting_generator(study, names)
+    score_all = _films if runs["task"].eq("multilabel").any() else _patients
+    found = score_all(study, list(runs["trials"]), list(trained["trials"]), rule.resamples, rng)
+    if found is None:
+        return []
+    scores, drawn = found
+    none = np.zeros(len(scores) - len(runs), np.int64)
+    counts = parts(scores, drawn, np.concatenate([none, runs["images"].to_numpy(np.int64)]))
+    beside = counts[counts["images"] == 0][PARTS].set_axis(TRAINED_PARTS, axis=1)
+    own = beside.iloc[0].to_dict() if len(beside) else {}
+    return [row | own for row in counts[counts["images"] > 0].to_dict("records")]
+
+
+Scored = tuple[np.ndarray, np.ndarray]  # (runs,) and (runs, resamples): those of ordinary training first
+
+
+def _patients(
+    study: Study, trials: list[tuple[str, ...]], beside: list[tuple[str, ...]], resamples: int, rng: np.random.Generator
+) -> Scored | None:
+    """HM of runs of `trials`, and before them of those `beside` that met the same patients."""
+    runs = [run for each in trials if (run := read_run(study, each)) is not None]
+    if len(runs) < len(trials):
+        return None
+    shared = set.intersection(*(set(run.patients) for run in runs))
+    trained = [run for each in beside if (run := read_run(study, each)) is not None and shared <= set(run.patients)]
+    labels, calls = align([*(trained if len(trained) == len(beside) else []), *runs])
+    if labels.all() or not labels.any():
+        return None
+    return hms(calls, labels), resample(calls, labels, resamples, rng)
+
+
+def _films(
+    study: Study, trials: list[tuple[str, ...]], beside: list[tuple[str, ...]], resamples: int, rng: np.random.Generator
+) -> Scored | None:
+    """The same for films with findings, by macro AUC."""
+    runs = [run for each in trials if (run := read_film_run(study, each)) is not None]
+    if len(runs) < len(trials) or not alike(runs):
+        return None
+    trained = [run for each in beside if (run := read_film_run(study, each)) is not None]
+    if len(trained) == len(beside) and alike([*runs, *trained]):
+        runs = [*trained, *runs]
+    drawn = resampled_scores(runs, resamples, rng)
+    defined = ~np.isnan(drawn).any(axis=0)
+    return (np.array([run.auc for run in runs]), drawn[:, defined]) if defined.any() else None
