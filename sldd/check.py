@@ -27,9 +27,10 @@ from sldd.errors import InputError
 from sldd.io.film import Colours
 from sldd.package.apply.vote_picture import FAINT, INK, OUTLINE, PAPER, outline
 from sldd.package.format.atomic_file import check_output, write_file
+from sldd.sources.classes import lists_classes
 from sldd.sources.folder import MANIFEST
 
-Kind = Literal["folder", "hospital", "nih", "chexpert", "medmnist"]
+Kind = Literal["folder", "hospital", "nih", "chexpert", "medmnist", "classes"]
 _MOST, _COLUMNS, _SIDE, _GAP, _TYPE = 12, 4, 280, 14, 14
 _LINE = round(1.4 * _TYPE)
 
@@ -39,7 +40,7 @@ def find_source(folder: Path) -> Kind:
     if folder.is_file() or any(folder.glob("*.npz")):
         return "medmnist"
     if (folder / MANIFEST).is_file():
-        return "folder"
+        return "classes" if lists_classes(folder / MANIFEST) else "folder"
     if (folder / "labels.csv").is_file():
         return "hospital"
     if any((folder / name).is_file() for name in ("train.csv", "valid.csv")):

@@ -13,6 +13,7 @@ from sldd.data.split import SplitSettings
 from sldd.errors import InputError
 from sldd.io.film import CHANNELS, Colours, Source
 from sldd.sources.chexpert import CheXpertSettings, read_chexpert
+from sldd.sources.classes import ClassesSettings, read_classes
 from sldd.sources.folder import FolderSource
 from sldd.sources.hospital import HospitalSettings, read_hospital
 from sldd.sources.medmnist import MedMnistSettings, MedMnistSource
@@ -25,11 +26,12 @@ from sldd.sources.subset import PartOfPatients
 class DataSettings:
     """Which patients a study is about."""
 
-    source: Literal["phantom", "folder", "nih", "chexpert", "hospital", "medmnist"] = "phantom"
-    """The last four have films with findings, one value a class, instead of patients with a label and organ masks."""
+    source: Literal["phantom", "folder", "nih", "chexpert", "hospital", "medmnist", "classes"] = "phantom"
+    """The last five have films with findings, one value a class, instead of patients with a label and organ masks;
+    films of ``classes`` have one of them each."""
     root: str | None = None
     """Folder that holds ``manifest.csv``, for ``source: folder``, or the source's label table; for ``medmnist`` a file
-    or the folder that it is alone in."""
+    or the folder that it is alone in; for ``classes`` a table's folder, or one with a folder for each class."""
     film_size: Annotated[int, Ge(16), Le(4096)] = 512
     """Longest side, in pixels, at which films with findings are kept; smaller ones stay as they are."""
     channels: Colours = "gray"
@@ -42,6 +44,7 @@ class DataSettings:
     chexpert: CheXpertSettings = field(default_factory=CheXpertSettings)
     hospital: HospitalSettings = field(default_factory=HospitalSettings)
     medmnist: MedMnistSettings = field(default_factory=MedMnistSettings)
+    classes: ClassesSettings = field(default_factory=ClassesSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
     cache: str | None = None
     """Folder for decoded radiographs, on a local disk of every node; the user's cache folder unless given."""
@@ -83,4 +86,6 @@ def _whole(settings: DataSettings) -> Source:
         return read_chexpert(root, settings.chexpert, size, channels)
     if settings.source == "hospital":
         return read_hospital(root, settings.hospital, size, channels)
+    if settings.source == "classes":
+        return read_classes(root, settings.classes, size, channels)
     return MedMnistSource(root, settings.medmnist, size, channels)

@@ -34,13 +34,15 @@ SCALING = 1
 
 @dataclass(frozen=True)
 class Row:
-    """A film as its table has it: whose, where it lies, a value for each class, its line, and how messages call it."""
+    """A film as its table has it: whose, where it lies, a value for each class, its line, how messages call it, and its
+    split where that is fixed."""
 
     patient: str
     file: Path
     findings: tuple[float, ...]
     where: str
     line: int = 0
+    split: str | None = None
 
 
 class LabelledFilms:
@@ -54,6 +56,7 @@ class LabelledFilms:
         notes: what the table's reader found odd, in lines for the user.
         respelled: whether identifiers were read otherwise than the table has them.
         channels: as of ``read_film``.
+        patients_known: False where every film counts as a patient of its own, whose identifiers are ours.
 
     Raises:
         InputError: a film is missing, or another patient's too.
@@ -68,16 +71,18 @@ class LabelledFilms:
         notes: Sequence[str] = (),
         respelled: bool = False,
         channels: int = 1,
+        patients_known: bool = True,
     ) -> None:
         self.classes, self.smallest_class = list(classes), smallest_class
         self._film_size, self._respelled, self._channels = film_size, respelled, channels
+        self.patients_known = patients_known
         self.notes = [*notes, *alike(((row.patient, row.line) for row in rows), LABEL_TABLE)]
         one_owner((row.file, row.patient, row.where) for row in rows)
         self.patient_ids = sorted({row.patient for row in rows})
         number = {identifier: i for i, identifier in enumerate(self.patient_ids)}
         self._files = [row.file for row in rows]
         self.films = [
-            Film(number[row.patient], int(1.0 in row.findings), None, row.where, row.findings) for row in rows
+            Film(number[row.patient], int(1.0 in row.findings), row.split, row.where, row.findings) for row in rows
         ]
         for film, file in zip(self.films, self._files, strict=True):
             # Said now, not after an hour of decoding; what else can be wrong with a file shows when it is read.
@@ -85,7 +90,7 @@ class LabelledFilms:
                 raise InputError(f"{film.where}: the film does not exist; put it there or remove the line")
 
     def fingerprint(self) -> str:
-        """SHA-256 over file contents, findings, the size, and which rows share a patient."""
+        """SHA-256 over file contents, findings, splits, the size, and which rows share a patient."""
         rows = [
             [film.patient, [str(value) for value in film.findings], radiograph_digest(file)]
             for film, file in zip(self.films, self._files, strict=True)
@@ -93,6 +98,8 @@ class LabelledFilms:
         how: list[object] = [DECODING, SCALING, self._film_size, self.smallest_class, self.classes]
         how += [RESPELLED] if self._respelled else []
         how += [COLOUR] if self._channels > 1 else []
+        splits = [film.split for film in self.films]
+        how += [splits] if any(splits) else []
         return hashlib.sha256(json.dumps([how, rows]).encode()).hexdigest()
 
     def read(self, film: int) -> tuple[Radiograph, None]:

@@ -1,0 +1,180 @@
+"""Source of images of one class each: a table with a class a row, or a folder a class (``ImageFolder`` of torchvision).
+
+The table, ``manifest.csv``, has columns ``image`` (a path within the folder) and ``class``, and may have ``subject``,
+by which images are grouped, and ``split``. Where there is no table, the images of a class lie in a folder of its name,
+in ``data.root`` or in folders ``train``, ``val`` and ``test`` there. Without subjects every image is one.
+
+A class is to a film what a finding is: each has one of them. A subject, as any patient, is in one split.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sldd.errors import InputError
+from sldd.io.cells import is_error, is_missing, is_rewritten
+from sldd.io.label_table import column, find_column, plain, read_table
+from sldd.io.patient_ids import patient_id
+from sldd.io.safe_path import inside
+from sldd.sources.film_files import find_films
+from sldd.sources.labelled_films import LABEL_TABLE, LabelledFilms, Row
+
+_SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class ClassesSettings:
+    """Images of one class each."""
+
+    table: str = "manifest.csv"
+    """Name of the table in ``data.root``; where there is none, each class is a folder."""
+    column: str = "class"
+    """Heading of the column with the class."""
+    subject: str = "subject"
+    """Heading of the column with whom images are grouped by, if there is one."""
+
+
+@dataclass(frozen=True)
+class _Image:
+    file: Path
+    name: str
+    """Of its class."""
+    subject: str | None
+    split: str | None
+    where: str
+    line: int
+
+
+def lists_classes(table: Path) -> bool:
+    """Whether a table is one of classes, and not of patients with a label."""
+    try:
+        header, _ = read_table(table, LABEL_TABLE)
+        return (
+            find_column(header, LABEL_TABLE, "class") is not None and find_column(header, LABEL_TABLE, "label") is None
+        )
+    except InputError:
+        return False
+
+
+def read_classes(root: Path, settings: ClassesSettings, film_size: int, channels: int = 1) -> LabelledFilms:
+    """The images of a table or of folders.
+
+    Raises:
+        InputError: no table and no folders, a missing column, a row that cannot be used, named by its line number, a
+            class of one image, or a subject in two splits.
+    """
+    table = root / settings.table
+    images = list(_listed(table, settings) if table.is_file() else _in_folders(root))
+    _check_files(images)
+    _check_splits(images)
+    classes = _classes(images)
+    known = images[0].subject is not None
+    rows = [
+        Row(
+            image.subject or f"image-{number:07d}",
+            image.file,
+            tuple(float(image.name == name) for name in classes),
+            image.where,
+            image.line,
+            image.split,
+        )
+        for number, image in enumerate(images)
+    ]
+    return LabelledFilms(classes, rows, film_size, channels=channels, patients_known=known)
+
+
+def _listed(table: Path, settings: ClassesSettings) -> Iterator[_Image]:
+    header, lines = read_table(table, LABEL_TABLE)
+    image, name = column(header, LABEL_TABLE, "image"), column(header, LABEL_TABLE, settings.column)
+    subject, split = (find_column(header, LABEL_TABLE, heading) for heading in (settings.subject, "split"))
+    for line, cells in lines:
+        where = f"{LABEL_TABLE} line {line}"
+        for place, word in ((image, "image"), (name, settings.column), (subject, settings.subject)):
+            if place is not None and not cells[place]:
+                raise InputError(f"{where}: {word} is empty; fill it or remove the line")
+        yield _Image(
+            inside(table.parent, cells[image], where),
+            _class_name(cells[name], where),
+            None if subject is None else patient_id(cells[subject], where),
+            None if split is None or not cells[split] else _split(cells[split], where),
+            where,
+            line,
+        )
+
+
+def _in_folders(root: Path) -> Iterator[_Image]:
+    paths = find_films(root).paths
+    tops = [path.relative_to(root).parts[0].casefold() for path in paths]
+    divided = [top in _SPLITS for top in tops]
+    if any(divided) and not all(divided):
+        raise InputError(f"{root}: folders of splits (train, val, test) beside others; put these elsewhere")
+    for number, path in enumerate(paths, 1):
+        where = f"film {number} of {len(paths)} by name"
+        *folders, _ = path.relative_to(root).parts
+        if len(folders) < 1 + divided[0]:
+            raise InputError(f"{root}: {where} lies in no folder of a class; put it into one, or give a table")
+        split = _SPLITS[folders.pop(0).casefold()] if divided[0] else None
+        yield _Image(path, _class_name(folders[0], where), None, split, where, 0)
+
+
+def _class_name(cell: str, where: str) -> str:
+    name = " ".join(unicodedata.normalize("NFC", cell).split())
+    if is_missing(name) or is_error(name) or is_rewritten(name) or not name.isprintable():
+        raise InputError(f"{where}: the class is a missing value or what a spreadsheet made of it; correct it")
+    return name
+
+
+def _split(cell: str, where: str) -> str:
+    if cell.casefold() not in _SPLITS:
+        raise InputError(f"{where}: the split is not one of {', '.join(_SPLITS)}; write one of them")
+    return _SPLITS[cell.casefold()]
+
+
+def _check_files(images: Sequence[_Image]) -> None:
+    first: dict[Path, str] = {}
+    for image in images:
+        earlier = first.setdefault(image.file, image.where)
+        if earlier != image.where:
+            raise InputError(f"{image.where}: the image of {earlier} again; remove one of the two")
+
+
+def _check_splits(images: Sequence[_Image]) -> None:
+    """Raise an InputError where a subject is in two splits, or some images are in one and others are not."""
+    if not any(image.split for image in images):
+        return
+    first: dict[str, _Image] = {}
+    for image in images:
+        if image.split is None:
+            raise InputError(f"{image.where}: the split is empty; fill the column for every row or for none")
+        if image.subject is not None and (earlier := first.setdefault(image.subject, image)).split != image.split:
+            raise InputError(
+                f"{image.where}: the subject of {earlier.where} is in two splits ({earlier.split} and {image.split}); "
+                "give all images of a subject one split"
+            )
+
+
+def _classes(images: Sequence[_Image]) -> list[str]:
+    """The classes by name.
+
+    Raises:
+        InputError: there is only one, one has one image or none to train on, or two are spelled alike.
+    """
+    of: defaultdict[str, list[_Image]] = defaultdict(list)
+    for image in images:
+        of[image.name].append(image)
+    classes, spelled = sorted(of), dict[str, str]()
+    for name in classes:
+        if (other := spelled.setdefault(plain(name), name)) != name:
+            raise InputError(f"{of[name][0].where}: class {name}, and another is {other}; spell them in one way")
+    for name in classes:
+        if len(of[name]) < 2:
+            raise InputError(f"{of[name][0].where}: the only image of class {name}; add some, or remove it")
+        if of[name][0].split and all(image.split != "train" for image in of[name]):
+            raise InputError(f"{of[name][0].where}: class {name} has no image in the train split; add some there")
+    if len(classes) < 2:
+        raise InputError(f"data.root: all images are of class {classes[0]}; a class is told from at least one other")
+    return classes
