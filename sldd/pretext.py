@@ -15,6 +15,7 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -25,8 +26,10 @@ from sldd.backbones.head import Head
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
 from sldd.errors import InputError
-from sldd.io.radiograph import read_radiograph
+from sldd.io.film import CHANNELS, ChannelsError, Colours, channels_of
+from sldd.io.radiograph import read_film
 from sldd.ops.dispatch import Kernels
+from sldd.ops.pixels import planes
 from sldd.rng import stream
 from sldd.sources.film_files import find_films
 from sldd.training.outer_loop import apply_gradients
@@ -52,8 +55,11 @@ class PretextSettings:
     seed: int = 0
 
 
-def read_films(folder: Path) -> list[np.ndarray]:
+def read_films(folder: Path, channels: int = 1) -> list[np.ndarray]:
     """All films below a folder, in the order of their names; masks and hidden files are none (``find_films``).
+
+    Args:
+        channels: as of ``read_film``.
 
     Raises:
         InputError: there is none, or one cannot be read.
@@ -62,9 +68,10 @@ def read_films(folder: Path) -> list[np.ndarray]:
     films = []
     for number, path in enumerate(paths, 1):
         try:
-            films.append(read_radiograph(path))
+            films.append(read_film(path, channels).pixels)
         except InputError as error:
-            raise InputError(f"{folder}: film {number} of {len(paths)} by name: {error}") from None
+            hint = "; leave out --channels" if isinstance(error, ChannelsError) else ""
+            raise InputError(f"{folder}: film {number} of {len(paths)} by name: {error}{hint}") from None
     return films
 
 
@@ -72,7 +79,7 @@ class PlacedPatches:
     """Patches cut anywhere out of films, standardised film by film, at any brightness.
 
     Args:
-        films: (height, width) each.
+        films: (height, width) each, or (height, width, channels).
     """
 
     def __init__(self, films: list[np.ndarray], settings: PretextSettings) -> None:
@@ -80,7 +87,7 @@ class PlacedPatches:
         self._scales = [(float(film.mean()), max(float(film.std()), 1e-6)) for film in films]
 
     def draw(self, number: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Batch ``number``: (batch, 1, input, input) patches, (batch,) places and (batch,) films."""
+        """Batch ``number``: (batch, channels, input, input) patches, (batch,) places and (batch,) films."""
         random = stream(self._settings.seed, "pretext", number)
         cut = [self._cut(random) for _ in range(self._settings.batch_size)]
         images, places, films = zip(*cut, strict=True)
@@ -90,11 +97,11 @@ class PlacedPatches:
         settings = self._settings
         number = int(random.integers(len(self._films)))
         film, (mean, std) = self._films[number], self._scales[number]
-        height, width = film.shape
+        height, width = film.shape[:2]
         longest = min(height, width)
         side = min(longest, max(2, round(settings.patch * longest * random.uniform(0.8, 1.2))))
         top, left = (int(random.integers(length - side + 1)) for length in (height, width))
-        patch = torch.from_numpy(film[top : top + side, left : left + side].astype(np.float32))[None, None]
+        patch = planes(film[top : top + side, left : left + side])[None]
         size = (settings.input_size, settings.input_size)
         patch = F.interpolate(patch, size=size, mode="bilinear", antialias=True, align_corners=False)
         patch = (patch - mean) / std * random.uniform(0.7, 1.4) + random.normal(0, 0.3)
@@ -108,14 +115,15 @@ def train_start(films: list[np.ndarray], settings: PretextSettings, *, say: bool
     """Weights by parameter name, all but those of the last layer, which says places and films and nothing more.
 
     Args:
-        films: (height, width) each.
+        films: as of ``PlacedPatches``, all of as many channels.
         say: print the loss as it goes.
 
     Raises:
         InputError: the backbone is unknown, or has no last layer that gives class scores.
     """
     places = settings.places**2
-    network = build(settings.backbone, input_size=settings.input_size, classes=places + len(films))
+    channels, classes = channels_of(films[0]), places + len(films)
+    network = build(settings.backbone, input_size=settings.input_size, channels=channels, classes=classes)
     initialise(network, settings.seed)
     last = Head(network).path
     network.train().requires_grad_(True)
@@ -149,6 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
     parser.add_argument("--backbone", default=default.backbone)
     parser.add_argument("--input-size", type=int, default=default.input_size, help="as the study's patches.input_size")
+    parser.add_argument("--channels", choices=get_args(Colours), default="gray", help="as the study's data.channels")
     parser.add_argument("--patch", type=float, default=default.patch, help="side, as a share of the radiograph's")
     parser.add_argument("--steps", type=int, default=default.steps)
     parser.add_argument("--seed", type=int, default=default.seed)
@@ -171,7 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise InputError(f"--steps {options.steps}: at least 1")
         if not options.out.parent.is_dir():
             raise InputError(f"--out {options.out}: there is no folder {options.out.parent}")
-        weights = train_start(read_films(options.films), settings, say=True)
+        weights = train_start(read_films(options.films, CHANNELS[options.channels]), settings, say=True)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

@@ -86,3 +86,19 @@ def test_any_backbone_can_be_started(films: Path) -> None:
     )
     assert "fc.weight" not in weights
     assert all(bool(value.isfinite().all()) for value in weights.values())
+
+
+def test_a_start_for_colour(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "start.safetensors"
+    command = [str(films), "--backbone", "lenet", "--input-size", "16", "--steps", "2", "--out", str(out)]
+    command += ["--channels", "rgb"]
+    assert pretext.main(command) == 2
+    assert "film 1 of 3 by name: the image is gray; leave out --channels" in capsys.readouterr().err
+    for path in films.rglob("*.png"):
+        Image.merge("RGB", [Image.open(path)] * 3).save(path)
+    assert pretext.main(command) == 0
+    network = build("lenet", input_size=16, channels=3)
+    set_start(network, backbone="lenet", start=str(out), seed=3)
+    name, first = next(iter(network.named_parameters()))
+    assert torch.equal(first, load_file(out)[name])
+    assert first.shape[1] == 3
