@@ -1,8 +1,9 @@
 """Measure every promised ratio and compare it with its target.
 
-    python -m benchmarks                # all; about 20 minutes on one core
+    python -m benchmarks                # all; about 25 minutes on one core
     python -m benchmarks steps          # outer steps and memory of the unroll
     python -m benchmarks reading        # cropping, scoring, memory of a worker
+    python -m benchmarks features       # trials through the last layer that find features kept
     python -m benchmarks.digits         # ten digits instead of eight thousand
     python -m benchmarks.lungs          # three images against all patches, on films
     python -m benchmarks.folds DIR      # how well folds of patients share findings out
@@ -16,10 +17,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import reading, steps
+from benchmarks import features, reading, steps
 from benchmarks.measure import one_thread
 
-PARTS = {"steps": steps.figures, "reading": reading.figures}
+PARTS = {"steps": steps.figures, "reading": reading.figures, "features": features.figures}
 
 
 def main(arguments: list[str] | None = None) -> int:

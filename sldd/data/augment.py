@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import numpy as np
@@ -11,6 +11,7 @@ from annotated_types import Ge, Le, Lt
 from torchvision.transforms.v2 import InterpolationMode, functional
 
 from sldd.data.prefetch import BatchSource
+from sldd.ops.digest import digest
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,12 @@ class Augmented:
 
     def __init__(self, films: BatchSource, settings: AugmentSettings) -> None:
         self._films, self._settings = films, settings
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Digest of the films and of what is done to them; None where they have none."""
+        content = getattr(self._films, "fingerprint", None)
+        return content and digest("augmented", content, asdict(self._settings))
 
     def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """As of the source, with its images augmented."""

@@ -12,6 +12,7 @@ from sldd.data.cohort import Cohort
 from sldd.data.split import Split
 from sldd.data.whole_films import WholeFilms
 from sldd.errors import InputError
+from sldd.ops.digest import digest
 
 
 class JoinedFilms(WholeFilms):
@@ -30,6 +31,13 @@ class JoinedFilms(WholeFilms):
     def __init__(self, parts: Sequence[WholeFilms]) -> None:
         super().__init__(join([part.cohort for part in parts]), parts[0].side, 0.0, 1.0)
         self._places = [(part, film) for part in parts for film in range(len(part.cohort.film_patients))]
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Digest of the parts' films; None where one has none."""
+        parts = list(dict.fromkeys(part for part, _ in self._places))
+        contents = [part.fingerprint for part in parts]
+        return None if None in contents else digest("joined", contents, self.side)
 
     def image(self, film: int) -> torch.Tensor:
         """(1, channels, side, side) float32."""

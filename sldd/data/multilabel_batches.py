@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from sldd.data.whole_films import WholeFilms
+from sldd.ops.digest import digest
 from sldd.rng import stream
 
 
@@ -27,6 +28,12 @@ class FilmBatches:
         self._numbers = [film for patient in patients for film in films.cohort.films_of[patient]]
         self.labels: np.ndarray = films.cohort.film_labels[self._numbers]
         """(films, classes) float32: 0, 1 or NaN."""
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Digest of the films that batches are drawn from; None where they have none."""
+        content = self._films.fingerprint
+        return content and digest("film batches", content, self._numbers)
 
     @property
     def classes(self) -> list[str]:

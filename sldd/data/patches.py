@@ -7,8 +7,9 @@ for it (1,225 crops of a 2048 x 2048 radiograph would be 25 times its size).
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import numpy as np
@@ -18,6 +19,7 @@ from annotated_types import Ge, Gt, Le
 
 from sldd.data.cohort import Cohort
 from sldd.errors import InputError
+from sldd.ops.digest import digest
 from sldd.ops.pixels import at_least, planes, standardise
 from sldd.ops.types import PerChannel
 
@@ -126,6 +128,12 @@ class Patches:
                     f"patches.size: {settings.size:g} pixels is larger than radiograph {film + 1} of the cohort "
                     f"({width} x {height}); choose at most {side}, or a share of its side such as 0.15"
                 )
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Digest of the films and of how windows are cut; None where films have none, as one in memory."""
+        cohort, how = self.cohort, [asdict(self.settings), self.mean, self.std]
+        return digest("patches", cohort.fingerprint, cohort.folder.name, how) if cohort.fingerprint else None
 
     def geometry(self, film: int, *, scoring: bool) -> tuple[int, int]:
         """Patch size and stride in a film, in pixels."""
@@ -249,6 +257,13 @@ class BalancedBatches:
             for windows in self._windows
         ]
         return smaller
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Digest of the patches that batches are drawn from; None where the films have none."""
+        content = self._patches.fingerprint
+        windows = [hashlib.sha256(group.tobytes()).hexdigest() for group in self._windows]
+        return content and digest("balanced", content, windows, self._turns)
 
     @property
     def side(self) -> int:

@@ -23,6 +23,16 @@ class BatchSource(Protocol):
 class NumberedBatches(Protocol):
     """Numbered batches for the steps of a learner."""
 
+    @property
+    def rows(self) -> int | None:
+        """Images of all batches there will be, at most; None where nobody knows."""
+        ...
+
+    @property
+    def name(self) -> str | None:
+        """Digest of all of them; None where it cannot be told."""
+        ...
+
     def get(self, number: int) -> Batch:
         """Inputs and (batch,) classes of batch ``number``."""
         ...
@@ -42,10 +52,19 @@ class Prefetch:
         device: where batches are wanted.
         ahead: prepare the next one in a thread of its own; by default on a GPU only, since on a CPU it would take the
             core from the step.
+        rows, name: as of ``NumberedBatches``.
     """
 
-    def __init__(self, draw: Callable[[int], Batch], device: torch.device, *, ahead: bool | None = None) -> None:
-        self._draw, self._device = draw, device
+    def __init__(
+        self,
+        draw: Callable[[int], Batch],
+        device: torch.device,
+        *,
+        ahead: bool | None = None,
+        rows: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        self._draw, self._device, self.rows, self.name = draw, device, rows, name
         ahead = device.type == "cuda" if ahead is None else ahead
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches") if ahead else None
         self._next: tuple[int, Future[Batch]] | None = None

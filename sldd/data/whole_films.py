@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from sldd.data.cohort import Cohort
 from sldd.data.patches import CLASSES, NEGATIVE, POSITIVE
 from sldd.errors import InputError
+from sldd.ops.digest import digest
 from sldd.ops.pixels import at_least, planes, standardise
 from sldd.ops.types import PerChannel
 
@@ -37,6 +38,12 @@ class WholeFilms:
         self.cohort = cohort
         self.side, self.mean, self.std = side, mean, at_least(std)
         self._scaled: dict[int, torch.Tensor] = {}
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Digest of the films as they are shown; None where they have none."""
+        cohort, how = self.cohort, [self.side, self.mean, self.std]
+        return digest("films", cohort.fingerprint, cohort.folder.name, how) if cohort.fingerprint else None
 
     def image(self, film: int) -> torch.Tensor:
         """(1, channels, side, side) float32."""

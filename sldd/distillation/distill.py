@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,9 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from torch import nn
 
-from sldd.backbones.head import FeatureBatches, Head, last_layer
+from sldd.backbones.feature_store import FeatureStore
+from sldd.backbones.head import Head, last_layer
+from sldd.backbones.kept_features import FeatureBatches, scored_features
 from sldd.backbones.norms import (
     keep_no_statistics,
     load_statistics,
@@ -26,7 +28,8 @@ from sldd.distillation.clip import AdaptiveClip
 from sldd.distillation.initial_images import ImageInit
 from sldd.distillation.initial_rates import relative_rate, relative_rates
 from sldd.distillation.unroll import Unroll
-from sldd.ops.types import InnerWeights, Memory, Weights
+from sldd.ops.digest import digest
+from sldd.ops.types import InnerWeights, Memory, ScoredPart, Weights
 from sldd.rng import stream
 from sldd.training.compute import ComputeSettings, autocast_type, outer_gradient
 from sldd.training.dp_sgd import PrivateGradient
@@ -88,6 +91,7 @@ class Distillation:
         track_statistics: let batch norm's running statistics follow the real batches (``OuterSettings.statistics``).
         private: makes the outer gradient private; batches are then those of ``sldd.training.dp_sgd.PatientBatches``.
         loss: of inner steps and of the outer pass.
+        store: keeps features of real images for other trials, where only the last layer changes.
         seed: names the random choices.
         device: where the tensors lie.
     """
@@ -106,9 +110,11 @@ class Distillation:
         track_statistics: bool = False,
         private: PrivateGradient | None = None,
         loss: Loss = CROSS_ENTROPY,
+        store: FeatureStore | None = None,
         seed: int,
         device: torch.device,
     ) -> None:
+        self._store, self._device = store, device
         self.network = network.to(device).to(memory_format=compute.memory_format).train()
         keep_no_statistics(network)
         self._settings, self._compute, self._seed = settings, compute, seed
@@ -161,7 +167,17 @@ class Distillation:
         first = self._first_rates().log()  # anew: the features are others with these statistics
         for state in (self._learned, *([] if self._average is None else [self._average])):
             state["rates"].copy_(first)
-        return FeatureBatches(batches, self.inputs, rows=self._settings.feature_bank, seed=self._seed)
+        rows = min(self._settings.feature_bank, batches.rows or self._settings.feature_bank)
+        body, size = self._head.fingerprint(), self._compute.micro_batch
+        return FeatureBatches(
+            batches,
+            self.inputs,
+            rows=rows,
+            seed=self._seed,
+            store=None if batches.name is None else self._store,
+            key=digest("bank", body, batches.name, rows, size),
+            device=self._device,
+        )
 
     def inputs(self, images: torch.Tensor) -> torch.Tensor:
         """Inputs of ``step`` for real patches: the patches, or their features."""
@@ -202,6 +218,14 @@ class Distillation:
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
         """(batch, C) logits under ``weights``."""
         return self._unroll.forward(weights, images if self._head is None else self._head.features(images))
+
+    def seen(self, parts: Iterator[ScoredPart], name: str | None) -> Iterator[ScoredPart]:
+        """The images themselves, or their features, which the store may have."""
+        return parts if self._head is None else scored_features(self._head, parts, self._store, name)
+
+    def logits(self, weights: Weights, inputs: torch.Tensor) -> torch.Tensor:
+        """(batch, C) logits under ``weights``, of images or features as ``seen`` gives them."""
+        return self._unroll.forward(weights, inputs)
 
     def theta_bn(self, weights: Weights, real: Iterable[torch.Tensor]) -> State:
         """Statistics that go with ``weights``: measured over ``real``, or as the steps or ``begin`` left them."""

@@ -19,11 +19,14 @@ from sldd.metrics.patient_votes import (
     PUBLISHED_DELTA,
     ScorableDataset,
     Votes,
+    as_they_are,
     choose_threshold,
     count_votes,
     operate,
     threshold_curve,
 )
+from sldd.ops.digest import digest
+from sldd.ops.types import Seen
 
 Predict = Callable[[torch.Tensor], torch.Tensor]
 SelectionKey = tuple[float, float, float]
@@ -68,11 +71,20 @@ class Scores(Protocol):
 class Task(Protocol):
     """Scores networks on patients."""
 
-    def score(self, predict: Predict, patients: Sequence[int], *, batch: int, device: torch.device) -> Scores:
+    def score(
+        self,
+        predict: Predict,
+        patients: Sequence[int],
+        *,
+        batch: int,
+        device: torch.device,
+        seen: Seen = as_they_are,
+    ) -> Scores:
         """Scores of a network; never more than ``batch`` images in memory.
 
         Args:
-            predict: (batch, channels, side, side) -> (batch, classes) logits, in evaluation mode.
+            predict: (batch, channels, side, side), or what ``seen`` makes of it, -> (batch, classes) logits, in
+                evaluation mode.
         """
         ...
 
@@ -142,8 +154,16 @@ class PatientTask:
     def __init__(self, scanned: ScorableDataset, delta: float | None = None) -> None:
         self._scanned, self._delta = scanned, delta
 
-    def score(self, predict: Predict, patients: Sequence[int], *, batch: int, device: torch.device) -> PatientScores:
-        votes = count_votes(predict, self._scanned, patients, batch=batch, device=device)
+    def score(
+        self,
+        predict: Predict,
+        patients: Sequence[int],
+        *,
+        batch: int,
+        device: torch.device,
+        seen: Seen = as_they_are,
+    ) -> PatientScores:
+        votes = count_votes(predict, self._scanned, patients, batch=batch, device=device, seen=seen)
         return PatientScores(votes, self._delta)
 
 
@@ -244,12 +264,22 @@ class FilmTask:
         self._films, self._counts = films, counts
 
     @torch.no_grad()
-    def score(self, predict: Predict, patients: Sequence[int], *, batch: int, device: torch.device) -> FilmScores:
+    def score(
+        self,
+        predict: Predict,
+        patients: Sequence[int],
+        *,
+        batch: int,
+        device: torch.device,
+        seen: Seen = as_they_are,
+    ) -> FilmScores:
         cohort = self._films.cohort
         numbers = [film for patient in patients for film in cohort.films_of[patient]]
         parts = (numbers[begin : begin + batch] for begin in range(0, len(numbers), batch))
-        images = (torch.cat([self._films.image(film) for film in part]) for part in parts)
-        found = [predict(each.to(device)).double().sigmoid().cpu().numpy() for each in images]
+        images = ((0, torch.cat([self._films.image(film) for film in part]).to(device), None) for part in parts)
+        content = self._films.fingerprint
+        inputs = seen(images, content and digest(content, numbers, batch))
+        found = [predict(each).double().sigmoid().cpu().numpy() for _, each, _ in inputs]
         return FilmScores(
             cohort.classes,
             [cohort.film_patients[film] for film in numbers],

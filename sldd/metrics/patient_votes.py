@@ -12,6 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 from sldd.data.cohort import Cohort
 from sldd.data.patches import CLASSES, DISCARDED, NEGATIVE, POSITIVE
+from sldd.ops.digest import digest
+from sldd.ops.types import ScoredPart, Seen
 
 PUBLISHED_DELTA = 0.4
 UNDECIDED = -1.0
@@ -72,6 +74,11 @@ class Votes:
         return float(roc_auc_score(self.labels, self.scores))
 
 
+def as_they_are(parts: Iterator[ScoredPart], name: str | None) -> Iterator[ScoredPart]:
+    """The images themselves, for a network that sees them."""
+    return parts
+
+
 @torch.no_grad()
 def count_votes(
     predict: Callable[[torch.Tensor], torch.Tensor],
@@ -80,18 +87,20 @@ def count_votes(
     *,
     batch: int,
     device: torch.device,
+    seen: Seen = as_they_are,
 ) -> Votes:
     """Let every patch of every patient vote by arg-max class; never more than ``batch`` crops on the device.
 
     Args:
-        predict: (batch, 1, input, input) -> (batch, 3) logits, in evaluation mode.
+        predict: (batch, channels, side, side), or what ``seen`` makes of it, -> (batch, 3) logits, in evaluation mode.
     """
     counts = np.zeros((len(patients), len(CLASSES)), np.float64 if patches.soft_votes else np.int64)
     confusion = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
-    films = ((row, film) for row, patient in enumerate(patients) for film in patches.cohort.films_of[patient])
+    films = [(row, film) for row, patient in enumerate(patients) for film in patches.cohort.films_of[patient]]
     windows = ((row, crops, classes) for row, film in films for crops, classes in patches.scan(film, batch, device))
-    for row, crops, classes in windows:
-        logits = predict(crops)
+    content = getattr(patches, "fingerprint", None)
+    for row, inputs, classes in seen(windows, content and digest(content, films, batch)):
+        logits = predict(inputs)
         votes = logits.argmax(1).cpu().numpy()
         if patches.soft_votes:
             counts[row] += logits.double().softmax(1).sum(0).cpu().numpy()

@@ -25,9 +25,14 @@ _WORTH_TURNING = 20_000
 
 class Kernels(TorchFunctionMode):
     """Inside it, (batch, channels, height, width) tensors on a CPU are convolved by ``sldd.ops.conv``, normalised by
-    ``sldd.ops.batch_norm``, and max-pooled by ``sldd.ops.max_pool``."""
+    ``sldd.ops.batch_norm``, and max-pooled by ``sldd.ops.max_pool``.
 
-    def __init__(self) -> None:
+    Args:
+        twice: whether what is computed will be differentiated twice. If not, it is pooled by ours and nothing else:
+            for one derivative PyTorch's convolutions are faster.
+    """
+
+    def __init__(self, *, twice: bool = True) -> None:
         super().__init__()
         self._scope = Scope()
         self._kernels: dict[Callable[..., Any], Callable[..., torch.Tensor | None]] = {
@@ -35,6 +40,8 @@ class Kernels(TorchFunctionMode):
             F.batch_norm: _batch_norm,
             F.max_pool2d: _max_pool2d,
         }
+        if not twice:
+            self._kernels = {F.max_pool2d: _max_pool2d}
 
     def __torch_function__(
         self,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 
 Weights = list[torch.Tensor]
@@ -18,6 +20,10 @@ TaskName = Literal["patches", "multilabel"]
 """What a network is asked: patients by votes of their patches, or findings of whole films."""
 PerChannel = float | tuple[float, float, float]
 """A number where images are gray, one for each of red, green and blue where they are in colour."""
+ScoredPart = tuple[int, torch.Tensor, np.ndarray | None]
+"""Number of a patient among those scored, some of its images or features of them, and their classes where known."""
+Seen = Callable[[Iterator[ScoredPart], str | None], Iterator[ScoredPart]]
+"""What a network's last part is given for images, which have this digest; none where it cannot be told."""
 
 
 @dataclass(frozen=True)

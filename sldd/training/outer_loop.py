@@ -21,7 +21,8 @@ from sldd.data.prefetch import Batch, BatchSource, NumberedBatches, Prefetch
 from sldd.data.split import Split
 from sldd.errors import InputError
 from sldd.metrics.evaluators import Scores, SelectionKey, Task
-from sldd.ops.types import Memory, Weights
+from sldd.ops.digest import digest
+from sldd.ops.types import Memory, ScoredPart, Weights
 from sldd.rng import stream
 
 State = dict[str, torch.Tensor]
@@ -101,6 +102,14 @@ class Learner(Protocol):
 
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
         """(batch, 3) logits under ``weights``."""
+        ...
+
+    def seen(self, parts: Iterator[ScoredPart], name: str | None) -> Iterator[ScoredPart]:
+        """What ``logits`` are of, for images that have this digest: themselves, or features that may have been kept."""
+        ...
+
+    def logits(self, weights: Weights, inputs: torch.Tensor) -> torch.Tensor:
+        """(batch, 3) logits under ``weights``, of what ``seen`` gives."""
         ...
 
     def theta_bn(self, weights: Weights, real: Iterable[torch.Tensor]) -> State:
@@ -212,7 +221,10 @@ class OuterLoop:
         self.settings = settings
         self._rate, self._seed, self._device, self._last = rate, seed, device, last
         self._measured = measured or batches
-        self._training = learner.begin(Prefetch(self._draw, device), self._real())
+        content = getattr(batches, "fingerprint", None)
+        name = content and digest(content, seed, settings.batch_size)
+        drawn = Prefetch(self._draw, device, rows=settings.steps * settings.batch_size, name=name)
+        self._training = learner.begin(drawn, self._real())
         interval = settings.steps / settings.evaluations
         self._evaluate_at = {round(interval * (number + 1)) for number in range(settings.evaluations)}
 
@@ -325,10 +337,11 @@ class OuterLoop:
         network.eval()
         try:
             return self._task.score(
-                lambda images: self.learner.forward(weights, images),
+                lambda inputs: self.learner.logits(weights, inputs),
                 patients,
                 batch=self.settings.score_batch,
                 device=self._device,
+                seen=self.learner.seen,
             )
         finally:
             network.train(training)

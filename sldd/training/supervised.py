@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ from sldd.backbones.norms import (
     tracking_statistics,
 )
 from sldd.data.prefetch import NumberedBatches
-from sldd.ops.types import Weights
+from sldd.ops.types import ScoredPart, Weights
 from sldd.training.compute import ComputeSettings, outer_gradient
 from sldd.training.losses import CROSS_ENTROPY, Loss
 from sldd.training.outer_loop import OuterSettings, State, apply_gradients, load_optimiser
@@ -85,6 +85,12 @@ class Training:
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
         """(batch, 3) logits under ``weights``."""
         return functional_call(self.network, dict(zip(self._names, weights, strict=True)), (images,))
+
+    def seen(self, parts: Iterator[ScoredPart], name: str | None) -> Iterator[ScoredPart]:
+        """The images themselves."""
+        return parts
+
+    logits = forward
 
     def theta_bn(self, weights: Weights, real: Iterable[torch.Tensor]) -> State:
         """Statistics that go with ``weights``: measured over ``real``, or as the steps left them."""

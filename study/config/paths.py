@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from sldd.backbones.feature_store import FeatureStore
 from sldd.backbones.start import FILE_ENDINGS
+from sldd.data.cohort import default_cache
 from sldd.data.settings import DataSettings
 from sldd.errors import InputError
 from sldd.package.format.signature import check_signer, read_private
@@ -33,6 +35,17 @@ def with_absolute_paths(config: StudyConfig) -> StudyConfig:
     sources = {name: _with_absolute_root(data) for name, data in config.sources.items()}
     data = _with_absolute_root(config.data)
     return replace(config, grid=grid, pretrained=pretrained, package=package, data=data, sources=sources)
+
+
+def cache_folder(data: DataSettings) -> Path:
+    """The folder on this machine for decoded films, and what is made of them."""
+    return (Path(data.cache).expanduser() if data.cache else default_cache()).resolve()
+
+
+def feature_store(config: StudyConfig) -> FeatureStore | None:
+    """Where trials keep features of real patches on this machine; None where they are to keep none."""
+    limit = round(config.resources.feature_cache * 2**30)
+    return FeatureStore(cache_folder(config.data) / "features", limit) if limit else None
 
 
 def weights_files(config: StudyConfig) -> list[str]:

@@ -28,7 +28,7 @@ from study.engine.ray_run import run_trials
 from study.engine.study_run import StudyRun
 from study.grid.chains import check_chains, with_stages
 from study.grid.protocol import make_split
-from study.planning.cohorts import StudyPatients, announce_films, announce_parts, open_patients
+from study.planning.cohorts import StudyPatients, announce_features, announce_films, announce_parts, open_patients
 from study.planning.header import describe
 from study.planning.plan import PlannedCell, plan_cells
 from study.planning.resume import check_same_study
@@ -77,7 +77,7 @@ def conduct(
         check_same_study(before, config, patients, ledger.folder)
     split = make_split(patients.cohort, config.data.split, config.protocol, config.confirm.folds, None)
     data_by_stage = patients.data_by_stage(config, grid, split)
-    _print(console, [announce_parts(config, data_by_stage[None])])
+    _print(console, [announce_parts(config, data_by_stage[None]), *announce_features(config)])
 
     begun = ledger.begun()  # these have shown what a step takes
     timed = {cell for cell in grid if dry_run or cell.name not in begun}

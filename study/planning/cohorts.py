@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from sldd.data.cohort import Cohort, default_cache, prepare
+from sldd.data.cohort import Cohort, prepare
 from sldd.data.settings import notes_of, open_source
 from sldd.data.split import Split
+from study.config.paths import cache_folder, feature_store
 from study.config.schema import StudyConfig
 from study.config.tasks import TASKS
 from study.config.tasks.base import TaskData
@@ -42,7 +42,7 @@ def open_patients(config: StudyConfig, grid: list[Cell]) -> StudyPatients:
         InputError: a film or a table cannot be read.
     """
     source = open_source(config.data)
-    cache = (Path(config.data.cache).expanduser() if config.data.cache else default_cache()).resolve()
+    cache = cache_folder(config.data)
     cohort = prepare(source, cache)
     return StudyPatients(cohort, source.patient_ids, *open_collections(config, chained(grid), cache), notes_of(source))
 
@@ -60,6 +60,14 @@ def announce_films(config: StudyConfig, patients: StudyPatients) -> Iterator[str
         yield from (f"{name}: {note}" for note in cohort.notes)
     for name, each in patients.collections.items():
         yield from (f"{config.name}, {name}: {note}" for note in each.notes)
+
+
+def announce_features(config: StudyConfig) -> Iterator[str]:
+    """A line where trials could keep features of real patches, and this machine's cache folder cannot take them."""
+    used = "head" in config.search.options.get("inner_weights", [config.distill.inner_weights])
+    store = feature_store(config) if used else None
+    if store is not None and (trouble := store.check()):
+        yield f"{config.name}: {trouble}"
 
 
 def announce_parts(config: StudyConfig, data: TaskData) -> str:

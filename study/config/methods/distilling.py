@@ -18,6 +18,7 @@ from sldd.distillation.memory_estimate import needs
 from sldd.training.dp_sgd import PrivateGradient
 from sldd.training.outer_loop import Learner, OuterSettings
 from study.config.methods.base import Method, Space
+from study.config.paths import feature_store
 from study.config.schema import StudyConfig
 from study.config.search_settings import SearchSettings
 from study.config.tasks.base import Task, TaskData
@@ -120,6 +121,7 @@ class Distilling(Method):
             track_statistics=config.outer.statistics == "exponential",
             private=private,
             loss=data.loss,
+            store=feature_store(config),
             seed=spec.seed,
             device=device,
         )
