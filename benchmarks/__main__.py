@@ -7,6 +7,7 @@
     python -m benchmarks.digits         # ten digits instead of eight thousand
     python -m benchmarks.lungs          # three images against all patches, on films
     python -m benchmarks.folds DIR      # how well folds of patients share findings out
+    python -m benchmarks.search         # what samplers confirm, on simulated cells
     python -m benchmarks.statistics     # coverage, level and power of a study's statistics, simulated
 
 Run it on a machine that does nothing else. Exit status 1 where a target is missed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from sldd.data.cohort import Cohort
 from sldd.errors import InputError
 from study.config.cells import cells
 from study.config.methods import METHODS
+from study.config.samplers import SHARED
 from study.config.schema import StudyConfig
 from study.config.tasks import TASKS
 
@@ -21,12 +23,16 @@ def with_task_defaults(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_names(config: StudyConfig) -> None:
-    """Raise an InputError where a task or method does not exist."""
+    """Raise an InputError where a task or method does not exist, or what the sampler needs is not installed."""
     _check_name("task", config.task, TASKS)
     for number, block in enumerate(config.grid):
         place = f"grid.{number}" if len(config.grid) > 1 else "grid"
         for point, method in enumerate(block.method):
             _check_name(f"{place}.method.{point}", method, METHODS)
+    if config.search.sampler == SHARED and importlib.util.find_spec("botorch") is None:
+        raise InputError(
+            "search.sampler: shared needs BoTorch, not installed: pip install 'sldd-study[shared]', or take tpe"
+        )
 
 
 def _check_name(key: str, name: str, known: Iterable[str]) -> None:

@@ -35,6 +35,7 @@ FREE = (
 
 FORMER: dict[str, Any] = {
     "data.phantom.difficulty": 0.0,
+    "search.score": "headline",
     "distill.rate_unit": "absolute",
     "distill.rate_lr": "that of images, on another scale",
 }

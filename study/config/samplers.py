@@ -1,4 +1,4 @@
-"""Optuna's samplers by the names that ``search.sampler`` gives them; a new one is a line of ``SAMPLERS``.
+"""Samplers by the names that ``search.sampler`` gives them; a new one is a line of ``SAMPLERS``.
 
 Each is made from a seed, for one suggestion, so it must not need to remember anything. None needs more than Optuna,
 SciPy and torch: CMA-ES would need a library of its own.
@@ -16,14 +16,17 @@ _AT_RANDOM = 4
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     # A tree-structured Parzen estimator of all parameters together.
-    "tpe": lambda seed: TPESampler(seed=seed, n_startup_trials=_AT_RANDOM, multivariate=True),
+    "tpe": lambda seed: TPESampler(seed=seed, n_startup_trials=_AT_RANDOM, multivariate=True, constant_liar=True),
     # A Gaussian process.
     "gp": lambda seed: GPSampler(seed=seed, n_startup_trials=_AT_RANDOM),
     # What the others have to be better than.
     "random": lambda seed: RandomSampler(seed=seed),
 }
 
+SHARED = "shared"
+"""A model of all cells together (``study.search.shared_model``): none of Optuna's, which know one cell."""
+
 if TYPE_CHECKING:
     SamplerName = str
 else:
-    SamplerName = Literal[*SAMPLERS]  # what the settings accept and list follows from the table
+    SamplerName = Literal[*SAMPLERS, SHARED]  # what the settings accept and list follows from the table

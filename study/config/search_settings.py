@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from sldd.distillation.distill import DistillSettings
 from study.config.samplers import SamplerName
+from study.grid.spec import Score
 
 
 def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
@@ -53,7 +54,16 @@ class SearchSettings:
     trials: Annotated[int, Ge(1)] = 8
     """Search trials a cell. The first takes the geometric middle of every range."""
     sampler: SamplerName = "tpe"
-    """Which of Optuna's samplers suggests the others, from the cell's finished search trials."""
+    """What suggests the others: one of Optuna's samplers, from the cell's finished search trials; or ``shared``, a
+    model of all cells' trials, from which a cell's first trial comes as well once there are a few, and which says what
+    is confirmed. Needs BoTorch: ``pip install 'sldd-study[shared]'``."""
+    parallel: Annotated[int, Ge(1)] = 1
+    """Search trials of a cell that run at a time. Later ones then know less; with 1, what a trial knows never depends
+    on timing."""
+    score: Score = "smooth"
+    """What search trials are compared by, on validation patients. ``smooth``: what states are, the mean of patient AUC
+    and patch accuracy, which move with every patch. ``headline``: HM, which moves with a patient at a time, so that the
+    best of several trials is the luckiest. Macro AUC, where films have findings, is both."""
     warm_trials: Annotated[int, Ge(1)] | None = None
     """Search trials of a cell whose second takes the best setting of a neighbouring image count (``images: search``);
     by default half of ``trials``, but at least two. Where that equals ``trials``, the search is the full grid's."""

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from ledger.ledger import Ledger
 from study.cluster.ray_cluster import Slots
+from study.config.samplers import SHARED
 from study.config.schema import StudyConfig
 from study.grid.axes import Cell
 from study.grid.chains import starts_from
@@ -16,6 +17,7 @@ from study.planning.budget import Budget
 from study.planning.plan import PlannedCell, confirm_settings
 from study.search.cell_search import CellSearch
 from study.search.count_search import CountSearch, series, trained_beside
+from study.search.shared_model import SharedModel
 from study.search.tune_searcher import Search
 from study.trial.context import TrialContext
 
@@ -57,6 +59,12 @@ class StudyRun:
             listed.append(CountSearch([search(cell) for cell in group], self.config.minimum, trained))
         return listed
 
+    @cached_property
+    def _shared(self) -> SharedModel | None:
+        if self.config.search.sampler != SHARED:
+            return None
+        return SharedModel(self.ledger, [(entry.cell, entry.parameters) for entry in self.plan])
+
     def _search(self, entry: PlannedCell, after: list[CellSearch | None]) -> CellSearch:
         config, cell = self.config, entry.cell
         return CellSearch(
@@ -69,4 +77,5 @@ class StudyRun:
             protocol=config.protocol,
             task=config.task,
             after=after,
+            shared=self._shared,
         )

@@ -12,6 +12,7 @@ from study.grid.axes import Cell
 from study.grid.protocol import Protocol
 
 Phase = Literal["search", "confirm"]
+Score = Literal["smooth", "headline"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class TrialSpec:
         source: of a confirm trial, the index of the search trial whose settings it runs.
         stop_below: as of ``study.trial.early_stopping.stop_below``; empty where nothing stops it.
         starts_from: names of the trials whose networks it starts from; None for a body that starts pretrained.
+        score: what search trials of its cell are compared by.
         parameters, protocol, task: what its records say of it, besides.
     """
 
@@ -38,6 +40,7 @@ class TrialSpec:
     source: int | None = None
     stop_below: list[list[float]] = field(default_factory=list)
     starts_from: list[str | None] = field(default_factory=list)
+    score: Score = "headline"
     parameters: int | None = None
     protocol: Protocol = "validation"
     task: str = "patches"

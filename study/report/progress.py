@@ -97,7 +97,7 @@ class ProgressLine:
                 and trial.name not in self._hms
                 and (asked := TrialSpec.of(trial)).cell.stage is None
             ):
-                self._hms[trial.name] = TASKS[asked.task].worth(trial.result or {})[0]
+                self._hms[trial.name] = TASKS[asked.task].main_score((trial.result or {}).get("validation") or {})
         best = max(self._hms.values(), default=0.0)
         parts = [f"{done}/{done + remaining} trials done", f"{running} running", f"{failed} failed"]
         if len(begun) > running:

@@ -1,13 +1,14 @@
 """Search of one cell: its search trials, then confirm trials of the best setting.
 
 ``search.trials`` trials suggest rates and threshold, scored on validation patients; ``confirm.repeats`` trials then run
-the best setting on fresh seeds, scored once on test patients. A cell runs one search trial at a time, so what trial i
-knows never depends on timing.
+the best setting on fresh seeds, scored once on test patients. A cell runs one search trial at a time unless told
+otherwise (``search.parallel``), so what trial i knows never depends on timing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,9 +17,10 @@ from study.config.search_settings import ConfirmSettings, SearchSettings
 from study.config.tasks import TASKS
 from study.grid.axes import Cell
 from study.grid.protocol import Protocol, fixed_delta
-from study.grid.spec import TrialSpec
+from study.grid.spec import Score, TrialSpec
 from study.search.cell_state import CellState, TrialRecord
 from study.search.sampler import middle, search_space, suggest
+from study.search.shared_model import SharedModel
 from study.trial.early_stopping import stop_below
 
 
@@ -27,6 +29,7 @@ class CellSearch:
 
     Args:
         parameters: of its network, for the records.
+        shared: what suggests trials and says which is best, where it is no sampler of the cell's own.
         after: cells whose first confirmed network this one's trials start from; None for a body that starts pretrained.
     """
 
@@ -42,11 +45,17 @@ class CellSearch:
         protocol: Protocol = "validation",
         parameters: int | None = None,
         after: Sequence[CellSearch | None] = (),
+        shared: SharedModel | None = None,
     ) -> None:
         self.cell, self._after = cell, after
         self._search, self._repeats, self._ledger, self._seed = search, confirm.repeats, ledger, seed
+        self._shared = shared
+        self._preferred: dict[int, int | None] = {}
+        """By the number of its search trials, the one that the shared model calls best."""
         self._delta = fixed_delta(protocol)
-        self._spec = partial(TrialSpec, cell, parameters=parameters, protocol=protocol, task=task)
+        # At a given threshold, as published, HM decides: of states as of trials.
+        self._score: Score = "headline" if self._delta is not None else search.score
+        self._spec = partial(TrialSpec, cell, score=self._score, parameters=parameters, protocol=protocol, task=task)
         self.task = TASKS[task]
         one_delta = self._delta is not None or not self.task.searches_delta
         self._space = search_space(search, cell.method, fixed_delta=one_delta)
@@ -64,7 +73,23 @@ class CellSearch:
             state = None if other is None else other.state
             sources.append([None] if state is None else [r.name for r in state.confirmed] if state.finished else None)
         records = [self._record(trial) for trial in self._ledger.trials.get(self.cell.name, [])]
-        return CellState(records, self._trials, self._repeats, sources, self._given_up)
+        state = CellState(records, self._trials, self._repeats, sources, self._given_up)
+        return state if self._shared is None else self._with_preference(state, self._shared)
+
+    def _with_preference(self, state: CellState, shared: SharedModel) -> CellState:
+        """The state with the trial that the model calls best, once its search is done.
+
+        What was confirmed stays so, whatever other cells teach the model since, until the search goes on.
+        """
+        searched = state.of("search")
+        if not state.searched:
+            return state
+        confirming = [record for record in state.of("confirm") if record.index > searched[-1].index]
+        if confirming:
+            return replace(state, preferred=confirming[-1].source)
+        if len(searched) not in self._preferred:
+            self._preferred[len(searched)] = shared.best(self.cell, self._space)
+        return replace(state, preferred=self._preferred[len(searched)])
 
     def _record(self, trial: Trial) -> TrialRecord:
         known = self._records.get(trial.index)
@@ -123,10 +148,14 @@ class CellSearch:
         if state.outdated:
             state = self._without(state.outdated)
         search = state.of("search")
-        if waiting := [record for record in search if not state.over(record)]:
-            return self._trial(waiting[0]) if waiting[0].index not in self._running else None
+        unfinished = [record for record in search if not state.over(record)]
+        if waiting := [record for record in unfinished if record.index not in self._running]:
+            return self._trial(waiting[0])
         if len(search) < state.trials:
-            return self._suggest(len(search), state.starts_from) if new else None
+            full = len(unfinished) >= self._search.parallel
+            return self._suggest(len(search), state.starts_from) if new and not full else None
+        if unfinished:
+            return None
         best = state.best
         if best is None:
             return None
@@ -157,13 +186,17 @@ class CellSearch:
     def _suggest(self, number: int, starts_from: list[str | None]) -> Trial:
         earlier = [trial for trial in self._ledger.of(self.cell.name, "search") if trial.settled]
         known = self._known() if number == 1 else {}
-        if number == 0:
+        name = f"{self._seed}/{self.cell.name}/{number}"
+        shared = None if self._shared is None else self._shared.suggest(name, self.cell, self._space)
+        if shared is not None:
+            chosen = shared
+        elif number == 0:
             chosen = middle(self._space)
         elif known:
             chosen = known
         else:
-            name = f"{self._seed}/{self.cell.name}/{number}"
-            chosen = suggest(name, self._space, earlier, self._search.sampler)
+            running = [trial for trial in self._ledger.of(self.cell.name, "search") if not trial.settled]
+            chosen = suggest(name, self._space, earlier, self._search.sampler, running)
         spec = self._spec(
             phase="search",
             seed=self._seed,
@@ -171,7 +204,7 @@ class CellSearch:
             inner_lr=chosen.get("inner_lr"),
             delta=chosen.get("delta", self._delta),
             options={name: chosen[name] for name in self._search.options if name in chosen},
-            stop_below=stop_below(earlier, self._search, self.task.score),
+            stop_below=stop_below(earlier, self._search, partial(self.task.compared, score=self._score, prefix="val_")),
             starts_from=starts_from,
         )
         return self._ledger.add(self.cell.name, spec.to_json())

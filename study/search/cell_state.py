@@ -45,7 +45,7 @@ class TrialRecord:
             trial.status,
             source=spec.source,
             starts_from=spec.starts_from,
-            worth=TASKS[spec.task].worth(result) if trial.status == "done" else (0.0, 0.0, 0.0),
+            worth=TASKS[spec.task].worth(result, spec.score) if trial.status == "done" else (0.0, 0.0, 0.0),
             tested=bool(result.get("test")),
             seconds=trial.seconds,
         )
@@ -66,6 +66,7 @@ class CellState:
         sources: for each network that its trials start from, names of the trials that may give it; None while their
             cell is not done, ``[None]`` for a body that starts pretrained.
         given_up: indices of trials that this start of the study does not try again.
+        preferred: index of the search trial that is best by more than its own score; None for the highest score.
     """
 
     records: Sequence[TrialRecord]
@@ -73,6 +74,7 @@ class CellState:
     repeats: int
     sources: Sequence[Sequence[str | None] | None] = ()
     given_up: AbstractSet[int] = frozenset()
+    preferred: int | None = None
 
     def of(self, phase: Phase) -> list[TrialRecord]:
         """Trials of a phase, oldest first."""
@@ -114,7 +116,9 @@ class CellState:
     def best(self) -> TrialRecord | None:
         """The best finished search trial; the earlier one on ties."""
         finished = [record for record in self.of("search") if record.status == "done"]
-        return max(finished, key=lambda record: (record.worth, -record.index), default=None)
+        return max(
+            finished, key=lambda record: (record.index == self.preferred, record.worth, -record.index), default=None
+        )
 
     @cached_property
     def searched(self) -> bool:

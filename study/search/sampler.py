@@ -12,12 +12,12 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ledger.ledger import Trial
 from study.config.methods import METHODS
 from study.config.methods.base import Space
-from study.config.samplers import SAMPLERS
+from study.config.samplers import SAMPLERS, SHARED
 from study.config.search_settings import SearchSettings
 from study.config.tasks import TASKS
 from study.grid.spec import TrialSpec
@@ -36,26 +36,37 @@ def middle(space: Space) -> dict[str, Any]:
     return {name: _middle(distribution) for name, distribution in space.items()}
 
 
-def suggest(name: str, space: Space, earlier: Sequence[Trial], sampler: str) -> dict[str, Any]:
-    """Suggestion of one of ``SAMPLERS``, seeded by ``name``, from a cell's finished trials."""
-    seeded = SAMPLERS[sampler](zlib.crc32(name.encode()))
+def suggest(
+    name: str, space: Space, earlier: Sequence[Trial], sampler: str, running: Sequence[Trial] = ()
+) -> dict[str, Any]:
+    """Suggestion of one of ``SAMPLERS``, seeded by ``name``, from a cell's finished trials and those that run.
+
+    Where all cells are to share a model and there is too little to make one of, it is at random.
+    """
+    seeded = SAMPLERS["random" if sampler == SHARED else sampler](zlib.crc32(name.encode()))
     study = optuna.create_study(direction="maximize", sampler=seeded)
     study.add_trials([seen for trial in earlier for seen in observations(trial, space)])
+    for trial in running:
+        parameters = TrialSpec.of(trial).parameters_in(space)
+        study.add_trial(create_trial(state=TrialState.RUNNING, params=parameters, distributions=dict(space)))
     return study.ask(dict(space)).params
 
 
 def observations(trial: Trial, space: Space) -> list[FrozenTrial]:
-    """What the sampler learns from a trial: HM at the threshold it suggested, and at the exact best one; its score
-    where no threshold is searched."""
+    """What the sampler learns from a trial: what trials are compared by, with the exact best threshold. Where that is
+    HM, also HM at the threshold it suggested."""
     result, spec = trial.result or {}, TrialSpec.of(trial)
     parameters = spec.parameters_in(space)
     if result["status"] != "done" or result.get("validation") is None:
         return [_frozen(parameters, space, 0.0)]
+    compared = TASKS[spec.task].compared(result["validation"], spec.score)
     if "delta" not in space:
-        return [_frozen(parameters, space, TASKS[spec.task].main_score(result["validation"]))]
+        return [_frozen(parameters, space, compared)]
     distribution = space["delta"]
     assert isinstance(distribution, FloatDistribution)
     best = min(max(result["delta"], distribution.low), distribution.high)
+    if spec.score == "smooth":
+        return [_frozen(parameters | {"delta": best}, space, compared)]
     curve = result["validation"]["curve"]
 
     def hm(delta: float) -> float:

@@ -7,38 +7,38 @@ it did, and one that is interrupted stops at the same step. Confirm trials are t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
 from ledger.ledger import Ledger, Trial
 from study.config.search_settings import SearchSettings
 
+Reached = Callable[[Mapping[str, Any]], float]
+"""What trials are compared by, of an entry of a history."""
+
 _EARLIER = 3
 """Trials that a median is made of, at least: with fewer, one lucky trial would judge the next."""
 
 
-def stop_below(earlier: Iterable[Trial], settings: SearchSettings, score: str = "hm") -> list[list[float]]:
+def stop_below(earlier: Iterable[Trial], settings: SearchSettings, reached: Reached) -> list[list[float]]:
     """Steps of evaluations, each with the validation score below which a cell's next search trial stops there.
 
     It is the median, over the earlier trials that are done, of the best score by that step. One that was stopped before
     counts with what it had: the least that it would have. After the last step there is nothing left to stop.
-
-    Args:
-        score: what trials are compared by, as of ``Task``.
     """
     histories = [(trial.result or {}).get("history") or [] for trial in earlier if trial.status == "done"]
     if settings.stop == "none" or len(histories) < _EARLIER:
         return []
     *steps, last = (entry["step"] for entry in max(histories, key=len))
     return [
-        [step, median(_best(history, step, score) for history in histories)]
+        [step, median(_best(history, step, reached) for history in histories)]
         for step in steps
         if step >= settings.stop_after * last
     ]
 
 
-def is_below(limits: Sequence[Sequence[float]], history: Sequence[dict[str, Any]], score: str = "hm") -> bool:
+def is_below(limits: Sequence[Sequence[float]], history: Sequence[dict[str, Any]], reached: Reached) -> bool:
     """True where a trial with these evaluations so far stops, told ``limits`` by ``stop_below``.
 
     A function of the evaluations alone: a trial that was interrupted after its last one stops all the same.
@@ -46,7 +46,7 @@ def is_below(limits: Sequence[Sequence[float]], history: Sequence[dict[str, Any]
     if not limits or not history:
         return False
     step = history[-1]["step"]
-    return any(step == at and _best(history, step, score) < limit for at, limit in limits)
+    return any(step == at and _best(history, step, reached) < limit for at, limit in limits)
 
 
 def stopped_early(ledger: Ledger) -> str | None:
@@ -71,5 +71,5 @@ def stopped_early(ledger: Ledger) -> str | None:
     )
 
 
-def _best(history: Sequence[dict[str, Any]], step: float, score: str) -> float:
-    return max((float(entry.get(f"val_{score}") or 0.0) for entry in history if entry["step"] <= step), default=0.0)
+def _best(history: Sequence[dict[str, Any]], step: float, reached: Reached) -> float:
+    return max((reached(entry) for entry in history if entry["step"] <= step), default=0.0)

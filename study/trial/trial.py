@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -68,7 +69,8 @@ class _Trial:
     @property
     def stopped(self) -> bool:
         """True where it has done worse than its search's earlier trials, and need not go on."""
-        return is_below(self.spec.stop_below, self.loop.progress.history, TASKS[self.spec.task].score)
+        reached = partial(TASKS[self.spec.task].compared, score=self.spec.score, prefix="val_")
+        return is_below(self.spec.stop_below, self.loop.progress.history, reached)
 
     @property
     def ended(self) -> str:

@@ -22,7 +22,7 @@ from sldd.package import Scores as Claim
 from sldd.training.losses import Loss
 from study.config.schema import StudyConfig
 from study.grid.axes import Cell, GridSettings
-from study.grid.spec import TrialSpec
+from study.grid.spec import Score, TrialSpec
 
 Objective = tuple[float, float, float]
 
@@ -93,7 +93,7 @@ class Task(ABC, Generic[Data]):
 
     Attributes:
         name: as in settings and records.
-        score: what trials are compared by, as results and histories call it.
+        score: what cells are compared by, as results and histories call it.
         score_word: the same for people.
         searches_delta: whether a threshold on a patient's score is searched, unless it is fixed.
         label_starts: what ``grid.label_init`` may be, the usual one first.
@@ -133,8 +133,12 @@ class Task(ABC, Generic[Data]):
         """The data of several collections as one."""
 
     @abstractmethod
-    def objective(self, validation: Mapping[str, Any]) -> Objective:
-        """How good a result's scores on validation patients are; higher is better, the first number before the rest."""
+    def objective(self, validation: Mapping[str, Any], score: Score) -> Objective:
+        """How good a result's scores on validation patients are; higher is better, the first number before the rest.
+
+        Args:
+            score: as of ``search.score``.
+        """
 
     @abstractmethod
     def run_scores(self, confirmed: Iterable[Trial], folds: int) -> list[float]:
@@ -149,17 +153,25 @@ class Task(ABC, Generic[Data]):
         """A package's claim about a group of patients, from a result's scores."""
 
     def main_score(self, scores: Mapping[str, Any], prefix: str = "") -> float:
-        """The score that trials are compared by, of a result's or history's scores; 0 where undefined.
+        """The score that cells are compared by, of a result's or history's scores; 0 where undefined.
 
         Args:
             prefix: of the scores' names: ``val_`` in a history.
         """
         return float(scores.get(prefix + self.score) or 0.0)
 
-    def worth(self, result: Mapping[str, Any]) -> Objective:
+    def compared(self, scores: Mapping[str, Any], score: Score, prefix: str = "") -> float:
+        """What search trials are compared by first, of a result's or history's scores, as of ``main_score``."""
+        if score == "headline":
+            return self.main_score(scores, prefix)
+        return self.objective({name.removeprefix(prefix): value for name, value in scores.items()}, score)[0]
+
+    def worth(self, result: Mapping[str, Any], score: Score = "headline") -> Objective:
         """``objective`` of a trial's result; the lowest value where it has none."""
         validation = result.get("validation")
-        return (0.0, 0.0, 0.0) if result["status"] != "done" or validation is None else self.objective(validation)
+        return (
+            (0.0, 0.0, 0.0) if result["status"] != "done" or validation is None else self.objective(validation, score)
+        )
 
 
 def by_seed(confirmed: Iterable[Trial], folds: int) -> list[list[dict[str, Any]]]:

@@ -30,7 +30,7 @@ from sldd.training.losses import WEIGHTED_BCE
 from study.config.schema import StudyConfig
 from study.config.tasks.base import Learned, Objective, Task, TaskData, by_seed, mean, spread
 from study.grid.axes import Cell, GridSettings
-from study.grid.spec import TrialSpec
+from study.grid.spec import Score, TrialSpec
 
 
 class FilmData(TaskData):
@@ -122,8 +122,8 @@ class _Multilabel(Task[FilmData]):
         films = JoinedFilms([part.films for part in parts])
         return FilmData(films, join_splits([part.split for part in parts], [part.cohort.patients for part in parts]))
 
-    def objective(self, validation: Mapping[str, Any]) -> Objective:
-        """Macro AUC, macro average precision, and how rarely a finding is called wrongly."""
+    def objective(self, validation: Mapping[str, Any], score: Score) -> Objective:
+        """By either score: macro AUC, macro average precision, and how rarely a finding is called wrongly."""
         hamming = validation["hamming_loss"]
         wrong = 1.0 if hamming is None else hamming
         return (validation["auc"] or 0.0, validation["average_precision"] or 0.0, 1.0 - wrong)

@@ -14,6 +14,7 @@ from sldd.data.cohort import Cohort
 from sldd.errors import InputError
 from sldd.package import Scores as Claim
 from study.config.tasks.base import Data, Objective, Task, by_seed, mean, spread
+from study.grid.spec import Score
 
 
 class PatientsTask(Task[Data]):
@@ -33,9 +34,12 @@ class PatientsTask(Task[Data]):
     def joined(self, parts: Sequence[Data]) -> Data:
         raise InputError("sources: only collections of films with findings can be trained on")
 
-    def objective(self, validation: Mapping[str, Any]) -> Objective:
-        """HM at the exact best threshold, AUC, patch accuracy."""
-        return (validation["hm"], validation["auc"] or 0.0, validation["patch_accuracy"] or 0.0)
+    def objective(self, validation: Mapping[str, Any], score: Score) -> Objective:
+        """HM at the exact best threshold, AUC, patch accuracy; or the mean of the last two before the first."""
+        hm, auc, accuracy = validation["hm"], validation["auc"] or 0.0, validation["patch_accuracy"]
+        if score == "headline":
+            return (hm, auc, accuracy or 0.0)
+        return (auc if accuracy is None else (auc + accuracy) / 2, hm, auc)
 
     def run_scores(self, confirmed: Iterable[Trial], folds: int) -> list[float]:
         return [run.hm for run in runs(confirmed, folds)]

@@ -51,7 +51,7 @@ def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
         (["serch.trials=3"], "unknown setting serch; did you mean search?"),
         (["search.trial=3"], "unknown setting search.trial; did you mean search.trials?"),
         (["search.trials=many"], "search.trials: input should be a valid integer"),
-        (["search.sampler=tpee"], "search.sampler: input should be 'tpe', 'gp' or 'random' (got 'tpee')"),
+        (["search.sampler=tpee"], "search.sampler: input should be 'tpe', 'gp', 'random' or 'shared' (got 'tpee')"),
         (["search.trials=0"], "search.trials: input should be greater than or equal to 1 (got 0)"),
         (["grid.images=[1,0]"], "grid.images.1: input should be greater than or equal to 1 (got 0)"),
         (
@@ -149,6 +149,9 @@ def test_study_may_grow_and_nothing_else() -> None:
     older = as_tree(load("demo", []))
     del older["search"]["stop"], older["search"]["stop_after"], older["search"]["sampler"], older["budget"]
     assert differences(older, before) == []
+    del older["search"]["score"]
+    assert differences(older, before) == ["search.score was 'headline' and is now 'smooth'"]
+    older["search"]["score"] = "smooth"
     (line,) = differences(older, as_tree(load("demo", ["search.stop=median"])))
     assert line == "search.stop was 'none' and is now 'median'"
     (line,) = differences(older, as_tree(load("demo", ["search.sampler=random"])))

@@ -109,7 +109,7 @@ def test_cell_that_only_diverges_is_not_confirmed(tmp_path: Path, open_ledger: O
 
 def test_sampler_learns_the_threshold_for_free(tmp_path: Path, open_ledger: OpenLedger) -> None:
     ledger = open_ledger(tmp_path)
-    search = _searches(ledger, _settings(3))[0]
+    search = _searches(ledger, _settings(3, score="headline"))[0]
     trial = search.next()
     assert trial is not None
     TrialFolder(trial.folder, trial.config["owner"]).finish(_result(trial.config))

@@ -50,7 +50,7 @@ def _middle(hm: float) -> Callable[[dict[str, Any]], dict[str, Any]]:
     def result(config: dict[str, Any]) -> dict[str, Any]:
         result = _result(config)
         if config["index"] == 0:
-            result["validation"] |= {"hm": hm}
+            result["validation"] |= {"hm": hm, "auc": hm, "patch_accuracy": hm}
         return result
 
     return result
@@ -92,7 +92,7 @@ def test_the_second_trial_takes_what_was_best_at_the_nearest_count_that_suffices
     best = {
         count: max(
             (t for t in trials if t.config["phase"] == "search"),
-            key=lambda t: (PATCHES.worth(t.result or {}), -t.index),
+            key=lambda t: (PATCHES.worth(t.result or {}, "smooth"), -t.index),
         )
         for count, trials in first.items()
     }
@@ -217,7 +217,7 @@ def test_a_longer_search_confirms_what_is_best_now(
         _run(_searches(ledger, folds, trials=6), ledger, order=finishing)
         for cell, trials in ledger.trials.items():
             search = [trial for trial in trials if trial.config["phase"] == "search"]
-            best = max(search, key=lambda trial: (PATCHES.worth(trial.result or {}), -trial.index))
+            best = max(search, key=lambda trial: (PATCHES.worth(trial.result or {}, "smooth"), -trial.index))
             assert {t.config["source"] for t in trials if t.config["phase"] == "confirm"} == {best.index}, cell
         asked.append({t.config["trial"]: t.config | {"owner": ""} for group in ledger.trials.values() for t in group})
     assert asked[0] == asked[1]

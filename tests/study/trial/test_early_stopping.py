@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,8 +28,12 @@ MEDIAN = SearchSettings(trials=10, stop="median", stop_after=0.5)
 Hms = st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.6, 0.75, 1.0]), min_size=4, max_size=4)
 
 
+REACHED = partial(PATCHES.compared, score="smooth", prefix="val_")
+
+
 def _history(hms: list[float]) -> list[dict[str, Any]]:
-    return [{"step": step, "val_hm": hm} for step, hm in zip(STEPS, hms, strict=False)]
+    scores = ("val_hm", "val_auc", "val_patch_accuracy")
+    return [{"step": step} | dict.fromkeys(scores, hm) for step, hm in zip(STEPS, hms, strict=False)]
 
 
 def _trial(hms: list[float], status: str = "done") -> Trial:
@@ -37,28 +42,32 @@ def _trial(hms: list[float], status: str = "done") -> Trial:
 
 def _stops_at(limits: list[list[float]], hms: list[float]) -> int | None:
     """The evaluation after which a trial stops."""
-    return next((n for n in range(1, 5) if is_below(limits, _history(hms[:n]))), None)
+    return next((n for n in range(1, 5) if is_below(limits, _history(hms[:n]), REACHED)), None)
 
 
 def test_limits_are_medians_of_the_best_so_far_from_the_warm_up_to_the_last_step() -> None:
     earlier = [_trial([0.9, 0.1, 0.1, 0.1]), _trial([0.0, 0.5, 0.2, 0.8]), _trial([0.1, 0.2, 0.3, 0.4])]
-    assert stop_below(earlier, MEDIAN) == [[20, 0.5], [30, 0.5]]
-    assert stop_below(earlier, SearchSettings(stop="median", stop_after=0)) == [[10, 0.1], [20, 0.5], [30, 0.5]]
-    assert stop_below(earlier, SearchSettings()) == []
-    assert stop_below(earlier[:2], MEDIAN) == [], "two are too few"
-    assert stop_below([*earlier[:2], _trial([0.1], "diverged")], MEDIAN) == [], "one that diverged is none"
+    assert stop_below(earlier, MEDIAN, REACHED) == [[20, 0.5], [30, 0.5]]
+    assert stop_below(earlier, SearchSettings(stop="median", stop_after=0), REACHED) == [
+        [10, 0.1],
+        [20, 0.5],
+        [30, 0.5],
+    ]
+    assert stop_below(earlier, SearchSettings(), REACHED) == []
+    assert stop_below(earlier[:2], MEDIAN, REACHED) == [], "two are too few"
+    assert stop_below([*earlier[:2], _trial([0.1], "diverged")], MEDIAN, REACHED) == [], "one that diverged is none"
 
 
 def test_a_stopped_trial_counts_with_what_it_had() -> None:
     earlier = [_trial([0.1, 0.1]), _trial([0.0, 0.5, 0.5, 0.8]), _trial([0.1, 0.2, 0.7, 0.9])]
-    assert stop_below(earlier, MEDIAN) == [[20, 0.2], [30, 0.5]]
+    assert stop_below(earlier, MEDIAN, REACHED) == [[20, 0.2], [30, 0.5]]
 
 
 @given(earlier=st.lists(Hms, min_size=3, max_size=8), hms=Hms, after=st.sampled_from([0.0, 0.3, 0.5, 0.9]))
 def test_only_what_is_worse_than_the_median_is_stopped(
     earlier: list[list[float]], hms: list[float], after: float
 ) -> None:
-    limits = stop_below(map(_trial, earlier), SearchSettings(stop="median", stop_after=after))
+    limits = stop_below(map(_trial, earlier), SearchSettings(stop="median", stop_after=after), REACHED)
     medians = [median(max(other[:n]) for other in earlier) for n in range(1, 5)]
     stopped = _stops_at(limits, hms)
     worse = [n for n in (1, 2, 3) if STEPS[n - 1] >= after * 40 and max(hms[:n]) < medians[n - 1]]
@@ -80,7 +89,7 @@ def _result(config: dict[str, Any]) -> dict[str, Any]:
     stopped = _stops_at(config.get("stop_below", []), hms)
     hms = hms[:stopped]
     hm = max(hms)
-    validation = {"hm": hm, "auc": hm, "patch_accuracy": 0.5, "curve": {"delta": [1.0], "hm": [hm]}}
+    validation = {"hm": hm, "auc": hm, "patch_accuracy": hm, "curve": {"delta": [1.0], "hm": [hm]}}
     result = {"status": "done", "delta": 0.6, "validation": validation, "seconds": 1.0, "history": _history(hms)}
     return result | {"stopped": stopped is not None, "outer_steps": STEPS[len(hms) - 1]}
 
@@ -112,7 +121,7 @@ def test_confirm_trials_and_the_best_are_never_stopped(tmp_path: Path, open_ledg
         confirm, searched = (ledger.of(search.cell.name, phase) for phase in ("confirm", "search"))
         assert not any(trial.config.get("stop_below") or (trial.result or {})["stopped"] for trial in confirm)
         assert not any((trial.result or {})["stopped"] for trial in searched[:3])
-        best = max(searched, key=lambda trial: PATCHES.worth(trial.result or {}))
+        best = max(searched, key=lambda trial: PATCHES.worth(trial.result or {}, "smooth"))
         assert not (best.result or {})["stopped"]
     stopped = [t.result for ts in ledger.trials.values() for t in ts if t.result and t.result["stopped"]]
     assert stopped

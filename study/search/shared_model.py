@@ -1,0 +1,230 @@
+"""Gaussian process of a study's scores over settings and cells, which all cells learn from (``search.sampler=shared``).
+
+The score of search trial i of cell c at settings x, with z(c) what the cell is (parameters, images, norm, method, ...):
+
+    score = level(z(c)) + shape(x, z(c)) + own level(c) + own shape(x, c) + noise,     k_shape = k(x, x') k(z, z')
+
+so that networks alike have optima alike, however high their scores are, and where cells share nothing every cell has
+its own shape. Context is what Krause and Ong (2011) call z; the model, its priors
+(Hvarfner et al. 2024) and expected improvement (Ament et al. 2023) are BoTorch's.
+
+A suggestion is a function of its name and of what the ledger holds: search trials that are done, in the order in which
+they ended, and those that run. Lengths and noise are fitted whenever there is a quarter more to learn from, so that a
+driver that resumes fits what the one before it had fitted.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import Any
+
+import torch
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from scipy.stats import qmc
+
+from ledger.families import family
+from ledger.ledger import Ledger, Trial
+from study.config.methods.base import Space
+from study.config.tasks import TASKS
+from study.grid.axes import Cell
+from study.grid.spec import TrialSpec
+from study.search.sampler import middle
+
+FEWEST = 4
+"""Trials of all cells together before a model is made of them."""
+MOST = 200
+"""Trials that it is made of; with more, the latest of each cell: a suggestion takes no longer in long studies."""
+_GROWTH = 1.25
+_CANDIDATES = 512
+_NUMBERS: tuple[Callable[[Cell, int | None], float], ...] = (
+    lambda _, parameters: math.log10(parameters or 1),
+    lambda cell, _: math.log2(cell.images or 1),
+    lambda cell, _: math.log2(cell.inner_steps or 1),
+)
+_KINDS: tuple[Callable[[Cell], str], ...] = (
+    lambda cell: family(cell.backbone),
+    lambda cell: cell.norm,
+    lambda cell: cell.method,
+    lambda cell: cell.start,
+    lambda cell: str(cell.label_init),
+)
+Sized = tuple[Cell, int | None]
+"""A cell and the parameters of its network."""
+
+
+@cache
+def _botorch() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # its import compiles a function by a way that PyTorch leaves
+        from study.search import gaussian_process
+    return gaussian_process
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A search trial that the model learns from, or one that runs (without a score)."""
+
+    cell: Cell
+    settings: Mapping[str, Any]
+    index: int
+    ended: str
+    score: float | None
+
+
+class SharedModel:
+    """Model of all search trials of a study whose cells are searched over the same settings.
+
+    Args:
+        ledger: of the study; asked anew for every suggestion.
+        cells: of the study.
+    """
+
+    def __init__(self, ledger: Ledger, cells: Iterable[Sized]) -> None:
+        self._ledger, self._cells = ledger, list(cells)
+        self._known: dict[str, _Seen] = {}
+        self._fitted: dict[tuple[Any, ...], dict[str, torch.Tensor]] = {}
+
+    def suggest(self, name: str, cell: Cell, space: Space) -> dict[str, Any] | None:
+        """Settings for the next search trial of a cell; None while there is too little to learn from.
+
+        Args:
+            name: seeds what is random.
+            space: of the cell's method; trials of other spaces are left out.
+        """
+        done, running = self._trials(space)
+        if len(done) < FEWEST:
+            return None
+        encoding = _Encoding(self._cells, space)
+        candidates = _candidates(space, zlib.crc32(name.encode()))
+        points = torch.stack([encoding.point(cell, settings) for settings in candidates])
+        tried, pending = (
+            [encoding.point(cell, each.settings) for each in group if each.cell == cell] for group in (done, running)
+        )
+        return candidates[self._model(done, encoding).next(points, tried, pending)]
+
+    def best(self, cell: Cell, space: Space) -> int | None:
+        """Index of a cell's finished search trial whose settings promise most, luck left out; None as ``suggest``."""
+        done, _ = self._trials(space)
+        own = [seen for seen in done if seen.cell == cell]
+        if len(done) < FEWEST or not own:
+            return None
+        encoding = _Encoding(self._cells, space)
+        means = self._model(done, encoding).means(torch.stack([encoding.point(cell, seen.settings) for seen in own]))
+        return own[int(means.argmax())].index
+
+    def _trials(self, space: Space) -> tuple[list[_Seen], list[_Seen]]:
+        """Those that are done, in the order in which they ended, and those that run."""
+        names, cells = set(space) - {"delta"}, {cell for cell, _ in self._cells}
+        searched = [trial for group in self._ledger.trials.values() for trial in group if trial.phase == "search"]
+        alike = [seen for seen in map(self._seen, searched) if seen.cell in cells and set(seen.settings) == names]
+        done = sorted((e for e in alike if e.score is not None), key=lambda e: (e.ended, e.cell.name, e.index))
+        return _latest(done), [each for each in alike if each.score is None]
+
+    def _seen(self, trial: Trial) -> _Seen:
+        known = self._known.get(trial.name)
+        if known is None or known.score is None:
+            spec, result, score = TrialSpec.of(trial), trial.result or {}, None
+            if trial.settled:
+                validation = result.get("validation")
+                diverged = trial.status != "done" or validation is None
+                score = 0.0 if diverged else TASKS[spec.task].compared(validation or {}, spec.score)
+            rates = {"outer_lr": spec.outer_lr} | ({} if spec.inner_lr is None else {"inner_lr": spec.inner_lr})
+            known = _Seen(spec.cell, rates | dict(spec.options), trial.index, str(result.get("finished", "")), score)
+            self._known[trial.name] = known
+        return known
+
+    def _model(self, done: Sequence[_Seen], encoding: _Encoding) -> Any:
+        """The model of these trials, with lengths and noise fitted to the first of them."""
+        points = torch.stack([encoding.point(seen.cell, seen.settings) for seen in done])
+        scores = torch.tensor([[seen.score] for seen in done], dtype=torch.float64)
+        enough = FEWEST
+        while enough * _GROWTH <= len(done):
+            enough = math.ceil(enough * _GROWTH)
+        key = (tuple(encoding.settings), enough, done[0].cell.name, done[0].index)
+        model = _botorch().ScoreModel(points, scores, encoding.columns)
+        if key not in self._fitted:
+            self._fitted[key] = _botorch().fitted(points[:enough], scores[:enough], encoding.columns)
+        model.set(self._fitted[key])
+        return model
+
+
+def _latest(done: list[_Seen]) -> list[_Seen]:
+    """At most ``MOST`` of them, as many of each cell as can be, in their order."""
+    if len(done) <= MOST:
+        return done
+    ranks: dict[Cell, int] = {}
+    ranked: list[tuple[int, int, _Seen]] = []
+    for seen in reversed(done):
+        ranks[seen.cell] = ranks.get(seen.cell, 0) + 1
+        ranked.append((ranks[seen.cell], len(ranked), seen))
+    chosen = {id(seen) for _, _, seen in sorted(ranked, key=lambda entry: entry[:2])[:MOST]}
+    return [seen for seen in done if id(seen) in chosen]
+
+
+class _Encoding:
+    """Points of the model: searched settings, what cells are, and a number for each cell.
+
+    Attributes:
+        settings: what is searched, without the threshold.
+        columns: how many there are of settings and of context; the last column is the cell's number.
+    """
+
+    def __init__(self, cells: Sequence[Sized], space: Space) -> None:
+        self.settings = {name: each for name, each in space.items() if name != "delta"}
+        numbers = {cell: [number(cell, parameters) for number in _NUMBERS] for cell, parameters in cells}
+        spans = [(min(column), max(column)) for column in zip(*numbers.values(), strict=True)]
+        kinds = [(kind, sorted({kind(cell) for cell, _ in cells})) for kind in _KINDS]
+        self._contexts = {
+            cell: [
+                *((value - low) / (high - low) for value, (low, high) in zip(row, spans, strict=True) if low < high),
+                *(float(kind(cell) == name) for kind, names in kinds if len(names) > 1 for name in names),
+                float(number),
+            ]
+            for number, (cell, row) in enumerate(sorted(numbers.items(), key=lambda entry: entry[0].name))
+        }
+        widths = [len(e.choices) if isinstance(e, CategoricalDistribution) else 1 for e in self.settings.values()]
+        self.columns = (sum(widths), len(next(iter(self._contexts.values()))) - 1)
+
+    def point(self, cell: Cell, settings: Mapping[str, Any]) -> torch.Tensor:
+        """(settings + context + 1,) float64 in [0, 1], but for the cell's number."""
+        values: list[float] = []
+        for name, each in self.settings.items():
+            if isinstance(each, CategoricalDistribution):
+                values += [float(settings[name] == choice) for choice in each.choices]
+            else:
+                values.append(_unit(each, settings[name]))
+        return torch.tensor(values + self._contexts[cell], dtype=torch.float64)
+
+
+def _unit(distribution: Any, value: float) -> float:
+    assert isinstance(distribution, FloatDistribution)
+    low, high, at = distribution.low, distribution.high, value
+    if distribution.log:
+        low, high, at = math.log(low), math.log(high), math.log(at)
+    return (at - low) / (high - low)
+
+
+def _candidates(space: Space, seed: int) -> list[dict[str, Any]]:
+    """The middle, and Sobol points of the rates with every choice of the options in turn; the threshold's middle."""
+    rates = {n: e for n, e in space.items() if isinstance(e, FloatDistribution) and n != "delta"}
+    options = {n: e.choices for n, e in space.items() if isinstance(e, CategoricalDistribution)}
+    choices = [dict(zip(options, values, strict=True)) for values in product(*options.values())]
+    sobol = qmc.Sobol(len(rates), seed=seed).random(_CANDIDATES)
+    found = [middle(space)]
+    for number, row in enumerate(sobol.tolist()):
+        point = {name: _value(each, unit) for (name, each), unit in zip(rates.items(), row, strict=True)}
+        found.append(found[0] | choices[number % len(choices)] | point)
+    return found
+
+
+def _value(distribution: FloatDistribution, unit: float) -> float:
+    low, high = distribution.low, distribution.high
+    if not distribution.log:
+        return low + unit * (high - low)
+    return min(max(math.exp(math.log(low) + unit * (math.log(high) - math.log(low))), low), high)
