@@ -3,84 +3,52 @@
     python -m benchmarks.statistics                 # all tables
     python -m benchmarks.statistics coverage level --studies 100
 
-Each simulated study has networks with a known curve of HM against images; its confirm trials' votes go through
-`analysis` as those of a ledger do. A run calls a patient right with a chance whose logit is the curve's, plus what the
-seed adds (the same for all patients) and what the patient adds (the same for all runs), both normal. Families of
-networks are alike in size and in need, by their intra-class correlation.
+Each simulated study (`analysis.design.simulation`) has networks with a known curve of HM against images; its confirm
+trials' votes go through `analysis` as those of a ledger do. Columns: coverage and width of cells' intervals; how often
+the papers' rule finds the true smallest count, the bracket holds it, is open, and a count is shown to suffice; the
+share of studies with p <= 0.05, by smallest counts with networks for unrelated (alone), with families kept together, by
+whole curves, each with the power that `analysis.design.power` promises, and by brackets, and where that is undefined.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
 
+from analysis.design.power import SIGNIFICANT, power
+from analysis.design.simulation import MARGIN, Design, curves, every_count, hms_of, right_calls, tried, true_hm
 from analysis.records.records import Study
+from analysis.stats.dose_response import relations
 from analysis.stats.evidence import count_evidence
 from analysis.stats.minimum import minimum_images, rule_points, shown_points
 from analysis.stats.rank_tests import spearman
+from analysis.stats.shared_counts import alike
 from ledger.schema import SCHEMA
 from sldd.rng import stream
 
-MARGIN = 0.10
-PATIENT_SPREAD = 1.0  # SD of what makes a patient hard, in logits
-NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
-FORMAT = "| {:<44} | {:>7} | {:>8} | {:>5} | {:>5} | {:>7} | {:>6} | {:>9} | {:>9} | {:>9} | {:>9} | {:>9} |"
-HEAD = (
-    "design",
-    "studies",
-    "coverage",
-    "width",
-    "rule",
-    "bracket",
-    "open",
-    "p (alone)",
-    "p (rule)",
-    "undefined",
-    "p (shown)",
-    "suffices",
-)
-
-
-@dataclass(frozen=True)
-class Design:
-    """A study to simulate, and the truth behind it."""
-
-    networks: int = 6
-    counts: tuple[int, ...] = (1, 2, 3)
-    seeds: int = 2
-    patients: int = 60
-    """Test patients, half of them positive."""
-    seed_spread: float = 0.12
-    """SD of HM from seed to seed, at an HM of 0.75."""
-    correlation: float = 0.0
-    """Of log parameters and log2 of the images a network needs."""
-    families: int | None = None
-    """How many; None: each network is of its own."""
-    alike: float = 0.0
-    """Intra-class correlation of families, in size and in need."""
-    chance: bool = False
-    """Whether every network calls at an HM of 0.45, whatever it is given."""
-    best: float = 0.85
-    """HM of a run of usual luck, with as many images as the network needs."""
-    trained: float = 0.85
-    """The same of ordinary training."""
-
-    @property
-    def kin(self) -> np.ndarray:
-        """(networks,) the number of each network's family."""
-        return np.arange(self.networks) % (self.families or self.networks)
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the networks, which tell their families."""
-        return [f"{chr(ord('a') + kin % 26) * (kin // 26 + 1)}{place}" for place, kin in enumerate(self.kin)]
+PROMISED = 1_000  # studies by the light path: of as many the promise is known to a hundredth
+COLUMNS = {
+    "coverage": "coverage",
+    "width": "width",
+    "rule": "rule",
+    "bracket": "bracket",
+    "open": "open",
+    "suffices": "suffices",
+    "alone": "p alone",
+    "counts": "p counts",
+    "promised_counts": "promised",
+    "curves": "p curves",
+    "promised_curves": "promised",
+    "undefined": "undefined",
+    "shown": "p shown",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,105 +62,91 @@ class Simulated(Study):
         return self.results[trial]
 
 
-def true_hm(design: Design, curve: np.ndarray) -> np.ndarray:
-    """Mean HM over all seeds, of so many patients that they are all there are; ``curve`` is in logits, of any shape."""
-    spread = np.hypot(logit_spread(design), PATIENT_SPREAD)
-    return expit(np.asarray(curve)[..., None] + spread * NODES) @ WEIGHTS / WEIGHTS.sum()
-
-
-def logit_spread(design: Design) -> float:
-    """SD of seeds in logits."""
-    return design.seed_spread / (0.75 * 0.25)
-
-
-def curves(design: Design, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Parameters (networks,) and logits of calling right (networks, counts)."""
-    shared, own = rng.standard_normal((2, design.networks)), rng.standard_normal((2, design.networks))
-    size, rest = np.sqrt(design.alike) * shared[:, design.kin] + np.sqrt(1 - design.alike) * own
-    need = 0.7 + 0.9 * (design.correlation * size + np.sqrt(1 - design.correlation**2) * rest)
-    missing = np.clip(need[:, None] - np.log2(design.counts), 0, 1.5)
-    hms = np.full(missing.shape, 0.45) if design.chance else design.best - 0.2 * missing
-    return np.rint(10 ** (6.5 + 0.7 * size)).astype(np.int64), logit(hms)
-
-
 def simulate(design: Design, seed: int) -> tuple[Simulated, np.ndarray]:
     """A study, and the true HM of its networks (networks, 1 + counts), of ordinary training first."""
     rng = stream(seed, f"benchmarks.statistics/{design}")
     parameters, curve = curves(design, rng)
-    curve = np.column_stack([np.full(len(curve), logit(design.trained)), curve])
+    right = right_calls(design, curve, rng)
+    hms, counts = hms_of(right), every_count(design)
+    ran = np.column_stack([np.ones(len(right), bool), tried(design, parameters, hms.mean(axis=-1))])
     labels = np.arange(design.patients) % 2
-    hard = PATIENT_SPREAD * rng.standard_normal(design.patients)
-    lucky = logit_spread(design) * rng.standard_normal((*curve.shape, design.seeds))
-    chances = expit((curve[..., None] + lucky)[..., None] + hard)
-    calls = np.where(rng.random(chances.shape) < chances, labels, 1 - labels)
     rows, results = [], {}
-    common: dict[str, Any] = {
-        "phase": "confirm",
-        "status": "done",
-        "norm": "as_is",
-        "protocol": "validation",
-    }
+    usual = {"phase": "confirm", "status": "done", "norm": "as_is", "start": "xavier", "protocol": "validation"}
     trained = {"method": "train", "train_classes": "INP"}
     distilled = {"method": "sldd", "label_init": "one_hot", "distill_steps": 1, "distill_epochs": 1}
-    for network, place, run in np.ndindex(calls.shape[:3]):
+    for network, place, run in np.ndindex(right.shape[:3]):
+        if not ran[network, place]:
+            continue
         trial = f"{network}-{place}/{run}"
-        cell = distilled | {"images": design.counts[place - 1]} if place else trained
-        called = calls[network, place, run]
-        sensitivity, specificity = called[labels == 1].mean(), 1 - called[labels == 0].mean()
-        total = sensitivity + specificity
-        hm = 2 * sensitivity * specificity / total if total else 0.0
-        row = {"trial": trial, "backbone": design.names[network], "parameters": parameters[network], "seed": run}
-        rows.append(common | row | cell | {"test_hm": hm})
+        of = distilled | {"images": counts[place - 1]} if place else trained
+        row = {"trial": trial, "cell": f"{network}-{place}", "parameters": parameters[network], "seed": run}
+        row |= {"backbone": f"{design.kinds[network]}{network}", "test_hm": hms[network, place, run]}
+        rows.append(usual | of | row)
+        called = np.where(right[network, place, run], labels, 1 - labels).tolist()
         tested = [
-            {"patient": f"{patient:04d}", "label": int(label), "votes": [0, 1 - int(call), int(call)]}
-            for patient, (label, call) in enumerate(zip(labels, called, strict=True))
+            {"patient": f"{patient:04d}", "label": label, "votes": [0, 1 - call, call]}
+            for patient, (label, call) in enumerate(zip(labels.tolist(), called, strict=True))
         ]
         results[trial] = {"delta": 0.5, "test": {"patients": tested}}
     records = pd.DataFrame(rows, columns=list(SCHEMA)).astype(SCHEMA)
+    cells = [
+        {"backbone": f"{kind}{place}", "images": count, "counted": True}
+        for place, kind in enumerate(design.kinds)
+        for count in counts
+        if design.searched
+    ]
     config = {"minimum": {"margin": MARGIN, "resamples": 400}}
-    study = Simulated(f"simulated {seed}", Path("memory"), config, {}, "", [], records, results=results)
+    study = Simulated(f"simulated {seed}", Path("memory"), config, {}, "", cells, records, results=results)
     return study, true_hm(design, curve)
 
 
 def observed(design: Design, seed: int) -> dict[str, float]:
     """What one study says and whether it is so: shares of its cells or networks, and p-values below 0.05."""
     study, truth = simulate(design, seed)
-    trained, truth = truth[:, :1], truth[:, 1:]
-    names, counts = design.names, np.array(design.counts)
+    trained, truth, counts = truth[:, :1], truth[:, 1:], np.array(every_count(design))
+    names = [f"{kind}{place}" for place, kind in enumerate(design.kinds)]
     cells = count_evidence(study).set_index(["backbone", "images"])
-    cells = cells.loc[[(name, count) for name in names for count in counts]]
+    cells = cells.reindex([(name, count) for name in names for count in counts])
     low, high = (cells[end].to_numpy().reshape(truth.shape) for end in ("interval_low", "interval_high"))
     answer = minimum_images(study).set_index("backbone").loc[names].reset_index()
     enough = truth >= trained - MARGIN
     smallest = np.where(enough.any(axis=1), counts[enough.argmax(axis=1)], counts[-1] + 1)
     bounds, points = shown_points(answer), rule_points(answer)
+    same = answer if alike(study) is study else minimum_images(alike(study))
+    tests = {
+        "alone": _counts_p(points, None),
+        "counts": _counts_p(rule_points(same), design.kinds),
+        "curves": relations(study)[""].p,
+        "shown": _counts_p(shown_points(same), design.kinds),
+    }
     claimed = ~np.isnan(low)
-    families = design.kin.astype(str).tolist()
-    p_alone, p_rule, p_shown = (
-        spearman(each["parameters"], each["lower"].fillna(1), each["upper"], kin).p
-        for each, kin in ((points, None), (points, families), (bounds, families))
-    )
     return {
         "coverage": float(((low <= truth) & (truth <= high))[claimed].mean()) if claimed.any() else np.nan,
         "width": float((high - low)[claimed].mean()) if claimed.any() else np.nan,
         "rule": float((points["lower"].where(np.isfinite(points["upper"])) == smallest).mean()),
         "bracket": float(((bounds["lower"] <= smallest) & (smallest <= bounds["upper"])).mean()),
         "open": float(np.isinf(bounds["upper"]).mean()),
-        "p (alone)": float(p_alone is not None and p_alone <= 0.05),
-        "p (rule)": float(p_rule is not None and p_rule <= 0.05),
-        "undefined": float(p_shown is None),
-        "p (shown)": float(p_shown is not None and p_shown <= 0.05),
         "suffices": float(answer["minimum_images"].notna().mean()),
+        "undefined": float(tests["shown"] is None),
+        **{name: float(p is not None and p <= SIGNIFICANT) for name, p in tests.items()},
     }
+
+
+def _counts_p(points: pd.DataFrame, families: Sequence[str] | None) -> float | None:
+    p = spearman(points["parameters"], points["lower"].fillna(1), points["upper"], families).p
+    return None if p is None else float(p)
 
 
 def measured(design: Design, studies: int) -> pd.Series:
     """Means of `observed` over so many studies."""
-    return pd.DataFrame([observed(design, seed) for seed in range(studies)]).mean()
+    found = pd.DataFrame([observed(design, seed) for seed in range(studies)]).mean()
+    promised = power(design, PROMISED)
+    return pd.concat([found, pd.Series({"promised_counts": promised.counts, "promised_curves": promised.level})])
 
 
 STEADY = Design(seeds=5, patients=200, seed_spread=0.05)
 FAMILIES = Design(networks=12, families=5)
+RELATED = Design(correlation=0.7)
 TABLES: dict[str, dict[str, Design]] = {
     "coverage": {
         f"{seeds} seed{'s' * (seeds > 1)}, {patients} patients": Design(seeds=seeds, patients=patients)
@@ -202,10 +156,17 @@ TABLES: dict[str, dict[str, Design]] = {
     "level": {
         "12 networks, no relation": Design(networks=12),
         **{f"12 networks of 5 families, alike {icc:g}": replace(FAMILIES, alike=icc) for icc in (0.5, 0.9)},
+        "12, the larger at 4 counts instead of 2": Design(networks=12, counts=(1, 2), larger_at=(3, 4)),
+        "12, counts searched in 1 to 8": Design(networks=12, counts=(1, 2, 3, 4, 6, 8), searched=True),
+        "12 of 5 families, alike 0.9, searched": replace(FAMILIES, alike=0.9, counts=(1, 2, 3, 4, 6, 8), searched=True),
     },
     "power": {
-        **{f"{n} networks, correlation 0.7": Design(networks=n, correlation=0.7) for n in (6, 12, 20)},
+        **{f"{n} networks, correlation 0.7": replace(RELATED, networks=n) for n in (6, 12, 20)},
         **{f"{n}, 5 steady seeds, 200 patients": replace(STEADY, networks=n, correlation=0.7) for n in (6, 12, 20)},
+        "12 of 5 families, alike 0.5": replace(FAMILIES, alike=0.5, correlation=0.7),
+        "12, counts searched in 1 to 8": replace(
+            RELATED, networks=12, counts=(1, 2, 3, 4, 6, 8), searched=True, middle=1.5
+        ),
     },
     "chance": {
         f"{seeds} seed{'s' * (seeds > 1)}, {patients} patients, training {trained:g}": Design(
@@ -230,10 +191,13 @@ def main(arguments: list[str] | None = None) -> int:
     if options.studies < 1:
         parser.error("--studies: at least 1")
     for name in options.tables or TABLES:
-        print(f"\n{name}\n\n{FORMAT.format(*HEAD)}\n|{' --- |' * len(HEAD)}")
+        print(
+            f"\n{name}\n\n| {' | '.join(['design', 'studies', *COLUMNS.values()])} |\n|{' --- |' * (2 + len(COLUMNS))}"
+        )
         for design, drawn in TABLES[name].items():
             found = measured(drawn, options.studies)
-            print(FORMAT.format(design, options.studies, *(f"{found[each]:.2f}" for each in HEAD[2:])), flush=True)
+            cells = [design, str(options.studies), *(f"{found[each]:.2f}" for each in COLUMNS)]
+            print(f"| {' | '.join(cells)} |", flush=True)
     return 0
 
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 import yaml
 
+from analysis.design.planned import design_of, measured_spread
 from analysis.figures import COMPARISONS
 from analysis.figures.parts.facets import FACETS, choices, facet_keys, facet_values
 from analysis.figures.parts.theme import TEMPLATE
@@ -26,10 +27,10 @@ from analysis.page.panels import cell_figure, cell_panels, panels
 from analysis.page.trial_table import CAPTION, STAGED, trial_table
 from analysis.records.packages import read_distilled
 from analysis.records.records import Study, score, score_word
-from analysis.stats.power import power_table
 from analysis.tables.transfer import has_training, transfer_table
 from analysis.text.anonymity import reports, sentences
 from analysis.text.conclusion import describe_published
+from analysis.text.relation import reach
 from analysis.text.sensitivity import fragility_tables, in_words
 from analysis.text.summary import headline, highlights, protocol, state, troubles
 from analysis.text.words import chosen_on, number, protocol_mark
@@ -131,7 +132,7 @@ def _add(content: Content, study: Study, article: str) -> None:
         shown["keys"] = content.code(facet_keys(study.records))
         content.tables[f"{article}-trials"] = shown
         sections.append(_trials(study, article))
-    sections += [_reach(article), _provenance(study, article)]
+    sections += [_reach(study, article), _provenance(study, article)]
     content.sections[article] = sections
 
 
@@ -266,21 +267,12 @@ def _trials(study: Study, article: str) -> Section:
     )
 
 
-def _reach(article: str) -> Section:
-    """What the papers' six points show, and how many backbones it takes: the same on every page."""
-    frame = power_table().pivot(index="correlation", columns="backbones", values="power")
-    rows = [
-        [f"{correlation:g}", *(f"{100 * share:.0f} %" for share in powers)]
-        for correlation, powers in zip(frame.index, frame.to_numpy(), strict=True)
-    ]
-    shown = table(["true rank correlation", *(f"{count} backbones" for count in frame.columns)], rows)
-    caption = (
-        "Power: the chance that a study of so many backbones shows at the 5 % level (exact permutation of Spearman's "
-        "rank correlation, one-sided) that larger networks need more images, if the true correlation of log parameters "
-        "and requirement is as given and two backbones in six need a second image, as in the papers. Simulated."
-    )
-    words = f'<p>{escape(describe_published())}</p>{shown}<p class="caption">{escape(caption)}</p>'
-    return Section(f"{article}-reach", "card wide", f"<h2>How many backbones it takes</h2>\n{words}")
+def _reach(study: Study, article: str) -> Section:
+    """What this study's design can show, and the papers' six points."""
+    design = design_of(study)
+    lines = reach(design, measured=measured_spread(study) is not None)
+    words = "".join(f"<p>{escape(line)}</p>\n" for line in [*lines, describe_published()])
+    return Section(f"{article}-reach", "card wide", f"<h2>What such a study can show</h2>\n{words}")
 
 
 def _provenance(study: Study, article: str) -> Section:

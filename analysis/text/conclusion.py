@@ -16,12 +16,11 @@ from analysis.records.cell_means import setting_labels, settings_apart
 from analysis.stats.block_orders import all_orders
 from analysis.stats.minimum import judged, percent, rule_points, shown_points
 from analysis.stats.permutation import SAMPLES
-from analysis.stats.power import SIGNIFICANT, level_shares, needed
 from analysis.stats.rank_tests import RankTest, kendall, spearman
 from analysis.stats.regression import Priors, growth
 from ledger.families import family
 
-CORRELATION = 0.7  # the true correlation a study is asked to find, neither obvious nor faint
+SIGNIFICANT = 0.05
 MOST_NAMED = 4  # backbones known in part that are spelled out
 NEITHER = "the study neither shows nor rules out that larger networks need more images"
 
@@ -75,7 +74,7 @@ def _verdict(answer: pd.DataFrame) -> str:
 
 
 def describe(points: pd.DataFrame) -> str:
-    """Two to four sentences on one setting: rank correlations, what they show, the slope, backbones still needed.
+    """Two to four sentences on one setting: rank correlations, what they show, the slope, what was left out.
 
     Beside the columns above, `reason` says, where there is one, why nothing is known of a backbone. Rows without
     parameters or without a bound (1 image or more) are left out and named.
@@ -85,7 +84,7 @@ def describe(points: pd.DataFrame) -> str:
     numbers = points[["parameters", "lower", "upper"]].apply(pd.to_numeric).astype("float64")
     known = numbers.notna().all(axis=1) & ((numbers["lower"] > 1) | np.isfinite(numbers["upper"]))
     kept = numbers.assign(backbone=points["backbone"])[known]
-    sentences = [_ranked(kept), _sloped(kept), _powered(kept), _left_out(points[~known])]
+    sentences = [_ranked(kept), _sloped(kept), _left_out(points[~known])]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -172,17 +171,6 @@ def _sloped(points: pd.DataFrame) -> str:
 
 def _signed(doublings: float) -> str:
     return f"{round(doublings, 1) + 0.0:+.1f}"  # adding zero turns -0.0 into 0.0
-
-
-def _powered(points: pd.DataFrame) -> str:
-    """How many backbones it takes, unless these already show it."""
-    p = spearman(*_columns(points), points["backbone"].astype(str).map(family).tolist()).p
-    if p is not None and p <= SIGNIFICANT:
-        return ""
-    enough = needed(CORRELATION, level_shares(points["lower"], points["upper"]))
-    if enough is None or enough <= len(points):
-        return ""
-    return f"About {enough} backbones would show a true correlation of {CORRELATION:g} with 80 % power."
 
 
 def _left_out(points: pd.DataFrame) -> str:

@@ -12,8 +12,10 @@ from analysis.records.records import Study, compared, score_word
 from analysis.records.runs import folds_of
 from analysis.stats.coverage import confirmed_cells
 from analysis.stats.minimum import SHOWN, judged, minimum_images
+from analysis.stats.shared_counts import alike
 from analysis.text.answer import answered, other_views
 from analysis.text.conclusion import verdict
+from analysis.text.relation import curves_verdict
 from analysis.text.words import images_word, listed, number, parameters_word, protocol_mark
 from ledger.trial_files import read_trials
 
@@ -39,8 +41,11 @@ def headline(study: Study) -> list[str]:
     if run_rows(study).empty:
         through = f" in all {folds} folds" if (folds := folds_of(study)) else ""
         return [_asked(study), f"There is no answer yet: no cell is confirmed on test patients{through}."]
-    paragraphs = [answered(study, answer, split_sizes(study).get("test")), other_views(study, answer), verdict(answer)]
-    return [_asked(study), *filter(None, paragraphs)]
+    shown = [verdict(minimum_images(alike(study))), curves_verdict(study)]
+    if alike(study) is not study:
+        shown.insert(0, "Networks are compared by the image counts that all of them were tried at.")
+    paragraphs = [answered(study, answer, split_sizes(study).get("test")), other_views(study, answer)]
+    return [_asked(study), *filter(None, [*paragraphs, " ".join(filter(None, shown))])]
 
 
 def _asked(study: Study) -> str:

@@ -87,7 +87,8 @@ def conduct(
     plan = plan_cells(grid, config, data_by_stage, timed=timed, memory=memory, missing=patients.missing)
     runnable = any(entry.refused is None for entry in plan)
     if dry_run:
-        print_plan(console, config, plan, data_by_stage, ledger.folder)
+        tested = patients.cohort.patients if config.confirm.folds else len(split.test)
+        print_plan(console, config, plan, data_by_stage, ledger.folder, tested)
         return 0 if runnable else 2
     if not runnable:
         raise InputError(f"every cell is refused; {plan[0].cell.name}: {plan[0].refused}")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from rich.console import Console
 from rich.table import Table
 
+from analysis.design.planned import planned
+from analysis.design.simulation import Design
+from analysis.text.relation import reach
 from ledger.storage import Folder
 from ledger.trial_files import read_trials
 from sldd.errors import InputError
@@ -33,8 +36,10 @@ def print_plan(
     plan: list[PlannedCell],
     data_by_stage: Mapping[str | None, TaskData],
     study: Folder,
+    patients: int,
 ) -> None:
-    """Print a plan, as ``--dry-run`` does; ``study`` is the folder of earlier trials, if there are any."""
+    """Print a plan, as ``--dry-run`` does; ``study`` is the folder of earlier trials, if there are any, ``patients``
+    how many test a network."""
     console.print(plan_table(plan))
     print_refused(console, plan)
     runnable = [entry for entry in plan if entry.refused is None]
@@ -55,9 +60,21 @@ def print_plan(
     if impatient:
         taken = shares_taken(study, {cell.name: steps for cell, steps in most.items()})
         console.print(likely(taken, seconds), highlight=False, soft_wrap=True)
+    for line in reach(_design(config, plan, patients)):
+        console.print(line, highlight=False, soft_wrap=True)
     gpus, at_once = _machine(config.resources)
     for line in outlook(config.budget, sum(trials.values()), seconds, gpus, at_once):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _design(config: StudyConfig, plan: list[PlannedCell], patients: int) -> Design | None:
+    """The design of the cells that are compared, as `analysis` will have it from `study.yaml`."""
+    cells = [
+        asdict(entry.cell) | {"parameters": entry.parameters, "refused": entry.refused}
+        for entry in plan
+        if entry.cell.stage is None
+    ]
+    return planned(cells, seeds=config.confirm.repeats, patients=patients)
 
 
 def shares_taken(study: Folder, most: Mapping[str, int]) -> list[float]:

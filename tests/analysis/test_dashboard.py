@@ -295,7 +295,7 @@ def test_the_page_says_what_six_points_can_show_and_how_many_it_takes(demo, tmp_
     page = page_of(write_dashboard(demo, out=tmp_path / "page.html"))
     assert "Li et al. (2022): 6 backbones" in page
     assert "1/15" in page
-    assert "How many backbones it takes" in page
+    assert "What such a study can show" in page
 
 
 def test_negative_label_weights_are_footnoted(demo, tmp_path):

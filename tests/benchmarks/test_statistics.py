@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.statistics import Design, main, measured, simulate
+from analysis.design.simulation import Design
+from benchmarks.statistics import main, measured, simulate
 
 
 def test_intervals_cover_what_they_say_and_one_seed_claims_none():
@@ -14,7 +15,23 @@ def test_intervals_cover_what_they_say_and_one_seed_claims_none():
 def test_a_simulated_study_has_the_hm_it_was_given():
     design = Design(networks=1, counts=(1, 2), seeds=400, patients=400)
     study, truth = simulate(design, 0)
+    trained = study.records[study.records["images"].isna()]
     assert study.records.groupby("images")["test_hm"].mean().to_numpy() == pytest.approx(truth[0, 1:], abs=0.03)
+    assert trained["test_hm"].mean() == pytest.approx(truth[0, 0], abs=0.03)
+
+
+def test_searched_counts_are_few_and_their_study_says_which_could_have_been_run():
+    study, _ = simulate(Design(networks=3, counts=(1, 2, 3, 4, 6, 8), searched=True), 0)
+    tried = study.records.dropna(subset="images").groupby("backbone")["images"].agg(set)
+    assert tried.map(lambda counts: 8 in counts).all()
+    assert tried.map(len).min() < 6
+    assert len(study.cells) == 18
+
+
+def test_power_is_as_promised():
+    found = measured(Design(networks=8, counts=(1, 2), correlation=1.0, seed_spread=0.03), 25)
+    assert found["curves"] == pytest.approx(found["promised_curves"], abs=0.3)
+    assert found["counts"] == pytest.approx(found["promised_counts"], abs=0.3)
 
 
 def test_a_table_is_printed(capsys):

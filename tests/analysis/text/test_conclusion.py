@@ -30,7 +30,7 @@ def test_what_the_published_points_can_and_cannot_show():
         "points, families kept together, has p ≥ 1/2, so they cannot show at the 5 % level that larger networks need "
         "more images. A line through them, with weakly informative priors, has +2.6 "
         "doublings of the image count per tenfold parameters (95 % interval +0.4 to +7.3; +4.5 with priors twice as "
-        "wide). About 15 backbones would show a true correlation of 0.7 with 80 % power."
+        "wide)."
     )
 
 
@@ -38,14 +38,12 @@ def test_points_in_order_are_believed_even_if_the_largest_networks_never_work():
     said = describe(points(SIZES, [1, 1, 2, 2, 4, 4], [1, 1, 2, 3, INF, INF]))
     assert "6 backbones (net3 2 to 3, net4 4 or more, net5 4 or more images) give" in said
     assert "at the 5 % level they show that larger networks need more images, of the family net alone." in said
-    assert "80 % power" not in said
 
 
 def test_points_out_of_order_are_not_believed():
     said = describe(points(SIZES, [3, 3, 2, 2, 1, 1], [3, 3, 2, 2, 1, 1]))
     assert "rank correlation -0.96 and" in said
     assert "(exact one-sided p = 1 for both); at the 5 % level they do not show" in said
-    assert "with 80 % power" in said
 
 
 def test_ranks_that_disagree_give_a_p_each_and_many_bounds_are_only_counted():
@@ -66,10 +64,8 @@ def test_ranks_that_disagree_give_a_p_each_and_many_bounds_are_only_counted():
         ([5e6, 6e6, 7e6], [1, 2, 2], [2, 2, INF], "All 3 backbones may need the same number of images"),
     ],
 )
-def test_points_that_show_nothing_say_why_and_how_many_it_takes(sizes, low, high, expected):
-    said = describe(points(sizes, low, high))
-    assert expected in said
-    assert "80 % power" in said
+def test_points_that_show_nothing_say_why(sizes, low, high, expected):
+    assert expected in describe(points(sizes, low, high))
 
 
 def test_only_bounds_from_below_give_no_slope():

@@ -1,0 +1,1 @@
+"""What a study of given networks, counts, seeds and patients can show: simulated studies and their power."""

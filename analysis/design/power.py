@@ -1,0 +1,93 @@
+"""The chance that a study of given networks, counts, seeds and patients shows that larger networks need more images.
+
+Simulated, from the calls on (`analysis.design.simulation`), since what a study measures is far from what it is about:
+two seeds and sixty patients leave of a correlation of 0.7 between parameters and need little in the smallest counts
+that are found. Both tests are the study's own, with families kept together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from scipy.stats import rankdata
+
+from analysis.design.simulation import FLOOR, MARGIN, Design, curves, every_count, hms_of, right_calls, tried
+from analysis.stats.block_orders import block_orders, orders_count, sampled_orders
+from analysis.stats.bootstrap import generator
+from analysis.stats.counts import smallest_sufficient
+from analysis.stats.dose_response import p_value, summaries
+from analysis.stats.rank_tests import scores
+from analysis.stats.shared_counts import shared
+
+SIGNIFICANT = 0.05
+STUDIES = 400
+MOST_CALLS = 40_000_000  # drawn for one power: a second or two
+ORDERS = 1_000
+
+
+@dataclass(frozen=True)
+class Power:
+    """Shares of studies with p <= 0.05: by whole curves against ordinary training, by their steepness alone (for want
+    of ordinary training), and by the smallest counts of the papers' rule. Standard errors are at most 0.025."""
+
+    level: float
+    steepness: float
+    counts: float
+
+
+def unrelated(design: Design, networks: int) -> Design:
+    """The same with so many networks, each of a family of its own, of drawn sizes."""
+    return replace(design, networks=networks, parameters=None, kin=None, families=None, alike=0.0)
+
+
+@lru_cache(maxsize=64)
+def power(design: Design, studies: int = STUDIES) -> Power:
+    """Power of a design, or its level where `correlation` is 0; the same studies whatever is asked in between."""
+    calls = design.networks * (1 + len(every_count(design))) * design.seeds * design.patients
+    studies = int(np.clip(MOST_CALLS / calls, min(100, studies), studies))
+    rng = generator("power", design)
+    orders = _orders(design, rng)
+    found = [[p <= SIGNIFICANT for p in each] for each in _tested(design, studies, orders, rng)]
+    return Power(*np.mean(found, axis=0).tolist())
+
+
+def _orders(design: Design, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
+    if orders_count(design.kinds) <= ORDERS:
+        return block_orders(design.kinds)
+    return sampled_orders(design.kinds, ORDERS, rng), False
+
+
+def _tested(
+    design: Design, studies: int, orders: tuple[np.ndarray, bool], rng: np.random.Generator
+) -> Iterator[list[float]]:
+    """The three p-values of each study; 1 where a test is undefined."""
+    counts = every_count(design)
+    for _ in range(studies):
+        parameters, curve = curves(design, rng)
+        means = hms_of(right_calls(design, curve, rng)).mean(axis=-1)
+        ran = tried(design, parameters, means)
+        offered = [set(np.array(counts)[each].tolist()) for each in ran]
+        alike = np.isin(counts, shared(offered))
+        own, doses = means[:, 1:][:, alike], shared(offered)
+        bounds = _by_points(means[:, 1:], counts, ran if design.searched else ran & alike)
+        sizes = _ranks(np.log10(parameters))
+        measured = [summaries(own, doses, means[:, 0]), summaries(own, doses, None), scores(*bounds)]
+        yield [p_value(sizes, _ranks(values), *orders) if len(np.unique(values)) > 1 else 1.0 for values in measured]
+
+
+def _by_points(means: np.ndarray, counts: tuple[int, ...], ran: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of the smallest counts by the papers' rule, as `minimum.rule_points` has them."""
+    lower, upper = np.empty(len(means)), np.full(len(means), np.inf)
+    for place, (own, there) in enumerate(zip(means.tolist(), ran.tolist(), strict=True)):
+        hms = {count: hm for count, hm, tried in zip(counts, own, there, strict=True) if tried}
+        smallest = smallest_sufficient(hms, MARGIN, FLOOR)
+        lower[place] = max(hms) + 1 if smallest is None else smallest
+        upper[place] = np.inf if smallest is None else smallest
+    return lower, upper
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    return rankdata(values) - (len(values) + 1) / 2

@@ -1,0 +1,156 @@
+"""Whether larger networks lose more of what ordinary training reaches, over all image counts at once.
+
+A model of the whole dose-response (HM against images), not of the smallest count alone:
+
+    logit HM of network i at m images = reference_i - level_i + steepness_i (log2 m - centre) + seeds and patients
+    level_i = a + b log10(parameters_i) + what its family adds + what is its own
+
+The curves share their shape, a line in log2 m over the counts that *all* networks were run at, so that a network that
+was tried at more counts is not measured otherwise. The reference is the network's own ordinary training; where one has
+none, the line's steepness is compared instead of its level: what more images add. Families and networks may add
+anything, in any distribution, if only networks of a family are exchangeable, and families of equal size: the tests are
+permutations that keep families together (`analysis.stats.block_orders`), of Spearman's correlation, and the interval of
+`b` holds the values that such a test does not reject (Sen 1968). So p and interval cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy.special import logit
+from scipy.stats import rankdata
+
+from analysis.records.cell_means import distilled, full_training, run_rows, settings_apart, trained_beside
+from analysis.records.records import Study, score
+from analysis.stats.block_orders import block_orders
+from analysis.stats.shared_counts import shared
+from ledger.families import family
+from ledger.schema import SETTING
+
+LEVEL, STEEPNESS = "level", "steepness"
+ENDS = (0.01, 0.99)  # a mean of 0 or 1 has no logit: it counts as this
+CONFIDENCE = 0.90  # of the interval: its lower end is above zero where the one-sided p is below 0.05
+
+
+@dataclass(frozen=True)
+class Relation:
+    """How networks' curves go with parameters.
+
+    `correlation` is Spearman's, `p` one-sided (larger networks lose more, or gain more from more images), `smallest_p`
+    the smallest that any order of these networks has. `slope` with its 90 % interval `low` to `high` is b, in logits a
+    tenfold of parameters. None where nothing can be said: fewer than two networks, or no two that differ.
+    """
+
+    measure: str
+    networks: int
+    families: int
+    counts: tuple[int, ...]
+    correlation: float | None = None
+    p: float | None = None
+    smallest_p: float | None = None
+    slope: float | None = None
+    low: float = -np.inf
+    high: float = np.inf
+
+
+def summaries(scores: np.ndarray, counts: Sequence[int], reference: np.ndarray | None) -> np.ndarray:
+    """(..., networks): how far each curve is under its reference, in logits; without one, how much a doubling adds.
+
+    Args:
+        scores: (..., networks, counts) mean HM or AUC.
+        reference: (..., networks) the same of ordinary training.
+    """
+    curves = logit(np.clip(scores, *ENDS))
+    if reference is not None:
+        return logit(np.clip(reference, *ENDS)) - curves.mean(axis=-1)
+    doses = np.log2(counts) - np.log2(counts).mean()
+    return curves @ doses / max(float(doses @ doses), 1e-9)
+
+
+def curves(study: Study) -> pd.DataFrame:
+    """One row a network and setting: series (the setting in words, see `settings_apart`), backbone, family, parameters,
+    `scores` (mean test score by image count) and `reference`, that of its ordinary training (NaN without)."""
+    by, runs = [*SETTING, "backbone"], run_rows(study)
+    runs = runs.assign(score=score(runs, "test").astype("float64"))
+    trained, rows = full_training(runs), []
+    for names, own in distilled(runs).groupby(by, sort=False, dropna=False):
+        setting = dict(zip(by, names, strict=True))
+        scores = own.groupby(own["images"].astype(int))["score"].mean().to_dict()
+        facts = {"scores": scores, "parameters": own["parameters"].max(), "family": family(str(setting["backbone"]))}
+        rows.append(setting | facts | {"reference": trained_beside(trained, setting)["score"].mean()})
+    found = pd.DataFrame(rows, columns=[*by, "scores", "parameters", "family", "reference"])
+    return found.assign(series=settings_apart(found))
+
+
+def relations(study: Study) -> dict[str, Relation]:
+    """`relation` of every series of networks, over the counts that all of them have."""
+    found = {}
+    for series, rows in curves(study).dropna(subset="parameters").groupby("series", sort=False):
+        counts = shared(rows["scores"])
+        scores = np.array([[own[count] for count in counts] for own in rows["scores"]])
+        reference = None if rows["reference"].isna().any() else rows["reference"].to_numpy(np.float64)
+        sizes = rows["parameters"].to_numpy(np.float64)
+        found[str(series)] = relation(sizes, scores, counts, reference, rows["family"].tolist())
+    return found
+
+
+def relation(
+    parameters: np.ndarray,
+    scores: np.ndarray,
+    counts: Sequence[int],
+    reference: np.ndarray | None,
+    families: Sequence[str],
+) -> Relation:
+    """The relation of networks' parameters (networks,) and curves; arguments as in `summaries`.
+
+    Without a reference it takes two counts at least.
+    """
+    measure, nothing = STEEPNESS if reference is None else LEVEL, len(counts) < (2 if reference is None else 1)
+    found = Relation(measure, len(parameters), len(set(families)), tuple(counts))
+    if nothing or len(np.unique(parameters)) < 2:
+        return found
+    x, values = np.log10(parameters), summaries(scores, counts, reference)
+    if len(np.unique(values)) < 2:
+        return found
+    orders, exact = block_orders(tuple(families))
+    sizes = _ranks(x)
+    ranks = _ranks(values)
+    apart = x[:, None] > x[None, :]
+    slopes = np.sort((values[:, None] - values[None, :])[apart] / (x[:, None] - x[None, :])[apart])
+    ends = [_end(x, values, slopes, orders, exact, sign) for sign in (1, -1)]
+    rho = float(sizes @ ranks / np.sqrt((sizes @ sizes) * (ranks @ ranks)))
+    p, rarest = p_value(sizes, ranks, orders, exact), p_value(sizes, sizes, orders, exact)
+    found = replace(found, correlation=rho, p=p, smallest_p=rarest)
+    return replace(found, slope=float(np.median(slopes)), low=ends[0], high=ends[1])
+
+
+def smallest_p(parameters: Sequence[int], families: Sequence[str]) -> float:
+    """The smallest one-sided p that networks of these sizes and families can have, if all of them stand in order."""
+    sizes = _ranks(np.array(parameters))
+    return p_value(sizes, sizes, *block_orders(tuple(families)))
+
+
+def p_value(x: np.ndarray, y: np.ndarray, orders: np.ndarray, exact: bool) -> float:
+    """One-sided p of sum(x y) among the orders of `y`; centred ranks. A sample counts the order that was seen, too."""
+    more = 0 if exact else 1
+    # Ranks are halves at most, so that sums are exact but for rounding in the last place.
+    return float((np.sum(y[orders] @ x >= x @ y - 1e-9) + more) / (len(orders) + more))
+
+
+def _end(x: np.ndarray, values: np.ndarray, slopes: np.ndarray, orders: np.ndarray, exact: bool, sign: int) -> float:
+    """The lower (sign 1) or upper end of the slopes that are not rejected: by halving, between two of `slopes`."""
+    slopes = slopes if sign == 1 else slopes[::-1]
+    between = np.concatenate([[slopes[0] - sign], (slopes[1:] + slopes[:-1]) / 2])
+    sizes, rejected, kept = _ranks(x), -1, len(between)
+    while kept - rejected > 1:
+        middle = (kept + rejected) // 2
+        p = p_value(sizes, sign * _ranks(values - between[middle] * x), orders, exact)
+        rejected, kept = (middle, kept) if p <= (1 - CONFIDENCE) / 2 else (rejected, middle)
+    return float(slopes[rejected]) if rejected >= 0 else -sign * np.inf
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    return rankdata(values) - (len(values) + 1) / 2

@@ -1,0 +1,121 @@
+"""What whole curves of HM against images show about parameters, and what a design can show at all, in plain English.
+
+Plain text; whoever puts it on a page escapes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from analysis.design.planned import CORRELATION
+from analysis.design.power import SIGNIFICANT, power, unrelated
+from analysis.design.simulation import Design
+from analysis.records.records import Study, score_word
+from analysis.stats.block_orders import all_orders
+from analysis.stats.dose_response import LEVEL, Relation, relations, smallest_p
+
+MORE_SEEDS, MORE_PATIENTS, MORE_NETWORKS = 5, 200, (12, 20)
+
+
+def curves_verdict(study: Study) -> str:
+    """What whole curves show about parameters, series by series; empty where there is nothing to compare."""
+    said: dict[str, list[str]] = {}
+    for series, found in relations(study).items():
+        if found.correlation is not None:
+            said.setdefault(_related(found, score_word(study.records)), []).append(series)
+    return " ".join(f"With {'; '.join(alike)}: {words}" if any(alike) else words for words, alike in said.items())
+
+
+def _related(found: Relation, score: str) -> str:
+    if found.correlation is None or found.p is None or found.smallest_p is None or found.slope is None:
+        return ""
+    of = "" if found.families == found.networks else f" of {_several(found.families, 'family', 'families')}"
+    counts = ", ".join(map(str, found.counts))
+    over = f"By the whole curves of {_several(found.networks, 'network')}{of} (images: {counts})"
+    what = f"fall further under the {score} of their own ordinary training"
+    if found.measure != LEVEL:
+        what = "gain more from more images"
+    if found.smallest_p > SIGNIFICANT:
+        return f"{over} nothing can show that larger ones {what}: in perfect order p would be {found.smallest_p:.2g}."
+    shown = "it is shown" if found.p <= SIGNIFICANT else "it is not shown"
+    return (
+        f"{over} {shown} that larger ones {what}: Spearman's {found.correlation:+.2f}, one-sided p = {found.p:.2g}"
+        f"{'' if found.families in (1, found.networks) else ', families kept together'}; "
+        f"{found.slope:+.2f} logits a tenfold of parameters{_interval(found)}."
+    )
+
+
+def _interval(found: Relation) -> str:
+    if np.isinf(found.low) and np.isinf(found.high):
+        return ""
+    low = "any" if np.isinf(found.low) else f"{found.low:+.2f}"
+    high = "any" if np.isinf(found.high) else f"{found.high:+.2f}"
+    return f" (90 % interval {low} to {high})"
+
+
+def reach(design: Design | None, measured: bool = False) -> list[str]:
+    """What a study of this design (`analysis.design.planned`) can and cannot show about parameters.
+
+    Args:
+        measured: whether what its seeds differ by was measured, and is not taken from other studies.
+    """
+    if design is None:
+        return ["No network of known size is to be run: nothing can be said about parameters."]
+    lines = [_possible(design), _likely(design, measured)]
+    if design.seeds < 2:
+        lines.append("With one confirm seed no interval can be given: how far seeds differ is not seen.")
+    return lines
+
+
+def _possible(design: Design) -> str:
+    families, sizes = len(set(design.kinds)), design.parameters or ()
+    of = f" of {_several(families, 'family', 'families')}" if families < design.networks else ""
+    networks = f"{_several(design.networks, 'network')}{of}"
+    if len(set(sizes)) < 2:
+        why = ", all of one size," if design.networks > 1 else ""
+        return f"{networks}{why} can show nothing about growth with parameters."
+    rarest = smallest_p(sizes, design.kinds)
+    together = "" if all_orders(design.kinds) else ", families kept together,"
+    if rarest > SIGNIFICANT:
+        return (
+            f"{networks} can show nothing about growth with parameters at the 5 % level: even in perfect "
+            f"order{together} p is {rarest:.2g}."
+        )
+    alone = f", of the family {design.kinds[0]} alone" if families == 1 else ""
+    return f"{networks} can show growth with parameters{alone}: in perfect order{together} p is {rarest:.2g}."
+
+
+def _likely(design: Design, measured: bool) -> str:
+    """Power of the design, and of what would raise it; of what would be needed where it can show nothing."""
+    steady = replace(design, seeds=max(MORE_SEEDS, design.seeds), patients=max(MORE_PATIENTS, design.patients))
+    seeds = f"{_several(design.seeds, 'seed')} that {'differ' if measured else 'are taken to differ'} by"
+    run = f"simulated: {seeds} {design.seed_spread:.2g} HM, {design.patients} test patients"
+    networks = {f"{n} networks without kin": unrelated(design, n) for n in MORE_NETWORKS if n > design.networks}
+    if len(set(design.parameters or ())) < 2 or smallest_p(design.parameters or (), design.kinds) > SIGNIFICANT:
+        chances = ", ".join(f"{words} in {_percent(power(each).level)}" for words, each in networks.items())
+        return (
+            f"A true correlation of {CORRELATION:g} with log parameters would be shown by {chances} of studies ({run})."
+        )
+    found = power(design)
+    more = {
+        f"with {steady.seeds} seeds and {steady.patients} patients": steady,
+        "with these and seeds half as far apart": replace(steady, seed_spread=steady.seed_spread / 2),
+        **{f"with {words}": each for words, each in networks.items()},
+    }
+    others = ", ".join(f"{_percent(power(each).level)} {words}" for words, each in more.items() if each != design)
+    return (
+        f"A true correlation of {CORRELATION:g} with log parameters is shown in {_percent(found.level)} of such "
+        f"studies by whole curves against ordinary training, in {_percent(found.steepness)} without that, in "
+        f"{_percent(found.counts)} by the smallest counts of the papers' rule ({run}). "
+        f"By whole curves it would be {others}."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _several(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"

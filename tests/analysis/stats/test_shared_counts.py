@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis.records.records import Study
+from analysis.stats.dose_response import LEVEL, STEEPNESS, curves, relations
+from analysis.stats.minimum import minimum_images
+from analysis.stats.shared_counts import alike, offered_counts, shared
+from ledger.schema import SCHEMA
+
+
+def study(tried: dict[str, dict[int | None, float]], cells: list[dict[str, Any]] | None = None, **row: Any) -> Study:
+    """Networks of 10, 100, ... parameters with the HM of each image count (None: of ordinary training)."""
+    usual = {"phase": "confirm", "status": "done", "norm": "as_is", "start": "xavier"} | row
+    images = {"method": "sldd", "label_init": "one_hot", "distill_steps": 1, "distill_epochs": 1}
+    training = {"method": "train", "train_classes": "INP"}
+    rows = [
+        {
+            "trial": f"{name}-{count}/0",
+            "backbone": name,
+            "parameters": 10 ** (place + 1),
+            "test_hm": hm,
+            "images": count,
+        }
+        | usual
+        | (training if count is None else images)
+        for place, (name, hms) in enumerate(tried.items())
+        for count, hm in hms.items()
+    ]
+    records = pd.DataFrame(rows, columns=list(SCHEMA)).astype(SCHEMA)
+    return Study("study", Path("nowhere"), {}, {}, "", cells or [], records)
+
+
+def test_counts_that_all_have_are_shared():
+    assert shared([{1, 2, 3}, {3, 1}, {1, 3, 8}]) == (1, 3)
+    assert shared([]) == ()
+
+
+def test_counts_at_which_only_larger_networks_were_tried_are_left_out():
+    found = study({"a": {1: 0.8, 2: 0.82}, "b": {1: 0.5, 2: 0.65, 4: 0.9, None: 0.9}})
+    same = alike(found)
+    assert minimum_images(found).set_index("backbone")["by_points"].to_dict() == {"a": 1, "b": 4}
+    assert minimum_images(same).set_index("backbone")["by_points"].to_dict() == {"a": 1, "b": 2}
+    assert same.records["test_hm"].tolist() == [0.8, 0.82, 0.5, 0.65, 0.9]  # ordinary training stays
+    assert alike(same) is same
+
+
+def test_a_study_whose_networks_were_tried_alike_is_the_study_itself():
+    found = study({"a": {1: 0.8, 2: 0.82}, "b": {1: 0.5, 2: 0.65}})
+    assert alike(found) is found
+    empty = study({})
+    assert alike(empty) is empty
+
+
+def test_searched_counts_are_alike_if_the_same_ones_could_have_been_run():
+    tried = {"a": {1: 0.8, 8: 0.82}, "b": {1: 0.5, 4: 0.8, 8: 0.9}}
+    cells = [{"backbone": name, "images": count, "counted": True} for name in tried for count in (1, 2, 4, 8)]
+    assert alike(study(tried, cells)).records["images"].tolist() == [1, 8, 1, 4, 8]
+    # The larger network's largest count was refused: what the search then found is another question.
+    cells[-1]["refused"] = "too large"
+    found = study({"a": {1: 0.8, 8: 0.82}, "b": {1: 0.5, 4: 0.8}}, cells)
+    assert offered_counts(found)["offered"].tolist() == [{1, 2, 4, 8}, {1, 2, 4}]
+    assert alike(found).records["images"].tolist() == [1, 1, 4]
+
+
+def test_settings_are_compared_each_by_itself():
+    wide, narrow = study({"a": {1: 0.8, 2: 0.9}}), study({"a": {1: 0.7}}, norm="none")
+    both = Study("both", Path("nowhere"), {}, {}, "", [], pd.concat([wide.records, narrow.records]))
+    assert alike(both) is both
+
+
+def test_curves_are_held_against_the_networks_own_ordinary_training():
+    tried = {"a1": {1: 0.8, 2: 0.82, None: 0.9}, "b1": {1: 0.5, 2: 0.65, 4: 0.9, None: 0.91}}
+    rows = curves(study(tried))
+    assert rows["scores"].tolist() == [{1: 0.8, 2: 0.82}, {1: 0.5, 2: 0.65, 4: 0.9}]
+    assert rows["reference"].tolist() == pytest.approx([0.9, 0.91])
+    assert rows["family"].tolist() == ["a", "b"]
+    found = relations(study(tried))[""]
+    assert (found.measure, found.counts, found.correlation, found.p) == (LEVEL, (1, 2), 1.0, 0.5)
+    del tried["a1"][None]
+    assert relations(study(tried))[""].measure == STEEPNESS
+    assert relations(study({})) == {}
