@@ -84,7 +84,7 @@ def _npy(header: str, body: bytes) -> bytes:
 
 
 def _odd_array(array: np.ndarray, random: Random) -> np.ndarray:
-    shapes = ((0,), (4,), (4, 0), (4, 1), (4, 2), (4, 8, 8), (0, 8, 8), (4, 0, 8), (4, 1, 8, 8), ())
+    shapes = ((0,), (4,), (4, 0), (4, 1), (4, 2), (4, 8, 8), (0, 8, 8), (4, 0, 8), (4, 1, 8, 8), (4, 8, 8, 3), ())
     kind = pick(random, ("u1", "i1", "i8", "u8", "f4", "f8", "c8", "?", "U3", "S2", "M8[s]"))
     values = np.zeros(pick(random, shapes), kind)
     if values.size and values.dtype.kind in "iuf" and random.random() < 0.5:

@@ -24,7 +24,7 @@ from benchmarks.fuzz.guard import Inputs, Prepared, Reader
 from benchmarks.fuzz.mutations import Random, pick, spoil, spoil_png, spoil_tiff
 from sldd.errors import InputError
 from sldd.io.mask import read_mask
-from sldd.io.radiograph import read_radiograph
+from sldd.io.radiograph import read_film, read_radiograph
 from sldd.rng import stream
 
 
@@ -161,7 +161,23 @@ def _raster_films(folder: Path) -> Prepared:
     return make, read
 
 
+def _colour_films(folder: Path) -> Prepared:
+    film = folder / "film.png"
+    colour = Image.fromarray(np.random.default_rng(1).integers(0, 256, (20, 24, 3), np.uint8))
+    png = [_saved(each, "PNG") for each in (colour, colour.convert("RGBA"), colour.convert("P"))]
+    tiff = [_saved(colour, "TIFF", compression=each) for each in (None, "tiff_lzw", "tiff_adobe_deflate", "jpeg")]
+    film.write_bytes(png[0])
+
+    def make(random: Random) -> Inputs:
+        if random.random() < 0.5:
+            return {film.name: spoil_png(pick(random, png), random)}
+        return {film.name: spoil_tiff(pick(random, tiff), random)}
+
+    return make, lambda: read_film(film, 3)
+
+
 READERS = [
     Reader("dicom", _dicom_films, (InputError,), share=14, enclosed=True),
     Reader("raster", _raster_films, (InputError,), share=14, enclosed=True),
+    Reader("colour", _colour_films, (InputError,), share=4, enclosed=True),
 ]

@@ -15,6 +15,7 @@ from benchmarks.fuzz.yaml_files import spoil_yaml
 from sldd.errors import InputError
 from sldd.package.apply.films import find_patients, read_film
 from sldd.sources.chexpert import CheXpertSettings, read_chexpert
+from sldd.sources.classes import ClassesSettings, read_classes
 from sldd.sources.folder import FolderSource
 from sldd.sources.hospital import HospitalSettings, read_hospital
 from sldd.sources.labelled_films import LabelledFilms
@@ -120,10 +121,26 @@ def _hospital(folder: Path) -> Prepared:
     return make, read
 
 
+def _classes(folder: Path) -> Prepared:
+    films = [f"images/{number}.png" for number in range(9)]
+    _lay_films(folder, films)
+    rows = [
+        f"{film},c{number % 2},s{number // 3},{'train' if number < 6 else 'test'}" for number, film in enumerate(films)
+    ]
+    table = "\n".join(["image,class,subject,split", *rows])
+    (folder / "manifest.csv").write_text(table)
+
+    def read() -> None:
+        _read_films(read_classes(folder, ClassesSettings(), 16))
+
+    return lambda random: {"manifest.csv": spoil_table(table, random)}, read
+
+
 READERS = [
     Reader("manifest", _manifest, (InputError,), share=6, enclosed=True),
     Reader("received", _received, (InputError,), share=6, enclosed=True),
     Reader("nih", _nih, (InputError,), share=3, enclosed=True),
     Reader("chexpert", _chexpert, (InputError,), share=3, enclosed=True),
+    Reader("classes", _classes, (InputError,), share=3, enclosed=True),
     Reader("hospital", _hospital, (InputError,), share=5, enclosed=True),
 ]

@@ -14,6 +14,7 @@ from PIL import Image
 
 from analysis.records.packages import png_uri, read_distilled
 from sldd.errors import InputError
+from sldd.overlay import main as overlay
 from sldd.package import Package
 from sldd.package.cli.commands import main
 from sldd.package.format.container import read
@@ -129,3 +130,15 @@ def test_coloured_films_for_a_gray_package(saved: Path, tmp_path: Path, capsys: 
     status, shown, _ = _apply(saved, write_cohort(tmp_path / "films"), capsys)
     assert status == 2
     assert "the image is in colour, and the package is for gray ones" in shown
+
+
+def test_votes_are_drawn_over_a_film_in_colour(saved_colour: Path, tmp_path: Path) -> None:
+    films = write_cohort(tmp_path / "films", gray=(1,))
+    out = tmp_path / "votes.png"
+    command = [str(saved_colour), str(films / "images/0.png"), "--mask", str(films / "masks/0.png"), "--out", str(out)]
+    assert overlay(command) == 0
+    with Image.open(out) as picture:
+        red, green, blue = np.asarray(picture)[200:400, 100:600].mean((0, 1))
+    assert red < green < blue, "the film itself, in its colours"
+    command[1] = str(films / "images/1.png")
+    assert overlay(command) == 2
