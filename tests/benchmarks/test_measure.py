@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks.digits import main as digits
-from benchmarks.lungs import difference, pooled
+from benchmarks.lungs import VARIANTS, pooled, pooled_auc
 from benchmarks.measure import Figure, peak_bytes, private_bytes, ratio
 from benchmarks.steps import Problem
 from sldd.metrics.patient_votes import Votes
@@ -70,14 +70,33 @@ def test_folds_are_pooled_and_compared_patient_by_patient() -> None:
     assert np.array_equal(votes.confusion, 2 * np.eye(3))
     good = _votes(list(range(40)), [1 + 8 * (p % 2) for p in range(40)])
     poor = _votes(list(range(40)), [p % 7 for p in range(40)])
-    middle, low, high = difference([good, poor], [poor, poor], draws=100)
-    assert middle == difference([good], [poor], draws=20)[0] / 2  # the mean over two seeds, one without a difference
-    middle, low, high = difference([good], [poor], draws=100)
+    middle, low, high = pooled_auc([good, poor], [poor, poor], draws=100)
+    assert middle == pooled_auc([good], [poor], draws=20)[0] / 2  # the mean over two seeds, one without a difference
+    middle, low, high = pooled_auc([good], [poor], draws=100)
     assert low <= middle <= high
     assert low > 0
-    assert difference([good], [good], draws=20) == (0, 0, 0)
+    assert pooled_auc([good], [good], draws=20) == (0, 0, 0)
     with pytest.raises(ValueError, match="not the same patients"):
-        difference([good], [_votes(list(reversed(range(40))), [1] * 40)])
+        pooled_auc([good], [_votes(list(reversed(range(40))), [1] * 40)])
+
+
+def test_intervals_of_one_variant_hold_its_mean() -> None:
+    good, poor = (_votes(list(range(40)), [1 + (p % 2) * most * (p % 5) for p in range(40)]) for most in (2, 1))
+    middle, low, high = pooled_auc([good, poor], draws=100)
+    assert middle == (pooled_auc([good], draws=1)[0] + pooled_auc([poor], draws=1)[0]) / 2
+    assert 0.5 < low < middle < high <= 1
+
+
+def test_starts_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.lungs.imagenet_start", lambda backbone: {"conv_stem.weight": torch.ones(2)})
+    variant = VARIANTS["lite_imagenet"]
+    VARIANTS["lite"].make_start(tmp_path, tmp_path)
+    variant.make_start(tmp_path, tmp_path)
+    monkeypatch.delattr("benchmarks.lungs.imagenet_start")
+    variant.make_start(tmp_path, tmp_path)
+    (made,) = tmp_path.iterdir()
+    assert variant.start_in(tmp_path) == str(made)
+    assert VARIANTS["lite"].start_in(tmp_path) == "xavier"
 
 
 def test_digits_on_a_small_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
