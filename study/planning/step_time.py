@@ -88,15 +88,18 @@ def _timed(work):  # type: ignore[no-untyped-def]
 
 
 def trial_seconds(cell: Cell, step: StepTime, config: StudyConfig, outer: OuterSettings, data: TaskData) -> float:
-    """Expected seconds of a trial, from the parts of its outer steps and what it scores."""
-    inner = step.inner * cell.inner_steps
+    """Expected seconds of a trial, from the parts of its outer steps and what it scores.
+
+    Where features are kept, a start's first trial is counted; those after it find them.
+    """
+    inner = outer.steps * step.inner * cell.inner_steps
+    scored, measured = data.scored(cell), outer.statistics_batches * outer.batch_size
     if cell.images is not None and config.distill.inner_weights == "head":
         kept = min(config.distill.feature_bank, outer.steps * outer.batch_size)
-        seconds = kept * step.forward + outer.steps * inner
-    else:
-        seconds = outer.steps * (step.batch + step.plain + inner)
-    evaluation = (data.scored(cell) + outer.statistics_batches * outer.batch_size) * step.forward
-    return seconds + evaluation * (outer.evaluations + 1)
+        looks = 1 if config.resources.feature_cache else outer.evaluations + 1
+        return inner + (kept + measured + looks * scored) * step.forward
+    seconds = inner + outer.steps * (step.batch + step.plain)
+    return seconds + (scored + measured) * step.forward * (outer.evaluations + 1)
 
 
 def why_not(error: Exception, cell: Cell, side: int) -> str:

@@ -21,7 +21,7 @@ from study.config.tasks.patches import PatchData
 from study.grid.axes import Cell
 from study.planning import step_time
 from study.planning.plan import PlannedCell, plan_cells
-from study.planning.step_time import StepTime
+from study.planning.step_time import StepTime, trial_seconds
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,20 @@ def test_one_image_is_enough_where_only_the_last_layer_changes(cache: Path) -> N
     (planned,) = _plan(_config(*settings), cache)
     assert planned.refused is None
     assert planned.seconds is not None
+
+
+def test_a_trial_that_keeps_features_looks_at_patients_once(cache: Path) -> None:
+    settings = ("grid.backbone=test_resnet", "grid.images=1", "distill.inner_weights=head", "outer.evaluations=5")
+    step = StepTime(batch=0.0, plain=0.0, inner=0.0, forward=1.0)
+    seconds = []
+    for share in (8, 0):
+        config = _config(*settings, f"resources.feature_cache={share}")
+        cohort = prepare(open_source(config.data), cache)
+        split = split_patients(cohort, config.data.split)
+        data = PatchData(Patches(cohort, config.patches, *cohort.intensity(split.train)), split)
+        (cell,) = cells(config.grid)
+        seconds.append(trial_seconds(cell, step, config, config.outer, data))
+    assert seconds[1] - seconds[0] == 5 * data.scored(cell)
 
 
 def test_features_that_do_not_fit_into_memory_are_refused(cache: Path) -> None:
