@@ -16,7 +16,7 @@ class BatchSource(Protocol):
     """Training data, drawn a batch at a time."""
 
     def draw(self, random: np.random.Generator, count: int) -> Batch:
-        """(count, 1, h, w) float32 images and (count,) int64 classes, or (count, classes) float32 findings."""
+        """(count, channels, h, w) float32 images and (count,) int64 classes, or (count, classes) float32 findings."""
         ...
 
 
