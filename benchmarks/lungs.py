@@ -106,6 +106,7 @@ VARIANTS = {
     "train_pretext": Variant(method="train", start="pretext", outer_lr=0.003, steps=600),
     "sldd": Variant(start="pretext", steps=6000, batch_size=510, distill=HEAD),
     "head": Variant(steps=6000, batch_size=510, distill=HEAD),
+    "defaults": Variant(steps=2000, outer_lr=0.03, distill=DistillSettings()),
     "all_weights": Variant(),
     "noise": Variant(distill=ONE_RATE),
     "naive": Variant(backbone="test_resnet", outer_lr=0.02, distill=ONE_RATE),
