@@ -99,18 +99,34 @@ def count_votes(
     films = [(row, film) for row, patient in enumerate(patients) for film in patches.cohort.films_of[patient]]
     windows = ((row, crops, classes) for row, film in films for crops, classes in patches.scan(film, batch, device))
     content = getattr(patches, "fingerprint", None)
-    for row, inputs, classes in seen(windows, content and digest(content, films, batch)):
-        logits = predict(inputs)
-        votes = logits.argmax(1).cpu().numpy()
-        if patches.soft_votes:
-            counts[row] += logits.double().softmax(1).sum(0).cpu().numpy()
-        else:
-            counts[row] += np.bincount(votes, minlength=len(CLASSES))
-        if classes is not None:
-            known = classes != DISCARDED
-            np.add.at(confusion, (classes[known], votes[known]), 1)
+    # Probabilities are added film by film, as ever: together they would differ in the last digit, which votes do not.
+    most = 1 if patches.soft_votes else batch
+    for group in _together(seen(windows, content and digest(content, films, batch)), most):
+        inputs = [part for _, part, _ in group]
+        found = predict(torch.cat(inputs) if len(inputs) > 1 else inputs[0]).split([len(part) for part in inputs])
+        for (row, _, classes), logits in zip(group, found, strict=True):
+            votes = logits.argmax(1).cpu().numpy()
+            if patches.soft_votes:
+                counts[row] += logits.double().softmax(1).sum(0).cpu().numpy()
+            else:
+                counts[row] += np.bincount(votes, minlength=len(CLASSES))
+            if classes is not None:
+                known = classes != DISCARDED
+                np.add.at(confusion, (classes[known], votes[known]), 1)
     labels = np.array([patches.cohort.labels[patient] for patient in patients])
     return Votes(list(patients), labels, counts, confusion)
+
+
+def _together(parts: Iterator[ScoredPart], batch: int) -> Iterator[list[ScoredPart]]:
+    """Films' parts in groups of at most ``batch`` patches, or one: what a patch costs falls with their number."""
+    group: list[ScoredPart] = []
+    for part in parts:
+        if group and sum(len(inputs) for _, inputs, _ in group) + len(part[1]) > batch:
+            yield group
+            group = []
+        group.append(part)
+    if group:
+        yield group
 
 
 def harmonic_mean(sensitivity: float, specificity: float) -> float:

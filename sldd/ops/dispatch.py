@@ -2,7 +2,7 @@
 
 On a GPU, where nothing was measured, and wherever a layer asks for more than is written here, everything stays with
 PyTorch. Results differ from its own by rounding only. Receivers take the inner steps through the same code; scoring
-does without.
+has the pools alone, whose bits are PyTorch's.
 """
 
 from __future__ import annotations
@@ -15,33 +15,35 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
+from sldd.ops.avg_pool import avg_pool
 from sldd.ops.batch_norm import batch_norm
 from sldd.ops.conv import Scope, convolve
 from sldd.ops.max_pool import max_pool
 
 _WORTH_TURNING = 20_000
 """Values from which another memory layout saves more time than the way there and back takes."""
+_LARGEST_WINDOW = 4
+"""Values in a window up to which adding them up one after the other is quicker."""
 
 
 class Kernels(TorchFunctionMode):
     """Inside it, (batch, channels, height, width) tensors on a CPU are convolved by ``sldd.ops.conv``, normalised by
-    ``sldd.ops.batch_norm``, and max-pooled by ``sldd.ops.max_pool``.
+    ``sldd.ops.batch_norm``, and pooled by ``sldd.ops.max_pool`` and ``sldd.ops.avg_pool``.
 
     Args:
-        twice: whether what is computed will be differentiated twice. If not, it is pooled by ours and nothing else:
-            for one derivative PyTorch's convolutions are faster.
+        twice: whether what is computed will be differentiated twice. If not, it is pooled by ours and nothing else,
+            to the same bits: for one derivative or none PyTorch's convolutions are faster.
     """
 
     def __init__(self, *, twice: bool = True) -> None:
         super().__init__()
         self._scope = Scope()
         self._kernels: dict[Callable[..., Any], Callable[..., torch.Tensor | None]] = {
-            torch.conv2d: self._conv2d,
-            F.batch_norm: _batch_norm,
             F.max_pool2d: _max_pool2d,
+            F.avg_pool2d: _avg_pool2d,
         }
-        if not twice:
-            self._kernels = {F.max_pool2d: _max_pool2d}
+        if twice:
+            self._kernels |= {torch.conv2d: self._conv2d, F.batch_norm: _batch_norm}
 
     def __torch_function__(
         self,
@@ -114,6 +116,25 @@ def _max_pool2d(
         return None
     kernel = _pair(kernel_size)
     return max_pool(input, kernel, _pair(stride) if stride else kernel, _pair(padding), ceil_mode=ceil_mode)
+
+
+def _avg_pool2d(
+    input: torch.Tensor,  # noqa: A002
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> torch.Tensor | None:
+    kernel = _pair(kernel_size)
+    plain = _pair(padding) == (0, 0) and not ceil_mode and divisor_override is None
+    apart = kernel == _pair(stride or kernel) and kernel[0] * kernel[1] <= _LARGEST_WINDOW
+    if not (plain and apart and input.dtype in (torch.float32, torch.float64) and input.numel() >= _WORTH_TURNING):
+        return None
+    if not input.is_cpu or input.ndim != 4 or not input.is_contiguous():
+        return None
+    return avg_pool(input, kernel)
 
 
 def _pair(value: str | int | Sequence[int]) -> tuple[int, int]:

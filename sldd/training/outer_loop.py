@@ -22,6 +22,7 @@ from sldd.data.split import Split
 from sldd.errors import InputError
 from sldd.metrics.evaluators import Scores, SelectionKey, Task
 from sldd.ops.digest import digest
+from sldd.ops.dispatch import Kernels
 from sldd.ops.types import Memory, ScoredPart, Weights
 from sldd.rng import stream
 
@@ -217,6 +218,7 @@ class OuterLoop:
         self.learner = learner
         self.progress = Progress()
         self.best: Best | None = None
+        self._best_scores: tuple[State, Scores] | None = None  # of validation patients, where this process scored them
         self._task, self._batches, self._split = task, batches, split
         self.settings = settings
         self._rate, self._seed, self._device, self._last = rate, seed, device, last
@@ -278,7 +280,10 @@ class OuterLoop:
         """
         if self.best is None:
             raise RuntimeError("no state has been evaluated")
-        return self._scores(self.best.state, self.best.theta_bn, patients)
+        state, scores = self._best_scores or (None, None)
+        if scores is not None and state is self.best.state and patients == self._split.validation:
+            return scores
+        return self._scores(self.learner.weights(self.best.state), self.best.theta_bn, patients)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to resume bit for bit on the same machine and thread count."""
@@ -310,7 +315,7 @@ class OuterLoop:
         if not _all_finite(weights):
             raise DivergedError(f"the network's weights are not finite after outer step {self.progress.step}")
         theta_bn = self.learner.theta_bn(weights, self._real())
-        scores = self._scores(state, theta_bn, self._split.validation)
+        scores = self._scores(weights, theta_bn, self._split.validation)
         recent = self.progress.losses[-max(1, self.settings.steps // self.settings.evaluations) :]
         self.progress.history.append(
             {
@@ -323,25 +328,26 @@ class OuterLoop:
         if self._last or self.best is None or key > self.best.key:
             kept = {name: value.clone() for name, value in state.items()}
             self.best = Best(self.progress.step, key, kept, theta_bn, scores.headline)
+            self._best_scores = kept, scores
 
     def _real(self) -> Iterator[torch.Tensor]:
         for number in range(self.settings.statistics_batches):
             images, _ = self._measured.draw(stream(self._seed, "statistics", number), self.settings.batch_size)
             yield images.to(self._device)
 
-    def _scores(self, state: State, theta_bn: State, patients: list[int]) -> Scores:
-        weights = self.learner.weights(state)
+    def _scores(self, weights: Weights, theta_bn: State, patients: list[int]) -> Scores:
         network = self.learner.network
         load_statistics(network, theta_bn)
         training = network.training
         network.eval()
         try:
-            return self._task.score(
-                lambda inputs: self.learner.logits(weights, inputs),
-                patients,
-                batch=self.settings.score_batch,
-                device=self._device,
-                seen=self.learner.seen,
-            )
+            with Kernels(twice=False):
+                return self._task.score(
+                    lambda inputs: self.learner.logits(weights, inputs),
+                    patients,
+                    batch=self.settings.score_batch,
+                    device=self._device,
+                    seen=self.learner.seen,
+                )
         finally:
             network.train(training)

@@ -30,7 +30,17 @@ def test_two_patients_counted_by_hand(cohort_folder: Path) -> None:
         # I below 75, P above 180, N between.
         return torch.stack([(mean < 75).float(), ((mean >= 75) & (mean <= 180)).float(), (mean > 180).float()], 1)
 
-    votes = count_votes(predict, patches, [0, 1], batch=4, device=torch.device("cpu"))
+    sizes: list[int] = []
+
+    def counted(images: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(images))
+        return predict(images)
+
+    votes, large, small = (
+        count_votes(counted, patches, [0, 1], batch=batch, device=torch.device("cpu")) for batch in (4, 20, 10)
+    )
+    assert sizes == [4, 4, 1, 4, 4, 1, 18, 9, 9]
+    assert large.counts.tolist() == small.counts.tolist() == votes.counts.tolist()
     # Organ rows 12..51. A corner window holds 20 x 20 of 1024 pixels of it: 400/1024 * 120 + 19.5 = 66 (I) for the
     # negative patient, 400/1024 * 180 + 19.5 = 90 (N) for the positive. An edge window holds 32 x 20 = 640: 94 (N)
     # and 132 (N). The middle one is all organ: 139 (N) and 199 (P).

@@ -222,6 +222,20 @@ def test_evaluating_changes_nothing_that_follows(patches: Patches) -> None:
     assert _same(often.learner.state_dict(), once.learner.state_dict())
 
 
+def test_what_was_scored_is_not_scored_again(patches: Patches, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = _finish(_loop(patches))
+    assert loop.best is not None
+    found = loop.score(SPLIT.validation)
+    fresh = _loop(patches)
+    fresh.load_state_dict(loop.state_dict())  # as after an interruption, when nothing is remembered
+    assert _same(found.history(), fresh.score(SPLIT.validation).history())
+    loop.best.state = {name: 0 * value for name, value in loop.best.state.items()}  # as storing images may do
+    assert loop.score(SPLIT.validation) is not found
+    monkeypatch.setattr(loop.learner, "logits", None)
+    loop.best.state = loop._best_scores[0]  # type: ignore[index]
+    assert loop.score(SPLIT.validation) is found
+
+
 def test_divergence_keeps_the_last_good_state(patches: Patches) -> None:
     loop = _loop(patches)
     for _ in range(4):
