@@ -2,6 +2,7 @@
 
     python -m benchmarks.statistics                 # all tables
     python -m benchmarks.statistics coverage level --studies 100
+    python -m benchmarks.statistics level power --light --studies 2000
 
 Each simulated study (`analysis.design.simulation`) has networks with a known curve of HM against images; its confirm
 trials' votes go through `analysis` as those of a ledger do. Columns: coverage and width of cells' intervals; how often
@@ -156,6 +157,9 @@ TABLES: dict[str, dict[str, Design]] = {
     "level": {
         "12 networks, no relation": Design(networks=12),
         **{f"12 networks of 5 families, alike {icc:g}": replace(FAMILIES, alike=icc) for icc in (0.5, 0.9)},
+        "12 of 5 families, alike 0.9, 5 steady seeds, 200 patients": replace(
+            STEADY, networks=12, families=5, alike=0.9
+        ),
         "12, the larger at 4 counts instead of 2": Design(networks=12, counts=(1, 2), larger_at=(3, 4)),
         "12, counts searched in 1 to 8": Design(networks=12, counts=(1, 2, 3, 4, 6, 8), searched=True),
         "12 of 5 families, alike 0.9, searched": replace(FAMILIES, alike=0.9, counts=(1, 2, 3, 4, 6, 8), searched=True),
@@ -178,6 +182,16 @@ TABLES: dict[str, dict[str, Design]] = {
 }
 
 
+def _print_light(tables: Sequence[str], studies: int) -> None:
+    """Shares of studies with p <= 0.05 as `analysis.design.power` simulates them."""
+    heads = ["design", "studies", "curves", "without training", "smallest counts", "these, families for unrelated"]
+    for name in tables:
+        print(f"\n{name}\n\n| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
+        for design, drawn in TABLES[name].items():
+            cells = [design, str(studies), *(f"{share:.3f}" for share in vars(power(drawn, studies)).values())]
+            print(f"| {' | '.join(cells)} |", flush=True)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """``python -m benchmarks.statistics``."""
     parser = argparse.ArgumentParser(
@@ -186,10 +200,14 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("tables", nargs="*", choices=[*TABLES, []], metavar="TABLE", help=", ".join(TABLES))
+    parser.add_argument("--light", action="store_true", help="levels and power without ledger and intervals: fast")
     parser.add_argument("--studies", type=int, default=300, help="how many a row (default: 300)")
     options = parser.parse_args(arguments)
     if options.studies < 1:
         parser.error("--studies: at least 1")
+    if options.light:
+        _print_light(options.tables or ["level", "power"], options.studies)
+        return 0
     for name in options.tables or TABLES:
         print(
             f"\n{name}\n\n| {' | '.join(['design', 'studies', *COLUMNS.values()])} |\n|{' --- |' * (2 + len(COLUMNS))}"

@@ -29,6 +29,7 @@ from analysis.stats.minimum import (
 )
 from analysis.stats.regression import growth
 from analysis.text.words import images_word, number
+from ledger.families import family
 
 WHY = {
     UNDECIDED: "undecided",
@@ -61,7 +62,9 @@ def growth_frame(answer: pd.DataFrame) -> pd.DataFrame:
         answer = answer.iloc[:0]
     points = shown_points(answer).dropna(subset=["parameters", "lower"])
     settled = np.isfinite(points["upper"])
-    line = growth(points["parameters"], points["lower"], points["upper"]) if settled.sum() >= 3 else None
+    families = points["backbone"].astype(str).map(family).tolist()
+    bounds = (points["parameters"], points["lower"], points["upper"])
+    line = growth(*bounds, families=families) if settled.sum() >= 3 else None
     if line is None:
         return pd.DataFrame(columns=["parameters", "images", "low", "high"], dtype="float64")
     ends = np.log10(points["parameters"].astype("float64").agg(["min", "max"]))

@@ -1,10 +1,12 @@
 """How fast the smallest image count grows with the parameters: a line through minima that are known as intervals.
 
-    log2 M* = a + b (log10 parameters - centre) + s e,   e standard normal
+    log2 M* = a + b (log10 parameters - centre) + s (sqrt(r) f + sqrt(1 - r) e),   e and f standard normal
 
 M* is the continuous requirement behind the minimum, its next whole number: a minimum somewhere in [lower, upper] says
 lower - 1 < M* <= upper, one image says M* <= 1, and an infinite upper only M* > lower - 1. `b` is in doublings of the
-image count for each tenfold of the parameters: 0 is no relation, log2(10) = 3.3 is proportional growth.
+image count for each tenfold of the parameters: 0 is no relation, log2(10) = 3.3 is proportional growth. `f` is shared
+by the networks of a family, r is its share of the variance: five families of like networks are hardly more than five
+cases. It is summed out, by quadrature.
 
 A few backbones at two levels, all the smaller ones below all the larger (as the six published points), are perfectly
 separated: the likelihood only grows as the line gets steeper or the spread smaller, so no maximum exists. Hence weakly
@@ -17,7 +19,9 @@ and counts up to three in 87 to 99 % (92 % where there is no relation): read tho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,6 +33,9 @@ from analysis.stats.rank_tests import checked
 DEGREES = 7
 MASS = 0.95
 COARSE, FINE = (25, 25, 17), (61, 101, 33)  # grid points for a, b and log s: to find the posterior, to sum it
+COARSE_KIN, FINE_KIN = (17, 17, 11), (41, 61, 17)  # the same where families are summed out, which takes longer
+SHARES = (0.1, 0.5, 0.9)  # of r, equally likely
+NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)  # of f
 WIDEST = 12.0  # prior scales from zero within which it is looked for; the prior has 1e-6 outside
 NARROWEST = 1e-3  # prior scales below which a spread is as good as none
 NEGLIGIBLE = 1e-5  # of the posterior, in each tail of each parameter, may be left outside of the grid
@@ -90,8 +97,14 @@ class Growth:
         return pd.DataFrame({"parameters": sizes, "images": median, "low": low, "high": high})
 
 
-def growth(parameters: ArrayLike, lower: ArrayLike, upper: ArrayLike, priors: Priors | None = None) -> Growth | None:
-    """Fit the line to backbones whose minima are known as intervals.
+def growth(
+    parameters: ArrayLike,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    priors: Priors | None = None,
+    families: Sequence[str] | None = None,
+) -> Growth | None:
+    """Fit the line to backbones whose minima are known as intervals; without families, each is of its own.
 
     None where there are no two backbones of different size about which something is known: the answer would be the
     prior. Backbones that may need any number of images (one or more) say nothing and are not counted.
@@ -99,12 +112,13 @@ def growth(parameters: ArrayLike, lower: ArrayLike, upper: ArrayLike, priors: Pr
     sizes, low, high = checked(parameters, lower, upper)
     known = (low > 1) | np.isfinite(high)
     sizes, low, high = sizes[known], low[known], high[known]
+    kin = np.unique(families, return_inverse=True)[1][known] if families is not None else np.arange(len(sizes))
     if len(np.unique(sizes)) < 2:
         return None
     x = np.log10(sizes)
     centre = float(x.mean())
     with np.errstate(divide="ignore"):
-        data = (x - centre, np.log2(low - 1), np.log2(high))
+        data = Data(x - centre, np.log2(low - 1), np.log2(high), kin)
     priors = priors or Priors()
     axes = _located(data, priors)
     weights = _posterior(axes, data, priors)
@@ -116,17 +130,31 @@ def growth(parameters: ArrayLike, lower: ArrayLike, upper: ArrayLike, priors: Pr
 
 
 Axes = list[np.ndarray]
-Data = tuple[np.ndarray, np.ndarray, np.ndarray]  # log10 parameters off the centre; the ends of log2 M*
+
+
+class Data(NamedTuple):
+    """Of each backbone: log10 parameters off the centre, the ends of log2 M*, and the number of its family."""
+
+    x: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    kin: np.ndarray
+
+    @property
+    def related(self) -> bool:
+        """Whether any two are of a family."""
+        return len(np.unique(self.kin)) < len(self.kin)
 
 
 def _located(data: Data, priors: Priors) -> Axes:
     """The fine grid, over the box that holds the posterior: looked for on coarse grids, each in the box before."""
     box = [(-WIDEST * scale, WIDEST * scale) for scale in (priors.level, priors.slope)]
     box.append((float(np.log(NARROWEST * priors.spread)), float(np.log(WIDEST * priors.spread))))
+    coarse, fine = (COARSE_KIN, FINE_KIN) if data.related else (COARSE, FINE)
     # As long as the grid is too coarse for the line to pass through the points, a small spread looks impossible.
     for keeps_small_spreads in (True, False):
         for _ in range(20):
-            axes = [np.linspace(*ends, points) for ends, points in zip(box, COARSE, strict=True)]
+            axes = [np.linspace(*ends, points) for ends, points in zip(box, coarse, strict=True)]
             weights = _posterior(axes, data, priors)
             tighter = [_holding(axes[axis], weights.sum(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
             if keeps_small_spreads:
@@ -135,7 +163,7 @@ def _located(data: Data, priors: Priors) -> Axes:
             box = tighter
             if done:
                 break
-    return [np.linspace(*ends, points) for ends, points in zip(box, FINE, strict=True)]
+    return [np.linspace(*ends, points) for ends, points in zip(box, fine, strict=True)]
 
 
 def _holding(axis: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
@@ -151,11 +179,31 @@ def _posterior(axes: Axes, data: Data, priors: Priors) -> np.ndarray:
     s = np.exp(log_s)
     # The last term is the Jacobian: the grid is even in log s, the prior is on s.
     log = _student(a / priors.level) + _student(b / priors.slope) + _student(s / priors.spread) + log_s
-    for x, low, high in zip(*data, strict=True):
+    alone = np.bincount(data.kin)[data.kin] == 1
+    for x, low, high in zip(data.x[alone], data.low[alone], data.high[alone], strict=True):
         line = a + b * x
         log = log + _log_between((low - line) / s, (high - line) / s)
+    if data.related:
+        shared = [_of_families(a, b, s, data, share) for share in SHARES]
+        log = log + np.logaddexp.reduce(shared, axis=0)
     weights = np.exp(log - log.max())
     return weights / weights.sum()
+
+
+def _of_families(a: np.ndarray, b: np.ndarray, s: np.ndarray, data: Data, share: float) -> np.ndarray:
+    """Log likelihood of the families of several networks, at each grid point, with r = `share`."""
+    total, own = np.zeros(np.broadcast_shapes(a.shape, b.shape, s.shape)), s * np.sqrt(1 - share)
+    for family in np.flatnonzero(np.bincount(data.kin) > 1):
+        members = np.flatnonzero(data.kin == family)
+        at = []
+        for node, weight in zip(NODES, NODE_WEIGHTS / NODE_WEIGHTS.sum(), strict=True):
+            found = np.log(weight)
+            for place in members:
+                line = a + b * data.x[place] + s * np.sqrt(share) * node
+                found = found + _log_between((data.low[place] - line) / own, (data.high[place] - line) / own)
+            at.append(found)
+        total = total + np.logaddexp.reduce(at, axis=0)
+    return total
 
 
 def _student(scaled: np.ndarray) -> np.ndarray:

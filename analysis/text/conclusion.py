@@ -6,6 +6,7 @@ its minimum lies (`analysis.stats.rank_tests`). Plain text; whoever puts it on a
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
@@ -158,15 +159,23 @@ def _share(test: RankTest) -> str:
 def _sloped(points: pd.DataFrame) -> str:
     if np.isinf(points["upper"]).all():
         return ""  # only bounds from below: the slope would be the prior's
-    line, wider = growth(*_columns(points)), growth(*_columns(points), Priors().scaled(2))
+    families = points["backbone"].astype(str).map(family).tolist()
+    line, wider = (growth(*_columns(points), Priors().scaled(width), families) for width in (1, 2))
     if line is None or wider is None:
         return ""
     slope, leaning = _signed(line.slope), _signed(wider.slope)
     caution = "" if slope == leaning else f"; {leaning} with priors twice as wide"
     return (
         f"A line through them, with weakly informative priors, has {slope} doublings of the image count "
-        f"per tenfold parameters (95 % interval {_signed(line.low)} to {_signed(line.high)}{caution})."
+        f"per tenfold parameters (95 % interval {_signed(line.low)} to {_signed(line.high)}{caution})"
+        f"{_by_model_alone(line.low, spearman(*_columns(points), families).p)}."
     )
+
+
+def _by_model_alone(low: float, p: Fraction | None) -> str:
+    """What to make of an interval above zero beside a test that shows nothing."""
+    apart = low > 0 and (p is None or p > SIGNIFICANT)
+    return ": that it lies above zero rests on the model, not on the test" if apart else ""
 
 
 def _signed(doublings: float) -> str:

@@ -82,6 +82,7 @@ def test_dry_run_names_every_cell_and_writes_nothing(tmp_path: Path, capsys: pyt
     assert "organ masks: on " in said
     assert "at 1.01 for an hour of a machine that runs" in said
     assert "budget.trials=4: this takes 6" in said
+    assert "1 network can show nothing about growth with parameters" in said
     assert not (tmp_path / "out").exists()
 
 

@@ -39,8 +39,14 @@ def test_steadier_seeds_and_more_patients_and_networks_show_more():
     assert power(related, 100).level < power(replace(related, correlation=1.0), 100).level
 
 
+def test_families_alike_that_pass_for_unrelated_show_what_is_not_there():
+    found = power(replace(FAMILIES, alike=0.9, seeds=5, patients=200, seed_spread=0.05), 150)
+    assert found.unrelated > 0.09
+    assert found.counts < 0.09
+
+
 def test_three_networks_show_nothing_whatever_is_true():
-    assert power(Design(networks=3, correlation=1.0, seeds=5, patients=100), 50) == Power(0.0, 0.0, 0.0)
+    assert power(Design(networks=3, correlation=1.0, seeds=5, patients=100), 50) == Power(0.0, 0.0, 0.0, 0.0)
 
 
 def test_the_same_design_has_the_same_power():

@@ -44,6 +44,15 @@ def test_how_steep_the_published_points_are_hangs_on_the_priors_that_they_rise_d
     assert found.growing > 0.97
 
 
+def test_networks_of_a_family_are_hardly_more_than_one_case():
+    alone = growth(SIZES, MINIMA, MINIMA)
+    # Networks of their own families are as before, to the digit.
+    assert growth(SIZES, MINIMA, MINIMA, families=list("abcdef")).low == alone.low
+    kin = growth(SIZES, MINIMA, MINIMA, families=["googlenet", "resnet", "resnet", "alexnet", "vgg", "vgg"])
+    assert (kin.slope, kin.low, kin.high) == pytest.approx((2.57, 0.13, 7.23), abs=0.02)
+    assert kin.growing < alone.growing
+
+
 def test_many_known_counts_give_least_squares():
     rng = np.random.default_rng(5)
     x = np.linspace(6, 9, 30)
