@@ -82,7 +82,7 @@ def trained_beside(trained: pd.DataFrame, cell: Mapping[str, Any]) -> pd.DataFra
     """The rows of `full_training` that a distilled cell is held against: those of the same network, norm, start and
     chain; where these took several numbers of epochs, the cell's own or else the most."""
     alike = trained
-    for name in TRAINED_ALIKE:
+    for name in TRAINED_ALIKE if len(trained) else ():
         alike = alike[alike[name].isna() if pd.isna(cell[name]) else alike[name].eq(cell[name]).fillna(False)]
     epochs = alike["epochs"].fillna(0)
     own = 0 if pd.isna(cell["epochs"]) else cell["epochs"]

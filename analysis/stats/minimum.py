@@ -138,7 +138,7 @@ def _bracket(images: Sequence[int], shown: pd.Series) -> tuple[int, int | None]:
 def _unjudged(study: Study, counts: pd.DataFrame, rule: Rule) -> tuple[str, str] | None:
     """Why a backbone's counts cannot be held against its ordinary training; None where they can."""
     if counts["trained_hm"].isna().any():
-        return UNJUDGED, "the study has no ordinary training (grid.method=train) to hold images against"
+        return UNJUDGED, "the study has no ordinary training (grid.method=[sldd,train]) to hold images against"
     if counts["trained_low"].isna().any() or counts["interval_low"].isna().any():
         if (counts["seeds"] < 2).all():
             return UNJUDGED, "with one confirm seed nothing is known of other seeds, so no interval is claimed"

@@ -50,7 +50,7 @@ def answered(study: Study, answer: pd.DataFrame, tested: int | None) -> str:
         ]
         sentences = ["; ".join(each)] if each else []
     sentences += [
-        f"{NOT_SHOWN[str(outcome)]} {_some(group)} ({reason})"
+        f"{NOT_SHOWN[str(outcome)]} {_some(group)}{'' if outcome == UNDECIDED else f'; {reason}'}"
         for (outcome, reason), group in decided[decided["outcome"] != SHOWN].groupby(["outcome", "reason"], sort=False)
     ]
     meaning = ""
@@ -76,7 +76,7 @@ def other_views(study: Study, answer: pd.DataFrame) -> str:
     if decided["target_at_least"].notna().any():
         reached = decided.dropna(subset="target_images")
         parts.append(
-            f"Second view, {word} {rule.target:g} whatever ordinary training has: shown at the "
+            f"Second view, {word} {rule.target:.2f} whatever ordinary training has: shown at the "
             f"{percent(rule.level)} level for {_counts(reached, 'target_images', len(decided))}."
         )
     points = decided.dropna(subset="by_points")
@@ -112,7 +112,7 @@ def _some(group: pd.DataFrame) -> str:
     """Networks by name, each with what is known of its count; how many where they are many."""
     if len(group) > MOST_NAMED:
         return f"{len(group)} networks and settings"
-    least = [f", at least {low}" if pd.notna(low) and low > 1 else "" for low in group["at_least"]]
+    least = [f" (at least {low})" if pd.notna(low) and low > 1 else "" for low in group["at_least"]]
     more = group["outcome"].eq(MORE)
     names = zip(group["name"], least, more, strict=True)
     return listed([name if beyond else f"{name}{low}" for name, low, beyond in names])

@@ -21,6 +21,7 @@ from study.config.tasks.base import TaskData
 from study.planning.budget import outlook
 from study.planning.plan import PlannedCell, cell_budget, trials_of
 from study.report.progress import duration
+from study.search.count_search import trained_beside
 
 
 def print_refused(console: Console, plan: list[PlannedCell]) -> None:
@@ -57,6 +58,16 @@ def print_plan(
         highlight=False,
         soft_wrap=True,
     )
+    unheld = [entry.cell for entry in runnable if entry.cell.images and not trained_beside(list(trials), entry.cell)]
+    if unheld:
+        networks = ", ".join(dict.fromkeys(cell.backbone for cell in unheld))
+        console.print(
+            f"no ordinary training to hold images against (grid.method=[sldd,train]): no count can be shown to suffice "
+            f"for {networks}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     if impatient:
         taken = shares_taken(study, {cell.name: steps for cell, steps in most.items()})
         console.print(likely(taken, seconds), highlight=False, soft_wrap=True)

@@ -78,6 +78,7 @@ def test_dry_run_names_every_cell_and_writes_nothing(tmp_path: Path, capsys: pyt
     assert "372,691" in said
     assert "refused: test_resnet-m1-one_hot-as_is-sldd-s1e1: batch norm sees one value" in said
     assert "2 cells, 6 trials" in said
+    assert "(grid.method=[sldd,train]): no count can be shown to suffice for test_resnet" in said
     assert "sizes, width x height: " in said
     assert "organ masks: on " in said
     assert "at 1.01 for an hour of a machine that runs" in said

@@ -12,6 +12,7 @@ from analysis.figures import hm as figures
 from analysis.figures.threshold_curve import shown_trials
 from analysis.records.cell_means import cell_means, training_means
 from analysis.records.records import Study, read_study
+from analysis.stats.evidence import count_evidence
 from analysis.stats.minimum import minimum_images
 from analysis.text.summary import headline
 from tests.analysis.conftest import Ledger
@@ -117,3 +118,15 @@ def test_training_of_other_epochs_is_not_drawn_beside(ledger):
             written.done(cell, 0, hm=hm if method == "train" else 0.5)
     frame = figures.hm_by_images_frame(read_study(written.folder))
     assert frame[["hm", "trained_hm"]].to_numpy().tolist() == [[0.5, 0.9], [0.5, 0.6]]
+
+
+def test_a_cell_is_held_against_training_of_its_own_epochs_or_else_of_the_most(ledger):
+    written = ledger()
+    for images in (1, 2):
+        written.done(written.cell("net", 10, images, cell=f"m{images}", epochs=(50, 100)[images - 1]), 0, hm=0.5)
+    trained = ((20, 0.6), (50, 0.7), (200, 0.9))
+    for epochs, hm in trained:
+        written.done(written.cell("net", 10, None, cell=f"train-{epochs}", method="train", epochs=epochs), 0, hm=hm)
+    for name, facts in (("few", {"train_patches": 9}), ("np", {"train_classes": "NP"}), ("group", {"norm": "group"})):
+        written.done(written.cell("net", 10, None, cell=name, method="train", epochs=50, **facts), 0, hm=1.0)
+    assert count_evidence(read_study(written.folder))["trained_hm"].tolist() == [0.7, 0.9]

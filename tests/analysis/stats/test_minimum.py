@@ -232,7 +232,7 @@ def test_without_ordinary_training_the_fixed_score_is_what_is_shown(confirmed):
     found = minimum_images(confirmed({1: (0.6, 0.65), 2: (0.9, 0.9)}, trained=()))
     row = found.iloc[0]
     assert row["outcome"] == "not judged"
-    assert row["reason"] == "the study has no ordinary training (grid.method=train) to hold images against"
+    assert row["reason"] == "the study has no ordinary training (grid.method=[sldd,train]) to hold images against"
     assert (row["target_at_least"], row["target_images"]) == (2, 2)
     assert bracket(row, "target") == "exactly 2"
     assert shown_points(found)[["lower", "upper"]].to_numpy().tolist() == [[2, 2]]
