@@ -5,11 +5,11 @@
     python -m benchmarks.statistics level power --light --studies 2000
 
 Each simulated study (`analysis.design.simulation`) has networks with a known curve of HM against images; its confirm
-trials' votes go through `analysis` as those of a ledger do. Columns: coverage and width of cells' intervals; coverage of
-the difference to ordinary training; how often the papers' rule finds the true smallest count, the bracket
-holds it, is open, and a count is shown to suffice; the share of studies with p <= 0.05, by smallest counts with
-networks for unrelated (alone), with families kept together, by whole curves, each with the power that
-`analysis.design.power` promises, and by brackets, and where that is undefined.
+trials' votes go through `analysis` as those of a ledger do. Columns: coverage and width of cells' intervals; coverage
+of the difference to ordinary training; how often the papers' rule finds the true smallest count, the bracket holds
+it, is open, and a count is shown to suffice; the share of studies with p <= 0.05, by smallest counts with networks
+for unrelated (alone), with families kept together, by whole curves, each with the power that `analysis.design.power`
+promises, and by brackets, and where that is undefined.
 """
 
 from __future__ import annotations
