@@ -30,6 +30,7 @@ from analysis.records.records import Study, score, score_word
 from analysis.tables.transfer import has_training, transfer_table
 from analysis.text.anonymity import reports, sentences
 from analysis.text.conclusion import describe_published
+from analysis.text.leaning import leaning
 from analysis.text.relation import reach
 from analysis.text.sensitivity import fragility_tables, in_words
 from analysis.text.summary import headline, highlights, protocol, state, troubles
@@ -271,7 +272,7 @@ def _reach(study: Study, article: str) -> Section:
     """What this study's design can show, and the papers' six points."""
     design = design_of(study)
     lines = reach(design, measured=measured_spread(study) is not None)
-    words = "".join(f"<p>{escape(line)}</p>\n" for line in [*lines, describe_published()])
+    words = "".join(f"<p>{escape(line)}</p>\n" for line in [*lines, *leaning(study), describe_published()])
     return Section(f"{article}-reach", "card wide", f"<h2>What such a study can show</h2>\n{words}")
 
 

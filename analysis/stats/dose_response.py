@@ -87,14 +87,16 @@ def curves(study: Study) -> pd.DataFrame:
 
 def relations(study: Study) -> dict[str, Relation]:
     """`relation` of every series of networks, over the counts that all of them have."""
-    found = {}
-    for series, rows in curves(study).dropna(subset="parameters").groupby("series", sort=False):
-        counts = shared(rows["scores"])
-        scores = np.array([[own[count] for count in counts] for own in rows["scores"]])
-        reference = None if rows["reference"].isna().any() else rows["reference"].to_numpy(np.float64)
-        sizes = rows["parameters"].to_numpy(np.float64)
-        found[str(series)] = relation(sizes, scores, counts, reference, rows["family"].tolist())
-    return found
+    rows = curves(study).dropna(subset="parameters")
+    return {str(series): relation_of(own) for series, own in rows.groupby("series", sort=False)}
+
+
+def relation_of(rows: pd.DataFrame) -> Relation:
+    """`relation` of rows of `curves`."""
+    counts = shared(rows["scores"])
+    scores = np.array([[own[count] for count in counts] for own in rows["scores"]])
+    reference = None if rows["reference"].isna().any() else rows["reference"].to_numpy(np.float64)
+    return relation(rows["parameters"].to_numpy(np.float64), scores, counts, reference, rows["family"].tolist())
 
 
 def relation(

@@ -8,7 +8,7 @@ tried may be it. Where no count is shown to suffice the bracket is open to the r
 from its Tables 5 and 6 (method.md section 4): the smallest count whose mean HM is within the margin of the best of that
 backbone's own counts; a backbone that fails alike at every count looks frugal by it.
 
-Every interval is at the level by itself; nothing is corrected for how many counts and backbones a study compares.
+Every interval is at the level by itself; what is left if all are to hold at once: `analysis.text.leaning`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from analysis.design.simulation import Design
+from analysis.text.leaning import leaning
+from benchmarks.statistics import simulate
+from tests.analysis.stats.test_shared_counts import study
+
+FOUR = {f"{kin}1": {1: 0.8 - 0.05 * place, 2: 0.85 - 0.04 * place, None: 0.9} for place, kin in enumerate("abcd")}
+
+
+def test_p_without_each_family_and_with_other_margins_is_said():
+    without, margins = leaning(study(FOUR))
+    assert without == "Without any one family the p of whole curves, 0.042 with all, is 0.17."
+    # Each network's two counts are 0.05 to 0.08 apart: a margin of 0.10 tells none of them from another.
+    assert margins.startswith(
+        "With margins of 0.05, 0.10, 0.15 and 0.20 the p of smallest counts by the papers' rule is "
+    )
+    assert margins.endswith("undefined, undefined and undefined.")
+
+
+def test_one_network_or_family_leans_on_nothing_that_could_be_left_out():
+    assert leaning(study({"a": {1: 0.5}})) == []
+    assert leaning(study({})) == []
+    one = dict(zip(["a1", "a2", "a3", "a4"], FOUR.values(), strict=True))
+    assert [line for line in leaning(study(one)) if "family" in line] == []
+
+
+def test_what_is_left_if_all_intervals_are_to_hold_at_once_is_said():
+    found, _ = simulate(Design(networks=4, counts=(1, 2), seeds=5, patients=200, seed_spread=0.02), 0)
+    (said,) = [line for line in leaning(found) if "at once" in line]
+    assert "To hold for all 8 counts of 4 networks at once each would be at 99.4 %" in said
