@@ -2,6 +2,8 @@
 
     python -m benchmarks                # all; about 25 minutes on one core
     python -m benchmarks steps          # outer steps and memory of the unroll
+    python -m benchmarks steps --peer DIR   # and ssnl/dataset-distillation's beside ours, from a checkout
+    python -m benchmarks scoring        # of a demo trial
     python -m benchmarks reading        # cropping, scoring, memory of a worker
     python -m benchmarks features       # trials through the last layer that find features kept
     python -m benchmarks.digits         # ten digits instead of eight thousand
@@ -17,11 +19,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from benchmarks import features, reading, steps
+from benchmarks import features, reading, scoring, steps
 from benchmarks.measure import one_thread
+from benchmarks.peer import check_peer
+from sldd.errors import InputError
 
-PARTS = {"steps": steps.figures, "reading": reading.figures, "features": features.figures}
+PARTS = {
+    "steps": steps.figures,
+    "reading": reading.figures,
+    "features": features.figures,
+    "scoring": scoring.figures,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,11 +40,19 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help=", ".join(PARTS))
+    parser.add_argument(
+        "--peer", type=Path, metavar="DIR", help="checkout of ssnl/dataset-distillation, run beside ours"
+    )
     options = parser.parse_args(arguments)
+    try:
+        check_peer(options.peer)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
     one_thread()
     missed = 0
     for part in options.parts or PARTS:
-        for figure in PARTS[part]():
+        for figure in steps.figures(options.peer) if part == "steps" else PARTS[part]():
             missed += not figure.reached
             verdict = "" if figure.reached else "  MISSED"
             print(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
 from benchmarks.measure import Figure, peak_bytes, ratio
+from benchmarks.peer import peer_step
 from sldd.backbones.init import initialise
 from sldd.backbones.norms import keep_no_statistics
 from sldd.backbones.registry import build
 from sldd.distillation.distill import Distillation
+from sldd.distillation.unroll import Unroll
 from sldd.training.compute import ComputeSettings
 
 CPU = torch.device("cpu")
@@ -61,6 +64,14 @@ class Problem:
         )
         return lambda: learner.step(self._real, self._truth, 1e-4)
 
+    def inner(self, traced: bool) -> Callable[[], object]:
+        """Three inner steps on the same images, with their adjoint, by programs where ``traced``."""
+        draw = torch.Generator().manual_seed(1)
+        images = torch.randn(1, self._images, 1, self._side, self._side, generator=draw)
+        labels = torch.eye(self._classes)[None, torch.arange(self._images) % self._classes]
+        unroll, rates = Unroll(self._network(), traced=traced), torch.full((3, 1), 0.001)
+        return lambda: unroll.backward([weight.detach() for weight in unroll.steps(images, labels, rates)])
+
     def _network(self) -> torch.nn.Module:
         network = build(self._backbone, input_size=self._side, classes=self._classes)
         initialise(network, 0)
@@ -68,12 +79,16 @@ class Problem:
         return network.train()
 
 
-def figures() -> Iterator[Figure]:
-    """Time and memory of outer steps."""
+def figures(peer: Path | None = None) -> Iterator[Figure]:
+    """Time and memory of outer steps.
+
+    Args:
+        peer: a checkout of ssnl/dataset-distillation, whose steps are taken in turns with ours.
+    """
     keep, recompute = ComputeSettings(memory="keep"), ComputeSettings(memory="recompute")
     resnet = Problem("resnet18", side=64, batch=64, classes=3, images=3)
     plain = resnet.plain()
-    yield Figure("outer step / plain step, resnet18, 64 px, M = 3", ratio(resnet.distilling(compute=keep), plain), 1.25)
+    yield Figure("outer step / plain step, resnet18, 64 px, M = 3", ratio(resnet.distilling(compute=keep), plain), 1.18)
     half = ComputeSettings(memory="keep", precision="bfloat16")
     yield Figure("the same, outer pass in bfloat16", ratio(resnet.distilling(compute=half), plain), 0.80)
 
@@ -82,6 +97,16 @@ def figures() -> Iterator[Figure]:
     for steps, target in ((1, 1.35), (3, 2.5)):
         work = lenet.distilling(steps=steps, epochs=3, compute=keep)
         yield Figure(f"outer step / plain step, LeNet, 10 images, S = {steps}, E = 3", ratio(work, plain, 101), target)
+    yield Figure("three inner steps, programs / autograd, LeNet", ratio(lenet.inner(True), lenet.inner(False)), 0.85)
+    for name in ("paper/resnet18/8", "paper/googlenet/8"):
+        small = Problem(name, side=96, batch=48, classes=3, images=3)
+        value = ratio(small.inner(True), small.inner(False))
+        yield Figure(f"three inner steps, programs / autograd, {name}, 96 px", value, 0.85)
+    if peer is not None:
+        for steps, epochs, target in ((1, 1, 1.0), (1, 3, 0.90), (3, 3, 0.90), (9, 3, 1.0)):
+            theirs = peer_step(peer, steps=steps, epochs=epochs, batch=256)
+            value = ratio(lenet.distilling(steps=steps, epochs=epochs, compute=keep), theirs, 61)
+            yield Figure(f"outer step / dataset-distillation's, LeNet, S = {steps}, E = {epochs}", value, target)
 
     for name, problem in (("resnet18", resnet), ("LeNet", lenet)):
         added = {

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import gzip
 import struct
+import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.__main__ import main as benchmarks
 from benchmarks.digits import main as digits
 from benchmarks.lungs import VARIANTS, pooled, pooled_auc
 from benchmarks.measure import Figure, peak_bytes, private_bytes, ratio
+from benchmarks.peer import check_peer, peer_step
+from benchmarks.scoring import trial_seconds
 from benchmarks.steps import Problem
+from sldd.errors import InputError
 from sldd.metrics.patient_votes import Votes
 from sldd.training.compute import ComputeSettings
+from tests.study.command import TINY
 
 
 def test_peak_is_what_is_held_at_once() -> None:
@@ -52,6 +59,38 @@ def test_problems_step() -> None:
     first, second = step(), step()
     assert isinstance(first, float)
     assert first != second  # it learned something
+
+
+def test_the_peer_is_read_from_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no checkout"):
+        check_peer(tmp_path)
+    assert benchmarks(["steps", "--peer", str(tmp_path)]) == 2
+    (tmp_path / "networks.py").write_text("def get_networks(state, N):\n    return [state.arch]\n")
+    (tmp_path / "train_distilled_image.py").write_text(
+        "import torch\nimport matplotlib.pyplot\n"
+        "class Trainer:\n"
+        "    def __init__(self, state, models):\n"
+        "        self.taken = []\n"
+        "        self.data = torch.zeros(state.distill_steps, requires_grad=True)\n"
+        "        self.optimizer = torch.optim.SGD([self.data], 1.0)\n"
+        "    def get_steps(self):\n"
+        "        return [self.data]\n"
+        "    def forward(self, model, real, truth, steps):\n"
+        "        assert model == 'LeNet' and len(real) == len(truth)\n"
+        "        return steps[0].sum(), None\n"
+        "    def backward(self, model, real, truth, steps, saved):\n"
+        "        return torch.ones_like(self.data)\n"
+        "    def accumulate_grad(self, gradients):\n"
+        "        (self.data.grad,) = gradients\n"
+    )
+    with patch.dict(sys.modules):
+        step = peer_step(tmp_path, steps=3, epochs=1, batch=20)
+    assert [step(), step(), step()] == [0.0, -3.0, -6.0]
+
+
+def test_scoring_is_a_part_of_a_trial() -> None:
+    scoring, whole = trial_seconds([*TINY[1:], "outer.steps=4", "outer.evaluations=2"])
+    assert 0 < scoring < whole
 
 
 def _votes(patients: list[int], positive: list[int]) -> Votes:
