@@ -88,8 +88,8 @@ def test_the_peer_is_read_from_its_folder(tmp_path: Path) -> None:
     assert [step(), step(), step()] == [0.0, -3.0, -6.0]
 
 
-def test_scoring_is_a_part_of_a_trial() -> None:
-    scoring, whole = trial_seconds([*TINY[1:], "outer.steps=4", "outer.evaluations=2"])
+def test_scoring_is_a_part_of_a_trial(tmp_path: Path) -> None:
+    scoring, whole = trial_seconds([*TINY[1:], "outer.steps=4", "outer.evaluations=2"], tmp_path)
     assert 0 < scoring < whole
 
 
