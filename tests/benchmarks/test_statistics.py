@@ -37,3 +37,10 @@ def test_power_is_as_promised():
 def test_a_table_is_printed(capsys):
     assert main(["chance", "--studies", "1"]) == 0
     assert "2 seeds, 200 patients, training 0.85" in capsys.readouterr().out
+
+
+def test_levels_are_printed_by_the_light_path(capsys):
+    assert main(["level", "--light", "--studies", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "| 12 of 5 families, alike 0.9, searched | 2 | 0." in said
+    assert "power" not in said
