@@ -73,6 +73,12 @@ SCHEMA: dict[str, str] = {
     "note": "string",
     "ended": "string",
     "best_step": "Int64",
+    "val_balanced_accuracy": "float64",
+    "val_accuracy": "float64",
+    "test_balanced_accuracy": "float64",
+    "test_accuracy": "float64",
+    "test_balanced_accuracy_low": "float64",
+    "test_balanced_accuracy_high": "float64",
 }
 """Column -> dtype, in the order of `records.csv`: a contract, other programs read it; new columns go to the end."""
 

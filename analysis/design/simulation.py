@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logit
 
-from analysis.records.runs import harmonic_mean
+from analysis.records.bootstrap import harmonic_mean
 from analysis.stats.counts import next_count
 
 MARGIN, FLOOR = 0.10, 0.5

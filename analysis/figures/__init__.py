@@ -5,6 +5,7 @@ What is here is in the order in which a reader asks.
 
 from analysis.figures import (
     compare_studies,
+    confusion,
     epsilon,
     findings,
     hm,
@@ -28,7 +29,7 @@ FIGURES = (
     search.OVER_TIME,
 )
 """Those of a study."""
-CELL_FIGURES = (threshold_curve.FIGURE, findings.FIGURE)
+CELL_FIGURES = (threshold_curve.FIGURE, findings.FIGURE, confusion.FIGURE)
 """Those of one cell: the first that a study can have is drawn for every cell, from the frame's rows about it."""
 COMPARISONS = (compare_studies.FIGURE, epsilon.FIGURE)
 """Those of several studies."""

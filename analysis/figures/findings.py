@@ -86,5 +86,5 @@ FIGURE = FigureSpec(
         "AUC on test films of the cell's first confirm trial, finding by finding; bars: 95 % of resampled patients. A "
         "finding that no test film has, or every one, has no AUC. Dotted: chance."
     ),
-    when=lambda study: study.multilabel,
+    when=lambda study: study.task.cell_figure == "auc-by-finding",
 )

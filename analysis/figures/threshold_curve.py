@@ -11,8 +11,9 @@ import plotly.graph_objects as go
 from analysis.figures.parts.spec import FigureSpec
 from analysis.figures.parts.theme import INK, PALETTE, figure, hover
 from analysis.records.cell_means import confirm_rows, distilled, setting_labels
+from analysis.records.patient_runs import PAPER_DELTA
 from analysis.records.records import Study
-from analysis.records.runs import PAPER_DELTA, folds_of
+from analysis.records.runs import folds_of
 from analysis.text.words import images_word, number, protocol_mark
 from ledger.schema import SETTING
 
@@ -145,5 +146,5 @@ FIGURE = FigureSpec(
     frame=hm_by_delta_frame,
     draw=hm_by_delta_figure,
     caption=_caption,
-    when=lambda study: not study.multilabel,
+    when=lambda study: study.task.cell_figure == "hm-by-delta",
 )

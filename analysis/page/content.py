@@ -21,7 +21,7 @@ from analysis.design.planned import design_of, measured_spread
 from analysis.figures import COMPARISONS
 from analysis.figures.parts.facets import FACETS, choices, facet_keys, facet_values
 from analysis.figures.parts.theme import TEMPLATE
-from analysis.page.gallery import FINDINGS_KEY, KEY, films
+from analysis.page.gallery import films, label_key
 from analysis.page.html import description_list, table
 from analysis.page.panels import cell_figure, cell_panels, panels
 from analysis.page.trial_table import CAPTION, STAGED, trial_table
@@ -205,7 +205,7 @@ def _cell_card(study: Study, article: str, options: list[str]) -> str:
 <label>Contrast <input type="range" class="contrast" id="{article}-contrast" min="0.4" max="4" step="0.1" value="1">
 </label></div>
 <div class="split"><div><div class="cell-view" id="{article}-cell-view"></div>
-{FINDINGS_KEY if study.multilabel else KEY}</div>{chart}</div>"""
+{label_key(study.task.labels)}</div>{chart}</div>"""
 
 
 def _transfer(study: Study, article: str) -> Iterable[Section]:

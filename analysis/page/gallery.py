@@ -21,11 +21,16 @@ KEY = (
     + f".</span> {escape(CAPTION)}</p>"
 )
 MOST_FINDINGS = 4  # of a label; all of them are in its title
-FINDINGS_KEY = (
-    '<p class="caption">The cell\'s first confirm trial. Under each image the findings that its label has most of, '
-    "each with a probability of its own. Each image is stretched to its own darkest and brightest value, so brightness "
-    "cannot be compared between images.</p>"
-)
+
+
+def label_key(labels: str) -> str:
+    """What is under the images: classes of patches, or else what `labels` says."""
+    if not labels:
+        return KEY
+    return (
+        f'<p class="caption">The cell\'s first confirm trial. Under each image {escape(labels)}. Each image is '
+        "stretched to its own darkest and brightest value, so brightness cannot be compared between images.</p>"
+    )
 
 
 def films(distilled: Distilled) -> str:

@@ -24,6 +24,8 @@ MEANS = {
     "test_hm_at_0.4": "hm_at_0.4",
     "test_ap": "ap",
     "test_hamming_loss": "hamming_loss",
+    "test_balanced_accuracy": "balanced_accuracy",
+    "test_accuracy": "accuracy",
     "memory_mib": "memory_mib",
     "memory_star_kb": "memory_star_kb",
     "compression_rate": "compression_rate",
@@ -32,7 +34,7 @@ MEANS = {
 
 
 def confirm_rows(records: pd.DataFrame) -> pd.DataFrame:
-    """The finished confirm trials of `compared` records that have a test HM (of films with findings: a test AUC)."""
+    """The finished confirm trials of `compared` records that have the score of their task on test patients."""
     records = compared(records)
     finished = records["phase"].eq("confirm") & records["status"].eq("done") & score(records, "test").notna()
     return records[finished.fillna(False).astype(bool)]
@@ -61,7 +63,7 @@ def cell_means(study: Study) -> pd.DataFrame:
 
     Columns: SETTING, backbone, images, parameters, then over the seeds `hm` (mean), `hm_low` and `hm_high` (the lowest
     and highest seed), `seeds` (how many), `task`, `protocol`, and the means of the other measures, each in the unit of
-    `records`. In a study of films with findings `hm`, `hm_low` and `hm_high` are those of the AUC. Each seed's measures
+    `records`. Of another task than patches `hm`, `hm_low` and `hm_high` are those of its score. Each seed's measures
     are those of its run: of all test patients, also where these rotate through folds.
     """
     return _means(distilled(run_rows(study)))

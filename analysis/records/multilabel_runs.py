@@ -1,8 +1,8 @@
 """Runs on films with several findings: probabilities of all test films of one cell at one seed, their macro AUC and
 macro average precision.
 
-The counterpart of `analysis.records.runs` where a film has findings instead of a patient one label. Resampling draws
-patients, and all films of each with him: films of a patient are alike.
+The counterpart of `analysis.records.patient_runs` where a film has findings instead of a patient one label. Resampling
+draws patients, and all films of each with him: films of a patient are alike.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
-from analysis.records.records import Study
 
 Macro = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 DRAWS = 4_000_000  # weights of films drawn at a time: bounds the memory, whatever the cohort
@@ -38,10 +36,10 @@ class FilmRun:
         """The same of average precision."""
         return float(macro_ap(np.ones((1, len(self.patients))), self.labels, self.probabilities)[0])
 
-
-def read_film_run(study: Study, trials: Sequence[str]) -> FilmRun | None:
-    """The run that `trials` (one a fold) make up; None where one holds no films."""
-    return pooled_film_run([study.result(trial) for trial in trials])
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Columns of `records`."""
+        return {"test_auc": self.auc, "test_ap": self.ap}
 
 
 def pooled_film_run(results: Sequence[Mapping[str, Any]]) -> FilmRun | None:
@@ -90,6 +88,28 @@ def resampled_scores(
         drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size)[:, places].astype(np.float64)
         found.append(np.stack([macro(drawn, run.labels, run.probabilities) for run in runs]))
     return np.concatenate(found, axis=1)
+
+
+def resampled_aucs(
+    runs: Sequence[FilmRun], beside: Sequence[FilmRun], resamples: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """(runs,) macro AUC, and (runs, resamples) of resampled patients; before these the runs `beside`, where all are
+    `alike`. None where `runs` are not, or nothing is defined."""
+    return resampled_runs(runs, beside, resamples, rng, macro_auc)
+
+
+def resampled_runs(
+    runs: Sequence[FilmRun], beside: Sequence[FilmRun], resamples: int, rng: np.random.Generator, macro: Macro
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """As `resampled_aucs`, of another score."""
+    if not alike(runs):
+        return None
+    runs = [*beside, *runs] if alike([*runs, *beside]) else runs
+    drawn = resampled_scores(runs, resamples, rng, macro)
+    defined = ~np.isnan(drawn).any(axis=0)
+    once = np.ones((1, len(runs[0].patients)))
+    whole = np.array([float(macro(once, run.labels, run.probabilities)[0]) for run in runs])
+    return (whole, drawn[:, defined]) if defined.any() else None
 
 
 def _macro(score: Macro, weights: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -29,20 +29,21 @@ class Distilled:
 
     `images` float (S, M, height, width): distill step, image, rows, columns; no unit, roughly standardised gray. In
     colour (S, M, height, width, 3): red, green and blue as in the films.
-    `labels` float (S, M, classes): the learned weights of I, N, P, any real numbers; of films with findings the
-    probability of each. `rates` float (E, S), or (E, S, T) with one for each of the network's T parameter tensors:
-    inner rates. `classes` are the labels' columns.
+    `labels` float (S, M, classes): the learned weights of I, N, P or of other `exclusive` classes, any real numbers; of
+    films with findings the probability of each. `rates` float (E, S), or (E, S, T) with one for each of the network's T
+    parameter tensors: inner rates. `classes` are the labels' columns.
     """
 
     images: np.ndarray
     labels: np.ndarray
     rates: np.ndarray
     classes: tuple[str, ...] = CLASSES
+    exclusive: bool = False
 
     @property
     def findings(self) -> bool:
-        """Whether each class is there or not by itself, instead of one of three."""
-        return self.classes != CLASSES
+        """Whether whole films are told, instead of patches' three classes."""
+        return self.exclusive or self.classes != CLASSES
 
 
 def read_distilled(trial_folder: Folder) -> Distilled | None:
@@ -58,7 +59,7 @@ def read_distilled(trial_folder: Folder) -> Distilled | None:
         return None
     if labels.shape != (*images.shape[:2], len(classes)) or rates.ndim not in (2, 3):
         return None
-    return Distilled(shown, labels.astype(float), rates.astype(float), classes)
+    return Distilled(shown, labels.astype(float), rates.astype(float), classes, facts.get("exclusive") is True)
 
 
 def _facts(content: bytes) -> dict[str, Any]:
@@ -94,13 +95,16 @@ def _shown(images: np.ndarray, facts: dict[str, Any]) -> np.ndarray:
 
 
 def likeliest(distilled: Distilled, label: np.ndarray, most: int) -> list[tuple[str, float]]:
-    """The findings that a label (classes,) has most of, and the probability of each."""
+    """The findings or classes that a label (classes,) has most of, and the probability of each or share in it."""
+    if distilled.exclusive:
+        parts, _ = shares(label)
+        label = np.zeros(len(label)) if parts is None else parts
     order = np.argsort(-label, kind="stable")[:most]
     return [(distilled.classes[place], float(np.clip(np.nan_to_num(label[place]), 0, 1))) for place in order]
 
 
 def shares(label: np.ndarray) -> tuple[np.ndarray | None, bool]:
-    """A learned label (3,) as shares of one: `y / sum(y)`, with what is negative taken as zero.
+    """A learned label (classes,) as shares of one: `y / sum(y)`, with what is negative taken as zero.
 
     Returns the shares, None where nothing is positive, and whether anything had to be taken as zero. Not a softmax:
     the labels enter the loss as weights, so a softmax would show proportions no step ever used.

@@ -16,12 +16,14 @@ import yaml
 
 from analysis.records.idle import idle_rates
 from analysis.records.rule import Rule
+from analysis.records.tasks import TASKS, USUAL, TaskResults, task_of
 from ledger import safe_yaml as plain_yaml
 from ledger.schema import SCHEMA
 from ledger.storage import Folder, StorageError, open_folder, reachable, write_whole
 from ledger.trial_files import TrialFiles, read_result, read_trials
 
 COLUMNS = list(SCHEMA)
+_OF_CLASSES = ("balanced_accuracy", "accuracy")
 _COUNTS = ("parameters", "images")  # one or more
 # What two runs of the same study on the same machine differ in.
 MEASURED = ["seconds", "peak_memory_mib", "finished"]
@@ -60,9 +62,10 @@ class Study:
         return [cell for cell in self.cells if not cell.get("stage") and isinstance(cell.get("backbone"), str)]
 
     @property
-    def multilabel(self) -> bool:
-        """Whether its films have several findings: what was published of patients with one label is not about it."""
-        return self.config.get("task") == "multilabel" or score_word(self.records) == "AUC"
+    def task(self) -> TaskResults:
+        """How its results are read: by its configuration, or else by what its trials say."""
+        name = str(self.config.get("task"))
+        return TASKS[name] if name in TASKS and name != USUAL else task_of(self.records)
 
     def trial_folder(self, trial: str) -> Folder:
         """Folder of the trial `<cell>/<i>`."""
@@ -124,14 +127,16 @@ def compared(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def score(records: pd.DataFrame, split: str) -> pd.Series:
-    """Score that trials are compared by on `val` or `test` patients: HM, of films with findings the mean AUC."""
-    hm, auc = records[f"{split}_hm"], records[f"{split}_auc"]
-    return hm.where(records["task"].ne("multilabel").fillna(True).astype(bool), auc)
+    """Score that trials are compared by on `val` or `test` patients: HM, or what their tasks have instead."""
+    found = records[f"{split}_{TASKS[USUAL].score}"]
+    for name, task in TASKS.items():
+        found = found.where(records["task"].ne(name).fillna(True).astype(bool), records[f"{split}_{task.score}"])
+    return found
 
 
 def score_word(frame: pd.DataFrame) -> str:
     """The name of `score` in a frame that has the column `task`."""
-    return "AUC" if frame["task"].eq("multilabel").any() else "HM"
+    return task_of(frame).word
 
 
 def write_records(study_folder: Folder | str) -> Folder:
@@ -183,8 +188,8 @@ def _row(trial: TrialFiles) -> dict[str, Any]:
     # A search trial may not look at test patients, so nothing of the kind is ever shown for one.
     test = _mapping(result.get("test")) if config.get("phase") == "confirm" else {}
     for prefix, split, metrics in (
-        ("val", validation, ("hm", "auc", "patch_accuracy")),
-        ("test", test, ("sensitivity", "specificity", "hm", "hm_at_0.4", "auc", "patch_accuracy")),
+        ("val", validation, ("hm", "auc", "patch_accuracy", *_OF_CLASSES)),
+        ("test", test, ("sensitivity", "specificity", "hm", "hm_at_0.4", "auc", "patch_accuracy", *_OF_CLASSES)),
     ):
         row |= {f"{prefix}_{metric}": split.get(metric) for metric in metrics}
     row["undecided_patients"] = (test or validation).get("undecided_patients")
@@ -194,6 +199,7 @@ def _row(trial: TrialFiles) -> dict[str, Any]:
     row |= {"test_ap": test.get("average_precision"), "test_hamming_loss": test.get("hamming_loss")}
     for end in ("low", "high"):
         row |= {f"test_auc_{end}": test.get(f"auc_{end}"), f"test_ap_{end}": test.get(f"average_precision_{end}")}
+        row[f"test_balanced_accuracy_{end}"] = test.get(f"balanced_accuracy_{end}")
     return row
 
 
@@ -206,7 +212,7 @@ def setting_of(cell_fields: dict[str, Any]) -> dict[str, Any]:
     """
     setting: dict[str, Any] = {"start": Path(str(cell_fields.get("start") or "xavier")).name}
     setting |= {name: _joined(cell_fields.get(name)) for name in ("chain", "stage")}
-    setting |= {"protocol": cell_fields.get("protocol") or "validation", "task": cell_fields.get("task") or "patches"}
+    setting |= {"protocol": cell_fields.get("protocol") or "validation", "task": cell_fields.get("task") or USUAL}
     if cell_fields.get("images") is None:
         setting |= {"train_classes": cell_fields.get("train_classes") or "INP"}
         setting |= {"train_view": cell_fields.get("train_view") or "patches"}

@@ -1,6 +1,6 @@
 """What confirm trials show of each image count: its HM, and how far that is under the network's ordinary training.
 
-Both are intervals over patients and seeds (`analysis.stats.bootstrap`, `analysis.stats.seeds`) at the study's level. A
+Both are intervals over patients and seeds (`analysis.records.tasks`, `analysis.stats.seeds`) at the study's level. A
 count is `sufficient` where it is not inferior to ordinary training by more than the margin, the whole interval of the
 difference being within it (ICH E9, 1998, 3.3.2), and the whole interval of its own HM is above the floor. Formulas:
 docs/statistics.md.
@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.records.bootstrap import generator
 from analysis.records.cell_means import cell_means, distilled, full_training, run_rows, trained_beside
-from analysis.records.multilabel_runs import alike, read_film_run, resampled_scores
 from analysis.records.records import Study, score
 from analysis.records.rule import Rule
-from analysis.records.runs import align, read_run
-from analysis.stats.bootstrap import generator, hms, resample
+from analysis.records.runs import read_run
 from analysis.stats.seeds import PARTS, intervals, parts, shortfalls
 from ledger.schema import SCHEMA, SETTING
 
@@ -108,46 +107,15 @@ def _resampled(
     the same patients; none where there is nothing to resample."""
     runs, trained = (rows.sort_values(["images", "seed"], kind="stable") for rows in (runs, trained))
     rng = setting_generator(study, names)
-    score_all = _films if runs["task"].eq("multilabel").any() else _patients
-    found = score_all(study, list(runs["trials"]), list(trained["trials"]), rule.resamples, rng)
+    read, beside = ([read_run(study, each) for each in rows["trials"]] for rows in (runs, trained))
+    if None in read:
+        return []
+    found = study.task.resampled(read, [] if None in beside else beside, rule.resamples, rng)
     if found is None:
         return []
     scores, drawn = found
     none = np.zeros(len(scores) - len(runs), np.int64)
     counts = parts(scores, drawn, np.concatenate([none, runs["images"].to_numpy(np.int64)]))
-    beside = counts[counts["images"] == 0][PARTS].set_axis(TRAINED_PARTS, axis=1)
-    own = beside.iloc[0].to_dict() if len(beside) else {}
+    own_parts = counts[counts["images"] == 0][PARTS].set_axis(TRAINED_PARTS, axis=1)
+    own = own_parts.iloc[0].to_dict() if len(own_parts) else {}
     return [row | own for row in counts[counts["images"] > 0].to_dict("records")]
-
-
-Scored = tuple[np.ndarray, np.ndarray]  # (runs,) and (runs, resamples): those of ordinary training first
-
-
-def _patients(
-    study: Study, trials: list[tuple[str, ...]], beside: list[tuple[str, ...]], resamples: int, rng: np.random.Generator
-) -> Scored | None:
-    """HM of runs of `trials`, and before them of those `beside` that met the same patients."""
-    runs = [run for each in trials if (run := read_run(study, each)) is not None]
-    if len(runs) < len(trials):
-        return None
-    shared = set.intersection(*(set(run.patients) for run in runs))
-    trained = [run for each in beside if (run := read_run(study, each)) is not None and shared <= set(run.patients)]
-    labels, calls = align([*(trained if len(trained) == len(beside) else []), *runs])
-    if labels.all() or not labels.any():
-        return None
-    return hms(calls, labels), resample(calls, labels, resamples, rng)
-
-
-def _films(
-    study: Study, trials: list[tuple[str, ...]], beside: list[tuple[str, ...]], resamples: int, rng: np.random.Generator
-) -> Scored | None:
-    """The same for films with findings, by macro AUC."""
-    runs = [run for each in trials if (run := read_film_run(study, each)) is not None]
-    if len(runs) < len(trials) or not alike(runs):
-        return None
-    trained = [run for each in beside if (run := read_film_run(study, each)) is not None]
-    if len(trained) == len(beside) and alike([*runs, *trained]):
-        runs = [*trained, *runs]
-    drawn = resampled_scores(runs, resamples, rng)
-    defined = ~np.isnan(drawn).any(axis=0)
-    return (np.array([run.auc for run in runs]), drawn[:, defined]) if defined.any() else None

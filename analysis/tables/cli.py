@@ -22,7 +22,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.published import CAPTIONS
-from analysis.records.records import NotAStudyError, Study, read_study, score_word, setting_of
+from analysis.records.records import NotAStudyError, Study, read_study, setting_of
 from analysis.tables.formats import Column, Table, as_csv, as_latex, as_markdown, as_text, counted, decimals, words
 from analysis.tables.matching import measured_cells, protocol_remarks
 from analysis.tables.published_comparison import FOOTPRINT_COLUMNS, MEASURED, NOT_RUN, hm_words, published_tables
@@ -36,19 +36,6 @@ HOW = (
     "HM: mean over the seeds (lowest to highest). The papers chose their states on the test patients themselves; "
     "measured rows did so only where they are marked papers' protocol."
 )
-
-
-_PATIENT_COLUMNS = [
-    Column("HM", hm_words),
-    decimals("sensitivity", "Sen"),
-    decimals("specificity", "Spe"),
-    decimals("auc", "AUC"),
-]
-_FINDING_COLUMNS = [
-    Column("AUC", hm_words),
-    decimals("ap", "Average\nprecision"),
-    decimals("hamming_loss", "Hamming\nloss"),
-]
 
 
 def cell_table(study: Study) -> Table:
@@ -69,7 +56,8 @@ def cell_table(study: Study) -> Table:
     columns = [
         words("cell", "Cell"),
         counted("parameters", "Parameters"),
-        *(_FINDING_COLUMNS if score_word(study.records) == "AUC" else _PATIENT_COLUMNS),
+        Column(study.task.word[0].upper() + study.task.word[1:], hm_words),
+        *(decimals(name, each.heading) for name, each in study.task.measures.items() if each.heading),
         counted("seeds", "Seeds"),
         *FOOTPRINT_COLUMNS,
     ]
@@ -88,7 +76,7 @@ def tables_against(studies: Sequence[Study], asked: Sequence[str] = ()) -> tuple
         NothingPublishedError: there is none.
     """
     numbers = [int(name) for name in asked or TABLES if name != "transfer"]
-    patients = [study for study in studies if not study.multilabel]
+    patients = [study for study in studies if study.task.published == "patients"]
     trained = [study for study in studies if has_training(study)]
     tables, lines = [], []
     if patients and numbers:
@@ -119,8 +107,7 @@ def _sources(studies: Sequence[Study]) -> list[str]:
         if epochs := _setting(study, "outer", "epochs"):
             conditions.append(f"{epochs} epochs")
         elif steps := _setting(study, "outer", "steps"):
-            drawn = "films" if study.multilabel else "patches"
-            conditions.append(f"{steps:,} outer steps of {_setting(study, 'outer', 'batch_size')} {drawn}")
+            conditions.append(f"{steps:,} outer steps of {_setting(study, 'outer', 'batch_size')} {study.task.seen}")
         if _setting(study, "distill", "inner_weights") == "head":
             conditions.append("inner steps change the last layer only")
         sources.append(f"Measured in {study.folder}" + (f": {'; '.join(conditions)}." if conditions else "."))

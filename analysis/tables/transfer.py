@@ -20,11 +20,11 @@ from analysis.records.multilabel_runs import (
     alike,
     macro_ap,
     macro_auc,
-    read_film_run,
     resampled_scores,
 )
 from analysis.records.records import Study
 from analysis.records.rule import Rule
+from analysis.records.runs import read_run
 from analysis.stats.evidence import setting_generator
 from analysis.stats.minimum import percent
 from analysis.stats.seeds import PARTS, intervals, parts
@@ -48,7 +48,7 @@ HOW = (
 
 def has_training(study: Study) -> bool:
     """Whether the study trains networks on films with findings, as what was published did."""
-    return study.multilabel and any(cell.get("images") is None for cell in study.compared_cells)
+    return study.task.published == "transfer" and any(cell.get("images") is None for cell in study.compared_cells)
 
 
 def transfer_table(studies: Sequence[Study]) -> Table:
@@ -149,7 +149,7 @@ def _bounds(study: Study) -> pd.DataFrame:
     groups = list(rows.groupby(BY, sort=False, dropna=False))
     schema = {name: SCHEMA[name] for name in BY}
     bounds = pd.DataFrame([names for names, _ in groups], columns=list(schema)).astype(schema)
-    runs = [[read_film_run(study, trials) for trials in group["trials"]] for _, group in groups]
+    runs = [[read_run(study, trials) for trials in group["trials"]] for _, group in groups]
     for name, macro in SCORES.items():
         cells = [
             _parts([run for run in each if run is not None], len(each), macro, rule, setting_generator(study, names))

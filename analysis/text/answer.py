@@ -8,7 +8,6 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.records.cell_means import full_training, run_rows, setting_labels, training_means
-from analysis.records.multilabel_runs import read_film_run
 from analysis.records.records import Study, score_word
 from analysis.records.rule import Rule
 from analysis.records.runs import folds_of, read_run
@@ -143,7 +142,7 @@ def _tested(study: Study, tested: int | None) -> str:
     if folds is None:
         return f"{tested} test patients" if tested else "the test patients"
     trials = run_rows(study)["trials"].iloc[0]
-    run = read_run(study, trials) or read_film_run(study, trials)
+    run = read_run(study, trials)
     return f"{len(set(run.patients)) if run else 'the'} patients, each a test patient in one of {folds} folds"
 
 
@@ -152,5 +151,4 @@ def _trained(study: Study) -> str:
     if means.empty:
         return ""
     scores = [f"{number(hm, 2)} for {name}" for hm, name in zip(means["hm"], _names(means), strict=True)]
-    seen = "films" if score_word(study.records) == "AUC" else "patches"
-    return f" Ordinary training on all {seen} gives {score_word(study.records)} {listed(scores)}."
+    return f" Ordinary training on all {study.task.seen} gives {score_word(study.records)} {listed(scores)}."

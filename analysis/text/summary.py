@@ -19,12 +19,7 @@ from analysis.text.relation import curves_verdict
 from analysis.text.words import images_word, listed, number, parameters_word, protocol_mark
 from ledger.trial_files import read_trials
 
-HONEST = "Thresholds and states were chosen on validation patients."
 ONCE = "Test patients were scored once by each confirm trial, and nothing was chosen on them."
-FILMS = (
-    "AUC is the mean over the findings that some test films have and others have not. States were chosen on validation "
-    "patients."
-)
 SEARCHED = (
     "Image counts were searched: which of them were run was decided by confirm trials on test patients; rates, states "
     "and thresholds were not."
@@ -94,9 +89,7 @@ def _run(records: pd.DataFrame) -> pd.DataFrame:
 
 def protocol(study: Study) -> str:
     """The sentence on how test patients were used; the papers' protocol is called what it is."""
-    sentence = PAPER_PROTOCOL if protocol_mark(study) else HONEST
-    if score_word(study.records) == "AUC":
-        sentence = FILMS
+    sentence = PAPER_PROTOCOL if protocol_mark(study) else study.task.protocol
     if not protocol_mark(study):
         sentence += f" {_scored_again(study) or ONCE}"
     return f"{sentence} {SEARCHED}" if any(cell.get("counted") for cell in study.cells) else sentence

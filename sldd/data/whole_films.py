@@ -1,7 +1,8 @@
-"""Whole radiographs as training data, scaled down to the input size: for ordinary training without organ masks.
+"""Whole radiographs as training data, scaled down to the input size: of patients with one label, or of one class each.
 
-Comparison method 4 of Li et al. (2022, Table 2): one image a film, of its patient's class N or P. A film casts no vote
-by arg-max, which would leave a patient's score at 0 or 1; its class probabilities stand in for vote counts.
+The former is comparison method 4 of Li et al. (2022, Table 2): one image a film, of its patient's class N or P. A film
+casts no vote by arg-max, which would leave a patient's score at 0 or 1; its class probabilities stand in for vote
+counts.
 """
 
 from __future__ import annotations
@@ -85,3 +86,65 @@ class WholeBatches:
         labels = np.arange(count) % 2
         films = [self._of_label[label][random.integers(len(self._of_label[label]))] for label in labels]
         return torch.cat([self._films.image(film) for film in films]), torch.from_numpy(labels + NEGATIVE)
+
+
+def exclusive_classes(cohort: Cohort) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names of the classes, and (films,) int64 the class of each film.
+
+    A single finding, there or not on every film, is two classes.
+
+    Raises:
+        InputError: a film has several of the cohort's classes, or none of them.
+    """
+    labels = cohort.film_labels
+    if len(cohort.classes) == 1 and not np.isnan(labels).any():
+        name = cohort.classes[0]
+        return (f"no {name}", name), labels[:, 0].astype(np.int64)
+    wrong = np.flatnonzero((labels == 1).sum(1) != 1)
+    if len(wrong):
+        raise InputError(
+            f"{cohort.wheres[wrong[0]] if cohort.wheres else f'film {wrong[0] + 1}'}: "
+            f"{int((labels[wrong[0]] == 1).sum())} of {len(cohort.classes)} classes, and a film is of one"
+        )
+    return tuple(cohort.classes), (labels == 1).argmax(1)
+
+
+class ClassBatches:
+    """Batches of training films with equal numbers of each class, drawn with replacement.
+
+    Args:
+        numbers: (films of the cohort,) the class of each.
+        classes: names of the classes.
+
+    Raises:
+        InputError: no training film is of one of the classes.
+    """
+
+    def __init__(self, films: WholeFilms, patients: Sequence[int], numbers: np.ndarray, classes: Sequence[str]) -> None:
+        self._films = films
+        rows = np.array([film for patient in patients for film in films.cohort.films_of[patient]], np.int64)
+        self._of_class = [rows[numbers[rows] == number] for number in range(len(classes))]
+        for name, of_class in zip(classes, self._of_class, strict=True):
+            if not len(of_class):
+                raise InputError(f"no training film of class {name}; change data.split, or add some")
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Digest of the films that batches are drawn from, and of their classes; None where they have none."""
+        content = self._films.fingerprint
+        return content and digest("class batches", content, [rows.tolist() for rows in self._of_class])
+
+    @property
+    def size(self) -> int:
+        """Training films."""
+        return sum(map(len, self._of_class))
+
+    def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(count, channels, side, side) float32 films and (count,) int64 classes, in turns."""
+        classes = np.arange(count) % len(self._of_class)
+        return self.of_classes(random, classes.tolist()), torch.from_numpy(classes)
+
+    def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
+        """(len(classes), channels, side, side) float32 films, one of each class in turn."""
+        picked = [self._of_class[number][random.integers(len(self._of_class[number]))] for number in classes]
+        return torch.cat([self._films.image(int(film)) for film in picked])

@@ -1,4 +1,4 @@
-"""Initial soft labels of patches."""
+"""Initial soft labels of patches, and of films of one class each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import torch
 from sldd.data.patches import CLASSES, NEGATIVE, POSITIVE
 from sldd.errors import InputError
 
-STARTS = ("one_hot", "smoothed", "uniform", *(f"constant:{name}" for name in CLASSES))
+CLASS_STARTS = ("one_hot", "smoothed", "uniform")
+STARTS = (*CLASS_STARTS, *(f"constant:{name}" for name in CLASSES))
 _SMOOTHING = 0.1
 
 
@@ -38,13 +39,19 @@ def initial_labels(start: str, images: int) -> torch.Tensor:
     """
     if start not in STARTS:
         raise InputError(f"grid.label_init: {start!r} is unknown; choose from {', '.join(STARTS)}")
-    classes = len(CLASSES)
-    uniform = torch.full((images, classes), 1.0 / classes)
+    if start.startswith("constant:"):
+        return _started("one_hot", [CLASSES.index(start.removeprefix("constant:"))] * images, len(CLASSES))
+    return _started(start, image_classes(images), len(CLASSES))
+
+
+def class_labels(start: str, images: int, classes: int) -> torch.Tensor:
+    """The same of (M, classes), where images take the classes in turn; ``start`` is one of ``CLASS_STARTS``."""
+    return _started(start, [number % classes for number in range(images)], classes)
+
+
+def _started(start: str, chosen: list[int], classes: int) -> torch.Tensor:
+    uniform = torch.full((len(chosen), classes), 1.0 / classes)
     if start == "uniform":
         return uniform
-    if start.startswith("constant:"):
-        chosen = [CLASSES.index(start.removeprefix("constant:"))] * images
-    else:
-        chosen = image_classes(images)
     one_hot = torch.eye(classes)[chosen]
     return one_hot if start != "smoothed" else (1 - _SMOOTHING) * one_hot + _SMOOTHING * uniform

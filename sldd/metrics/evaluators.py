@@ -263,7 +263,6 @@ class FilmTask:
     def __init__(self, films: WholeFilms, counts: tuple[np.ndarray, np.ndarray]) -> None:
         self._films, self._counts = films, counts
 
-    @torch.no_grad()
     def score(
         self,
         predict: Predict,
@@ -274,16 +273,34 @@ class FilmTask:
         seen: Seen = as_they_are,
     ) -> FilmScores:
         cohort = self._films.cohort
-        numbers = [film for patient in patients for film in cohort.films_of[patient]]
-        parts = (numbers[begin : begin + batch] for begin in range(0, len(numbers), batch))
-        images = ((0, torch.cat([self._films.image(film) for film in part]).to(device), None) for part in parts)
-        content = self._films.fingerprint
-        inputs = seen(images, content and digest(content, numbers, batch))
-        found = [predict(each).double().sigmoid().cpu().numpy() for _, each, _ in inputs]
+        numbers, found = film_probabilities(
+            predict, torch.sigmoid, self._films, patients, batch=batch, device=device, seen=seen
+        )
         return FilmScores(
             cohort.classes,
             [cohort.film_patients[film] for film in numbers],
             cohort.film_labels[numbers],
-            np.concatenate(found),
+            found,
             self._counts,
         )
+
+
+@torch.no_grad()
+def film_probabilities(
+    predict: Predict,
+    probabilities: Predict,
+    films: WholeFilms,
+    patients: Sequence[int],
+    *,
+    batch: int,
+    device: torch.device,
+    seen: Seen = as_they_are,
+) -> tuple[list[int], np.ndarray]:
+    """Numbers of all films of these patients, and (films, classes) float64 what ``probabilities`` makes of their
+    logits; other arguments as of ``Task.score``."""
+    numbers = [film for patient in patients for film in films.cohort.films_of[patient]]
+    parts = (numbers[begin : begin + batch] for begin in range(0, len(numbers), batch))
+    images = ((0, torch.cat([films.image(film) for film in part]).to(device), None) for part in parts)
+    content = films.fingerprint
+    inputs = seen(images, content and digest(content, numbers, batch))
+    return numbers, np.concatenate([probabilities(predict(each).double()).cpu().numpy() for _, each, _ in inputs])

@@ -120,12 +120,12 @@ def bootstrap_findings(
     defined = (positives > 0) & (negatives > 0)
     wrong = (call_positive(probabilities, *counts) != (labels == 1)).astype(np.float64)
     drawn: dict[Metric, list[np.ndarray]] = {metric: [] for metric in METRICS}
-    for weights in _resampled(patients, seed, resamples):
+    for weights in resampled(patients, seed, resamples, "findings"):
         values = {metric: np.full((len(weights), labels.shape[1]), np.nan) for metric in METRICS}
         for number in np.flatnonzero(defined):
             known = ~np.isnan(labels[:, number])
             of_class = weights[:, known]
-            auc, precision = _ranked(of_class, labels[known, number] == 1, probabilities[known, number])
+            auc, precision = ranked(of_class, labels[known, number] == 1, probabilities[known, number])
             values["auc"][:, number], values["average_precision"][:, number] = auc, precision
             with np.errstate(invalid="ignore"):  # no film at all
                 values["hamming_loss"][:, number] = of_class @ wrong[known, number] / of_class.sum(1) + 0 * auc
@@ -134,21 +134,21 @@ def bootstrap_findings(
     return {metric: _intervals(np.concatenate(drawn[metric]), level) for metric in METRICS}
 
 
-def _resampled(patients: Sequence[int], seed: int, resamples: int) -> Iterator[np.ndarray]:
-    """How often each film is drawn: (some resamples, films) at a time."""
+def resampled(patients: Sequence[int], seed: int, resamples: int, name: str) -> Iterator[np.ndarray]:
+    """How often each film is drawn, (some resamples, films) at a time, by the random stream ``name``."""
     names, places = np.unique(np.asarray(patients), return_inverse=True)
     at_once = max(1, _DRAWN // max(len(places), 1))
-    random = stream(seed, "bootstrap", "findings")
+    random = stream(seed, "bootstrap", name)
     for begin in range(0, resamples, at_once):
         size = min(at_once, resamples - begin)
         yield random.multinomial(len(names), np.full(len(names), 1 / len(names)), size)[:, places].astype(np.float64)
 
 
-def _ranked(weights: np.ndarray, truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def ranked(weights: np.ndarray, truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(resamples,) AUC and average precision of films that count ``weights`` (resamples, films) times; NaN without."""
     order = np.argsort(-scores, kind="stable")
-    ranked = scores[order]
-    ties = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])  # where films of another score begin
+    scored = scores[order]
+    ties = np.flatnonzero(np.r_[True, scored[1:] != scored[:-1]])  # where films of another score begin
     positive = np.add.reduceat(weights[:, order] * truth[order], ties, axis=1)
     negative = np.add.reduceat(weights[:, order] * ~truth[order], ties, axis=1)
     above, false = positive.cumsum(1), negative.cumsum(1)
@@ -167,10 +167,10 @@ def _intervals(values: np.ndarray, level: float) -> tuple[list[Interval], Interv
     some = present.any(1)
     means = np.full(len(values), np.nan)
     means[some] = np.nansum(values[some], 1) / present[some].sum(1)
-    return [_interval(column, level) for column in values.T], _interval(means, level)
+    return [interval(column, level) for column in values.T], interval(means, level)
 
 
-def _interval(values: np.ndarray, level: float) -> Interval:
+def interval(values: np.ndarray, level: float) -> Interval:
     there = values[~np.isnan(values)]
     if 2 * len(there) < len(values) or not len(there):
         return Interval(None, None, len(there))

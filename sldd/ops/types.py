@@ -16,8 +16,8 @@ Memory = Literal["auto", "keep", "recompute"]
 Precision = Literal["float32", "bfloat16"]
 InnerWeights = Literal["all", "head"]
 """What inner steps change."""
-TaskName = Literal["patches", "multilabel"]
-"""What a network is asked: patients by votes of their patches, or findings of whole films."""
+TaskName = Literal["patches", "multilabel", "classes"]
+"""What a network is asked: patients by votes of their patches, the findings of whole films, or their one class."""
 PerChannel = float | tuple[float, float, float]
 """A number where images are gray, one for each of red, green and blue where they are in colour."""
 ScoredPart = tuple[int, torch.Tensor, np.ndarray | None]
@@ -35,6 +35,7 @@ class InputSpec:
         classes: names of the outputs, in their order.
         mean, std: by which the cohort's own values are standardised, channel by channel.
         channels: of the input.
+        exclusive: whether a whole film is of one of the classes, and they are no findings that may be on it together.
     """
 
     side: int
@@ -42,3 +43,4 @@ class InputSpec:
     mean: PerChannel
     std: PerChannel
     channels: int = 1
+    exclusive: bool = False

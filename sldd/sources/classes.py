@@ -39,7 +39,9 @@ class ClassesSettings:
 
 
 @dataclass(frozen=True)
-class _Image:
+class ClassImage:
+    """An image of a table or a folder, and what is said of it."""
+
     file: Path
     name: str
     """Of its class."""
@@ -68,7 +70,7 @@ def read_classes(root: Path, settings: ClassesSettings, film_size: int, channels
             class of one image, or a subject in two splits.
     """
     table = root / settings.table
-    images = list(_listed(table, settings) if table.is_file() else _in_folders(root))
+    images = list(listed(table, settings) if table.is_file() else _in_folders(root))
     _check_files(images)
     _check_splits(images)
     classes = _classes(images)
@@ -87,7 +89,12 @@ def read_classes(root: Path, settings: ClassesSettings, film_size: int, channels
     return LabelledFilms(classes, rows, film_size, channels=channels, patients_known=known)
 
 
-def _listed(table: Path, settings: ClassesSettings) -> Iterator[_Image]:
+def listed(table: Path, settings: ClassesSettings) -> Iterator[ClassImage]:
+    """The images of a table, by its lines.
+
+    Raises:
+        InputError: a missing column, or a row that cannot be used.
+    """
     header, lines = read_table(table, LABEL_TABLE)
     image, name = column(header, LABEL_TABLE, "image"), column(header, LABEL_TABLE, settings.column)
     subject, split = (find_column(header, LABEL_TABLE, heading) for heading in (settings.subject, "split"))
@@ -96,7 +103,7 @@ def _listed(table: Path, settings: ClassesSettings) -> Iterator[_Image]:
         for place, word in ((image, "image"), (name, settings.column), (subject, settings.subject)):
             if place is not None and not cells[place]:
                 raise InputError(f"{where}: {word} is empty; fill it or remove the line")
-        yield _Image(
+        yield ClassImage(
             inside(table.parent, cells[image], where),
             _class_name(cells[name], where),
             None if subject is None else patient_id(cells[subject], where),
@@ -106,7 +113,7 @@ def _listed(table: Path, settings: ClassesSettings) -> Iterator[_Image]:
         )
 
 
-def _in_folders(root: Path) -> Iterator[_Image]:
+def _in_folders(root: Path) -> Iterator[ClassImage]:
     paths = find_films(root).paths
     tops = [path.relative_to(root).parts[0].casefold() for path in paths]
     divided = [top in _SPLITS for top in tops]
@@ -118,7 +125,7 @@ def _in_folders(root: Path) -> Iterator[_Image]:
         if len(folders) < 1 + divided[0]:
             raise InputError(f"{root}: {where} lies in no folder of a class; put it into one, or give a table")
         split = _SPLITS[folders.pop(0).casefold()] if divided[0] else None
-        yield _Image(path, _class_name(folders[0], where), None, split, where, 0)
+        yield ClassImage(path, _class_name(folders[0], where), None, split, where, 0)
 
 
 def _class_name(cell: str, where: str) -> str:
@@ -134,7 +141,7 @@ def _split(cell: str, where: str) -> str:
     return _SPLITS[cell.casefold()]
 
 
-def _check_files(images: Sequence[_Image]) -> None:
+def _check_files(images: Sequence[ClassImage]) -> None:
     first: dict[Path, str] = {}
     for image in images:
         earlier = first.setdefault(image.file, image.where)
@@ -142,11 +149,11 @@ def _check_files(images: Sequence[_Image]) -> None:
             raise InputError(f"{image.where}: the image of {earlier} again; remove one of the two")
 
 
-def _check_splits(images: Sequence[_Image]) -> None:
+def _check_splits(images: Sequence[ClassImage]) -> None:
     """Raise an InputError where a subject is in two splits, or some images are in one and others are not."""
     if not any(image.split for image in images):
         return
-    first: dict[str, _Image] = {}
+    first: dict[str, ClassImage] = {}
     for image in images:
         if image.split is None:
             raise InputError(f"{image.where}: the split is empty; fill the column for every row or for none")
@@ -157,13 +164,13 @@ def _check_splits(images: Sequence[_Image]) -> None:
             )
 
 
-def _classes(images: Sequence[_Image]) -> list[str]:
+def _classes(images: Sequence[ClassImage]) -> list[str]:
     """The classes by name.
 
     Raises:
         InputError: there is only one, one has one image or none to train on, or two are spelled alike.
     """
-    of: defaultdict[str, list[_Image]] = defaultdict(list)
+    of: defaultdict[str, list[ClassImage]] = defaultdict(list)
     for image in images:
         of[image.name].append(image)
     classes, spelled = sorted(of), dict[str, str]()

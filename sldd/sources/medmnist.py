@@ -2,7 +2,8 @@
 
 The file names no patients, so every image is one; its own division into training, validation and test images, which is
 by patient where the collections it was made from tell, is kept. Labels are several 0/1 columns (ChestMNIST), one column
-of 0 and 1 (one class, present where the file says 1), or one column of more values (a class each).
+of 0 and 1 (one class, present where the file says 1, or two where both are named), or one column of more values (a
+class each).
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class MedMnistSettings:
     """A MedMNIST file."""
 
     classes: tuple[str, ...] = ()
-    """Names of the classes, which the file does not hold; label 0, label 1 ... unless given."""
+    """Names of the classes, which the file does not hold; label 0, label 1 ... unless given. A column of 0 and 1 is one
+    finding, that is there where it says 1, unless both are named here: then they are two classes."""
 
 
 class MedMnistSource:
@@ -63,7 +65,7 @@ class MedMnistSource:
             raise InputError("data.root: the .npz file holds no images; download it again")
         if len({values.shape[1] for values in labels}) > 1:
             raise InputError("data.root: the .npz file has other labels in each part; is it MedMNIST's?")
-        findings = _findings(np.concatenate(labels), named=bool(settings.classes))
+        findings = _findings(np.concatenate(labels), len(settings.classes))
         self.classes = list(settings.classes) or [f"label {number}" for number in range(findings.shape[1])]
         if len(self.classes) != findings.shape[1]:
             raise InputError(f"data.medmnist.classes: {len(self.classes)} names for {findings.shape[1]} classes")
@@ -138,17 +140,17 @@ def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     return values
 
 
-def _findings(labels: np.ndarray, named: bool) -> np.ndarray:
-    """(images, classes) float64, 0 or 1; a class that no image has is one where the classes are ``named``."""
+def _findings(labels: np.ndarray, named: int) -> np.ndarray:
+    """(images, classes) float64, 0 or 1; a class that no image has is one where so many are ``named``."""
     if not labels.size:
         raise InputError("data.root: the .npz file has no labels; is it MedMNIST's?")
     if labels.max() >= _MOST_CLASSES:
         raise InputError(f"data.root: labels of {_MOST_CLASSES} and more, as of no collection; is it MedMNIST's?")
     if labels.min() < 0 or (labels.shape[1] > 1 and labels.max() > 1):
         raise InputError("data.root: labels other than 0 and 1 in several columns, or below 0; is it MedMNIST's?")
-    if labels.shape[1] > 1 or labels.max() <= 1:
+    if labels.shape[1] > 1 or (labels.max() <= 1 and named != 2):
         return labels.astype(np.float64)
-    counts = np.bincount(labels[:, 0])
+    counts = np.bincount(labels[:, 0], minlength=2)
     if not named and not counts.all():
         lost = int(np.flatnonzero(counts == 0)[0])
         raise InputError(

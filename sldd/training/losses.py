@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -47,13 +48,15 @@ class Loss:
     """A task's inner and outer loss function.
 
     ``inner``: (logits, soft labels) -> loss of a batch of distilled images. ``outer``: (logits, truth, truth of the
-    whole batch) -> a part's share in the loss of a batch of real ones; the shares add up to it.
+    whole batch) -> a part's share in the loss of a batch of real ones; the shares add up to it. ``probabilities``:
+    (batch, classes) logits -> what they stand for.
     """
 
     inner: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     outer: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+    probabilities: Callable[[torch.Tensor], torch.Tensor]
 
 
-CROSS_ENTROPY = Loss(soft_cross_entropy, cross_entropy)
-WEIGHTED_BCE = Loss(weighted_bce, weighted_bce_of_part)
-LOSSES: dict[TaskName, Loss] = {"patches": CROSS_ENTROPY, "multilabel": WEIGHTED_BCE}
+CROSS_ENTROPY = Loss(soft_cross_entropy, cross_entropy, partial(torch.softmax, dim=1))
+WEIGHTED_BCE = Loss(weighted_bce, weighted_bce_of_part, torch.sigmoid)
+LOSSES: dict[TaskName, Loss] = {"patches": CROSS_ENTROPY, "multilabel": WEIGHTED_BCE, "classes": CROSS_ENTROPY}

@@ -49,7 +49,8 @@ class StudyConfig:
     name: str
     grid: Grid
     task: str = "patches"
-    """What networks predict: positive or negative patients, by votes of patches, or the findings of whole films."""
+    """What networks predict: positive or negative patients, by votes of patches; the findings of whole films; or the
+    class of whole images, of which each is of one (``classes``)."""
     data: DataSettings = field(default_factory=DataSettings)
     sources: dict[Annotated[str, AfterValidator(_plain_name)], DataSettings] = field(default_factory=dict)
     """Other collections of films with findings, by their names in ``grid.chain``. Where one is missing, its cells do

@@ -63,7 +63,8 @@ class SearchSettings:
     score: Score = "smooth"
     """What search trials are compared by, on validation patients. ``smooth``: what states are, the mean of patient AUC
     and patch accuracy, which move with every patch. ``headline``: HM, which moves with a patient at a time, so that the
-    best of several trials is the luckiest. Macro AUC, where films have findings, is both."""
+    best of several trials is the luckiest. Macro AUC, where films have findings, is both; of
+    images of one class each they are the mean of macro AUC and balanced accuracy, and balanced accuracy."""
     warm_trials: Annotated[int, Ge(1)] | None = None
     """Search trials of a cell whose second takes the best setting of a neighbouring image count (``images: search``);
     by default half of ``trials``, but at least two. Where that equals ``trials``, the search is the full grid's."""

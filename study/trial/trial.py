@@ -257,6 +257,7 @@ def _share(
         delta=result["delta"],
         channels=data.input.channels,
         classes=data.input.classes,
+        exclusive=data.input.exclusive,
         claims=claims(result, task, config.protocol, cell.fold, cost),
         stored=cost,
     )

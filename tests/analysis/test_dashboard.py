@@ -13,7 +13,8 @@ from plotly.offline import get_plotlyjs
 
 from analysis.dashboard import main, write_dashboard
 from analysis.records.records import read_study
-from analysis.text.summary import HONEST, ONCE, headline, highlights
+from analysis.records.tasks import TASKS, USUAL
+from analysis.text.summary import ONCE, headline, highlights
 from tests.analysis.conftest import voters
 
 PANELS = [
@@ -70,7 +71,14 @@ def test_the_page_has_every_panel_the_images_every_trial_and_where_it_came_from(
     assert sum(cell["html"].count('class="film"') for cell in cells_of(page).values()) == 18
     trials = content["tables"]["study-0-trials"]
     assert {len(column["values"]) for column in trials["columns"]} == {27} == {len(trials["keys"])}
-    for words in (HONEST, "0123abc", "fe" * 8, "python 3.11.7", "train 24, validation 12, test 24", "repeats: 2"):
+    for words in (
+        TASKS[USUAL].protocol,
+        "0123abc",
+        "fe" * 8,
+        "python 3.11.7",
+        "train 24, validation 12, test 24",
+        "repeats: 2",
+    ):
         assert words in page
 
 
@@ -283,7 +291,7 @@ def test_the_papers_protocol_is_called_what_it_is(ledger):
     study.done(cell, 1, "search")
     page = page_of(write_dashboard(study.folder))
     assert "states were chosen on the test patients themselves" in page
-    for denial in (HONEST, "never met a test patient", "validation patients", "HM on<br>validation"):
+    for denial in (TASKS[USUAL].protocol, "never met a test patient", "validation patients", "HM on<br>validation"):
         assert denial not in page
     for panel in (
         "HM by parameters",

@@ -13,6 +13,7 @@ from analysis.figures.parts.theme import INK, hover, log_axis, look, plain
 from analysis.published import NAMES
 from analysis.records.records import Study, score_word
 from analysis.records.runs import folds_of
+from analysis.records.tasks import TASKS, USUAL
 from analysis.stats.minimum import percent
 from analysis.text.words import images_word, number, parameters_word
 
@@ -101,32 +102,19 @@ def published_caption(study: Study) -> str:
 def hm_hover(row: pd.Series) -> str:
     """Hover box of a row of `cell_means`; with the interval where the row has one."""
     seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
-    score = "AUC" if row["task"] == "multilabel" else "HM"
+    task = TASKS.get(row["task"], TASKS[USUAL])
     return hover(
         f"{row['backbone']}, {images_word(row['images'])}",
         parameters=number(row["parameters"], 0),
-        **{score: f"{number(row['hm'])} over {seeds} ({number(row['hm_low'])} to {number(row['hm_high'])})"},
+        **{task.word: f"{number(row['hm'])} over {seeds} ({number(row['hm_low'])} to {number(row['hm_high'])})"},
         interval=_interval(row),
-        **(_patient_facts(row) if score == "HM" else _finding_facts(row)),
+        **{measure.words: number(row[column]) for column, measure in task.measures.items()},
         protocol="the papers'" if row["protocol"] == "paper" else None,
         method=str(row["method"]).upper().replace("_", " "),
         norm=row["norm"],
         trained_before_on=None if pd.isna(row["chain"]) else f"{row['chain']} ({row['transfer']})",
         **({} if pd.isna(row["images"]) else _distilled_facts(row)),
     )
-
-
-def _patient_facts(row: pd.Series) -> dict[str, str | None]:
-    return {
-        "sensitivity": number(row["sensitivity"]),
-        "specificity": number(row["specificity"]),
-        "AUC": number(row["auc"]),
-        "HM at threshold 0.4": number(row["hm_at_0.4"]),
-    }
-
-
-def _finding_facts(row: pd.Series) -> dict[str, str | None]:
-    return {"average precision": number(row["ap"]), "Hamming loss": number(row["hamming_loss"])}
 
 
 def _interval(row: pd.Series) -> str | None:

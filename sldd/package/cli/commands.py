@@ -29,9 +29,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+from torch import nn
 
 from sldd.errors import InputError
 from sldd.metrics.patient_votes import UNDECIDED
+from sldd.package.apply.classes import classes_csv, films_of_classes, in_words, tell
 from sldd.package.apply.films import Patient, find_patients, look_through
 from sldd.package.apply.score_table import file_notes, names_csv, pseudonyms, scores_csv, without_reports
 from sldd.package.apply.scoring import Scored, labelled, measured, score
@@ -93,14 +95,16 @@ def _apply(options: argparse.Namespace, console: Console) -> int:
     device, outputs = _device(options.device), [options.out, *filter(None, [options.names])]
     for path in outputs:
         check_output(path)
-    received = look_through(options.films)
-    for note in manifest_notes(options.films):
-        console.print(note, markup=False, soft_wrap=True)
     verdict = verify(options.package, start=options.start, key=options.key)
     if not _accepted(verdict, console) or verdict.network is None:
         return BAD
     package = verdict.package
+    if package.exclusive:
+        return _apply_classes(options, verdict.network, package, device, console)
     delta = package.threshold()
+    received = look_through(options.films)
+    for note in manifest_notes(options.films):
+        console.print(note, markup=False, soft_wrap=True)
     with _progress(sum(len(patient.films) for patient in received.patients)) as done:
         found = score(
             verdict.network, package, received.patients, batch=options.batch, device=device, done=done, tolerant=True
@@ -122,6 +126,23 @@ def _apply(options: argparse.Namespace, console: Console) -> int:
     if options.names is not None:
         console.print(f"who is who: {options.names}; keep it to yourself")
     return BAD if found.unread else GOOD
+
+
+def _apply_classes(
+    options: argparse.Namespace, network: nn.Module, package: Package, device: torch.device, console: Console
+) -> int:
+    films = films_of_classes(options.films, package.classes)
+    with _progress(len(films)) as done:
+        told = tell(network, package, films, batch=options.batch, device=device, done=done)
+    subjects = [Patient(name, None, ()) for name in told.subjects]
+    names = pseudonyms(subjects)
+    if options.names is not None:
+        write_file(options.names, names_csv(subjects, names), mode=0o600)
+    write_file(options.out, classes_csv(told, names))
+    for words in [*told.unread, *in_words(told, package)]:
+        console.print(Text(words))
+    console.print(f"classes: {options.out}")
+    return BAD if told.unread else GOOD
 
 
 def _export(options: argparse.Namespace, console: Console) -> int:

@@ -56,6 +56,7 @@ def _rows(package: Package, container: Container, size: int) -> list[tuple[str, 
     numbers = sum(value.numel() for value in package.theta_bn.values())
     included = "" if package.weights is None else ", included"
     stride = patches.stride if patches.score_stride is None else patches.score_stride
+    told = "of one class each" if package.exclusive else "each finding has a probability of its own"
     flat = package.labels.flatten(0, 1)
     labels = "   ".join(in_words(package, label.numpy()) for label in flat[:_MOST_LABELS])
     more = f"   and {len(flat) - _MOST_LABELS} more" if len(flat) > _MOST_LABELS else ""
@@ -84,14 +85,14 @@ def _rows(package: Package, container: Container, size: int) -> list[tuple[str, 
             f"{package.depth} bit{colour}, less {_per_channel(package.mean)}, by {_per_channel(package.deviation)}",
         ),
         *(
-            [("films", f"whole, resized to {side}; each finding has a probability of its own")]
+            [("films", f"whole, resized to {side}; {told}")]
             if package.delta is None
             else [
                 ("patches", f"{patches.size:g} at a stride of {stride:g}, resized to {side}"),
                 ("delta", f"{package.delta:.6g}: positive where #P / (#N + #P) is at least that"),
             ]
         ),
-        *_claims(package.claims),
+        *_claims(package.claims, exclusive=package.exclusive),
         ("self-test", _self_test(package)),
         ("made with", ", ".join(f"{name} {version}" for name, version in package.versions.items())),
     ]
@@ -114,7 +115,7 @@ def _signed(container: Container) -> str:
     )
 
 
-def _claims(claims: Claims | None) -> list[tuple[str, str]]:
+def _claims(claims: Claims | None, exclusive: bool) -> list[tuple[str, str]]:
     if claims is None:
         return [("claims", "none")]
     chosen = "state chosen on the TEST patients, delta fixed at 0.4 (the papers' protocol)"
@@ -125,12 +126,18 @@ def _claims(claims: Claims | None) -> list[tuple[str, str]]:
     chosen += f"; measured with images in {claims.images}"
     return [
         ("chosen", chosen),
-        ("validation", _scores(claims.validation)),
-        ("test", "not scored" if claims.test is None else _scores(claims.test)),
+        ("validation", _scores(claims.validation, exclusive)),
+        ("test", "not scored" if claims.test is None else _scores(claims.test, exclusive)),
     ]
 
 
-def _scores(scores: Scores) -> str:
+def _scores(scores: Scores, exclusive: bool) -> str:
+    if exclusive:
+        told = "  ".join(
+            f"{name} {'-' if value is None else f'{value:.3f}'}"
+            for name, value in (("balanced accuracy", scores.sensitivity), ("AUC", scores.auc))
+        )
+        return f"{told}   {scores.patients} patients"
     words = [
         f"{name} {'-' if value is None else f'{value:.3f}'}"
         for name, value in (

@@ -52,9 +52,13 @@ def stretched(package: Package, place: tuple[int, int]) -> Image.Image:
 
 
 def in_words(package: Package, label: np.ndarray) -> str:
-    """A soft label: of patches ``in_percent``; of a film its three most likely findings, each by itself."""
+    """A soft label: of patches ``in_percent``; of a film its three most likely findings, each by itself, or the
+    three classes of the largest weights, in shares of what is positive."""
     if package.task == "patches":
         return in_percent(label)
+    if package.exclusive:
+        positive = np.clip(label.astype(np.float64), 0, None)
+        label = positive / max(positive.sum(), np.finfo(np.float64).tiny)
     most = np.argsort(-label, kind="stable")[:3]
     return " ".join(f"{printable(package.classes[number])[:12]} {100 * label[number]:.0f}" for number in most) + " %"
 

@@ -17,8 +17,9 @@ from sldd.ops.types import InnerWeights, Precision, TaskName
 from sldd.package.format.container import load_json
 
 FORMAT = "sldd-package/5"
-FORMATS = {1: FORMAT, 3: "sldd-package/6"}
-"""By channels. Gray packages are what they were before there were others, which a reader of then refuses by this."""
+FORMATS = {1: FORMAT, 3: "sldd-package/6", 0: "sldd-package/7"}
+"""By channels, and 0 of exclusive classes. Packages of what there was first are as they were; a reader of then refuses
+others by this."""
 _VERSIONED = ("sldd-study", "torch", "torchvision", "timm", "numpy")
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -43,7 +44,9 @@ _BRANCHES = ("constrained-", "tuple[")
 class Scores:
     """Metrics on a group of patients at ``delta``; those that are not defined for it are None.
 
-    Of films with findings: ``positive`` patients are those with any, and ``auc`` is the mean over the findings.
+    Of films with findings: ``positive`` patients are those with any, and ``auc`` is the mean over the findings. Of
+    films of one class each: ``positive`` is 0, the rest are means over the classes, each against the others, so that
+    ``sensitivity`` is the balanced accuracy.
     """
 
     patients: Annotated[int, Ge(1)]
@@ -139,7 +142,8 @@ class Header:
         patches: how to cut a radiograph.
         delta: threshold on a patient's score; None where films have findings.
         channels: of radiographs and images: 1 for gray, 3 for red, green and blue.
-        classes: what the labels' columns and the network's outputs stand for: I, N and P of patches, or findings.
+        classes: what the labels' columns and the network's outputs stand for: I, N and P of patches, findings, or
+            where ``exclusive`` what a film is one of.
         claims, stored, self_test: see there.
         versions: of the maker's libraries.
     """
@@ -159,6 +163,7 @@ class Header:
     delta: Share | None
     channels: int = 1
     classes: tuple[Word, ...] = CLASSES
+    exclusive: bool = False
     claims: Claims | None = None
     stored: Stored = Stored()
     self_test: SelfTest | None = None
@@ -167,13 +172,15 @@ class Header:
 
     @property
     def task(self) -> TaskName:
-        """Any classes but those of patches are findings."""
+        """Any classes but those of patches are findings, unless they exclude each other."""
+        if self.exclusive:
+            return "classes"
         return "patches" if self.classes == CLASSES else "multilabel"
 
     @property
     def format(self) -> str:
         """Of a package with this header."""
-        return FORMATS[self.channels]
+        return FORMATS[0 if self.exclusive else self.channels]
 
     def header(self) -> Header:
         """The header alone, checked.
@@ -184,10 +191,13 @@ class Header:
         return _checked({f.name: _plain(getattr(self, f.name)) for f in fields(Header)})
 
     def to_text(self) -> str:
-        """The header as canonical JSON: one line, names sorted, no spaces, ASCII; channels are told where not 1."""
+        """The header as canonical JSON: one line, names sorted, no spaces, ASCII; ``channels`` and ``exclusive`` are
+        told where they are not as they always were before."""
         tree = asdict(self.header())
         if self.channels == 1:
             del tree["channels"]
+        if not self.exclusive:
+            del tree["exclusive"]
         return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -227,10 +237,10 @@ def _checked(tree: dict[str, Any]) -> Header:
         raise InputError(f"its {where}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
     if not 0 < len(header.classes) <= MOST_CLASSES or len(set(header.classes)) < len(header.classes):
         raise InputError(f"its classes are not 1 to {MOST_CLASSES:,} different names")
-    if (header.delta is None) != (header.task == "multilabel"):
+    if (header.delta is None) != (header.task != "patches"):
         raise InputError(f"its delta does not go with its classes: of {', '.join(CLASSES)} there is one, else none")
-    if header.channels not in FORMATS:
-        raise InputError(f"it has {header.channels} channels; {' or '.join(map(str, FORMATS))} are known")
+    if header.channels not in (1, 3):
+        raise InputError(f"it has {header.channels} channels; 1 or 3 are known")
     if any(isinstance(values, tuple) != (header.channels > 1) for values in (header.mean, header.deviation)):
         raise InputError(f"its mean and deviation are not one for each of {header.channels} channels")
     if header.patches.input_size > MOST_SIDE:

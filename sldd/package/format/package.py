@@ -82,12 +82,13 @@ class Package(Header):
         """``delta``, for scores of patients by the votes of their patches.
 
         Raises:
-            InputError: the package is for films with findings.
+            InputError: the package is for whole films.
         """
         if self.delta is None:
             raise InputError(
-                "a package for films with findings, and patients are scored here by the votes of their patches; "
-                "rebuild its network and take the sigmoid of what that gives a film (docs/package.md)"
+                "a package for whole films, and patients are scored here by the votes of their patches; rebuild its "
+                "network and take the softmax (classes) or sigmoid (findings) of what that gives a film "
+                "(docs/package.md)"
             )
         return self.delta
 
@@ -115,14 +116,14 @@ def from_container(container: Container) -> Package:
     found = metadata.get("format", "")
     if found not in FORMATS.values():
         if found.startswith("sldd-package/"):
-            known = " and ".join(FORMATS.values())
+            known = ", ".join(FORMATS.values())
             raise InputError(f"a package of format {printable(found)}, and this version reads {known}; make it again")
         raise InputError("not a package; its header names no format")
     if not {"facts", "digest"} <= metadata.keys() <= {"format", "facts", "digest", "signature"}:
         raise InputError("not a package; its header is not one of this format")
     header = read_header(metadata["facts"])
     if header.format != found:
-        raise InputError(f"its format is {found}, and that of {header.channels} channels {header.format}")
+        raise InputError(f"its format is {found}, and what it says of itself is of {header.format}")
     kind = header.stored.images
     theta_bn, weights = (_below(prefix, tensors) for prefix in (_BN, _WEIGHTS))
     wanted = {*names(kind), "labels", "rates"} | ({EXPECTED} if header.self_test else set())

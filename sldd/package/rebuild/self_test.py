@@ -19,6 +19,7 @@ from sldd.ops.types import TaskName
 from sldd.package.format.header import Marks, SelfTest
 from sldd.package.rebuild.rebuild import rebuild
 from sldd.rng import bits
+from sldd.training.losses import LOSSES
 
 if TYPE_CHECKING:
     from torch import nn
@@ -74,7 +75,7 @@ def inputs(seed: int, images: torch.Tensor) -> torch.Tensor:
 def outputs(network: nn.Module, seen: torch.Tensor, task: TaskName = "patches") -> torch.Tensor:
     """(K, classes) float32 probabilities of a network in evaluation mode: of a class each, or of each finding."""
     logits = [network(part).double() for part in seen.split(_BATCH)]
-    parts = [(part.softmax(1) if task == "patches" else part.sigmoid()).float() for part in logits]
+    parts = [LOSSES[task].probabilities(part).float() for part in logits]
     return torch.cat(parts)
 
 

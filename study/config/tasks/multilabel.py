@@ -13,12 +13,10 @@ import torch
 from analysis.records.multilabel_runs import pooled_film_run
 from ledger.ledger import Trial
 from sldd.backbones.start import PRETRAINED
-from sldd.data.augment import Augmented, AugmentSettings
 from sldd.data.cohort import Cohort
 from sldd.data.concat import JoinedFilms, join_splits
 from sldd.data.multilabel_batches import FilmBatches, nearest_films
 from sldd.data.patches import PatchSettings
-from sldd.data.prefetch import BatchSource
 from sldd.data.split import Split
 from sldd.data.whole_films import WholeFilms
 from sldd.distillation.initial_findings import FINDING_STARTS, initial_findings
@@ -28,25 +26,23 @@ from sldd.ops.types import InputSpec
 from sldd.package import Scores as Claim
 from sldd.training.losses import WEIGHTED_BCE
 from study.config.schema import StudyConfig
-from study.config.tasks.base import Learned, Objective, Task, TaskData, by_seed, mean, spread
+from study.config.tasks.base import Learned, Objective, by_seed, mean, spread
+from study.config.tasks.films import FilmsTask, WholeFilmData
 from study.grid.axes import Cell, GridSettings
 from study.grid.spec import Score, TrialSpec
 
 
-class FilmData(TaskData):
-    """Whole films of patients, scaled to the network's input."""
+class FilmData(WholeFilmData):
+    """Whole films with their findings."""
 
     loss = WEIGHTED_BCE
 
     def __init__(self, films: WholeFilms, split: Split) -> None:
-        self.cohort, self.films, self.split = films.cohort, films, split
+        super().__init__(films, split)
         self.batches: FilmBatches = FilmBatches(films, split.train)
         self.size = self.batches.size
         classes = tuple(self.batches.classes)
         self.input = InputSpec(films.side, classes, films.mean, films.std, self.cohort.channels)
-
-    def augmented(self, settings: AugmentSettings) -> BatchSource:
-        return Augmented(self.batches, settings)
 
     def learned(self, spec: TrialSpec, config: StudyConfig, *, augment: bool) -> Learned:
         drawn = self.augmented(config.augment) if augment else self.batches
@@ -58,15 +54,8 @@ class FilmData(TaskData):
     def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
         return nearest_films(self.batches, labels, steps=steps, seed=seed)
 
-    def scored(self, cell: Cell) -> int:
-        return sum(len(self.cohort.films_of[patient]) for patient in self.split.validation)
 
-    @property
-    def drawn_words(self) -> str:
-        return f"{self.size:,} training films"
-
-
-class _Multilabel(Task[FilmData]):
+class _Multilabel(FilmsTask[FilmData]):
     name, score, score_word = "multilabel", "auc", "AUC"
     searches_delta = False
     label_starts = FINDING_STARTS
@@ -81,22 +70,11 @@ class _Multilabel(Task[FilmData]):
         }
 
     def check(self, config: StudyConfig) -> None:
-        for block in config.grid:
-            if block.images == "search":
-                raise InputError("grid.images: list the counts; searching them is for patients with one label")
-            for name, only in (("train_patches", [None]), ("train_classes", ["INP"])):
-                if getattr(block, name) != only:
-                    raise InputError(f"grid.{name}: training on films with findings has no such choice; leave it out")
+        self.refuse_patches(config, "films with findings")
         if set(config.search.options.get("labels", [config.distill.labels])) != {"sigmoid"}:
             raise InputError(
                 "distill.labels: a film has several findings, each of which is there or not; the only choice is sigmoid"
             )
-        if config.privacy.noise is not None:
-            raise InputError(
-                "privacy.noise: is for patches of patients with one label; leave it out with task=multilabel"
-            )
-        if config.protocol != "validation":
-            raise InputError("protocol: the papers' is for patients with one label; leave it out with task=multilabel")
 
     def mismatch(self, cohort: Cohort) -> str | None:
         if cohort.classes:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.records.runs import Run, pooled_run
+from analysis.records.patient_runs import Run, pooled_run
 from ledger.ledger import Trial
 from sldd.data.cohort import Cohort
 from sldd.errors import InputError

@@ -18,8 +18,8 @@ from analysis.figures.search import (
 from analysis.figures.sharing import sharing_figure, sharing_frame
 from analysis.figures.threshold_curve import hm_by_delta_figure, hm_by_delta_frame, shown_trials
 from analysis.published import scored_points
+from analysis.records.bootstrap import harmonic_mean
 from analysis.records.records import read_study
-from analysis.records.runs import harmonic_mean
 
 
 def test_hm_by_parameters_averages_confirm_seeds(mixed):

@@ -26,4 +26,4 @@ def test_names_of_figures_are_names_of_files_and_of_no_other_figure() -> None:
 
 
 def test_a_study_has_one_figure_of_a_cell(mixed) -> None:
-    assert [spec.when(mixed) for spec in figures.CELL_FIGURES] == [True, False]
+    assert [spec.when(mixed) for spec in figures.CELL_FIGURES] == [True, False, False]

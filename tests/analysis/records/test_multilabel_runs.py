@@ -9,10 +9,10 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from analysis.page.panels import panels
+from analysis.records.bootstrap import generator
 from analysis.records.cell_means import cell_means
 from analysis.records.multilabel_runs import FilmRun, alike, macro_ap, macro_auc, pooled_film_run, resampled_scores
 from analysis.records.records import read_study
-from analysis.stats.bootstrap import generator
 from analysis.stats.evidence import SUFFICIENT, count_evidence
 from analysis.text.summary import headline
 from tests.analysis.films import LABELS, PATIENTS, SCORES, film_split

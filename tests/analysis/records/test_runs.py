@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from analysis.records.bootstrap import harmonic_mean
 from analysis.records.cell_means import cell_means, run_rows, training_means
+from analysis.records.patient_runs import align
 from analysis.records.records import COLUMNS, Study, read_study
-from analysis.records.runs import align, folds_of, harmonic_mean, read_run
+from analysis.records.runs import folds_of, read_run
 from tests.analysis.conftest import split, voters
 
 

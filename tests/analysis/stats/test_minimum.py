@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 import analysis
+from analysis.records.bootstrap import generator
 from analysis.records.records import Study, read_study
 from analysis.records.rule import Rule
-from analysis.stats.bootstrap import generator
 from analysis.stats.evidence import CELL, count_evidence, setting_generator
 from analysis.stats.minimum import bracket, minimum_images, shown_points
 from analysis.text.conclusion import verdict

@@ -6,7 +6,7 @@ import pytest
 from scipy.special import expit, logit
 from scipy.stats import t
 
-from analysis.stats.bootstrap import generator, hms, resample
+from analysis.records.bootstrap import generator, hms, resample
 from analysis.stats.seeds import PARTS, intervals, parts, shortfalls
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from sldd.data.multilabel_batches import label_counts
-from sldd.metrics.multilabel import METRICS, _ranked, bootstrap_findings, call_positive, score_findings
+from sldd.metrics.multilabel import METRICS, bootstrap_findings, call_positive, ranked, score_findings
 
 NAN = np.nan
 LABELS = np.array([[1, 0, 1], [0, 0, 1], [1, 0, NAN], [0, 0, NAN], [NAN, 0, 1]])
@@ -69,7 +69,7 @@ def test_weighted_ranks_are_scikit_learns(seed: int, ties: bool) -> None:
     known = ~np.isnan(labels[:, 1])
     truth, score = labels[known, 1] == 1, scores[known, 1]
     weights = np.random.default_rng(seed).integers(0, 4, (5, known.sum())).astype(float)
-    for drawn, auc, precision in zip(weights, *_ranked(weights, truth, score), strict=True):
+    for drawn, auc, precision in zip(weights, *ranked(weights, truth, score), strict=True):
         if 0 < truth @ drawn < drawn.sum():
             assert auc == pytest.approx(roc_auc_score(truth, score, sample_weight=drawn))
             assert precision == pytest.approx(average_precision_score(truth, score, sample_weight=drawn))

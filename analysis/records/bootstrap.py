@@ -12,14 +12,18 @@ import zlib
 
 import numpy as np
 
-from analysis.records.runs import harmonic_mean
-
 DRAWS = 4_000_000  # patients drawn at a time: bounds the memory, whatever the cohort
 
 
 def generator(*names: object) -> np.random.Generator:
     """Random numbers that depend on `names` alone: not on what else is analysed, or when."""
     return np.random.default_rng(zlib.crc32("/".join(map(str, names)).encode()))
+
+
+def harmonic_mean(sensitivity: np.ndarray | float, specificity: np.ndarray | float) -> np.ndarray:
+    """HM = 2 Sen Spe / (Sen + Spe), 0 where both are 0; of any shape."""
+    product, total = np.multiply(sensitivity, specificity), np.add(sensitivity, specificity)
+    return np.divide(2 * product, total, out=np.zeros(np.shape(total)), where=total != 0)
 
 
 def hms(calls: np.ndarray, labels: np.ndarray) -> np.ndarray:

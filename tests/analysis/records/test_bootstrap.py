@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.records.runs import harmonic_mean
-from analysis.stats.bootstrap import generator, hms, resample
+from analysis.records.bootstrap import generator, harmonic_mean, hms, resample
 
 
 def hm(calls: np.ndarray, labels: np.ndarray) -> float:
@@ -91,7 +90,7 @@ def test_hm_needs_both_labels():
 
 
 def test_a_large_cohort_is_drawn_in_blocks(monkeypatch):
-    monkeypatch.setattr("analysis.stats.bootstrap.DRAWS", 100)
+    monkeypatch.setattr("analysis.records.bootstrap.DRAWS", 100)
     calls, labels, *_ = cohort(300, {1: 0.7, 2: 0.9}, 2)
     blocks = resample(calls, labels, 501, generator(0))
     monkeypatch.undo()

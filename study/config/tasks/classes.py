@@ -1,0 +1,133 @@
+"""Classification of whole images into one of several classes, two included."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from analysis.records.class_runs import ClassRun, pooled_class_run
+from ledger.ledger import Trial
+from sldd.data.cohort import Cohort
+from sldd.data.patches import PatchSettings
+from sldd.data.split import Split
+from sldd.data.whole_films import ClassBatches, WholeFilms, exclusive_classes
+from sldd.distillation.initial_labels import CLASS_STARTS, class_labels
+from sldd.errors import InputError
+from sldd.metrics.classes import ClassTask
+from sldd.ops.types import InputSpec
+from sldd.package import Scores as Claim
+from sldd.rng import stream
+from sldd.training.losses import CROSS_ENTROPY
+from study.config.schema import StudyConfig
+from study.config.tasks.base import Learned, Objective, by_seed, mean, spread
+from study.config.tasks.films import FilmsTask, WholeFilmData
+from study.grid.axes import Cell, GridSettings
+from study.grid.spec import Score, TrialSpec
+
+
+class ClassData(WholeFilmData):
+    """Whole images of one class each.
+
+    Raises:
+        InputError: as of ``exclusive_classes`` and ``ClassBatches``.
+    """
+
+    loss = CROSS_ENTROPY
+
+    def __init__(self, films: WholeFilms, split: Split) -> None:
+        super().__init__(films, split)
+        classes, self.numbers = exclusive_classes(self.cohort)
+        self.batches: ClassBatches = ClassBatches(films, split.train, self.numbers, classes)
+        self.size = self.batches.size
+        self.input = InputSpec(films.side, classes, films.mean, films.std, self.cohort.channels, exclusive=True)
+
+    def learned(self, spec: TrialSpec, config: StudyConfig, *, augment: bool) -> Learned:
+        if config.outer.batch_size < len(self.input.classes):
+            raise InputError(
+                f"outer.batch_size: {config.outer.batch_size}, and there are {len(self.input.classes)} classes, "
+                "each of which is to be in every batch; set it to that or more"
+            )
+        drawn = self.augmented(config.augment) if augment else self.batches
+        return Learned(ClassTask(self.films, self.input.classes, self.numbers), drawn, self.batches)
+
+    def initial_labels(self, start: str, images: int, seed: int) -> torch.Tensor:
+        return class_labels(start, images, len(self.input.classes))
+
+    def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
+        """Of the class that a label has most of; of evenly spread ones, of each class in turn."""
+        random, classes = stream(seed, "real start"), labels.shape[1]
+        even = bool((labels == labels[:, :1]).all())
+        chosen = [row % classes for row in range(len(labels))] if even else labels.argmax(1).tolist()
+        return torch.stack([self.batches.of_classes(random, chosen) for _ in range(steps)])
+
+
+class _Classes(FilmsTask[ClassData]):
+    name, score, score_word = "classes", "balanced_accuracy", "balanced accuracy"
+    label_starts = CLASS_STARTS
+
+    def check(self, config: StudyConfig) -> None:
+        self.refuse_patches(config, "images of one class each")
+        if "sigmoid" in config.search.options.get("labels", [config.distill.labels]):
+            raise InputError("distill.labels: an image is of one class, so sigmoid is no choice; take raw or softmax")
+
+    def mismatch(self, cohort: Cohort) -> str | None:
+        if not cohort.classes:
+            return (
+                "have patients with one label and organ masks, and task=classes is about images of one class each; "
+                "use data.source=classes, or task=patches"
+            )
+        try:
+            exclusive_classes(cohort)
+        except InputError as error:
+            return f"have findings, several or none on a film ({error}); set task=multilabel"
+        return None
+
+    def training_cells(self, cell: Cell, block: GridSettings) -> Iterator[Cell]:
+        yield replace(cell, train_view="whole")
+
+    def data(self, cohort: Cohort, settings: PatchSettings, split: Split) -> ClassData:
+        return ClassData(WholeFilms(cohort, settings.input_size, *cohort.intensity(split.train)), split)
+
+    def joined(self, parts: Sequence[ClassData]) -> ClassData:
+        raise InputError("sources: only collections of films with findings can be trained on")
+
+    def objective(self, validation: Mapping[str, Any], score: Score) -> Objective:
+        """The mean of balanced accuracy and macro AUC, which moves with every image; or the first alone."""
+        balanced, auc = validation["balanced_accuracy"] or 0.0, validation["auc"] or 0.0
+        return (balanced, auc, 0.0) if score == "headline" else ((balanced + auc) / 2, balanced, auc)
+
+    def run_scores(self, confirmed: Iterable[Trial], folds: int) -> list[float]:
+        return [run.balanced_accuracy for run in _runs(confirmed, folds)]
+
+    def columns(self, confirmed: Sequence[Trial], folds: int) -> dict[str, str]:
+        measured = _runs(confirmed, folds)
+        return {
+            "test balanced accuracy": spread(run.balanced_accuracy for run in measured),
+            "AUC": mean(None if math.isnan(run.auc) else run.auc for run in measured),
+            "accuracy": mean(run.accuracy for run in measured),
+        }
+
+    def claim(self, found: Mapping[str, Any]) -> Claim:
+        specificities = [row["specificity"] for row in found["classes"] if row["specificity"] is not None]
+        return Claim(
+            patients=len({film["patient"] for film in found["films"]}),
+            positive=0,
+            undecided=0,
+            sensitivity=found["balanced_accuracy"],
+            specificity=sum(specificities) / len(specificities) if specificities else None,
+            hm=None,
+            auc=found["auc"],
+        )
+
+
+def _runs(confirmed: Iterable[Trial], folds: int) -> list[ClassRun]:
+    """The runs that have all of their folds, by seed."""
+    pooled = [pooled_class_run(results) for results in by_seed(confirmed, folds)]
+    return [run for run in pooled if run is not None]
+
+
+CLASSES = _Classes()
