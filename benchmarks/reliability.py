@@ -34,7 +34,7 @@ from ledger.trial_files import read_json
 from study.trial.worker import PROCESS
 
 STUDY = [
-    "demo", "name=study", "grid.backbone=[test_resnet]", "grid.images=[2,3]",
+    "demo", "name=study", "grid.backbone=[test_resnet]", "grid.images=[2,3]", "grid.method=sldd",
     "data.phantom={patients: 16, size: 128}", "data.split={validation: 0.2, test: 0.4}",
     "patches={size: 24, stride: 8, input_size: 32}",
     "outer={steps: 150, batch_size: 12, evaluations: 3, statistics_batches: 2, checkpoint_every: 5}",

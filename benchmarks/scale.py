@@ -73,8 +73,8 @@ def _result(asked: dict[str, Any]) -> dict[str, Any]:
 
 def _study(trials: int) -> tuple[StudyConfig, list[PlannedCell]]:
     counts = ",".join(map(str, range(1, trials // _A_CELL + 1)))
-    settings = ["grid.backbone=[test_resnet]", f"grid.images=[{counts}]", "search.trials=7", "confirm.repeats=3"]
-    config = load("demo", ["name=scale", *settings])
+    settings = ["grid.backbone=[test_resnet]", f"grid.images=[{counts}]", "grid.method=sldd"]
+    config = load("demo", ["name=scale", *settings, "search.trials=7", "confirm.repeats=3"])
     return config, [PlannedCell(cell, 372_691, None, 1.0) for cell in cells(config.grid, None)]
 
 

@@ -28,7 +28,7 @@ from study.search.tune_searcher import StudySearcher
 from study.trial.worker import PROCESS, run_with_retries
 
 TINY = [
-    "demo", "name=tiny", "grid.backbone=[test_resnet]", "grid.images=[2,3]",
+    "demo", "name=tiny", "grid.backbone=[test_resnet]", "grid.images=[2,3]", "grid.method=sldd",
     "data.phantom={patients: 16, size: 128}", "data.split={validation: 0.2, test: 0.4}",
     "patches={size: 24, stride: 8, score_stride: 16, input_size: 32}",
     "outer={steps: 20, batch_size: 12, evaluations: 2, statistics_batches: 2, checkpoint_every: 4}",

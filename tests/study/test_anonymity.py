@@ -29,7 +29,8 @@ from study.trial.reference_networks import FoldReferences
 from study.trial.trial import run_trial
 
 SETTINGS = [
-    "name=tiny", "grid.backbone=[test_resnet]", "grid.images=[3]", "data.phantom={patients: 24, size: 64}",
+    "name=tiny", "grid.backbone=[test_resnet]", "grid.images=[3]", "grid.method=sldd",
+    "data.phantom={patients: 24, size: 64}",
     "data.split={validation: 0.2, test: 0.4}", "patches={size: 16, stride: 8, input_size: 32}",
     "outer={steps: 6, batch_size: 12, evaluations: 1, statistics_batches: 2}",
 ]  # fmt: skip

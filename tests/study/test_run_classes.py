@@ -27,7 +27,8 @@ from tests.study.command import without_ray
 
 SHORT = [
     "demo", "name=tiny", "task=classes", "data.source=classes", "data.channels=rgb", "grid.backbone=[lenet]",
-    "grid.norm=[as_is]", "grid.images=[3]", "patches.input_size=28", "search.trials=1", "resources.concurrent=1",
+    "grid.norm=[as_is]", "grid.images=[3]", "grid.method=sldd", "patches.input_size=28", "search.trials=1",
+    "resources.concurrent=1",
     "outer={steps: 30, batch_size: 12, evaluations: 1, statistics_batches: 2}", "minimum.resamples=100",
     "data.split={validation: 0.25, test: 0.35}",
 ]  # fmt: skip

@@ -85,7 +85,13 @@ def _medmnist(path: Path) -> Path:
 def test_whole_images_in_colour(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = _medmnist(tmp_path / "bloods.npz")
     settings = ["demo", "name=tiny", "task=multilabel", "data.source=medmnist", f"data.root={file}", *SHORT]
-    settings += ["grid.backbone=[lenet]", "grid.norm=[as_is]", "grid.label_init=single", "patches.input_size=28"]
+    settings += [
+        "grid.backbone=[lenet]",
+        "grid.norm=[as_is]",
+        "grid.label_init=single",
+        "grid.method=sldd",
+        "patches.input_size=28",
+    ]
     assert _run(tmp_path / "out", *settings) == 2
     assert capsys.readouterr().err == "study.run: data.root: train_images are in colour; set data.channels=rgb\n"
     assert _run(tmp_path / "out", *settings, "data.channels=rgb", "confirm.repeats=1") == 0

@@ -15,7 +15,7 @@ FINDINGS = ["task=multilabel", "data.source=nih", "data.root=films"]
 def test_defaults_are_those_of_the_task_and_stay_when_read_again() -> None:
     config = load("demo", FINDINGS)
     assert config.distill.labels == "sigmoid"
-    assert {cell.label_init for cell in cells(config.grid, None, config.task)} == {"single"}
+    assert {cell.label_init for cell in cells(config.grid, None, config.task)} == {"single", None}
     assert parse(as_tree(config)) == config
     assert load("demo", []).distill.labels == "raw"
 

@@ -171,6 +171,6 @@ def test_study_may_grow_and_nothing_else() -> None:
 
 
 def test_a_start_of_the_same_name_elsewhere_is_another_start() -> None:
-    old, new = (as_tree(load("demo", [f"grid.start=[{folder}/s.pt]"])) for folder in "xy")
+    old, new = (as_tree(load("demo", ["grid.method=sldd", f"grid.start=[{folder}/s.pt]"])) for folder in "xy")
     (line,) = differences(old, new)
     assert "-s-s1e1 (start x/s.pt) and 14 more and has not now" in line

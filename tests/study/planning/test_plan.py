@@ -43,7 +43,7 @@ def _plan(
 def _config(*settings: str) -> StudyConfig:
     small = [
         "data.phantom={patients: 16, size: 128}", "data.split={validation: 0.2, test: 0.4}",
-        "patches={size: 24, stride: 8, input_size: 32}",
+        "patches={size: 24, stride: 8, input_size: 32}", "grid.method=sldd",
     ]  # fmt: skip
     return load("demo", [*small, "outer.batch_size=12", *settings])
 
