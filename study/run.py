@@ -6,6 +6,7 @@
     python -m study.run cohort data.root=FOLDER name=ours grid.backbone=[resnet18,vgg16]
     python -m study.run lungs name=rotated confirm.folds=5 grid.images=search
     python -m study.run chest-distill-small data.root=DIR  radiographs with several findings
+    python -m study.run cells-small data.root=DIR          images in colour, of one class each
     python -m study.run chest-transfer data.root=DIR sources.nih.root=DIR
     python -m study.run table5-small                       an experiment of the papers, on phantom patients
     python -m study.run lungs budget.price=1.01 --dry-run  its cost, at this price of the machine an hour

@@ -18,12 +18,14 @@ class Rule:
     """How far the HM may be under that of ordinary training of the same network. By the papers' rule, under the best of
     the network's own counts: 0.10 gives Table 6 of Li et al. (2022) from its Table 5."""
     target: Annotated[float, Gt(0), Lt(1)] = 0.80
-    """The HM (of films with findings the AUC) to reach in the second view, whatever ordinary training has."""
+    """The HM (of films with findings the AUC, of classes the balanced accuracy) to reach in the second view, whatever
+    ordinary training has."""
     level: Annotated[float, Gt(0.5), Lt(1)] = 0.95
     """Confidence of every interval."""
     floor: Annotated[float, Ge(0), Lt(1)] = 0.5
-    """The HM of calling patients at random. What is not shown to be above it, by the lower end of its interval, does
-    not suffice; by the papers' rule it is held against the best mean."""
+    """The HM of calling patients at random (the balanced accuracy of K classes is then 1 / K). What is not shown to be
+    above it, by the lower end of its interval, does not suffice; by the papers' rule it is held against the best
+    mean."""
     resamples: Annotated[int, Ge(100)] = 2000
     """Bootstrap resamples."""
 

@@ -21,6 +21,7 @@ from sldd.errors import InputError
 from sldd.io.film import SPLITS, Film, file_digest
 from sldd.io.label_table import plain
 from sldd.sources.labelled_films import SCALING, scale
+from sldd.sources.medmnist_sets import classes_of, set_file
 
 _PARTS = dict(zip(("train", "val", "test"), SPLITS, strict=True))
 _SMALL = 64 * 2**20
@@ -33,6 +34,9 @@ _MOST_CLASSES = 1000
 class MedMnistSettings:
     """A MedMNIST file."""
 
+    set: str | None = None
+    """Name of one of the twelve sets of two dimensions, such as ``bloodmnist``: its file in ``data.root``, and its
+    classes by name. Any other file in their layout is read without."""
     classes: tuple[str, ...] = ()
     """Names of the classes, which the file does not hold; label 0, label 1 ... unless given. A column of 0 and 1 is one
     finding, that is there where it says 1, unless both are named here: then they are two classes."""
@@ -52,7 +56,9 @@ class MedMnistSource:
     patients_known = False
 
     def __init__(self, root: Path, settings: MedMnistSettings, film_size: int, channels: int = 1) -> None:
-        self._path, self._film_size = _find_file(root), film_size
+        named = classes_of(settings.set) if settings.set else ()
+        self._path = set_file(root, settings.set) if settings.set and root.is_dir() else _find_file(root)
+        self._film_size, names = film_size, settings.classes or named
         self._images: list[np.ndarray] = []
         labels, where, splits = [], [], []
         for name, part in _PARTS.items():
@@ -65,8 +71,12 @@ class MedMnistSource:
             raise InputError("data.root: the .npz file holds no images; download it again")
         if len({values.shape[1] for values in labels}) > 1:
             raise InputError("data.root: the .npz file has other labels in each part; is it MedMNIST's?")
-        findings = _findings(np.concatenate(labels), len(settings.classes))
-        self.classes = list(settings.classes) or [f"label {number}" for number in range(findings.shape[1])]
+        findings = _findings(np.concatenate(labels), len(names))
+        self.classes = list(names) or [f"label {number}" for number in range(findings.shape[1])]
+        if len(self.classes) != findings.shape[1] and not settings.classes:
+            raise InputError(
+                f"data.medmnist.set: {settings.set} has {len(self.classes)} classes, and the file {findings.shape[1]}"
+            )
         if len(self.classes) != findings.shape[1]:
             raise InputError(f"data.medmnist.classes: {len(self.classes)} names for {findings.shape[1]} classes")
         if len({plain(name) for name in self.classes}) < len(self.classes):

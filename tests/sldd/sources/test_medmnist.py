@@ -33,7 +33,7 @@ def _cohort(tmp_path: Path, arrays: dict[str, np.ndarray], *names: str, size: in
     (tmp_path / "m").mkdir(exist_ok=True)
     np.savez(tmp_path / "m" / "some.npz", **arrays)  # type: ignore[arg-type]
     settings = DataSettings(
-        source="medmnist", root=str(tmp_path / "m"), film_size=size, medmnist=MedMnistSettings(names)
+        source="medmnist", root=str(tmp_path / "m"), film_size=size, medmnist=MedMnistSettings(classes=names)
     )
     return prepare(open_source(settings), tmp_path / "cache")
 
@@ -165,3 +165,37 @@ def test_volumes_are_refused(tmp_path: Path) -> None:
     volumes = {name: np.stack([value] * 28, 3) if "images" in name else value for name, value in arrays.items()}
     with pytest.raises(InputError, match="train_images are volumes, and images of two dimensions are read"):
         _cohort(tmp_path, volumes)
+
+
+def _of_set(tmp_path: Path, name: str, *, file: str = "bloodmnist.npz", top: int = 7) -> Cohort:
+    (tmp_path / "sets").mkdir(exist_ok=True)
+    arrays = _arrays(top=top, columns=False)
+    arrays["train_labels"] = np.arange(len(arrays["train_images"]))[:, None] * top // 5
+    arrays["val_labels"][:, 0] = [top, top - 1, top - 2]
+    arrays["test_labels"][:, 0] = range(4)
+    np.savez(tmp_path / "sets" / file, **arrays)  # type: ignore[arg-type]
+    settings = DataSettings(source="medmnist", root=str(tmp_path / "sets"), medmnist=MedMnistSettings(set=name))
+    return prepare(open_source(settings), tmp_path / "cache")
+
+
+def test_a_set_by_name_has_its_file_and_its_classes(tmp_path: Path) -> None:
+    cohort = _of_set(tmp_path, "bloodmnist", file="bloodmnist_64.npz")
+    assert cohort.classes[0] == "basophil"
+    assert len(cohort.classes) == 8
+    assert cohort.film_labels.sum(1).tolist() == [1.0] * 13
+    with pytest.raises(InputError, match=r"bloodmnist\.npz and bloodmnist_64\.npz in .*; name one file"):
+        _of_set(tmp_path, "bloodmnist")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("bloodmnst", r"data\.medmnist\.set: no set is called bloodmnst; did you mean bloodmnist\?"),
+        ("organmnist3d", r"data\.medmnist\.set: organmnist3d is of volumes, and images of two dimensions are read"),
+        ("dermamnist", r"data\.root: no dermamnist\.npz or dermamnist_64\.npz in .*; name one file"),
+        ("octmnist", r"data\.medmnist\.set: octmnist has 4 classes, and the file 8"),
+    ],
+)
+def test_a_set_that_is_not_there(tmp_path: Path, name: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        _of_set(tmp_path, name, file="octmnist.npz")
