@@ -39,6 +39,10 @@ SCORES = [
     "val_ap",
     "test_ap",
     "test_hamming_loss",
+    "val_balanced_accuracy",
+    "val_accuracy",
+    "test_balanced_accuracy",
+    "test_accuracy",
 ]
 COSTS = [
     "outer_steps",
@@ -56,6 +60,8 @@ HISTORY = {
     "val_patch_accuracy": "validation/patch_accuracy",
     "val_average_precision": "validation/average_precision",
     "val_hamming_loss": "validation/hamming_loss",
+    "val_balanced_accuracy": "validation/balanced_accuracy",
+    "val_accuracy": "validation/accuracy",
 }
 """Entries of a result's history, and what they are called elsewhere."""
 

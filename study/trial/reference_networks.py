@@ -55,8 +55,7 @@ def patches_of(context: TrialContext, trial: Confirmed) -> Patches:
     patches = trial_data(context, trial.spec.cell.fold).patches
     if patches is None:
         raise InputError(
-            f"{trial.name}: its package is for films with findings, and what is measured here is about patches of "
-            "patients"
+            f"{trial.name}: its package is for whole films, and what is measured here is about patches of patients"
         )
     return patches
 

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 from PIL import Image
 
@@ -22,6 +23,7 @@ from sldd.package.cli.commands import main as package
 from sldd.package.rebuild.verify import verify
 from study.config.tasks import TASKS
 from study.config.tasks.classes import CLASSES, ClassData
+from study.export.__main__ import main as export
 from study.run import main
 from tests.study.command import without_ray
 
@@ -83,6 +85,11 @@ def test_from_images_to_the_page(cells: Path, capsys: pytest.CaptureFixture[str]
     assert evidence["interval_low"].notna().all()
     assert evidence["shortfall"].notna().all()
     assert confusion_frame(study).groupby("cell")["images"].sum().eq(len(test["films"])).all()
+    base = f"sqlite:///{cells.parent / 'trials.db'}"
+    assert export([str(study.folder), "--optuna", base]) == 0
+    searched = records[records["phase"].eq("search") & records["images"].notna()].iloc[0]
+    (known,) = optuna.load_study(study_name=f"tiny/{searched['cell']}", storage=base).trials
+    assert known.value == searched["val_balanced_accuracy"]
     assert dashboard([str(study.folder)]) == 0
     page = (study.folder / "dashboard.html").read_text()
     assert "balanced accuracy on test patients" in page
