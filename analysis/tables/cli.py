@@ -53,11 +53,12 @@ def cell_table(study: Study) -> Table:
     rank = {str(cell["cell"]): place for place, cell in enumerate(study.cells)}
     frame = frame.sort_values("cell", key=lambda column: column.map(rank), ignore_index=True, kind="stable")
     frame["study"] = study.name
+    measures = {name: each.heading for name, each in study.task.measures.items() if each.heading}
     columns = [
         words("cell", "Cell"),
         counted("parameters", "Parameters"),
         Column(study.task.word[0].upper() + study.task.word[1:], hm_words),
-        *(decimals(name, each.heading) for name, each in study.task.measures.items() if each.heading),
+        *(decimals(name, heading) for name, heading in measures.items()),
         counted("seeds", "Seeds"),
         *FOOTPRINT_COLUMNS,
     ]
@@ -65,7 +66,8 @@ def cell_table(study: Study) -> Table:
         columns.append(Column("Remarks", lambda row: row["status"] or row["remarks"], words=True))
     stages = dict.fromkeys(setting_of(cell)["stage"] for cell in study.cells if cell.get("stage"))
     left_out = [f"Left out: cells that train on {', '.join(stages)}, to be where others start."] if stages else []
-    return Table(study.name, columns, frame[["study", *names, *MEASURED, "status", "remarks"]], left_out)
+    kept = dict.fromkeys(["study", *names, *MEASURED, *measures, "status", "remarks"])
+    return Table(study.name, columns, frame[list(kept)], left_out)
 
 
 def tables_against(studies: Sequence[Study], asked: Sequence[str] = ()) -> tuple[list[Table], list[str]]:

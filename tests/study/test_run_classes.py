@@ -14,11 +14,13 @@ from PIL import Image
 
 from analysis.dashboard import main as dashboard
 from analysis.figures.confusion import confusion_frame
+from analysis.pictures import main as pictures
 from analysis.records import tasks as results
 from analysis.records.packages import likeliest, read_distilled
 from analysis.records.records import read_study, score_word
 from analysis.records.runs import read_run
 from analysis.stats.evidence import count_evidence
+from analysis.tables.cli import main as tables
 from sldd.package.cli.commands import main as package
 from sldd.package.rebuild.verify import verify
 from study.config.tasks import TASKS
@@ -90,6 +92,11 @@ def test_from_images_to_the_page(cells: Path, capsys: pytest.CaptureFixture[str]
     searched = records[records["phase"].eq("search") & records["images"].notna()].iloc[0]
     (known,) = optuna.load_study(study_name=f"tiny/{searched['cell']}", storage=base).trials
     assert known.value == searched["val_balanced_accuracy"]
+    capsys.readouterr()
+    assert tables([str(study.folder)]) == 0
+    assert "Accuracy" in capsys.readouterr().out
+    assert tables([str(study.folder), "--against", "published"]) == 2
+    assert pictures([str(study.folder)]) == 0
     assert dashboard([str(study.folder)]) == 0
     page = (study.folder / "dashboard.html").read_text()
     assert "balanced accuracy on test patients" in page
