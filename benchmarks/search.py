@@ -106,7 +106,7 @@ def result(skill: float, patients: int, random: np.random.Generator, ended: int)
 def confirmed_shares(
     cells: Sequence[SimulatedCell], settings: SearchSettings, *, patients: int, seed: int
 ) -> tuple[list[float], float]:
-    """Share of its best skill that each cell's confirmed setting has, and seconds a suggestion."""
+    """Share of its best skill that each cell's confirmed setting has, and CPU seconds a suggestion."""
     with tempfile.TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder))
         ledger.hold()
@@ -121,9 +121,9 @@ def confirmed_shares(
         ended, seconds = 0, 0.0
         for _ in range(settings.trials):
             for each, search in zip(cells, searches, strict=True):
-                begun = time.perf_counter()
+                begun = time.process_time()
                 trial = search.next()
-                seconds += time.perf_counter() - begun
+                seconds += time.process_time() - begun
                 assert trial is not None
                 ended += 1
                 random = stream(seed, trial.name)
@@ -147,7 +147,7 @@ def rows(
     samplers: Sequence[str], scores: Sequence[Score], trials: Sequence[int], studies: int, patients: int
 ) -> Iterator[str]:
     """Lines of the table."""
-    yield "| peak | trials | sampler | score | share of the best (SE) | worst cell | ms a suggestion |"
+    yield "| peak | trials | sampler | score | share of the best (SE) | worst cell | CPU ms a suggestion |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for drift, count in [(drift, count) for drift in DRIFTS for count in trials]:
         for sampler, score in [("middle", "smooth"), *((sampler, score) for sampler in samplers for score in scores)]:
