@@ -33,7 +33,7 @@ from analysis.text.conclusion import describe_published
 from analysis.text.leaning import leaning
 from analysis.text.relation import reach
 from analysis.text.sensitivity import fragility_tables, in_words
-from analysis.text.summary import headline, highlights, protocol, state, troubles
+from analysis.text.summary import headline, highlights, protocol, smallest_counts, state, troubles
 from analysis.text.words import chosen_on, number, protocol_mark
 
 CELLS_BYTES = 5 << 20
@@ -161,9 +161,10 @@ def _figure(identity: str, height: float | None, caption: str) -> str:
 def _story(study: Study, article: str) -> Section:
     notices = "".join(f'<p class="notice">{escape(notice)}</p>\n' for notice in state(study))
     answer = "".join(f"<p>{escape(sentence)}</p>\n" for sentence in headline(study))
-    return Section(
-        f"{article}-story", "card wide story", f'{notices}{answer}<p class="protocol">{escape(protocol(study))}</p>'
-    )
+    tests = escape(smallest_counts(study))
+    tests = f"<details><summary>Smallest counts against parameters</summary><p>{tests}</p></details>\n" if tests else ""
+    said = f'<p class="protocol">{escape(protocol(study))}</p>'
+    return Section(f"{article}-story", "card wide story", notices + answer + tests + said)
 
 
 def _tiles(study: Study, article: str) -> Section:

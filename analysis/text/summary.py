@@ -31,16 +31,22 @@ PAPER_PROTOCOL = (
 
 
 def headline(study: Study) -> list[str]:
-    """Paragraphs with the measured numbers: asked, answered, by other rules, and what it says about parameters."""
+    """Paragraphs with the measured numbers: asked, answered, by other rules, and what curves say of parameters."""
     answer = minimum_images(study)
     if run_rows(study).empty:
         through = f" in all {folds} folds" if (folds := folds_of(study)) else ""
         return [_asked(study), f"There is no answer yet: no cell is confirmed on test patients{through}."]
-    shown = [verdict(minimum_images(alike(study))), curves_verdict(study)]
-    if alike(study) is not study:
-        shown.insert(0, "Networks are compared by the image counts that all of them were tried at.")
     paragraphs = [answered(study, answer, split_sizes(study).get("test")), other_views(study, answer)]
-    return [_asked(study), *filter(None, [*paragraphs, " ".join(filter(None, shown))])]
+    return [_asked(study), *filter(None, [*paragraphs, curves_verdict(study)])]
+
+
+def smallest_counts(study: Study) -> str:
+    """What the smallest counts of the networks say about parameters; empty where there is no answer yet."""
+    if run_rows(study).empty:
+        return ""
+    compared_by = "" if alike(study) is study else "Networks are compared by the image counts that all were tried at. "
+    shown = verdict(minimum_images(alike(study)))
+    return compared_by + shown if shown else ""
 
 
 def _asked(study: Study) -> str:

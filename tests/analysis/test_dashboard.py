@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from analysis.dashboard import main, write_dashboard
 from analysis.records.records import read_study
 from analysis.records.tasks import TASKS, USUAL
-from analysis.text.summary import ONCE, headline, highlights
+from analysis.text.summary import ONCE, headline, highlights, smallest_counts
 from tests.analysis.conftest import voters
 
 PANELS = [
@@ -83,7 +83,7 @@ def test_the_page_has_every_panel_the_images_every_trial_and_where_it_came_from(
 
 
 def test_the_headline_asks_answers_and_says_what_the_points_show(demo):
-    asked, answered, others, shown = headline(read_study(demo))
+    asked, answered, others, curves = headline(read_study(demo))
     assert "24 training patients" in asked
     assert "3 networks of 118 k to 2.31 M parameters, trying 1, 2 or 3 images?" in asked
     assert answered == (
@@ -94,7 +94,8 @@ def test_the_headline_asks_answers_and_says_what_the_points_show(demo):
     assert "By the papers' rule (means alone, within 0.10 of the network's own best count" in others
     assert "looks frugal): test_convnet with 1 image (mean 0.91), test_resnet" in others
     assert "and test_vgg with 3 images (mean 0.93)." in others
-    assert "p ≥ 1/6" in shown
+    assert curves.startswith("By the whole curves of 3 networks")
+    assert "p ≥ 1/6" in smallest_counts(read_study(demo))
 
 
 def test_the_answers_caption_states_the_rule_the_study_was_run_with(demo, ledger, tmp_path):
@@ -119,7 +120,7 @@ def test_many_networks_are_answered_in_one_sentence(ledger):
             cell = study.cell(f"net{place}", 10 + place, images, method="sldd" if images else "train")
             for index in range(2):
                 study.done(cell, index, hm=hm, patients=voters(hm, 100))
-    _, answered, others, _ = headline(read_study(study.folder))
+    _, answered, others, *_ = headline(read_study(study.folder))
     assert answered.startswith(
         "Measured on 24 test patients, at the 95 % level: a count is shown to suffice for 9 of 9 networks and "
         "settings, from 2 to 2. A count suffices where the whole 95 % interval has it at most 0.10 HM under ordinary "
@@ -177,10 +178,10 @@ def test_a_study_of_little_says_what_is_missing(ledger, networks, seeds, words):
                 cell = study.cell(name, 10, images, method="sldd" if images else "train")
                 for index in range(seeds):
                     study.done(cell, index, hm=hm, patients=voters(hm, 100))
-    _, answered, others, said = headline(read_study(study.folder))
+    _, answered, others, *_ = headline(read_study(study.folder))
     assert words in answered
     assert ("Second view" in others) == (seeds > 1)
-    assert "single point" in said, "one network shows nothing of parameters"
+    assert "single point" in smallest_counts(read_study(study.folder)), "one network shows nothing of parameters"
     assert write_dashboard(study.folder).is_file()
 
 
