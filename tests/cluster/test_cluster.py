@@ -29,7 +29,7 @@ STUDY = [
     "demo", "grid.backbone=[test_resnet]", "grid.images=[2,3,4]", "grid.method=sldd",
     "data.phantom={patients: 16, size: 128}", "data.split={validation: 0.2, test: 0.4}",
     "patches={size: 24, stride: 8, input_size: 32}",
-    "outer={steps: 250, batch_size: 12, evaluations: 2, statistics_batches: 2, checkpoint_every: 10}",
+    "outer={steps: 800, batch_size: 12, evaluations: 2, statistics_batches: 2, checkpoint_every: 10}",
     "search.trials=1", "confirm.repeats=1",
 ]  # fmt: skip
 TRIALS = 3 * (1 + 1)
