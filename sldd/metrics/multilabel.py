@@ -171,6 +171,7 @@ def _intervals(values: np.ndarray, level: float) -> tuple[list[Interval], Interv
 
 
 def interval(values: np.ndarray, level: float) -> Interval:
+    """Percentile interval of resampled values; without ends where more than half of them are undefined (NaN)."""
     there = values[~np.isnan(values)]
     if 2 * len(there) < len(values) or not len(there):
         return Interval(None, None, len(there))

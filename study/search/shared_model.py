@@ -124,7 +124,7 @@ class SharedModel:
         searched = [trial for group in self._ledger.trials.values() for trial in group if trial.phase == "search"]
         alike = [seen for seen in map(self._seen, searched) if seen.cell in cells and set(seen.settings) == names]
         done = sorted((e for e in alike if e.score is not None), key=lambda e: (e.ended, e.cell.name, e.index))
-        return _latest(done), [each for each in alike if each.score is None]
+        return done, [each for each in alike if each.score is None]
 
     def _seen(self, trial: Trial) -> _Seen:
         known = self._known.get(trial.name)
@@ -139,17 +139,20 @@ class SharedModel:
             self._known[trial.name] = known
         return known
 
-    def _model(self, done: Sequence[_Seen], encoding: _Encoding) -> Any:
-        """The model of these trials, with lengths and noise fitted to the first of them."""
-        points = torch.stack([encoding.point(seen.cell, seen.settings) for seen in done])
-        scores = torch.tensor([[seen.score] for seen in done], dtype=torch.float64)
+    def _model(self, done: list[_Seen], encoding: _Encoding) -> Any:
+        """The model of the latest of these trials, with lengths and noise fitted to the first of them."""
+
+        def data(seen: Sequence[_Seen]) -> tuple[torch.Tensor, torch.Tensor]:
+            points = torch.stack([encoding.point(each.cell, each.settings) for each in seen])
+            return points, torch.tensor([[each.score] for each in seen], dtype=torch.float64)
+
         enough = FEWEST
-        while enough * _GROWTH <= len(done):
+        while enough * _GROWTH <= min(len(done), MOST):
             enough = math.ceil(enough * _GROWTH)
         key = (tuple(encoding.settings), enough, done[0].cell.name, done[0].index)
-        model = _botorch().ScoreModel(points, scores, encoding.columns)
+        model = _botorch().ScoreModel(*data(_latest(done)), encoding.columns)
         if key not in self._fitted:
-            self._fitted[key] = _botorch().fitted(points[:enough], scores[:enough], encoding.columns)
+            self._fitted[key] = _botorch().fitted(*data(done[:enough]), encoding.columns)
         model.set(self._fitted[key])
         return model
 

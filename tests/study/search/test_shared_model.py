@@ -16,7 +16,7 @@ from study.grid.axes import Cell
 from study.grid.spec import TrialSpec
 from study.search.cell_search import CellSearch
 from study.search.sampler import middle, search_space
-from study.search.shared_model import FEWEST, MOST, SharedModel
+from study.search.shared_model import FEWEST, MOST, SharedModel, _latest
 from tests.conftest import OpenLedger
 from tests.study.conftest import run_stub
 
@@ -112,9 +112,13 @@ def test_running_trials_are_not_suggested_again() -> None:
 def test_long_studies_keep_the_latest_of_each_cell() -> None:
     trials = [(CELLS[number % 3], rate, _score(rate, 0.03)) for number, rate in enumerate(_rates(MOST + 60))]
     model = SharedModel(_ledger(trials), SIZED)
-    done, _ = model._trials(SPACE)
+    done = _latest(model._trials(SPACE)[0])
     assert len(done) == MOST
     assert [seen.ended for seen in done] == [f"{number:05}" for number in range(60, MOST + 60)]
+    model.suggest("0/a/0", CELLS[0], SPACE)
+    model._ledger = _ledger([*trials, (CELLS[0], 0.05, 0.5)])
+    model.suggest("0/a/1", CELLS[0], SPACE)
+    assert len(model._fitted) == 1, "and are not fitted anew with every trial"
 
 
 def _searches(ledger: Ledger, settings: SearchSettings) -> list[CellSearch]:
