@@ -38,7 +38,7 @@ from sldd.distillation.distill import Distillation, DistillSettings
 from sldd.distillation.initial_images import initial_images
 from sldd.distillation.initial_labels import initial_labels
 from sldd.errors import InputError
-from sldd.metrics.evaluators import PatientScores, PatientTask
+from sldd.metrics.patient_evaluator import PatientEvaluator, PatientScores
 from sldd.metrics.patient_votes import choose_threshold, operate
 from sldd.sources.phantom import PhantomSettings
 from sldd.training.outer_loop import DivergedError, Learner, OuterLoop, OuterSettings
@@ -138,7 +138,7 @@ def run(job: Job) -> dict[str, Any]:
     outer = OuterSettings(steps=job.steps, batch_size=variant.batch_size, evaluations=5)
     outer = replace(outer, schedule=variant.schedule)  # type: ignore[arg-type]  # one of its two
     loop = OuterLoop(
-        learner, PatientTask(patches), batches, split, outer, rate=variant.outer_lr, seed=job.seed, device=CPU
+        learner, PatientEvaluator(patches), batches, split, outer, rate=variant.outer_lr, seed=job.seed, device=CPU
     )
     begun = time.process_time()
     diverged = None

@@ -22,7 +22,7 @@ from sldd.data.split import SplitSettings, split_patients
 from sldd.distillation.distill import Distillation, DistillSettings
 from sldd.distillation.initial_images import noise_images
 from sldd.distillation.initial_labels import initial_labels
-from sldd.metrics.evaluators import PatientTask
+from sldd.metrics.patient_evaluator import PatientEvaluator
 from sldd.sources.phantom import PhantomSettings, PhantomSource
 from sldd.training.outer_loop import OuterLoop, OuterSettings
 
@@ -52,7 +52,7 @@ def trial(backbone: str, side: int, store: FeatureStore | None) -> tuple[float, 
         device=CPU,
     )
     loop = OuterLoop(
-        learner, PatientTask(patches), batches, split, OuterSettings(steps=STEPS), rate=0.03, seed=0, device=CPU
+        learner, PatientEvaluator(patches), batches, split, OuterSettings(steps=STEPS), rate=0.03, seed=0, device=CPU
     )
     while not loop.finished:
         loop.advance()

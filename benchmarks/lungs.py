@@ -30,6 +30,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from sklearn.metrics import roc_auc_score
+from torch import nn
 
 from benchmarks.measure import one_thread
 from sldd.backbones.imagenet import imagenet_start
@@ -44,13 +45,13 @@ from sldd.distillation.distill import Distillation, DistillSettings
 from sldd.distillation.initial_images import initial_images
 from sldd.distillation.initial_labels import initial_labels
 from sldd.errors import InputError
-from sldd.metrics.evaluators import PatientScores, PatientTask
+from sldd.metrics.patient_evaluator import PatientEvaluator, PatientScores
 from sldd.metrics.patient_votes import Votes, count_votes
 from sldd.package import Package
 from sldd.package.rebuild.rebuild import rebuild
 from sldd.pretext import PretextSettings, read_films, train_start
 from sldd.training.compute import ComputeSettings
-from sldd.training.outer_loop import Learner, OuterLoop, OuterSettings
+from sldd.training.outer_loop import Best, Learner, OuterLoop, OuterSettings
 from sldd.training.supervised import Training
 
 FOLDS = 5
@@ -128,6 +129,44 @@ def _fold(root: str, variant: Variant, fold: int) -> tuple[Patches, Split]:
     return Patches(cohort, settings, *cohort.intensity(split.train)), split
 
 
+def _learner(variant: Variant, network: nn.Module, batches: BalancedBatches, seed: int) -> Learner:
+    if variant.method == "train":
+        return Training(network, device=CPU)
+    return Distillation(
+        network,
+        initial_images(variant.distill.image_init, steps=1, images=3, seed=seed, batches=batches),
+        initial_labels("one_hot", 3),
+        epochs=variant.epochs,
+        inner_lr=variant.inner_lr,
+        settings=variant.distill,
+        compute=ComputeSettings(memory="keep"),
+        seed=seed,
+        device=CPU,
+    )
+
+
+def _package(variant: Variant, best: Best, patches: Patches, start: str, seed: int, prints: dict[str, str]) -> Package:
+    return Package(
+        images=best.state["images"],
+        labels=best.state["labels"],
+        rates=best.state["rates"],
+        theta_bn=best.theta_bn,
+        inner_weights=variant.distill.inner_weights,
+        momentum=variant.distill.inner_momentum,
+        inner_precision="float32",
+        backbone=variant.backbone,
+        norm="as_is",
+        start=Path(start).name,
+        seed=seed,
+        start_fingerprints=prints,
+        mean=patches.mean,
+        deviation=patches.std,
+        depth=patches.cohort.depth,
+        patches=patches.settings,
+        delta=0.5,
+    )
+
+
 def run_fold(root: str, name: str, seed: int, fold: int, folder: str, part: str) -> dict[str, Any]:
     """Train or distil on one fold; votes of its ``part``. A distilled run leaves its package in ``folder``."""
     one_thread()
@@ -137,22 +176,7 @@ def run_fold(root: str, name: str, seed: int, fold: int, folder: str, part: str)
     network = build(variant.backbone, input_size=variant.input_size)
     start = variant.start_in(folder)
     set_start(network, backbone=variant.backbone, start=start, seed=seed)
-    fingerprints = layer_fingerprints(network)
-    learner: Learner
-    if variant.method == "train":
-        learner = Training(network, device=CPU)
-    else:
-        learner = Distillation(
-            network,
-            initial_images(variant.distill.image_init, steps=1, images=3, seed=seed, batches=batches),
-            initial_labels("one_hot", 3),
-            epochs=variant.epochs,
-            inner_lr=variant.inner_lr,
-            settings=variant.distill,
-            compute=ComputeSettings(memory="keep"),
-            seed=seed,
-            device=CPU,
-        )
+    prints = layer_fingerprints(network)
     outer = OuterSettings(
         steps=variant.steps,
         batch_size=variant.batch_size,
@@ -160,7 +184,10 @@ def run_fold(root: str, name: str, seed: int, fold: int, folder: str, part: str)
         statistics_batches=variant.statistics_batches,
         score_batch=32,  # fits into the processor's cache
     )
-    loop = OuterLoop(learner, PatientTask(patches), batches, split, outer, rate=variant.outer_lr, seed=seed, device=CPU)
+    learner = _learner(variant, network, batches, seed)
+    loop = OuterLoop(
+        learner, PatientEvaluator(patches), batches, split, outer, rate=variant.outer_lr, seed=seed, device=CPU
+    )
     begun = time.perf_counter()
     while not loop.finished:
         loop.advance()
@@ -170,25 +197,8 @@ def run_fold(root: str, name: str, seed: int, fold: int, folder: str, part: str)
     votes = scores.votes
     assert loop.best is not None
     if variant.method != "train":
-        Package(
-            images=loop.best.state["images"],
-            labels=loop.best.state["labels"],
-            rates=loop.best.state["rates"],
-            theta_bn=loop.best.theta_bn,
-            inner_weights=variant.distill.inner_weights,
-            momentum=variant.distill.inner_momentum,
-            inner_precision="float32",
-            backbone=variant.backbone,
-            norm="as_is",
-            start=Path(start).name,
-            seed=seed,
-            start_fingerprints=fingerprints,
-            mean=patches.mean,
-            deviation=patches.std,
-            depth=patches.cohort.depth,
-            patches=patches.settings,
-            delta=0.5,
-        ).save(Path(folder) / f"{name}-{seed}-{fold}.safetensors")
+        package = _package(variant, loop.best, patches, start, seed, prints)
+        package.save(Path(folder) / f"{name}-{seed}-{fold}.safetensors")
     return {
         "variant": name,
         "seed": seed,

@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from analysis.dashboard import write_dashboard
 from analysis.records.packages import CLASSES
-from sldd.metrics.evaluators import PatientScores
+from sldd.metrics.patient_evaluator import PatientScores
 from sldd.metrics.patient_votes import Votes, choose_threshold
 
 _A_CELL, _SEARCHED, _PATIENTS, _TIMES = 10, 7, 60, 5

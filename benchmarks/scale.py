@@ -21,7 +21,7 @@ from rich.console import Console
 
 from ledger.ledger import FORMAT, Ledger
 from ledger.trial_folder import TrialFolder
-from sldd.metrics.evaluators import PatientScores
+from sldd.metrics.patient_evaluator import PatientScores
 from sldd.metrics.patient_votes import Votes
 from study.cluster.ray_cluster import connect
 from study.config.cells import cells

@@ -29,7 +29,7 @@ import numpy as np
 from benchmarks.measure import one_thread
 from ledger.ledger import FORMAT, Ledger
 from ledger.trial_folder import TrialFolder
-from sldd.metrics.evaluators import PatientScores
+from sldd.metrics.patient_evaluator import PatientScores
 from sldd.metrics.patient_votes import Votes
 from sldd.rng import stream
 from study.config.samplers import SAMPLERS, SHARED

@@ -21,7 +21,7 @@ from sldd.data.patches import BalancedBatches, Patches, PatchSettings
 from sldd.data.split import SplitSettings, split_patients
 from sldd.distillation.initial_images import initial_images
 from sldd.distillation.initial_labels import initial_labels
-from sldd.metrics.evaluators import PatientTask
+from sldd.metrics.patient_evaluator import PatientEvaluator
 from sldd.metrics.patient_votes import choose_threshold, count_votes, operate
 from sldd.package.rebuild.rebuild import rebuild
 from sldd.sources.phantom import PhantomSettings, PhantomSource
@@ -55,8 +55,8 @@ def main(folder: Path, steps: int = 300) -> float:
         device=CPU,
     )
     budget = OuterSettings(steps=steps, batch_size=48, evaluations=5, statistics_batches=4)
-    task = PatientTask(patches)
-    loop = OuterLoop(distillation, task, batches, split, budget, rate=0.03, seed=SEED, device=CPU)
+    evaluator = PatientEvaluator(patches)
+    loop = OuterLoop(distillation, evaluator, batches, split, budget, rate=0.03, seed=SEED, device=CPU)
     while not loop.finished:
         loss = loop.advance()
         if loop.progress.step % 50 == 0:

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from sldd.data.whole_films import WholeFilms
-from sldd.metrics.evaluators import Predict, SelectionKey, film_probabilities
+from sldd.metrics.evaluators import Predict, SelectionKey
+from sldd.metrics.film_evaluator import film_probabilities
 from sldd.metrics.multilabel import Interval, interval, ranked, resampled
 from sldd.metrics.patient_votes import as_they_are
 from sldd.ops.types import Seen
@@ -118,7 +119,7 @@ class ClassScores:
         }
 
 
-class ClassTask:
+class ClassEvaluator:
     """Evaluates films of one class each.
 
     Args:

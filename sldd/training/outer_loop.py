@@ -20,7 +20,7 @@ from sldd.backbones.norms import load_statistics
 from sldd.data.prefetch import Batch, BatchSource, NumberedBatches, Prefetch
 from sldd.data.split import Split
 from sldd.errors import InputError
-from sldd.metrics.evaluators import Scores, SelectionKey, Task
+from sldd.metrics.evaluators import Evaluator, Scores, SelectionKey
 from sldd.ops.digest import digest
 from sldd.ops.dispatch import Kernels
 from sldd.ops.types import Memory, ScoredPart, Weights
@@ -190,7 +190,7 @@ class OuterLoop:
 
     Args:
         learner: what is improved.
-        task: scores states.
+        evaluator: scores states.
         batches: what is learned from; of training patients.
         split: who may be used for what.
         settings: budget and evaluation.
@@ -204,7 +204,7 @@ class OuterLoop:
     def __init__(
         self,
         learner: Learner,
-        task: Task,
+        evaluator: Evaluator,
         batches: BatchSource,
         split: Split,
         settings: OuterSettings,
@@ -219,7 +219,7 @@ class OuterLoop:
         self.progress = Progress()
         self.best: Best | None = None
         self._best_scores: tuple[State, Scores] | None = None  # of validation patients, where this process scored them
-        self._task, self._batches, self._split = task, batches, split
+        self._evaluator, self._batches, self._split = evaluator, batches, split
         self.settings = settings
         self._rate, self._seed, self._device, self._last = rate, seed, device, last
         self._measured = measured or batches
@@ -342,7 +342,7 @@ class OuterLoop:
         network.eval()
         try:
             with Kernels(twice=False):
-                return self._task.score(
+                return self._evaluator.score(
                     lambda inputs: self.learner.logits(weights, inputs),
                     patients,
                     batch=self.settings.score_batch,

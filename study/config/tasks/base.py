@@ -16,7 +16,7 @@ from sldd.data.cohort import Cohort
 from sldd.data.patches import Patches, PatchSettings
 from sldd.data.prefetch import BatchSource
 from sldd.data.split import Split
-from sldd.metrics.evaluators import Task as Evaluator
+from sldd.metrics.evaluators import Evaluator
 from sldd.ops.types import InputSpec
 from sldd.package import Scores as Claim
 from sldd.training.losses import Loss

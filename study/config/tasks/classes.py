@@ -17,7 +17,7 @@ from sldd.data.split import Split
 from sldd.data.whole_films import ClassBatches, WholeFilms, exclusive_classes
 from sldd.distillation.initial_labels import CLASS_STARTS, class_labels
 from sldd.errors import InputError
-from sldd.metrics.classes import ClassTask
+from sldd.metrics.classes import ClassEvaluator
 from sldd.ops.types import InputSpec
 from sldd.package import Scores as Claim
 from sldd.rng import stream
@@ -52,7 +52,7 @@ class ClassData(WholeFilmData):
                 "each of which is to be in every batch; set it to that or more"
             )
         drawn = self.augmented(config.augment) if augment else self.batches
-        return Learned(ClassTask(self.films, self.input.classes, self.numbers), drawn, self.batches)
+        return Learned(ClassEvaluator(self.films, self.input.classes, self.numbers), drawn, self.batches)
 
     def initial_labels(self, start: str, images: int, seed: int) -> torch.Tensor:
         return class_labels(start, images, len(self.input.classes))

@@ -21,7 +21,7 @@ from sldd.data.split import Split
 from sldd.data.whole_films import WholeFilms
 from sldd.distillation.initial_findings import FINDING_STARTS, initial_findings
 from sldd.errors import InputError
-from sldd.metrics.evaluators import FilmTask
+from sldd.metrics.film_evaluator import FilmEvaluator
 from sldd.ops.types import InputSpec
 from sldd.package import Scores as Claim
 from sldd.training.losses import WEIGHTED_BCE
@@ -46,7 +46,7 @@ class FilmData(WholeFilmData):
 
     def learned(self, spec: TrialSpec, config: StudyConfig, *, augment: bool) -> Learned:
         drawn = self.augmented(config.augment) if augment else self.batches
-        return Learned(FilmTask(self.films, self.batches.counts), drawn, self.batches)
+        return Learned(FilmEvaluator(self.films, self.batches.counts), drawn, self.batches)
 
     def initial_labels(self, start: str, images: int, seed: int) -> torch.Tensor:
         return initial_findings(start, images, self.batches.labels, seed=seed)

@@ -15,7 +15,7 @@ from sldd.data.whole_films import WholeBatches, WholeFilms
 from sldd.distillation.initial_images import real_patches
 from sldd.distillation.initial_labels import STARTS, initial_labels
 from sldd.errors import InputError
-from sldd.metrics.evaluators import PatientTask
+from sldd.metrics.patient_evaluator import PatientEvaluator
 from sldd.ops.types import InputSpec
 from sldd.rng import stream
 from sldd.training.dp_sgd import PatientBatches
@@ -50,13 +50,13 @@ class PatchData(TaskData):
         cell, delta = spec.cell, fixed_delta(config.protocol)
         if config.privacy.noise is not None:
             private = PatientBatches(self.patches, self.split.train, config.privacy)
-            return Learned(PatientTask(self.patches, delta), private, private)
+            return Learned(PatientEvaluator(self.patches, delta), private, private)
         if cell.train_view == "whole":
             films = WholeFilms(self.cohort, self.input.side, self.input.mean, self.input.std)
             whole = WholeBatches(films, self.split.train)
-            return Learned(PatientTask(films, delta), whole, whole)
+            return Learned(PatientEvaluator(films, delta), whole, whole)
         subset = self._subset(cell, spec.seed, "subset")
-        return Learned(PatientTask(self.patches, delta), subset, subset)
+        return Learned(PatientEvaluator(self.patches, delta), subset, subset)
 
     def _subset(self, cell: Cell, seed: int, stream_name: str) -> BalancedBatches:
         random = stream(seed, stream_name)

@@ -21,7 +21,9 @@ from sldd.data.patches import BalancedBatches, Patches, PatchSettings
 from sldd.data.split import Split
 from sldd.data.whole_films import WholeFilms
 from sldd.distillation.distill import Distillation, DistillSettings
-from sldd.metrics.evaluators import FilmTask, PatientTask, Task
+from sldd.metrics.evaluators import Evaluator
+from sldd.metrics.film_evaluator import FilmEvaluator
+from sldd.metrics.patient_evaluator import PatientEvaluator
 from sldd.sources.folder import FolderSource
 from sldd.training.outer_loop import OuterLoop, OuterSettings
 from tests.conftest import write_cohort
@@ -77,9 +79,9 @@ def trial(
         seed=seed,
         device=CPU,
     )
-    task: Task = PatientTask(patches)
+    evaluator: Evaluator = PatientEvaluator(patches)
     batches = BalancedBatches(patches, split.train)
-    loop = OuterLoop(learner, task, batches, split, OUTER, rate=0.02, seed=seed, device=CPU)
+    loop = OuterLoop(learner, evaluator, batches, split, OUTER, rate=0.02, seed=seed, device=CPU)
     while not loop.finished:
         loop.advance()
     loop.close()
@@ -177,7 +179,7 @@ def test_films_with_findings_are_kept(tmp_path: Path, seen: list[int]) -> None:
         tmp_path / "cohort", [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [1, 0, 0]], [0, 0, 1, 2, 2]
     )
     films = WholeFilms(cohort, 16, *cohort.intensity(range(3)))
-    task = FilmTask(films, FilmBatches(films, [0, 1, 2]).counts)
+    task = FilmEvaluator(films, FilmBatches(films, [0, 1, 2]).counts)
     network = build("lenet", input_size=16)
     initialise(network, 0)
     found = []

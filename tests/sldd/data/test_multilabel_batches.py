@@ -13,7 +13,7 @@ from sldd.backbones.kept_features import FeatureBatches
 from sldd.data import whole_films as whole
 from sldd.data.multilabel_batches import FilmBatches, nearest_films
 from sldd.data.whole_films import WholeFilms
-from sldd.metrics.evaluators import FilmTask
+from sldd.metrics.film_evaluator import FilmEvaluator
 from sldd.rng import stream
 from tests.sldd.finding_cohort import finding_cohort
 
@@ -71,7 +71,7 @@ def test_a_task_of_films_scores_each_finding(films: WholeFilms) -> None:
         bright = images[:, 0, :12, 4:12].unflatten(1, (3, 4)).mean((2, 3))
         return bright - bright.mean(1, keepdim=True)
 
-    found = FilmTask(films, counts).score(predict, [3, 0, 1], batch=2, device=torch.device("cpu"))
+    found = FilmEvaluator(films, counts).score(predict, [3, 0, 1], batch=2, device=torch.device("cpu"))
     assert found.patients == [3, 3, 0, 0, 1]
     truth = films.cohort.film_labels[[4, 5, 0, 1, 2]]
     assert np.array_equal(found.labels, truth, equal_nan=True)

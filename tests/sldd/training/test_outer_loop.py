@@ -20,7 +20,7 @@ from sldd.distillation.distill import LEARNED, Distillation, DistillSettings
 from sldd.distillation.initial_images import initial_images
 from sldd.distillation.initial_labels import initial_labels
 from sldd.errors import InputError
-from sldd.metrics.evaluators import PatientScores, PatientTask
+from sldd.metrics.patient_evaluator import PatientEvaluator, PatientScores
 from sldd.metrics.patient_votes import count_votes
 from sldd.package import Package
 from sldd.package.rebuild.rebuild import rebuild
@@ -85,7 +85,7 @@ def _loop(
             seed=0,
             device=CPU,
         )
-    return OuterLoop(learner, PatientTask(patches), batches, SPLIT, settings, rate=rate, seed=0, device=CPU)
+    return OuterLoop(learner, PatientEvaluator(patches), batches, SPLIT, settings, rate=rate, seed=0, device=CPU)
 
 
 def _finish(loop: OuterLoop) -> OuterLoop:
