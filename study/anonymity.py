@@ -13,7 +13,8 @@ folder: counts and statistics only, nothing of a patient. The file is a JSON obj
     package           SHA-256 of the file
     settings          references (asked for), features, seed
     images            distilled images
-    patients, patches {training, held_out}: compared on either side
+    patients, patches {training, held_out}: compared on either side, of which "patches" may be whole images
+    seen              "patches", or "images": what is seen of patients; patches where it is not there
     divided           "random", or "manifest" where its split column says who trained
     protocol          "validation", or "paper": then states were chosen on the held-out patients
     nearest           by measure (pixel, ssim, feature): sldd.privacy_attacks.nearest.Nearest
@@ -54,7 +55,7 @@ from sldd.privacy_attacks.similarity import Features
 from study.report.progress import duration
 from study.trial.context import trial_data
 from study.trial.finished_study import Confirmed, OpenedStudy, open_study
-from study.trial.reference_networks import FoldReferences, References, halves, patches_of, read_package
+from study.trial.reference_networks import FoldReferences, References, halves, read_package, views_of
 
 DEFAULT_FEATURES = "convnet_w32"
 
@@ -107,7 +108,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _measure(study: OpenedStudy, options: argparse.Namespace) -> None:
     chosen = _chosen(study, options.cell, options.packages)
-    patches_of(study.context, chosen[0])  # refused now rather than after networks are built
+    views_of(study.context, chosen[0])  # refused now rather than after networks are built
     settings = {"references": options.references, "features": options.features, "seed": study.config.seed}
     waiting = [trial for trial in chosen if not _measured(trial, settings)]
     if options.references and waiting:
@@ -164,13 +165,13 @@ def _report(
     folds: FoldReferences,
     device: torch.device,
 ) -> dict[str, Any]:
-    patches, split = patches_of(study.context, trial), trial_data(study.context, trial.spec.cell.fold).split
-    candidates = Candidates(patches, split.train, split.test)
+    views, split = views_of(study.context, trial), trial_data(study.context, trial.spec.cell.fold).split
     package, seed = study.package(trial), study.config.seed
+    candidates = Candidates.drawn(views, split.train, split.test, seed)
     batch = study.config.outer.score_batch
     images = package.images.float().flatten(0, 1)
     alike = look_alike(images, candidates, network, seed=seed, batch=batch, device=device)
-    reading, rebuilt = read_package(study, trial, patches, candidates.patients, device)
+    reading, rebuilt = read_package(study, trial, views, candidates.patients, device)
     if settings["references"]:
         references: References | None = halves(
             trial,
@@ -191,6 +192,7 @@ def _report(
         "package": _digest(trial),
         "settings": settings,
         "images": len(images),
+        "seen": views.words,
         "patients": {"training": len(candidates.training), "held_out": len(candidates.held_out)},
         "divided": "manifest" if any(study.cohort.splits) else "random",
         "protocol": study.config.protocol,
@@ -210,7 +212,10 @@ def _membership(
     scores = calibrated(reading.losses, references.losses, references.unseen)
     known = np.isfinite(scores)
     part = MemberLabels(groups.member[known], groups.labels[known])
-    if all(((part.member == member) & (part.labels == label)).sum() >= FEWEST for member in (0, 1) for label in (0, 1)):
+    sides = [
+        (part.member == member) & (part.labels == label) for member in (0, 1) for label in np.unique(groups.labels)
+    ]
+    if all(side.sum() >= FEWEST for side in sides):
         found["calibrated"] = asdict(compare(scores[known], part, seed))
         each = int(references.unseen.sum(0)[known].min())
         found["references"] = {"kind": references.kind, "number": len(references.losses), "each": each}

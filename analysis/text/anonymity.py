@@ -153,8 +153,13 @@ def _compared(report: Mapping[str, Any]) -> str:
     return (
         f"{report['trial']}: {_count(report['images'], 'distilled image')} against {patients['training']} patients who "
         f"trained and {patients['held_out']} held-out patients ({patches['training']:,} and {patches['held_out']:,} "
-        "patches)."
+        f"{_seen(report)[1]})."
     )
+
+
+def _seen(report: Mapping[str, Any]) -> tuple[str, str]:
+    """What is seen of patients, one and several."""
+    return ("image", "images") if report.get("seen") == "images" else ("patch", "patches")
 
 
 def _verdict(report: Mapping[str, Any], package: list[dict[str, Any]]) -> str:
@@ -176,17 +181,17 @@ def _verdict(report: Mapping[str, Any], package: list[dict[str, Any]]) -> str:
 
 
 def _nearest(report: Mapping[str, Any]) -> str:
-    parts = []
+    parts, seen = [], _seen(report)[0]
     for measure, word in MEASURES.items():
         near = report["nearest"][measure]
         effect = near["effect"]
         parts.append(
             f"by {word} {near['training']:.2f} to training patients and {near['held_out']:.2f} to as many held-out "
             f"ones (one who trained is nearer in {_interval(effect)} of pairs, {_p(effect['p'])}), where a stranger's "
-            f"own patch reaches {near['unseen']:.2f} in the middle and {near['unseen_highest']:.2f} at most"
+            f"own {seen} reaches {near['unseen']:.2f} in the middle and {near['unseen_highest']:.2f} at most"
         )
     copies = max(report["nearest"][measure]["copies"] for measure in MEASURES)
-    return f"Nearest real patch (1 is a copy): {'; '.join(parts)}. Copies: {copies} of {report['images']}."
+    return f"Nearest real {seen} (1 is a copy): {'; '.join(parts)}. Copies: {copies} of {report['images']}."
 
 
 def _tied(report: Mapping[str, Any]) -> str:
@@ -197,8 +202,8 @@ def _tied(report: Mapping[str, Any]) -> str:
     chance = _percent(report["reidentification"]["pixel"]["chance"])
     return (
         f"Re-identification: of the five patients most like an image, those who trained are ({chance} by chance), and "
-        f"images that single one of them out more than real patches do a stranger number: {'; '.join(parts)} of "
-        f"{report['images']}."
+        f"images that single one of them out more than real {_seen(report)[1]} do a stranger number: "
+        f"{'; '.join(parts)} of {report['images']}."
     )
 
 
@@ -229,12 +234,12 @@ def _theta_bn(report: Mapping[str, Any]) -> str:
 
 def _controls(report: Mapping[str, Any]) -> str:
     real, noise = report["controls"]["real"], report["controls"]["noise"]
-    images = report["images"]
+    images, cut = report["images"], (f"real training {word}" for word in _seen(report))
     found = real["nearest"]["pixel"]["copies"]
     matched = real["reidentification"]["pixel"]["matched"]
     false = max(noise["nearest"][measure]["copies"] for measure in MEASURES)
     return (
-        f"Controls: of {_count(images, 'real training patch', 'real training patches')} in the images' place {found} "
+        f"Controls: of {_count(images, *cut)} in the images' place {found} "
         f"were found as copies and {matched} matched to their patient; of {_count(images, 'noise image')}, {false}."
     )
 

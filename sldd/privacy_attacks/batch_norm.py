@@ -50,7 +50,7 @@ def scores(moments: np.ndarray, pooled: np.ndarray, groups: MemberLabels, seed: 
     yardsticks' own errors would differ between the groups, and their difference look like a trace.
     """
     random = stream(seed, "anonymity", "traces")
-    outside = {label: np.flatnonzero(~groups.member & (groups.labels == label)) for label in (0, 1)}
+    outside = {label: np.flatnonzero(~groups.member & (groups.labels == label)) for label in np.unique(groups.labels)}
     found = np.empty(len(moments))
     for row, (member, label) in enumerate(zip(groups.member, groups.labels, strict=True)):
         left_out = int(random.choice(outside[label])) if member else row
@@ -60,13 +60,13 @@ def scores(moments: np.ndarray, pooled: np.ndarray, groups: MemberLabels, seed: 
 
 
 def _score(values: np.ndarray, pooled: np.ndarray, others: dict[int, np.ndarray], label: int) -> float:
-    """One patient's, by held-out patients of either label: the statistics are of both, in equal parts."""
+    """One patient's, by held-out patients of each label: the statistics are of all, in equal parts."""
     means = {each: rows.mean(0) for each, rows in others.items()}
     spread = np.concatenate([rows - means[each] for each, rows in others.items()])
     std = spread.std(0)
     scale = np.where(std > 1e-6 * (1 + np.abs(pooled)), 1 / np.maximum(std, 1e-12), 0.0)
     spread = spread * scale
-    own, given = (values - means[label]) * scale, (pooled - (means[0] + means[1]) / 2) * scale
+    own, given = (values - means[label]) * scale, (pooled - sum(means.values()) / len(means)) * scale
     # S = spread' spread / n + noise, inverted by way of its few patients instead of its many channels (Woodbury).
     small = len(spread) * _NOISE * np.eye(len(spread)) + spread @ spread.T
     return float(own @ (given - spread.T @ np.linalg.solve(small, spread @ given)) / _NOISE)
@@ -76,7 +76,7 @@ def control(moments: np.ndarray, groups: MemberLabels, seed: int) -> list[Pool]:
     """Attack pools of ever more training patients: the size up to which it finds them says what it can do here."""
     random = stream(seed, "anonymity", "pools")
     inside, outside = (
-        [np.flatnonzero((groups.member == member) & (groups.labels == label)) for label in (0, 1)]
+        [np.flatnonzero((groups.member == member) & (groups.labels == label)) for label in np.unique(groups.labels)]
         for member in (True, False)
     )
     few = stream(seed, "anonymity", "outside the pools")
@@ -91,7 +91,7 @@ def control(moments: np.ndarray, groups: MemberLabels, seed: int) -> list[Pool]:
             each = scores(moments[kept], moments[chosen].mean(0), part, seed + number)
             found.append((area(each, part.member), found_at(each, part.member)))
         auc, tpr = np.mean(found, axis=0)
-        pools.append(Pool(2 * size, float(auc), float(tpr)))
+        pools.append(Pool(len(inside) * size, float(auc), float(tpr)))
     return pools
 
 

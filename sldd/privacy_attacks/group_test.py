@@ -31,7 +31,7 @@ class MemberLabels:
 
     Attributes:
         member: (patients,) bool.
-        labels: (patients,) 0 or 1; both groups are made by label, so labels are never exchanged.
+        labels: (patients,) numbers; both groups are made by label, so labels are never exchanged.
     """
 
     member: np.ndarray
@@ -115,7 +115,7 @@ def permutations(groups: MemberLabels, seed: int) -> np.ndarray:
     """(``PERMUTATIONS``, patients) bool: who trained, exchanged between patients of equal label."""
     random = stream(seed, "anonymity", "permutation")
     exchanged = np.tile(groups.member, (PERMUTATIONS, 1))
-    for label in (0, 1):
+    for label in np.unique(groups.labels):
         of_label = groups.labels == label
         exchanged[:, of_label] = random.permuted(exchanged[:, of_label], axis=1)
     return exchanged
@@ -139,7 +139,7 @@ def resamples(groups: MemberLabels, seed: int) -> np.ndarray:
     random = stream(seed, "anonymity", "bootstrap")
     times = np.zeros((RESAMPLES, len(groups.member)), np.int64)
     for member in (True, False):
-        for label in (0, 1):
+        for label in np.unique(groups.labels):
             rows = np.flatnonzero((groups.member == member) & (groups.labels == label))
             if len(rows):
                 times[:, rows] = random.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=RESAMPLES)

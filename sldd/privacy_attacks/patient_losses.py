@@ -1,7 +1,6 @@
 """Per-patient loss and batch-norm input moments, for the privacy attacks.
 
-One pass over the patient's films, at the scoring stride. A patient's patches weigh as in a batch of a third of each
-class: the irrelevant ones a third, those of the organ two thirds.
+One pass over the patient's films, of which what is seen weighs as in a training batch.
 """
 
 from __future__ import annotations
@@ -16,9 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from sldd.backbones.norms import batch_norms
-from sldd.data.patches import CLASSES, IRRELEVANT, NEGATIVE, POSITIVE, Patches
-
-_IRRELEVANT_SHARE = 1 / len(CLASSES)
+from sldd.privacy_attacks.views import Views
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class PatientFeatures:
 def patient_features(
     predict: Callable[[torch.Tensor], torch.Tensor],
     network: nn.Module,
-    patches: Patches,
+    views: Views,
     patients: Sequence[int],
     *,
     batch: int,
@@ -48,10 +45,9 @@ def patient_features(
     """Compute losses and moments; never more than ``batch`` crops in memory.
 
     Args:
-        predict: (batch, channels, side, side) -> (batch, 3) logits, by way of ``network``.
+        predict: (batch, channels, side, side) -> (batch, classes) logits, by way of ``network``.
         network: in evaluation mode.
     """
-    by_mask = all(patches.cohort.has_mask)  # one rule for all, or patients could not be compared
     losses, moments = [], []
     with ExitStack() as stack:
         arriving: list[torch.Tensor] = []
@@ -60,19 +56,15 @@ def patient_features(
             stack.callback(hook.remove)
         for patient in patients:
             kept: list[tuple[torch.Tensor, np.ndarray, torch.Tensor]] = []
-            label = POSITIVE if patches.cohort.labels[patient] else NEGATIVE
-            for film in patches.cohort.films_of[patient]:
-                for crops, classes in patches.scan(film, batch, device):
+            for film in views.cohort.films_of[patient]:
+                for crops, classes in views.scan(film, batch, device):
                     arriving.clear()
-                    logits = predict(crops).double()
-                    known = classes if by_mask and classes is not None else np.full(len(crops), label, np.int8)
-                    wanted = torch.from_numpy(known.astype(np.int64).clip(IRRELEVANT)).to(device)
-                    if not by_mask:  # whether a patch shows the organ is not known: only its vote counts
-                        logits = logits.index_fill(1, torch.tensor([IRRELEVANT], device=device), -1e4)
+                    logits = views.asked(predict(crops).double())
+                    wanted = torch.from_numpy(classes.astype(np.int64).clip(0)).to(device)
                     loss = F.cross_entropy(logits, wanted, reduction="none").cpu()
                     seen = torch.cat(arriving, 1).cpu() if arriving else torch.zeros(len(crops), 0, dtype=torch.float64)
-                    kept.append((loss, known, seen))
-            weights = torch.from_numpy(_weights(np.concatenate([known for _, known, _ in kept])))
+                    kept.append((loss, classes, seen))
+            weights = torch.from_numpy(views.weights(np.concatenate([classes for _, classes, _ in kept])))
             losses.append(float(weights @ torch.cat([loss for loss, _, _ in kept])))
             moments.append((weights @ torch.cat([seen for _, _, seen in kept])).numpy())
     return PatientFeatures(np.array(losses), np.stack(moments))
@@ -91,15 +83,3 @@ def _moments(given: torch.Tensor) -> torch.Tensor:
     """(batch, 2 channels) float64 of a layer's input (batch, channels, ...)."""
     values = given.double().flatten(2) if given.ndim > 2 else given.double()[..., None]
     return torch.cat([values.mean(2), values.square().mean(2)], 1)
-
-
-def _weights(classes: np.ndarray) -> np.ndarray:
-    """(patches,) float64 that sum to 1, by (patches,) classes."""
-    irrelevant, organ = classes == IRRELEVANT, classes > IRRELEVANT
-    parts = [(part, share) for part, share in ((irrelevant, _IRRELEVANT_SHARE), (organ, 1 - _IRRELEVANT_SHARE))]
-    present = [(part, share) for part, share in parts if part.any()]
-    if not present:  # a mask that leaves nothing to train on
-        return np.full(len(classes), 1 / len(classes))
-    weights = sum(share * part / part.sum() for part, share in present) / sum(share for _, share in present)
-    assert isinstance(weights, np.ndarray)
-    return weights

@@ -17,16 +17,19 @@ import torch
 from sldd.backbones.head import Head
 from sldd.backbones.registry import build
 from sldd.backbones.start import set_start
-from sldd.data.patches import Patches
 from sldd.errors import InputError
 from sldd.privacy_attacks.group_test import MemberLabels
 from sldd.privacy_attacks.nearest import nearest
 from sldd.privacy_attacks.reidentification import reidentify
-from sldd.privacy_attacks.similarity import Features, densely, most_alike, one_patch_each, standardised
+from sldd.privacy_attacks.similarity import Features, most_alike, standardised
+from sldd.privacy_attacks.views import Views
 from sldd.rng import stream
 
 FEWEST = 3
 """Patients of each label on either side: with fewer no permutation and no yardstick says anything."""
+
+MOST = 1_000
+"""Patients on either side that are compared, drawn at random: every pair of them is."""
 
 MOST_PROBES = 50
 """Held-out patients whose patches are looked at in the images' place: each costs as much as one more image."""
@@ -37,7 +40,7 @@ class Candidates:
     """Patients that a package is attacked with.
 
     Attributes:
-        patches: standardised as its images are.
+        views: standardised as its images are.
         training: who trained.
         held_out: who had no part in it, not even in choosing its state.
 
@@ -45,19 +48,26 @@ class Candidates:
         InputError: too few of them.
     """
 
-    patches: Patches
+    views: Views
     training: list[int]
     held_out: list[int]
 
     def __post_init__(self) -> None:
         for part, patients in (("training", self.training), ("held-out", self.held_out)):
-            for label, word in ((0, "negative"), (1, "positive")):
-                count = sum(self.patches.cohort.labels[patient] == label for patient in patients)
+            for label in np.unique(self.views.labels):
+                count = sum(self.views.labels[patient] == label for patient in patients)
                 if count < FEWEST:
                     raise InputError(
-                        f"{count} {word} {part} patients are too few to tell anything; a study needs {FEWEST} of each "
+                        f"{count} {self.views.names[label]} {part} patients are too few to tell anything; a study needs {FEWEST} of each "
                         "label on either side (data.split)"
                     )
+
+    @classmethod
+    def drawn(cls, views: Views, training: Sequence[int], held_out: Sequence[int], seed: int) -> Candidates:
+        """At most ``MOST`` of either side."""
+        random = stream(seed, "anonymity", "candidates")
+        sides = (sorted(random.permutation(side)[:MOST].tolist()) for side in (training, held_out))
+        return cls(views, *sides)
 
     @property
     def patients(self) -> list[int]:
@@ -66,8 +76,7 @@ class Candidates:
 
     @cached_property
     def groups(self) -> MemberLabels:
-        labels = np.array([self.patches.cohort.labels[patient] for patient in self.patients])
-        return MemberLabels(np.arange(len(self.patients)) < len(self.training), labels)
+        return MemberLabels(np.arange(len(self.patients)) < len(self.training), self.views.labels[self.patients])
 
 
 def feature_network(
@@ -89,7 +98,7 @@ def feature_network(
 def look_alike(
     images: torch.Tensor, candidates: Candidates, network: Features, *, seed: int, batch: int, device: torch.device
 ) -> dict[str, Any]:
-    """Nearest-patch and re-identification attacks on a package's images and on the controls.
+    """Nearest-view and re-identification attacks on a package's images and on the controls.
 
     Args:
         images: (images, channels, side, side) as the package has them.
@@ -97,19 +106,19 @@ def look_alike(
 
     Returns:
         ``nearest`` and ``reidentification`` by measure, ``controls`` with the same for ``real`` and ``noise`` images,
-        and ``patches``, how many of each group were looked at.
+        and ``patches``, how many patches or images of each group were looked at.
     """
-    patches, groups = densely(candidates.patches), candidates.groups
+    views, groups = candidates.views.densely(), candidates.groups
     owners = candidates.held_out
     if len(owners) > MOST_PROBES:
         owners = stream(seed, "anonymity", "owners").choice(owners, MOST_PROBES, replace=False).tolist()
-    probes = one_patch_each(patches, owners, seed)
+    probes = views.one_each(owners, seed)
     sources = _sources(candidates.training, len(images), seed)
-    real = one_patch_each(patches, sources, seed + 1)
+    real = views.one_each(sources, seed + 1)
     noise = torch.from_numpy(stream(seed, "anonymity", "noise").standard_normal(images.shape, dtype="float32"))
     similar = most_alike(
         torch.cat([images.cpu().float(), real, noise, probes]),
-        patches,
+        views,
         candidates.patients,
         standardised(network, probes.to(device)),
         batch=batch,

@@ -1,9 +1,9 @@
-"""Similarity of images to patients' patches: by pixels, by structure (SSIM), and by a network's features.
+"""Similarity of images to what is seen of patients: by pixels, by structure (SSIM), and by a network's features.
 
-One pass over a patient's films keeps the most alike patch of every image, and nothing else. All three measures ignore
-brightness and contrast, which would hide a copy; 1 is a copy.
+One pass over a patient's films keeps the patch, or whole image, most like every image, and nothing else. All three
+measures ignore brightness (the first two that of each channel) and contrast, which would hide a copy; 1 is a copy.
 
-- pixel: correlation of the gray values, without its sign: a negative gives a patient away as well.
+- pixel: correlation of the values, without its sign: a negative gives a patient away as well.
 - ssim: structural similarity (Wang et al. 2004) at equal brightness and contrast, of those patches that correlate most.
 - feature: cosine of what a network makes of both that had no part in the distillation, in units of how real patches
   differ there.
@@ -19,8 +19,7 @@ import torch
 import torch.nn.functional as F
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from sldd.data.patches import IRRELEVANT, Patches, Window, window_starts
-from sldd.rng import stream
+from sldd.privacy_attacks.views import Views
 
 MEASURES = ("pixel", "ssim", "feature")
 CANDIDATES = 4
@@ -53,26 +52,20 @@ class Similarities:
         return replace(self, best={measure: values[:, images] for measure, values in self.best.items()})
 
 
-def densely(patches: Patches) -> Patches:
-    """The same patches at the training stride, where patients are scored at a wider one: copies are of those."""
-    settings = replace(patches.settings, score_stride=None)
-    return Patches(patches.cohort, settings, patches.mean, patches.std)
-
-
 @torch.no_grad()
 def most_alike(
     images: torch.Tensor,
-    patches: Patches,
+    views: Views,
     patients: Sequence[int],
     features: Features,
     *,
     batch: int,
     device: torch.device,
 ) -> Similarities:
-    """Compare images with every patch of every patient; never more than ``batch`` crops in memory.
+    """Compare images with all that is seen of every patient; never more than ``batch`` crops in memory.
 
     Args:
-        images: (images, channels, side, side), standardised as the patches are.
+        images: (images, channels, side, side), standardised as the views are.
         features: (n, channels, side, side) -> (n, d), as ``standardised`` gives them.
     """
     images = images.to(device)
@@ -81,8 +74,8 @@ def most_alike(
     windows = np.zeros(len(patients), np.int64)
     for row, patient in enumerate(patients):
         correlating = (torch.zeros(len(images), 0, device=device), images[:, None][:, :0])
-        for film in patches.cohort.films_of[patient]:
-            for crops, _ in patches.scan(film, batch, device):
+        for film in views.cohort.films_of[patient]:
+            for crops, _ in views.scan(film, batch, device):
                 windows[row] += len(crops)
                 alike = sought @ F.normalize(features(crops), dim=1).T
                 best["feature"][row] = np.maximum(best["feature"][row], _highest(alike))
@@ -97,7 +90,7 @@ def standardised(network: Features, real: torch.Tensor) -> Features:
 
     Args:
         network: (n, channels, side, side) -> (n, ...) features.
-        real: (n, channels, side, side) patches, of patients who did not train.
+        real: (n, channels, side, side) views, of patients who did not train.
     """
     with torch.no_grad():
         known = network(real).flatten(1)
@@ -106,27 +99,9 @@ def standardised(network: Features, real: torch.Tensor) -> Features:
     return lambda images: (network(images).flatten(1)[:, used] - mean[used]) / std[used]
 
 
-def one_patch_each(patches: Patches, patients: Sequence[int], seed: int) -> torch.Tensor:
-    """(patients, channels, side, side): a patch of each patient at random, of the organ where a mask says which."""
-    random = stream(seed, "anonymity", "probes")
-    windows = []
-    for patient in patients:
-        film = int(random.choice(patches.cohort.films_of[patient]))
-        size, stride = patches.geometry(film, scoring=True)
-        height, width = patches.cohort.shapes[film]
-        rows, columns = (window_starts(side, size, stride) for side in (height, width))
-        classes = patches.classes(film, scoring=True)
-        places = np.arange(len(rows) * len(columns))
-        if classes is not None and (classes > IRRELEVANT).any():
-            places = np.flatnonzero(classes.ravel() > IRRELEVANT)
-        row, column = divmod(int(random.choice(places)), len(columns))
-        windows.append(Window(film, int(rows[row]), int(columns[column]), size))
-    return patches.crop(windows)
-
-
 def _unit(images: torch.Tensor) -> torch.Tensor:
     """Images of mean 0 and length 1; one without structure becomes 0 and correlates with nothing."""
-    centred = images - images.mean((1, 2, 3), keepdim=True)
+    centred = images - images.mean((2, 3), keepdim=True)
     length = centred.flatten(1).norm(dim=1)
     flat = length < _FLAT * images[0].numel() ** 0.5
     return centred * torch.where(flat, 0.0, 1.0 / length.clamp(min=1e-12))[:, None, None, None]

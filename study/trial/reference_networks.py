@@ -17,15 +17,15 @@ import numpy as np
 import torch
 
 from sldd.backbones.norms import load_statistics
-from sldd.data.patches import Patches
 from sldd.data.split import Split
 from sldd.errors import InputError
 from sldd.package.rebuild.rebuild import rebuild
 from sldd.privacy_attacks.patient_losses import PatientFeatures, patient_features
 from sldd.privacy_attacks.report import Candidates
+from sldd.privacy_attacks.views import Views
 from sldd.rng import stream
 from sldd.training.outer_loop import DivergedError
-from study.config.tasks.patches import PatchData
+from study.config.tasks import TASKS
 from study.trial.context import TrialContext, trial_data
 from study.trial.finished_study import Confirmed, OpenedStudy
 from study.trial.trial import build_trial
@@ -46,27 +46,28 @@ class References:
     unseen: np.ndarray
 
 
-def patches_of(context: TrialContext, trial: Confirmed) -> Patches:
-    """The patches that a trial was trained and scored on.
+def views_of(context: TrialContext, trial: Confirmed) -> Views:
+    """What a trial saw of patients.
 
     Raises:
-        InputError: it saw whole films.
+        InputError: no attack here is about its task.
     """
-    patches = trial_data(context, trial.spec.cell.fold).patches
-    if patches is None:
+    views = trial_data(context, trial.spec.cell.fold).views
+    if views is None:
         raise InputError(
-            f"{trial.name}: its package is for whole films, and what is measured here is about patches of patients"
+            f"{trial.name}: its package is of task={context.config.task}, which no attack here is about; they are "
+            "about patches of patients, and images of one class each"
         )
-    return patches
+    return views
 
 
 def read_package(
-    study: OpenedStudy, trial: Confirmed, patches: Patches, patients: Sequence[int], device: torch.device
+    study: OpenedStudy, trial: Confirmed, views: Views, patients: Sequence[int], device: torch.device
 ) -> tuple[PatientFeatures, torch.nn.Module]:
     """Rebuild a package's network; returns its features of patients, and the network."""
     network = rebuild(study.package(trial), study.start_file(trial)).to(device)
     batch = study.config.outer.score_batch
-    return patient_features(network, network, patches, patients, batch=batch, device=device), network
+    return patient_features(network, network, views, patients, batch=batch, device=device), network
 
 
 class FoldReferences:
@@ -91,9 +92,9 @@ class FoldReferences:
     def _read(self, trial: Confirmed) -> np.ndarray:
         """(cohort's patients,) losses."""
         if trial.name not in self._losses:
-            patches = patches_of(self._study.context, trial)
+            views = views_of(self._study.context, trial)
             everyone = range(self._study.cohort.patients)
-            self._losses[trial.name] = read_package(self._study, trial, patches, everyone, self._device)[0].losses
+            self._losses[trial.name] = read_package(self._study, trial, views, everyone, self._device)[0].losses
         return self._losses[trial.name]
 
 
@@ -119,17 +120,17 @@ def halves(
         InputError: a half has too few patients, or a distillation diverges before its first evaluation.
     """
     training = np.array(split.train)
-    labels = candidates.groups.labels[: len(training)]
+    labels = candidates.views.labels[training]
     losses, unseen = [], []
     for pair in range(count // 2):
         random = stream(seed, "anonymity", "halves", pair)
-        order = [random.permutation(training[labels == label]) for label in (0, 1)]
+        order = [random.permutation(training[labels == label]) for label in np.unique(labels)]
         first = sorted(np.concatenate([patients[: len(patients) // 2] for patients in order]).tolist())
         second = sorted(set(split.train) - set(first))
         turn = random.integers(2, size=len(candidates.held_out))  # which of the two a held-out patient is compared with
         for number, half in enumerate((first, second)):
             losses.append(_distil(trial, context, candidates, half, split, device))
-            unseen.append(np.concatenate([~np.isin(training, half), turn == number]))
+            unseen.append(np.concatenate([~np.isin(candidates.training, half), turn == number]))
             say(f"{trial.name}: reference {len(losses)} of {count}")
     return References("halves", np.stack(losses), np.stack(unseen))
 
@@ -143,9 +144,8 @@ def _distil(
     device: torch.device,
 ) -> np.ndarray:
     """(candidates,) losses of the network that comes of a half."""
-    cohort = candidates.patches.cohort
-    patches = Patches(cohort, context.config.patches, *cohort.intensity(half))
-    data = PatchData(patches, Split(half, split.validation, split.test))
+    config, division = context.config, Split(half, split.validation, split.test)
+    data = TASKS[config.task].data(candidates.views.cohort, config.patches, division)
     loop = build_trial(trial.spec, context, device, trial.folder.parent.parent, data).loop
     try:
         while not loop.finished:
@@ -160,13 +160,12 @@ def _distil(
     weights = learner.weights(best.state)
     load_statistics(learner.network, best.theta_bn)
     network = learner.network.eval()
-    batch = context.config.outer.score_batch
     read = patient_features(
         lambda images: learner.forward(weights, images),
         network,
-        patches,
+        data.views,
         candidates.patients,
-        batch=batch,
+        batch=config.outer.score_batch,
         device=device,
     )
     return read.losses

@@ -180,9 +180,9 @@ def test_where_folds_rotate_the_other_folds_calibrate(
     assert "calibrated by 3 references of other folds and seeds, 1 for each patient" in capsys.readouterr().out
     trial = study.confirmed[0]
     data = trial_data(study.context, trial.spec.cell.fold)
-    patches, split = data.patches, data.split
-    assert patches is not None
-    candidates = Candidates(patches, split.train, split.test)
+    views, split = data.views, data.split
+    assert views is not None
+    candidates = Candidates(views, split.train, split.test)
     references = FoldReferences(study, torch.device("cpu")).of(trial, candidates)
     assert references is not None
     for other, unseen in zip(study.confirmed[1:], references.unseen, strict=True):

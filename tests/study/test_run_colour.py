@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from analysis.dashboard import main as dashboard
 from analysis.records.packages import read_distilled
 from analysis.records.records import read_study
 from sldd.package.cli.commands import main as package
@@ -100,6 +101,28 @@ def test_whole_images_in_colour(tmp_path: Path, capsys: pytest.CaptureFixture[st
     distilled = read_distilled(trial)
     assert distilled is not None
     assert distilled.images.shape == (1, 3, 28, 28, 3)
+
+
+def test_images_of_one_class_each_are_attacked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = _medmnist(tmp_path / "bloods.npz")
+    settings = ["demo", "name=tiny", "task=classes", "data.source=medmnist", f"data.root={file}", "data.channels=rgb"]
+    settings += ["grid.backbone=[test_resnet]", "grid.norm=[as_is]", "grid.method=sldd", "patches.input_size=32"]
+    assert _run(tmp_path / "out", *settings, *SHORT, "confirm.repeats=1") == 0
+    study = tmp_path / "out" / "tiny"
+    capsys.readouterr()
+    assert anonymity([str(study), "--references", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "24 patients who trained and 9 held-out patients (24 and 9 images)" in said
+    assert "of 3 real training images in the images' place 3 were found as copies and 3 matched" in said
+    assert "patch" not in said
+    (path,) = study.rglob("anonymity.json")
+    report = json.loads(path.read_text())
+    assert report["divided"] == "manifest"
+    assert report["controls"]["noise"]["nearest"]["pixel"]["copies"] == 0
+    assert report["membership"]["references"] == {"kind": "halves", "number": 2, "each": 1}
+    assert report["theta_bn"]["pools"][-1]["patients"] == 24
+    assert dashboard([str(study)]) == 0
+    assert "What the packages give away" in (study / "dashboard.html").read_text()
 
 
 def test_a_gray_collection_before_images_in_colour(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

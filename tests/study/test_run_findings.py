@@ -167,7 +167,7 @@ def test_a_study_of_films_with_findings(nih: Path, capsys: pytest.CaptureFixture
     assert "AUC by parameters" in page
     assert "HM by parameters" not in page
     assert anonymity([str(out / "films")]) == 2
-    assert "its package is for whole films" in capsys.readouterr().err
+    assert "its package is of task=multilabel, which no attack here is about" in capsys.readouterr().err
 
 
 def test_patients_with_one_label_have_no_findings(nih: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,12 +13,13 @@ import torch
 from ledger.ledger import Trial
 from sldd.data.augment import AugmentSettings
 from sldd.data.cohort import Cohort
-from sldd.data.patches import Patches, PatchSettings
+from sldd.data.patches import PatchSettings
 from sldd.data.prefetch import BatchSource
 from sldd.data.split import Split
 from sldd.metrics.evaluators import Evaluator
 from sldd.ops.types import InputSpec
 from sldd.package import Scores as Claim
+from sldd.privacy_attacks.views import Views
 from sldd.training.losses import Loss
 from study.config.schema import StudyConfig
 from study.grid.axes import Cell, GridSettings
@@ -42,7 +43,7 @@ class TaskData(ABC):
     Attributes:
         loss: of its task.
         input: what networks see of an image, and tell of it.
-        patches: windows cut out of radiographs; None where whole ones are seen.
+        views: of patients, for the attacks on packages; None where there are none of its kind.
         batches: training images, as they are.
         size: how many of them there are.
     """
@@ -53,7 +54,7 @@ class TaskData(ABC):
     input: InputSpec
     batches: BatchSource
     size: int
-    patches: Patches | None = None
+    views: Views | None = None
 
     @abstractmethod
     def learned(self, spec: TrialSpec, config: StudyConfig, *, augment: bool) -> Learned:

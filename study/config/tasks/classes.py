@@ -20,6 +20,7 @@ from sldd.errors import InputError
 from sldd.metrics.classes import ClassEvaluator
 from sldd.ops.types import InputSpec
 from sldd.package import Scores as Claim
+from sldd.privacy_attacks.views import ImageViews
 from sldd.rng import stream
 from sldd.training.losses import CROSS_ENTROPY
 from study.config.schema import StudyConfig
@@ -42,7 +43,7 @@ class ClassData(WholeFilmData):
         super().__init__(films, split)
         classes, self.numbers = exclusive_classes(self.cohort)
         self.batches: ClassBatches = ClassBatches(films, split.train, self.numbers, classes)
-        self.size = self.batches.size
+        self.size, self.views = self.batches.size, ImageViews(films, self.numbers, classes)
         self.input = InputSpec(films.side, classes, films.mean, films.std, self.cohort.channels, exclusive=True)
 
     def learned(self, spec: TrialSpec, config: StudyConfig, *, augment: bool) -> Learned:

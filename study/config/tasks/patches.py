@@ -17,6 +17,7 @@ from sldd.distillation.initial_labels import STARTS, initial_labels
 from sldd.errors import InputError
 from sldd.metrics.patient_evaluator import PatientEvaluator
 from sldd.ops.types import InputSpec
+from sldd.privacy_attacks.views import PatchViews
 from sldd.rng import stream
 from sldd.training.dp_sgd import PatientBatches
 from sldd.training.losses import CROSS_ENTROPY
@@ -36,12 +37,11 @@ class PatchData(TaskData):
     """
 
     loss = CROSS_ENTROPY
-    patches: Patches
 
     def __init__(self, patches: Patches, split: Split) -> None:
         self.cohort, self.patches, self.split = patches.cohort, patches, split
         self.batches: BalancedBatches = BalancedBatches(patches, split.train)
-        self.size = self.batches.size
+        self.size, self.views = self.batches.size, PatchViews(patches)
         classes, channels = self.batches.classes, self.cohort.channels
         self.input = InputSpec(self.batches.side, classes, patches.mean, patches.std, channels)
 

@@ -10,6 +10,7 @@ from sldd.data.patches import Patches, PatchSettings
 from sldd.data.split import SplitSettings, split_patients
 from sldd.privacy_attacks.report import Candidates, feature_network
 from sldd.privacy_attacks.similarity import Features
+from sldd.privacy_attacks.views import PatchViews
 from sldd.sources.phantom import PhantomSettings, PhantomSource
 
 SIDE = 16
@@ -27,7 +28,7 @@ def candidates(cohort: Cohort) -> Candidates:
     """Eleven patients who trained, twelve held out; patches are scored at a wider stride than they train at."""
     split = split_patients(cohort, SplitSettings(validation=0.1, test=0.45, seed=0))
     patches = Patches(cohort, PatchSettings(16, 6, 16, SIDE), *cohort.intensity(split.train))
-    return Candidates(patches, split.train, split.test)
+    return Candidates(PatchViews(patches), split.train, split.test)
 
 
 @pytest.fixture(scope="session")

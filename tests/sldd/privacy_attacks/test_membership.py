@@ -18,6 +18,7 @@ from sldd.privacy_attacks.group_test import MemberLabels, area, compare
 from sldd.privacy_attacks.membership import calibrated
 from sldd.privacy_attacks.patient_losses import patient_features
 from sldd.privacy_attacks.report import Candidates
+from sldd.privacy_attacks.views import PatchViews
 from sldd.rng import stream
 from sldd.training.compute import ComputeSettings
 from sldd.training.supervised import Training
@@ -69,7 +70,8 @@ def by_heart(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, Memb
     cohort: Cohort = prepare(_Noise(24), tmp_path_factory.getbasetemp() / "cohorts")
     split = split_patients(cohort, SplitSettings(validation=0.1, test=0.45, seed=0))
     patches = Patches(cohort, PatchSettings(16, 16, None, 16), *cohort.intensity(split.train))
-    candidates, batches = Candidates(patches, split.train, split.test), BalancedBatches(patches, split.train)
+    candidates = Candidates(PatchViews(patches), split.train, split.test)
+    batches = BalancedBatches(patches, split.train)
     network = build("lenet", input_size=16)
     initialise(network, 0)
     learner = Training(network, device=torch.device("cpu"), compute=ComputeSettings())
@@ -79,7 +81,7 @@ def by_heart(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, Memb
     read = patient_features(
         lambda images: learner.forward(weights, images),
         network.eval(),
-        patches,
+        candidates.views,
         candidates.patients,
         batch=64,
         device=torch.device("cpu"),

@@ -14,6 +14,7 @@ from sldd.backbones.norms import measure_statistics
 from sldd.data.patches import Patches
 from sldd.privacy_attacks.patient_losses import norm_moments, patient_features
 from sldd.privacy_attacks.report import Candidates
+from sldd.privacy_attacks.views import PatchViews
 
 CPU = torch.device("cpu")
 
@@ -25,17 +26,14 @@ def _network() -> nn.Module:
 
 
 def test_losses_and_moments_are_weighted_means_over_a_patients_patches(candidates: Candidates) -> None:
-    network, patches = _network().eval(), candidates.patches
+    network, views = _network().eval(), candidates.views
     patients = candidates.training[:3]
-    small, large = (
-        patient_features(network, network, patches, patients, batch=batch, device=CPU) for batch in (5, 1000)
-    )
+    small, large = (patient_features(network, network, views, patients, batch=batch, device=CPU) for batch in (5, 1000))
     assert small.losses == pytest.approx(large.losses)
     assert small.moments == pytest.approx(large.moments)
     assert large.moments.shape == (3, 16)  # mean and mean square of two layers of four channels
     for row, patient in enumerate(patients):
-        ((crops, classes),) = patches.scan(patches.cohort.films_of[patient][0], 1000, CPU)
-        assert classes is not None
+        ((crops, classes),) = views.scan(views.cohort.films_of[patient][0], 1000, CPU)
         with torch.no_grad():
             logits, arriving = network(crops), network[0][0](crops)
         organ = classes > 0
@@ -49,14 +47,15 @@ def test_losses_and_moments_are_weighted_means_over_a_patients_patches(candidate
 
 
 def test_without_masks_the_patients_label_is_what_is_asked_of_every_patch(candidates: Candidates) -> None:
-    cohort = replace(candidates.patches.cohort, has_mask=[False] * len(candidates.patches.cohort.has_mask))
-    patches = Patches(cohort, candidates.patches.settings, 0.0, 1.0)
+    patches = candidates.views.patches
+    cohort = replace(patches.cohort, has_mask=[False] * len(patches.cohort.has_mask))
+    views = PatchViews(Patches(cohort, patches.settings, 0.0, 1.0))
     head = nn.Sequential(nn.Flatten(), nn.Linear(256, 3))
     with torch.no_grad():
         head[1].weight.zero_()
         head[1].bias.copy_(torch.tensor([50.0, 0.0, np.log(3.0)]))  # whatever the organ, three to one for positive
     patients = sorted(candidates.training, key=lambda patient: cohort.labels[patient])
-    read = patient_features(head.eval(), head, patches, patients, batch=64, device=CPU)
+    read = patient_features(head.eval(), head, views, patients, batch=64, device=CPU)
     expected = [-np.log(0.75 if cohort.labels[patient] else 0.25) for patient in patients]
     assert read.losses == pytest.approx(expected, rel=1e-4)
     assert read.moments.shape == (len(patients), 0)

@@ -19,7 +19,7 @@ IMAGES = 6
 @pytest.fixture(scope="module")
 def attacked(candidates: Candidates, features: Features) -> dict[str, dict[str, Any]]:
     """Reports by how the images came about: as those of a ``random_real`` trial, or as noise."""
-    batches = BalancedBatches(candidates.patches, candidates.training)
+    batches = BalancedBatches(candidates.views.patches, candidates.training)
     return {
         kind: look_alike(
             initial_images(kind, steps=2, images=IMAGES // 2, seed=4, batches=batches).flatten(0, 1),
@@ -66,7 +66,7 @@ def test_every_report_carries_both_controls(attacked: dict[str, dict[str, Any]],
 
 
 def test_too_few_patients_are_refused(candidates: Candidates) -> None:
-    few = [patient for patient in candidates.held_out if candidates.patches.cohort.labels[patient] == 0][:2]
+    few = [patient for patient in candidates.held_out if candidates.views.labels[patient] == 0][:2]
     with pytest.raises(InputError, match="2 negative held-out patients are too few") as refused:
-        Candidates(candidates.patches, candidates.training, few)
+        Candidates(candidates.views, candidates.training, few)
     assert "\n" not in str(refused.value)

@@ -5,31 +5,27 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sldd.data.patches import Patches
 from sldd.privacy_attacks.report import Candidates
 from sldd.privacy_attacks.similarity import (
     MEASURES,
     Features,
     Similarities,
-    densely,
     most_alike,
-    one_patch_each,
     standardised,
 )
+from sldd.privacy_attacks.views import Views
 
 CPU = torch.device("cpu")
 
 
-def _alike(
-    images: torch.Tensor, patches: Patches, patients: list[int], network: Features, batch: int = 64
-) -> Similarities:
-    yardstick = standardised(network, one_patch_each(patches, range(20), 0))
-    return most_alike(images, patches, patients, yardstick, batch=batch, device=CPU)
+def _alike(images: torch.Tensor, views: Views, patients: list[int], network: Features, batch: int = 64) -> Similarities:
+    yardstick = standardised(network, views.one_each(range(20), 0))
+    return most_alike(images, views, patients, yardstick, batch=batch, device=CPU)
 
 
 def test_a_copy_is_found_in_other_light_and_as_a_negative(candidates: Candidates, features: Features) -> None:
-    dense, owner = densely(candidates.patches), candidates.training[3]
-    copy = one_patch_each(dense, [owner], 1)
+    dense, owner = candidates.views.densely(), candidates.training[3]
+    copy = dense.one_each([owner], 1)
     found = _alike(torch.cat([copy, 0.3 * copy + 2, -copy]), dense, candidates.training, features)
     row = candidates.training.index(owner)
     assert found.best["pixel"][row] == pytest.approx([1, 1, 1], abs=1e-4)
@@ -40,8 +36,8 @@ def test_a_copy_is_found_in_other_light_and_as_a_negative(candidates: Candidates
 
 
 def test_a_copy_lies_between_the_windows_that_are_scored(candidates: Candidates, features: Features) -> None:
-    wide, dense = candidates.patches, densely(candidates.patches)
-    copies = one_patch_each(dense, candidates.training, 5)
+    wide, dense = candidates.views, candidates.views.densely()
+    copies = dense.one_each(candidates.training, 5)
     missed, found = (_alike(copies, each, candidates.training, features) for each in (wide, dense))
     assert found.best["pixel"].diagonal() == pytest.approx(1, abs=1e-4)
     assert missed.best["pixel"].diagonal().min() < 0.99
@@ -49,8 +45,8 @@ def test_a_copy_lies_between_the_windows_that_are_scored(candidates: Candidates,
 
 
 def test_nothing_depends_on_how_many_crops_fit_into_memory(candidates: Candidates, features: Features) -> None:
-    dense, few = densely(candidates.patches), candidates.held_out[:2]
-    images = torch.cat([one_patch_each(dense, candidates.training[:2], 2), torch.full((1, 1, 16, 16), 0.7)])
+    dense, few = candidates.views.densely(), candidates.held_out[:2]
+    images = torch.cat([dense.one_each(candidates.training[:2], 2), torch.full((1, 1, 16, 16), 0.7)])
     small, large = (_alike(images, dense, few, features, batch) for batch in (7, 500))
     for measure in MEASURES:
         assert small.best[measure] == pytest.approx(large.best[measure], abs=1e-5)
@@ -60,7 +56,7 @@ def test_nothing_depends_on_how_many_crops_fit_into_memory(candidates: Candidate
 
 
 def test_probes_are_of_the_organ_and_one_a_patient(candidates: Candidates) -> None:
-    probes = one_patch_each(candidates.patches, candidates.held_out, 0)
+    probes = candidates.views.one_each(candidates.held_out, 0)
     assert probes.shape == (len(candidates.held_out), 1, 16, 16)
     assert (probes.flatten(1).std(1) > 0).all()
-    assert not torch.equal(probes, one_patch_each(candidates.patches, candidates.held_out, 1))
+    assert not torch.equal(probes, candidates.views.one_each(candidates.held_out, 1))
