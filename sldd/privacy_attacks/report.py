@@ -58,8 +58,8 @@ class Candidates:
                 count = sum(self.views.labels[patient] == label for patient in patients)
                 if count < FEWEST:
                     raise InputError(
-                        f"{count} {self.views.names[label]} {part} patients are too few to tell anything; a study needs {FEWEST} of each "
-                        "label on either side (data.split)"
+                        f"{count} {self.views.names[label]} {part} patients are too few to tell anything; a study "
+                        f"needs {FEWEST} of each label on either side (data.split)"
                     )
 
     @classmethod
