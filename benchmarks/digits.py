@@ -26,7 +26,8 @@ import torch
 from benchmarks.measure import one_thread
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
-from sldd.distillation.distill import LEARNED, Distillation, DistillSettings
+from sldd.distillation.distill import Distillation
+from sldd.distillation.image_learner import LEARNED, DistillSettings
 from sldd.rng import stream
 from sldd.training.compute import ComputeSettings
 

@@ -19,7 +19,8 @@ from sldd.backbones.registry import build
 from sldd.data.cohort import default_cache, prepare
 from sldd.data.patches import BalancedBatches, Patches, PatchSettings
 from sldd.data.split import SplitSettings, split_patients
-from sldd.distillation.distill import Distillation, DistillSettings
+from sldd.distillation.distill import Distillation
+from sldd.distillation.image_learner import DistillSettings
 from sldd.distillation.initial_images import noise_images
 from sldd.distillation.initial_labels import initial_labels
 from sldd.metrics.patient_evaluator import PatientEvaluator

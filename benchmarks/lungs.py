@@ -41,7 +41,8 @@ from sldd.data.cohort import default_cache, prepare
 from sldd.data.patches import BalancedBatches, Patches, PatchSettings
 from sldd.data.settings import DataSettings, open_source
 from sldd.data.split import Split, SplitSettings, fold_patients
-from sldd.distillation.distill import Distillation, DistillSettings
+from sldd.distillation.distill import Distillation
+from sldd.distillation.image_learner import DistillSettings
 from sldd.distillation.initial_images import initial_images
 from sldd.distillation.initial_labels import initial_labels
 from sldd.errors import InputError

@@ -10,7 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sldd.distillation.distill import Distillation, DistillSettings
+    from sldd.distillation.distill import Distillation
+    from sldd.distillation.image_learner import DistillSettings
     from sldd.distillation.unroll import Unroll
     from sldd.package import Package
     from sldd.training.outer_loop import OuterLoop, OuterSettings
@@ -19,7 +20,7 @@ __all__ = ["DistillSettings", "Distillation", "OuterLoop", "OuterSettings", "Pac
 
 _WHERE = {
     "Distillation": "sldd.distillation.distill",
-    "DistillSettings": "sldd.distillation.distill",
+    "DistillSettings": "sldd.distillation.image_learner",
     "OuterLoop": "sldd.training.outer_loop",
     "OuterSettings": "sldd.training.outer_loop",
     "Package": "sldd.package",

@@ -18,7 +18,7 @@ from sldd.backbones.start import PRETRAINED
 from sldd.data.augment import AugmentSettings
 from sldd.data.patches import PatchSettings
 from sldd.data.settings import DataSettings
-from sldd.distillation.distill import DistillSettings
+from sldd.distillation.image_learner import DistillSettings
 from sldd.package import PackageSettings
 from sldd.training.compute import ComputeSettings
 from sldd.training.dp_sgd import PrivacySettings

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Lt, MinLen
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
-from sldd.distillation.distill import DistillSettings
+from sldd.distillation.image_learner import DistillSettings
 from study.config.samplers import SamplerName
 from study.grid.spec import Score
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from ledger.ledger import Trial
-from sldd.distillation.distill import DistillSettings
+from sldd.distillation.image_learner import DistillSettings
 from study.grid.axes import Cell
 from study.grid.protocol import Protocol
 

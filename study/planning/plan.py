@@ -76,7 +76,7 @@ def plan_cells(
         if shapes not in checked:
             checked[shapes] = _check(cell, config, outer, memory, data)
         parameters, refused = checked[shapes]
-        refused = refused or data.refusal(cell)
+        refused = refused or data.refusal(cell) or METHODS[cell.method].refusal(cell, config, data)
         seconds = None
         if refused is None and cell in timed:
             # One image is timed apart: it is the one that batch norm may refuse.

@@ -30,7 +30,7 @@ class StepTime:
     batch: float
     plain: float
     inner: float
-    """One inner step and its adjoint."""
+    """What else a step takes: one inner step and its adjoint, or what its method has instead."""
     forward: float
     """A patch at scoring time, cropping included."""
 
@@ -47,7 +47,7 @@ def time_step(cell: Cell, config: StudyConfig, outer: OuterSettings, data: TaskD
     # One inner step, whatever the cell has: what it takes is multiplied.
     one = replace(cell, distill_steps=cell.distill_steps and 1, distill_epochs=cell.distill_epochs and 1)
     spec = TrialSpec(one, "search", config.seed, outer_lr=1e-4, inner_lr=0.02)
-    config = replace(config, distill=replace(config.distill, window=None))
+    config = method.timed(config)
     drawn = data.augmented(config.augment) if method.augments(config.augment) else data.batches
     draw_time, (patch, classes) = _timed(lambda number: drawn.draw(stream(0, "plan", number), count))
     patch, classes = patch.to(device), classes.to(device)
@@ -92,7 +92,7 @@ def trial_seconds(cell: Cell, step: StepTime, config: StudyConfig, outer: OuterS
 
     Where features are kept, a start's first trial is counted; those after it find them.
     """
-    inner = outer.steps * step.inner * cell.inner_steps
+    inner = outer.steps * step.inner * METHODS[cell.method].timed_steps(cell)
     scored, measured = data.scored(cell), outer.statistics_batches * outer.batch_size
     if cell.images is not None and config.distill.inner_weights == "head":
         kept = min(config.distill.feature_bank, outer.steps * outer.batch_size)

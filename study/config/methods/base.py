@@ -55,6 +55,18 @@ class Method(ABC):
     def augments(self, settings: AugmentSettings) -> bool:
         """Whether real films are augmented."""
 
+    def refusal(self, cell: Cell, config: StudyConfig, data: TaskData) -> str | None:
+        """Why it cannot do what a cell asks, in a line; None where it can."""
+        return None
+
+    def timed(self, config: StudyConfig) -> StudyConfig:
+        """The configuration with which a plan times one outer step, of a cell with one inner step."""
+        return config
+
+    def timed_steps(self, cell: Cell) -> int:
+        """How often an outer step of a cell takes what that one took beside the pass over real images."""
+        return cell.inner_steps
+
     @abstractmethod
     def memory(self, network: nn.Module, cell: Cell, config: StudyConfig, outer: OuterSettings, data: TaskData) -> int:
         """Bytes that a trial of a cell needs; the network lies on the meta device.

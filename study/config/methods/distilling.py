@@ -66,6 +66,9 @@ class Distilling(Method):
     def augments(self, settings: AugmentSettings) -> bool:
         return settings.distill
 
+    def timed(self, config: StudyConfig) -> StudyConfig:
+        return replace(config, distill=replace(config.distill, window=None))
+
     def memory(self, network: nn.Module, cell: Cell, config: StudyConfig, outer: OuterSettings, data: TaskData) -> int:
         """The largest over the options, where the search chooses which weights inner steps change."""
         assert cell.images is not None

@@ -14,7 +14,8 @@ from sldd.backbones.kept_features import FeatureBatches
 from sldd.backbones.norms import keep_no_statistics, measure_statistics
 from sldd.backbones.registry import build
 from sldd.data.prefetch import Batch
-from sldd.distillation.distill import Distillation, DistillSettings
+from sldd.distillation.distill import Distillation
+from sldd.distillation.image_learner import DistillSettings
 from sldd.errors import InputError
 from sldd.training.compute import ComputeSettings
 from sldd.training.losses import soft_cross_entropy

@@ -20,7 +20,8 @@ from sldd.data.multilabel_batches import FilmBatches
 from sldd.data.patches import BalancedBatches, Patches, PatchSettings
 from sldd.data.split import Split
 from sldd.data.whole_films import WholeFilms
-from sldd.distillation.distill import Distillation, DistillSettings
+from sldd.distillation.distill import Distillation
+from sldd.distillation.image_learner import DistillSettings
 from sldd.metrics.evaluators import Evaluator
 from sldd.metrics.film_evaluator import FilmEvaluator
 from sldd.metrics.patient_evaluator import PatientEvaluator

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
-from sldd.distillation.distill import Distillation, DistillSettings
+from sldd.distillation.distill import Distillation
+from sldd.distillation.image_learner import DistillSettings
 from sldd.distillation.initial_images import noise_images
 from sldd.distillation.initial_labels import initial_labels
 from sldd.distillation.initial_rates import LAST_LAYER, STEEPEST, relative_rate, relative_rates

@@ -16,7 +16,8 @@ from sldd.backbones.registry import build
 from sldd.data.cohort import prepare
 from sldd.data.patches import BalancedBatches, Patches, PatchSettings
 from sldd.data.split import Split
-from sldd.distillation.distill import LEARNED, Distillation, DistillSettings
+from sldd.distillation.distill import Distillation
+from sldd.distillation.image_learner import LEARNED, DistillSettings
 from sldd.distillation.initial_images import initial_images
 from sldd.distillation.initial_labels import initial_labels
 from sldd.errors import InputError
