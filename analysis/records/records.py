@@ -16,7 +16,7 @@ import yaml
 
 from analysis.records.idle import idle_rates
 from analysis.records.rule import Rule
-from analysis.records.tasks import TASKS, USUAL, TaskResults, task_of
+from analysis.records.tasks import TASKS, USUAL, TaskResults, learn, task_of
 from ledger import safe_yaml as plain_yaml
 from ledger.schema import SCHEMA
 from ledger.storage import Folder, StorageError, open_folder, reachable, write_whole
@@ -100,6 +100,7 @@ def read_study(where: Folder | str) -> Study:
         if isinstance(cell, dict) and isinstance(cell.get("cell"), str) and cell["cell"]
     ]
     config = _mapping(described.get("config"))
+    learn(_mapping(described.get("tasks")))
     try:
         Rule.of(config)
     except ValueError:

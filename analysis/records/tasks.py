@@ -1,13 +1,14 @@
 """Tasks by name, as analysis knows them: how their results are read, and what is said of them.
 
-A new one is an entry of `TASKS`, whose key is what `task` says in a study's configuration and its trials'. What it does
-not keep in columns that are there already has its own in `ledger.schema`.
+Those of `TASKS` are known everywhere. Any other is like one of them in how its results are read, and its study's
+`study.yaml` says which and in what words (`learn`). Results that are like none are a new entry, and columns of
+`ledger.schema` where they have other scores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -47,6 +48,7 @@ class TaskResults:
     """How one task's results are read.
 
     Attributes:
+        like: the entry of `TASKS` whose results are read in this way.
         score: what cells are compared by, after `val_` and `test_` in columns of `records`.
         word: the same for people.
         seen: what ordinary training learns from.
@@ -61,6 +63,7 @@ class TaskResults:
         published: which published tables are about it, `patients` or `transfer`; None where none is.
     """
 
+    like: str
     score: str
     word: str
     seen: str
@@ -77,6 +80,7 @@ class TaskResults:
 _TOO_HIGH = " The state was chosen on these patients, so the score is too high."
 TASKS: dict[str, TaskResults] = {
     USUAL: TaskResults(
+        like=USUAL,
         score="hm",
         word="HM",
         seen="patches",
@@ -95,6 +99,7 @@ TASKS: dict[str, TaskResults] = {
         published="patients",
     ),
     "multilabel": TaskResults(
+        like="multilabel",
         score="auc",
         word="AUC",
         seen="films",
@@ -112,6 +117,7 @@ TASKS: dict[str, TaskResults] = {
         published="transfer",
     ),
     "classes": TaskResults(
+        like="classes",
         score="balanced_accuracy",
         word="balanced accuracy",
         seen="images",
@@ -125,6 +131,25 @@ TASKS: dict[str, TaskResults] = {
         labels="the classes that its label has most of, in percent of what is positive in it",
     ),
 }
+
+_OWN = frozenset(TASKS)
+_WORDS = ("word", "seen", "protocol", "chosen", "labels")
+
+
+def told(name: str, results: TaskResults) -> dict[str, dict[str, str]]:
+    """What `study.yaml` says of a task, for readers who know it by no other means."""
+    if name in _OWN:
+        return {}
+    return {name: {"like": results.like} | {field: getattr(results, field) for field in _WORDS}}
+
+
+def learn(tasks: Mapping[str, Any]) -> None:
+    """Add what `study.yaml` says of its tasks (`told`) to `TASKS`; what is damaged stays unknown."""
+    for name, said in tasks.items():
+        like = TASKS.get(str(said.get("like"))) if isinstance(said, dict) and name not in _OWN else None
+        if like is not None:
+            words = {field: said[field] for field in _WORDS if isinstance(said.get(field), str)}
+            TASKS[name] = replace(like, **words)
 
 
 def task_of(frame: pd.DataFrame) -> TaskResults:

@@ -13,12 +13,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from analysis.records.tasks import told
 from ledger.ledger import FORMAT
 from sldd.data.cohort import Cohort
 from sldd.data.split import Split
 from study.config.loader import as_tree
 from study.config.methods import METHODS
 from study.config.schema import StudyConfig
+from study.config.tasks import TASKS
 from study.planning.plan import PlannedCell
 from study.planning.source_cohorts import Collection
 
@@ -67,6 +69,7 @@ def describe(
             "started": before["provenance"]["started"] if before else now,
         },
         "methods": {name: _method(name) for name in dict.fromkeys(entry.cell.method for entry in plan)},
+        "tasks": told(config.task, TASKS[config.task].results),
         "cells": [
             {"cell": entry.cell.name, "parameters": entry.parameters, "refused": entry.refused}
             | _plain(asdict(entry.cell))

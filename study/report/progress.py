@@ -105,7 +105,7 @@ class ProgressLine:
         if self._hms:
             asked = TrialSpec.of(trials[0])  # a study's protocol and task are those of each of its trials
             group = "test" if asked.protocol == "paper" else "validation"
-            parts.append(f"best {group} {TASKS[asked.task].score_word} {best:.2f}")
+            parts.append(f"best {group} {TASKS[asked.task].results.word} {best:.2f}")
         left = self._seconds_left()
         if left is not None:
             parts.append(f"about {duration(left)} left")

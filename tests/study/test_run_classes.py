@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,10 @@ from analysis.tables.cli import main as tables
 from sldd.package.cli.commands import main as package
 from sldd.package.rebuild.verify import verify
 from study.config.tasks import TASKS
-from study.config.tasks.classes import CLASSES, ClassData
 from study.export.__main__ import main as export
 from study.run import main
 from tests.study.command import without_ray
+from tests.study.grades import GRADES
 
 SHORT = [
     "demo", "name=tiny", "task=classes", "data.source=classes", "data.channels=rgb", "grid.backbone=[lenet]",
@@ -214,24 +215,18 @@ def test_two_classes_of_medmnist_by_its_own_splits(tmp_path: Path, capsys: pytes
     assert capsys.readouterr().err == "study.run: data.medmnist.classes: 2 names for 4 classes\n"
 
 
-def test_a_task_of_ones_own_is_one_object_and_an_entry(cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Graded(ClassData):
-        """Grades in an order: labels begin between their neighbours."""
-
-        def initial_labels(self, start: str, images: int, seed: int):
-            labels = super().initial_labels(start, images, seed)
-            return (labels + labels.roll(1, 1)) / 2
-
-    class Grades(type(CLASSES)):  # type: ignore[misc]
-        name, score_word = "grades", "mean sensitivity"
-
-        def data(self, cohort, settings, split):
-            return Graded(super().data(cohort, settings, split).films, split)
-
-    monkeypatch.setitem(TASKS, "grades", Grades())
-    monkeypatch.setitem(results.TASKS, "grades", dataclasses.replace(results.TASKS["classes"], word="mean sensitivity"))
+def test_a_task_of_ones_own_is_one_file_and_one_line(cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TASKS, GRADES.name, GRADES)  # the line; the file is tests/study/grades.py
+    monkeypatch.setitem(results.TASKS, GRADES.name, GRADES.results)
+    del results.TASKS[GRADES.name]  # not known to analysis, nor afterwards
     assert _run(cells, "task=grades", "grid.method=[sldd]", "confirm.repeats=1") == 0
     study = read_study(cells.parent / "out" / "tiny")
     assert score_word(study.records) == "mean sensitivity"
+    assert study.task.seen == "graded images"
     assert study.records["status"].eq("done").all()
     assert verify(next(study.folder.glob("trials/*/1/package.safetensors"))).passed  # type: ignore[attr-defined]
+    # Another process, which has never heard of the task, draws the same page from the study's files.
+    page = study.folder / "dashboard.html"  # type: ignore[operator]
+    page.unlink()
+    subprocess.run([sys.executable, "-m", "analysis.dashboard", str(study.folder)], check=True, capture_output=True)
+    assert "mean sensitivity on test patients" in page.read_text()

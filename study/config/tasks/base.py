@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 
+from analysis.records.tasks import TaskResults
 from ledger.ledger import Trial
 from sldd.data.augment import AugmentSettings
 from sldd.data.cohort import Cohort
@@ -94,17 +95,20 @@ class Task(ABC, Generic[Data]):
 
     Attributes:
         name: as in settings and records.
-        score: what cells are compared by, as results and histories call it.
-        score_word: the same for people.
+        results: how they are read; of a task that analysis does not know, those of one that it does, with other words.
         searches_delta: whether a threshold on a patient's score is searched, unless it is fixed.
         label_starts: what ``grid.label_init`` may be, the usual one first.
     """
 
     name: ClassVar[str]
-    score: ClassVar[str]
-    score_word: ClassVar[str]
+    results: ClassVar[TaskResults]
     searches_delta: ClassVar[bool]
     label_starts: ClassVar[tuple[str, ...]]
+
+    @property
+    def score(self) -> str:
+        """What cells are compared by, as results and histories call it."""
+        return self.results.score
 
     def with_defaults(self, tree: dict[str, Any]) -> dict[str, Any]:
         """The configuration's tree with this task's defaults filled in."""

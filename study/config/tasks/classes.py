@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from analysis.records.class_runs import ClassRun, pooled_class_run
+from analysis.records.tasks import TASKS as RESULTS
 from ledger.ledger import Trial
 from sldd.data.cohort import Cohort
 from sldd.data.patches import PatchSettings
@@ -67,7 +68,7 @@ class ClassData(WholeFilmData):
 
 
 class _Classes(FilmsTask[ClassData]):
-    name, score, score_word = "classes", "balanced_accuracy", "balanced accuracy"
+    name, results = "classes", RESULTS["classes"]
     label_starts = CLASS_STARTS
 
     def check(self, config: StudyConfig) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from analysis.records.multilabel_runs import pooled_film_run
+from analysis.records.tasks import TASKS as RESULTS
 from ledger.ledger import Trial
 from sldd.backbones.start import PRETRAINED
 from sldd.data.cohort import Cohort
@@ -56,7 +57,7 @@ class FilmData(WholeFilmData):
 
 
 class _Multilabel(FilmsTask[FilmData]):
-    name, score, score_word = "multilabel", "auc", "AUC"
+    name, results = "multilabel", RESULTS["multilabel"]
     searches_delta = False
     label_starts = FINDING_STARTS
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from analysis.records.patient_runs import Run, pooled_run
+from analysis.records.tasks import TASKS as RESULTS
+from analysis.records.tasks import USUAL
 from ledger.ledger import Trial
 from sldd.data.cohort import Cohort
 from sldd.errors import InputError
@@ -20,7 +22,7 @@ from study.grid.spec import Score
 class PatientsTask(Task[Data]):
     """Base class of such tasks: all but the data, and the cells of ordinary training."""
 
-    score, score_word = "hm", "HM"
+    results = RESULTS[USUAL]
     searches_delta = True
 
     def mismatch(self, cohort: Cohort) -> str | None:
