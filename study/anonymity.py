@@ -52,6 +52,7 @@ from sldd.privacy_attacks.membership import calibrated
 from sldd.privacy_attacks.patient_losses import PatientFeatures, norm_moments
 from sldd.privacy_attacks.report import FEWEST, Candidates, feature_network, look_alike
 from sldd.privacy_attacks.similarity import Features
+from study.config.methods import METHODS
 from study.report.progress import duration
 from study.trial.context import trial_data
 from study.trial.finished_study import Confirmed, OpenedStudy, open_study
@@ -142,9 +143,8 @@ def _chosen(study: OpenedStudy, names: list[str] | None, most: int | None) -> li
         if name not in cells:
             raise InputError(f"--cell {name}: no confirmed package; there are {', '.join(cells) or 'none'}")
     if not cells:
-        raise InputError(
-            "no confirmed package in this study; run it to its end first (random_real and train leave none)"
-        )
+        none = ", ".join(name for name, method in METHODS.items() if method.no_package)
+        raise InputError(f"no confirmed package in this study; run it to its end first (these leave none: {none})")
     return [trial for cell, trials in cells.items() if names is None or cell in names for trial in trials[:most]]
 
 

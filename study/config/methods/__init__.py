@@ -6,12 +6,21 @@ from torch import nn
 
 from sldd.training.dp_sgd import refusal
 from study.config.methods.base import Method
+from study.config.methods.core_sets import HERDING, HERDING_HARD, K_CENTER, K_CENTER_HARD
 from study.config.methods.dd import DD
-from study.config.methods.random_real import RANDOM_REAL
+from study.config.methods.random_real import RANDOM_REAL, RANDOM_REAL_HARD
 from study.config.methods.sldd import SLDD
 from study.config.methods.train import TRAIN
 
-METHODS: dict[str, Method] = {method.name: method for method in (SLDD, DD, RANDOM_REAL, TRAIN)}
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        SLDD,
+        DD,
+        *(RANDOM_REAL, RANDOM_REAL_HARD, HERDING, HERDING_HARD, K_CENTER, K_CENTER_HARD),
+        TRAIN,
+    )
+}
 
 
 def private_refusal(name: str, network: nn.Module, image_init: str) -> str | None:

@@ -13,6 +13,7 @@ from torch import nn
 
 from sldd.data.augment import AugmentSettings
 from sldd.distillation.distill import Distillation
+from sldd.distillation.image_learner import DistillSettings
 from sldd.distillation.initial_images import ImageInit, noise_images
 from sldd.distillation.memory_estimate import needs
 from sldd.training.dp_sgd import PrivateGradient
@@ -101,20 +102,12 @@ class Distilling(Method):
         cell, distill = spec.cell, spec.distill(config.distill)
         assert cell.images is not None
         assert cell.label_init is not None
-        assert cell.distill_steps is not None
         assert cell.distill_epochs is not None
         assert spec.inner_lr is not None
         labels = data.initial_labels(cell.label_init, cell.images, spec.seed)
-        if (self.image_init or distill.image_init) == "real":
-            images = data.real_images(labels, cell.distill_steps, spec.seed)
-        else:
-            side, channels = data.input.side, data.input.channels
-            images = noise_images(
-                steps=cell.distill_steps, images=cell.images, side=side, channels=channels, seed=spec.seed
-            )
         return Distillation(
             network,
-            images,
+            self.first_images(spec, network, data, distill, labels),
             labels,
             epochs=cell.distill_epochs,
             inner_lr=spec.inner_lr,
@@ -128,3 +121,13 @@ class Distilling(Method):
             seed=spec.seed,
             device=device,
         )
+
+    def first_images(
+        self, spec: TrialSpec, network: nn.Module, data: TaskData, distill: DistillSettings, labels: torch.Tensor
+    ) -> torch.Tensor:
+        """(S, M, channels, side, side): where the images of M ``labels`` start."""
+        steps = spec.cell.distill_steps or 1
+        if (self.image_init or distill.image_init) == "real":
+            return data.real_images(labels, steps, spec.seed)
+        side, channels = data.input.side, data.input.channels
+        return noise_images(steps=steps, images=len(labels), side=side, channels=channels, seed=spec.seed)

@@ -1,4 +1,6 @@
-"""Real patches that stay as they are, with learned labels and rates: a control of what distilled images add."""
+"""Real patches that stay as they are: a control of what distilled images add, with learned labels and without."""
+
+from dataclasses import replace
 
 from study.config.methods.distilling import Distilling
 
@@ -8,4 +10,7 @@ RANDOM_REAL = Distilling(
     no_package="random_real leaves no package: its images are patients' own",
     learned=("labels", "rates"),
     image_init="real",
+)
+RANDOM_REAL_HARD = replace(
+    RANDOM_REAL, name="random_real_hard", label="random real patches, hard labels", learned=("rates",)
 )

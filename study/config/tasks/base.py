@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
+import numpy as np
 import torch
 
 from analysis.records.tasks import TaskResults
@@ -72,6 +73,15 @@ class TaskData(ABC):
     @abstractmethod
     def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
         """(steps, M, channels, side, side) real training images to start from, for M rows of labels."""
+
+    def image_classes(self, labels: torch.Tensor) -> list[int] | None:
+        """The class that each of M distilled images stands for, of labels as of ``initial_labels``; None where a film
+        has several findings."""
+        return None
+
+    def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
+        """(len(classes), channels, side, side) real training images, one of each class in turn."""
+        raise NotImplementedError
 
     @abstractmethod
     def scored(self, cell: Cell) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from analysis.records.class_runs import ClassRun, pooled_class_run
@@ -60,11 +61,17 @@ class ClassData(WholeFilmData):
         return class_labels(start, images, len(self.input.classes))
 
     def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
-        """Of the class that a label has most of; of evenly spread ones, of each class in turn."""
-        random, classes = stream(seed, "real start"), labels.shape[1]
+        random, chosen = stream(seed, "real start"), self.image_classes(labels)
+        return torch.stack([self.of_classes(random, chosen) for _ in range(steps)])
+
+    def image_classes(self, labels: torch.Tensor) -> list[int]:
+        """The class that a label has most of; of evenly spread ones, each class in turn."""
+        classes = labels.shape[1]
         even = bool((labels == labels[:, :1]).all())
-        chosen = [row % classes for row in range(len(labels))] if even else labels.argmax(1).tolist()
-        return torch.stack([self.batches.of_classes(random, chosen) for _ in range(steps)])
+        return [row % classes for row in range(len(labels))] if even else labels.argmax(1).tolist()
+
+    def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
+        return self.batches.of_classes(random, classes)
 
 
 class _Classes(FilmsTask[ClassData]):

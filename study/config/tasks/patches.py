@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from sldd.data.cohort import Cohort
@@ -13,7 +14,7 @@ from sldd.data.patches import BalancedBatches, Patches, PatchSettings, window_st
 from sldd.data.split import Split
 from sldd.data.whole_films import WholeBatches, WholeFilms
 from sldd.distillation.initial_images import real_patches
-from sldd.distillation.initial_labels import STARTS, initial_labels
+from sldd.distillation.initial_labels import STARTS, image_classes, initial_labels
 from sldd.errors import InputError
 from sldd.metrics.patient_evaluator import PatientEvaluator
 from sldd.ops.types import InputSpec
@@ -75,6 +76,12 @@ class PatchData(TaskData):
 
     def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
         return real_patches(steps=steps, images=len(labels), seed=seed, batches=self.batches)
+
+    def image_classes(self, labels: torch.Tensor) -> list[int]:
+        return image_classes(len(labels))
+
+    def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
+        return self.batches.of_classes(random, classes)
 
     def scored(self, cell: Cell) -> int:
         films = [film for patient in self.split.validation for film in self.cohort.films_of[patient]]

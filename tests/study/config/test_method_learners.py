@@ -1,0 +1,127 @@
+"""The learner of every method: it takes steps, resumes bit for bit, keeps what it does not learn, and hands it over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sldd.backbones.init import initialise
+from sldd.data.cohort import prepare
+from sldd.data.patches import Patches
+from sldd.data.settings import open_source
+from sldd.data.split import split_patients
+from sldd.training.outer_loop import OuterLoop
+from study.config.cells import cells
+from study.config.loader import load
+from study.config.methods import METHODS
+from study.config.schema import StudyConfig
+from study.config.tasks.patches import PatchData
+from study.grid.spec import TrialSpec
+from study.trial.network import build_network
+
+CPU = torch.device("cpu")
+SETTINGS = [
+    "grid.backbone=convnet_w32", "grid.images=3", "data.phantom={patients: 16, size: 128}",
+    "data.split={validation: 0.2, test: 0.4}", "patches={size: 24, stride: 8, score_stride: 16, input_size: 32}",
+    "outer={steps: 4, batch_size: 12, evaluations: 1, statistics_batches: 1}",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.getbasetemp() / "cohorts"
+
+
+@pytest.fixture(scope="module")
+def data(cache: Path) -> PatchData:
+    config = load("demo", SETTINGS)
+    cohort = prepare(open_source(config.data), cache)
+    split = split_patients(cohort, config.data.split)
+    return PatchData(Patches(cohort, config.patches, *cohort.intensity(split.train)), split)
+
+
+def _config(cache: Path, method: str, *more: str) -> StudyConfig:
+    return load("demo", [*SETTINGS, f"data.cache={cache}", f"grid.method={method}", *more])
+
+
+def _loop(data: PatchData, config: StudyConfig) -> OuterLoop:
+    (cell,) = cells(config.grid)
+    assert METHODS[cell.method].refusal(cell, config, data) is None
+    spec = TrialSpec(cell, "search", 0, outer_lr=0.03, inner_lr=0.05)
+    network = build_network(cell, data.input)
+    initialise(network, 0)
+    learned = data.learned(spec, config, augment=False)
+    learner = METHODS[cell.method].learner(spec, network, data, config, CPU)
+    budget = METHODS[cell.method].outer_settings(config, data.size, None)
+    return OuterLoop(
+        learner, learned.evaluator, learned.drawn, data.split, budget, rate=0.03, seed=0, device=CPU
+    )  # fmt: skip
+
+
+def _finish(loop: OuterLoop) -> OuterLoop:
+    while not loop.finished:
+        loop.advance()
+    return loop
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_resuming_is_bit_for_bit(
+    cache: Path, data: PatchData, tmp_path_factory: pytest.TempPathFactory, method: str
+) -> None:
+    config = _config(cache, method)
+    ended = _finish(_loop(data, config)).state_dict()
+    file = tmp_path_factory.mktemp("cut") / "state.pt"
+
+    @settings(max_examples=2, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(cut=st.integers(1, 3))
+    def check(cut: int) -> None:
+        first = _loop(data, config)
+        for _ in range(cut):
+            first.advance()
+        torch.save(first.state_dict(), file)
+        second = _loop(data, config)
+        second.load_state_dict(torch.load(file, weights_only=True))
+        assert _same(_finish(second).state_dict(), ended)
+
+    check()
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "train"])
+def test_what_is_not_learned_stays_and_all_of_it_is_handed_over(cache: Path, data: PatchData, method: str) -> None:
+    loop = _loop(data, _config(cache, method))
+    begun = {name: value.clone() for name, value in loop.learner.state().items()}
+    ended = _finish(loop).learner.state()
+    changed = {name for name in begun if not torch.equal(begun[name], ended[name])}
+    learned = set(METHODS[method].learned)  # type: ignore[attr-defined]
+    assert changed - {"rates"} == learned - {"rates"}
+    assert begun.keys() == ended.keys() == {"images", "labels", "rates"}
+    assert loop.best is not None
+    weights = loop.learner.weights(loop.best.state)
+    assert any(not torch.equal(w, p) for w, p in zip(weights, loop.learner.network.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("method", ["herding", "k_center"])
+def test_core_sets_need_one_class_a_film_and_enough_candidates(cache: Path, data: PatchData, method: str) -> None:
+    config = _config(cache, method, "grid.images=[3,400]")
+    few, many = (METHODS[method].refusal(cell, config, data) for cell in cells(config.grid))
+    assert few is None
+    assert many == f"{method} chooses from 300; ask for fewer images"
+    findings = SimpleNamespace(input=data.input, image_classes=lambda labels: None)
+    (cell, _) = cells(config.grid)
+    assert "a film has several findings" in str(METHODS[method].refusal(cell, config, findings))  # type: ignore[arg-type]
