@@ -37,6 +37,10 @@ class DataSettings:
     channels: Colours = "gray"
     """``gray`` reads films in colour as their brightness; ``rgb`` reads red, green and blue of 8 bit, and no gray film.
     A file of ``medmnist`` has to be what this says."""
+    slice: Annotated[float, Ge(0), Le(1)] | None = None
+    """Of volumes (sets of MedMNIST in three dimensions, DICOM files of several frames; sources ``medmnist`` and
+    ``classes``) the slice that is read, along the first axis: 0 the first, 0.5 the middle one, 1 the last. Unless
+    given, volumes are refused."""
     part: str | None = None
     """``1/3``: the first of three equal parts of the patients, who are drawn into them by chance."""
     phantom: PhantomSettings = field(default_factory=PhantomSettings)
@@ -67,6 +71,8 @@ def notes_of(source: Source) -> Sequence[str]:
 
 def _whole(settings: DataSettings) -> Source:
     channels = CHANNELS[settings.channels]
+    if settings.slice is not None and settings.source not in ("medmnist", "classes"):
+        raise InputError("data.slice: is for images of medmnist and classes; leave it out, or use another data.source")
     if settings.source == "phantom":
         if channels > 1:
             raise InputError("data.channels: phantoms are gray; leave it out, or use another data.source")
@@ -87,5 +93,5 @@ def _whole(settings: DataSettings) -> Source:
     if settings.source == "hospital":
         return read_hospital(root, settings.hospital, size, channels)
     if settings.source == "classes":
-        return read_classes(root, settings.classes, size, channels)
-    return MedMnistSource(root, settings.medmnist, size, channels)
+        return read_classes(root, settings.classes, size, channels, settings.slice)
+    return MedMnistSource(root, settings.medmnist, size, channels, settings.slice)

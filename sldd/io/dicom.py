@@ -1,4 +1,4 @@
-"""DICOM films: check the header, decode the stored values, and map them to gray (``dicom_grayscale``).
+"""DICOM films: check the header, decode a frame's stored values, and map them to gray (``dicom_grayscale``) or RGB.
 
 Only the tags named below are read. A header is full of names, and so are exceptions, warnings and log lines about it:
 nothing of either leaves this file. Sizes are checked before anything is allocated, in the header and in what is
@@ -23,7 +23,7 @@ from sldd.io.dicom_frames import check_frame
 from sldd.io.dicom_grayscale import TAGS, grayscale
 from sldd.io.dicom_stored import TAGS as PADDING_TAGS
 from sldd.io.dicom_stored import film_bits, find_padding, stored_range
-from sldd.io.film import HEAD, MAX_PIXELS, Radiograph
+from sldd.io.film import HEAD, MAX_PIXELS, ChannelsError, Radiograph, slice_number
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -37,10 +37,12 @@ _MOST_CLIPPED = 0.85
 """Share of a film that a window may make black, or white; the air around a patient takes half and more."""
 
 _STORED = (
-    "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel",
+    "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration",
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
 )  # fmt: skip
-_COLOURS = {"PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420"}
+_GRAY = {"MONOCHROME1", "MONOCHROME2"}
+_RGB = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
+_COLOURS = {"PALETTE COLOR", "YBR_PARTIAL_420"} | _RGB
 
 
 class NoImageError(InputError):
@@ -52,19 +54,24 @@ def is_dicom(path: Path, head: bytes) -> bool:
     return head[128:] == b"DICM" or path.name[-6:].lower().endswith((".dcm", ".dicom")) or _is_bare(head)
 
 
-def read_dicom(path: Path) -> Radiograph:
-    """Read one radiograph.
+def read_dicom(path: Path, channels: int = 1, place: float | None = None) -> Radiograph:
+    """Read one radiograph, or one image in colour.
+
+    Args:
+        channels, place: as of ``read_film``.
 
     Returns:
-        uint16 over the whole range that a viewer would show; bright means attenuating.
+        uint16 over the whole range that a viewer would show; bright means attenuating. uint8 RGB in colour.
 
     Raises:
         NoImageError: it is a DICOM file of something else.
-        InputError: it cannot be decoded, or holds no single gray-scale film of 8 to 16 bit.
+        ChannelsError: it is gray, and colour is asked for.
+        InputError: it cannot be decoded, or holds no single gray-scale film of 8 to 16 bit, or RGB image of 8 bit.
     """
     with _nothing_said():
         try:
-            return _shown(*_decoded(path))
+            header, words, depth = _decoded(path, channels, place)
+            return _shown(header, words, depth) if channels == 1 else Radiograph(words, as_shown=True)
         except (InputError, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # pydicom raises a wide range, and decoders in Rust what is no Exception
@@ -124,11 +131,13 @@ def read_stored(path: Path) -> tuple[Dataset, np.ndarray]:
     return _decoded(path)[:2]
 
 
-def _decoded(path: Path) -> tuple[Dataset, np.ndarray, int | None]:
+def _decoded(path: Path, channels: int = 1, place: float | None = None) -> tuple[Dataset, np.ndarray, int | None]:
     """As of ``read_stored``, and bits of a pixel as the stream says; sizes are checked before anything is allocated."""
     from pydicom.pixels import get_decoder
 
-    dataset = _read_file(path)
+    dataset = _read_file(path, channels, place)
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    number = slice_number(place or 0.0, frames)
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
         decoder = get_decoder(syntax)
@@ -143,16 +152,16 @@ def _decoded(path: Path) -> tuple[Dataset, np.ndarray, int | None]:
         )
     depth = None
     if syntax.is_encapsulated:
-        depth = check_frame(dataset)
+        depth = check_frame(dataset, number, frames)
     else:
-        _check_length(dataset)
-    words, _ = decoder.as_array(dataset, raw=True, correct_unused_bits=False)
-    if words.shape != (dataset.Rows, dataset.Columns):
+        _check_length(dataset, frames)
+    words, _ = decoder.as_array(dataset, index=number, raw=channels == 1, correct_unused_bits=False)
+    if words.shape != (dataset.Rows, dataset.Columns, channels)[: 2 + (channels > 1)]:
         raise InputError("the DICOM file's pixels do not fit its Rows and Columns; export it again")
     return dataset, words, depth
 
 
-def _read_file(path: Path) -> Dataset:
+def _read_file(path: Path, channels: int, place: float | None) -> Dataset:
     """The tags that matter, checked; its transfer syntax is there."""
     from pydicom import dcmread
     from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -168,7 +177,7 @@ def _read_file(path: Path) -> Dataset:
                 "the file is named as DICOM and is none: it has no DICOM file header (DICM); export it again"
             )
         file.seek(0)
-        _check_header(dcmread(file, stop_before_pixels=True, specific_tags=[*tags], force=bare))
+        _check_header(dcmread(file, stop_before_pixels=True, specific_tags=[*tags], force=bare), channels, place)
         file.seek(0)
         dataset = dcmread(file, specific_tags=[*tags, "PixelData"], force=bare)
     if not dataset.get("PixelData"):
@@ -221,7 +230,7 @@ class _Guarded(io.BufferedReader):
         return super().read(min(size, max(0, self._size - self.tell())))
 
 
-def _check_header(header: Dataset) -> None:
+def _check_header(header: Dataset, channels: int, place: float | None) -> None:
     needed = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation")
     missing = [tag for tag in needed if header.get(tag) is None]
     if len(missing) == len(needed):
@@ -236,11 +245,18 @@ def _check_header(header: Dataset) -> None:
             "export it again"
         )
     colour = str(header.get("PhotometricInterpretation", "")).strip()
-    if colour not in ("MONOCHROME1", "MONOCHROME2") or int(header.get("SamplesPerPixel", 1)) != 1:
+    if channels > 1 and colour in _GRAY:
+        raise ChannelsError("the DICOM file is gray")
+    if colour not in (_GRAY if channels == 1 else _RGB) or int(header.get("SamplesPerPixel", 1)) != channels:
         word = colour if colour in _COLOURS else "of another kind"  # whatever else stands there may be anything
-        raise InputError(f"the DICOM file is {word}, not gray scale; export it as MONOCHROME1 or MONOCHROME2")
-    if int(header.get("NumberOfFrames") or 1) != 1:
-        raise InputError("the DICOM file holds more than one gray-scale frame; export the single radiograph")
+        wanted = "gray scale; export it as MONOCHROME1 or MONOCHROME2" if channels == 1 else "RGB; export it as RGB"
+        raise InputError(f"the DICOM file is {word}, not {wanted}")
+    frames = int(header.get("NumberOfFrames") or 1)
+    if frames < 1 or (frames > 1 and place is None):
+        raise InputError(
+            "the DICOM file holds more than one frame; export the one that is meant, or of images of one class each "
+            "let data.slice choose (0.5: the middle one)"
+        )
     rows, columns = int(header.Rows), int(header.Columns)
     if not 0 < rows * columns <= MAX_PIXELS:
         raise InputError(
@@ -249,13 +265,18 @@ def _check_header(header: Dataset) -> None:
     allocated, depth = int(header.BitsAllocated), int(header.BitsStored)
     if allocated not in (8, 16) or not 1 <= depth <= allocated:
         raise InputError("the DICOM file does not store 8 to 16 bits a pixel; export it so")
+    if channels > 1 and (depth != 8 or int(header.PixelRepresentation)):
+        raise InputError("the DICOM file is in colour and has not 8 bits from 0 up in each channel; export it so")
     if int(header.get("HighBit", depth - 1)) != depth - 1:
         raise InputError("the DICOM file's bits are not right-aligned (HighBit); export it again")
 
 
-def _check_length(dataset: Dataset) -> None:
-    """Refuse uncompressed pixels that are fewer than the header says, or those of several films."""
-    expected = int(dataset.Rows) * int(dataset.Columns) * int(dataset.BitsAllocated) // 8
+def _check_length(dataset: Dataset, frames: int) -> None:
+    """Refuse uncompressed pixels that are fewer than the header says, or those of several times as many films."""
+    samples = int(dataset.get("SamplesPerPixel", 1))
+    if dataset.PhotometricInterpretation == "YBR_FULL_422":  # of the second and third, one for two pixels
+        samples -= 1
+    expected = int(dataset.Rows) * int(dataset.Columns) * samples * int(dataset.BitsAllocated) // 8 * frames
     found = len(dataset.PixelData)
     if found < expected:
         raise InputError(

@@ -25,8 +25,11 @@ class StreamShape(NamedTuple):
     """Bits of a pixel."""
 
 
-def check_frame(dataset: Dataset) -> int | None:
-    """Refuse compressed pixels that are several frames, or would grow to more than the header says.
+def check_frame(dataset: Dataset, number: int, frames: int) -> int | None:
+    """Refuse compressed pixels that are more frames, or would grow to more, than the header says.
+
+    Args:
+        number: of the frame that will be decoded, from 0.
 
     Returns:
         Bits of a pixel in the stream, where it says so.
@@ -34,19 +37,19 @@ def check_frame(dataset: Dataset) -> int | None:
     Raises:
         InputError: as above.
     """
-    from pydicom.encaps import generate_frames, parse_basic_offsets
+    from pydicom.encaps import get_frame, parse_basic_offsets
     from pydicom.uid import RLELossless
 
-    if len(parse_basic_offsets(dataset.PixelData)) > 1:
-        raise InputError("the DICOM file holds more than one gray-scale frame; export the single radiograph")
-    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    if len(parse_basic_offsets(dataset.PixelData)) > frames:
+        raise InputError("the DICOM file holds more frames than it says; export the single image")
+    frame = get_frame(dataset.PixelData, number, number_of_frames=frames)
     if dataset.file_meta.TransferSyntaxUID == RLELossless:
         pixels = dataset.Rows * dataset.Columns
         depth, fits = None, all(length <= pixels + 2 for length in _rle_lengths(frame))  # padded to an even length
     else:
         shape = _stream_shape(frame)
         depth = None if shape is None else shape.depth
-        fits = shape is not None and shape[:3] == (dataset.Rows, dataset.Columns, 1)
+        fits = shape is not None and shape[:3] == (dataset.Rows, dataset.Columns, dataset.get("SamplesPerPixel", 1))
     if not fits:
         raise InputError("the DICOM file's compressed pixels do not fit its Rows and Columns; export it again")
     return depth

@@ -129,6 +129,11 @@ def count_values(pixels: np.ndarray) -> np.ndarray:
     return counts
 
 
+def slice_number(place: float, count: int) -> int:
+    """Which of ``count`` slices lies at ``place``: 0 the first, 1 the last, 0.5 the middle one (``count // 2``)."""
+    return min(int(place * count), count - 1)
+
+
 UNREADABLE = "unreadable"
 HEAD = 132
 """Bytes from which the format of a film is told."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from sldd.errors import InputError
 from sldd.io.dicom import DICOM_DECODING, is_dicom, read_dicom
-from sldd.io.film import HEAD, UNREADABLE, ChannelsError, Radiograph, digest_and_head
+from sldd.io.film import HEAD, UNREADABLE, Radiograph, digest_and_head
 from sldd.io.raster import Raster, colour_pixels, deep_pixels, gray_pixels, open_raster
 
 DECODING = 1
@@ -22,11 +22,12 @@ _COLOURED = 16
 """Gray values between the channels of a pixel that is no gray one; JPEG's own rounding makes a few."""
 
 
-def read_film(path: Path, channels: int = 1) -> Radiograph:
-    """Read a PNG, JPEG, TIFF or DICOM radiograph of 8 to 16 bit, or a PNG, JPEG or TIFF image in colour of 8 bit.
+def read_film(path: Path, channels: int = 1, place: float | None = None) -> Radiograph:
+    """Read a PNG, JPEG, TIFF or DICOM radiograph of 8 to 16 bit, or such an image in colour of 8 bit.
 
     Args:
-        channels: 1 for gray, as which colour is read as well (its brightness); 3 for colour.
+        channels: 1 for gray, as which colour is read as well (its brightness; not of DICOM files); 3 for colour.
+        place: of a DICOM file of several frames, the one to read (``slice_number``); None refuses them.
 
     Returns:
         uint16 for DICOM files, for others uint8 where they have 8 bits and uint16 where more; bright means attenuating
@@ -43,10 +44,8 @@ def read_film(path: Path, channels: int = 1) -> Radiograph:
             dicom = is_dicom(path, file.read(HEAD))
     except OSError as error:
         raise InputError(f"the image cannot be read ({error.strerror})") from None
-    if dicom and channels > 1:
-        raise ChannelsError("the DICOM file is one that is read as gray only")
     if dicom:
-        return read_dicom(path)
+        return read_dicom(path, channels, place)
     with open_raster(path, "image", channels) as raster:
         return _film(raster) if channels == 1 else Radiograph(colour_pixels(raster), changed=raster.changed)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sldd.errors import InputError
 from sldd.io.cells import is_error, is_missing, is_rewritten
+from sldd.io.film import Radiograph
 from sldd.io.label_table import column, find_column, plain, read_table
 from sldd.io.patient_ids import patient_id
 from sldd.io.safe_path import inside
@@ -51,6 +52,16 @@ class ClassImage:
     line: int
 
 
+class _Images(LabelledFilms):
+    """Of which none is in colour where gray is read: by brightness alone, classes may not be told apart."""
+
+    def read(self, film: int) -> tuple[Radiograph, None]:
+        image = super().read(film)
+        if image[0].coloured:
+            raise InputError("the image is in colour; set data.channels=rgb, or save all of them in gray")
+        return image
+
+
 def lists_classes(table: Path) -> bool:
     """Whether a table is one of classes, and not of patients with a label."""
     try:
@@ -62,7 +73,9 @@ def lists_classes(table: Path) -> bool:
         return False
 
 
-def read_classes(root: Path, settings: ClassesSettings, film_size: int, channels: int = 1) -> LabelledFilms:
+def read_classes(
+    root: Path, settings: ClassesSettings, film_size: int, channels: int = 1, place: float | None = None
+) -> LabelledFilms:
     """The images of a table or of folders.
 
     Raises:
@@ -86,7 +99,7 @@ def read_classes(root: Path, settings: ClassesSettings, film_size: int, channels
         )
         for number, image in enumerate(images)
     ]
-    return LabelledFilms(classes, rows, film_size, channels=channels, patients_known=known)
+    return _Images(classes, rows, film_size, channels=channels, patients_known=known, place=place)
 
 
 def listed(table: Path, settings: ClassesSettings) -> Iterator[ClassImage]:

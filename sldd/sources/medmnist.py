@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from sldd.errors import InputError
-from sldd.io.film import SPLITS, Film, file_digest
+from sldd.io.film import SPLITS, Film, file_digest, slice_number
 from sldd.io.label_table import plain
 from sldd.sources.labelled_films import SCALING, scale
 from sldd.sources.medmnist_sets import classes_of, set_file
@@ -35,8 +35,8 @@ class MedMnistSettings:
     """A MedMNIST file."""
 
     set: str | None = None
-    """Name of one of the twelve sets of two dimensions, such as ``bloodmnist``: its file in ``data.root``, and its
-    classes by name. Any other file in their layout is read without."""
+    """Name of one of the eighteen sets, such as ``bloodmnist``: its file in ``data.root``, and its classes by name; of
+    volumes ``data.slice`` chooses a slice. Any other file in their layout is read without."""
     classes: tuple[str, ...] = ()
     """Names of the classes, which the file does not hold; label 0, label 1 ... unless given. A column of 0 and 1 is one
     finding, that is there where it says 1, unless both are named here: then they are two classes."""
@@ -47,6 +47,7 @@ class MedMnistSource:
 
     Args:
         channels: that they have.
+        place: of volumes, the slice to read (``slice_number``); None refuses them.
 
     Raises:
         InputError: no such file, or arrays that are no images of so many channels with labels.
@@ -55,14 +56,21 @@ class MedMnistSource:
     smallest_class = None
     patients_known = False
 
-    def __init__(self, root: Path, settings: MedMnistSettings, film_size: int, channels: int = 1) -> None:
+    def __init__(
+        self,
+        root: Path,
+        settings: MedMnistSettings,
+        film_size: int,
+        channels: int = 1,
+        place: float | None = None,
+    ) -> None:
         named = classes_of(settings.set) if settings.set else ()
         self._path = set_file(root, settings.set) if settings.set and root.is_dir() else _find_file(root)
-        self._film_size, names = film_size, settings.classes or named
+        self._film_size, self._place, names = film_size, place, settings.classes or named
         self._images: list[np.ndarray] = []
         labels, where, splits = [], [], []
         for name, part in _PARTS.items():
-            images, values = _read_part(self._path, name, channels)
+            images, values = _read_part(self._path, name, channels, place)
             self._images += list(images)
             labels.append(values)
             where += [f"{part} image {number + 1}" for number in range(len(images))]
@@ -75,7 +83,8 @@ class MedMnistSource:
         self.classes = list(names) or [f"label {number}" for number in range(findings.shape[1])]
         if len(self.classes) != findings.shape[1] and not settings.classes:
             raise InputError(
-                f"data.medmnist.set: {settings.set} has {len(self.classes)} classes, and the file {findings.shape[1]}"
+                f"data.medmnist.set: {settings.set} has {len(self.classes)} classes, and the file's labels are of "
+                f"{findings.shape[1]} (0 to {findings.shape[1] - 1})"
             )
         if len(self.classes) != findings.shape[1]:
             raise InputError(f"data.medmnist.classes: {len(self.classes)} names for {findings.shape[1]} classes")
@@ -90,6 +99,7 @@ class MedMnistSource:
     def fingerprint(self) -> str:
         """SHA-256 over the file, the class names and the size."""
         how = [SCALING, self._film_size, self.classes, file_digest(self._path)]
+        how += [] if self._place is None else [self._place]
         return hashlib.sha256(json.dumps(how).encode()).hexdigest()
 
     def read(self, film: int) -> tuple[np.ndarray, None]:
@@ -104,7 +114,7 @@ def _find_file(root: Path) -> Path:
     return files[0]
 
 
-def _read_part(path: Path, part: str, channels: int) -> tuple[np.ndarray, np.ndarray]:
+def _read_part(path: Path, part: str, channels: int, place: float | None) -> tuple[np.ndarray, np.ndarray]:
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             images, labels = (_array(archive, f"{part}_{what}.npy") for what in ("images", "labels"))
@@ -114,16 +124,25 @@ def _read_part(path: Path, part: str, channels: int) -> tuple[np.ndarray, np.nda
         raise InputError(f"data.root: the .npz file has no {part}_images or {part}_labels; is it MedMNIST's?") from None
     except Exception as error:  # a ZIP file within which a header is parsed as Python: errors of all kinds
         raise InputError(f"data.root: the .npz file cannot be read ({type(error).__name__}); get it again") from None
+    if place is not None:
+        images = _sliced(images, part, place)
     _check_images(images, part, channels)
     if labels.ndim != 2 or len(labels) != len(images) or not np.issubdtype(labels.dtype, np.integer):
         raise InputError(f"data.root: {part}_labels are not a row of whole numbers an image; is it MedMNIST's?")
     return images, labels
 
 
+def _sliced(volumes: np.ndarray, part: str, place: float) -> np.ndarray:
+    """(n, height, width): of each volume (n, depth, height, width) the slice at ``place``."""
+    if volumes.ndim != 4 or volumes.shape[3] == 3:
+        raise InputError(f"data.slice: {part}_images are no volumes; leave it out")
+    return volumes[:, slice_number(place, volumes.shape[1])].copy()  # and not a view that keeps all of it
+
+
 def _check_images(images: np.ndarray, part: str, channels: int) -> None:
     name, colour = f"data.root: {part}_images", images.ndim == 4 and images.shape[3] == 3
     if images.ndim > 3 and not colour:
-        raise InputError(f"{name} are volumes, and images of two dimensions are read; take a set of these")
+        raise InputError(f"{name} are volumes; data.slice=0.5 reads the middle slice of each")
     if images.dtype != np.uint8 or images.ndim < 3 or 0 in images.shape[1:]:
         raise InputError(f"{name} are not images of 8 bits; is it MedMNIST's?")
     if colour != (channels > 1):

@@ -1,4 +1,4 @@
-"""MedMNIST's sets of two dimensions by name: their classes, in the order of the labels in their files.
+"""MedMNIST's sets by name: their classes, in the order of the labels in their files.
 
 From ``medmnist.INFO`` of Yang et al. (Scientific Data 2023); RetinaMNIST's grades are read as classes.
 """
@@ -43,8 +43,16 @@ SETS: dict[str, tuple[str, ...]] = {
     "organamnist": _ORGANS,
     "organcmnist": _ORGANS,
     "organsmnist": _ORGANS,
+    "organmnist3d": (
+        "liver", "kidney-right", "kidney-left", "femur-right", "femur-left", "bladder", "heart", "lung-right",
+        "lung-left", "spleen", "pancreas",
+    ),
+    "nodulemnist3d": ("benign", "malignant"),
+    "adrenalmnist3d": ("normal", "hyperplasia"),
+    "fracturemnist3d": ("buckle rib fracture", "nondisplaced rib fracture", "displaced rib fracture"),
+    "vesselmnist3d": ("vessel", "aneurysm"),
+    "synapsemnist3d": ("inhibitory synapse", "excitatory synapse"),
 }  # fmt: skip
-_VOLUMES = ("organmnist3d", "nodulemnist3d", "adrenalmnist3d", "fracturemnist3d", "vesselmnist3d", "synapsemnist3d")
 _SIDES = (28, 64, 128, 224)
 
 
@@ -52,10 +60,8 @@ def classes_of(name: str) -> tuple[str, ...]:
     """Names of a set's classes.
 
     Raises:
-        InputError: no such set, or one of volumes.
+        InputError: no such set.
     """
-    if name in _VOLUMES:
-        raise InputError(f"data.medmnist.set: {name} is of volumes, and images of two dimensions are read")
     if name not in SETS:
         near = difflib.get_close_matches(name, SETS, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(SETS)}"

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import dcmread
+from pydicom.uid import RLELossless
 
 from sldd.errors import InputError
 from sldd.io.film import ChannelsError
@@ -49,8 +51,65 @@ def test_a_gray_film_is_refused_where_colour_is_read(tmp_path: Path, mode: str) 
 
 
 def test_a_dicom_film_is_gray(tmp_path: Path) -> None:
-    with pytest.raises(ChannelsError, match="read as gray only"):
+    with pytest.raises(ChannelsError, match="the DICOM file is gray"):
         read_film(write_dicom(tmp_path / "a.dcm", RGB[..., 0]), 3)
+
+
+def _dicom(path: Path, pixels: np.ndarray, kind: str = "RGB", **tags: object) -> Path:
+    """RGB or YBR of 8 bit, frames first where there are four dimensions."""
+    shape = {"Rows": pixels.shape[-3], "Columns": pixels.shape[-2], "SamplesPerPixel": 3, "PlanarConfiguration": 0}
+    depth = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelData": pixels.tobytes()}
+    tags = {"PhotometricInterpretation": kind} | shape | depth | tags
+    return write_dicom(path, pixels[..., 0].reshape(-1, 1), **tags)
+
+
+def test_dicom_images_in_colour(tmp_path: Path) -> None:
+    plain = _dicom(tmp_path / "a.dcm", RGB)
+    np.testing.assert_array_equal(read_film(plain, 3).pixels, RGB)
+    planes = _dicom(tmp_path / "b.dcm", RGB, PlanarConfiguration=1, PixelData=RGB.transpose(2, 0, 1).tobytes())
+    np.testing.assert_array_equal(read_film(planes, 3).pixels, RGB)
+    ybr = np.asarray(Image.fromarray(RGB).convert("YCbCr"))
+    turned = read_film(_dicom(tmp_path / "c.dcm", ybr, "YBR_FULL"), 3).pixels
+    assert np.abs(turned.astype(int) - RGB).max() < 4
+    dataset = dcmread(plain)
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    dataset.save_as(tmp_path / "d.dcm")
+    np.testing.assert_array_equal(read_film(tmp_path / "d.dcm", 3).pixels, RGB)
+    with pytest.raises(InputError, match="the DICOM file is RGB, not gray scale"):
+        read_film(plain)
+
+
+@pytest.mark.parametrize(
+    ("tags", "says"),
+    [
+        ({"PhotometricInterpretation": "PALETTE COLOR", "SamplesPerPixel": 1}, "is PALETTE COLOR, not RGB"),
+        ({"BitsStored": 7, "HighBit": 6}, "has not 8 bits from 0 up in each channel"),
+        ({"PixelData": b"12"}, "is cut off: its pixels take"),
+    ],
+)
+def test_other_dicom_colours_are_refused(tmp_path: Path, tags: dict[str, object], says: str) -> None:
+    with pytest.raises(InputError, match=says) as caught:
+        read_film(_dicom(tmp_path / "a.dcm", RGB, **tags), 3)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("place", "frame"), [(0.0, 0), (0.5, 2), (0.7, 3), (1.0, 4)])
+@pytest.mark.parametrize("packed", [False, True])
+def test_of_several_frames_the_one_that_is_asked_for(tmp_path: Path, place: float, frame: int, packed: bool) -> None:
+    frames = np.stack([np.roll(RGB, 5 * number, 1) for number in range(5)])
+    file = _dicom(tmp_path / "a.dcm", frames, NumberOfFrames=5)
+    gray = frames[..., 0].reshape(-1, frames.shape[2])
+    eight = {"BitsStored": 8, "HighBit": 7, "Rows": frames.shape[1], "NumberOfFrames": 5}
+    single = write_dicom(tmp_path / "b.dcm", gray, **eight)
+    for path in (file, single) if packed else ():
+        dataset = dcmread(path)
+        dataset.compress(RLELossless, generate_instance_uid=False)
+        dataset.save_as(path)
+    np.testing.assert_array_equal(read_film(file, 3, place).pixels, frames[frame])
+    np.testing.assert_array_equal(read_film(single, 1, place).pixels // 257, frames[frame][..., 0])
+    with pytest.raises(InputError, match="more than one frame; export"):
+        read_film(file, 3)
+    np.testing.assert_array_equal(read_film(_dicom(tmp_path / "c.dcm", RGB), 3, place).pixels, RGB)
 
 
 def _palette(path: Path) -> None:

@@ -12,7 +12,7 @@ from sldd.data.cohort import Cohort, prepare
 from sldd.data.settings import DataSettings, open_source
 from sldd.data.split import SplitSettings, split_patients
 from sldd.errors import InputError
-from sldd.sources.medmnist import MedMnistSettings
+from sldd.sources.medmnist import MedMnistSettings, MedMnistSource
 
 REAL = Path(os.environ.get("SLDD_DATA", Path(__file__).parents[4] / "shared" / "data")) / "medmnist"
 COUNTS = {"train": 6, "val": 3, "test": 4}
@@ -160,11 +160,20 @@ def test_other_channels_than_were_asked_for_are_refused_with_what_to_set(tmp_pat
         _cohort(tmp_path, mixed)
 
 
-def test_volumes_are_refused(tmp_path: Path) -> None:
+def test_of_volumes_a_slice_is_read(tmp_path: Path) -> None:
     arrays = _arrays()
-    volumes = {name: np.stack([value] * 28, 3) if "images" in name else value for name, value in arrays.items()}
-    with pytest.raises(InputError, match="train_images are volumes, and images of two dimensions are read"):
+    volumes = {name: np.stack([each, 255 - each] * 2, 1) if "images" in name else each for name, each in arrays.items()}
+    with pytest.raises(InputError, match=r"train_images are volumes; data\.slice=0\.5 reads the middle slice of each"):
         _cohort(tmp_path, volumes)
+    whole, prints, file = arrays["train_images"], set(), tmp_path / "m" / "some.npz"
+    for place, wanted in ((0.0, whole), (0.5, whole), (1.0, 255 - whole)):
+        source = MedMnistSource(file, MedMnistSettings(), 512, place=place)
+        np.testing.assert_array_equal(source.read(1)[0], wanted[1])
+        prints.add(source.fingerprint())
+    assert len(prints) == 3
+    np.savez(file, **arrays)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"data\.slice: train_images are no volumes; leave it out"):
+        MedMnistSource(file, MedMnistSettings(), 512, place=0.5)
 
 
 def _of_set(tmp_path: Path, name: str, *, file: str = "bloodmnist.npz", top: int = 7) -> Cohort:
@@ -191,9 +200,9 @@ def test_a_set_by_name_has_its_file_and_its_classes(tmp_path: Path) -> None:
     ("name", "says"),
     [
         ("bloodmnst", r"data\.medmnist\.set: no set is called bloodmnst; did you mean bloodmnist\?"),
-        ("organmnist3d", r"data\.medmnist\.set: organmnist3d is of volumes, and images of two dimensions are read"),
+        ("organmnist3d", r"data\.root: no organmnist3d\.npz or organmnist3d_64\.npz in .*; name one file"),
         ("dermamnist", r"data\.root: no dermamnist\.npz or dermamnist_64\.npz in .*; name one file"),
-        ("octmnist", r"data\.medmnist\.set: octmnist has 4 classes, and the file 8"),
+        ("octmnist", r"data\.medmnist\.set: octmnist has 4 classes, and the file's labels are of 8 \(0 to 7\)"),
     ],
 )
 def test_a_set_that_is_not_there(tmp_path: Path, name: str, says: str) -> None:
