@@ -272,7 +272,7 @@ def _trials(study: Study, article: str) -> Section:
 def _reach(study: Study, article: str) -> Section:
     """What this study's design can show, and the papers' six points."""
     design = design_of(study)
-    lines = reach(design, measured=measured_spread(study) is not None)
+    lines = reach(design, measured_spread(study) is not None, study.task.word)
     words = "".join(f"<p>{escape(line)}</p>\n" for line in [*lines, *leaning(study), describe_published()])
     return Section(f"{article}-reach", "card wide", f"<h2>What such a study can show</h2>\n{words}")
 

@@ -55,15 +55,16 @@ def _interval(found: Relation) -> str:
     return f" (90 % interval {low} to {high})"
 
 
-def reach(design: Design | None, measured: bool = False) -> list[str]:
+def reach(design: Design | None, measured: bool = False, score: str = "HM") -> list[str]:
     """What a study of this design (`analysis.design.planned`) can and cannot show about parameters.
 
     Args:
+        score: what cells are compared by, in words.
         measured: whether what its seeds differ by was measured, and is not taken from other studies.
     """
     if design is None:
         return ["No network of known size is to be run: nothing can be said about parameters."]
-    lines = [_possible(design), _likely(design, measured)]
+    lines = [_possible(design), _likely(design, measured, score)]
     if design.seeds < 2:
         lines.append("With one confirm seed no interval can be given: how far seeds differ is not seen.")
     return lines
@@ -87,11 +88,11 @@ def _possible(design: Design) -> str:
     return f"{networks} can show growth with parameters{alone}: in perfect order{together} p is {rarest:.2g}."
 
 
-def _likely(design: Design, measured: bool) -> str:
+def _likely(design: Design, measured: bool, score: str) -> str:
     """Power of the design, and of what would raise it; of what would be needed where it can show nothing."""
     steady = replace(design, seeds=max(MORE_SEEDS, design.seeds), patients=max(MORE_PATIENTS, design.patients))
     seeds = f"{_several(design.seeds, 'seed')} that {'differ' if measured else 'are taken to differ'} by"
-    run = f"simulated: {seeds} {design.seed_spread:.2g} HM, {design.patients} test patients"
+    run = f"simulated: {seeds} {design.seed_spread:.2g} {score}, {design.patients} test patients"
     networks = {f"{n} networks without kin": unrelated(design, n) for n in MORE_NETWORKS if n > design.networks}
     if len(set(design.parameters or ())) < 2 or smallest_p(design.parameters or (), design.kinds) > SIGNIFICANT:
         chances = ", ".join(f"{words} in {_percent(power(each).level)}" for words, each in networks.items())

@@ -73,6 +73,12 @@ class Cohort:
     def patients(self) -> int:
         return len(self.labels)
 
+    @cached_property
+    def words(self) -> tuple[str, str]:
+        """Whose films they are, and what one is, in messages: those of one class each may be of anything."""
+        known = self.film_labels if len(self.classes) > 1 else np.zeros((1, 0))
+        return ("subject", "image") if ((known == 1).sum(1) == 1).all() else ("patient", "film")
+
     @property
     def depth(self) -> Literal[8, 16]:
         """Bits of a value."""

@@ -115,9 +115,7 @@ def _far(films: Sequence[FilmStats], others: list[int]) -> list[tuple[str, list[
         if numbers:
             at = f"{int(lows[odd].min()):,} to {int(highs[odd].max()):,}"
             usually = f"{int(low):,} to {int(high):,}"
-            groups.append(
-                (f"values of {at}, where the films' usual ones are {usually} ({words}); another bit depth?", numbers)
-            )
+            groups.append((f"values of {at}, where usual ones are {usually} ({words}); another bit depth?", numbers))
     return groups
 
 
@@ -126,7 +124,7 @@ def _saturated(films: Sequence[FilmStats], others: list[int]) -> list[tuple[str,
     if np.median(shares) >= _USUAL_ONE_VALUE:
         return []
     numbers = [number for number in others if films[number].commonest > _MOST_ONE_VALUE]
-    return [("most of the film is one gray value (saturated, or nearly empty)", numbers)] if numbers else []
+    return [("most of it is one gray value (saturated, or nearly empty)", numbers)] if numbers else []
 
 
 def _negatives(films: Sequence[FilmStats], others: list[int]) -> list[tuple[str, list[int]]]:

@@ -79,13 +79,13 @@ def _whole(settings: DataSettings) -> Source:
         return PhantomSource(settings.phantom)
     if settings.root is None:
         raise InputError(
-            "data.root: not given; name the folder that holds the films and their table (data.root=FOLDER)"
+            "data.root: not given; name the folder that holds the files and their table (data.root=FOLDER)"
         )
     root, size = Path(settings.root).expanduser(), settings.film_size
     if settings.source == "folder":
         return FolderSource(root, channels)
     if not root.exists():
-        raise InputError(f"data.root: there is no {root}; name the folder that holds the films and their table")
+        raise InputError(f"data.root: there is no {root}; name the folder that holds the files and their table")
     if settings.source == "nih":
         return read_nih(root, settings.nih, size, channels)
     if settings.source == "chexpert":

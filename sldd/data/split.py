@@ -117,9 +117,10 @@ def _checked(cohort: Cohort, split: Split, needed: Sequence[str]) -> Split:
         if cohort.classes:
             labels = cohort.film_labels[[film for patient in patients for film in cohort.films_of[patient]]]
             if not ((labels == 1).any(0) & (labels == 0).any(0)).any():
+                (whose, what), of = cohort.words, "class" if cohort.words[1] == "image" else "finding"
                 raise InputError(
-                    f"the {part} split has no finding that some of its films have and others have not "
-                    f"({len(patients)} patients in all); change data.split or confirm.folds, or add patients"
+                    f"the {part} split has no {of} that some of its {what}s have and others have not "
+                    f"({len(patients)} {whose}s in all); change data.split or confirm.folds, or add {whose}s"
                 )
             continue
         for label, word in ((1, "positive"), (0, "negative")):

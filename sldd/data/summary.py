@@ -16,10 +16,11 @@ _NAMED_SIZES = 3
 def summary(cohort: Cohort) -> Iterator[str]:
     """The summary's lines, without ``notes``."""
     films = len(cohort.shapes)
-    yield f"{_count(cohort.patients, 'patient')} with {_count(films, 'film')}; {_labels(cohort)}"
+    whose, what = cohort.words
+    yield f"{_count(cohort.patients, whose)} with {_count(films, what)}; {_labels(cohort)}"
     if any(cohort.splits):
         counts = Counter(split or "none" for split in cohort.splits)
-        yield "splits, patients: " + ", ".join(f"{count:,} {name}" for name, count in counts.items())
+        yield f"splits, {whose}s: " + ", ".join(f"{count:,} {name}" for name, count in counts.items())
     yield f"sizes, width x height: {_sizes(cohort.shapes)}"
     yield f"{cohort.depth} bit{' in colour (RGB)' if cohort.channels > 1 else ''}; {_values(cohort)}"
     if not cohort.classes:
@@ -28,7 +29,7 @@ def summary(cohort: Cohort) -> Iterator[str]:
         height * width != pixels for (height, width), pixels in zip(cohort.shapes, cohort.film_pixels, strict=True)
     )
     if padded:
-        yield f"padding, which counts as background: on {_count(padded, 'film')}"
+        yield f"padding, which counts as background: on {_count(padded, what)}"
 
 
 def _labels(cohort: Cohort) -> str:
@@ -40,6 +41,8 @@ def _labels(cohort: Cohort) -> str:
     for name, column in zip(cohort.classes, labels.T, strict=True):
         unknown = int(np.isnan(column).sum())
         found.append(f"{int((column == 1).sum()):,} {name}" + (f" ({unknown:,} not known)" if unknown else ""))
+    if cohort.words[1] == "image":
+        return f"classes, images: {', '.join(found)}"
     none = int((labels == 0).all(axis=1).sum())
     return f"findings, films: {', '.join(found)}; {none:,} without any"
 
@@ -60,7 +63,7 @@ def _values(cohort: Cohort) -> str:
     lows, highs = np.array(cohort.ranges).T
     mean, std = cohort.intensity(range(cohort.patients))
     return (
-        f"values of {lows.min():,} to {highs.max():,}, of the middle film {np.median(lows):,.0f} to "
+        f"values of {lows.min():,} to {highs.max():,}, of the middle {cohort.words[1]} {np.median(lows):,.0f} to "
         f"{np.median(highs):,.0f}; mean {_by_channel(mean)}, standard deviation {_by_channel(std)}"
     )
 

@@ -103,8 +103,8 @@ def exclusive_classes(cohort: Cohort) -> tuple[tuple[str, ...], np.ndarray]:
     wrong = np.flatnonzero((labels == 1).sum(1) != 1)
     if len(wrong):
         raise InputError(
-            f"{cohort.wheres[wrong[0]] if cohort.wheres else f'film {wrong[0] + 1}'}: "
-            f"{int((labels[wrong[0]] == 1).sum())} of {len(cohort.classes)} classes, and a film is of one"
+            f"{cohort.wheres[wrong[0]] if cohort.wheres else f'image {wrong[0] + 1}'}: "
+            f"{int((labels[wrong[0]] == 1).sum())} of {len(cohort.classes)} classes, and an image is of one"
         )
     return tuple(cohort.classes), (labels == 1).argmax(1)
 
@@ -126,7 +126,7 @@ class ClassBatches:
         self._of_class = [rows[numbers[rows] == number] for number in range(len(classes))]
         for name, of_class in zip(classes, self._of_class, strict=True):
             if not len(of_class):
-                raise InputError(f"no training film of class {name}; change data.split, or add some")
+                raise InputError(f"no training image of class {name}; change data.split, or add some")
 
     @property
     def fingerprint(self) -> str | None:

@@ -234,7 +234,9 @@ def _check_header(header: Dataset, channels: int, place: float | None) -> None:
     needed = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation")
     missing = [tag for tag in needed if header.get(tag) is None]
     if len(missing) == len(needed):
-        raise NoImageError("the DICOM file does not say how its pixels are stored, so it is no image; export the film")
+        raise NoImageError(
+            "the DICOM file does not say how its pixels are stored, so it is no image; export the image itself"
+        )
     if missing:
         raise InputError(
             f"the DICOM file does not say how its pixels are stored ({', '.join(missing)} missing); export it again"
@@ -260,7 +262,7 @@ def _check_header(header: Dataset, channels: int, place: float | None) -> None:
     rows, columns = int(header.Rows), int(header.Columns)
     if not 0 < rows * columns <= MAX_PIXELS:
         raise InputError(
-            f"the DICOM file says it has {columns} x {rows} pixels; a film has 1 to {MAX_PIXELS:,}: export it again"
+            f"the DICOM file says it has {columns} x {rows} pixels, and 1 to {MAX_PIXELS:,} are read: export it again"
         )
     allocated, depth = int(header.BitsAllocated), int(header.BitsStored)
     if allocated not in (8, 16) or not 1 <= depth <= allocated:

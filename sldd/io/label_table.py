@@ -43,7 +43,7 @@ def read_table(path: Path, name: str) -> Table:
     try:
         for cells in reader:
             if not header and len(cells) > MOST_COLUMNS:
-                raise InputError(f"{name}: more than {MOST_COLUMNS} columns, as no table of films has")
+                raise InputError(f"{name}: more than {MOST_COLUMNS} columns, as no such table has")
             stripped = [cell.strip() for cell in cells]
             if not any(stripped):
                 continue
@@ -57,7 +57,7 @@ def read_table(path: Path, name: str) -> Table:
                 raise InputError(f"{name} line {line}: a quote after a blank; remove the blank")
             rows.append((line, stripped))
             if len(rows) * len(header) > MOST_CELLS:
-                raise InputError(f"{name}: more than {MOST_CELLS:,} cells, as no table of films has")
+                raise InputError(f"{name}: more than {MOST_CELLS:,} cells, as no such table has")
     except csv.Error:
         where = f"{name} line {before + reader.line_num}"
         raise InputError(

@@ -44,7 +44,7 @@ def read_text(path: Path, name: str) -> str:
             raise InputError(f"{name}: not a file")  # a pipe would keep us waiting
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_size > MOST_BYTES:
-                raise InputError(f"{name}: more than {MOST_BYTES >> 20} MiB, as no table of films has")
+                raise InputError(f"{name}: more than {MOST_BYTES >> 20} MiB, as no such table has")
             content = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: InputError, and a name that no file has
         if isinstance(error, InputError):

@@ -133,7 +133,7 @@ def _in_folders(root: Path) -> Iterator[ClassImage]:
     if any(divided) and not all(divided):
         raise InputError(f"{root}: folders of splits (train, val, test) beside others; put these elsewhere")
     for number, path in enumerate(paths, 1):
-        where = f"film {number} of {len(paths)} by name"
+        where = f"image {number} of {len(paths)} by name"
         *folders, _ = path.relative_to(root).parts
         if len(folders) < 1 + divided[0]:
             raise InputError(f"{root}: {where} lies in no folder of a class; put it into one, or give a table")

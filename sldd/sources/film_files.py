@@ -67,11 +67,11 @@ def find_films(folder: Path, *, received: bool = False) -> FilmFiles:
         found.append(path)
         linked = linked or len(found) * outside
     if linked:
-        raise InputError(f"{folder}: film {linked} of {len(found)} by name is a link that leads out of the folder")
+        raise InputError(f"{folder}: file {linked} of {len(found)} by name is a link that leads out of the folder")
     films = FilmFiles(found, dict(left_out))
     if not found:
         rest = films.in_words()
-        raise InputError(f"{folder}: no PNG, JPEG, TIFF or DICOM film in it" + (f", only {rest}" if rest else ""))
+        raise InputError(f"{folder}: no PNG, JPEG, TIFF or DICOM file in it" + (f", only {rest}" if rest else ""))
     return films
 
 

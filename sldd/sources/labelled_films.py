@@ -88,7 +88,7 @@ class LabelledFilms:
         for film, file in zip(self.films, self._files, strict=True):
             # Said now, not after an hour of decoding; what else can be wrong with a file shows when it is read.
             if not exists(file):
-                raise InputError(f"{film.where}: the film does not exist; put it there or remove the line")
+                raise InputError(f"{film.where}: the file does not exist; put it there or remove the line")
 
     def fingerprint(self) -> str:
         """SHA-256 over file contents, findings, splits, the size, and which rows share a patient."""

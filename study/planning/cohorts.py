@@ -56,7 +56,8 @@ def announce_films(config: StudyConfig, patients: StudyPatients) -> Iterator[str
         if cohort.classes:
             found = (cohort.film_labels == 1).sum(0)
             counts = ", ".join(f"{count:,} {finding}" for finding, count in zip(cohort.classes, found, strict=True))
-            yield f"{name}: {cohort.patients:,} patients with {len(cohort.film_patients):,} films; {counts}"
+            whose, what = cohort.words
+            yield f"{name}: {cohort.patients:,} {whose}s with {len(cohort.film_patients):,} {what}s; {counts}"
         yield from (f"{name}: {note}" for note in cohort.notes)
     for name, each in patients.collections.items():
         yield from (f"{config.name}, {name}: {note}" for note in each.notes)
@@ -78,4 +79,4 @@ def announce_parts(config: StudyConfig, data: TaskData) -> str:
     words = ", ".join(f"{count} {name}" for name, count in parts.items())
     if config.confirm.folds:
         words += f" in each of {config.confirm.folds} folds"
-    return f"{config.name}: {data.cohort.patients} patients ({words}); {data.drawn_words}"
+    return f"{config.name}: {data.cohort.patients} {data.cohort.words[0]}s ({words}); {data.drawn_words}"

@@ -17,6 +17,7 @@ from sldd.errors import InputError
 from study.cluster.ray_cluster import slots_here
 from study.config.resource_settings import ResourceSettings
 from study.config.schema import StudyConfig
+from study.config.tasks import TASKS
 from study.config.tasks.base import TaskData
 from study.planning.budget import outlook
 from study.planning.plan import PlannedCell, cell_budget, trials_of
@@ -71,7 +72,7 @@ def print_plan(
     if impatient:
         taken = shares_taken(study, {cell.name: steps for cell, steps in most.items()})
         console.print(likely(taken, seconds), highlight=False, soft_wrap=True)
-    for line in reach(_design(config, plan, patients)):
+    for line in reach(_design(config, plan, patients), score=TASKS[config.task].results.word):
         console.print(line, highlight=False, soft_wrap=True)
     gpus, at_once = _machine(config.resources)
     for line in outlook(config.budget, sum(trials.values()), seconds, gpus, at_once):

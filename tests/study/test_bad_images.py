@@ -104,8 +104,8 @@ def test_a_stack_of_frames_where_an_image_is_asked_for(tmp_path: Path, capsys: p
         write_dicom(tmp_path / "films" / "ab"[number % 2] / f"{number}.dcm", pixels, Rows=20, NumberOfFrames=3)
     given = ["data.source=classes", f"data.root={tmp_path / 'films'}"]
     assert _refused(capsys, tmp_path / "out", *given) == (
-        "study.run: film 1 of 8 by name: the DICOM file holds more than one frame; export the one that is meant, or of "
-        "images of one class each let data.slice choose (0.5: the middle one)"
+        "study.run: image 1 of 8 by name: the DICOM file holds more than one frame; export the one that is meant, or "
+        "of images of one class each let data.slice choose (0.5: the middle one)"
     )
     assert "data.slice" in _refused(capsys, tmp_path / "out", "task=patches", "data.slice=0.5")
     cohort = prepare(

@@ -67,7 +67,10 @@ def _run(root: Path, *settings: str) -> int:
 
 def test_from_images_to_the_page(cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(cells, "grid.method=[train,sldd]", "confirm.repeats=2") == 0
-    assert "test balanced accuracy" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "test balanced accuracy" in said
+    assert "24 subjects with 48 images; 16 blue, 16 green, 16 red" in said
+    assert "training images" in said
     study = read_study(cells.parent / "out" / "tiny")
     records = study.records
     assert records["status"].eq("done").all()
@@ -137,6 +140,15 @@ def test_the_package_tells_a_class(cells: Path, capsys: pytest.CaptureFixture[st
     (cells / "manifest.csv").write_text("image,class\n0.png,violet\n1.png,blue\n")
     assert package(["apply", str(file), str(cells), "--out", str(out)]) == 2
     assert "class violet is none of the package's (blue, green, red)" in capsys.readouterr().err
+
+
+def test_a_plan_speaks_of_images_and_their_score(cells: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(cells, "grid.method=[train,sldd]", "confirm.repeats=2", "--dry-run") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "24 subjects with 48 images; classes, images: 16 blue, 16 green, 16 red" in said
+    assert "that are taken to differ by 0.12 balanced accuracy" in said
+    for word in ("film", "finding", "HM"):
+        assert word not in said
 
 
 @pytest.mark.parametrize(

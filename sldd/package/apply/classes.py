@@ -129,7 +129,7 @@ def in_words(told: Told, header: Header) -> Iterator[str]:
     """How many films are told as what, and the scores where classes are known, beside those that are claimed."""
     counts = np.bincount(told.probabilities.argmax(1), minlength=len(told.classes))
     each = ", ".join(f"{count:,} {name}" for name, count in zip(told.classes, counts.tolist(), strict=True))
-    yield f"{len(told.films):,} films: {each}"
+    yield f"{len(told.films):,} images: {each}"
     rows = [row for row, film in enumerate(told.films) if film.truth is not None]
     if not rows:
         return
@@ -144,7 +144,7 @@ def _seen(film: FilmFile, header: Header) -> torch.Tensor:
     """(1, channels, side, side): the film as the network sees it."""
     pixels = at_depth(read_film(film, header.channels), header.depth)
     if pixels is None:
-        raise InputError(f"{film.where}: 16 bit, and the package was made for films of {header.depth} bit")
+        raise InputError(f"{film.where}: 16 bit, and the package was made for images of {header.depth} bit")
     return WholeFilms(one_film(pixels), header.patches.input_size, header.mean, header.deviation).image(0)
 
 

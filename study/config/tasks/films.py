@@ -26,7 +26,7 @@ class WholeFilmData(TaskData):
 
     @property
     def drawn_words(self) -> str:
-        return f"{self.size:,} training films"
+        return f"{self.size:,} training {self.cohort.words[1]}s"
 
 
 class FilmsTask(Task[Data]):

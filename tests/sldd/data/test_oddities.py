@@ -84,7 +84,7 @@ def test_saturated_films(tmp_path: Path) -> None:
     films = [_chest(number, deep=False) for number in range(12)]
     films[4] = np.where(np.arange(64) < 58, 255, films[4]).astype(np.uint8)
     notes = _notes(tmp_path / "a", films)
-    assert any(note.startswith("manifest.csv line 6: most of the film is one gray value") for note in notes)
+    assert any(note.startswith("manifest.csv line 6: most of it is one gray value") for note in notes)
 
 
 def test_few_films_are_not_compared(tmp_path: Path) -> None:

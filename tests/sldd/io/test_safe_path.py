@@ -67,7 +67,7 @@ def test_a_link_of_the_owner_is_followed_and_one_received_is_not(root: Path) -> 
     with pytest.raises(InputError, match="line 2: a symbolic link leads out"):
         _write(root, "received", "link.png")(root)
     (root / "manifest.csv").unlink()
-    with pytest.raises(InputError, match="film 2 of 2 by name is a link that leads out"):
+    with pytest.raises(InputError, match="file 2 of 2 by name is a link that leads out"):
         find_patients(root)
 
 

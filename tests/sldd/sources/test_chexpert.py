@@ -75,7 +75,7 @@ def test_other_findings(tmp_path: Path) -> None:
     [
         (("Lateral,,", "Oblique,,"), {}, "label table line 4: the view is neither Frontal nor Lateral"),
         (("patient90001", "DOE-JANE"), {}, "label table line 2: the path names no patient"),
-        (("view1_frontal.jpg,Male", "view9_frontal.jpg,Male"), {}, "label table line 3: the film does not exist"),
+        (("view1_frontal.jpg,Male", "view9_frontal.jpg,Male"), {}, "label table line 3: the file does not exist"),
         ((",,1.0,,,1.0\n", ",,0.7,,,1.0\n"), {}, "label table line 3: a finding is none of"),
         ((",,1.0,,,1.0\n", ",,JANE,,,1.0\n"), {}, "label table line 3: a finding is none of"),
         (("view2_lateral", "view1_frontal"), {"view": "both"}, "label table line 4: the film of line 3 again"),

@@ -131,5 +131,5 @@ def test_folders_that_cannot_be_used_get_one_line(tmp_path: Path) -> None:
         _source(tmp_path / "a")
     for name in ("red/0.png", "red/1.png", "x.png"):
         _image(tmp_path / "b" / name)
-    with pytest.raises(InputError, match="film 3 of 3 by name lies in no folder of a class"):
+    with pytest.raises(InputError, match="image 3 of 3 by name lies in no folder of a class"):
         _source(tmp_path / "b")

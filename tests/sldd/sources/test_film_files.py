@@ -66,7 +66,7 @@ def test_a_folder_called_masks_that_is_named_itself(tmp_path: Path) -> None:
     (tmp_path / "masks").mkdir()
     GRAY.save(tmp_path / "masks" / "1.png")
     assert len(find_films(tmp_path / "masks").paths) == 1
-    with pytest.raises(InputError, match="no PNG, JPEG, TIFF or DICOM film in it, only 1 file in folders of masks"):
+    with pytest.raises(InputError, match="no PNG, JPEG, TIFF or DICOM file in it, only 1 file in folders of masks"):
         find_films(tmp_path)
 
 
@@ -80,7 +80,7 @@ def test_links_out_of_what_was_received_are_not_opened(tmp_path: Path) -> None:
     assert find_films(folder, received=True).in_words() == "1 other file"
     assert len(find_films(folder).paths) == 2
     (folder / "2.dcm").symlink_to(outside / "secret")
-    with pytest.raises(InputError, match="film 2 of 2 by name is a link that leads out"):
+    with pytest.raises(InputError, match="file 2 of 2 by name is a link that leads out"):
         find_films(folder, received=True)
 
 

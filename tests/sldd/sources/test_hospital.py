@@ -106,7 +106,7 @@ def test_the_same_film_under_two_patients_is_refused(tmp_path: Path) -> None:
     ("rows", "mapping", "says"),
     [
         (["DOE-JANE,f0.dcm,gout"], MAPPING, "label table line 2: a finding that the mapping does not have"),
-        (["DOE-JANE,none.dcm,scoliosis"], None, "label table line 2: the film does not exist"),
+        (["DOE-JANE,none.dcm,scoliosis"], None, "label table line 2: the file does not exist"),
         (["DOE-JANE,,scoliosis"], None, "label table line 2: no patient or no image"),
         (["DOE-JANE,broken.dcm,scoliosis"], None, "label table line 2: the DICOM file is cut off"),
         (["DOE-JANE,mapping.yaml,scoliosis"], MAPPING, "label table line 2: the image cannot be read"),
