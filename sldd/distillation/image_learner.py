@@ -233,14 +233,17 @@ class ImageLearner(ABC):
 
     def _first_rates(self) -> torch.Tensor:
         """(E, S), or (E, S, T) of T tensors: where inner rates start."""
+        return self._rates_at(self._inner_inputs(self._learned))
+
+    def _rates_at(self, inner_inputs: State) -> torch.Tensor:
+        """The rates at which inner steps on these images and labels change the share of ``inner_lr``."""
         inner_lr, epochs = self._inner_lr, self._epochs
-        steps, each = len(self._learned["images"]), self._settings.rates == "tensor"
-        shape = (epochs, steps, len(self._unroll.names)) if each else (epochs, steps)
-        device = self._learned["images"].device
+        images, each = inner_inputs["images"], self._settings.rates == "tensor"
+        shape = (epochs, len(images), len(self._unroll.names)) if each else (epochs, len(images))
         if self._settings.rate_unit == "absolute":
-            return torch.full(shape, inner_lr, device=device)
+            return torch.full(shape, inner_lr, device=images.device)
         with torch.no_grad():
-            inner_inputs = self._with_features(self._inner_inputs(self._learned))
+            inner_inputs = self._with_features(inner_inputs)
         start = self._unroll.start
         gradients = self._unroll.first_gradients(inner_inputs["images"], inner_inputs["labels"])
         if not each:

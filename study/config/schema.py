@@ -18,6 +18,7 @@ from sldd.backbones.start import PRETRAINED
 from sldd.data.augment import AugmentSettings
 from sldd.data.patches import PatchSettings
 from sldd.data.settings import DataSettings
+from sldd.distillation.alternatives.settings import MatchSettings
 from sldd.distillation.image_learner import DistillSettings
 from sldd.package import PackageSettings
 from sldd.training.compute import ComputeSettings
@@ -57,6 +58,7 @@ class StudyConfig:
     not run, and all others do."""
     patches: PatchSettings = field(default_factory=PatchSettings)
     distill: DistillSettings = field(default_factory=DistillSettings)
+    match: MatchSettings = field(default_factory=MatchSettings)
     outer: OuterSettings = field(default_factory=OuterSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)

@@ -72,6 +72,8 @@ class SearchSettings:
     """Adam's rate on images; ``distill.label_lr`` and ``distill.rate_lr`` are multiples of it."""
     inner_lr: RateRange = (0.005, 0.08)
     """Where the learned inner rates start, in ``distill.rate_unit``."""
+    receiver_lr: RateRange = (0.02, 1.0)
+    """The same for methods that learn no rates, whose images are to be good for as many steps as a receiver takes."""
     train_lr: RateRange = (0.0003, 0.01)
     """Adam's rate on the weights, for ``method: train``."""
     delta: ShareRange = (0.05, 0.95)

@@ -122,7 +122,8 @@ class SharedModel:
         """Those that are done, in the order in which they ended, and those that run."""
         names, cells = set(space) - {"delta"}, {cell for cell, _ in self._cells}
         searched = [trial for group in self._ledger.trials.values() for trial in group if trial.phase == "search"]
-        alike = [seen for seen in map(self._seen, searched) if seen.cell in cells and set(seen.settings) == names]
+        seen = [each for each in map(self._seen, searched) if each.cell in cells and set(each.settings) == names]
+        alike = [each for each in seen if all(_inside(space[name], each.settings[name]) for name in names)]
         done = sorted((e for e in alike if e.score is not None), key=lambda e: (e.ended, e.cell.name, e.index))
         return done, [each for each in alike if each.score is None]
 
@@ -203,6 +204,11 @@ class _Encoding:
             else:
                 values.append(_unit(each, settings[name]))
         return torch.tensor(values + self._contexts[cell], dtype=torch.float64)
+
+
+def _inside(distribution: Any, value: Any) -> bool:
+    """Whether a setting is one of a space: ranges are the methods'."""
+    return not isinstance(distribution, FloatDistribution) or distribution.low <= value <= distribution.high
 
 
 def _unit(distribution: Any, value: float) -> float:

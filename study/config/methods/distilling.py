@@ -13,7 +13,7 @@ from torch import nn
 
 from sldd.data.augment import AugmentSettings
 from sldd.distillation.distill import Distillation
-from sldd.distillation.image_learner import DistillSettings
+from sldd.distillation.image_learner import DistillSettings, ImageLearner
 from sldd.distillation.initial_images import ImageInit, noise_images
 from sldd.distillation.memory_estimate import needs
 from sldd.training.dp_sgd import PrivateGradient
@@ -102,25 +102,29 @@ class Distilling(Method):
         cell, distill = spec.cell, spec.distill(config.distill)
         assert cell.images is not None
         assert cell.label_init is not None
-        assert cell.distill_epochs is not None
-        assert spec.inner_lr is not None
         labels = data.initial_labels(cell.label_init, cell.images, spec.seed)
-        return Distillation(
-            network,
-            self.first_images(spec, network, data, distill, labels),
-            labels,
+        images = self.first_images(spec, network, data, distill, labels)
+        return self.made(
+            data,
+            config,
+            private,
+            network=network,
+            images=images,
+            labels=labels,
             epochs=cell.distill_epochs,
             inner_lr=spec.inner_lr,
             learned=self.learned,
             settings=distill,
             compute=config.compute,
             track_statistics=config.outer.statistics == "exponential",
-            private=private,
             loss=data.loss,
-            store=feature_store(config),
             seed=spec.seed,
             device=device,
         )
+
+    def made(self, data: TaskData, config: StudyConfig, private: PrivateGradient | None, **given: Any) -> ImageLearner:
+        """The learner, of what all of these are ``given``."""
+        return Distillation(private=private, store=feature_store(config), **given)
 
     def first_images(
         self, spec: TrialSpec, network: nn.Module, data: TaskData, distill: DistillSettings, labels: torch.Tensor

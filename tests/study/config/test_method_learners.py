@@ -20,6 +20,7 @@ from sldd.training.outer_loop import OuterLoop
 from study.config.cells import cells
 from study.config.loader import load
 from study.config.methods import METHODS
+from study.config.methods.matching import Matched
 from study.config.schema import StudyConfig
 from study.config.tasks.patches import PatchData
 from study.grid.spec import TrialSpec
@@ -125,3 +126,34 @@ def test_core_sets_need_one_class_a_film_and_enough_candidates(cache: Path, data
     findings = SimpleNamespace(input=data.input, image_classes=lambda labels: None)
     (cell, _) = cells(config.grid)
     assert "a film has several findings" in str(METHODS[method].refusal(cell, config, findings))  # type: ignore[arg-type]
+
+
+MATCHED = [name for name, method in METHODS.items() if isinstance(method, Matched)]
+
+
+@pytest.mark.parametrize("method", MATCHED)
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (["distill.inner_weights=head"], "takes no inner steps to learn by: distill.inner_weights is for sldd and dd"),
+        (["search.options={window: [null, 2]}"], "distill.window is for sldd and dd; set null"),
+    ],
+)
+def test_what_has_no_meaning_is_refused(
+    cache: Path, data: PatchData, method: str, settings: list[str], says: str
+) -> None:
+    config = _config(cache, method, *settings)
+    (cell,) = cells(config.grid)
+    assert says in str(METHODS[method].refusal(cell, config, data))
+
+
+@pytest.mark.parametrize("method", MATCHED)
+def test_findings_and_missing_classes_are_refused(cache: Path, data: PatchData, method: str) -> None:
+    config = _config(cache, method, "grid.images=2")
+    (cell,) = cells(config.grid)
+    by_class = METHODS[method].by_class  # type: ignore[attr-defined]
+    assert ("2 of 3 have an image" in str(METHODS[method].refusal(cell, config, data))) == by_class
+    findings = SimpleNamespace(
+        input=data.input, image_classes=lambda labels: None, initial_labels=lambda *_: torch.eye(3)
+    )
+    assert "several findings" in str(METHODS[method].refusal(cell, config, findings))  # type: ignore[arg-type]

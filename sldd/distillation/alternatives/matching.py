@@ -1,0 +1,104 @@
+"""Base of methods that match: images (and labels) are learned beside other networks, without the receiver's steps.
+
+Whatever they match, they hand over what all methods do: images, labels and rates for the receiver's steps. They learn
+no rates. These follow from the images as they are, as a share of each tensor that the steps change, which is searched
+like that of any other method (``DistillSettings.rate_unit``).
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from sldd.backbones.init import initialise
+from sldd.distillation.alternatives.settings import MatchSettings
+from sldd.distillation.image_learner import ImageLearner
+from sldd.ops.types import Weights
+from sldd.rng import stream
+from sldd.training.outer_loop import State
+from sldd.training.siamese import Change, identity, siamese
+
+
+class Networks:
+    """Weights of freshly drawn networks, by number: Xavier's, as the known start without weights of its own has them.
+
+    Args:
+        network: what is drawn; stays as it is.
+        seed: names the draws.
+        start: give the network's own weights whatever the number.
+    """
+
+    def __init__(self, network: nn.Module, seed: int, *, start: bool = False) -> None:
+        self._start = [parameter.detach() for parameter in network.parameters()]
+        self._drawn, self._seed, self._own = copy.deepcopy(network).cpu(), seed, start
+
+    def __call__(self, number: int) -> Weights:
+        """A tensor a parameter, of nobody else's memory."""
+        if self._own:
+            return [weight.clone() for weight in self._start]
+        initialise(self._drawn, int(stream(self._seed, "fresh network", number).integers(2**62)))
+        return [
+            parameter.detach().to(like.device, copy=True)
+            for parameter, like in zip(self._drawn.parameters(), self._start, strict=True)
+        ]
+
+
+class Matching(ImageLearner):
+    """Learns by what one outer step matches; the rates follow from the images.
+
+    Args:
+        classes: the class that each of the M images of a batch stands for.
+        match: of its own; others as of ``ImageLearner``.
+    """
+
+    def __init__(self, *given: Any, classes: Sequence[int], match: MatchSettings, **others: Any) -> None:
+        super().__init__(*given, **others)
+        steps = len(self._learned["images"])
+        self._match = match
+        self._classes = torch.tensor(list(classes) * steps, device=self._device)
+        self._networks = Networks(self.network, self._seed, start=match.networks == "start")
+
+    @abstractmethod
+    def _matched(
+        self, images: torch.Tensor, labels: torch.Tensor, real: torch.Tensor, classes: torch.Tensor
+    ) -> tuple[float, torch.Tensor, torch.Tensor]:
+        """The loss on real images, and its gradients.
+
+        Args:
+            images, labels: (S M, ...) leaves that require gradients, in the order of ``self._classes``.
+            real, classes: (batch, ...) images and (batch,) their classes.
+        """
+
+    def step(self, inputs: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
+        """One outer step; the loss is what is matched, before it."""
+        params = {name: value.detach().requires_grad_() for name, value in self._learned.items()}
+        made = self._inner_inputs(params)
+        leaves = [made[name].detach().flatten(0, 1).requires_grad_() for name in ("images", "labels")]
+        loss, *found = self._matched(leaves[0], leaves[1], inputs, classes)
+        gradients = {
+            name: torch.autograd.grad(made[name], params[name], gradient.view_as(made[name]))[0]
+            for name, gradient in zip(("images", "labels"), found, strict=True)
+            if name in self._optimised
+        }
+        self._update(gradients, rate)
+        return loss
+
+    def state(self) -> State:
+        """As of ``ImageLearner``, with the rates that the images have now."""
+        found = super().state()
+        return found | {"rates": self._rates_at(found)}
+
+    def _change(self) -> Change:
+        """The augmentation of this step."""
+        return siamese(stream(self._seed, "siamese", self._taken)) if self._match.augment else identity
+
+
+def class_means(features: torch.Tensor, classes: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """(known, features) mean of the rows of each class; zero for one without any."""
+    belongs = (classes == known[:, None]).to(features.dtype)
+    return belongs @ features / belongs.sum(1, keepdim=True).clamp(min=1)

@@ -1,0 +1,58 @@
+"""Methods that match: images are learned beside other networks, and their rates follow from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import FloatDistribution
+
+from sldd.distillation.alternatives.matching import Matching
+from sldd.distillation.image_learner import ImageLearner
+from sldd.training.dp_sgd import PrivateGradient
+from study.config.methods.base import Space
+from study.config.methods.distilling import Distilling
+from study.config.schema import StudyConfig
+from study.config.search_settings import SearchSettings
+from study.config.tasks.base import TaskData
+from study.grid.axes import Cell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matched(Distilling):
+    """A method that matches.
+
+    Attributes:
+        learns: what learns.
+        by_class: whether it matches class by class.
+    """
+
+    learns: type[Matching]
+    by_class: bool = True
+
+    def refusal(self, cell: Cell, config: StudyConfig, data: TaskData) -> str | None:
+        options, classes = config.search.options, len(data.input.classes)
+        assert cell.images is not None
+        assert cell.label_init is not None
+        for name, value in (("inner_weights", "all"), ("window", None)):
+            if set(options.get(name, [getattr(config.distill, name)])) != {value}:
+                only = "null" if value is None else value
+                return f"{self.name} takes no inner steps to learn by: distill.{name} is for sldd and dd; set {only}"
+        found = data.image_classes(data.initial_labels(cell.label_init, cell.images, config.seed))
+        if found is None:
+            return f"{self.name} is about images of one class each, and a film has several findings; use sldd"
+        if self.by_class and len(set(found)) < classes:
+            return f"{self.name} matches class by class, and {len(set(found))} of {classes} have an image; ask for more"
+        return None
+
+    def search_space(self, settings: SearchSettings, delta: Space) -> Space:
+        receiver = {"inner_lr": FloatDistribution(*settings.receiver_lr, log=True)}
+        return super().search_space(settings, delta) | receiver
+
+    def timed_steps(self, cell: Cell) -> int:
+        return 1
+
+    def made(self, data: TaskData, config: StudyConfig, private: PrivateGradient | None, **given: Any) -> ImageLearner:
+        classes = data.image_classes(given["labels"])
+        assert classes is not None
+        return self.learns(classes=classes, match=config.match, **given)
