@@ -220,6 +220,12 @@ def test_two_classes_of_medmnist_by_its_own_splits(tmp_path: Path, capsys: pytes
     assert study.records["status"].eq("done").all()
     test = study.result(study.records["trial"].iloc[-1])["test"]
     assert [(row["class"], row["films"]) for row in test["classes"]] == [("malignant", 4), ("benign", 4)]
+    # A column of one finding is the same two classes, to the digit.
+    assert _run(file, *given[:-1], "grid.method=dd", named[1], "name=column") == 0
+    column = read_study(tmp_path / "out" / "column")
+    same = column.result(column.records["trial"].iloc[-1])["test"]
+    assert [row["class"] for row in same["classes"]] == ["no label 0", "label 0"]
+    assert [row["probabilities"] for row in same["films"]] == [row["probabilities"] for row in test["films"]]
     capsys.readouterr()
     assert _run(file, *given, "data.medmnist.classes=[a,b,c]", "name=other") == 2
     assert capsys.readouterr().err == "study.run: data.medmnist.classes: 3 names for 1 classes\n"
