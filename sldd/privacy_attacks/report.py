@@ -53,9 +53,8 @@ class Candidates:
     held_out: list[int]
 
     def __post_init__(self) -> None:
-        for part, patients in (("training", self.training), ("held-out", self.held_out)):
-            for label in np.unique(self.views.labels):
-                count = sum(self.views.labels[patient] == label for patient in patients)
+        for label, sides in _sides(self.groups).items():
+            for part, count in zip(("training", "held-out"), sides, strict=True):
                 if count < FEWEST:
                     raise InputError(
                         f"{count} {self.views.names[label]} {part} patients are too few to tell anything; a study "
@@ -76,7 +75,25 @@ class Candidates:
 
     @cached_property
     def groups(self) -> MemberLabels:
-        return MemberLabels(np.arange(len(self.patients)) < len(self.training), self.views.labels[self.patients])
+        found = MemberLabels(np.arange(len(self.patients)) < len(self.training), self.views.labels[self.patients])
+        return _together(_together(found)) if self.views.rare_together else found
+
+
+def _sides(groups: MemberLabels) -> dict[int, tuple[int, int]]:
+    """How many of each label trained, and how many did not."""
+    counts = {label: np.bincount(groups.member[groups.labels == label], minlength=2) for label in set(groups.labels)}
+    return {int(label): (int(trained), int(others)) for label, (others, trained) in counts.items()}
+
+
+def _together(groups: MemberLabels) -> MemberLabels:
+    """Labels of whom a side has fewer than ``FEWEST`` as one; one alone as the commonest of the others."""
+    sides = _sides(groups)
+    rare = [label for label, counts in sides.items() if min(counts) < FEWEST]
+    others = [label for label in sides if label not in rare]
+    if not rare or (len(rare) == 1 and not others):
+        return groups
+    target = rare[0] if len(rare) > 1 else max(others, key=lambda label: sum(sides[label]))
+    return MemberLabels(groups.member, np.where(np.isin(groups.labels, rare), target, groups.labels))
 
 
 def feature_network(

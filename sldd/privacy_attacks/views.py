@@ -23,12 +23,14 @@ class Views(ABC):
         words: for them, in reports.
         names: what patients can be, of whom each is one: those of one are compared with each other.
         labels: (patients,) which of ``names`` each is.
+        rare_together: whether patients of several rare labels may be compared with each other.
     """
 
     cohort: Cohort
     words: str
     names: Sequence[str]
     labels: np.ndarray
+    rare_together = False
 
     @abstractmethod
     def scan(self, film: int, batch: int, device: torch.device) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
@@ -109,7 +111,7 @@ class ImageViews(Views):
         classes: their names.
     """
 
-    words = "images"
+    words, rare_together = "images", True
 
     def __init__(self, films: WholeFilms, numbers: np.ndarray, classes: Sequence[str]) -> None:
         self.films, self.cohort, self.names = films, films.cohort, classes

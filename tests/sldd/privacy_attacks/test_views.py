@@ -11,6 +11,7 @@ from torch import nn
 
 from sldd.data.cohort import Cohort
 from sldd.data.whole_films import WholeFilms
+from sldd.errors import InputError
 from sldd.privacy_attacks.patient_losses import patient_features
 from sldd.privacy_attacks.report import MOST, Candidates
 from sldd.privacy_attacks.similarity import _unit, most_alike
@@ -55,6 +56,16 @@ def test_another_tint_hides_no_copy() -> None:
     images = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     tinted = _unit(images + torch.tensor([3.0, -2.0, 1.0])[:, None, None])
     assert (_unit(images) * tinted).sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_rare_classes_are_one_label(views: ImageViews) -> None:
+    views.labels = np.array([0] * 10 + [1] * 10 + [2] * 10 + [0, 0, 0, 0, 1, 1, 2, 2])
+    drawn = Candidates(views, list(range(30)), list(range(30, 38)))
+    assert drawn.groups.labels[[0, 10, 20, 30, 34, 36]].tolist() == [0, 1, 1, 0, 1, 1]
+    alone = Candidates(views, list(range(30)), [30, 31, 32, 33, 34])
+    assert set(alone.groups.labels) == {0}, "too rare together too, and so with the commonest"
+    with pytest.raises(InputError, match="2 red held-out patients are too few"):
+        Candidates(views, list(range(30)), [30, 31])
 
 
 def test_of_large_sets_some_patients_are_compared(views: ImageViews) -> None:
