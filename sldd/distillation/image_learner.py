@@ -106,7 +106,7 @@ class ImageLearner(ABC):
         seed: int,
         device: torch.device,
     ) -> None:
-        self._store, self._device = store, device
+        self._store, self._device, self._loss = store, device, loss
         self.network = network.to(device).to(memory_format=compute.memory_format).train()
         keep_no_statistics(network)
         self._settings, self._compute, self._seed = settings, compute, seed

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt
 
 
 @dataclass(frozen=True)
@@ -14,3 +16,9 @@ class MatchSettings:
     """Networks on which images are matched: drawn anew, as published, or the receiver's own start (ours)."""
     augment: bool = True
     """Siamese augmentation: real and distilled images of a step are shifted, turned, scaled, cut or lit alike."""
+    redraw: Annotated[int, Ge(1)] = 1
+    """Outer steps after which the network of ``dc`` is drawn anew; in between it learns from the distilled images."""
+    network_steps: Annotated[int, Ge(1)] = 10
+    """Steps that it learns between two outer ones."""
+    network_lr: Annotated[float, Gt(0)] = 0.01
+    """Its rate."""

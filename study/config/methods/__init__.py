@@ -7,6 +7,7 @@ from torch import nn
 from sldd.training.dp_sgd import refusal
 from study.config.methods.base import Method
 from study.config.methods.core_sets import HERDING, HERDING_HARD, K_CENTER, K_CENTER_HARD
+from study.config.methods.dc import DC, DC_SOFT
 from study.config.methods.dd import DD
 from study.config.methods.dm import DM
 from study.config.methods.random_real import RANDOM_REAL, RANDOM_REAL_HARD
@@ -19,7 +20,7 @@ METHODS: dict[str, Method] = {
         SLDD,
         DD,
         *(RANDOM_REAL, RANDOM_REAL_HARD, HERDING, HERDING_HARD, K_CENTER, K_CENTER_HARD),
-        DM,
+        *(DM, DC, DC_SOFT),
         TRAIN,
     )
 }

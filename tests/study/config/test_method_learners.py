@@ -26,6 +26,7 @@ from study.config.tasks.patches import PatchData
 from study.grid.spec import TrialSpec
 from study.trial.network import build_network
 
+MORE = {"dc_soft": ["match={redraw: 3, network_steps: 2}"]}
 CPU = torch.device("cpu")
 SETTINGS = [
     "grid.backbone=convnet_w32", "grid.images=3", "data.phantom={patients: 16, size: 128}",
@@ -85,7 +86,7 @@ def _same(one: Any, other: Any) -> bool:
 def test_resuming_is_bit_for_bit(
     cache: Path, data: PatchData, tmp_path_factory: pytest.TempPathFactory, method: str
 ) -> None:
-    config = _config(cache, method)
+    config = _config(cache, method, *MORE.get(method, []))
     ended = _finish(_loop(data, config)).state_dict()
     file = tmp_path_factory.mktemp("cut") / "state.pt"
 
