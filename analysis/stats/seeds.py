@@ -6,7 +6,8 @@ pooled over the cells of the study, on the logit scale, where it is about the sa
 logit(mean) +- t * sqrt(patients + between / seeds), with the degrees of freedom of Satterthwaite (1946).
 
 Resampled patients differ from run to run in what a run made of them too, and so do seeds: that share of the variance is
-in both, and is taken off the seeds'.
+in both, and is taken off the seeds'. Degrees of freedom are of what was seen, before it is taken off: that leaves less
+variance, and as much doubt about it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pandas as pd
 from scipy.special import expit, logit
 from scipy.stats import t
 
-PARTS = ["patients_variance", "seeds_squares", "seeds_freedom", "patients_covariance"]
+PARTS = ["patients_variance", "seeds_squares", "runs_squares", "seeds_freedom", "patients_covariance"]
 ENDS = (0.01, 0.99)  # a mean of 0 or 1 has no logit: it counts as this, and stays in its interval
 
 
@@ -36,15 +37,16 @@ def parts(scores: np.ndarray, resampled: np.ndarray, images: np.ndarray) -> pd.D
         mean = np.clip(scores[own].mean(), *ENDS)
         slope = mean * (1 - mean)
         freedom = int(own.sum()) - 1
-        squares = 0.0
+        squares = seen = 0.0
         if freedom:
             observed, noisy = scores[own].var(ddof=1), resampled[own].var(axis=0, ddof=1).mean()
+            seen = freedom * observed / slope**2
             squares = freedom * (2 * observed - noisy) / slope**2  # noisy = observed + the runs' own noise
         drawn = resampled[own].mean(axis=0)
         if count == 0:
             trained = (drawn - drawn.mean()) / slope
         together = np.nan if trained is None else float(np.mean(trained * drawn) / slope)
-        rows.append((drawn.var() / slope**2, squares, float(freedom), together))
+        rows.append((drawn.var() / slope**2, squares, seen, float(freedom), together))
     return pd.DataFrame(rows, columns=PARTS).assign(images=np.unique(images))
 
 
@@ -64,9 +66,10 @@ def intervals(cells: pd.DataFrame, level: float, pool: pd.DataFrame | None = Non
     freedom = float(pool["seeds_freedom"].sum())
     if not freedom:
         return pd.DataFrame(np.nan, index=cells.index, columns=["interval_low", "interval_high", "variance"])
-    between = max(float(pool["seeds_squares"].sum()) / freedom, 0.0) / cells["seeds"].astype("float64")
-    variance = cells["patients_variance"] + between
-    known = np.divide(variance, between, out=np.full(len(cells), np.inf), where=(between > 0).to_numpy())
+    seeds = cells["seeds"].astype("float64")
+    between, seen = (float(pool[name].sum()) / freedom / seeds for name in ("seeds_squares", "runs_squares"))
+    variance = cells["patients_variance"] + between.clip(lower=0)
+    known = np.divide(variance, seen, out=np.full(len(cells), np.inf), where=(seen > 0).to_numpy())
     reach = t.ppf((1 + level) / 2, freedom * np.square(known)) * np.sqrt(variance)
     middle = logit(cells["hm"].clip(*ENDS))
     low, high = np.minimum(expit(middle - reach), cells["hm"]), np.maximum(expit(middle + reach), cells["hm"])

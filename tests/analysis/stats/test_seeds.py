@@ -11,7 +11,9 @@ from analysis.stats.seeds import PARTS, intervals, parts, shortfalls
 
 
 def cells(*rows: tuple[float, int, float, float, float]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["hm", "seeds", *PARTS[:3]])
+    """Cells whose runs differ by their seeds alone."""
+    found = pd.DataFrame(rows, columns=["hm", "seeds", "patients_variance", "seeds_squares", "seeds_freedom"])
+    return found.assign(runs_squares=found["seeds_squares"].clip(lower=0))[["hm", "seeds", *PARTS[:4]]]
 
 
 def test_one_seed_everywhere_claims_no_interval():
@@ -30,6 +32,14 @@ def test_what_seeds_differ_by_is_pooled_over_cells():
     reach = t.ppf(0.975, 4) * np.sqrt(0.3 / np.array([2, 4]))
     assert found["interval_low"].tolist() == pytest.approx(expit(logit([0.7, 0.8]) - reach))
     assert found["interval_high"].tolist() == pytest.approx(expit(logit([0.7, 0.8]) + reach))
+
+
+def test_patients_share_taken_off_leaves_no_more_degrees_of_freedom_than_were_seen():
+    """What is known of the variance is known by four runs, however little of it is the seeds'."""
+    found = intervals(cells((0.7, 2, 0.1, 0.0, 2.0), (0.7, 2, 0.1, 0.0, 2.0)).assign(runs_squares=0.4), 0.95)
+    seen = 0.4 * 2 / 4 / 2  # variance of the mean, as the runs were seen to differ
+    reach = t.ppf(0.975, 4 * (0.1 / seen) ** 2) * np.sqrt(0.1)
+    assert found["interval_low"].tolist() == pytest.approx([expit(logit(0.7) - reach)] * 2)
 
 
 def test_a_mean_of_one_has_an_interval_that_holds_it():
