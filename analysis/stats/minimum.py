@@ -56,6 +56,10 @@ MINIMUM_SCHEMA = {
 }
 
 
+_USED = ["hm", "seeds", "task", "trained_hm", "trained_low", "trained_high", "interval_low"]  # of `count_evidence`
+_USED += ["learns", "works", "shown", "reaches"]
+
+
 def minimum_images(study: Study) -> pd.DataFrame:
     """The smallest sufficient image count of every backbone, within each setting, by the study's `Rule`.
 
@@ -75,7 +79,7 @@ def minimum_images(study: Study) -> pd.DataFrame:
     records = distilled(compared(study.records))
     by = CELL[:-1]
     known = records.groupby(by, sort=False, dropna=False)["parameters"].max().reset_index()
-    counts = known.merge(count_evidence(study).drop(columns="parameters"), on=by, how="left")
+    counts = known.merge(count_evidence(study)[[*CELL, *_USED]], on=by, how="left")
     rows = [_minimum(group, study) for _, group in counts.groupby(by, sort=False, dropna=False)]
     return pd.DataFrame(rows, columns=list(MINIMUM_SCHEMA)).astype(MINIMUM_SCHEMA)
 
@@ -84,7 +88,8 @@ def _minimum(backbone: pd.DataFrame, study: Study) -> dict[str, object]:
     """One row of the answer from one backbone's image counts."""
     rule = Rule.of(study.config)
     counts = backbone[backbone["hm"].notna()].sort_values("images")
-    row: dict[str, object] = {name: backbone[name].iloc[0] for name in [*SETTING, "backbone", "parameters"]}
+    first = backbone.iloc[0]
+    row: dict[str, object] = {name: first[name] for name in [*SETTING, "backbone", "parameters"]}
     row |= {"tried": ", ".join(map(str, counts["images"])), "level": rule.level, "target": rule.target}
     row |= {"censored": True, "outcome": WAITING}
     if counts.empty:
@@ -142,10 +147,8 @@ def _unjudged(study: Study, counts: pd.DataFrame, rule: Rule) -> tuple[str, str]
     if counts["trained_low"].isna().any() or counts["interval_low"].isna().any():
         if (counts["seeds"] < 2).all():
             return UNJUDGED, "with one confirm seed nothing is known of other seeds, so no interval is claimed"
-        return (
-            UNJUDGED,
-            "no votes of the same test patients are kept, of it and of its ordinary training, with two seeds",
-        )
+        votes = "votes of the same test patients, of each kind, with images and in ordinary training"
+        return UNJUDGED, f"an interval takes {votes}, at two seeds"
     if not counts["learns"].all():
         low, high = counts[["trained_low", "trained_high"]].iloc[0]
         trained = _score(counts, counts["trained_hm"].iloc[0])
@@ -171,9 +174,12 @@ def shown_points(answer: pd.DataFrame) -> pd.DataFrame:
 
     Columns: backbone, parameters, reason, `lower` (NaN where nothing is known), `upper` (infinite where none is shown).
     """
-    low, high = ("at_least", "minimum_images") if judged(answer) else ("target_at_least", "target_images")
-    return answer[["backbone", "parameters", "reason"]].assign(
-        lower=answer[low].astype("float64"), upper=answer[high].astype("float64").fillna(np.inf)
+    low, high, reason = "at_least", "minimum_images", answer["reason"]
+    if not judged(answer):
+        low, high = "target_at_least", "target_images"
+        reason = reason.mask(answer[low].notna() & answer[high].isna(), "no count is shown to reach it")
+    return answer[["backbone", "parameters"]].assign(
+        reason=reason, lower=answer[low].astype("float64"), upper=answer[high].astype("float64").fillna(np.inf)
     )
 
 

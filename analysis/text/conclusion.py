@@ -19,6 +19,7 @@ from analysis.stats.minimum import judged, percent, rule_points, shown_points
 from analysis.stats.permutation import SAMPLES
 from analysis.stats.rank_tests import RankTest, kendall, spearman
 from analysis.stats.regression import Priors, growth
+from analysis.text.words import listed
 from ledger.families import family
 
 SIGNIFICANT = 0.05
@@ -187,6 +188,7 @@ def _left_out(points: pd.DataFrame) -> str:
         return ""
     reasons = points["reason"] if "reason" in points else pd.Series("nothing known", index=points.index)
     named = [
-        f"{name} ({reason})" if reason else str(name) for name, reason in zip(points["backbone"], reasons, strict=True)
+        listed(names.astype(str).tolist()) + (f" ({reason})" if reason else "")
+        for reason, names in points["backbone"].groupby(reasons.fillna(""), sort=False)
     ]
-    return f"Left out: {', '.join(named)}."
+    return f"Left out: {'; '.join(named)}."

@@ -15,8 +15,13 @@ from analysis.design.simulation import Design
 from analysis.records.records import Study, score_word
 from analysis.stats.block_orders import all_orders
 from analysis.stats.dose_response import LEVEL, Relation, relations, smallest_p
+from analysis.text.words import listed
 
 MORE_SEEDS, MORE_PATIENTS, MORE_NETWORKS = 5, 200, (12, 20)
+NOTHING = (
+    "No distilled images are to be run at counts that networks of known size share: nothing can be said about image "
+    "counts and parameters."
+)
 
 
 def curves_verdict(study: Study) -> str:
@@ -50,9 +55,12 @@ def _related(found: Relation, score: str) -> str:
 def _interval(found: Relation) -> str:
     if np.isinf(found.low) and np.isinf(found.high):
         return ""
-    low = "any" if np.isinf(found.low) else f"{found.low:+.2f}"
-    high = "any" if np.isinf(found.high) else f"{found.high:+.2f}"
-    return f" (90 % interval {low} to {high})"
+    return f" (90 % interval {_end(found.low)} to {_end(found.high)})"
+
+
+def _end(value: float) -> str:
+    """On the right side of zero, however near."""
+    return "any" if np.isinf(value) else f"{value:+.2f}" if abs(value) >= 0.005 else f"{value:+.1g}"
 
 
 def reach(design: Design | None, measured: bool = False, score: str = "HM") -> list[str]:
@@ -63,10 +71,10 @@ def reach(design: Design | None, measured: bool = False, score: str = "HM") -> l
         measured: whether what its seeds differ by was measured, and is not taken from other studies.
     """
     if design is None:
-        return ["No network of known size is to be run: nothing can be said about parameters."]
-    lines = [_possible(design), _likely(design, measured, score)]
+        return [NOTHING]
+    lines = [_possible(design), *_likely(design, measured, score)]
     if design.seeds < 2:
-        lines.append("With one confirm seed no interval can be given: how far seeds differ is not seen.")
+        lines.append("One confirm seed does not show how far seeds differ: no interval, and no count shown to suffice.")
     return lines
 
 
@@ -85,33 +93,38 @@ def _possible(design: Design) -> str:
             f"order{together} p is {rarest:.2g}."
         )
     alone = f", of the family {design.kinds[0]} alone" if families == 1 else ""
-    return f"{networks} can show growth with parameters{alone}: in perfect order{together} p is {rarest:.2g}."
+    least = f"in perfect order{together} p is {rarest:.2g}"
+    if 2 * rarest > SIGNIFICANT:  # the next best order has at least that p
+        least += f", in any other above {SIGNIFICANT:g}"
+    return f"{networks} can show growth with parameters{alone}: {least}."
 
 
-def _likely(design: Design, measured: bool, score: str) -> str:
+def _likely(design: Design, measured: bool, score: str) -> list[str]:
     """Power of the design, and of what would raise it; of what would be needed where it can show nothing."""
     steady = replace(design, seeds=max(MORE_SEEDS, design.seeds), patients=max(MORE_PATIENTS, design.patients))
-    seeds = f"{_several(design.seeds, 'seed')} that {'differ' if measured else 'are taken to differ'} by"
-    run = f"simulated: {seeds} {design.seed_spread:.2g} {score}, {design.patients} test patients"
-    networks = {f"{n} networks without kin": unrelated(design, n) for n in MORE_NETWORKS if n > design.networks}
+    differ = "differ" if measured else "are taken to differ"
+    spread = f"{differ} by {design.seed_spread:.2g} {score}" if design.seed_spread >= 0.005 else "hardly differ"
+    run = f"simulated: {_several(design.seeds, 'seed')}, {design.patients} test patients; seeds {spread}"
+    networks = {n: unrelated(design, n) for n in MORE_NETWORKS if n > design.networks}
     if len(set(design.parameters or ())) < 2 or smallest_p(design.parameters or (), design.kinds) > SIGNIFICANT:
-        chances = ", ".join(f"{words} in {_percent(power(each).level)}" for words, each in networks.items())
-        return (
-            f"A true correlation of {CORRELATION:g} with log parameters would be shown by {chances} of studies ({run})."
-        )
+        chances = [
+            f"in {_percent(power(each).level)} of studies of {n} networks without kin" for n, each in networks.items()
+        ]
+        shown = f"A true correlation of {CORRELATION:g} with log parameters would be shown"
+        return [f"{shown} {listed(chances)} ({run})."] if chances else []
     found = power(design)
     more = {
         f"with {steady.seeds} seeds and {steady.patients} patients": steady,
         "with these and seeds half as far apart": replace(steady, seed_spread=steady.seed_spread / 2),
-        **{f"with {words}": each for words, each in networks.items()},
+        **{f"with {n} networks without kin": each for n, each in networks.items()},
     }
     others = ", ".join(f"{_percent(power(each).level)} {words}" for words, each in more.items() if each != design)
-    return (
+    return [
         f"A true correlation of {CORRELATION:g} with log parameters is shown in {_percent(found.level)} of such "
         f"studies by whole curves against ordinary training, in {_percent(found.steepness)} without that, in "
         f"{_percent(found.counts)} by the smallest counts of the papers' rule ({run}). "
         f"By whole curves it would be {others}."
-    )
+    ]
 
 
 def _percent(share: float) -> str:

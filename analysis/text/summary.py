@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.records.cell_means import cell_means, run_rows
+from analysis.records.cell_means import cell_means, confirm_rows, run_rows
 from analysis.records.records import Study, compared, score_word
 from analysis.records.runs import folds_of
 from analysis.stats.coverage import confirmed_cells
@@ -35,9 +35,22 @@ def headline(study: Study) -> list[str]:
     answer = minimum_images(study)
     if run_rows(study).empty:
         through = f" in all {folds} folds" if (folds := folds_of(study)) else ""
-        return [_asked(study), f"There is no answer yet: no cell is confirmed on test patients{through}."]
+        return [
+            _asked(study),
+            f"There is no answer yet: no cell is confirmed on test patients{through}.{_unscored(study)}",
+        ]
     paragraphs = [answered(study, answer, split_sizes(study).get("test")), other_views(study, answer)]
     return [_asked(study), *filter(None, [*paragraphs, curves_verdict(study)])]
+
+
+def _unscored(study: Study) -> str:
+    """Why confirm trials that are done do not count; empty where none is."""
+    records = compared(study.records)
+    done = int((records["phase"].eq("confirm") & records["status"].eq("done")).sum())
+    if not done or len(confirm_rows(records)):
+        return ""
+    trials = f"{done} confirm trial{' is' if done == 1 else 's are'} done"
+    return f" {trials}, without {score_word(records)}: that takes test patients of each kind."
 
 
 def smallest_counts(study: Study) -> str:

@@ -191,8 +191,12 @@ def test_test_patients_of_one_label_say_so(ledger):
         cell = study.cell("net", 10, images, method="sldd" if images else "train")
         for index in range(2):
             study.done(cell, index, hm=0.9, patients=[each for each in voters(0.9, 10) if each["label"]])
-    assert "no votes of the same test patients" in headline(read_study(study.folder))[1]
+    assert "takes votes of the same test patients, of each kind" in headline(read_study(study.folder))[1]
     assert write_dashboard(study.folder).is_file()
+    unscored = ledger("unscored")
+    unscored.done(unscored.cell("net", 10, 1), 0, hm=None)
+    why = "1 confirm trial is done, without HM: that takes test patients of each kind."
+    assert headline(read_study(unscored.folder))[1].endswith(why)
 
 
 def test_a_study_in_folds_says_so(ledger):

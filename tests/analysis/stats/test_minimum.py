@@ -236,6 +236,8 @@ def test_without_ordinary_training_the_fixed_score_is_what_is_shown(confirmed):
     assert (row["target_at_least"], row["target_images"]) == (2, 2)
     assert bracket(row, "target") == "exactly 2"
     assert shown_points(found)[["lower", "upper"]].to_numpy().tolist() == [[2, 2]]
+    open_one = found.assign(target_images=pd.array([None], "Int64"))
+    assert shown_points(open_one)["reason"].tolist() == ["no count is shown to reach it"]
 
 
 def test_ordinary_training_of_other_patients_is_nothing_to_hold_images_against(confirmed, ledger):
@@ -246,7 +248,7 @@ def test_ordinary_training_of_other_patients_is_nothing_to_hold_images_against(c
             written.done(cell, index, hm=0.9, patients=voters(0.9, 40, first=first))
     (row,) = minimum_images(read_study(written.folder)).to_dict("records")
     assert row["outcome"] == "not judged"
-    assert row["reason"].startswith("no votes of the same test patients are kept")
+    assert row["reason"].startswith("an interval takes votes of the same test patients")
 
 
 def test_a_single_count_is_held_against_ordinary_training(confirmed):
@@ -267,7 +269,7 @@ def test_without_votes_the_points_alone_answer():
     two = [network("net", 1, {1: 0.6, 2: 0.9}, seed=seed) for seed in (0, 1)]
     row = answer(*two, *([trained | {"parameters": 1, "test_hm": 0.9, "seed": seed}] for seed in (0, 1))).iloc[0]
     assert (row["by_points"], row["outcome"], row["censored"]) == (2, "not judged", True)
-    assert row["reason"].startswith("no votes of the same test patients are kept")
+    assert row["reason"].startswith("an interval takes votes of the same test patients")
 
 
 def test_the_bounds_do_not_depend_on_what_else_was_studied(ledger):

@@ -74,10 +74,10 @@ def test_only_bounds_from_below_give_no_slope():
 
 
 def test_backbones_of_which_nothing_is_known_are_left_out_and_named():
-    reasons = ["", "", "no confirm trial is done", "its parameters are unknown"]
-    said = describe(points([5e6, 6e6, 7e6, None], [1, 2, 1, 1], [1, 2, INF, 1], reason=reasons))
+    reasons = ["", "", "no confirm trial is done", "its parameters are unknown", "no confirm trial is done"]
+    said = describe(points([5e6, 6e6, 7e6, None, 8e6], [1, 2, 1, 1, 1], [1, 2, INF, 1, INF], reason=reasons))
     assert said.startswith("2 backbones give")
-    assert said.endswith("Left out: net2 (no confirm trial is done), net3 (its parameters are unknown).")
+    assert said.endswith("Left out: net2 and net4 (no confirm trial is done); net3 (its parameters are unknown).")
     nothing = describe(points([5e6], [1], [INF]))
     assert nothing.startswith("No backbone has an image count that is known at all")
     assert nothing.endswith("Left out: net0 (nothing known).")

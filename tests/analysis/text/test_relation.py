@@ -63,7 +63,13 @@ def test_what_few_networks_or_one_family_cannot_show_is_said():
         (5, {"kin": tuple("aaaaa")}, "5 networks of 1 family can show growth with parameters, of the family a alone"),
         (2, {"parameters": (5, 5)}, "2 networks, all of one size, can show nothing"),
         (1, {}, "1 network can show nothing"),
-        (6, {"seeds": 1}, "With one confirm seed no interval can be given"),
+        (4, {}, "4 networks can show growth with parameters: in perfect order p is 0.042, in any other above 0.05."),
+        (
+            6,
+            {"seeds": 1},
+            "One confirm seed does not show how far seeds differ: no interval, and no count shown to suffice.",
+        ),
+        (6, {"seeds": 1}, "(simulated: 1 seed, 60 test patients; seeds are taken to differ by 0.12 HM)"),
     ],
 )
 def test_what_a_design_can_and_cannot_show_is_said_beforehand(networks, design, expected):
@@ -76,4 +82,8 @@ def test_power_is_that_of_the_simulation_and_what_would_raise_it_is_named():
     assert "with 5 seeds and 200 patients" in words
     assert "with 20 networks without kin" in words
     assert "12 networks without kin" in said(4)
-    assert reach(None) == ["No network of known size is to be run: nothing can be said about parameters."]
+    assert "% of studies of 12 networks without kin and in" in said(3)
+    assert said(30, parameters=(5,) * 30, kin=None) == (
+        "30 networks, all of one size, can show nothing about growth with parameters."
+    )
+    assert "No distilled images are to be run" in reach(None)[0]
