@@ -70,19 +70,23 @@ def _tested(
 ) -> Iterator[list[float]]:
     """The p-values of each study, in the order of `Power`; 1 where a test is undefined. Orders: those that keep
     families together, and all."""
-    counts = every_count(design)
     for _ in range(studies):
         parameters, curve = curves(design, rng)
-        means = hms_of(right_calls(design, curve, rng)).mean(axis=-1)
-        ran = tried(design, parameters, means)
-        offered = [set(np.array(counts)[each].tolist()) for each in ran]
-        alike = np.isin(counts, shared(offered))
-        own, doses = means[:, 1:][:, alike], shared(offered)
-        bounds = _by_points(means[:, 1:], counts, ran if design.searched else ran & alike)
+        measured = measures(design, parameters, hms_of(right_calls(design, curve, rng)).mean(axis=-1))
         sizes = _ranks(np.log10(parameters))
-        measured = [summaries(own, doses, means[:, 0]), summaries(own, doses, None), scores(*bounds)]
         tests = [(values, orders[0]) for values in measured] + [(measured[2], orders[1])]
         yield [p_value(sizes, _ranks(each), *kept) if len(np.unique(each)) > 1 else 1.0 for each, kept in tests]
+
+
+def measures(design: Design, parameters: np.ndarray, means: np.ndarray) -> list[np.ndarray]:
+    """What is tested of networks (networks,): level and steepness of their curves, and scores of their smallest counts,
+    from their mean HM (networks, 1 + counts), of ordinary training first."""
+    counts, ran = every_count(design), tried(design, parameters, means)
+    offered = [set(np.array(counts)[each].tolist()) for each in ran]
+    alike = np.isin(counts, shared(offered))
+    own, doses = means[:, 1:][:, alike], shared(offered)
+    bounds = _by_points(means[:, 1:], counts, ran if design.searched else ran & alike)
+    return [summaries(own, doses, means[:, 0]), summaries(own, doses, None), scores(*bounds)]
 
 
 def _by_points(means: np.ndarray, counts: tuple[int, ...], ran: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

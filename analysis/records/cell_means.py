@@ -6,7 +6,8 @@ and meets the test patients once. Everything that claims something about test pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -80,15 +81,27 @@ def full_training(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["images"].isna() & rows["train_patches"].isna() & rows["train_classes"].fillna("INP").ne("NP")]
 
 
-def trained_beside(trained: pd.DataFrame, cell: Mapping[str, Any]) -> pd.DataFrame:
-    """The rows of `full_training` that a distilled cell is held against: those of the same network, norm, start and
-    chain; where these took several numbers of epochs, the cell's own or else the most."""
-    alike = trained
-    for name in TRAINED_ALIKE if len(trained) else ():
-        alike = alike[alike[name].isna() if pd.isna(cell[name]) else alike[name].eq(cell[name]).fillna(False)]
-    epochs = alike["epochs"].fillna(0)
-    own = 0 if pd.isna(cell["epochs"]) else cell["epochs"]
-    return alike[epochs == (own if own in epochs.to_numpy() else epochs.max())]
+def trained_beside(trained: pd.DataFrame) -> Callable[[Mapping[Any, Any]], pd.DataFrame]:
+    """Of a distilled cell the rows of `full_training` that it is held against: those of the same network, norm, start
+    and chain; where these took several numbers of epochs, the cell's own or else the most."""
+    columns = [_plain(trained[name]) for name in TRAINED_ALIKE] if len(trained) else []
+    epochs, places = _plain(trained["epochs"]), defaultdict(list)
+    for place, key in enumerate(zip(*columns, strict=True)):
+        places[key].append(place)
+
+    def beside(cell: Mapping[Any, Any]) -> pd.DataFrame:
+        alike = places[tuple(None if pd.isna(cell[name]) else cell[name] for name in TRAINED_ALIKE)]
+        own = 0 if pd.isna(cell["epochs"]) else cell["epochs"]
+        taken = {epochs[place] or 0 for place in alike}
+        wanted = own if own in taken else max(taken, default=own)
+        return trained.iloc[[place for place in alike if (epochs[place] or 0) == wanted]]
+
+    return beside
+
+
+def _plain(column: pd.Series) -> list[Any]:
+    """None for what is missing, however it is spelled."""
+    return [None if pd.isna(value) else value for value in column.tolist()]
 
 
 def _means(rows: pd.DataFrame) -> pd.DataFrame:

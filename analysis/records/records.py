@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class Study:
         """The cells that are `compared`."""
         return [cell for cell in self.cells if not cell.get("stage") and isinstance(cell.get("backbone"), str)]
 
-    @property
+    @cached_property  # every run that is read asks for it
     def task(self) -> TaskResults:
         """How its results are read: by its configuration, or else by what its trials say."""
         name = str(self.config.get("task"))

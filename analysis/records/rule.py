@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Lt
@@ -39,4 +40,9 @@ class Rule:
         settings = config.get("minimum")
         settings = settings if isinstance(settings, dict) else {}
         known = {each.name: settings[each.name] for each in fields(cls) if settings.get(each.name) is not None}
-        return TypeAdapter(cls).validate_python(known)
+        return _checked().validate_python(known)
+
+
+@lru_cache(maxsize=1)  # it takes long to build, and a page asks for its rule many times
+def _checked() -> TypeAdapter[Rule]:
+    return TypeAdapter(Rule)

@@ -41,11 +41,11 @@ def _next_counts(study: Study, cells: list[dict[str, Any]]) -> set[str]:
     hms: dict[tuple[str, ...], dict[int, float]] = defaultdict(dict)
     for row in cell_means(study).to_dict("records"):
         hms[_key(row)][int(row["images"])] = float(row["hm"])
-    rule, trained = Rule.of(study.config), full_training(training_means(study))
+    rule, of = Rule.of(study.config), trained_beside(full_training(training_means(study)))
     found: set[str] = set()
     for setting, group in counted.items():
         facts = dict.fromkeys(SETTING) | group[0] | setting_of(group[0])
-        beside = trained_beside(trained, facts)["hm"]
+        beside = of(facts)["hm"]
         reference = float(beside.iloc[0]) if len(beside) and beside.iloc[0] >= rule.floor else None
         count = next_count(hms[setting], [cell["images"] for cell in group], rule.margin, rule.floor, reference)
         found |= {str(cell["cell"]) for cell in group if cell["images"] == count}

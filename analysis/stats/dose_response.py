@@ -74,13 +74,13 @@ def curves(study: Study) -> pd.DataFrame:
     """One row a network and setting: series (the setting in words, see `settings_apart`), backbone, family, parameters,
     `scores` (mean test score by image count) and `reference`, that of its ordinary training (NaN without)."""
     by, runs = [*SETTING, "backbone"], run_rows(study)
-    runs = runs.assign(score=score(runs, "test").astype("float64"))
-    trained, rows = full_training(runs), []
+    runs = runs.assign(score=score(runs, "test").astype("float64"))[[*by, "images", "parameters", "score"]]
+    beside, rows = trained_beside(full_training(runs)), []
     for names, own in distilled(runs).groupby(by, sort=False, dropna=False):
         setting = dict(zip(by, names, strict=True))
         scores = own.groupby(own["images"].astype(int))["score"].mean().to_dict()
         facts = {"scores": scores, "parameters": own["parameters"].max(), "family": family(str(setting["backbone"]))}
-        rows.append(setting | facts | {"reference": trained_beside(trained, setting)["score"].mean()})
+        rows.append(setting | facts | {"reference": beside(setting)["score"].mean()})
     found = pd.DataFrame(rows, columns=[*by, "scores", "parameters", "family", "reference"])
     return found.assign(series=settings_apart(found))
 
@@ -118,13 +118,13 @@ def relation(
     if len(np.unique(values)) < 2:
         return found
     orders, exact = block_orders(tuple(families))
-    sizes = _ranks(x)
-    ranks = _ranks(values)
+    sizes, ranks = _ranks(x), _ranks(values)
+    placed = _placed(sizes, orders)
     apart = x[:, None] > x[None, :]
     slopes = np.sort((values[:, None] - values[None, :])[apart] / (x[:, None] - x[None, :])[apart])
-    ends = [_end(x, values, slopes, orders, exact, sign) for sign in (1, -1)]
+    ends = [_end(x, values, slopes, placed, exact, sign) for sign in (1, -1)]
     rho = float(sizes @ ranks / np.sqrt((sizes @ sizes) * (ranks @ ranks)))
-    p, rarest = p_value(sizes, ranks, orders, exact), p_value(sizes, sizes, orders, exact)
+    p, rarest = (_share(sizes, each, placed, exact) for each in (ranks, sizes))
     found = replace(found, correlation=rho, p=p, smallest_p=rarest)
     return replace(found, slope=float(np.median(slopes)), low=ends[0], high=ends[1])
 
@@ -137,19 +137,30 @@ def smallest_p(parameters: Sequence[int], families: Sequence[str]) -> float:
 
 def p_value(x: np.ndarray, y: np.ndarray, orders: np.ndarray, exact: bool) -> float:
     """One-sided p of sum(x y) among the orders of `y`; centred ranks. A sample counts the order that was seen, too."""
+    return _share(x, y, _placed(x, orders), exact)
+
+
+def _placed(x: np.ndarray, orders: np.ndarray) -> np.ndarray:
+    """(orders, networks): which of `x` each value stands beside; worked out once for all values that are tried."""
+    placed = np.empty(orders.shape)
+    np.put_along_axis(placed, orders, x[None], axis=1)
+    return placed
+
+
+def _share(x: np.ndarray, y: np.ndarray, placed: np.ndarray, exact: bool) -> float:
     more = 0 if exact else 1
     # Ranks are halves at most, so that sums are exact but for rounding in the last place.
-    return float((np.sum(y[orders] @ x >= x @ y - 1e-9) + more) / (len(orders) + more))
+    return float((np.sum(placed @ y >= x @ y - 1e-9) + more) / (len(placed) + more))
 
 
-def _end(x: np.ndarray, values: np.ndarray, slopes: np.ndarray, orders: np.ndarray, exact: bool, sign: int) -> float:
+def _end(x: np.ndarray, values: np.ndarray, slopes: np.ndarray, placed: np.ndarray, exact: bool, sign: int) -> float:
     """The lower (sign 1) or upper end of the slopes that are not rejected: by halving, between two of `slopes`."""
     slopes = slopes if sign == 1 else slopes[::-1]
     between = np.concatenate([[slopes[0] - sign], (slopes[1:] + slopes[:-1]) / 2])
     sizes, rejected, kept = _ranks(x), -1, len(between)
     while kept - rejected > 1:
         middle = (kept + rejected) // 2
-        p = p_value(sizes, sign * _ranks(values - between[middle] * x), orders, exact)
+        p = _share(sizes, sign * _ranks(values - between[middle] * x), placed, exact)
         rejected, kept = (middle, kept) if p <= (1 - CONFIDENCE) / 2 else (rejected, middle)
     return float(slopes[rejected]) if rejected >= 0 else -sign * np.inf
 

@@ -44,12 +44,14 @@ def count_evidence(study: Study) -> pd.DataFrame:
     also where the study has no ordinary training of the network, or not on the same test patients.
     """
     rule, by, rows = Rule.of(study.config), CELL[:-1], run_rows(study)
-    trained, found, beside = full_training(rows), [], []
+    rows = rows.assign(score=score(rows, "test"))[[*CELL, "seed", "trial", "trials", "score"]]
+    rows = rows.sort_values(["images", "seed"], kind="stable")
+    of, found, beside = trained_beside(full_training(rows)), [], []
     for names, runs in distilled(rows).groupby(by, sort=False, dropna=False):
         setting = dict(zip(by, names, strict=True))
-        own = trained_beside(trained, setting)
+        own = of(setting)
         if len(own):
-            facts = {"trained_hm": score(own, "test").mean(), "trained_seeds": len(own)}
+            facts = {"trained_hm": own["score"].mean(), "trained_seeds": len(own)}
             beside.append(setting | facts | {"trained_as": own["trial"].iloc[0]})
         found += [setting | row for row in _resampled(study, names, own, runs, rule)]
     means = cell_means(study).merge(_frame(found, CELL, [*PARTS, *TRAINED_PARTS]), on=CELL, how="left")
@@ -105,7 +107,6 @@ def _resampled(
 ) -> list[dict[Any, Any]]:
     """PARTS of each image count of one backbone in one setting, and of the ordinary training beside it where that met
     the same patients; none where there is nothing to resample."""
-    runs, trained = (rows.sort_values(["images", "seed"], kind="stable") for rows in (runs, trained))
     rng = setting_generator(study, names)
     read, beside = ([read_run(study, each) for each in rows["trials"]] for rows in (runs, trained))
     if None in read:
@@ -115,7 +116,6 @@ def _resampled(
         return []
     scores, drawn = found
     none = np.zeros(len(scores) - len(runs), np.int64)
-    counts = parts(scores, drawn, np.concatenate([none, runs["images"].to_numpy(np.int64)]))
-    own_parts = counts[counts["images"] == 0][PARTS].set_axis(TRAINED_PARTS, axis=1)
-    own = own_parts.iloc[0].to_dict() if len(own_parts) else {}
-    return [row | own for row in counts[counts["images"] > 0].to_dict("records")]
+    counts = parts(scores, drawn, np.concatenate([none, runs["images"].to_numpy(np.int64)])).to_dict("records")
+    own = {f"trained_{name}": row[name] for row in counts if row["images"] == 0 for name in PARTS}
+    return [row | own for row in counts if row["images"] > 0]
