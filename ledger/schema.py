@@ -128,7 +128,7 @@ AXES = {
     "train_classes": Axis(
         None, lambda classes: "N and P only" if classes == "NP" else "all classes", "{} only", "training"
     ),
-    "train_view": Axis(None, lambda view: "whole films" if view == "whole" else "patches", of="training"),
+    "train_view": Axis(None, lambda view: "whole pictures" if view == "whole" else "patches", of="training"),
     "epochs": Axis(
         "Epochs", lambda count: f"{count} epochs" if count is not None else "the study's epochs", "{} epochs"
     ),

@@ -52,6 +52,7 @@ class TaskResults:
         score: what cells are compared by, after `val_` and `test_` in columns of `records`.
         word: the same for people.
         seen: what ordinary training learns from.
+        pictures: what patients have several of.
         pooled: the run that results of confirm trials (one a fold) make up; None where one holds nothing to score.
         resampled: the score of runs, and that on resampled patients; before them those of runs beside, where these
             met the same. None where it cannot be.
@@ -74,6 +75,7 @@ class TaskResults:
     chosen: str
     cell_figure: str
     labels: str = ""
+    pictures: str = "radiographs"
     published: str | None = None
 
 
@@ -129,11 +131,12 @@ TASKS: dict[str, TaskResults] = {
         chosen=_TOO_HIGH,
         cell_figure="confusion",
         labels="the classes that its label has most of, in percent of what is positive in it",
+        pictures="images",
     ),
 }
 
 _OWN = frozenset(TASKS)
-_WORDS = ("word", "seen", "protocol", "chosen", "labels")
+_WORDS = ("word", "seen", "protocol", "chosen", "labels", "pictures")
 
 
 def told(name: str, results: TaskResults) -> dict[str, dict[str, str]]:

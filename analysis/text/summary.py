@@ -70,7 +70,8 @@ def _asked(study: Study) -> str:
     ends = dict.fromkeys(parameters_word(size) for size in (min(sizes), max(sizes))) if sizes else {}
     # Where patients rotate each takes its turn at everything: no number would be that of the training patients.
     train = None if folds_of(study) else split_sizes(study).get("train")
-    whose = f"the radiographs of {train} training patients" if train else "the training patients' radiographs"
+    what = study.task.pictures
+    whose = f"the {what} of {train} training patients" if train else f"the training patients' {what}"
     networks = source["backbone"].nunique()
     of = f" of {' to '.join(ends)} parameters" if ends else ""
     tried = f", trying {listed(counts, 'or')} image{'s' * (counts != ['1'])}" if counts else ""

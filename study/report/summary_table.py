@@ -43,7 +43,7 @@ def end_table(plan: list[PlannedCell], ledger: Ledger, note: str | None = None) 
             cell.backbone,
             cell.method,
             *([settings[cell]] if "setting" in words else []),
-            _images(cell),
+            _images(cell, task.results.pictures),
             *task.columns(confirmed, len(folds)).values(),
             _became(cell, folds, trials),
         )
@@ -83,11 +83,11 @@ def _settings(cells: list[Cell]) -> dict[Cell, str]:
     return {cell: ", ".join(parts) for cell, parts in found.items()}
 
 
-def _images(cell: Cell) -> str:
+def _images(cell: Cell, pictures: str) -> str:
     if cell.images is not None:
         return str(cell.images)
     if cell.train_view == "whole":
-        return "whole films"
+        return f"whole {pictures}"
     return "all patches" if cell.train_patches is None else f"{cell.train_patches:,} patches a class"
 
 

@@ -71,6 +71,7 @@ def test_from_images_to_the_page(cells: Path, capsys: pytest.CaptureFixture[str]
     assert "test balanced accuracy" in said
     assert "24 subjects with 48 images; 16 blue, 16 green, 16 red" in said
     assert "training images" in said
+    assert "whole images" in said
     study = read_study(cells.parent / "out" / "tiny")
     records = study.records
     assert records["status"].eq("done").all()
@@ -104,6 +105,7 @@ def test_from_images_to_the_page(cells: Path, capsys: pytest.CaptureFixture[str]
     assert dashboard([str(study.folder)]) == 0
     page = (study.folder / "dashboard.html").read_text()
     assert "balanced accuracy on test patients" in page
+    assert "can stand in for the images of" in page
     assert "DOE" not in page
 
 
