@@ -55,7 +55,7 @@ def _dicom(pixels: np.ndarray, syntax: str, **tags: object) -> bytes:
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax == RLELossless else syntax
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = SecondaryCaptureImageStorage
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = "1.2.3"
-    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.Rows, dataset.Columns = pixels.shape[:2]
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = pixels.itemsize * 8, 12, 11
     dataset.PixelRepresentation, dataset.NumberOfFrames = 0, 1
@@ -166,14 +166,31 @@ def _colour_films(folder: Path) -> Prepared:
     colour = Image.fromarray(np.random.default_rng(1).integers(0, 256, (20, 24, 3), np.uint8))
     png = [_saved(each, "PNG") for each in (colour, colour.convert("RGBA"), colour.convert("P"))]
     tiff = [_saved(colour, "TIFF", compression=each) for each in (None, "tiff_lzw", "tiff_adobe_deflate", "jpeg")]
+    rgb = np.asarray(colour)
+    eight = {"BitsStored": 8, "HighBit": 7, "SamplesPerPixel": 3, "PlanarConfiguration": 0}
+    frames = eight | {"NumberOfFrames": 3, "PixelData": np.stack([rgb] * 3).tobytes()}
+    jpeg = encapsulate([_saved(colour, "JPEG"), _saved(colour, "JPEG")])
+    dicom = [
+        _dicom(rgb, ExplicitVRLittleEndian, PhotometricInterpretation=kind, **eight) for kind in ("RGB", "YBR_FULL")
+    ]
+    dicom += [
+        _dicom(rgb, syntax, PhotometricInterpretation="RGB", **frames)
+        for syntax in (ExplicitVRLittleEndian, RLELossless)
+    ]
+    two = frames | {"NumberOfFrames": 2, "PixelData": jpeg, "PhotometricInterpretation": "YBR_FULL_422"}
+    dicom.append(_dicom(rgb, JPEGBaseline8Bit, **two))
     film.write_bytes(png[0])
 
     def make(random: Random) -> Inputs:
-        if random.random() < 0.5:
+        what = random.random()
+        if what < 0.3:
+            content = pick(random, dicom)
+            return {film.name: content[:132] + spoil(content[132:], random)}
+        if what < 0.65:
             return {film.name: spoil_png(pick(random, png), random)}
         return {film.name: spoil_tiff(pick(random, tiff), random)}
 
-    return make, lambda: read_film(film, 3)
+    return make, lambda: read_film(film, 3, 0.5)
 
 
 READERS = [
