@@ -63,6 +63,8 @@ def train_fresh(
         The mean loss of the last twentieth of the steps.
     """
     flat, truth = images.flatten(0, 1), labels.flatten(0, 1)
+    if loss is CROSS_ENTROPY:
+        truth = shares(truth)
     keep_no_statistics(network.train().requires_grad_())
     optimiser = torch.optim.SGD(network.parameters(), settings.rate, momentum=_MOMENTUM, weight_decay=_DECAY)
     batches, losses = _batches(len(flat), seed), []
@@ -80,6 +82,13 @@ def train_fresh(
     load_statistics(network, measure_statistics(network, network, flat.split(_BATCH)))
     network.eval().requires_grad_(False)
     return float(torch.stack(losses[-max(1, settings.steps // 20) :]).mean())
+
+
+def shares(labels: torch.Tensor) -> torch.Tensor:
+    """Soft labels as shares of one: what is below zero becomes zero. Learned freely they need not be, and then the
+    cross-entropy has no minimum that training could converge to."""
+    positive = labels.clamp(min=0) + torch.finfo(labels.dtype).tiny
+    return positive / positive.sum(1, keepdim=True)
 
 
 def _batches(count: int, seed: int) -> Iterator[np.ndarray]:

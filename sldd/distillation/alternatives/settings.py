@@ -10,15 +10,22 @@ from annotated_types import Ge, Gt
 
 @dataclass(frozen=True)
 class MatchSettings:
-    """How ``dm`` and ``dc`` learn, beside what ``distill`` and ``outer`` say of all methods."""
+    """How other methods than ``sldd`` and ``dd`` learn, beside what ``distill`` and ``outer`` say of all methods."""
 
     networks: Literal["fresh", "start"] = "fresh"
     """Networks on which images are matched: drawn anew, as published, or the receiver's own start (ours)."""
     augment: bool = True
-    """Siamese augmentation: real and distilled images of a step are shifted, turned, scaled, cut or lit alike."""
+    """Siamese augmentation of ``dm`` and ``dc``: real and distilled images of a step are shifted, turned, scaled, cut
+    or lit alike."""
     redraw: Annotated[int, Ge(1)] = 1
     """Outer steps after which the network of ``dc`` is drawn anew; in between it learns from the distilled images."""
     network_steps: Annotated[int, Ge(1)] = 10
     """Steps that it learns between two outer ones."""
     network_lr: Annotated[float, Gt(0)] = 0.01
     """Its rate."""
+    pool: Annotated[int, Ge(1)] = 10
+    """Networks of ``frepo``'s pool."""
+    pool_updates: Annotated[int, Ge(1)] = 100
+    """Steps at most that each learns from the distilled images before it is drawn anew."""
+    pool_lr: Annotated[float, Gt(0)] = 0.0003
+    """Adam's rate of these."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from optuna.distributions import FloatDistribution
@@ -55,4 +55,7 @@ class Matched(Distilling):
     def made(self, data: TaskData, config: StudyConfig, private: PrivateGradient | None, **given: Any) -> ImageLearner:
         classes = data.image_classes(given["labels"])
         assert classes is not None
-        return self.learns(classes=classes, match=config.match, **given)
+        settings = given.pop("settings")
+        if "labels" in self.learned and settings.labels == "raw":
+            settings = replace(settings, labels="softmax")  # a receiver that trains on them to the end needs shares
+        return self.learns(settings=settings, classes=classes, match=config.match, **given)

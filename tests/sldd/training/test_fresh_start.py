@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sldd.backbones.init import initialise
-from sldd.training.fresh_start import FreshSettings, _batches, train_fresh
+from sldd.training.fresh_start import FreshSettings, _batches, shares, train_fresh
 
 IMAGES = torch.tensor([[[[[2.0, -1.0]]], [[[-1.0, 2.0]]]]])
 
@@ -32,6 +32,11 @@ def test_it_is_the_same_again_and_augmented_another() -> None:
         for augment in (False, False, True)
     ]
     assert found[0] == found[1] != found[2]
+
+
+def test_labels_become_shares() -> None:
+    labels = torch.tensor([[2.0, -1.0], [0.0, 0.0], [0.25, 0.75]])
+    assert torch.allclose(shares(labels), torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.25, 0.75]]))
 
 
 def test_batches_pass_over_all_images() -> None:

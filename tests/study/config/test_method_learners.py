@@ -26,7 +26,10 @@ from study.config.tasks.patches import PatchData
 from study.grid.spec import TrialSpec
 from study.trial.network import build_network
 
-MORE = {"dc_soft": ["match={redraw: 3, network_steps: 2}"]}
+MORE = {
+    "dc_soft": ["match={redraw: 3, network_steps: 2}"],
+    "frepo": ["match={pool: 2, pool_updates: 2}"],
+}
 CPU = torch.device("cpu")
 SETTINGS = [
     "grid.backbone=convnet_w32", "grid.images=3", "data.phantom={patients: 16, size: 128}",
