@@ -142,9 +142,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--channels", choices=get_args(Colours), default="gray", help="as data.channels; gray by default"
     )
+    parser.add_argument("--slice", type=float, metavar="SHARE", help="as data.slice, of volumes: 0.5 is the middle one")
     parser.add_argument("--sheet", type=Path, metavar="FILE.png", help="also draw some radiographs with their masks")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="as data.cache, for decoded radiographs")
     options = parser.parse_args(arguments)
+    if options.slice is not None and not 0 <= options.slice <= 1:
+        parser.error(f"--slice {options.slice:g}: from 0 (the first) to 1 (the last)")
     try:
         _check(options)
     except InputError as error:
@@ -160,7 +163,8 @@ def _check(options: argparse.Namespace) -> None:
     if options.sheet is not None:
         _check_sheet(options.sheet)
     kind: Kind = options.source or find_source(options.folder)
-    source = open_source(DataSettings(source=kind, root=str(options.folder), channels=options.channels))
+    settings = DataSettings(source=kind, root=str(options.folder), channels=options.channels, slice=options.slice)
+    source = open_source(settings)
     cohort = prepare(source, options.cache or default_cache())
     print(f"read as data.source={kind}")
     for line in report(cohort, notes_of(source)):

@@ -131,3 +131,21 @@ def test_a_sheet_is_not_laid_where_it_would_be_shared(
         status, _, err = _ran(capsys, cohort_folder, "--sheet", tmp_path / name)
         assert status == 2
         assert says in err
+
+
+def test_volumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    volumes = np.random.default_rng(0).integers(0, 255, (6, 5, 16, 12), np.uint8)
+    volumes[:, 2] = 255 - volumes[:, 0] // 2  # the middle one is the only bright one
+    arrays = {f"{part}_images": volumes for part in ("train", "val", "test")}
+    labels = {name.replace("images", "labels"): np.arange(6)[:, None] % 3 for name in arrays}
+    np.savez(tmp_path / "x.npz", **arrays, **labels)
+    given = (tmp_path, "--cache", tmp_path / "cache")
+    status, _, err = _ran(capsys, *given)
+    assert status == 2
+    assert err == "sldd.check: data.root: train_images are volumes; data.slice=0.5 reads the middle slice of each\n"
+    status, said, _ = _ran(capsys, *given, "--slice", 0.5)
+    assert status == 0
+    assert "18 subjects with 18 images; classes, images: 6 label 0, 6 label 1, 6 label 2" in said
+    assert "8 bit; values of 128 to 255" in said
+    with pytest.raises(SystemExit, match="2"):
+        _ran(capsys, *given, "--slice", -1)
