@@ -1,0 +1,201 @@
+"""Scores of real distillations on a dense table of rates, which searches are replayed on: ``benchmarks/truth.csv``.
+
+    python -m benchmarks.truth              # goes on with the table; an hour and a half on one core
+    python -m benchmarks.truth --settings 64 --out FILE.csv
+
+Eight small networks, told apart by family, size and norm, learn three images from phantom patients (difficulty 0.5), at
+Sobol points of outer and inner rate; the ranges are wider than those of a study, so that a part of the table is one.
+Only the last layer changes in the inner step: of what is learned in two seconds on one core, with all weights, no
+network leaves the plateau where patients look alike, so that no setting would be better than another.
+Patches are 48 of 256 pixels, shown at 32. All settings of a network have the same patients, start, images and batches.
+A row has what a search may see, scores on validation patients, of the whole run and of its best state after a quarter
+and half of the steps, and what it may not: scores on test patients, at the threshold that validation patients chose.
+Rows go setting by setting, so that a table that was interrupted is a smaller one; the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, astuple, dataclass, fields
+from functools import cache
+from pathlib import Path
+
+import torch
+from scipy.stats import qmc
+
+from benchmarks.measure import one_thread
+from sldd.backbones.feature_store import FeatureStore
+from sldd.backbones.registry import build, parameter_count
+from sldd.backbones.start import XAVIER, set_start
+from sldd.data.cohort import default_cache, prepare
+from sldd.data.patches import BalancedBatches, Patches, PatchSettings
+from sldd.data.settings import DataSettings, open_source
+from sldd.data.split import Split, SplitSettings, split_patients
+from sldd.distillation.distill import Distillation, DistillSettings
+from sldd.distillation.initial_images import initial_images
+from sldd.distillation.initial_labels import initial_labels
+from sldd.metrics.evaluators import PatientScores, PatientTask
+from sldd.metrics.patient_votes import choose_threshold, operate
+from sldd.sources.phantom import PhantomSettings
+from sldd.training.outer_loop import DivergedError, OuterLoop, OuterSettings
+
+TABLE = Path(__file__).with_name("truth.csv")
+NETWORKS = {
+    "lenet": 240,
+    "convnet_w32": 240,
+    "convnet_w64": 240,
+    "paper/resnet18/8": 200,
+    "paper/vgg16/8:none": 200,
+    "test_resnet": 200,
+    "test_efficientnet": 200,
+    "test_vit": 200,
+}
+"""Outer steps by network, of one to two seconds together; after a colon, its norm."""
+OUTER, INNER = (0.005, 0.2), (0.0025, 0.16)
+"""Ranges of the rates, around the middle of a study's."""
+SETTINGS = 256
+_SIDE = 32
+_DISTIL = DistillSettings(inner_weights="head", feature_bank=3000, average=0.95)
+_TRAIN, _VALIDATION, _TEST = 64, 16, 80
+"""Patients."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A distillation of the table.
+
+    Attributes:
+        setting: number of the Sobol point.
+        seconds: of the CPU, scoring on test patients left out.
+        quarter, half, smooth: mean of patient AUC and balanced patch accuracy of the best state by then, on validation
+            patients; 0 where it diverged before.
+        headline: HM on validation patients.
+        test_smooth, test_hm, test_auc, test_accuracy: of that state, on test patients.
+    """
+
+    network: str
+    parameters: int
+    setting: int
+    outer_lr: float
+    inner_lr: float
+    seconds: float
+    quarter: float
+    half: float
+    smooth: float
+    headline: float
+    test_smooth: float = 0.0
+    test_hm: float = 0.0
+    test_auc: float = 0.0
+    test_accuracy: float = 0.0
+
+
+def settings(count: int) -> list[tuple[float, float]]:
+    """Outer and inner rate of each; the first is the middle of both ranges, the others are Sobol points."""
+
+    def rate(unit: float, low: float, high: float) -> float:
+        return low * (high / low) ** unit
+
+    units = [(0.5, 0.5), *qmc.Sobol(2, seed=0).random_base2(10).tolist()]
+    return [(rate(a, *OUTER), rate(b, *INNER)) for a, b in units[:count]]
+
+
+@cache
+def _patients() -> tuple[Patches, Split]:
+    patients = _TRAIN + _VALIDATION + _TEST
+    shares = SplitSettings(validation=_VALIDATION / patients, test=_TEST / patients)
+    data = DataSettings(phantom=PhantomSettings(patients=patients, difficulty=0.5), split=shares)
+    cohort = prepare(open_source(data), default_cache())
+    split = split_patients(cohort, data.split)
+    windows = PatchSettings(size=48, stride=8, score_stride=40, input_size=_SIDE)
+    return Patches(cohort, windows, *cohort.intensity(split.train)), split
+
+
+def distil(name: str, setting: int, outer_lr: float, inner_lr: float, store: FeatureStore) -> Row:
+    """Row of one distillation; features of patches are kept in ``store``."""
+    patches, split = _patients()
+    batches = BalancedBatches(patches, split.train)
+    backbone, _, norm = name.partition(":")
+    network = build(backbone, norm=norm or "as_is", input_size=_SIDE)
+    set_start(network, backbone=backbone, start=XAVIER, seed=0)
+    images = initial_images("noise", steps=1, images=3, seed=0, batches=batches)
+    cpu = torch.device("cpu")
+    labels = initial_labels("one_hot", 3)
+    learner = Distillation(
+        network, images, labels, inner_lr=inner_lr, settings=_DISTIL, store=store, seed=0, device=cpu
+    )
+    outer = OuterSettings(steps=NETWORKS[name], batch_size=24, evaluations=4, statistics_batches=2)
+    loop = OuterLoop(learner, PatientTask(patches), batches, split, outer, rate=outer_lr, seed=0, device=cpu)
+    begun, reached = time.process_time(), []
+    try:
+        while not loop.finished:
+            loop.advance()
+            if loop.progress.step * 4 % outer.steps == 0:
+                reached.append(loop.best.key[0] if loop.best else 0.0)
+    except DivergedError:
+        reached += [0.0] * (4 - len(reached))
+    finally:
+        loop.close()
+    row = Row(
+        name, parameter_count(network), setting, outer_lr, inner_lr, time.process_time() - begun,
+        reached[0], reached[1], reached[3], 0.0,
+    )  # fmt: skip
+    if loop.best is None or reached[3] == 0.0:
+        return row
+    validation, test = loop.score(split.validation), loop.score(split.test)
+    assert isinstance(validation, PatientScores)
+    assert isinstance(test, PatientScores)
+    headline, delta = choose_threshold(validation.votes)
+    scores = test.key[0], operate(test.votes, delta).hm, test.votes.auc or 0.0, test.votes.patch_accuracy or 0.0
+    return Row(*astuple(row)[:9], headline, *scores)
+
+
+def read(path: Path = TABLE) -> list[Row]:
+    """Rows of a table, in the order in which they were measured; none where there is no such file."""
+    if not path.exists():
+        return []
+    kinds = {"str": str, "int": int, "float": float}
+    with path.open(newline="") as file:
+        return [Row(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(Row)}) for row in csv.DictReader(file)]
+
+
+def measure(path: Path, networks: Sequence[str], count: int) -> Iterator[Row]:
+    """Measure what a table lacks, and write each row as it comes."""
+    had = {(row.network, row.setting) for row in read(path)}
+    with path.open("a", newline="") as file, tempfile.TemporaryDirectory() as folder:
+        store = FeatureStore(Path(folder), 2**31)
+        writer = csv.DictWriter(file, [each.name for each in fields(Row)])
+        if not had:
+            writer.writeheader()
+        for number, (outer_lr, inner_lr) in enumerate(settings(count)):
+            for name in networks:
+                if (name, number) not in had:
+                    row = distil(name, number, outer_lr, inner_lr, store)
+                    writer.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in asdict(row).items()})
+                    file.flush()
+                    yield row
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m benchmarks.truth``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.truth", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS), metavar="NAME")
+    parser.add_argument("--settings", type=int, default=SETTINGS)
+    parser.add_argument("--out", type=Path, default=TABLE, metavar="FILE.csv")
+    options = parser.parse_args(arguments)
+    one_thread()
+    for row in measure(options.out, options.networks, options.settings):
+        rates = f"{row.outer_lr:.3f} {row.inner_lr:.4f}"
+        reached = f"{row.quarter:.3f} {row.half:.3f} {row.smooth:.3f} {row.test_smooth:.3f} HM {row.test_hm:.2f}"
+        print(f"{row.setting:4} {row.network:<22} {rates} {reached} {row.seconds:.1f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
