@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 
@@ -36,7 +36,8 @@ from sldd.data.cohort import default_cache, prepare
 from sldd.data.patches import BalancedBatches, Patches, PatchSettings
 from sldd.data.settings import DataSettings, open_source
 from sldd.data.split import Split, SplitSettings, split_patients
-from sldd.distillation.distill import Distillation, DistillSettings
+from sldd.distillation.distill import Distillation
+from sldd.distillation.image_learner import DistillSettings
 from sldd.distillation.initial_images import initial_images
 from sldd.distillation.initial_labels import initial_labels
 from sldd.metrics.evaluators import PatientScores, PatientTask
@@ -150,8 +151,14 @@ def distil(name: str, setting: int, outer_lr: float, inner_lr: float, store: Fea
     assert isinstance(validation, PatientScores)
     assert isinstance(test, PatientScores)
     headline, delta = choose_threshold(validation.votes)
-    scores = test.key[0], operate(test.votes, delta).hm, test.votes.auc or 0.0, test.votes.patch_accuracy or 0.0
-    return Row(*astuple(row)[:9], headline, *scores)
+    return replace(
+        row,
+        headline=headline,
+        test_smooth=test.key[0],
+        test_hm=operate(test.votes, delta).hm,
+        test_auc=test.votes.auc or 0.0,
+        test_accuracy=test.votes.patch_accuracy or 0.0,
+    )
 
 
 def read(path: Path = TABLE) -> list[Row]:

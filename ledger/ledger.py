@@ -5,7 +5,8 @@
     <study>/pseudonyms.key                 the study's own key; patients cannot be named without it: never share it
     <study>/trials/<cell>/<i>/config.json  written before the trial starts
                               checkpoint/  while it runs
-                              result.json  last: a trial with a result is finished and never runs again
+                              result.json  last: a trial with a result is finished and never runs again, but for one
+                                           that waits at a rung (``take_up``)
                               package.safetensors
     <study>/superseded/<cell>/<i>          trials that a longer search has overtaken: their setting, or their start
 
@@ -268,6 +269,17 @@ class Ledger:
         if config is not None and config.get("owner") == trial.config["owner"]:
             trial.config = trial.config | {"spent": seconds}
             write_whole(path, json.dumps(trial.config, indent=1))
+
+    def take_up(self, trial: Trial, scores: Sequence[float]) -> None:
+        """Go on with a trial that waits at a rung, with its result until then, from its checkpoint.
+
+        Its configuration has its scores by this rung and those before, and is written first: a driver that is killed
+        before the result is gone finds the trial at its rung still, and decides the same.
+        """
+        trial.config = trial.config | {"taken_up": list(scores)}
+        write_whole(trial.folder / "config.json", json.dumps(trial.config, indent=1))
+        (trial.folder / "result.json").unlink(missing_ok=True)
+        trial.result = None
 
     def supersede(self, trial: Trial) -> None:
         """Move a trial aside that a longer search has overtaken: its setting, or the network that it started from."""

@@ -190,8 +190,8 @@ class TrialFolder:
         self._told |= {"errors": self.errors + 1, "error": error, "ended": True}
         self._tell()
 
-    def finish(self, result: dict[str, Any]) -> None:
-        """Write the result, then drop the checkpoint.
+    def finish(self, result: dict[str, Any], *, keep_checkpoint: bool = False) -> None:
+        """Write the result, then drop the checkpoint, unless it is kept for a trial that may be taken up again.
 
         Raises:
             ReplacedError: another worker owns the trial now.
@@ -208,7 +208,8 @@ class TrialFolder:
             write_whole(path, content)  # what was there is damaged
 
         self._patiently(create)
-        delete(self._folder / "checkpoint")
+        if not keep_checkpoint:
+            delete(self._folder / "checkpoint")
         (self._folder / WORKER).unlink(missing_ok=True)
 
 

@@ -11,7 +11,7 @@
     python -m study.run table5-small                       an experiment of the papers, on phantom patients
     python -m study.run lungs budget.price=1.01 --dry-run  its cost, at this price of the machine an hour
     python -m study.run lungs budget.gpu_hours=20          ends when it is used up; resume with a larger one
-    python -m study.run lungs search.trials=20 search.stop=median
+    python -m study.run lungs search.trials=20 search.pruner=median
 
 The same command again resumes. More trials, repeats or grid points than before run only what is new.
 """

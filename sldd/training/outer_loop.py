@@ -57,6 +57,12 @@ class OuterSettings:
     checkpoint_every: Annotated[int, Gt(0)] = 25
     """Steps between checkpoints."""
 
+    @property
+    def evaluated_at(self) -> list[int]:
+        """Steps after which validation patients are scored, in order."""
+        interval = self.steps / self.evaluations
+        return sorted({round(interval * (number + 1)) for number in range(self.evaluations)})
+
     def check(self) -> None:
         """Raise an InputError where a run would be over before its patience could be."""
         if self.patience is not None and self.patience >= self.evaluations:
@@ -227,8 +233,7 @@ class OuterLoop:
         name = content and digest(content, seed, settings.batch_size)
         drawn = Prefetch(self._draw, device, rows=settings.steps * settings.batch_size, name=name)
         self._training = learner.begin(drawn, self._real())
-        interval = settings.steps / settings.evaluations
-        self._evaluate_at = {round(interval * (number + 1)) for number in range(settings.evaluations)}
+        self._evaluate_at = set(settings.evaluated_at)
 
     @property
     def finished(self) -> bool:

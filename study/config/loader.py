@@ -42,6 +42,10 @@ FORMER: dict[str, Any] = {
 """What studies did from before there was a choice, where it is not what the default does now."""
 
 
+RENAMED = {("search", "stop"): "pruner"}
+"""Settings of before by group and name, with the name that they have now: old files and studies have theirs."""
+
+
 def load(study: str, overrides: list[str]) -> StudyConfig:
     """The configuration of a preset or a YAML file with ``key=value`` settings applied.
 
@@ -65,6 +69,7 @@ def _check_steps(config: StudyConfig, given: set[str]) -> None:
 
 def parse(tree: dict[str, Any]) -> StudyConfig:
     """A configuration from nested dictionaries; InputError names an unknown key or a value that does not fit."""
+    tree = _renamed(tree)
     _check_keys(StudyConfig, tree, "")
     tree = with_task_defaults(tree)
     try:
@@ -107,6 +112,9 @@ def _described_error(error: Any) -> str:
         words = "an image count is a whole number; 'search' looks for the smallest"
     elif error["loc"][:2] == ("resources", "gpus_per_trial") and isinstance(value, str):
         words = "should be a number, or auto"
+    elif error["type"] == "literal_error" and isinstance(value, str):
+        near = difflib.get_close_matches(value, re.findall(r"'([^']*)'", words), n=1)
+        return f"{words}; did you mean {near[0]}? (got {value!r})" if near else f"{words} (got {value!r})"
     return f"{words} (got {value!r})"
 
 
@@ -117,6 +125,7 @@ def as_tree(config: StudyConfig) -> dict[str, Any]:
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Settings that keep ``new`` from continuing a study begun as ``old``, a line each; empty where none does."""
+    old = _renamed(old)
     found = _lost_cells(old.get("grid"), new["grid"], new["task"])
     defaults, before, after = (
         _flatten({name: value for name, value in tree.items() if name != "grid"})
@@ -175,6 +184,15 @@ def _check_keys(kind: type, tree: Any, prefix: str) -> None:
         if kind is StudyConfig and key == "grid":
             for block in value if isinstance(value, list) else [value]:
                 _check_keys(GridSettings, block, f"{prefix}{key}.")
+
+
+def _renamed(tree: dict[str, Any]) -> dict[str, Any]:
+    """The tree with today's names for settings that had others."""
+    for (group, name), new in RENAMED.items():
+        settings = tree.get(group) if isinstance(tree, dict) else None
+        if isinstance(settings, dict) and name in settings and new not in settings:
+            tree = tree | {group: {new if key == name else key: value for key, value in settings.items()}}
+    return tree
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

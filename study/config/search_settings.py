@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Lt, MinLen
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 from sldd.distillation.image_learner import DistillSettings
+from study.config.pruners import PrunerName
 from study.config.samplers import SamplerName
 from study.grid.spec import Score
 
@@ -83,11 +84,15 @@ class SearchSettings:
     )
     """Settings of ``distill`` to choose from, such as ``{labels: [raw, softmax], clip: [null, 3]}``; the first trial
     takes the first of each."""
-    stop: Literal["none", "median"] = "none"
-    """``median``: a search trial ends where its best validation score so far is below the median of what the cell's
-    earlier ones had by then. Confirm trials never do."""
+    pruner: PrunerName = "none"
+    """What ends search trials early; confirm trials never do. ``median``: a trial ends where its best validation score
+    so far is below the median of what the cell's earlier ones had by then, of three at least. ``halving``: all of a
+    cell's trials run to the first of ``rungs``, the better half of them goes on from there to the second, and so on."""
     stop_after: Annotated[float, Ge(0), Lt(1)] = 0.5
-    """Share of the outer steps before which none is stopped."""
+    """Share of the outer steps before which ``median`` stops none."""
+    rungs: Annotated[list[Annotated[float, Gt(0)]], MinLen(1)] = field(default_factory=lambda: [0.25, 0.5])
+    """Where trials of ``halving`` wait for each other: outer steps, or, below 1, shares of them; the next evaluation
+    counts."""
 
 
 @dataclass(frozen=True)

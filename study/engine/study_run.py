@@ -77,5 +77,6 @@ class StudyRun:
             protocol=config.protocol,
             task=config.task,
             after=after,
+            rungs=entry.rungs,
             shared=self._shared,
         )

@@ -25,6 +25,8 @@ class TrialSpec:
         options: settings of ``distill`` that the search chose.
         source: of a confirm trial, the index of the search trial whose settings it runs.
         stop_below: as of ``study.trial.early_stopping.stop_below``; empty where nothing stops it.
+        rungs: steps at which it waits to be taken up again; empty where it does not.
+        taken_up: its best score by each rung from which it was.
         starts_from: names of the trials whose networks it starts from; None for a body that starts pretrained.
         score: what search trials of its cell are compared by.
         parameters, protocol, task: what its records say of it, besides.
@@ -39,6 +41,8 @@ class TrialSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
     source: int | None = None
     stop_below: list[list[float]] = field(default_factory=list)
+    rungs: list[int] = field(default_factory=list)
+    taken_up: list[float] = field(default_factory=list)
     starts_from: list[str | None] = field(default_factory=list)
     score: Score = "headline"
     parameters: int | None = None
@@ -56,6 +60,11 @@ class TrialSpec:
         cell = {name: config[name] for name in _CELL if name in config}
         own = {name: config[name] for name in _OWN if name in config}
         return cls(Cell(**cell | {"chain": tuple(cell.get("chain", ()))}), **own)
+
+    @property
+    def until(self) -> int | None:
+        """The step of the rung that it runs to; None where it runs to its end."""
+        return next(iter(self.rungs[len(self.taken_up) :]), None)
 
     def distill(self, settings: DistillSettings) -> DistillSettings:
         """A study's ``distill``, with what the search chose."""

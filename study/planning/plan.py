@@ -17,6 +17,7 @@ from sldd.errors import InputError
 from sldd.training.dp_sgd import check_accountant
 from sldd.training.outer_loop import OuterSettings
 from study.config.methods import METHODS, private_refusal
+from study.config.rungs import rung_steps
 from study.config.schema import StudyConfig
 from study.config.search_settings import ConfirmSettings
 from study.config.tasks.base import TaskData
@@ -28,12 +29,14 @@ from study.trial.network import build_network, mixed_bodies
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell, its network's size, and either the reason it is refused or what a trial is expected to take."""
+    """A cell, its network's size, either the reason it is refused or what a trial is expected to take, and the steps at
+    which its search trials wait for each other."""
 
     cell: Cell
     parameters: int | None
     refused: str | None
     seconds: float | None
+    rungs: tuple[int, ...] = ()
 
 
 def plan_cells(
@@ -53,7 +56,8 @@ def plan_cells(
         memory: bytes that a trial can have; None where the machines are not known.
 
     Raises:
-        InputError: a backbone's name is unknown, or what a private study needs is not installed.
+        InputError: a backbone's name is unknown, a rung lies beyond a cell's last step, or what a private study needs
+            is not installed.
     """
     for backbone in dict.fromkeys(cell.backbone for cell in cells):
         check_name(backbone)
@@ -88,7 +92,7 @@ def plan_cells(
                 refused = step
             else:
                 seconds = trial_seconds(cell, step, config, outer, data)
-        planned.append(PlannedCell(cell, parameters, refused, seconds))
+        planned.append(PlannedCell(cell, parameters, refused, seconds, rung_steps(config.search, outer)))
     if torch.cuda.is_initialized():  # what the clocks' networks took on a GPU is for the trials
         gc.collect()
         torch.cuda.empty_cache()

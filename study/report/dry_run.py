@@ -23,6 +23,7 @@ from study.planning.budget import outlook
 from study.planning.plan import PlannedCell, cell_budget, trials_of
 from study.report.progress import duration
 from study.search.count_search import trained_beside
+from study.search.halving import halved_steps
 
 
 def print_refused(console: Console, plan: list[PlannedCell]) -> None:
@@ -46,11 +47,16 @@ def print_plan(
     print_refused(console, plan)
     runnable = [entry for entry in plan if entry.refused is None]
     trials = {entry.cell: trials_of(config, entry.cell) for entry in runnable}
-    seconds = sum((entry.seconds or 0.0) * trials[entry.cell] for entry in runnable)
     most = {cell: cell_budget(config, cell, data_by_stage[cell.stage]).steps for cell in trials}
-    steps = sum(most[cell] * count for cell, count in trials.items())
+    taken = {
+        entry.cell: halved_steps(config.search.trials, entry.rungs, most[entry.cell])
+        + (trials[entry.cell] - config.search.trials) * most[entry.cell]
+        for entry in runnable
+    }
+    seconds = sum((entry.seconds or 0.0) * taken[entry.cell] / most[entry.cell] for entry in runnable)
+    steps = sum(taken.values())
     impatient = config.outer.patience is not None
-    fewer = impatient or config.search.stop != "none" or any(entry.cell.counted for entry in runnable)
+    fewer = impatient or config.search.pruner == "median" or any(entry.cell.counted for entry in runnable)
     at_most = "at most " if fewer else ""
     console.print(
         f"{at_most}{len(runnable)} cells, {sum(trials.values())} trials ({config.search.trials} search and "
@@ -70,8 +76,8 @@ def print_plan(
             soft_wrap=True,
         )
     if impatient:
-        taken = shares_taken(study, {cell.name: steps for cell, steps in most.items()})
-        console.print(likely(taken, seconds), highlight=False, soft_wrap=True)
+        shares = shares_taken(study, {cell.name: steps for cell, steps in most.items()})
+        console.print(likely(shares, seconds), highlight=False, soft_wrap=True)
     for line in reach(_design(config, plan, patients), score=TASKS[config.task].results.word):
         console.print(line, highlight=False, soft_wrap=True)
     gpus, at_once = _machine(config.resources)

@@ -18,9 +18,10 @@ from study.config.tasks import TASKS
 from study.grid.axes import Cell
 from study.grid.protocol import Protocol, fixed_delta
 from study.grid.spec import Score, TrialSpec
-from study.search.cell_state import CellState, TrialRecord
+from study.search.cell_state import CellState
 from study.search.sampler import middle, search_space, suggest
 from study.search.shared_model import SharedModel
+from study.search.trial_record import TrialRecord
 from study.trial.early_stopping import stop_below
 
 
@@ -29,6 +30,7 @@ class CellSearch:
 
     Args:
         parameters: of its network, for the records.
+        rungs: steps at which its search trials wait for each other; none unless the study's pruner has some.
         shared: what suggests trials and says which is best, where it is no sampler of the cell's own.
         after: cells whose first confirmed network this one's trials start from; None for a body that starts pretrained.
     """
@@ -45,11 +47,12 @@ class CellSearch:
         protocol: Protocol = "validation",
         parameters: int | None = None,
         after: Sequence[CellSearch | None] = (),
+        rungs: Sequence[int] = (),
         shared: SharedModel | None = None,
     ) -> None:
         self.cell, self._after = cell, after
         self._search, self._repeats, self._ledger, self._seed = search, confirm.repeats, ledger, seed
-        self._shared = shared
+        self._shared, self._rungs = shared, list(rungs)
         self._preferred: dict[int, int | None] = {}
         """By the number of its search trials, the one that the shared model calls best."""
         self._delta = fixed_delta(protocol)
@@ -149,11 +152,14 @@ class CellSearch:
             state = self._without(state.outdated)
         search = state.of("search")
         unfinished = [record for record in search if not state.over(record)]
-        if waiting := [record for record in unfinished if record.index not in self._running]:
+        begun = [record for record in unfinished if record not in state.promoted]
+        if waiting := [record for record in begun if record.index not in self._running]:
             return self._trial(waiting[0])
         if len(search) < state.trials:
-            full = len(unfinished) >= self._search.parallel
+            full = len(begun) >= self._search.parallel
             return self._suggest(len(search), state.starts_from) if new and not full else None
+        if state.promoted and len(begun) < self._search.parallel:
+            return self._take_up(state.promoted[0])
         if unfinished:
             return None
         best = state.best
@@ -167,6 +173,13 @@ class CellSearch:
         if len(state.confirming) < state.repeats and new:
             return self._confirm(self._trial(best), len(state.confirming), state.starts_from)
         return None
+
+    def _take_up(self, record: TrialRecord) -> Trial:
+        """The trial that waits at its rung, about to go on from there."""
+        trial = self._trial(record)
+        self._ledger.take_up(trial, record.rung_scores)
+        del self._records[record.index]
+        return trial
 
     def _without(self, records: Sequence[TrialRecord]) -> CellState:
         """Move trials that were overtaken aside; what is left."""
@@ -205,6 +218,7 @@ class CellSearch:
             delta=chosen.get("delta", self._delta),
             options={name: chosen[name] for name in self._search.options if name in chosen},
             stop_below=stop_below(earlier, self._search, partial(self.task.compared, score=self._score, prefix="val_")),
+            rungs=self._rungs,
             starts_from=starts_from,
         )
         return self._ledger.add(self.cell.name, spec.to_json())

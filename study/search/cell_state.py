@@ -7,53 +7,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 
-from ledger.ledger import Trial
-from study.config.tasks import TASKS
-from study.grid.spec import Phase, TrialSpec
-
-
-@dataclass(frozen=True)
-class TrialRecord:
-    """Record of one trial, as its cell's search needs it.
-
-    Attributes:
-        source: of a confirm trial, the index of the search trial whose settings it runs.
-        starts_from: names of the trials whose networks it starts from; None for a body that starts pretrained.
-        worth: how good a finished trial is on validation patients, as of ``Task.worth``.
-        tested: whether it has a result on test patients.
-        seconds: what it took, where it has ended.
-    """
-
-    index: int
-    name: str
-    phase: Phase
-    status: str
-    source: int | None = None
-    starts_from: Sequence[str | None] = ()
-    worth: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    tested: bool = False
-    seconds: float | None = None
-
-    @classmethod
-    def of(cls, trial: Trial) -> TrialRecord:
-        """Record of a trial in the ledger, as it is now."""
-        spec, result = TrialSpec.of(trial), trial.result or {}
-        return cls(
-            trial.index,
-            trial.name,
-            spec.phase,
-            trial.status,
-            source=spec.source,
-            starts_from=spec.starts_from,
-            worth=TASKS[spec.task].worth(result, spec.score) if trial.status == "done" else (0.0, 0.0, 0.0),
-            tested=bool(result.get("test")),
-            seconds=trial.seconds,
-        )
-
-    @property
-    def settled(self) -> bool:
-        """True where the same command must not run it again."""
-        return self.status in ("done", "diverged")
+from study.grid.spec import Phase
+from study.search.halving import promoted
+from study.search.trial_record import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -82,7 +38,14 @@ class CellState:
 
     def over(self, record: TrialRecord) -> bool:
         """True where a trial is not to run again."""
-        return record.settled or record.index in self.given_up
+        return (record.settled and record not in self.promoted) or record.index in self.given_up
+
+    @cached_property
+    def promoted(self) -> list[TrialRecord]:
+        """Search trials that are to go on from the rung at which they wait."""
+        search = self.of("search")
+        kept = [record for record in search if record.index not in self.given_up]
+        return promoted(kept, self.trials - len(search) + len(kept))
 
     @property
     def early(self) -> bool:
@@ -114,10 +77,12 @@ class CellState:
 
     @cached_property
     def best(self) -> TrialRecord | None:
-        """The best finished search trial; the earlier one on ties."""
+        """The best finished search trial, before those that wait at a rung; the earlier one on ties."""
         finished = [record for record in self.of("search") if record.status == "done"]
         return max(
-            finished, key=lambda record: (record.index == self.preferred, record.worth, -record.index), default=None
+            finished,
+            key=lambda record: (record.index == self.preferred, record.rung is None, record.worth, -record.index),
+            default=None,
         )
 
     @cached_property

@@ -6,7 +6,6 @@ Samplers keep no state: a suggestion is a function of a name (study's seed, cell
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,7 +42,7 @@ def suggest(
 
     Where all cells are to share a model and there is too little to make one of, it is at random.
     """
-    seeded = SAMPLERS["random" if sampler == SHARED else sampler](zlib.crc32(name.encode()))
+    seeded = SAMPLERS["random" if sampler == SHARED else sampler](name)
     study = optuna.create_study(direction="maximize", sampler=seeded)
     study.add_trials([seen for trial in earlier for seen in observations(trial, space)])
     for trial in running:

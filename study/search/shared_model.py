@@ -75,6 +75,8 @@ class _Seen:
     index: int
     ended: str
     score: float | None
+    short: float = 0.0
+    """0 for a whole run; at a rung, the share of its rungs that lies ahead."""
 
 
 class SharedModel:
@@ -87,7 +89,7 @@ class SharedModel:
 
     def __init__(self, ledger: Ledger, cells: Iterable[Sized]) -> None:
         self._ledger, self._cells = ledger, list(cells)
-        self._known: dict[str, _Seen] = {}
+        self._known: dict[tuple[str, float | None], _Seen] = {}
         self._fitted: dict[tuple[Any, ...], dict[str, torch.Tensor]] = {}
 
     def suggest(self, name: str, cell: Cell, space: Space) -> dict[str, Any] | None:
@@ -100,7 +102,7 @@ class SharedModel:
         done, running = self._trials(space)
         if len(done) < FEWEST:
             return None
-        encoding = _Encoding(self._cells, space)
+        encoding = _Encoding(self._cells, space, rungs=any(seen.short for seen in done))
         candidates = _candidates(space, zlib.crc32(name.encode()))
         points = torch.stack([encoding.point(cell, settings) for settings in candidates])
         tried, pending = (
@@ -111,10 +113,10 @@ class SharedModel:
     def best(self, cell: Cell, space: Space) -> int | None:
         """Index of a cell's finished search trial whose settings promise most, luck left out; None as ``suggest``."""
         done, _ = self._trials(space)
-        own = [seen for seen in done if seen.cell == cell]
+        own = [seen for seen in done if seen.cell == cell and not seen.short]
         if len(done) < FEWEST or not own:
             return None
-        encoding = _Encoding(self._cells, space)
+        encoding = _Encoding(self._cells, space, rungs=any(seen.short for seen in done))
         means = self._model(done, encoding).means(torch.stack([encoding.point(cell, seen.settings) for seen in own]))
         return own[int(means.argmax())].index
 
@@ -128,7 +130,7 @@ class SharedModel:
         return done, [each for each in alike if each.score is None]
 
     def _seen(self, trial: Trial) -> _Seen:
-        known = self._known.get(trial.name)
+        known = self._known.get((trial.name, trial.seconds))  # one that is taken up from a rung has other seconds
         if known is None or known.score is None:
             spec, result, score = TrialSpec.of(trial), trial.result or {}, None
             if trial.settled:
@@ -136,21 +138,24 @@ class SharedModel:
                 diverged = trial.status != "done" or validation is None
                 score = 0.0 if diverged else TASKS[spec.task].compared(validation or {}, spec.score)
             rates = {"outer_lr": spec.outer_lr} | ({} if spec.inner_lr is None else {"inner_lr": spec.inner_lr})
-            known = _Seen(spec.cell, rates | dict(spec.options), trial.index, str(result.get("finished", "")), score)
-            self._known[trial.name] = known
+            short = 0.0 if result.get("rung") is None else 1 - (result["rung"] - 1) / len(spec.rungs)
+            ended = str(result.get("finished", ""))
+            known = _Seen(spec.cell, rates | dict(spec.options), trial.index, ended, score, short)
+            self._known[trial.name, trial.seconds] = known
         return known
 
     def _model(self, done: list[_Seen], encoding: _Encoding) -> Any:
         """The model of the latest of these trials, with lengths and noise fitted to the first of them."""
 
         def data(seen: Sequence[_Seen]) -> tuple[torch.Tensor, torch.Tensor]:
-            points = torch.stack([encoding.point(each.cell, each.settings) for each in seen])
+            points = torch.stack([encoding.point(each.cell, each.settings, each.short) for each in seen])
             return points, torch.tensor([[each.score] for each in seen], dtype=torch.float64)
 
         enough = FEWEST
         while enough * _GROWTH <= min(len(done), MOST):
             enough = math.ceil(enough * _GROWTH)
-        key = (tuple(encoding.settings), enough, done[0].cell.name, done[0].index)
+        fitted_to = tuple((each.cell.name, each.index, each.ended) for each in done[:enough])
+        key = (tuple(encoding.settings), encoding.columns, fitted_to)
         model = _botorch().ScoreModel(*data(_latest(done)), encoding.columns)
         if key not in self._fitted:
             self._fitted[key] = _botorch().fitted(*data(done[:enough]), encoding.columns)
@@ -176,10 +181,12 @@ class _Encoding:
 
     Attributes:
         settings: what is searched, without the threshold.
+        rungs: whether some scores are of runs that wait at a rung: one more number of the context.
         columns: how many there are of settings and of context; the last column is the cell's number.
     """
 
-    def __init__(self, cells: Sequence[Sized], space: Space) -> None:
+    def __init__(self, cells: Sequence[Sized], space: Space, *, rungs: bool = False) -> None:
+        self._rungs = rungs
         self.settings = {name: each for name, each in space.items() if name != "delta"}
         numbers = {cell: [number(cell, parameters) for number in _NUMBERS] for cell, parameters in cells}
         spans = [(min(column), max(column)) for column in zip(*numbers.values(), strict=True)]
@@ -193,9 +200,9 @@ class _Encoding:
             for number, (cell, row) in enumerate(sorted(numbers.items(), key=lambda entry: entry[0].name))
         }
         widths = [len(e.choices) if isinstance(e, CategoricalDistribution) else 1 for e in self.settings.values()]
-        self.columns = (sum(widths), len(next(iter(self._contexts.values()))) - 1)
+        self.columns = (sum(widths), len(next(iter(self._contexts.values()))) - 1 + rungs)
 
-    def point(self, cell: Cell, settings: Mapping[str, Any]) -> torch.Tensor:
+    def point(self, cell: Cell, settings: Mapping[str, Any], short: float = 0.0) -> torch.Tensor:
         """(settings + context + 1,) float64 in [0, 1], but for the cell's number."""
         values: list[float] = []
         for name, each in self.settings.items():
@@ -203,6 +210,7 @@ class _Encoding:
                 values += [float(settings[name] == choice) for choice in each.choices]
             else:
                 values.append(_unit(each, settings[name]))
+        values += [short] if self._rungs else []
         return torch.tensor(values + self._contexts[cell], dtype=torch.float64)
 
 

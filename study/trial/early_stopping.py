@@ -1,41 +1,30 @@
-"""Median stopping rule for search trials, whose decisions do not depend on timing.
+"""Early stops of search trials, whose decisions do not depend on timing.
 
-A cell runs one search trial at a time. When one is suggested, its configuration says what the median of the earlier
-ones had reached by every evaluation; the worker compares and stops. So the ledger alone tells why a trial ended where
-it did, and one that is interrupted stops at the same step. Confirm trials are told nothing and are never stopped.
+When a trial is suggested, its configuration says which score it has to reach by every evaluation (``search.pruner``);
+the worker compares and stops. So the ledger alone tells why a trial ended where it did, and one that is interrupted
+stops at the same step. Confirm trials are told nothing and are never stopped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import median
 from typing import Any
 
 from ledger.ledger import Ledger, Trial
+from study.config.pruners import PRUNERS
 from study.config.search_settings import SearchSettings
 
 Reached = Callable[[Mapping[str, Any]], float]
 """What trials are compared by, of an entry of a history."""
 
-_EARLIER = 3
-"""Trials that a median is made of, at least: with fewer, one lucky trial would judge the next."""
-
 
 def stop_below(earlier: Iterable[Trial], settings: SearchSettings, reached: Reached) -> list[list[float]]:
-    """Steps of evaluations, each with the validation score below which a cell's next search trial stops there.
-
-    It is the median, over the earlier trials that are done, of the best score by that step. One that was stopped before
-    counts with what it had: the least that it would have. After the last step there is nothing left to stop.
-    """
+    """Steps of evaluations, each with the validation score below which a cell's next search trial stops there, by the
+    study's pruner, from the earlier trials that are done."""
     histories = [(trial.result or {}).get("history") or [] for trial in earlier if trial.status == "done"]
-    if settings.stop == "none" or len(histories) < _EARLIER:
-        return []
-    *steps, last = (entry["step"] for entry in max(histories, key=len))
-    return [
-        [step, median(_best(history, step, reached) for history in histories)]
-        for step in steps
-        if step >= settings.stop_after * last
-    ]
+    curves = [[(entry["step"], reached(entry)) for entry in history] for history in histories]
+    last = max((curve[-1][0] for curve in curves if curve), default=0)
+    return PRUNERS[settings.pruner].limits(curves, settings.stop_after * last)
 
 
 def is_below(limits: Sequence[Sequence[float]], history: Sequence[dict[str, Any]], reached: Reached) -> bool:
@@ -66,8 +55,8 @@ def stopped_early(ledger: Ledger) -> str | None:
         for result in ended
     )
     return (
-        f"{sum(map(len, stopped))} of {sum(map(len, searched))} search trials did worse than the median and were "
-        f"stopped, which spared {spared:,} of their {whole:,} outer steps"
+        f"{sum(map(len, stopped))} of {sum(map(len, searched))} search trials did worse than others and were stopped "
+        f"early, which spared {spared:,} of their {whole:,} outer steps"
     )
 
 

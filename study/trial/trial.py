@@ -73,16 +73,23 @@ class _Trial:
         return is_below(self.spec.stop_below, self.loop.progress.history, reached)
 
     @property
+    def waits(self) -> bool:
+        """True where it is at its rung, from which it may be taken up again."""
+        return self.loop.progress.step == self.spec.until and not self.stopped and not self.loop.impatient
+
+    @property
     def ended(self) -> str:
         """Why a trial that is over took no more steps."""
         if self.stopped:
-            return "median"
+            return self.context.config.search.pruner
+        if self.waits:
+            return "rung"
         return "patience" if self.loop.impatient else "steps"
 
     @property
     def over(self) -> bool:
-        """True once no outer step is left to take."""
-        return self.loop.finished or self.stopped
+        """True once no outer step is left to take, for now at least."""
+        return self.loop.finished or self.stopped or self.waits
 
 
 def build_trial(
@@ -177,8 +184,10 @@ def run_trial(spec: TrialSpec, context: TrialContext, folder: TrialFolder, gpus:
     patients = patient_pseudonyms(context, spec.cell.stage)
     result = describe_result(spec, trial.loop, trial.data.split, error, patients)
     result["attempt"] = folder.attempt
-    result["stopped"] = trial.stopped
+    waits = error is None and trial.waits
+    result["stopped"] = trial.stopped or waits
     result["ended"] = "diverged" if error else trial.ended
+    result["rung"] = len(spec.taken_up) + 1 if waits else None
     result["starts"] = starts  # the step at which each start of this trial began; [0] where nothing interrupted it
     result["seconds"] = spent + time.monotonic() - begun
     result["finished"] = now()
@@ -198,7 +207,7 @@ def run_trial(spec: TrialSpec, context: TrialContext, folder: TrialFolder, gpus:
         result |= _share(trial, best, *stored, result, folder)
     if spec.cell.stage and spec.phase == "confirm" and trial.loop.best is not None:
         folder.save(WEIGHTS, to_bytes(list(trial.fingerprints), trial.loop.best.state))
-    folder.finish(result)
+    folder.finish(result, keep_checkpoint=waits)
 
 
 def _improve(trial: _Trial, folder: TrialFolder, checkpoint: Callable[[], Report]) -> Iterator[Report]:

@@ -67,7 +67,7 @@ def test_killed_workers_are_replaced(undisturbed: Study, tmp_path: Path) -> None
 def test_a_kill_does_not_change_which_trials_are_stopped(tmp_path: Path) -> None:
     settings = (
         "grid.images=3",
-        "search={trials: 7, stop: median, stop_after: 0.2}",
+        "search={trials: 7, pruner: median, stop_after: 0.2}",
         "outer={steps: 16, batch_size: 6, evaluations: 8, statistics_batches: 1, checkpoint_every: 1}",
     )
     whole = Here(tmp_path / "whole", *settings)
@@ -78,7 +78,7 @@ def test_a_kill_does_not_change_which_trials_are_stopped(tmp_path: Path) -> None
     assert set(stopped["status"]) == {"done"}
     assert (stopped["outer_steps"] < 16).all()
     assert (records.loc[~records["stopped"], "outer_steps"] == 16).all()
-    said = f"{len(stopped)} of 7 search trials did worse than the median and were stopped"
+    said = f"{len(stopped)} of 7 search trials did worse than others and were stopped early"
     assert said in " ".join(whole.log.read_text().split())
 
     later = [str(trial) for trial in stopped["trial"]]
@@ -88,3 +88,24 @@ def test_a_kill_does_not_change_which_trials_are_stopped(tmp_path: Path) -> None
     last = Here(tmp_path / "out", *settings)
     assert last.status == 0, last.log.read_text()
     pd.testing.assert_frame_equal(last.records(), records, check_exact=True)
+
+
+def test_trials_that_stay_at_a_rung_are_kept_there_until_a_larger_search_wants_them(tmp_path: Path) -> None:
+    settings = ["grid.images=3", "search={trials: 3, pruner: halving, rungs: [0.5]}"]
+    study = Here(tmp_path / "out", *settings)
+    assert study.status == 0, study.log.read_text()
+    records = study.records()
+    assert records["ended"].tolist().count("rung") == 1
+    assert sorted(records["outer_steps"]) == [10, 20, 20, 20]
+    waiting = study.folder / "trials" / str(records.loc[records["ended"] == "rung", "trial"].item())
+    assert (waiting / "checkpoint" / "000000010.pt").exists()
+    again = Here(tmp_path / "out", *settings, "search.trials=5")
+    assert again.status == 0, again.log.read_text()
+    results = [json.loads(path.read_text()) for path in again.trials("result.json")]
+    assert sorted(result["outer_steps"] for result in results)[:3] == [10, 10, 20]
+    assert all(
+        result["starts"] == [0, 10] for result in results if result["outer_steps"] == 20 and result["test"] is None
+    )
+    refused = Here(tmp_path / "other", *settings, "search.rungs=[20]")
+    assert refused.status == 2
+    assert "search.rungs: 20 has no evaluation before the last of 20 steps" in refused.log.read_text()

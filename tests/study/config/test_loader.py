@@ -51,7 +51,7 @@ def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
         (["serch.trials=3"], "unknown setting serch; did you mean search?"),
         (["search.trial=3"], "unknown setting search.trial; did you mean search.trials?"),
         (["search.trials=many"], "search.trials: input should be a valid integer"),
-        (["search.sampler=tpee"], "search.sampler: input should be 'tpe', 'gp', 'random' or 'shared' (got 'tpee')"),
+        (["search.sampler=tpee"], "'qmc', 'random' or 'shared'; did you mean tpe? (got 'tpee')"),
         (["search.trials=0"], "search.trials: input should be greater than or equal to 1 (got 0)"),
         (["grid.images=[1,0]"], "grid.images.1: input should be greater than or equal to 1 (got 0)"),
         (
@@ -95,7 +95,7 @@ def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
         (["budget.gpuhours=1"], "unknown setting budget.gpuhours; did you mean budget.gpu_hours?"),
         (["confirm.folds=1"], "confirm.folds: input should be greater than or equal to 2 (got 1)"),
         (["minimum.level=0.5"], "minimum.level: input should be greater than 0.5"),
-        (["protocol=papers"], "protocol: input should be 'validation' or 'paper' (got 'papers')"),
+        (["protocol=papers"], "protocol: input should be 'validation' or 'paper'; did you mean paper? (got 'papers')"),
     ],
 )
 def test_mistakes_are_named(settings: list[str], says: str) -> None:
@@ -147,13 +147,21 @@ def test_study_may_grow_and_nothing_else() -> None:
     assert differences(before, as_tree(load("demo", ["grid.images=search", "minimum.margin=0.05"]))) == []
     assert differences(before, as_tree(load("demo", ["pretrained={resnet10t: x.pt}"]))) == []
     older = as_tree(load("demo", []))
-    del older["search"]["stop"], older["search"]["stop_after"], older["search"]["sampler"], older["budget"]
+    older["search"]["stop"] = older["search"].pop("pruner")
+    assert differences(older, before) == [], "a setting that had another name"
+    del (
+        older["search"]["stop"],
+        older["search"]["rungs"],
+        older["search"]["stop_after"],
+        older["search"]["sampler"],
+        older["budget"],
+    )
     assert differences(older, before) == []
     del older["search"]["score"]
     assert differences(older, before) == ["search.score was 'headline' and is now 'smooth'"]
     older["search"]["score"] = "smooth"
     (line,) = differences(older, as_tree(load("demo", ["search.stop=median"])))
-    assert line == "search.stop was 'none' and is now 'median'"
+    assert line == "search.pruner was 'none' and is now 'median'"
     (line,) = differences(older, as_tree(load("demo", ["search.sampler=random"])))
     assert line == "search.sampler was 'tpe' and is now 'random'"
     for setting, named in [

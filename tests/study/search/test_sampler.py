@@ -51,6 +51,18 @@ def test_what_was_best_attracts_all_but_chance(sampler: str, learns: bool) -> No
     assert (math.prod(low) < math.prod(high)) == learns
 
 
+def test_a_line_of_the_table_adds_a_sampler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SAMPLERS, "again", lambda _: SAMPLERS["random"]("0/a/0"))
+    assert suggest("0/a/1", SPACE, [], "again") == suggest("0/a/0", SPACE, [], "random")
+
+
+def test_sobol_points_of_a_cell_fill_the_ranges() -> None:
+    points = [suggest(f"0/cell/{number}", SPACE, [], "qmc") for number in range(16)]
+    rates = sorted(math.log10(point["outer_lr"]) for point in points)
+    assert all(sum(-2 + part / 8 <= rate < -2 + (part + 1) / 8 for rate in rates) == 2 for part in range(8))
+    assert {point["clip"] for point in points} == {None, 3.0}
+
+
 def test_studies_from_before_the_choice_go_on_with_the_same_suggestions() -> None:
     """TPE over all parameters at once, seeded by the trial's name, after four observations at random."""
     sampler = optuna.samplers.TPESampler(seed=zlib.crc32(b"7/cell/9"), n_startup_trials=4, multivariate=True)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ledger.ledger import Ledger, Trial
 from sldd.rng import stream
+from study.config.pruners import PRUNERS, Pruner
 from study.config.search_settings import ConfirmSettings, SearchSettings
 from study.config.tasks.patches import PATCHES
 from study.grid.axes import Cell
@@ -23,7 +24,7 @@ from tests.study.conftest import run_stub
 
 STEPS = [10, 20, 30, 40]
 CELLS = [Cell("a", "sldd", "as_is", 3, "one_hot", 1, 1), Cell("b", "train", "as_is")]
-MEDIAN = SearchSettings(trials=10, stop="median", stop_after=0.5)
+MEDIAN = SearchSettings(trials=10, pruner="median", stop_after=0.5)
 
 Hms = st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.6, 0.75, 1.0]), min_size=4, max_size=4)
 
@@ -48,7 +49,7 @@ def _stops_at(limits: list[list[float]], hms: list[float]) -> int | None:
 def test_limits_are_medians_of_the_best_so_far_from_the_warm_up_to_the_last_step() -> None:
     earlier = [_trial([0.9, 0.1, 0.1, 0.1]), _trial([0.0, 0.5, 0.2, 0.8]), _trial([0.1, 0.2, 0.3, 0.4])]
     assert stop_below(earlier, MEDIAN, REACHED) == [[20, 0.5], [30, 0.5]]
-    assert stop_below(earlier, SearchSettings(stop="median", stop_after=0), REACHED) == [
+    assert stop_below(earlier, SearchSettings(pruner="median", stop_after=0), REACHED) == [
         [10, 0.1],
         [20, 0.5],
         [30, 0.5],
@@ -67,7 +68,7 @@ def test_a_stopped_trial_counts_with_what_it_had() -> None:
 def test_only_what_is_worse_than_the_median_is_stopped(
     earlier: list[list[float]], hms: list[float], after: float
 ) -> None:
-    limits = stop_below(map(_trial, earlier), SearchSettings(stop="median", stop_after=after), REACHED)
+    limits = stop_below(map(_trial, earlier), SearchSettings(pruner="median", stop_after=after), REACHED)
     medians = [median(max(other[:n]) for other in earlier) for n in range(1, 5)]
     stopped = _stops_at(limits, hms)
     worse = [n for n in (1, 2, 3) if STEPS[n - 1] >= after * 40 and max(hms[:n]) < medians[n - 1]]
@@ -76,8 +77,14 @@ def test_only_what_is_worse_than_the_median_is_stopped(
         assert max(hms[:stopped]) < max(max(other) for other in earlier), "the best of a cell is never one of them"
 
 
+def test_a_line_of_the_table_adds_a_pruner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRUNERS, "worst", Pruner(limits=lambda curves, first: [[40, min(curves)[-1][1]]]))
+    earlier = [_trial([0.1, 0.1]), _trial([0.0, 0.5, 0.5, 0.8])]
+    assert stop_below(earlier, SearchSettings(pruner="worst"), REACHED) == [[40, 0.8]]
+
+
 def _searches(ledger: Ledger, trials: int) -> list[CellSearch]:
-    settings = SearchSettings(trials=trials, stop="median", stop_after=0.25), ConfirmSettings(2)
+    settings = SearchSettings(trials=trials, pruner="median", stop_after=0.25), ConfirmSettings(2)
     return [CellSearch(cell, *settings, ledger, seed=7) for cell in CELLS]
 
 
@@ -127,7 +134,7 @@ def test_confirm_trials_and_the_best_are_never_stopped(tmp_path: Path, open_ledg
     assert stopped
     spared = sum(40 - result["outer_steps"] for result in stopped)
     assert stopped_early(ledger) == (
-        f"{len(stopped)} of 24 search trials did worse than the median and were stopped, which spared {spared} of "
+        f"{len(stopped)} of 24 search trials did worse than others and were stopped early, which spared {spared} of "
         "their 960 outer steps"
     )
 

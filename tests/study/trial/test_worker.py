@@ -21,6 +21,7 @@ from sldd.data.settings import open_source
 from study.config.cells import cells
 from study.config.loader import load
 from study.grid.spec import TrialSpec
+from study.search.trial_record import TrialRecord
 from study.trial import worker
 from study.trial.context import TrialContext
 from study.trial.trial import Report
@@ -262,3 +263,28 @@ def test_a_warned_worker_checkpoints_and_its_successor_goes_on_from_there(
     list(run_with_retries(_asked(trial), context))
     assert _outcome(ledger, trial) == _outcome(ledger, undisturbed)
     assert json.loads((trial.folder / "result.json").read_text())["starts"] == [0, 1]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_trial_that_is_taken_up_from_its_rung_ends_as_one_that_never_waited(
+    killed: bool, ledger: Ledger, context: TrialContext, begin: Callable[[], Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = begin()
+    list(run_with_retries(_asked(whole), context))
+    spec = replace(TrialSpec.of(whole), rungs=[6])
+    trial = ledger.begin(ledger.add(whole.cell, spec.to_json()))
+    if killed:  # with its checkpoint at the rung, and no result yet
+        with monkeypatch.context() as patched:
+            patched.setattr(TrialFolder, "finish", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                list(run_with_retries(_asked(trial), context))
+        trial = ledger.begin(trial)
+    list(run_with_retries(_asked(trial), context))
+    at_rung = _outcome(ledger, trial)
+    assert (at_rung["ended"], at_rung["rung"], at_rung["stopped"], at_rung["outer_steps"]) == ("rung", 1, True, 6)
+    assert at_rung["test"] is None
+    ledger.take_up(trial, TrialRecord.of(trial).rung_scores)
+    list(run_with_retries(_asked(ledger.begin(trial)), context))
+    assert _outcome(ledger, trial) == _outcome(ledger, whole)
+    assert (trial.result or {})["starts"] == [0, 6]
+    assert not (trial.folder / "checkpoint").exists()
