@@ -40,7 +40,7 @@ from sldd.distillation.distill import Distillation
 from sldd.distillation.image_learner import DistillSettings
 from sldd.distillation.initial_images import initial_images
 from sldd.distillation.initial_labels import initial_labels
-from sldd.metrics.evaluators import PatientScores, PatientTask
+from sldd.metrics.patient_evaluator import PatientEvaluator, PatientScores
 from sldd.metrics.patient_votes import choose_threshold, operate
 from sldd.sources.phantom import PhantomSettings
 from sldd.training.outer_loop import DivergedError, OuterLoop, OuterSettings
@@ -130,7 +130,7 @@ def distil(name: str, setting: int, outer_lr: float, inner_lr: float, store: Fea
         network, images, labels, inner_lr=inner_lr, settings=_DISTIL, store=store, seed=0, device=cpu
     )
     outer = OuterSettings(steps=NETWORKS[name], batch_size=24, evaluations=4, statistics_batches=2)
-    loop = OuterLoop(learner, PatientTask(patches), batches, split, outer, rate=outer_lr, seed=0, device=cpu)
+    loop = OuterLoop(learner, PatientEvaluator(patches), batches, split, outer, rate=outer_lr, seed=0, device=cpu)
     begun, reached = time.process_time(), []
     try:
         while not loop.finished:
@@ -155,7 +155,7 @@ def distil(name: str, setting: int, outer_lr: float, inner_lr: float, store: Fea
         row,
         headline=headline,
         test_smooth=test.key[0],
-        test_hm=operate(test.votes, delta).hm,
+        test_hm=operate(test.votes, delta).hm or 0.0,
         test_auc=test.votes.auc or 0.0,
         test_accuracy=test.votes.patch_accuracy or 0.0,
     )
