@@ -10,6 +10,7 @@ import pytest
 from analysis.page.content import make_content
 from analysis.records.records import read_study
 from analysis.tables.cli import main as print_tables
+from sldd.package.rebuild.verify import verify
 from study.config.methods import METHODS
 from study.run import main
 from tests.study.command import TINY, Here
@@ -55,3 +56,21 @@ def test_one_file_and_one_line(
     assert "a fresh idea, 2 images" in str(make_content([read_study(study.folder)]).charts["study-0-methods"])
     assert print_tables([str(study.folder)]) == 0
     assert "-fresh-s1e1" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_each_of_the_others_runs_a_study_and_hands_over_what_verifies(tmp_path: Path) -> None:
+    experts = "match={experts: {count: 2, snapshots: 3, every: 2, latest: 2, student_epochs: 2}, pool: 2}"
+    study = Here(
+        tmp_path / "out", "grid.method=[herding,dm,dc_soft,frepo,mtt]", "grid.backbone=[convnet_w32]", "grid.images=3",
+        "grid.distill_epochs=3", "outer.steps=4", "outer.evaluations=1", "search.trials=1", experts,
+        f"data.cache={tmp_path / 'cache'}",
+    )  # fmt: skip
+    assert study.status == 0, study.log.read_text()
+    records = study.records()
+    assert records["status"].tolist() == ["done"] * 10
+    shared = study.trials("package.safetensors")
+    assert len(shared) == 4 * 2, "all but those of patients' own patches"
+    for path in shared[:8:2]:
+        assert verify(path).passed
+    assert len(list((tmp_path / "cache" / "features").glob("*.features"))) == 3, "two experts, and what the plan timed"

@@ -5,7 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Lt
+
+
+@dataclass(frozen=True)
+class ExpertSettings:
+    """Experts of ``mtt``, whose trajectories all trials of a machine share, and the student that follows them."""
+
+    count: Annotated[int, Ge(1)] = 20
+    """How many there are."""
+    snapshots: Annotated[int, Ge(1)] = 20
+    """Times that the weights of each are kept, after its start."""
+    every: Annotated[int, Ge(1)] = 20
+    """Steps from one to the next."""
+    batch_size: Annotated[int, Ge(1)] = 96
+    """Real images a step."""
+    rate: Annotated[float, Gt(0)] = 0.01
+    """Of gradient descent; the student's learned rate starts there too."""
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Of the experts; students have none."""
+    latest: Annotated[int, Ge(1)] = 10
+    """Snapshots, from the first, at which a student may begin."""
+    span: Annotated[int, Ge(1)] = 2
+    """Snapshots after which it is to be where the expert was."""
+    student_epochs: Annotated[int, Ge(1)] = 10
+    """Passes over the distilled images that it takes to get there."""
 
 
 @dataclass(frozen=True)
@@ -29,3 +53,4 @@ class MatchSettings:
     """Steps at most that each learns from the distilled images before it is drawn anew."""
     pool_lr: Annotated[float, Gt(0)] = 0.0003
     """Adam's rate of these."""
+    experts: ExpertSettings = ExpertSettings()

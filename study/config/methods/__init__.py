@@ -11,6 +11,7 @@ from study.config.methods.dc import DC, DC_SOFT
 from study.config.methods.dd import DD
 from study.config.methods.dm import DM
 from study.config.methods.frepo import FREPO, FREPO_HARD
+from study.config.methods.mtt import MTT, MTT_SOFT
 from study.config.methods.random_real import RANDOM_REAL, RANDOM_REAL_HARD
 from study.config.methods.sldd import SLDD
 from study.config.methods.train import TRAIN
@@ -21,7 +22,7 @@ METHODS: dict[str, Method] = {
         SLDD,
         DD,
         *(RANDOM_REAL, RANDOM_REAL_HARD, HERDING, HERDING_HARD, K_CENTER, K_CENTER_HARD),
-        *(DM, DC, DC_SOFT, FREPO, FREPO_HARD),
+        *(DM, DC, DC_SOFT, FREPO, FREPO_HARD, MTT, MTT_SOFT),
         TRAIN,
     )
 }

@@ -26,8 +26,11 @@ from study.config.tasks.patches import PatchData
 from study.grid.spec import TrialSpec
 from study.trial.network import build_network
 
+EXPERTS = ["match={experts: {count: 2, snapshots: 3, every: 2, latest: 2, span: 2, student_epochs: 2, batch_size: 6}}"]
 MORE = {
     "dc_soft": ["match={redraw: 3, network_steps: 2}"],
+    "mtt": EXPERTS,
+    "mtt_soft": EXPERTS,
     "frepo": ["match={pool: 2, pool_updates: 2}"],
 }
 CPU = torch.device("cpu")
@@ -109,7 +112,7 @@ def test_resuming_is_bit_for_bit(
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "train"])
 def test_what_is_not_learned_stays_and_all_of_it_is_handed_over(cache: Path, data: PatchData, method: str) -> None:
-    loop = _loop(data, _config(cache, method))
+    loop = _loop(data, _config(cache, method, *MORE.get(method, [])))
     begun = {name: value.clone() for name, value in loop.learner.state().items()}
     ended = _finish(loop).learner.state()
     changed = {name for name in begun if not torch.equal(begun[name], ended[name])}
@@ -161,3 +164,9 @@ def test_findings_and_missing_classes_are_refused(cache: Path, data: PatchData, 
         input=data.input, image_classes=lambda labels: None, initial_labels=lambda *_: torch.eye(3)
     )
     assert "several findings" in str(METHODS[method].refusal(cell, config, findings))  # type: ignore[arg-type]
+
+
+def test_a_student_that_outruns_its_expert_is_refused(cache: Path, data: PatchData) -> None:
+    config = _config(cache, "mtt", "match={experts: {snapshots: 4, latest: 4, span: 2}}")
+    (cell,) = cells(config.grid)
+    assert "raise match.experts.snapshots to 5" in str(METHODS["mtt"].refusal(cell, config, data))

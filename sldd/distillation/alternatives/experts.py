@@ -1,0 +1,98 @@
+"""Expert trajectories: networks trained on real images from fresh starts, with their weights along the way.
+
+They depend on the network, on the images and on how training goes, and on nothing that a trial chooses, so that all
+trials and studies of a machine share one buffer. It is kept as features are (``sldd.backbones.feature_store``): a file
+an expert, which appears whole or not at all under a digest of all that decides it. What a kill left is made anew; two
+who make the same expert write the same bytes. Experts are made when a step first asks for one, so that trials that run
+at the same time make others, and an interrupted trial has lost one expert at most.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.func import functional_call
+
+from sldd.backbones.feature_store import FeatureStore
+from sldd.data.prefetch import BatchSource
+from sldd.distillation.alternatives.matching import Networks
+from sldd.distillation.alternatives.settings import ExpertSettings
+from sldd.ops.digest import digest
+from sldd.ops.dispatch import Kernels
+from sldd.ops.types import Weights
+from sldd.rng import stream
+
+_SEED = 0
+"""Of all experts: they are nobody's in particular."""
+_DECIDING = ("snapshots", "every", "batch_size", "rate", "momentum")
+"""Settings by which an expert becomes what it is; the others are of who follows it."""
+
+
+class ExpertBuffer:
+    """Trajectories by number, from the store or made now.
+
+    Args:
+        network: says what is trained, in training mode.
+        batches: real training images, as they are.
+        settings: how many experts there are, and how they learn.
+        store: keeps them; None keeps them in memory only.
+    """
+
+    def __init__(
+        self, network: nn.Module, batches: BatchSource, settings: ExpertSettings, store: FeatureStore | None
+    ) -> None:
+        self._network, self._batches, self._settings = network, batches, settings
+        content = getattr(batches, "fingerprint", None)
+        self._store = store if content is not None else None
+        self._key = digest(
+            "expert", str(network), [[name, list(p.shape)] for name, p in network.named_parameters()], content,
+            {name: getattr(settings, name) for name in _DECIDING}, torch.__version__, torch.get_num_threads(),
+            torch.backends.cpu.get_cpu_capability(), str(next(network.parameters()).device),
+        )  # fmt: skip
+        self._networks = Networks(network, _SEED)
+        self._memory: dict[int, torch.Tensor] = {}
+        self.made = 0
+
+    def trajectory(self, number: int) -> torch.Tensor:
+        """(snapshots + 1, parameters) weights of an expert along its way, each flattened."""
+        if number in self._memory:
+            return self._memory[number]
+        key = digest(self._key, number)
+        found = None if self._store is None else self._store.read(key)
+        if found is not None:
+            return found["features"]
+        made = self._make(number)
+        self.made += 1
+        if self._store is not None:
+            with self._store.writing(key) as draft:
+                draft.append(made)
+                draft.finish()
+            if (kept := self._store.read(key)) is not None:
+                return kept["features"]
+        self._memory[number] = made
+        return made
+
+    def _make(self, number: int) -> torch.Tensor:
+        """Gradient descent with momentum on batches of real images, from a fresh start."""
+        settings, names = self._settings, [name for name, _ in self._network.named_parameters()]
+        weights = [weight.requires_grad_() for weight in self._networks(number)]
+        optimiser = torch.optim.SGD(weights, settings.rate, momentum=settings.momentum)
+        kept = [_flat(weights)]
+        self._network.train()
+        for step in range(settings.snapshots * settings.every):
+            images, classes = self._batches.draw(stream(_SEED, "expert", number, step), settings.batch_size)
+            with Kernels(twice=False):
+                logits = functional_call(
+                    self._network, dict(zip(names, weights, strict=True)), (images.to(weights[0].device),)
+                )
+            optimiser.zero_grad()
+            F.cross_entropy(logits, classes.to(logits.device)).backward()
+            optimiser.step()
+            if (step + 1) % settings.every == 0:
+                kept.append(_flat(weights))
+        return torch.stack(kept)
+
+
+def _flat(weights: Weights) -> torch.Tensor:
+    return torch.cat([weight.detach().flatten() for weight in weights]).cpu()

@@ -1,0 +1,54 @@
+"""Trajectory matching (Cazenavette et al. 2022), with fixed labels or learned ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from sldd.distillation.alternatives.experts import ExpertBuffer
+from sldd.distillation.alternatives.trajectories import TrajectoryMatching
+from sldd.distillation.image_learner import ImageLearner
+from sldd.training.dp_sgd import PrivateGradient
+from sldd.training.outer_loop import OuterSettings
+from study.config.methods.matching import Matched
+from study.config.paths import feature_store
+from study.config.schema import StudyConfig
+from study.config.tasks.base import TaskData
+from study.grid.axes import Cell
+
+
+@dataclass(frozen=True, kw_only=True)
+class _MTT(Matched):
+    def refusal(self, cell: Cell, config: StudyConfig, data: TaskData) -> str | None:
+        experts = config.match.experts
+        if experts.latest + experts.span > experts.snapshots + 1:
+            return (
+                f"{self.name}: a student that begins at snapshot {experts.latest - 1} of an expert has no "
+                f"{experts.span} after it; raise match.experts.snapshots to {experts.latest + experts.span - 1}"
+            )
+        return super().refusal(cell, config, data)
+
+    def timed(self, config: StudyConfig) -> StudyConfig:
+        """With an expert that is no more than begun."""
+        match = config.match
+        shortest = replace(match.experts, count=1, snapshots=match.experts.span, latest=1, every=1)
+        return replace(config, match=replace(match, experts=shortest))
+
+    def timed_steps(self, cell: Cell) -> int:
+        return cell.distill_steps or 0
+
+    def memory(self, network: nn.Module, cell: Cell, config: StudyConfig, outer: OuterSettings, data: TaskData) -> int:
+        """That of an unroll of as many steps as the student takes."""
+        student = replace(cell, distill_epochs=config.match.experts.student_epochs)
+        return super().memory(network, student, config, outer, data)
+
+    def made(self, data: TaskData, config: StudyConfig, private: PrivateGradient | None, **given: Any) -> ImageLearner:
+        network = given["network"].to(given["device"])
+        experts = ExpertBuffer(network, data.batches, config.match.experts, feature_store(config))
+        return super().made(data, config, private, experts=experts, **given)
+
+
+MTT = _MTT(name="mtt", label="MTT", learned=("images",), learns=TrajectoryMatching, by_class=False)
+MTT_SOFT = replace(MTT, name="mtt_soft", label="MTT, soft labels", learned=("images", "labels"))

@@ -1,0 +1,60 @@
+"""Trajectory matching against autograd through the student's steps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from sldd.distillation.alternatives.experts import ExpertBuffer
+from sldd.distillation.alternatives.settings import ExpertSettings, MatchSettings
+from sldd.distillation.alternatives.trajectories import TrajectoryMatching
+from sldd.rng import stream
+from tests.sldd.distillation.alternatives.test_experts import Batches
+
+EXPERTS = ExpertSettings(count=1, snapshots=3, every=4, rate=0.1, latest=1, span=3, student_epochs=2)
+
+
+def _learner(network: nn.Module, images: torch.Tensor) -> TrajectoryMatching:
+    buffer = ExpertBuffer(network, Batches(), EXPERTS, None)
+    return TrajectoryMatching(
+        network, images, torch.eye(2), classes=[0, 1], learned=("images", "labels"), inner_lr=0.1, seed=0,
+        match=MatchSettings(experts=EXPERTS), experts=buffer, device=torch.device("cpu"),
+    )  # fmt: skip
+
+
+def test_loss_and_gradients_are_those_of_the_unrolled_student() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
+    images = torch.from_numpy(stream(0, "images").standard_normal((2, 2, 1, 1, 2), "float32"))
+    learner = _learner(network, images)
+    labels = torch.eye(2).repeat(2, 1)
+    nothing = torch.empty(0)
+    loss, by_images, by_labels = learner._matched(images.flatten(0, 1), labels, nothing, nothing)
+
+    trajectory = learner._experts.trajectory(0)
+    names = [name for name, _ in network.named_parameters()]
+    first, last = (learner._parted(trajectory[place]) for place in (0, 3))
+    x, y = images.clone().requires_grad_(), labels.view(2, 2, 2).clone().requires_grad_()
+    log_rate = torch.tensor(0.1).log().requires_grad_()
+    theta = [weight.requires_grad_() for weight in first]
+    for step in range(4):
+        logits = functional_call(network, dict(zip(names, theta, strict=True)), (x[step % 2],))
+        inner = -(y[step % 2] * logits.log_softmax(1)).sum(1).mean()
+        gradients = torch.autograd.grad(inner, theta, create_graph=True)
+        theta = [weight - log_rate.exp() * g for weight, g in zip(theta, gradients, strict=True)]
+    length = sum((a - b).square().sum() for a, b in zip(first, last, strict=True)).detach()
+    expected = sum((a - b).square().sum() for a, b in zip(theta, last, strict=True)) / length
+    wanted = torch.autograd.grad(expected, [x, y, log_rate])
+    assert loss == pytest.approx(expected.item(), rel=1e-4)
+    assert torch.allclose(by_images, wanted[0].flatten(0, 1), rtol=1e-3, atol=1e-6)
+    assert torch.allclose(by_labels, wanted[1].flatten(0, 1), rtol=1e-3, atol=1e-6)
+    assert float(learner._by_rate) == pytest.approx(float(wanted[2]), rel=1e-3)
+
+
+def test_a_student_that_stays_is_as_far_away_as_the_expert_went() -> None:
+    learner = _learner(nn.Sequential(nn.Flatten(), nn.Linear(2, 2)), torch.zeros(1, 2, 1, 1, 2))
+    with torch.no_grad():
+        learner._rate.fill_(-50.0)
+    loss, _, _ = learner._matched(torch.zeros(2, 1, 1, 2), torch.eye(2), torch.empty(0), torch.empty(0))
+    assert loss == pytest.approx(1.0)
