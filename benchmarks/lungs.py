@@ -8,7 +8,7 @@
 138 films (NLM Montgomery County set) by --data, a cohort folder. Five patient-wise folds; the scores of all test
 patients are pooled. The last state is scored: nothing is chosen on test patients. VARIANTS is the ablation. Each
 distilled run is packed, rebuilt in a fresh process, and must give every patch the same vote. The start of some variants
-is made first: of the films below --films, public ones of other patients (NIH ChestX-ray14; python -m sldd.pretext), or
+is made first: of the films below --films, public ones of other patients (NIH ChestX-ray14; sldd.training.pretext), or
 of ImageNet weights (python -m sldd.backbones.imagenet). What --keep has already is not run again.
 """
 
@@ -50,9 +50,9 @@ from sldd.metrics.patient_evaluator import PatientEvaluator, PatientScores
 from sldd.metrics.patient_votes import Votes, count_votes
 from sldd.package import Package
 from sldd.package.rebuild.rebuild import rebuild
-from sldd.pretext import PretextSettings, read_films, train_start
 from sldd.training.compute import ComputeSettings
 from sldd.training.outer_loop import Best, Learner, OuterLoop, OuterSettings
+from sldd.training.pretext import PretextSettings, read_films, train_start
 from sldd.training.supervised import Training
 
 FOLDS = 5

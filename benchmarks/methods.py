@@ -27,6 +27,7 @@ from benchmarks.measure import one_thread
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
 from sldd.distillation.initial_labels import class_labels
+from sldd.metrics.evaluators import Evaluator
 from sldd.ops.types import InputSpec
 from sldd.rng import stream
 from sldd.training.fresh_start import FreshSettings, train_fresh
@@ -72,6 +73,9 @@ class DigitData(TaskData):
     def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
         random = stream(seed, "real start")
         return torch.stack([self.of_classes(random, self.image_classes(labels)) for _ in range(steps)])
+
+    def evaluator(self, delta: float | None = None) -> Evaluator:
+        raise NotImplementedError
 
     def learned(self, spec: TrialSpec, config: Any, *, augment: bool) -> Learned:
         raise NotImplementedError

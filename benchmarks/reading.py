@@ -16,7 +16,7 @@ from benchmarks.measure import Figure, private_bytes, ratio
 from benchmarks.steps import Problem
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
-from sldd.data.cohort import open_cohort, prepare
+from sldd.data.cohort import open_decoded, prepare
 from sldd.data.patches import BalancedBatches, Patches, PatchSettings
 from sldd.io.film import Film
 from sldd.rng import stream
@@ -95,7 +95,7 @@ def _grown(folder: Path) -> int:
 
 
 def _touch(folder: Path) -> object:
-    cohort = open_cohort(folder)
+    cohort = open_decoded(folder)
     patches = Patches(cohort, PUBLISHED, 128.0, 74.0)
     batches = BalancedBatches(patches, range(cohort.patients))
     for film in range(len(cohort.shapes)):

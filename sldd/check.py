@@ -15,37 +15,21 @@ import io
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from sldd.data.cohort import Cohort, default_cache, prepare
-from sldd.data.settings import DataSettings, notes_of, open_source
+from sldd.data.settings import DataSettings, Kind, find_source, notes_of, open_source
 from sldd.data.summary import summary
 from sldd.errors import InputError
 from sldd.io.film import Colours
 from sldd.package.apply.vote_picture import FAINT, INK, OUTLINE, PAPER, outline
 from sldd.package.format.atomic_file import check_output, write_file
-from sldd.sources.classes import lists_classes
-from sldd.sources.folder import MANIFEST
 
-Kind = Literal["folder", "hospital", "nih", "chexpert", "medmnist", "classes"]
 _MOST, _COLUMNS, _SIDE, _GAP, _TYPE = 12, 4, 280, 14, 14
 _LINE = round(1.4 * _TYPE)
-
-
-def find_source(folder: Path) -> Kind:
-    """The kind of source in a folder, by its tables."""
-    if folder.is_file() or any(folder.glob("*.npz")):
-        return "medmnist"
-    if (folder / MANIFEST).is_file():
-        return "classes" if lists_classes(folder / MANIFEST) else "folder"
-    if (folder / "labels.csv").is_file():
-        return "hospital"
-    if any((folder / name).is_file() for name in ("train.csv", "valid.csv")):
-        return "chexpert"
-    return "nih" if any(folder.glob("*.csv")) else "folder"
 
 
 def report(cohort: Cohort, notes: Sequence[str]) -> Iterator[str]:

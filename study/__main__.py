@@ -25,7 +25,7 @@ COMMANDS = {
     "check": ("sldd.check", "check a cohort's radiographs and tables"),
     "package": ("sldd.package.cli.commands", "look at, check, use and sign a package"),
     "overlay": ("sldd.overlay", "a package's votes drawn over one radiograph"),
-    "pretext": ("sldd.pretext", "train a start on public radiographs without labels"),
+    "pretext": ("sldd.training.pretext", "train a start on public radiographs without labels"),
     "imagenet": ("sldd.backbones.imagenet", "make a start of ImageNet weights that a package brings"),
     "backbones": ("sldd.distillation.audit", "check whether backbones can be distilled"),
     "phantom": ("sldd.sources.phantom", "write an example cohort of phantom patients"),

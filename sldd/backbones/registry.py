@@ -57,6 +57,11 @@ def build(
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"backbone {name}: cannot be built for {input_size} x {input_size} input ({reason})") from None
     set_norm(network, norm)
+    return distillable(network)
+
+
+def distillable(network: nn.Module) -> nn.Module:
+    """The network in training mode, changed in place so that it draws no random numbers and is differentiable twice."""
     for path, module in list(network.named_modules()):
         if isinstance(module, nn.Hardsigmoid):
             network.set_submodule(path, HardSigmoid())

@@ -42,11 +42,11 @@ class Cohort:
     folder: Path
     fingerprint: str
     dtype: str
-    shapes: list[list[int]]
-    film_patients: list[int]
-    has_mask: list[bool]
-    labels: list[int]
-    splits: list[str | None]
+    shapes: list[list[int]] = field(repr=False)
+    film_patients: list[int] = field(repr=False)
+    has_mask: list[bool] = field(repr=False)
+    labels: list[int] = field(repr=False)
+    splits: list[str | None] = field(repr=False)
     sums: list[float] = field(repr=False)
     square_sums: list[float] = field(repr=False)
     classes: list[str] = field(default_factory=list)
@@ -208,10 +208,10 @@ def prepare(source: Source, cache: Path) -> Cohort:
                     raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    return open_cohort(folder)
+    return open_decoded(folder)
 
 
-def open_cohort(folder: Path) -> Cohort:
+def open_decoded(folder: Path) -> Cohort:
     """Open a cohort that ``prepare`` left in ``folder``."""
     index = json.loads((folder / INDEX).read_text())
     return Cohort(folder=folder, **index)

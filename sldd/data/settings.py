@@ -13,13 +13,15 @@ from sldd.data.split import SplitSettings
 from sldd.errors import InputError
 from sldd.io.film import CHANNELS, Colours, Source
 from sldd.sources.chexpert import CheXpertSettings, read_chexpert
-from sldd.sources.classes import ClassesSettings, read_classes
-from sldd.sources.folder import FolderSource
+from sldd.sources.classes import ClassesSettings, lists_classes, read_classes
+from sldd.sources.folder import MANIFEST, FolderSource
 from sldd.sources.hospital import HospitalSettings, read_hospital
 from sldd.sources.medmnist import MedMnistSettings, MedMnistSource
 from sldd.sources.nih import NihSettings, read_nih
 from sldd.sources.phantom import PhantomSettings, PhantomSource
 from sldd.sources.subset import PartOfPatients
+
+Kind = Literal["folder", "hospital", "nih", "chexpert", "medmnist", "classes"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,19 @@ def open_source(settings: DataSettings) -> Source:
     """
     whole = _whole(settings)
     return whole if settings.part is None else PartOfPatients(whole, settings.part)
+
+
+def find_source(folder: Path) -> Kind:
+    """The kind of source in a folder, by its tables."""
+    if folder.is_file() or any(folder.glob("*.npz")):
+        return "medmnist"
+    if (folder / MANIFEST).is_file():
+        return "classes" if lists_classes(folder / MANIFEST) else "folder"
+    if (folder / "labels.csv").is_file():
+        return "hospital"
+    if any((folder / name).is_file() for name in ("train.csv", "valid.csv")):
+        return "chexpert"
+    return "nih" if any(folder.glob("*.csv")) else "folder"
 
 
 def notes_of(source: Source) -> Sequence[str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from sldd.errors import InputError
 from sldd.io.cells import is_error, is_missing, is_rewritten
 from sldd.io.film import Radiograph
-from sldd.io.label_table import column, find_column, plain, read_table
+from sldd.io.label_table import Table, column, find_column, plain, read_table
 from sldd.io.patient_ids import patient_id
 from sldd.io.safe_path import inside
 from sldd.sources.film_files import find_films
@@ -74,16 +74,21 @@ def lists_classes(table: Path) -> bool:
 
 
 def read_classes(
-    root: Path, settings: ClassesSettings, film_size: int, channels: int = 1, place: float | None = None
+    root: Path,
+    settings: ClassesSettings,
+    film_size: int,
+    channels: int = 1,
+    place: float | None = None,
+    table: Table | None = None,
 ) -> LabelledFilms:
-    """The images of a table or of folders.
+    """The images of a table, which may be in memory, or of folders.
 
     Raises:
         InputError: no table and no folders, a missing column, a row that cannot be used, named by its line number, a
             class of one image, or a subject in two splits.
     """
-    table = root / settings.table
-    images = list(listed(table, settings) if table.is_file() else _in_folders(root))
+    path = root / settings.table
+    images = list(listed(path, settings, table) if table or path.is_file() else _in_folders(root))
     _check_files(images)
     _check_splits(images)
     classes = _classes(images)
@@ -102,13 +107,13 @@ def read_classes(
     return _Images(classes, rows, film_size, channels=channels, patients_known=known, place=place)
 
 
-def listed(table: Path, settings: ClassesSettings) -> Iterator[ClassImage]:
-    """The images of a table, by its lines.
+def listed(path: Path, settings: ClassesSettings, table: Table | None = None) -> Iterator[ClassImage]:
+    """The images of the table in a file, or of one that was read, by its lines.
 
     Raises:
         InputError: a missing column, or a row that cannot be used.
     """
-    header, lines = read_table(table, LABEL_TABLE)
+    header, lines = table or read_table(path, LABEL_TABLE)
     image, name = column(header, LABEL_TABLE, "image"), column(header, LABEL_TABLE, settings.column)
     subject, split = (find_column(header, LABEL_TABLE, heading) for heading in (settings.subject, "split"))
     for line, cells in lines:
@@ -117,7 +122,7 @@ def listed(table: Path, settings: ClassesSettings) -> Iterator[ClassImage]:
             if place is not None and not cells[place]:
                 raise InputError(f"{where}: {word} is empty; fill it or remove the line")
         yield ClassImage(
-            inside(table.parent, cells[image], where),
+            inside(path.parent, cells[image], where),
             _class_name(cells[name], where),
             None if subject is None else patient_id(cells[subject], where),
             None if split is None or not cells[split] else _split(cells[split], where),

@@ -14,7 +14,7 @@ from pathlib import Path
 from sldd.errors import InputError
 from sldd.io.cells import binary, is_error, is_missing
 from sldd.io.film import SPLITS, Film, OrganMask, Radiograph, file_digest
-from sldd.io.label_table import column, find_column, plain, read_table
+from sldd.io.label_table import Table, column, find_column, plain, read_table
 from sldd.io.mask import read_organ
 from sldd.io.patient_ids import alike, one_owner, patient_id
 from sldd.io.radiograph import DECODING, radiograph_digest, read_film
@@ -31,6 +31,7 @@ class FolderSource:
 
     Args:
         channels: as of ``read_film``.
+        table: the manifest where it is in memory; its files are those of ``root``.
 
     Raises:
         InputError: no manifest, a missing column, or a row that cannot be used, named by its line number.
@@ -39,12 +40,12 @@ class FolderSource:
     classes: Sequence[str] = ()
     smallest_class = None
 
-    def __init__(self, root: Path, channels: int = 1) -> None:
+    def __init__(self, root: Path, channels: int = 1, table: Table | None = None) -> None:
         self._channels = channels
         path = root / MANIFEST
-        if not root.is_dir() or not path.is_file():
+        if table is None and not path.is_file():
             raise InputError(f"data.root: there is no {MANIFEST} in {root}; see the README for its columns")
-        rows = read_manifest(path)
+        rows = read_manifest(path, table=table)
         self.notes: Sequence[str] = rows.notes
         self._respelled = rows.respelled
         self.patient_ids = sorted({row["patient_id"] for _, row in rows})
@@ -113,17 +114,18 @@ class ManifestRows(list[tuple[int, dict[str, str]]]):
     respelled: bool = False
 
 
-def read_manifest(path: Path, required: Sequence[str] = REQUIRED) -> ManifestRows:
+def read_manifest(path: Path, required: Sequence[str] = REQUIRED, table: Table | None = None) -> ManifestRows:
     """The rows of a manifest with their line numbers: the columns that are known, cells stripped, labels as 0 and 1.
 
     Args:
         required: columns that must be there and filled.
+        table: the manifest where it is in memory.
 
     Raises:
         InputError: no such table, or a row that cannot be used, named by its line number.
     """
     name = path.name
-    header, lines = read_table(path, name)
+    header, lines = table or read_table(path, name)
     places = {wanted: column(header, name, wanted) for wanted in required}
     for wanted in OPTIONAL:
         place = find_column(header, name, wanted)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import ray
 
-from sldd.data.cohort import INDEX, Cohort, default_cache, open_cohort
+from sldd.data.cohort import INDEX, Cohort, default_cache, open_decoded
 from sldd.errors import InputError
 from sldd.io.film import file_digest
 
@@ -90,7 +90,7 @@ def fetch_cohort(shared: SharedCohort, cache: Path | None) -> Cohort:
             _write(file, scratch / file.name)
         (scratch / INDEX).write_text(json.dumps(shared.index))
 
-    return open_cohort(_once(shared.name, cache, bring))
+    return open_decoded(_once(shared.name, cache, bring))
 
 
 def fetch_file(shared: SharedFile, cache: Path | None) -> Path:

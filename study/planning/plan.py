@@ -14,6 +14,7 @@ from sldd.backbones.mixed import Mixed
 from sldd.backbones.registry import check_name, parameter_count
 from sldd.backbones.start import PRETRAINED, XAVIER, copy_weights, read_weights, start_of
 from sldd.errors import InputError
+from sldd.pipeline.refusal import why_not
 from sldd.training.dp_sgd import check_accountant
 from sldd.training.outer_loop import OuterSettings
 from study.config.methods import METHODS, private_refusal
@@ -23,7 +24,7 @@ from study.config.search_settings import ConfirmSettings
 from study.config.tasks.base import TaskData
 from study.grid.axes import Cell
 from study.grid.chains import starts_from
-from study.planning.step_time import StepTime, time_step, trial_seconds, why_not
+from study.planning.step_time import StepTime, time_step, trial_seconds
 from study.trial.network import build_network, mixed_bodies
 
 
@@ -155,10 +156,10 @@ def _check(
         wanted = METHODS[cell.method].memory(network, cell, config, outer, data)
     except NotImplementedError as error:
         if "derivative" in str(error):
-            return parameters, why_not(error, cell, side)
+            return parameters, why_not(error, cell.backbone, cell.images, side)
         return parameters, None  # an operation without a shape-only version; the timed step will tell
     except Exception as error:  # whatever a network says about its input
-        return parameters, why_not(error, cell, side)
+        return parameters, why_not(error, cell.backbone, cell.images, side)
     if memory is not None and wanted > memory:
         return parameters, (
             f"{cell.backbone} at {side} x {side} needs about {wanted / 2**30:.1f} GiB and a trial can have "

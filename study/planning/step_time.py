@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from sldd.backbones.init import initialise
+from sldd.pipeline.refusal import why_not
 from sldd.rng import stream
 from sldd.training.outer_loop import OuterSettings
 from sldd.training.supervised import Training
@@ -69,7 +70,7 @@ def time_step(cell: Cell, config: StudyConfig, outer: OuterSettings, data: TaskD
             whole, _ = _timed(lambda _: learner.step(inputs, classes, 1e-4))
             inner = max(0.0, whole - plain_time) if inputs is patch else whole
     except Exception as error:
-        return why_not(error, cell, side)
+        return why_not(error, cell.backbone, cell.images, side)
     cut_time = draw_time
     if drawn is not data.batches:  # what is scored is not changed
         cut_time, _ = _timed(lambda number: data.batches.draw(stream(0, "plan", number), count))
@@ -100,21 +101,3 @@ def trial_seconds(cell: Cell, step: StepTime, config: StudyConfig, outer: OuterS
         return inner + (kept + measured + looks * scored) * step.forward
     seconds = inner + outer.steps * (step.batch + step.plain)
     return seconds + (scored + measured) * step.forward * (outer.evaluations + 1)
-
-
-def why_not(error: Exception, cell: Cell, side: int) -> str:
-    """Why a network cannot be run, in words, from the error that it raised."""
-    if "more than 1 value per channel" in str(error):
-        return (
-            f"batch norm sees one value a channel: {cell.images} image a step and a last map of 1 x 1 at "
-            f"{side} x {side}; use more images, a larger patches.input_size, or grid.norm=group"
-        )
-    if isinstance(error, torch.OutOfMemoryError):
-        return f"{cell.backbone} at {side} x {side}: out of memory; lower outer.batch_size or patches.input_size"
-    if "derivative" in str(error):
-        return f"{cell.backbone} cannot be differentiated twice: {_first_line(error)}"
-    return f"{cell.backbone} at {side} x {side}: {_first_line(error)}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

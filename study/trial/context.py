@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ledger.storage import Folder
-from sldd.data.cohort import Cohort, open_cohort
+from sldd.data.cohort import Cohort, open_decoded
 from sldd.data.patches import PatchSettings
 from sldd.data.settings import DataSettings
 from sldd.data.split import SplitSettings
@@ -94,7 +94,7 @@ def _cache(context: TrialContext) -> Path | None:
 
 @lru_cache(maxsize=4)
 def _cohort(folder: Path, fingerprint: str) -> Cohort:
-    cohort = open_cohort(folder)
+    cohort = open_decoded(folder)
     if cohort.fingerprint != fingerprint:
         raise InputError("data: the cohort on this node differs from the one that the study began with")
     return cohort

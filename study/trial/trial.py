@@ -20,8 +20,9 @@ from sldd.backbones.registry import parameter_count
 from sldd.backbones.start import PRETRAINED, check_start, start_of
 from sldd.distillation.footprint import footprint
 from sldd.errors import InputError
-from sldd.package import Package, Stored
+from sldd.package import Stored
 from sldd.package.format.signature import read_private
+from sldd.pipeline.packing import Start, complete, package_of, store_images, to_file
 from sldd.training.dp_sgd import PrivateGradient, check_accountant
 from sldd.training.outer_loop import Best, DivergedError, Learner, OuterLoop, OuterSettings
 from study.config.methods import METHODS, private_refusal
@@ -32,7 +33,7 @@ from study.grid.spec import TrialSpec
 from study.trial.context import TrialContext, patient_pseudonyms, trial_data, weights_file
 from study.trial.early_stopping import is_below
 from study.trial.network import WEIGHTS, build_network, mixed_bodies, set_transfer_start, to_bytes
-from study.trial.package import claims, on_cpu, pack, storage_cost, store_images
+from study.trial.package import claims, storage_cost
 from study.trial.result import describe_result
 
 _STOP_POLL_SECONDS = 0.5
@@ -245,35 +246,23 @@ def _share(
     """
     spec, cell, config = trial.spec, trial.spec.cell, trial.context.config
     distill, data, task = spec.distill(config.distill), trial.data, TASKS[config.task]
-    state = on_cpu(best.state)
-    package = Package(
-        images=state["images"],
-        labels=state["labels"],
-        rates=state["rates"],
-        inner_weights=distill.inner_weights,
-        momentum=distill.inner_momentum,
+    start = Start(cell.backbone, cell.norm, trial.start, spec.seed, trial.fingerprints)
+    package = package_of(
+        best,
+        start,
+        data,
+        distill=distill,
         inner_precision=config.compute.inner_precision,
-        theta_bn=on_cpu(best.theta_bn),
-        backbone=cell.backbone,
-        norm=cell.norm,
-        start=Path(trial.start).name,
-        seed=spec.seed,
-        start_fingerprints=trial.fingerprints,
-        mean=data.input.mean,
-        deviation=data.input.std,
-        depth=data.cohort.depth,
         patches=config.patches,
         delta=result["delta"],
-        channels=data.input.channels,
-        classes=data.input.classes,
-        exclusive=data.input.exclusive,
-        claims=claims(result, task, config.protocol, cell.fold, cost),
         stored=cost,
+        claims=claims(result, task, config.protocol, cell.fold, cost),
     )
     metadata = dict(vars(footprint(parameter_count(trial.network), package.images, package.theta_bn)))
     metadata["rates"] = package.rates.tolist()
     if METHODS[cell.method].no_package is None:
-        content, packed = pack(package, trial.start, original, config.package)
+        packed = complete(package, start, original, weights=config.package.weights)
+        content = to_file(packed, config.package)
         folder.save(PACKAGE, content)
         cost = packed.stored
         metadata["shared_bytes"] = len(content)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sldd.check import chosen, find_source, main, sheet
+from sldd.check import chosen, main, sheet
 from sldd.data.cohort import prepare
+from sldd.data.settings import find_source
 from sldd.sources.folder import FolderSource
 from tests.conftest import write_dicom, write_manifest
 

@@ -35,8 +35,8 @@ def export(package: Package, folder: Path) -> list[Path]:
     for path in paths:
         check_output(path)
     for path, place in zip(paths, places, strict=False):
-        write_file(path, _png(stretched(package, place)))
-    write_file(paths[-1], _png(_sheet(package, places[:_MOST_ON_SHEET])))
+        write_file(path, to_png(stretched(package, place)))
+    write_file(paths[-1], to_png(sheet(package)))
     return paths
 
 
@@ -81,27 +81,30 @@ def rates_of(package: Package, step: int) -> str:
     return f"{'mean rate' if rates.ndim > 1 else 'rate'} {shown}"
 
 
-def _sheet(package: Package, places: list[tuple[int, int]]) -> Image.Image:
+def sheet(package: Package) -> Image.Image:
+    """All images on one picture, each over its label in percent and the rates of its step."""
+    places = list(np.ndindex(*package.images.shape[:2]))[:_MOST_ON_SHEET]
     columns = min(package.images.shape[1], 6) if len(package.images) > 1 else min(len(places), 6)
     width, height = 190, _SHOWN + _LINES * (_FONT + 3) + _GAP
     rows = -(-len(places) // columns)
     size, colour = (columns * width + _GAP, rows * height + _GAP), package.channels > 1
-    sheet = Image.new("RGB", size, "white") if colour else Image.new("L", size, 255)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT)
+    drawn = Image.new("RGB", size, "white") if colour else Image.new("L", size, 255)
+    draw, font = ImageDraw.Draw(drawn), ImageFont.load_default(_FONT)
     for number, (step, image) in enumerate(places):
         left, top = _GAP + number % columns * width, _GAP + number // columns * height
         picture = stretched(package, (step, image))
         factor = max(1, _SHOWN // picture.width)
         side = picture.width * factor if picture.width <= _SHOWN else _SHOWN
         resample = Image.Resampling.NEAREST if picture.width <= _SHOWN else Image.Resampling.BOX
-        sheet.paste(picture.resize((side, side), resample), (left, top))
+        drawn.paste(picture.resize((side, side), resample), (left, top))
         words = [in_words(package, package.labels[step, image].numpy()), f"step {step + 1}, {rates_of(package, step)}"]
         for line, text in enumerate(words):
             draw.text((left, top + _SHOWN + 2 + line * (_FONT + 3)), text, fill=0, font=font)
-    return sheet
+    return drawn
 
 
-def _png(picture: Image.Image) -> bytes:
+def to_png(picture: Image.Image) -> bytes:
+    """The content of a PNG file."""
     file = io.BytesIO()
     picture.save(file, "PNG", optimize=True)
     return file.getvalue()

@@ -17,11 +17,13 @@ from torch import nn
 
 from sldd.backbones.head import Head
 from sldd.backbones.norms import keep_no_statistics, load_statistics, statistics
+from sldd.backbones.own import OWN, own_name, own_network
 from sldd.backbones.registry import build, parameter_count
 from sldd.backbones.start import FILE_ENDINGS, PRETRAINED, XAVIER, check_start, copy_weights, set_start
 from sldd.distillation.unroll import Unroll
 from sldd.errors import InputError
 from sldd.ops.memory import SavedTensors, free_memory
+from sldd.ops.types import InputSpec
 from sldd.package.format.header import printable
 from sldd.package.format.package import Package
 from sldd.training.compute import autocast_type
@@ -30,10 +32,11 @@ from sldd.training.losses import LOSSES
 MOST_PARAMETERS = 1_000_000_000
 
 
-def rebuild(package: Package, start: Path | str | None = None) -> nn.Module:
+def rebuild(package: Package, start: Path | str | None = None, own: nn.Module | None = None) -> nn.Module:
     """The trained network in evaluation mode.
 
     Args:
+        own: the module, of a package that was made of its maker's own network; only a copy is changed.
         start: the file of weights that the maker started from, where it was one and is not included; ``pretrained``
             allows to fetch published weights where the package starts from these.
 
@@ -41,7 +44,7 @@ def rebuild(package: Package, start: Path | str | None = None) -> nn.Module:
         InputError: the network cannot be built here, the start is not the maker's, bit for bit (the message names the
             layer), or ``theta_bn`` is not that of this network.
     """
-    network = started(package, start)
+    network = started(package, start, own)
     keep_no_statistics(network)
     check_statistics(package, network)
     load_statistics(network, package.theta_bn)
@@ -49,12 +52,10 @@ def rebuild(package: Package, start: Path | str | None = None) -> nn.Module:
     return network.requires_grad_(True).eval()
 
 
-def started(package: Package, start: Path | str | None = None) -> nn.Module:
+def started(package: Package, start: Path | str | None = None, own: nn.Module | None = None) -> nn.Module:
     """The network at its start, compared with the fingerprints; arguments and errors as of ``rebuild``."""
-    check_memory(package)
-    side = package.patches.input_size
     classes = len(package.classes)
-    network = build(package.backbone, input_size=side, norm=package.norm, channels=package.channels, classes=classes)
+    network = _built(package, own)
     if package.weights is not None:
         copy_weights(network, package.weights, where="the package", classes=classes)
     else:
@@ -64,9 +65,26 @@ def started(package: Package, start: Path | str | None = None) -> nn.Module:
     return network
 
 
-def with_weights(package: Package, start: Path | str | None = None) -> Package:
+def _built(package: Package, own: nn.Module | None) -> nn.Module:
+    side, channels, name = package.patches.input_size, package.channels, printable(package.backbone)
+    if package.backbone.startswith(OWN):
+        if own is None or own_name(own) != package.backbone:
+            found = "" if own is None else f", and a {type(own).__name__} was given"
+            raise InputError(
+                f"this package is of its maker's own network {name.removeprefix(OWN)}{found}; give that module "
+                "(sldd.load(FILE, network=MODULE))"
+            )
+        spec = InputSpec(side, package.classes, package.mean, package.deviation, channels, package.exclusive)
+        return own_network(own, spec)
+    if own is not None:
+        raise InputError(f"this package is of {name}, which is built by its name; give no network")
+    check_memory(package)
+    return build(package.backbone, input_size=side, norm=package.norm, channels=channels, classes=len(package.classes))
+
+
+def with_weights(package: Package, start: Path | str | None = None, own: nn.Module | None = None) -> Package:
     """The package with its start included, from ``start`` where it needs a file; see ``rebuild``."""
-    network = started(package, start)
+    network = started(package, start, own)
     return replace(package, weights={name: value.detach().clone() for name, value in network.named_parameters()})
 
 

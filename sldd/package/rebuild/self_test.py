@@ -79,11 +79,16 @@ def outputs(network: nn.Module, seen: torch.Tensor, task: TaskName = "patches") 
     return torch.cat(parts)
 
 
-def with_self_test(package: Package, start: Path | str | None = None, original: torch.Tensor | None = None) -> Package:
+def with_self_test(
+    package: Package,
+    start: Path | str | None = None,
+    original: torch.Tensor | None = None,
+    own: nn.Module | None = None,
+) -> Package:
     """The package with a self-test of its present content.
 
     Args:
-        start: as of ``rebuild``.
+        start, own: as of ``rebuild``.
         original: the images before they were stored as they are; the change of outputs is then noted.
 
     Raises:
@@ -91,12 +96,12 @@ def with_self_test(package: Package, start: Path | str | None = None, original: 
     """
     seed = package.seed
     seen = inputs(seed, package.images)
-    expected = outputs(rebuild(package, start), seen, package.task)
+    expected = outputs(rebuild(package, start, own), seen, package.task)
     shaken = replace(package, images=_shaken(package.images))
-    spread = _largest(outputs(rebuild(shaken, start), seen, package.task), expected)
+    spread = _largest(outputs(rebuild(shaken, start, own), seen, package.task), expected)
     stored = package.stored
     if original is not None:
-        before = outputs(rebuild(replace(package, images=original), start), seen, package.task)
+        before = outputs(rebuild(replace(package, images=original), start, own), seen, package.task)
         stored = replace(stored, outputs=_largest(before, expected))
     test = SelfTest(seed, spread, marks(package))
     return replace(package, expected=expected, self_test=test, stored=stored)

@@ -14,7 +14,7 @@ from torch import nn
 from sldd.data.augment import AugmentSettings
 from sldd.distillation.distill import Distillation
 from sldd.distillation.image_learner import DistillSettings, ImageLearner
-from sldd.distillation.initial_images import ImageInit, noise_images
+from sldd.distillation.initial_images import ImageInit
 from sldd.distillation.memory_estimate import needs
 from sldd.training.dp_sgd import PrivateGradient
 from sldd.training.outer_loop import Learner, OuterSettings
@@ -130,8 +130,5 @@ class Distilling(Method):
         self, spec: TrialSpec, network: nn.Module, data: TaskData, distill: DistillSettings, labels: torch.Tensor
     ) -> torch.Tensor:
         """(S, M, channels, side, side): where the images of M ``labels`` start."""
-        steps = spec.cell.distill_steps or 1
-        if (self.image_init or distill.image_init) == "real":
-            return data.real_images(labels, steps, spec.seed)
-        side, channels = data.input.side, data.input.channels
-        return noise_images(steps=steps, images=len(labels), side=side, channels=channels, seed=spec.seed)
+        start = self.image_init or distill.image_init
+        return data.initial_images(start, labels, spec.cell.distill_steps or 1, spec.seed)

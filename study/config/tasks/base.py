@@ -8,9 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
-import numpy as np
-import torch
-
 from analysis.records.tasks import TaskResults
 from ledger.ledger import Trial
 from sldd.data.augment import AugmentSettings
@@ -19,10 +16,9 @@ from sldd.data.patches import PatchSettings
 from sldd.data.prefetch import BatchSource
 from sldd.data.split import Split
 from sldd.metrics.evaluators import Evaluator
-from sldd.ops.types import InputSpec
 from sldd.package import Scores as Claim
+from sldd.pipeline import task_data as pipeline
 from sldd.privacy_attacks.views import Views
-from sldd.training.losses import Loss
 from study.config.schema import StudyConfig
 from study.grid.axes import Cell, GridSettings
 from study.grid.spec import Score, TrialSpec
@@ -39,23 +35,13 @@ class Learned:
     measured: BatchSource
 
 
-class TaskData(ABC):
-    """Data that cells are trained and scored on: a cohort's images, split by patient.
+class TaskData(pipeline.TaskData):
+    """Data that a study's cells are trained and scored on.
 
     Attributes:
-        loss: of its task.
-        input: what networks see of an image, and tell of it.
         views: of patients, for the attacks on packages; None where there are none of its kind.
-        batches: training images, as they are.
-        size: how many of them there are.
     """
 
-    loss: Loss
-    cohort: Cohort
-    split: Split
-    input: InputSpec
-    batches: BatchSource
-    size: int
     views: Views | None = None
 
     @abstractmethod
@@ -65,23 +51,6 @@ class TaskData(ABC):
     def augmented(self, settings: AugmentSettings) -> BatchSource:
         """Its batches, augmented as the settings say where the task supports it."""
         return self.batches
-
-    @abstractmethod
-    def initial_labels(self, start: str, images: int, seed: int) -> torch.Tensor:
-        """(images, classes) float32: where soft labels start."""
-
-    @abstractmethod
-    def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
-        """(steps, M, channels, side, side) real training images to start from, for M rows of labels."""
-
-    def image_classes(self, labels: torch.Tensor) -> list[int] | None:
-        """The class that each of M distilled images stands for, of labels as of ``initial_labels``; None where a film
-        has several findings."""
-        return None
-
-    def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
-        """(len(classes), channels, side, side) real training images, one of each class in turn."""
-        raise NotImplementedError
 
     @abstractmethod
     def scored(self, cell: Cell) -> int:

@@ -7,24 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import torch
-
 from analysis.records.class_runs import ClassRun, pooled_class_run
 from analysis.records.tasks import TASKS as RESULTS
 from ledger.ledger import Trial
 from sldd.data.cohort import Cohort
 from sldd.data.patches import PatchSettings
 from sldd.data.split import Split
-from sldd.data.whole_films import ClassBatches, WholeFilms, exclusive_classes
-from sldd.distillation.initial_labels import CLASS_STARTS, class_labels
+from sldd.data.whole_films import WholeFilms, exclusive_classes
 from sldd.errors import InputError
-from sldd.metrics.classes import ClassEvaluator
-from sldd.ops.types import InputSpec
 from sldd.package import Scores as Claim
+from sldd.pipeline import task_data as pipeline
 from sldd.privacy_attacks.views import ImageViews
-from sldd.rng import stream
-from sldd.training.losses import CROSS_ENTROPY
 from study.config.schema import StudyConfig
 from study.config.tasks.base import Learned, Objective, by_seed, mean, spread
 from study.config.tasks.films import FilmsTask, WholeFilmData
@@ -32,56 +25,26 @@ from study.grid.axes import Cell, GridSettings
 from study.grid.spec import Score, TrialSpec
 
 
-class ClassData(WholeFilmData):
-    """Whole images of one class each.
-
-    Raises:
-        InputError: as of ``exclusive_classes`` and ``ClassBatches``.
-    """
-
-    loss = CROSS_ENTROPY
+class ClassData(pipeline.ClassData, WholeFilmData):
+    """Whole images of one class each; errors as of its base."""
 
     def __init__(self, films: WholeFilms, split: Split) -> None:
         super().__init__(films, split)
-        classes, self.numbers = exclusive_classes(self.cohort)
-        self.batches: ClassBatches = ClassBatches(films, split.train, self.numbers, classes)
-        self.size, self.views = self.batches.size, ImageViews(films, self.numbers, classes)
-        self.input = InputSpec(films.side, classes, films.mean, films.std, self.cohort.channels, exclusive=True)
+        self.views = ImageViews(films, self.numbers, self.input.classes)
 
     def learned(self, spec: TrialSpec, config: StudyConfig, *, augment: bool) -> Learned:
-        if config.outer.batch_size < len(self.input.classes):
-            raise InputError(
-                f"outer.batch_size: {config.outer.batch_size}, and there are {len(self.input.classes)} classes, "
-                "each of which is to be in every batch; set it to that or more"
-            )
+        pipeline.check_batch(config.outer.batch_size, self.input)
         drawn = self.augmented(config.augment) if augment else self.batches
-        return Learned(ClassEvaluator(self.films, self.input.classes, self.numbers), drawn, self.batches)
-
-    def initial_labels(self, start: str, images: int, seed: int) -> torch.Tensor:
-        return class_labels(start, images, len(self.input.classes))
-
-    def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
-        random, chosen = stream(seed, "real start"), self.image_classes(labels)
-        return torch.stack([self.of_classes(random, chosen) for _ in range(steps)])
-
-    def image_classes(self, labels: torch.Tensor) -> list[int]:
-        """The class that a label has most of; of evenly spread ones, each class in turn."""
-        classes = labels.shape[1]
-        even = bool((labels == labels[:, :1]).all())
-        return [row % classes for row in range(len(labels))] if even else labels.argmax(1).tolist()
-
-    def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
-        return self.batches.of_classes(random, classes)
+        return Learned(self.evaluator(), drawn, self.batches)
 
 
 class _Classes(FilmsTask[ClassData]):
     name, results = "classes", RESULTS["classes"]
-    label_starts = CLASS_STARTS
+    label_starts = ClassData.label_starts
 
     def check(self, config: StudyConfig) -> None:
         self.refuse_patches(config, "images of one class each")
-        if "sigmoid" in config.search.options.get("labels", [config.distill.labels]):
-            raise InputError("distill.labels: an image is of one class, so sigmoid is no choice; take raw or softmax")
+        pipeline.check_labels("classes", config.search.options.get("labels", [config.distill.labels]))
 
     def mismatch(self, cohort: Cohort) -> str | None:
         if not cohort.classes:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from sldd.data.augment import Augmented, AugmentSettings
 from sldd.data.prefetch import BatchSource
-from sldd.data.split import Split
-from sldd.data.whole_films import WholeFilms
 from sldd.errors import InputError
 from study.config.schema import StudyConfig
 from study.config.tasks.base import Data, Task, TaskData
@@ -14,9 +12,6 @@ from study.grid.axes import Cell
 
 class WholeFilmData(TaskData):
     """Whole films of patients; what their labels are is the task's."""
-
-    def __init__(self, films: WholeFilms, split: Split) -> None:
-        self.cohort, self.films, self.split = films.cohort, films, split
 
     def augmented(self, settings: AugmentSettings) -> BatchSource:
         return Augmented(self.batches, settings)

@@ -8,24 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from analysis.records.multilabel_runs import pooled_film_run
 from analysis.records.tasks import TASKS as RESULTS
 from ledger.ledger import Trial
 from sldd.backbones.start import PRETRAINED
 from sldd.data.cohort import Cohort
 from sldd.data.concat import JoinedFilms, join_splits
-from sldd.data.multilabel_batches import FilmBatches, nearest_films
 from sldd.data.patches import PatchSettings
 from sldd.data.split import Split
 from sldd.data.whole_films import WholeFilms
-from sldd.distillation.initial_findings import FINDING_STARTS, initial_findings
-from sldd.errors import InputError
-from sldd.metrics.film_evaluator import FilmEvaluator
-from sldd.ops.types import InputSpec
 from sldd.package import Scores as Claim
-from sldd.training.losses import WEIGHTED_BCE
+from sldd.pipeline.task_data import FindingData, check_labels
 from study.config.schema import StudyConfig
 from study.config.tasks.base import Learned, Objective, by_seed, mean, spread
 from study.config.tasks.films import FilmsTask, WholeFilmData
@@ -33,33 +26,18 @@ from study.grid.axes import Cell, GridSettings
 from study.grid.spec import Score, TrialSpec
 
 
-class FilmData(WholeFilmData):
+class FilmData(FindingData, WholeFilmData):
     """Whole films with their findings."""
-
-    loss = WEIGHTED_BCE
-
-    def __init__(self, films: WholeFilms, split: Split) -> None:
-        super().__init__(films, split)
-        self.batches: FilmBatches = FilmBatches(films, split.train)
-        self.size = self.batches.size
-        classes = tuple(self.batches.classes)
-        self.input = InputSpec(films.side, classes, films.mean, films.std, self.cohort.channels)
 
     def learned(self, spec: TrialSpec, config: StudyConfig, *, augment: bool) -> Learned:
         drawn = self.augmented(config.augment) if augment else self.batches
-        return Learned(FilmEvaluator(self.films, self.batches.counts), drawn, self.batches)
-
-    def initial_labels(self, start: str, images: int, seed: int) -> torch.Tensor:
-        return initial_findings(start, images, self.batches.labels, seed=seed)
-
-    def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
-        return nearest_films(self.batches, labels, steps=steps, seed=seed)
+        return Learned(self.evaluator(), drawn, self.batches)
 
 
 class _Multilabel(FilmsTask[FilmData]):
     name, results = "multilabel", RESULTS["multilabel"]
     searches_delta = False
-    label_starts = FINDING_STARTS
+    label_starts = FilmData.label_starts
 
     def with_defaults(self, tree: dict[str, Any]) -> dict[str, Any]:
         if "grid" not in tree:
@@ -72,10 +50,7 @@ class _Multilabel(FilmsTask[FilmData]):
 
     def check(self, config: StudyConfig) -> None:
         self.refuse_patches(config, "films with findings")
-        if set(config.search.options.get("labels", [config.distill.labels])) != {"sigmoid"}:
-            raise InputError(
-                "distill.labels: a film has several findings, each of which is there or not; the only choice is sigmoid"
-            )
+        check_labels("multilabel", config.search.options.get("labels", [config.distill.labels]))
 
     def mismatch(self, cohort: Cohort) -> str | None:
         if cohort.classes:

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-
-import numpy as np
-import torch
 
 from sldd.data.cohort import Cohort
 from sldd.data.patches import BalancedBatches, Patches, PatchSettings, window_starts
 from sldd.data.split import Split
 from sldd.data.whole_films import WholeBatches, WholeFilms
-from sldd.distillation.initial_images import real_patches
-from sldd.distillation.initial_labels import STARTS, image_classes, initial_labels
 from sldd.errors import InputError
 from sldd.metrics.patient_evaluator import PatientEvaluator
-from sldd.ops.types import InputSpec
+from sldd.pipeline import task_data as pipeline
 from sldd.privacy_attacks.views import PatchViews
 from sldd.rng import stream
 from sldd.training.dp_sgd import PatientBatches
-from sldd.training.losses import CROSS_ENTROPY
 from study.config.schema import StudyConfig
 from study.config.tasks.base import Learned, TaskData
 from study.config.tasks.patients import PatientsTask
@@ -30,34 +24,25 @@ from study.grid.protocol import fixed_delta
 from study.grid.spec import TrialSpec
 
 
-class PatchData(TaskData):
-    """Patches of a cohort's patients.
-
-    Raises:
-        InputError: as of ``Patches`` and ``BalancedBatches``.
-    """
-
-    loss = CROSS_ENTROPY
+class PatchData(pipeline.PatchData, TaskData):
+    """Patches of a cohort's patients; errors as of its base."""
 
     def __init__(self, patches: Patches, split: Split) -> None:
-        self.cohort, self.patches, self.split = patches.cohort, patches, split
-        self.batches: BalancedBatches = BalancedBatches(patches, split.train)
-        self.size, self.views = self.batches.size, PatchViews(patches)
-        classes, channels = self.batches.classes, self.cohort.channels
-        self.input = InputSpec(self.batches.side, classes, patches.mean, patches.std, channels)
+        super().__init__(patches, split)
+        self.views = PatchViews(patches)
 
     def learned(self, spec: TrialSpec, config: StudyConfig, *, augment: bool) -> Learned:
         """For ordinary training, what its cell names; by patient, where private."""
         cell, delta = spec.cell, fixed_delta(config.protocol)
         if config.privacy.noise is not None:
             private = PatientBatches(self.patches, self.split.train, config.privacy)
-            return Learned(PatientEvaluator(self.patches, delta), private, private)
+            return Learned(self.evaluator(delta), private, private)
         if cell.train_view == "whole":
             films = WholeFilms(self.cohort, self.input.side, self.input.mean, self.input.std)
             whole = WholeBatches(films, self.split.train)
             return Learned(PatientEvaluator(films, delta), whole, whole)
         subset = self._subset(cell, spec.seed, "subset")
-        return Learned(PatientEvaluator(self.patches, delta), subset, subset)
+        return Learned(self.evaluator(delta), subset, subset)
 
     def _subset(self, cell: Cell, seed: int, stream_name: str) -> BalancedBatches:
         random = stream(seed, stream_name)
@@ -70,18 +55,6 @@ class PatchData(TaskData):
         except InputError as error:
             return str(error)
         return None
-
-    def initial_labels(self, start: str, images: int, seed: int) -> torch.Tensor:
-        return initial_labels(start, images)
-
-    def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
-        return real_patches(steps=steps, images=len(labels), seed=seed, batches=self.batches)
-
-    def image_classes(self, labels: torch.Tensor) -> list[int]:
-        return image_classes(len(labels))
-
-    def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
-        return self.batches.of_classes(random, classes)
 
     def scored(self, cell: Cell) -> int:
         films = [film for patient in self.split.validation for film in self.cohort.films_of[patient]]
@@ -98,7 +71,7 @@ class PatchData(TaskData):
 
 
 class _Patches(PatientsTask[PatchData]):
-    name, label_starts = "patches", STARTS
+    name, label_starts = "patches", PatchData.label_starts
 
     def training_cells(self, cell: Cell, block: GridSettings) -> Iterator[Cell]:
         for view, patches, classes in itertools.product(block.train_view, block.train_patches, block.train_classes):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sldd.data.cohort import Cohort, open_cohort, prepare
+from sldd.data.cohort import Cohort, open_decoded, prepare
 from sldd.data.settings import DataSettings, open_source
 from sldd.errors import InputError
 from sldd.sources.folder import FolderSource
@@ -38,7 +38,7 @@ def test_cache_names_no_patient(cohort_folder: Path) -> None:
     cohort = _prepare(cohort_folder)
     for path in cohort.folder.iterdir():
         assert b"patient-" not in path.read_bytes()
-    assert cohort == open_cohort(cohort.folder)
+    assert cohort == open_decoded(cohort.folder)
 
 
 def test_fingerprint_follows_the_data(cohort_folder: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sldd.data.cohort import INDEX, Cohort, open_cohort, prepare
+from sldd.data.cohort import INDEX, Cohort, open_decoded, prepare
 from sldd.data.concat import join
 from sldd.data.patches import BalancedBatches, Patches, PatchSettings
 from sldd.data.settings import DataSettings, open_source
@@ -72,7 +72,7 @@ def test_the_index_knows_three_channels_and_the_pixels_have_them(cohort: Cohort)
 def test_an_index_of_before_is_gray_and_a_gray_one_is_as_before(tmp_path: Path) -> None:
     gray = _prepare(write_cohort(tmp_path / "films"), "gray")
     assert "channels" not in json.loads((gray.folder / INDEX).read_text())
-    assert open_cohort(gray.folder).channels == 1
+    assert open_decoded(gray.folder).channels == 1
     assert gray.pixels(0).shape == (40, 48)
     assert isinstance(gray.intensity([0])[0], float)
 

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sldd.check import find_source
 from sldd.data.cohort import Cohort, prepare
-from sldd.data.settings import DataSettings, open_source
+from sldd.data.settings import DataSettings, find_source, open_source
 from sldd.data.split import SplitSettings, split_patients
 from sldd.errors import InputError
 from sldd.io.film import Source

@@ -1,7 +1,7 @@
 """Self-supervised pretraining: a start that two hospitals can share, from public radiographs, without labels.
 
-    python -m sldd.pretext FOLDER --out start.safetensors
-    python -m sldd.pretext FOLDER --backbone resnet18 --input-size 224 --patch 0.1 --out start.safetensors
+    python -m sldd.training.pretext FOLDER --out start.safetensors
+    python -m sldd.training.pretext FOLDER --backbone resnet18 --input-size 224 --patch 0.1 --out start.safetensors
     python -m study.run lungs grid.start='[start.safetensors]'
 
 The network learns to say where in a radiograph a patch was cut out, and of which (Doersch et al. 2015 let it place two
@@ -148,9 +148,11 @@ def train_start(films: list[np.ndarray], settings: PretextSettings, *, say: bool
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """``python -m sldd.pretext``; 2 where the films or the backbone cannot be used."""
+    """``python -m sldd.training.pretext``; 2 where the films or the backbone cannot be used."""
     parser = argparse.ArgumentParser(
-        prog="python -m sldd.pretext", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m sldd.training.pretext",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     default = PretextSettings()
     parser.add_argument("films", type=Path, metavar="FOLDER", help="PNG, JPEG, TIFF or DICOM radiographs, no manifest")

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from sldd import pretext
 from sldd.backbones.init import layer_fingerprints
 from sldd.backbones.registry import build
 from sldd.backbones.start import set_start
 from sldd.errors import InputError
-from sldd.pretext import PlacedPatches, PretextSettings, read_films
+from sldd.training import pretext
+from sldd.training.pretext import PlacedPatches, PretextSettings, read_films
 
 
 @pytest.fixture

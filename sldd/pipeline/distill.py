@@ -1,0 +1,181 @@
+"""One distillation in one call: a network, a cohort, and the settings that a study has too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from sldd.backbones.init import layer_fingerprints
+from sldd.backbones.own import GIVEN, own_name, own_network
+from sldd.backbones.registry import build
+from sldd.backbones.start import XAVIER, set_start
+from sldd.data.cohort import Cohort
+from sldd.data.patches import PatchSettings
+from sldd.data.split import SplitSettings, split_patients
+from sldd.distillation.distill import Distillation
+from sldd.distillation.image_learner import DistillSettings
+from sldd.errors import InputError
+from sldd.ops.types import InputSpec
+from sldd.package import PackageSettings
+from sldd.pipeline.distilled import Distilled
+from sldd.pipeline.packing import Start, complete, package_of, store_images
+from sldd.pipeline.progress import progress
+from sldd.pipeline.refusal import why_not
+from sldd.pipeline.task_data import check_batch, check_labels, task_data, task_of
+from sldd.training.compute import ComputeSettings
+from sldd.training.outer_loop import OuterLoop, OuterSettings
+
+_FINDINGS = DistillSettings(labels="sigmoid")
+
+
+def distill(
+    network: str | nn.Module,
+    cohort: Cohort,
+    *,
+    images: int = 3,
+    distill_steps: int = 1,
+    distill_epochs: int = 1,
+    label_init: str | None = None,
+    norm: str = "as_is",
+    start: Path | str = XAVIER,
+    outer_lr: float = 0.03,
+    inner_lr: float = 0.02,
+    patches: PatchSettings = PatchSettings(),
+    distill: DistillSettings | None = None,
+    outer: OuterSettings = OuterSettings(),
+    compute: ComputeSettings = ComputeSettings(),
+    package: PackageSettings = PackageSettings(),
+    split: SplitSettings = SplitSettings(),
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    show_progress: bool | None = None,
+) -> Distilled:
+    """Distil a cohort's training patients; the best state is chosen on its validation patients.
+
+    What networks are asked follows from the cohort: patients by their patches (masks), the class of whole images, or
+    their findings. ``study.run`` searches rates and compares networks.
+
+    Args:
+        network: a backbone's name, as of ``grid.backbone``; or any module from (batch, channels, side, side) to (batch,
+            classes), of which a copy is used.
+        images: M, of each step.
+        distill_steps, distill_epochs: S and E.
+        label_init: as of ``grid.label_init``; the task's usual one unless given.
+        norm: as of ``grid.norm``.
+        start: as of ``grid.start``; or ``given``, the weights that a module has, which are then in the package.
+        outer_lr, inner_lr: rates of images, and where the inner rates start (``distill.rate_unit``).
+        patches, distill, outer, compute, package, split: as in a study; of whole images, ``patches.input_size`` counts.
+        seed: of the start and of everything that is drawn.
+        device: where the network runs.
+        show_progress: whether a bar is drawn; None for in terminals and notebooks.
+
+    Raises:
+        InputError: a setting, the network or the cohort cannot be used; the message says what to do.
+        sldd.training.outer_loop.DivergedError: values are not finite; try smaller rates.
+    """
+    task, device = task_of(cohort), _device(device)
+    settings = distill or (_FINDINGS if task == "multilabel" else DistillSettings())
+    check_labels(task, [settings.labels])
+    for name, value in (("images", images), ("distill_steps", distill_steps), ("distill_epochs", distill_epochs)):
+        if value < 1:
+            raise InputError(f"grid.{name}: should be greater than or equal to 1 (got {value})")
+    outer.check()
+    compute.apply(torch.get_num_threads())
+    data = task_data(cohort, patches, split_patients(cohort, split))
+    check_batch(outer.batch_size, data.input)
+    label_init = label_init or data.label_starts[0]
+    if label_init not in data.label_starts:
+        known = ", ".join(data.label_starts)
+        raise InputError(f"grid.label_init: {label_init} is no start of task {task}; choose from {known}")
+    built, origin = _started(network, data.input, norm, str(start), seed)
+    labels = data.initial_labels(label_init, images, seed)
+    try:
+        learner = Distillation(
+            built,
+            data.initial_images(settings.image_init, labels, distill_steps, seed),
+            labels,
+            epochs=distill_epochs,
+            inner_lr=inner_lr,
+            settings=settings,
+            compute=compute,
+            track_statistics=outer.statistics == "exponential",
+            loss=data.loss,
+            seed=seed,
+            device=device,
+        )
+        loop = OuterLoop(
+            learner,
+            data.evaluator(),
+            data.batches,
+            data.split,
+            outer.over(data.size),
+            rate=outer_lr,
+            seed=seed,
+            device=device,
+        )
+        _improve(loop, show_progress)
+    except (InputError, ArithmeticError):
+        raise
+    except (RuntimeError, ValueError) as error:  # whatever a network says of its input, or of second derivatives
+        raise InputError(why_not(error, origin.backbone, images, data.input.side)) from error
+    best = loop.best
+    assert best is not None  # the last step is evaluated
+    original, stored = store_images(best, package)
+    delta = loop.score(data.split.validation).threshold
+    made = package_of(
+        best,
+        origin,
+        data,
+        distill=settings,
+        inner_precision=compute.inner_precision,
+        patches=patches,
+        delta=delta,
+        stored=stored,
+    )
+    made = complete(made, origin, original, weights=package.weights)
+    return Distilled(made, loop.progress.history, origin.own, data)
+
+
+def _started(network: str | nn.Module, spec: InputSpec, norm: str, start: str, seed: int) -> tuple[nn.Module, Start]:
+    """The network at its start, and what a receiver makes it of."""
+    classes = len(spec.classes)
+    if isinstance(network, str):
+        if start == GIVEN:
+            raise InputError("grid.start: given is for a module of your own, which has weights")
+        own, name = None, network
+        built = build(name, input_size=spec.side, norm=norm, channels=spec.channels, classes=classes)
+    elif isinstance(network, nn.Module):
+        own, name = network, own_name(network)
+        built = own_network(network, spec)
+        if norm != "as_is":
+            raise InputError("grid.norm: a module of your own stays as it is; leave it out")
+    else:
+        raise InputError(f"network: {type(network).__name__} is neither a backbone's name nor a torch.nn.Module")
+    if start != GIVEN:
+        set_start(built, backbone=name, start=start, seed=seed, classes=classes)
+    return built, Start(name, norm, start, seed, layer_fingerprints(built), own)
+
+
+def _improve(loop: OuterLoop, shown: bool | None) -> None:
+    """Take all outer steps."""
+    try:
+        with progress(loop.settings.steps, shown) as done:
+            while not loop.finished:
+                loss = loop.advance()
+                done(f"loss {loss:.3f}" + (f", score {loop.best.score:.3f}" if loop.best else ""))
+    finally:
+        loop.close()
+
+
+def _device(device: torch.device | str) -> torch.device:
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"device: there is no {device!r}; use cpu or cuda") from None
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device: PyTorch {torch.__version__} finds no CUDA GPU here; use cpu")
+    if found.type not in ("cpu", "cuda"):
+        raise InputError(f"device: distillations run on cpu or cuda, not on {found.type}")
+    return found

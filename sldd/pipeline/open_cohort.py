@@ -1,0 +1,164 @@
+"""Opens a cohort from a folder, arrays, a torch ``Dataset`` or a table in memory."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from sldd.data.cohort import Cohort, default_cache, prepare
+from sldd.data.settings import DataSettings, find_source, open_source
+from sldd.errors import InputError
+from sldd.io.film import CHANNELS, Source
+from sldd.io.label_table import Table, find_column
+from sldd.pipeline.array_source import ArraySource
+from sldd.sources.classes import read_classes
+from sldd.sources.folder import FolderSource
+
+_TABLE = "table"
+
+
+def open_cohort(
+    films: Any = None,
+    labels: Any = None,
+    *,
+    masks: Any = None,
+    subjects: Any = None,
+    splits: Any = None,
+    classes: Sequence[str] = (),
+    **settings: Any,
+) -> Cohort:
+    """Open a cohort; decoded films are kept in ``cache``, the user's own cache folder unless given.
+
+    Args:
+        films: one of
+
+            - a folder, read as ``data.source`` says, or else by the tables in it (as ``python -m sldd.check`` does);
+            - images as an array, a tensor or a list (``sldd.pipeline.array_source``), with ``labels``;
+            - a torch ``Dataset`` of (image, label), whose ``classes`` name the labels where it has them;
+            - a pandas table with columns ``image`` and ``class``, perhaps ``subject`` and ``split``, or those of a
+              manifest (``patient_id, image, mask, label``); files are looked for in ``root``;
+            - nothing: what the settings name, such as ``source="phantom"``.
+        labels: (images,) a class each, as a number or a name; (images, findings) 0, 1 or NaN; with masks 0 or 1.
+        masks: (images,) organ masks: patients are then told positive from negative by their patches.
+        subjects: (images,) whom each is of; a subject is in one split. Each is its own unless given.
+        splits: (images,) ``train``, ``validation`` or ``test``; drawn by ``sldd.SplitSettings`` unless given.
+        classes: names, in the order of their numbers.
+        settings: of ``sldd.DataSettings``.
+
+    Raises:
+        InputError: something cannot be used; the message says what, where, and what to do.
+    """
+    data = _settings(settings)
+    cache = Path(data.cache).expanduser() if data.cache else default_cache()
+    extras = {"labels": labels, "masks": masks, "subjects": subjects, "splits": splits}
+    given = [name for name, value in extras.items() if value is not None]
+    if isinstance(films, str | Path) or films is None or _is_table(films):
+        if given:
+            raise InputError(f"{given[0]}: goes with images in memory; a folder or a table says so itself")
+        return prepare(_source(films, data, "source" in settings), cache)
+    if isinstance(films, torch.utils.data.IterableDataset) or not hasattr(films, "__len__"):
+        raise InputError("films: a data set without a length; give one whose items can be asked for by number")
+    if isinstance(films, torch.utils.data.Dataset):
+        if labels is not None:
+            raise InputError("labels: a Dataset gives (image, label) itself; leave them out")
+        images = _Images(films)
+        labels = [_item(films, number)[1] for number in range(len(images))]
+        classes = classes or getattr(films, "classes", ())
+    elif labels is None:
+        raise InputError("labels: not given; give one for each image")
+    else:
+        images = films
+    source = ArraySource(
+        images.__getitem__,
+        len(images),
+        _plain(labels),
+        classes=[str(name) for name in classes],
+        masks=masks,
+        subjects=_plain(subjects),
+        splits=_plain(splits),
+        film_size=data.film_size,
+    )
+    return prepare(source, cache)
+
+
+class _Images:
+    """The images of a Dataset, without their labels."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, number: int) -> Any:
+        return _item(self._dataset, number)[0]
+
+
+def _item(dataset: Any, number: int) -> tuple[Any, Any]:
+    item = dataset[number]
+    if not isinstance(item, tuple | list) or len(item) < 2:
+        raise InputError(f"item {number + 1} of the Dataset is a {type(item).__name__}, not (image, label)")
+    label = item[1]
+    return item[0], label.tolist() if torch.is_tensor(label) or isinstance(label, np.ndarray) else label
+
+
+def _plain(values: Any) -> Any:
+    """A pandas column as an array."""
+    return values.to_numpy() if hasattr(values, "to_numpy") else values
+
+
+def _is_table(films: Any) -> bool:
+    return hasattr(films, "columns") and hasattr(films, "itertuples")
+
+
+def _settings(given: dict[str, Any]) -> DataSettings:
+    known = [field.name for field in fields(DataSettings)]
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean data.{near[0]}?" if near else f"there are: {', '.join(known)}"
+            raise InputError(f"unknown setting data.{name}; {hint}")
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+    try:
+        return TypeAdapter(DataSettings).validate_python(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        message = first["msg"][0].lower() + first["msg"][1:]
+        raise InputError(f"data.{place}: {message} (got {first['input']!r})") from None
+
+
+def _source(films: Any, data: DataSettings, named: bool) -> Source:
+    if films is None:
+        if not named:
+            raise InputError("films: not given; give a folder, images, a Dataset or a table, or source='phantom'")
+        return open_source(data)
+    if not _is_table(films):
+        root = Path(films).expanduser()
+        data = replace(data, root=str(root))
+        if not named and not root.exists():
+            raise InputError(f"data.root: there is no {root}; name the folder that holds the files and their table")
+        return open_source(data if named else replace(data, source=find_source(root)))
+    root, table, channels = Path(data.root or ".").expanduser(), _cells(films), CHANNELS[data.channels]
+    if find_column(table[0], _TABLE, data.classes.column) is None:
+        return FolderSource(root, channels, table)
+    return read_classes(root, data.classes, data.film_size, channels, data.slice, table)
+
+
+def _cells(table: Any) -> Table:
+    """Header and rows of a pandas table, as a file of it would have them; rows count from 1."""
+    header = [str(name).strip() for name in table.columns]
+    rows = [
+        (line, ["" if value is None or value != value else str(value).strip() for value in row])
+        for line, row in enumerate(table.itertuples(index=False, name=None), 1)
+    ]
+    if not rows:
+        raise InputError(f"{_TABLE}: no rows")
+    return header, rows

@@ -1,0 +1,208 @@
+"""Data of a task: what is drawn from a cohort's training patients, where images and labels start, what scores a state.
+
+Patches call patients positive or negative by votes; whole films have findings, or one class each.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import torch
+
+from sldd.data.cohort import Cohort
+from sldd.data.multilabel_batches import FilmBatches, nearest_films
+from sldd.data.patches import BalancedBatches, Patches, PatchSettings
+from sldd.data.prefetch import BatchSource
+from sldd.data.split import Split
+from sldd.data.whole_films import ClassBatches, WholeFilms, exclusive_classes
+from sldd.distillation.initial_findings import FINDING_STARTS, initial_findings
+from sldd.distillation.initial_images import ImageInit, noise_images, real_patches
+from sldd.distillation.initial_labels import CLASS_STARTS, STARTS, class_labels, image_classes, initial_labels
+from sldd.errors import InputError
+from sldd.metrics.classes import ClassEvaluator
+from sldd.metrics.evaluators import Evaluator
+from sldd.metrics.film_evaluator import FilmEvaluator
+from sldd.metrics.patient_evaluator import PatientEvaluator
+from sldd.ops.types import InputSpec, TaskName
+from sldd.rng import stream
+from sldd.training.losses import CROSS_ENTROPY, WEIGHTED_BCE, Loss
+
+
+class TaskData(ABC):
+    """Data that networks are trained and scored on: a cohort's images, split by patient.
+
+    Attributes:
+        loss: of its task.
+        label_starts: where soft labels may start, the usual one first.
+        input: what networks see of an image, and tell of it.
+        batches: training images, as they are.
+        size: how many of them there are.
+    """
+
+    loss: Loss
+    label_starts: tuple[str, ...]
+    cohort: Cohort
+    split: Split
+    input: InputSpec
+    batches: BatchSource
+    size: int
+
+    @abstractmethod
+    def evaluator(self, delta: float | None = None) -> Evaluator:
+        """What scores states; at the threshold ``delta`` on a patient's score, where it is fixed."""
+
+    @abstractmethod
+    def initial_labels(self, start: str, images: int, seed: int) -> torch.Tensor:
+        """(images, classes) float32: where soft labels start."""
+
+    def initial_images(self, start: ImageInit, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
+        """(steps, M, channels, side, side) where the images of M rows of labels start."""
+        if start == "real":
+            return self.real_images(labels, steps, seed)
+        side, channels = self.input.side, self.input.channels
+        return noise_images(steps=steps, images=len(labels), side=side, channels=channels, seed=seed)
+
+    @abstractmethod
+    def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
+        """(steps, M, channels, side, side) real training images to start from, for M rows of labels."""
+
+    def image_classes(self, labels: torch.Tensor) -> list[int] | None:
+        """The class that each of M distilled images stands for, of labels as of ``initial_labels``; None where a film
+        has several findings."""
+        return None
+
+    def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
+        """(len(classes), channels, side, side) real training images, one of each class in turn."""
+        raise NotImplementedError
+
+
+class PatchData(TaskData):
+    """Patches of a cohort's patients.
+
+    Raises:
+        InputError: as of ``BalancedBatches``.
+    """
+
+    loss, label_starts = CROSS_ENTROPY, STARTS
+
+    def __init__(self, patches: Patches, split: Split) -> None:
+        self.cohort, self.patches, self.split = patches.cohort, patches, split
+        self.batches: BalancedBatches = BalancedBatches(patches, split.train)
+        self.size = self.batches.size
+        classes, channels = self.batches.classes, self.cohort.channels
+        self.input = InputSpec(self.batches.side, classes, patches.mean, patches.std, channels)
+
+    def evaluator(self, delta: float | None = None) -> Evaluator:
+        return PatientEvaluator(self.patches, delta)
+
+    def initial_labels(self, start: str, images: int, seed: int) -> torch.Tensor:
+        return initial_labels(start, images)
+
+    def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
+        return real_patches(steps=steps, images=len(labels), seed=seed, batches=self.batches)
+
+    def image_classes(self, labels: torch.Tensor) -> list[int]:
+        return image_classes(len(labels))
+
+    def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
+        return self.batches.of_classes(random, classes)
+
+
+class FindingData(TaskData):
+    """Whole films with their findings."""
+
+    loss, label_starts = WEIGHTED_BCE, FINDING_STARTS
+
+    def __init__(self, films: WholeFilms, split: Split) -> None:
+        self.cohort, self.films, self.split = films.cohort, films, split
+        self.batches: FilmBatches = FilmBatches(films, split.train)
+        self.size = self.batches.size
+        classes = tuple(self.batches.classes)
+        self.input = InputSpec(films.side, classes, films.mean, films.std, self.cohort.channels)
+
+    def evaluator(self, delta: float | None = None) -> Evaluator:
+        return FilmEvaluator(self.films, self.batches.counts)
+
+    def initial_labels(self, start: str, images: int, seed: int) -> torch.Tensor:
+        return initial_findings(start, images, self.batches.labels, seed=seed)
+
+    def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
+        return nearest_films(self.batches, labels, steps=steps, seed=seed)
+
+
+class ClassData(TaskData):
+    """Whole images of one class each.
+
+    Raises:
+        InputError: as of ``exclusive_classes`` and ``ClassBatches``.
+    """
+
+    loss, label_starts = CROSS_ENTROPY, CLASS_STARTS
+
+    def __init__(self, films: WholeFilms, split: Split) -> None:
+        self.cohort, self.films, self.split = films.cohort, films, split
+        classes, self.numbers = exclusive_classes(self.cohort)
+        self.batches: ClassBatches = ClassBatches(films, split.train, self.numbers, classes)
+        self.size = self.batches.size
+        self.input = InputSpec(films.side, classes, films.mean, films.std, self.cohort.channels, exclusive=True)
+
+    def evaluator(self, delta: float | None = None) -> Evaluator:
+        return ClassEvaluator(self.films, self.input.classes, self.numbers)
+
+    def initial_labels(self, start: str, images: int, seed: int) -> torch.Tensor:
+        return class_labels(start, images, len(self.input.classes))
+
+    def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
+        random, chosen = stream(seed, "real start"), self.image_classes(labels)
+        return torch.stack([self.of_classes(random, chosen) for _ in range(steps)])
+
+    def image_classes(self, labels: torch.Tensor) -> list[int]:
+        """The class that a label has most of; of evenly spread ones, each class in turn."""
+        classes = labels.shape[1]
+        even = bool((labels == labels[:, :1]).all())
+        return [row % classes for row in range(len(labels))] if even else labels.argmax(1).tolist()
+
+    def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
+        return self.batches.of_classes(random, classes)
+
+
+def check_labels(task: TaskName, labels: Collection[str]) -> None:
+    """Raise an InputError where soft labels of one of these kinds (``distill.labels``) do not go with a task."""
+    if task == "multilabel" and set(labels) != {"sigmoid"}:
+        raise InputError(
+            "distill.labels: a film has several findings, each of which is there or not; the only choice is sigmoid"
+        )
+    if task == "classes" and "sigmoid" in labels:
+        raise InputError("distill.labels: an image is of one class, so sigmoid is no choice; take raw or softmax")
+
+
+def check_batch(size: int, spec: InputSpec) -> None:
+    """Raise an InputError where batches of so many images cannot hold each class."""
+    if spec.exclusive and size < len(spec.classes):
+        raise InputError(
+            f"outer.batch_size: {size}, and there are {len(spec.classes)} classes, each of which is to be in every "
+            "batch; set it to that or more"
+        )
+
+
+def task_of(cohort: Cohort) -> TaskName:
+    """What a cohort's networks are asked: of films of one class each that class, else their findings, else patients."""
+    if not cohort.classes:
+        return "patches"
+    several = (cohort.film_labels == 1).sum(1)
+    return "classes" if len(cohort.classes) > 1 and bool((several == 1).all()) else "multilabel"
+
+
+def task_data(cohort: Cohort, patches: PatchSettings, split: Split) -> TaskData:
+    """The data of a cohort's task.
+
+    Raises:
+        InputError: a class has no training image, or a training patient no mask.
+    """
+    task, intensity = task_of(cohort), cohort.intensity(split.train)
+    if task == "patches":
+        return PatchData(Patches(cohort, patches, *intensity), split)
+    films = WholeFilms(cohort, patches.input_size, *intensity)
+    return ClassData(films, split) if task == "classes" else FindingData(films, split)
