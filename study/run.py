@@ -21,12 +21,17 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from ledger.storage import no_room
 from sldd.errors import InputError
 from study.config.presets import presets
+
+if TYPE_CHECKING:
+    from study.engine.from_python import Study
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,6 +94,18 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     options.settings = [word for word in options.words if "=" in word]
     return options
 
+
+class _Callable(ModuleType):
+    """This module, which is ``study.run`` in Python too: called, it runs a study."""
+
+    def __call__(self, *given: Any, **settings: Any) -> Study:
+        """As of ``study.engine.from_python.run``."""
+        from study.engine.from_python import run
+
+        return run(*given, **settings)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore", FutureWarning)  # of libraries; nothing that a user of this command can act on
