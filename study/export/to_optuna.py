@@ -79,7 +79,7 @@ def _export_cell(
                 _end(storage, study_id, earlier, None)
                 changed += 1
         there = known.get((trial.trial, trial.attempt))
-        if there is None:
+        if there is None or _went_on(there, frozen):
             frozen.datetime_start, ended = when(study, trial)
             frozen.datetime_complete = (ended or frozen.datetime_start) if frozen.state.is_finished() else None
             target.add_trial(frozen)
@@ -88,6 +88,13 @@ def _export_cell(
             _end(storage, study_id, there, frozen)
             changed += 1
     return new, changed
+
+
+def _went_on(there: FrozenTrial, frozen: FrozenTrial) -> bool:
+    """Whether a trial was exported as pruned, at a rung, and has ended later since: Optuna changes none that has ended,
+    so that it has another one, of the same name."""
+    later = len(frozen.intermediate_values) > len(there.intermediate_values)
+    return there.state == TrialState.PRUNED and frozen.state.is_finished() and later
 
 
 def _key(attributes: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -265,6 +265,17 @@ def mlflow_runs(store: str, study: Ledger) -> dict[str, Any]:
     return {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
 
 
+def test_a_trial_that_went_on_from_its_rung_is_there_pruned_and_complete(run, study, tmp_path):
+    run("--optuna", told(tmp_path))
+    folder = study.folder / "trials" / "net-m2-one_hot-as_is-sldd-s1e1" / "1"
+    study.end(folder, validation=validation(0.6), history=HISTORY)
+    for _ in range(2):
+        run("--optuna", told(tmp_path))
+    trials = optuna_trials(told(tmp_path))
+    ended = [(trial.state, trial.value) for trial in trials if trial.user_attrs["trial"].endswith("/1")]
+    assert ended == [(TrialState.PRUNED, 0.5), (TrialState.COMPLETE, 0.6)]
+
+
 def test_mlflow_has_a_run_a_trial(run, study, mlflow):
     assert run("--mlflow", mlflow) == [f"mlflow: 6 runs new, 0 changed, in experiment {study.described['name']}"]
     cell, runs = "net-m2-one_hot-as_is-sldd-s1e1", mlflow_runs(mlflow, study)
