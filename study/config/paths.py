@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from ledger.storage import is_url
 from sldd.backbones.feature_store import FeatureStore
 from sldd.backbones.start import FILE_ENDINGS
 from sldd.data.cohort import default_cache
@@ -34,7 +35,10 @@ def with_absolute_paths(config: StudyConfig) -> StudyConfig:
         check_signer(package.signer)
     sources = {name: _with_absolute_root(data) for name, data in config.sources.items()}
     data = _with_absolute_root(config.data)
-    return replace(config, grid=grid, pretrained=pretrained, package=package, data=data, sources=sources)
+    search = config.search
+    if search.prior is not None and not is_url(search.prior):
+        search = replace(search, prior=str(Path(search.prior).expanduser().resolve()))
+    return replace(config, grid=grid, search=search, pretrained=pretrained, package=package, data=data, sources=sources)
 
 
 def cache_folder(data: DataSettings) -> Path:

@@ -58,6 +58,9 @@ class SearchSettings:
     """What suggests the others: one of Optuna's samplers, from the cell's finished search trials; or ``shared``, a
     model of all cells' trials, from which a cell's first trial comes as well once there are a few, and which says what
     is confirmed. Needs BoTorch: ``pip install 'sldd-study[shared]'``."""
+    prior: str | None = None
+    """Folder of an earlier study of the same task on other patients, with whose search trials ``shared`` begins; none
+    of them is confirmed. What was taken of it is kept in the study."""
     parallel: Annotated[int, Ge(1)] = 1
     """Search trials of a cell that run at a time. Later ones then know less; with 1, what a trial knows never depends
     on timing."""

@@ -35,6 +35,7 @@ from study.planning.resume import check_same_study
 from study.planning.source_cohorts import contexts
 from study.report.dry_run import print_plan, print_refused
 from study.report.summary_table import end_table, spared, without_effect
+from study.search.prior import Observed, keep_prior, take_prior
 from study.search.tune_searcher import Search
 from study.trial.context import TrialContext
 from study.trial.early_stopping import stopped_early
@@ -75,6 +76,7 @@ def conduct(
     check_cohort(config, patients.cohort)
     if before is not None:
         check_same_study(before, config, patients, ledger.folder)
+    prior = take_prior(config, patients.cohort.fingerprint, ledger.folder)
     split = make_split(patients.cohort, config.data.split, config.protocol, config.confirm.folds, None)
     data_by_stage = patients.data_by_stage(config, grid, split)
     _print(console, [announce_parts(config, data_by_stage[None]), *announce_features(config)])
@@ -96,7 +98,7 @@ def conduct(
     header = describe(config, patients.cohort, split, plan, list(words), before, patients.collections)
     ledger.hold(say=lambda words: _print(console, [words]))
     try:
-        ended = _run_trials(config, ledger, header, plan, patients, address, console)
+        ended = _run_trials(config, ledger, header, plan, patients, prior, address, console)
         taken_over = ledger.lost
     finally:
         ledger.close()
@@ -123,6 +125,7 @@ def _run_trials(
     header: dict[str, Any],
     plan: list[PlannedCell],
     patients: StudyPatients,
+    prior: list[Observed],
     address: str | None,
     console: Console,
 ) -> _Ended:
@@ -137,6 +140,7 @@ def _run_trials(
             cohorts = [patients.cohort, *(each.cohort for each in patients.collections.values())]
             shared = share(cohorts, weights_files(config))
         ledger.start(header)
+        keep_prior(prior, ledger.folder)
         pseudonyms = ledger.pseudonyms(patients.patient_ids)
         others = contexts(patients.collections, ledger.pseudonyms)
         own = patients.cohort
@@ -144,7 +148,7 @@ def _run_trials(
             config, own.folder, own.fingerprint, pseudonyms, ledger.stop_path, shared=shared, collections=others
         )
         runnable = [entry for entry in plan if entry.refused is None]
-        run = StudyRun(config, ledger, runnable, slots, context, console)
+        run = StudyRun(config, ledger, runnable, slots, context, console, prior)
         return _Ended(run, run_trials(run), run.budget.used_up)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +18,7 @@ from study.planning.budget import Budget
 from study.planning.plan import PlannedCell, confirm_settings
 from study.search.cell_search import CellSearch
 from study.search.count_search import CountSearch, series, trained_beside
+from study.search.prior import Observed
 from study.search.shared_model import SharedModel
 from study.search.tune_searcher import Search
 from study.trial.context import TrialContext
@@ -34,6 +36,8 @@ class StudyRun:
     context: TrialContext
     """What all trials share."""
     console: Console
+    prior: Sequence[Observed] = ()
+    """What another study found."""
 
     @cached_property
     def budget(self) -> Budget:
@@ -63,7 +67,7 @@ class StudyRun:
     def _shared(self) -> SharedModel | None:
         if self.config.search.sampler != SHARED:
             return None
-        return SharedModel(self.ledger, [(entry.cell, entry.parameters) for entry in self.plan])
+        return SharedModel(self.ledger, [(entry.cell, entry.parameters) for entry in self.plan], self.prior)
 
     def _search(self, entry: PlannedCell, after: list[CellSearch | None]) -> CellSearch:
         config, cell = self.config, entry.cell

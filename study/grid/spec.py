@@ -66,6 +66,12 @@ class TrialSpec:
         """The step of the rung that it runs to; None where it runs to its end."""
         return next(iter(self.rungs[len(self.taken_up) :]), None)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Rates and options by name: what a search chose, the threshold left out."""
+        rates = {"outer_lr": self.outer_lr} | ({} if self.inner_lr is None else {"inner_lr": self.inner_lr})
+        return rates | dict(self.options)
+
     def distill(self, settings: DistillSettings) -> DistillSettings:
         """A study's ``distill``, with what the search chose."""
         return replace(settings, **self.options)

@@ -34,6 +34,7 @@ from study.config.methods.base import Space
 from study.config.tasks import TASKS
 from study.grid.axes import Cell
 from study.grid.spec import TrialSpec
+from study.search.prior import Observed
 from study.search.sampler import middle
 
 FEWEST = 4
@@ -77,6 +78,8 @@ class _Seen:
     score: float | None
     short: float = 0.0
     """0 for a whole run; at a rung, the share of its rungs that lies ahead."""
+    prior: bool = False
+    """Whether it is another study's."""
 
 
 class SharedModel:
@@ -85,10 +88,15 @@ class SharedModel:
     Args:
         ledger: of the study; asked anew for every suggestion.
         cells: of the study.
+        prior: what another study found, before all trials of this one.
     """
 
-    def __init__(self, ledger: Ledger, cells: Iterable[Sized]) -> None:
+    def __init__(self, ledger: Ledger, cells: Iterable[Sized], prior: Sequence[Observed] = ()) -> None:
         self._ledger, self._cells = ledger, list(cells)
+        self._others = {each.cell: each.parameters for each in prior}
+        self._prior = [
+            _Seen(each.cell, each.settings, number, "", each.score, prior=True) for number, each in enumerate(prior)
+        ]
         self._known: dict[tuple[str, float | None], _Seen] = {}
         self._fitted: dict[tuple[Any, ...], dict[str, torch.Tensor]] = {}
 
@@ -102,32 +110,42 @@ class SharedModel:
         done, running = self._trials(space)
         if len(done) < FEWEST:
             return None
-        encoding = _Encoding(self._cells, space, rungs=any(seen.short for seen in done))
+        encoding = self._encoding(space, done)
         candidates = _candidates(space, zlib.crc32(name.encode()))
         points = torch.stack([encoding.point(cell, settings) for settings in candidates])
         tried, pending = (
-            [encoding.point(cell, each.settings) for each in group if each.cell == cell] for group in (done, running)
+            [encoding.point(cell, each.settings) for each in group if each.cell == cell and not each.prior]
+            for group in (done, running)
         )
         return candidates[self._model(done, encoding).next(points, tried, pending)]
 
     def best(self, cell: Cell, space: Space) -> int | None:
         """Index of a cell's finished search trial whose settings promise most, luck left out; None as ``suggest``."""
         done, _ = self._trials(space)
-        own = [seen for seen in done if seen.cell == cell and not seen.short]
+        own = [seen for seen in done if seen.cell == cell and not seen.short and not seen.prior]
         if len(done) < FEWEST or not own:
             return None
-        encoding = _Encoding(self._cells, space, rungs=any(seen.short for seen in done))
+        encoding = self._encoding(space, done)
         means = self._model(done, encoding).means(torch.stack([encoding.point(cell, seen.settings) for seen in own]))
         return own[int(means.argmax())].index
 
     def _trials(self, space: Space) -> tuple[list[_Seen], list[_Seen]]:
-        """Those that are done, in the order in which they ended, and those that run."""
+        """Those that are done, another study's and then its own as they ended, and those that run."""
         names, cells = set(space) - {"delta"}, {cell for cell, _ in self._cells}
+
+        def fits(seen: _Seen) -> bool:
+            settings = seen.settings
+            return set(settings) == names and all(_inside(space[name], settings[name]) for name in names)
+
         searched = [trial for group in self._ledger.trials.values() for trial in group if trial.phase == "search"]
-        seen = [each for each in map(self._seen, searched) if each.cell in cells and set(each.settings) == names]
-        alike = [each for each in seen if all(_inside(space[name], each.settings[name]) for name in names)]
+        alike = [each for each in map(self._seen, searched) if each.cell in cells and fits(each)]
         done = sorted((e for e in alike if e.score is not None), key=lambda e: (e.ended, e.cell.name, e.index))
-        return done, [each for each in alike if each.score is None]
+        prior = _latest(list(filter(fits, self._prior)), MOST // 2)
+        return prior + done, [each for each in alike if each.score is None]
+
+    def _encoding(self, space: Space, done: Sequence[_Seen]) -> _Encoding:
+        others = list(self._others.items()) if any(seen.prior for seen in done) else []
+        return _Encoding(self._cells, space, others, rungs=any(seen.short for seen in done))
 
     def _seen(self, trial: Trial) -> _Seen:
         known = self._known.get((trial.name, trial.seconds))  # one that is taken up from a rung has other seconds
@@ -137,10 +155,9 @@ class SharedModel:
                 validation = result.get("validation")
                 diverged = trial.status != "done" or validation is None
                 score = 0.0 if diverged else TASKS[spec.task].compared(validation or {}, spec.score)
-            rates = {"outer_lr": spec.outer_lr} | ({} if spec.inner_lr is None else {"inner_lr": spec.inner_lr})
             short = 0.0 if result.get("rung") is None else 1 - (result["rung"] - 1) / len(spec.rungs)
             ended = str(result.get("finished", ""))
-            known = _Seen(spec.cell, rates | dict(spec.options), trial.index, ended, score, short)
+            known = _Seen(spec.cell, spec.settings, trial.index, ended, score, short)
             self._known[trial.name, trial.seconds] = known
         return known
 
@@ -148,7 +165,9 @@ class SharedModel:
         """The model of the latest of these trials, with lengths and noise fitted to the first of them."""
 
         def data(seen: Sequence[_Seen]) -> tuple[torch.Tensor, torch.Tensor]:
-            points = torch.stack([encoding.point(each.cell, each.settings, each.short) for each in seen])
+            points = torch.stack(
+                [encoding.point(each.cell, each.settings, each.short, prior=each.prior) for each in seen]
+            )
             return points, torch.tensor([[each.score] for each in seen], dtype=torch.float64)
 
         enough = FEWEST
@@ -156,23 +175,25 @@ class SharedModel:
             enough = math.ceil(enough * _GROWTH)
         fitted_to = tuple((each.cell.name, each.index, each.ended) for each in done[:enough])
         key = (tuple(encoding.settings), encoding.columns, fitted_to)
-        model = _botorch().ScoreModel(*data(_latest(done)), encoding.columns)
+        prior = [seen for seen in done if seen.prior]
+        latest = prior + _latest(done[len(prior) :], MOST - len(prior))
+        model = _botorch().ScoreModel(*data(latest), encoding.columns)
         if key not in self._fitted:
             self._fitted[key] = _botorch().fitted(*data(done[:enough]), encoding.columns)
         model.set(self._fitted[key])
         return model
 
 
-def _latest(done: list[_Seen]) -> list[_Seen]:
-    """At most ``MOST`` of them, as many of each cell as can be, in their order."""
-    if len(done) <= MOST:
+def _latest(done: list[_Seen], most: int) -> list[_Seen]:
+    """At most so many of them, as many of each cell as can be, in their order."""
+    if len(done) <= most:
         return done
     ranks: dict[Cell, int] = {}
     ranked: list[tuple[int, int, _Seen]] = []
     for seen in reversed(done):
         ranks[seen.cell] = ranks.get(seen.cell, 0) + 1
         ranked.append((ranks[seen.cell], len(ranked), seen))
-    chosen = {id(seen) for _, _, seen in sorted(ranked, key=lambda entry: entry[:2])[:MOST]}
+    chosen = {id(seen) for _, _, seen in sorted(ranked, key=lambda entry: entry[:2])[:most]}
     return [seen for seen in done if id(seen) in chosen]
 
 
@@ -181,28 +202,38 @@ class _Encoding:
 
     Attributes:
         settings: what is searched, without the threshold.
+        others: cells of another study; whether a point is of one of them is then a number of the context.
         rungs: whether some scores are of runs that wait at a rung: one more number of the context.
         columns: how many there are of settings and of context; the last column is the cell's number.
     """
 
-    def __init__(self, cells: Sequence[Sized], space: Space, *, rungs: bool = False) -> None:
+    def __init__(
+        self, cells: Sequence[Sized], space: Space, others: Sequence[Sized] = (), *, rungs: bool = False
+    ) -> None:
         self._rungs = rungs
         self.settings = {name: each for name, each in space.items() if name != "delta"}
-        numbers = {cell: [number(cell, parameters) for number in _NUMBERS] for cell, parameters in cells}
+        listed = [(cell, parameters, False) for cell, parameters in sorted(cells, key=lambda each: each[0].name)]
+        listed += [(cell, parameters, True) for cell, parameters in sorted(others, key=lambda each: each[0].name)]
+        numbers = {
+            (cell, other): [number(cell, parameters) for number in _NUMBERS] for cell, parameters, other in listed
+        }
         spans = [(min(column), max(column)) for column in zip(*numbers.values(), strict=True)]
-        kinds = [(kind, sorted({kind(cell) for cell, _ in cells})) for kind in _KINDS]
+        kinds = [(kind, sorted({kind(cell) for cell, _ in numbers})) for kind in _KINDS]
         self._contexts = {
-            cell: [
+            (cell, other): [
                 *((value - low) / (high - low) for value, (low, high) in zip(row, spans, strict=True) if low < high),
                 *(float(kind(cell) == name) for kind, names in kinds if len(names) > 1 for name in names),
+                *([float(other)] if others else []),
                 float(number),
             ]
-            for number, (cell, row) in enumerate(sorted(numbers.items(), key=lambda entry: entry[0].name))
+            for number, ((cell, other), row) in enumerate(numbers.items())
         }
         widths = [len(e.choices) if isinstance(e, CategoricalDistribution) else 1 for e in self.settings.values()]
         self.columns = (sum(widths), len(next(iter(self._contexts.values()))) - 1 + rungs)
 
-    def point(self, cell: Cell, settings: Mapping[str, Any], short: float = 0.0) -> torch.Tensor:
+    def point(
+        self, cell: Cell, settings: Mapping[str, Any], short: float = 0.0, *, prior: bool = False
+    ) -> torch.Tensor:
         """(settings + context + 1,) float64 in [0, 1], but for the cell's number."""
         values: list[float] = []
         for name, each in self.settings.items():
@@ -211,7 +242,7 @@ class _Encoding:
             else:
                 values.append(_unit(each, settings[name]))
         values += [short] if self._rungs else []
-        return torch.tensor(values + self._contexts[cell], dtype=torch.float64)
+        return torch.tensor(values + self._contexts[cell, prior], dtype=torch.float64)
 
 
 def _inside(distribution: Any, value: Any) -> bool:

@@ -112,7 +112,7 @@ def test_running_trials_are_not_suggested_again() -> None:
 def test_long_studies_keep_the_latest_of_each_cell() -> None:
     trials = [(CELLS[number % 3], rate, _score(rate, 0.03)) for number, rate in enumerate(_rates(MOST + 60))]
     model = SharedModel(_ledger(trials), SIZED)
-    done = _latest(model._trials(SPACE)[0])
+    done = _latest(model._trials(SPACE)[0], MOST)
     assert len(done) == MOST
     assert [seen.ended for seen in done] == [f"{number:05}" for number in range(60, MOST + 60)]
     model.suggest("0/a/0", CELLS[0], SPACE)

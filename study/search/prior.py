@@ -1,0 +1,102 @@
+"""What an earlier study found, on other patients, as observations that the shared model begins with (``search.prior``).
+
+A study keeps what it took in ``prior.json``, so that its suggestions follow from its own folder, whatever becomes of
+the other. These observations suggest settings and are never confirmed: the answer is of this study's trials alone. A
+study of the same patients is refused, since patients who validated there may be tested here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ledger.ledger import Ledger
+from ledger.storage import Folder, StorageError, open_folder, write_whole
+from ledger.trial_files import read_json, read_trials
+from sldd.errors import InputError
+from study.config.samplers import SHARED
+from study.config.schema import StudyConfig
+from study.config.tasks import TASKS
+from study.grid.axes import Cell
+from study.grid.spec import TrialSpec
+
+PRIOR = "prior.json"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A finished search trial of another study.
+
+    Attributes:
+        settings: rates and options by name, the threshold left out.
+        score: on its validation patients, by what this study compares trials by.
+    """
+
+    cell: Cell
+    parameters: int | None
+    settings: Mapping[str, Any]
+    score: float
+
+
+def take_prior(config: StudyConfig, fingerprint: str, study: Folder) -> list[Observed]:
+    """Observations of ``search.prior``, or those that the study has kept of it; none where it has none.
+
+    Args:
+        fingerprint: of the study's own cohort.
+        study: its folder.
+
+    Raises:
+        InputError: the folder holds no study, or one of another task or method, or of the same patients, or the
+            study's sampler does not learn from it.
+    """
+    where = config.search.prior
+    if where is None:
+        return []
+    if config.search.sampler != SHARED:
+        raise InputError(f"search.prior: sampler {config.search.sampler} learns from its own cell alone; take shared")
+    kept = read_json(study / PRIOR)
+    if kept is not None:
+        return [Observed(**each | {"cell": _cell(each["cell"])}) for each in kept["observed"]]
+    try:
+        folder = open_folder(where)
+    except StorageError as error:
+        raise InputError(f"search.prior: {error}") from None
+    header = Ledger(folder).header()
+    if header is None:
+        raise InputError(f"search.prior: {where} holds no study")
+    task = header["config"].get("task", StudyConfig.task)
+    if task != config.task:
+        raise InputError(f"search.prior: {where} is a study of task {task}, and this one of {config.task}")
+    if header["provenance"]["cohort"]["fingerprint"] == fingerprint:
+        raise InputError(
+            f"search.prior: {where} is of the same patients, some of whom may have validated there and be tested here"
+        )
+    methods = {method for block in config.grid for method in block.method}
+    observed = list(_observed(folder, config))
+    if not any(each.cell.method in methods for each in observed):
+        found = ", ".join(sorted({each.cell.method for each in observed})) or "no search trials that are done"
+        raise InputError(f"search.prior: {where} has {found}, and this study {', '.join(sorted(methods))}")
+    return [each for each in observed if each.cell.method in methods]
+
+
+def keep_prior(observed: list[Observed], study: Folder) -> None:
+    """Write what was taken into the study's folder, once."""
+    if observed and not (study / PRIOR).is_file():
+        write_whole(study / PRIOR, json.dumps({"observed": [asdict(each) for each in observed]}))
+
+
+def _observed(folder: Folder, config: StudyConfig) -> Iterator[Observed]:
+    task = TASKS[config.task]
+    for trial in sorted(read_trials(folder), key=lambda trial: (trial.cell, trial.number)):
+        spec, result = TrialSpec.from_json(trial.config), trial.result or {}
+        over = result.get("status") in ("done", "diverged") and result.get("rung") is None
+        if spec.phase == "search" and over:
+            validation = result.get("validation") if result["status"] == "done" else None
+            score = 0.0 if validation is None else task.compared(validation, config.search.score)
+            yield Observed(spec.cell, spec.parameters, spec.settings, score)
+
+
+def _cell(fields: dict[str, Any]) -> Cell:
+    return Cell(**fields | {"chain": tuple(fields["chain"])})

@@ -1,0 +1,96 @@
+"""What an earlier study found: it suggests, and answers nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.ledger import FORMAT, Ledger
+from ledger.trial_folder import TrialFolder
+from sldd.errors import InputError
+from study.config.loader import as_tree, load
+from study.config.search_settings import SearchSettings
+from study.grid.axes import Cell
+from study.grid.spec import TrialSpec
+from study.search.prior import PRIOR, Observed, keep_prior, take_prior
+from study.search.sampler import middle, search_space
+from study.search.shared_model import SharedModel
+
+SPACE = search_space(SearchSettings(), "sldd", fixed_delta=False)
+CELLS = [Cell(f"resnet{depth}", "sldd", "as_is", 3, "one_hot", 1, 1) for depth in (10, 18)]
+SIZED = [(cell, 1000) for cell in CELLS]
+HERE = ("search.sampler=shared", "grid.method=sldd")
+
+
+def _earlier(folder: Path, *settings: str, method: str = "sldd", best: float = 0.08) -> Path:
+    """A study whose score falls with the distance of the outer rate from ``best``."""
+    ledger = Ledger(folder)
+    ledger.hold()
+    config = as_tree(load("demo", [*settings]))
+    ledger.start({"format": FORMAT, "name": "x", "config": config, "provenance": {"cohort": {"fingerprint": "theirs"}}})
+    for number in range(6):
+        rate = 0.01 * 10 ** (number / 5)
+        score = math.exp(-(math.log(rate / best) ** 2))
+        spec = TrialSpec(
+            Cell("resnet10", method, "as_is", 3, "one_hot", 1, 1), "search", 0, rate, 0.02, parameters=1000
+        )
+        trial = ledger.begin(ledger.add(spec.cell.name, spec.to_json()))
+        scores = {"hm": 1 - score, "auc": score, "patch_accuracy": score}
+        TrialFolder(trial.folder, trial.config["owner"]).finish({"status": "done", "validation": scores})
+    ledger.close()
+    return folder
+
+
+def _taken(study: Path, prior: Path, *settings: str, fingerprint: str = "ours") -> list[Observed]:
+    return take_prior(load("demo", [*HERE, f"search.prior={prior}", *settings]), fingerprint, study)
+
+
+def test_the_first_trial_is_what_was_best_there_and_none_of_theirs_is_confirmed(tmp_path: Path) -> None:
+    pytest.importorskip("botorch")
+    observed = _taken(tmp_path / "ours", _earlier(tmp_path / "theirs"))
+    model = SharedModel(Ledger(tmp_path / "ours"), SIZED, observed)
+    first = model.suggest("0/a/0", CELLS[1], SPACE)
+    assert first is not None
+    assert abs(math.log(first["outer_lr"] / 0.08)) < 0.35 < abs(math.log(middle(SPACE)["outer_lr"] / 0.08))
+    assert model.best(CELLS[0], SPACE) is None, "the cell has no trial of its own yet"
+    assert SharedModel(Ledger(tmp_path / "ours"), SIZED).suggest("0/a/0", CELLS[1], SPACE) is None
+
+
+def test_what_was_taken_is_kept_whatever_becomes_of_the_other_study(tmp_path: Path) -> None:
+    prior, study = _earlier(tmp_path / "theirs"), tmp_path / "ours"
+    observed = _taken(study, prior)
+    assert len(observed) == 6
+    assert observed[0].score == pytest.approx(math.exp(-(math.log(0.01 / 0.08) ** 2))), "by what is compared here"
+    study.mkdir()
+    keep_prior(observed, study)
+    shutil.rmtree(prior)
+    assert _taken(study, prior) == observed
+    assert len(json.loads((study / PRIOR).read_text())["observed"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "says"),
+    [
+        ({}, {"settings": ("search.sampler=tpe",)}, "sampler tpe learns from its own cell alone"),
+        ({}, {"fingerprint": "theirs"}, "is of the same patients"),
+        ({}, {"settings": ("grid.method=train",)}, "has sldd, and this study train"),
+        ({"settings": ("task=classes", "data={source: classes, root: x}")}, {}, "is a study of task classes, and this"),
+    ],
+)
+def test_a_prior_that_says_nothing_of_this_study_is_refused(
+    tmp_path: Path, theirs: dict[str, Any], ours: dict[str, Any], says: str
+) -> None:
+    prior = _earlier(tmp_path / "theirs", *theirs.pop("settings", ()))
+    with pytest.raises(InputError, match=says) as caught:
+        _taken(tmp_path / "ours", prior, *ours.pop("settings", ()), **ours)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no study"):
+        _taken(tmp_path / "ours", tmp_path / "none")
