@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.metadata
 import sys
 from collections.abc import Sequence
 
@@ -38,7 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("-h", "--help"):
         lines = [f"  {command:<10}  {purpose}" for command, (_, purpose) in COMMANDS.items()]
-        print("usage: sldd-study COMMAND ...", "", *lines, "", "sldd-study COMMAND --help says more.", sep="\n")
+        print(
+            "usage: sldd-study COMMAND ... | --version",
+            "",
+            *lines,
+            "",
+            "sldd-study COMMAND --help says more.",
+            sep="\n",
+        )
+        return 0
+    if name == "--version":
+        print(f"sldd-study {importlib.metadata.version('sldd-study')}")
         return 0
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
