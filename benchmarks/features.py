@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.measure import Figure
-from sldd.backbones.feature_store import FeatureStore
+from sldd.backbones.features.feature_store import FeatureStore
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
 from sldd.data.cohort import default_cache, prepare

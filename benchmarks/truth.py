@@ -29,7 +29,7 @@ import torch
 from scipy.stats import qmc
 
 from benchmarks.measure import one_thread
-from sldd.backbones.feature_store import FeatureStore
+from sldd.backbones.features.feature_store import FeatureStore
 from sldd.backbones.registry import build, parameter_count
 from sldd.backbones.start import XAVIER, set_start
 from sldd.data.cohort import default_cache, prepare

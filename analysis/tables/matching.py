@@ -19,6 +19,8 @@ from ledger.schema import SETTING
 
 BY = [*SETTING, "backbone", "images"]
 CLASSES = 3
+SEEDED = ("xavier", "near_linear")
+"""Starts that know nothing, the published one first."""
 # Whether a network comes with batch normalisation when its norm is left as it is.
 _AS_IS = dict.fromkeys(("googlenet", "resnet18", "resnet34"), "bn")
 _AS_IS |= dict.fromkeys(("alexnet", "vgg16", "vgg19"), "no_bn")
@@ -159,11 +161,11 @@ def _norm(published: pd.Series, cell: pd.Series) -> str | None:
 def _start(method: str, cell: pd.Series) -> int | None:
     """0 for the published start, more for one that may stand in for it."""
     if method in _DISTILLED:
-        order = ["xavier", "pretrained"]
+        order = [*SEEDED, "pretrained"]
         return None if cell["method"] != method.lower() else (*order, cell["start"]).index(cell["start"])
     if not _TRAINED[method][0]:
-        return 0 if cell["start"] == "xavier" else None
-    return None if cell["start"] == "xavier" else int(cell["start"] != "pretrained")
+        return SEEDED.index(cell["start"]) if cell["start"] in SEEDED else None
+    return None if cell["start"] in SEEDED else int(cell["start"] != "pretrained")
 
 
 def kinship(backbone: str, published: str) -> tuple[int, int] | None:

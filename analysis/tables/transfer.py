@@ -29,7 +29,7 @@ from analysis.stats.evidence import setting_generator
 from analysis.stats.minimum import percent
 from analysis.stats.seeds import PARTS, intervals, parts
 from analysis.tables.formats import Column, Table, counted, decimals, words
-from analysis.tables.matching import BY, measured_cells, protocol_remarks
+from analysis.tables.matching import BY, SEEDED, measured_cells, protocol_remarks
 from analysis.tables.published_comparison import NOT_RUN, run_words
 from ledger.schema import SCHEMA
 
@@ -114,7 +114,7 @@ def pretraining(start: str, chain: str | None, transfer: str | None) -> str:
     """
     collections = (chain or "").lower().split("+")
     first = ["imagenet"] if "pretrained" in (start, *collections) else []
-    if start not in ("xavier", "pretrained"):
+    if start not in (*SEEDED, "pretrained"):
         first.append(start)  # a file: of what, nobody knows
     rest = [name for name in collections if name not in ("", "pretrained")]
     return "+".join(first + (rest if transfer == "regular" else sorted(rest))) or "none"

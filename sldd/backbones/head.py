@@ -1,8 +1,8 @@
 """Last-layer inner steps: a network split into body and head.
 
 The body before the cut stays as it starts, in evaluation mode. So a real patch always has the same features, which are
-kept (``sldd.backbones.kept_features``), and the body has to be differentiated only once, at the distilled images, and
-never twice.
+kept (``sldd.backbones.features.kept_features``), and the body has to be differentiated only once, at the distilled
+images, and never twice.
 """
 
 from __future__ import annotations

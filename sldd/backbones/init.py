@@ -1,4 +1,4 @@
-"""The default start ``theta_0``: Xavier weights fixed by seed and backbone, on any device and thread count.
+"""Starts ``theta_0`` drawn from a seed: Xavier weights fixed by seed and backbone, on any device and thread count.
 
 Each parameter is drawn by name from its own counter-based stream, by exact float32 arithmetic on raw bits, so two
 hospitals that share a seed share every bit of the start; ``layer_fingerprints`` let them check.
@@ -13,28 +13,33 @@ import numpy as np
 import torch
 from torch import nn
 
+from sldd.backbones.near_linear import BEFORE_ACTIVATIONS
 from sldd.rng import bits
 
 _TOKEN_DEVIATION = 0.02
 """Deviation of free-standing parameters such as class tokens and position tables, as transformers use."""
 
-_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+_NORMS = (*BEFORE_ACTIVATIONS, nn.LayerNorm)
 
 
 @torch.no_grad()
-def initialise(network: nn.Module, seed: int) -> None:
+def initialise(network: nn.Module, seed: int, *, shift: float = 0.0) -> None:
     """Set every parameter in place and reset the batch-norm statistics.
 
     Weights of two or more dimensions: Xavier uniform (Glorot & Bengio 2010; Li et al. 2022, 4.1). Norm layers: scale 1,
     shift 0. Other biases: 0. Free-standing parameters: kept where constant (layer scales), else uniform with deviation
     0.02 (class tokens, position tables).
+
+    Args:
+        shift: of norms that stand before activations, in standard deviations of what they give.
     """
     kinds: dict[str, str] = {}
     for prefix, module in network.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
             path = f"{prefix}.{name}" if prefix else name
             if isinstance(module, _NORMS):
-                kinds[path] = "one" if name == "weight" else "zero"
+                shifted = name == "bias" and isinstance(module, BEFORE_ACTIVATIONS)
+                kinds[path] = "one" if name == "weight" else "shift" if shifted else "zero"
             elif "bias" in name and parameter.ndim == 1:
                 kinds[path] = "zero"
             elif name == "weight" and parameter.ndim >= 2:
@@ -47,6 +52,8 @@ def initialise(network: nn.Module, seed: int) -> None:
                 parameter.fill_(1.0)
             case "zero":
                 parameter.zero_()
+            case "shift":
+                parameter.fill_(shift)
             case "xavier":
                 fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(parameter)
                 _fill_uniform(parameter, math.sqrt(6.0 / (fan_in + fan_out)), seed, name)

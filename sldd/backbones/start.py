@@ -1,6 +1,9 @@
-"""The start ``theta_0`` of a cell: Xavier weights, pretrained weights, or a weights file.
+"""The start ``theta_0`` of a cell: drawn from a seed, pretrained weights, or a weights file.
 
 A public start is the cheapest thing two hospitals can share: a name, or a file that both already have.
+
+``near_linear`` is Xavier's with shifted norms (``sldd.backbones.near_linear``): in deep networks with batch norm one
+inner step then teaches what it else does not in thousands of outer steps.
 """
 
 from __future__ import annotations
@@ -14,12 +17,15 @@ import torchvision
 from torch import nn
 
 from sldd.backbones.init import initialise, layer_fingerprints
+from sldd.backbones.near_linear import norm_shift
 from sldd.backbones.registry import check_name
 from sldd.backbones.weights_file import check_values, common_prefix, named_as, read_file
 from sldd.data.patches import CLASSES
 from sldd.errors import InputError
 
-XAVIER, PRETRAINED = "xavier", "pretrained"
+XAVIER, NEAR_LINEAR, PRETRAINED = "xavier", "near_linear", "pretrained"
+SEEDED = (XAVIER, NEAR_LINEAR)
+"""Starts that are drawn from a seed."""
 FILE_ENDINGS = (".safetensors", ".pt", ".pth")
 
 
@@ -29,16 +35,17 @@ def set_start(network: nn.Module, *, backbone: str, start: str, seed: int, class
     Args:
         network: as ``sldd.backbones.registry.build`` gives it.
         backbone: its name.
-        start: ``xavier``; ``pretrained``, the weights that timm or torchvision publish under the backbone's name; or a
-            file with a state dictionary of the same backbone (``.safetensors``, ``.pt``, ``.pth``).
+        start: ``xavier`` or ``near_linear``; ``pretrained``, the weights that timm or torchvision publish under the
+            backbone's name; or a file with a state dictionary of the same backbone (``.safetensors``, ``.pt``,
+            ``.pth``).
         seed: of the Xavier weights; of the classifier where the others have none for as many classes.
         classes: that the network has.
 
     Raises:
         InputError: the weights cannot be had, or do not fit; the message names the layer.
     """
-    initialise(network, seed)
-    if start != XAVIER:
+    initialise(network, seed, shift=norm_shift(network) if start == NEAR_LINEAR else 0.0)
+    if start not in SEEDED:
         where = backbone if start == PRETRAINED else start
         copy_weights(network, read_weights(backbone, start), where=where, classes=classes)
 

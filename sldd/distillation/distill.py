@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from sldd.backbones.kept_features import FeatureBatches
+from sldd.backbones.features.kept_features import FeatureBatches
 from sldd.backbones.norms import measure_statistics, tracking_statistics
 from sldd.data.prefetch import NumberedBatches
 from sldd.distillation.image_learner import ImageLearner

@@ -16,9 +16,9 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from torch import nn
 
-from sldd.backbones.feature_store import FeatureStore
+from sldd.backbones.features.feature_store import FeatureStore
+from sldd.backbones.features.kept_features import scored_features
 from sldd.backbones.head import Head, last_layer
-from sldd.backbones.kept_features import scored_features
 from sldd.backbones.norms import keep_no_statistics, load_statistics, measure_statistics, statistics
 from sldd.data.prefetch import NumberedBatches
 from sldd.distillation.clip import AdaptiveClip

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ledger.storage import is_url
-from sldd.backbones.feature_store import FeatureStore
+from sldd.backbones.features.feature_store import FeatureStore
 from sldd.backbones.start import FILE_ENDINGS
 from sldd.data.cohort import default_cache
 from sldd.data.settings import DataSettings

@@ -17,7 +17,7 @@ from annotated_types import Ge, MinLen
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag
 from pydantic_core import PydanticCustomError
 
-from sldd.backbones.start import FILE_ENDINGS, PRETRAINED, XAVIER
+from sldd.backbones.start import FILE_ENDINGS, PRETRAINED, SEEDED, XAVIER
 
 Norm = Literal["as_is", "batch", "none", "group", "instance"]
 TrainClasses = Literal["INP", "NP"]
@@ -37,11 +37,11 @@ def _distinct(values: list[Any]) -> list[Any]:
 
 
 def _known_start(start: str) -> str:
-    if start not in (XAVIER, PRETRAINED) and not start.endswith(FILE_ENDINGS):
+    if start not in SEEDED and start != PRETRAINED and not start.endswith(FILE_ENDINGS):
         raise PydanticCustomError(
             "start",
-            "neither xavier nor pretrained nor a file of weights ({endings})",
-            {"endings": ", ".join(FILE_ENDINGS)},
+            "neither {seeded} nor pretrained nor a file of weights ({endings})",
+            {"seeded": ", ".join(SEEDED), "endings": ", ".join(FILE_ENDINGS)},
         )
     return start
 
@@ -90,7 +90,8 @@ class GridSettings:
     start: Annotated[
         list[Annotated[str, AfterValidator(_known_start)]], _as_axis, MinLen(1), _points, AfterValidator(_told_apart)
     ] = field(default_factory=lambda: [XAVIER])
-    """``xavier``, ``pretrained``, or a file of weights."""
+    """``xavier``, as published; ``near_linear``, the same with shifted norms, from which deep networks with batch norm
+    learn as well; ``pretrained``; or a file of weights."""
     distill_steps: Annotated[list[Annotated[int, Ge(1)]], _as_axis, MinLen(1), _points] = field(
         default_factory=lambda: [1]
     )

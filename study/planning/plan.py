@@ -12,7 +12,7 @@ import torch
 
 from sldd.backbones.mixed import Mixed
 from sldd.backbones.registry import check_name, parameter_count
-from sldd.backbones.start import PRETRAINED, XAVIER, copy_weights, read_weights, start_of
+from sldd.backbones.start import PRETRAINED, SEEDED, copy_weights, read_weights, start_of
 from sldd.errors import InputError
 from sldd.pipeline.refusal import why_not
 from sldd.training.dp_sgd import check_accountant
@@ -140,7 +140,7 @@ def _check(
             read_weights(cell.backbone, start_of(cell.backbone, PRETRAINED, config.pretrained))
         except InputError as error:
             return parameters, str(error)
-    elif cell.start != XAVIER and not cell.chain:
+    elif cell.start not in SEEDED and not cell.chain:
         try:
             start = start_of(cell.backbone, cell.start, config.pretrained)
             weights = read_weights(cell.backbone, start)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from sldd.backbones.embedding import Embedding
+from sldd.backbones.features.embedding import Embedding
 from sldd.backbones.norms import keep_no_statistics
 
 CANDIDATES = 300

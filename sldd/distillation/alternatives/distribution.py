@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from sldd.backbones.embedding import Embedding
+from sldd.backbones.features.embedding import Embedding
 from sldd.distillation.alternatives.matching import Matching, class_means
 from sldd.ops.dispatch import Kernels
 

@@ -1,10 +1,11 @@
 """Expert trajectories: networks trained on real images from fresh starts, with their weights along the way.
 
 They depend on the network, on the images and on how training goes, and on nothing that a trial chooses, so that all
-trials and studies of a machine share one buffer. It is kept as features are (``sldd.backbones.feature_store``): a file
-an expert, which appears whole or not at all under a digest of all that decides it. What a kill left is made anew; two
-who make the same expert write the same bytes. Experts are made when a step first asks for one, so that trials that run
-at the same time make others, and an interrupted trial has lost one expert at most.
+trials and studies of a machine share one buffer. It is kept as features are
+(``sldd.backbones.features.feature_store``): a file an expert, which appears whole or not at all under a digest of all
+that decides it. What a kill left is made anew; two who make the same expert write the same bytes. Experts are made when
+a step first asks for one, so that trials that run at the same time make others, and an interrupted trial has lost one
+expert at most.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
-from sldd.backbones.feature_store import FeatureStore
+from sldd.backbones.features.feature_store import FeatureStore
 from sldd.data.prefetch import BatchSource
 from sldd.distillation.alternatives.matching import Networks
 from sldd.distillation.alternatives.settings import ExpertSettings

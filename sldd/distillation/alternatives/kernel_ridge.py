@@ -17,7 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from sldd.backbones.embedding import Embedding
+from sldd.backbones.features.embedding import Embedding
 from sldd.distillation.alternatives.matching import Matching
 from sldd.ops.dispatch import Kernels
 from sldd.ops.types import Weights

@@ -44,10 +44,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from sldd.backbones.init import initialise, layer_fingerprints
+from sldd.backbones.init import layer_fingerprints
 from sldd.backbones.norms import batch_norms, keep_no_statistics, load_statistics, measure_statistics, statistics
 from sldd.backbones.registry import build
-from sldd.backbones.start import XAVIER
+from sldd.backbones.start import SEEDED, XAVIER, set_start
 from sldd.data.patches import Window
 from sldd.errors import InputError
 from sldd.metrics.patient_votes import UNDECIDED, Votes
@@ -215,13 +215,18 @@ def _built(package: Package, backbone: str) -> nn.Module:
     return build(backbone, input_size=size, norm=package.norm, channels=package.channels)
 
 
+def _seeded(package: Package) -> str:
+    """Its start where that is drawn from a seed; the published one else."""
+    return package.start if package.start in SEEDED else XAVIER
+
+
 def _other_seed(package: Package, seed: int) -> Network:
     def network() -> nn.Module:
-        other = _built(package, package.backbone)
         # Never the package's own seed, nor another for which it is only a name.
-        initialise(other, package.seed + 1_000_003 * (seed + 1))
+        changed = replace(package, start=_seeded(package), seed=package.seed + 1_000_003 * (seed + 1), weights=None)
+        other = _built(package, package.backbone)
+        set_start(other, backbone=package.backbone, start=changed.start, seed=changed.seed)
         prints = layer_fingerprints(other)
-        changed = replace(package, start=XAVIER, seed=package.seed + 1_000_003 * (seed + 1), weights=None)
         return rebuild(replace(changed, start_fingerprints=prints))
 
     return network
@@ -230,9 +235,10 @@ def _other_seed(package: Package, seed: int) -> Network:
 def _other_backbone(package: Package, name: str) -> Network:
     def network() -> nn.Module:
         other = _built(package, name)
-        initialise(other, package.seed)
+        start = _seeded(package)
+        set_start(other, backbone=name, start=start, seed=package.seed)
         changed = replace(
-            package, backbone=name, start=XAVIER, weights=None, start_fingerprints=layer_fingerprints(other)
+            package, backbone=name, start=start, weights=None, start_fingerprints=layer_fingerprints(other)
         )
         keep_no_statistics(other)
         if batch_norms(other) and package.inner_weights == "head":

@@ -19,7 +19,7 @@ from sldd.backbones.head import Head
 from sldd.backbones.norms import keep_no_statistics, load_statistics, statistics
 from sldd.backbones.own import OWN, own_name, own_network
 from sldd.backbones.registry import build, parameter_count
-from sldd.backbones.start import FILE_ENDINGS, PRETRAINED, XAVIER, check_start, copy_weights, set_start
+from sldd.backbones.start import FILE_ENDINGS, PRETRAINED, SEEDED, check_start, copy_weights, set_start
 from sldd.distillation.unroll import Unroll
 from sldd.errors import InputError
 from sldd.ops.memory import SavedTensors, free_memory
@@ -173,8 +173,8 @@ def _size(backbone: str, norm: str, shape: tuple[int, ...], training: bool) -> t
 def _source(package: Package, start: Path | str | None) -> str:
     """The start's source. Of a package only the kind is believed: no path in it is opened, nothing fetched."""
     name = printable(package.start)
-    if package.start == XAVIER:
-        return XAVIER
+    if package.start in SEEDED:
+        return package.start
     if package.start == PRETRAINED:
         if start is None:
             raise InputError(
@@ -183,7 +183,7 @@ def _source(package: Package, start: Path | str | None) -> str:
             )
         return str(start)
     if not package.start.endswith(FILE_ENDINGS):
-        raise InputError(f"its start is {name!r}, neither xavier nor pretrained nor a file of weights")
+        raise InputError(f"its start is {name!r}, neither {', '.join(SEEDED)} nor pretrained nor a file of weights")
     if start is None:
         raise InputError(f"this package starts from the file {name}; say where it is (--start FILE)")
     return str(start)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sldd.backbones.start import SEEDED
 from sldd.errors import InputError
 from sldd.package.format.container import Container, read
 from sldd.package.format.header import Marks
@@ -81,7 +82,7 @@ def verify(path: Path, *, start: Path | str | None = None, key: Path | None = No
         network = rebuild(package, start)
         checks.append(Check("start", True, f"{package.start}, {len(package.start_fingerprints)} layers, bit for bit"))
     except InputError as error:
-        if package.weights is None and package.start != "xavier" and start is None:
+        if package.weights is None and package.start not in SEEDED and start is None:
             raise InputError(f"{path}: {error}") from None
         checks.append(Check("rebuild", False, str(error)))
     if network is not None and package.self_test is not None:

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
+from sldd.backbones.features.kept_features import FeatureBatches
 from sldd.backbones.head import Head
 from sldd.backbones.init import initialise
-from sldd.backbones.kept_features import FeatureBatches
 from sldd.backbones.norms import keep_no_statistics, measure_statistics
 from sldd.backbones.registry import build
 from sldd.data.prefetch import Batch

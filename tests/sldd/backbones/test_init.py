@@ -63,6 +63,16 @@ def test_norms_start_as_identity() -> None:
             assert (module.running_mean == 0).all()
 
 
+def test_a_shift_moves_the_norms_before_activations_alone() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.LayerNorm(4))
+    initialise(network, 0)
+    plain = {name: value.detach().clone() for name, value in network.named_parameters()}
+    initialise(network, 0, shift=1.0)
+    changed = [name for name, value in network.named_parameters() if not torch.equal(value, plain[name])]
+    assert changed == ["1.bias"]
+    assert (network.get_parameter("1.bias") == 1).all()
+
+
 def test_every_parameter_of_a_transformer_is_decided() -> None:
     prints = []
     for seed in (1, 2):

@@ -13,7 +13,7 @@ from torch import nn
 
 from sldd.backbones.init import initialise, layer_fingerprints
 from sldd.backbones.registry import build
-from sldd.backbones.start import check_start, copy_weights, set_start
+from sldd.backbones.start import SEEDED, check_start, copy_weights, set_start
 from sldd.errors import InputError
 
 
@@ -138,3 +138,16 @@ def test_a_colour_network_takes_three_channel_weights_as_they_are_and_no_gray_on
     assert torch.equal(gray.get_parameter(name), first.sum(1, keepdim=True))
     with pytest.raises(InputError, match=r"weights of f are of a network for gray films.*set data\.channels=gray"):
         copy_weights(colour, dict(gray.named_parameters()), where="f")
+
+
+def test_near_linear_starts_are_less_steep() -> None:
+    """What they are for: to first order, the loss falls by less when all tensors change by a share of their norm."""
+    steepness = {}
+    for start in SEEDED:
+        network = build("paper/resnet34/8", input_size=96).train()
+        set_start(network, backbone="paper/resnet34/8", start=start, seed=0)
+        images = torch.randn(3, 1, 96, 96, generator=torch.Generator().manual_seed(0))
+        torch.nn.functional.cross_entropy(network(images), torch.arange(3)).backward()
+        found = [(weight.detach(), weight.grad) for weight in network.parameters() if weight.ndim == 4]
+        steepness[start] = sum(float(weight.norm() * grad.norm()) for weight, grad in found if grad is not None)
+    assert steepness["near_linear"] < steepness["xavier"] / 3

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from sldd.backbones.kept_features import FeatureBatches
+from sldd.backbones.features.kept_features import FeatureBatches
 from sldd.data import whole_films as whole
 from sldd.data.multilabel_batches import FilmBatches, nearest_films
 from sldd.data.whole_films import WholeFilms

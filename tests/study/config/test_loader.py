@@ -70,7 +70,7 @@ def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
         (["search.outer_lr=[0.2, 0.1]"], "search.outer_lr: a range is [lowest, highest], lowest first"),
         (["search.options={clop: [1]}"], "search.options: clop is no setting of distill; choose from image_init, "),
         (["search.options={clip: [null, -1]}"], "search.options: clip: input should be greater than 0"),
-        (["grid.start=imagenet"], "grid.start.0: neither xavier nor pretrained nor a file of weights"),
+        (["grid.start=imagenet"], "grid.start.0: neither xavier, near_linear nor pretrained nor a file of weights"),
         (
             ["grid.start=[a/net.pt,b/net.pt]"],
             "grid.start: two starts are called net, and so would their cells be; rename",

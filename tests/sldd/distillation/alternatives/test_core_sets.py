@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from sldd.backbones.embedding import Embedding
+from sldd.backbones.features.embedding import Embedding
 from sldd.distillation.alternatives.core_sets import core_set, herding, k_center
 
 POINTS = torch.tensor([[0.0], [1.0], [2.0], [3.0], [14.0]])

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from sldd.backbones.feature_store import FeatureStore
+from sldd.backbones.features.feature_store import FeatureStore
 from sldd.distillation.alternatives.experts import ExpertBuffer
 from sldd.distillation.alternatives.settings import ExpertSettings
 from sldd.rng import stream

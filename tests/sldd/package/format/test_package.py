@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sldd.backbones.init import initialise
+from sldd.backbones.init import initialise, layer_fingerprints
 from sldd.backbones.registry import build
+from sldd.backbones.start import set_start
 from sldd.errors import InputError
 from sldd.package import FORMAT, Package
 from sldd.package.format.container import read
@@ -26,7 +27,7 @@ from sldd.package.format.header import Header, read_header
 from sldd.package.format.image_encoding import decode, encode, stored
 from sldd.package.rebuild.rebuild import rebuild, with_weights
 from sldd.package.rebuild.self_test import with_self_test
-from tests.sldd.package.conftest import Files, reseal
+from tests.sldd.package.conftest import Files, make, reseal
 
 
 def _same(one: Package, other: Package) -> bool:
@@ -196,10 +197,20 @@ def test_a_package_with_its_start_needs_no_file(package: Package, file_of: Files
     assert not network.training
 
 
+def test_a_near_linear_start_is_made_from_its_seed(file_of: Files) -> None:
+    package = make("test_resnet", norm="as_is")
+    network = build(package.backbone, input_size=package.patches.input_size, norm=package.norm)
+    set_start(network, backbone=package.backbone, start="near_linear", seed=package.seed)
+    changed = replace(package, start="near_linear", start_fingerprints=layer_fingerprints(network))
+    assert not rebuild(Package.load(file_of(changed))).training
+    with pytest.raises(InputError, match="its start has another layer"):
+        rebuild(replace(package, start="near_linear"))
+
+
 @pytest.mark.parametrize("start", ["/etc/passwd", "../start", "xavier/../secret"])
 def test_no_path_in_a_package_is_opened(package: Package, start: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sldd.backbones.start.read_weights", lambda *_: pytest.fail("something was opened"))
-    with pytest.raises(InputError, match="neither xavier nor pretrained nor a file of weights"):
+    with pytest.raises(InputError, match="neither xavier, near_linear nor pretrained nor a file of weights"):
         rebuild(replace(package, start=start))
     with pytest.raises(InputError, match=r"starts from the file ../there.pt; say where it is"):
         rebuild(replace(package, start="../there.pt"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sldd.backbones.feature_store import FeatureStore
+from sldd.backbones.features.feature_store import FeatureStore
 
 ROOM = 2**30
 
@@ -142,7 +142,7 @@ def test_two_writers_at_once(tmp_path: Path) -> None:
 _ENDLESS = """
 import sys, torch
 from pathlib import Path
-from sldd.backbones.feature_store import FeatureStore
+from sldd.backbones.features.feature_store import FeatureStore
 store = FeatureStore(Path(sys.argv[1]), 2**30)
 print("begun", flush=True)
 while True:

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 import numpy as np
 import torch
 
-from sldd.backbones.feature_store import Draft, FeatureStore
+from sldd.backbones.features.feature_store import Draft, FeatureStore
 from sldd.backbones.head import Head
 from sldd.data.prefetch import Batch, NumberedBatches
 from sldd.ops.digest import digest

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from sldd.backbones.feature_store import FeatureStore
+from sldd.backbones.features.feature_store import FeatureStore
 from sldd.backbones.head import Head
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build

@@ -1,0 +1,1 @@
+"""Features of real images: what the layers before the last make of them, worked out once and kept."""
