@@ -29,7 +29,7 @@ import torch
 
 from benchmarks.measure import one_thread
 from sldd.backbones.registry import build
-from sldd.backbones.start import XAVIER, set_start
+from sldd.backbones.start import NEAR_LINEAR, XAVIER, set_start
 from sldd.data.cohort import default_cache, prepare
 from sldd.data.patches import BalancedBatches, Patches, PatchSettings
 from sldd.data.settings import DataSettings, open_source
@@ -66,12 +66,15 @@ class Variant:
     inner_lr: float = 0.02
     schedule: str = "cosine"
     batch_size: int = 48
+    start: str = XAVIER
 
 
 FORMER = DistillSettings(rates="step", rate_unit="absolute", rate_lr=1.0, clip=None, average=0.0)
 VARIANTS = {
     "defaults": Variant(),
+    "near_linear": Variant(start=NEAR_LINEAR),
     "train": Variant(None, outer_lr=0.002),
+    "train_near_linear": Variant(None, outer_lr=0.002, start=NEAR_LINEAR),
     "former": Variant(FORMER, outer_lr=0.1, inner_lr=0.1, batch_size=24),
     "one_rate": Variant(DistillSettings(rates="step")),
     "absolute": Variant(DistillSettings(rate_unit="absolute"), inner_lr=0.1),
@@ -119,7 +122,7 @@ def run(job: Job) -> dict[str, Any]:
     batches = BalancedBatches(patches, split.train)
     backbone, _, norm = job.network.partition(":")
     network = build(backbone, norm=norm or "as_is", input_size=job.side)
-    set_start(network, backbone=backbone, start=XAVIER, seed=job.seed)
+    set_start(network, backbone=backbone, start=variant.start, seed=job.seed)
     learner: Learner
     if variant.distill is None:
         learner = Training(network, device=CPU)
