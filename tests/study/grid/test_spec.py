@@ -21,7 +21,8 @@ def test_a_stored_configuration_is_read_whole(path: Path) -> None:
     spec = TrialSpec.from_json(config)
     written = json.loads(json.dumps(spec.to_json()))
     assert written | {name: config[name] for name in LEDGERS_OWN} == config | {
-        "stop_below": config.get("stop_below", []), "starts_from": config.get("starts_from", []), "score": "headline"
+        "stop_below": config.get("stop_below", []), "starts_from": config.get("starts_from", []), "score": "headline",
+        "rungs": [], "taken_up": [],
     }  # fmt: skip
     assert spec.cell.name == config["cell"], "its folder is found again"
     assert TrialSpec.from_json(written) == spec
