@@ -2,6 +2,7 @@
 
     python -m benchmarks.truth              # goes on with the table; an hour and a half on one core
     python -m benchmarks.truth --settings 64 --out FILE.csv
+    python -m benchmarks.truth --correlations    # what of a table's scores says something of the others
 
 Eight small networks, told apart by family, size and norm, learn three images from phantom patients (difficulty 0.5), at
 Sobol points of outer and inner rate; the ranges are wider than those of a study, so that a part of the table is one.
@@ -26,7 +27,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from scipy.stats import qmc
+from scipy.stats import qmc, spearmanr
 
 from benchmarks.measure import one_thread
 from sldd.backbones.features.feature_store import FeatureStore
@@ -187,6 +188,33 @@ def measure(path: Path, networks: Sequence[str], count: int) -> Iterator[Row]:
                     yield row
 
 
+PAIRS = (
+    ("smooth", "test_hm"),
+    ("headline", "test_hm"),
+    ("smooth", "test_smooth"),
+    ("headline", "test_smooth"),
+    ("quarter", "smooth"),
+    ("half", "smooth"),
+)
+"""What is known of a trial, and what one would like to know."""
+
+
+def correlations(rows: Sequence[Row]) -> Iterator[str]:
+    """Lines of a table: rank correlations (Spearman) over the settings of each network, and their mean."""
+    yield "| network | settings | " + " | ".join(f"{one}, {other}" for one, other in PAIRS) + " |"
+    yield "| --- | ---: |" + " ---: |" * len(PAIRS)
+    found = []
+    for name in dict.fromkeys(row.network for row in rows):
+        group = [row for row in rows if row.network == name]
+        found.append([
+            float(spearmanr([getattr(row, one) for row in group], [getattr(row, other) for row in group]).statistic)
+            for one, other in PAIRS
+        ])  # fmt: skip
+        yield f"| {name} | {len(group)} | " + " | ".join(f"{value:.2f}" for value in found[-1]) + " |"
+    means = [sum(column) / len(column) for column in zip(*found, strict=True)]
+    yield "| mean | | " + " | ".join(f"{value:.2f}" for value in means) + " |"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """``python -m benchmarks.truth``."""
     parser = argparse.ArgumentParser(
@@ -195,7 +223,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS), metavar="NAME")
     parser.add_argument("--settings", type=int, default=SETTINGS)
     parser.add_argument("--out", type=Path, default=TABLE, metavar="FILE.csv")
+    parser.add_argument("--correlations", action="store_true", help="print them, and measure nothing")
     options = parser.parse_args(arguments)
+    if options.correlations:
+        print("\n".join(correlations(read(options.out))))
+        return 0
     one_thread()
     for row in measure(options.out, options.networks, options.settings):
         rates = f"{row.outer_lr:.3f} {row.inner_lr:.4f}"

@@ -72,6 +72,8 @@ class _Seen:
     """A search trial that the model learns from, or one that runs (without a score)."""
 
     cell: Cell
+    name: str
+    """Of the cell: thousands of trials are told apart by it, since hashing a cell takes a microsecond."""
     settings: Mapping[str, Any]
     index: int
     ended: str
@@ -93,11 +95,14 @@ class SharedModel:
 
     def __init__(self, ledger: Ledger, cells: Iterable[Sized], prior: Sequence[Observed] = ()) -> None:
         self._ledger, self._cells = ledger, list(cells)
+        self._names = [cell.name for cell, _ in self._cells]
         self._others = {each.cell: each.parameters for each in prior}
         self._prior = [
-            _Seen(each.cell, each.settings, number, "", each.score, prior=True) for number, each in enumerate(prior)
+            _Seen(each.cell, each.cell.name, each.settings, number, "", each.score, prior=True)
+            for number, each in enumerate(prior)
         ]
         self._known: dict[tuple[str, float | None], _Seen] = {}
+        self._encodings: dict[tuple[str, bool, bool], _Encoding] = {}
         self._fitted: dict[tuple[Any, ...], dict[str, torch.Tensor]] = {}
 
     def suggest(self, name: str, cell: Cell, space: Space) -> dict[str, Any] | None:
@@ -113,8 +118,9 @@ class SharedModel:
         encoding = self._encoding(space, done)
         candidates = _candidates(space, zlib.crc32(name.encode()))
         points = torch.stack([encoding.point(cell, settings) for settings in candidates])
+        own = cell.name
         tried, pending = (
-            [encoding.point(cell, each.settings) for each in group if each.cell == cell and not each.prior]
+            [encoding.point(cell, each.settings) for each in group if each.name == own and not each.prior]
             for group in (done, running)
         )
         return candidates[self._model(done, encoding).next(points, tried, pending)]
@@ -122,7 +128,8 @@ class SharedModel:
     def best(self, cell: Cell, space: Space) -> int | None:
         """Index of a cell's finished search trial whose settings promise most, luck left out; None as ``suggest``."""
         done, _ = self._trials(space)
-        own = [seen for seen in done if seen.cell == cell and not seen.short and not seen.prior]
+        name = cell.name
+        own = [seen for seen in done if seen.name == name and not seen.short and not seen.prior]
         if len(done) < FEWEST or not own:
             return None
         encoding = self._encoding(space, done)
@@ -131,21 +138,26 @@ class SharedModel:
 
     def _trials(self, space: Space) -> tuple[list[_Seen], list[_Seen]]:
         """Those that are done, another study's and then its own as they ended, and those that run."""
-        names, cells = set(space) - {"delta"}, {cell for cell, _ in self._cells}
+        names = space.keys() - {"delta"}
 
         def fits(seen: _Seen) -> bool:
             settings = seen.settings
-            return set(settings) == names and all(_inside(space[name], settings[name]) for name in names)
+            return settings.keys() == names and all(_inside(space[name], settings[name]) for name in names)
 
-        searched = [trial for group in self._ledger.trials.values() for trial in group if trial.phase == "search"]
-        alike = [each for each in map(self._seen, searched) if each.cell in cells and fits(each)]
-        done = sorted((e for e in alike if e.score is not None), key=lambda e: (e.ended, e.cell.name, e.index))
+        groups = (self._ledger.trials.get(name, []) for name in self._names)
+        searched = [trial for group in groups for trial in group if trial.phase == "search"]
+        alike = [each for each in map(self._seen, searched) if fits(each)]
+        done = sorted((e for e in alike if e.score is not None), key=lambda e: (e.ended, e.name, e.index))
         prior = _latest(list(filter(fits, self._prior)), MOST // 2)
         return prior + done, [each for each in alike if each.score is None]
 
     def _encoding(self, space: Space, done: Sequence[_Seen]) -> _Encoding:
         others = list(self._others.items()) if any(seen.prior for seen in done) else []
-        return _Encoding(self._cells, space, others, rungs=any(seen.short for seen in done))
+        rungs = any(seen.short for seen in done)
+        key = (repr(space), bool(others), rungs)
+        if key not in self._encodings:
+            self._encodings[key] = _Encoding(self._cells, space, others, rungs=rungs)
+        return self._encodings[key]
 
     def _seen(self, trial: Trial) -> _Seen:
         known = self._known.get((trial.name, trial.seconds))  # one that is taken up from a rung has other seconds
@@ -157,7 +169,7 @@ class SharedModel:
                 score = 0.0 if diverged else TASKS[spec.task].compared(validation or {}, spec.score)
             short = 0.0 if result.get("rung") is None else 1 - (result["rung"] - 1) / len(spec.rungs)
             ended = str(result.get("finished", ""))
-            known = _Seen(spec.cell, spec.settings, trial.index, ended, score, short)
+            known = _Seen(spec.cell, trial.cell, spec.settings, trial.index, ended, score, short)
             self._known[trial.name, trial.seconds] = known
         return known
 
@@ -173,7 +185,7 @@ class SharedModel:
         enough = FEWEST
         while enough * _GROWTH <= min(len(done), MOST):
             enough = math.ceil(enough * _GROWTH)
-        fitted_to = tuple((each.cell.name, each.index, each.ended) for each in done[:enough])
+        fitted_to = tuple((each.name, each.index, each.ended) for each in done[:enough])
         key = (tuple(encoding.settings), encoding.columns, fitted_to)
         prior = [seen for seen in done if seen.prior]
         latest = prior + _latest(done[len(prior) :], MOST - len(prior))
@@ -188,11 +200,11 @@ def _latest(done: list[_Seen], most: int) -> list[_Seen]:
     """At most so many of them, as many of each cell as can be, in their order."""
     if len(done) <= most:
         return done
-    ranks: dict[Cell, int] = {}
+    ranks: dict[str, int] = {}
     ranked: list[tuple[int, int, _Seen]] = []
     for seen in reversed(done):
-        ranks[seen.cell] = ranks.get(seen.cell, 0) + 1
-        ranked.append((ranks[seen.cell], len(ranked), seen))
+        ranks[seen.name] = ranks.get(seen.name, 0) + 1
+        ranked.append((ranks[seen.name], len(ranked), seen))
     chosen = {id(seen) for _, _, seen in sorted(ranked, key=lambda entry: entry[:2])[:most]}
     return [seen for seen in done if id(seen) in chosen]
 

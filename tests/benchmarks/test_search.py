@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from benchmarks.idle import drive
 from benchmarks.search import DRIFTS, confirmed_shares, main, result, simulated_cells
+from benchmarks.suggestions import main as suggestions
+from benchmarks.truth import Row, correlations, measure, read
 from sldd.rng import stream
 from study.config.search_settings import SearchSettings
 
@@ -31,3 +36,50 @@ def test_a_table_has_a_row_for_each_sampler_and_score(capsys: pytest.CaptureFixt
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + len(DRIFTS) * 3
     assert sum("| random | smooth |" in line for line in lines) == len(DRIFTS)
+
+
+def test_workers_idle_less_where_more_of_a_cell_runs_at_a_time() -> None:
+    settings = ["grid.backbone=[test_resnet]", "grid.method=sldd", "search.trials=4", "confirm.repeats=1"]
+    times = []
+    for parallel in (1, 4):
+        time, idle, trials = drive([*settings, f"search.parallel={parallel}"], 12)
+        assert trials == 3 * 5
+        assert 0 < idle < 1
+        times.append(time)
+    assert times[1] < times[0] / 2
+
+
+def test_a_suggestion_is_timed(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("botorch")
+    assert suggestions(["40"]) in (0, 1)
+    assert "| 40 | " in capsys.readouterr().out
+
+
+def test_a_table_of_truth_goes_on_where_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def distil(name: str, setting: int, outer_lr: float, inner_lr: float, store: object) -> Row:
+        assert (name, setting) not in done
+        done.add((name, setting))
+        return Row(
+            name,
+            10,
+            setting,
+            outer_lr,
+            inner_lr,
+            1.0,
+            outer_lr,
+            outer_lr,
+            outer_lr,
+            -outer_lr,
+            test_hm=outer_lr,
+            test_smooth=inner_lr,
+        )
+
+    done: set[tuple[str, int]] = set()
+    monkeypatch.setattr("benchmarks.truth.distil", distil)
+    table = tmp_path / "truth.csv"
+    assert len(list(measure(table, ["lenet", "test_vit"], 3))) == 6
+    assert len(list(measure(table, ["lenet", "test_vit"], 5))) == 4
+    assert [row.setting for row in read(table)] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    *_, mean = correlations(read(table))
+    assert mean.startswith("| mean | | 1.00 | -1.00 | ")
+    assert mean.endswith(" | 1.00 | 1.00 |")
