@@ -11,6 +11,7 @@
     python -m benchmarks.folds DIR      # how well folds of patients share findings out
     python -m benchmarks.search         # what samplers confirm, on simulated cells
     python -m benchmarks.truth          # what a dense table of rates scores, on eight real networks
+    python -m benchmarks.replay         # what searches reach on that table
     python -m benchmarks.suggestions 10000  # what a suggestion of the shared model costs a driver
     python -m benchmarks.idle           # how many workers a study keeps busy, simulated
     python -m benchmarks.statistics     # coverage, level and power of a study's statistics, simulated

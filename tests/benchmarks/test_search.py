@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.idle import drive
+from benchmarks.replay import Way, searched
+from benchmarks.replay import main as replay
 from benchmarks.search import DRIFTS, confirmed_shares, main, result, simulated_cells
 from benchmarks.suggestions import main as suggestions
-from benchmarks.truth import Row, correlations, measure, read
+from benchmarks.truth import Row, correlations, measure, read, settings
 from sldd.rng import stream
 from study.config.search_settings import SearchSettings
 
@@ -83,3 +85,23 @@ def test_a_table_of_truth_goes_on_where_it_ended(tmp_path: Path, monkeypatch: py
     *_, mean = correlations(read(table))
     assert mean.startswith("| mean | | 1.00 | -1.00 | ")
     assert mean.endswith(" | 1.00 | 1.00 |")
+
+
+def test_a_search_on_recorded_truth_confirms_rows_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        Row(name, 10, number, *rates, 4.0, *[_worth(*rates)] * 4, test_smooth=_worth(*rates), test_hm=0.5)
+        for number, rates in enumerate(settings(40))
+        for name in ("lenet", "test_vit")
+    ]
+    found, seconds = searched(rows, Way("random"), 6, 0)
+    halved, less = searched(rows, Way("random", pruner="halving"), 6, 0)
+    assert [row.network for row in found] == ["lenet", "test_vit"]
+    assert all(row.smooth >= _worth(*settings(1)[0]) for row in found), "the middle is among those tried"
+    assert found == halved, "rungs that say all lose nothing"
+    assert (seconds, less) == (6 * 4.0, 6 * 1.0 + 3 * 1.0 + 2 * 2.0)
+    assert replay(["--table", str(tmp_path / "none.csv")]) == 2
+    assert "0 settings of all networks" in capsys.readouterr().err
+
+
+def _worth(outer_lr: float, inner_lr: float) -> float:
+    return 1 / (1 + outer_lr + inner_lr)

@@ -109,3 +109,32 @@ def test_trials_that_stay_at_a_rung_are_kept_there_until_a_larger_search_wants_t
     refused = Here(tmp_path / "other", *settings, "search.rungs=[20]")
     assert refused.status == 2
     assert "search.rungs: 20 has no evaluation before the last of 20 steps" in refused.log.read_text()
+
+
+@pytest.mark.slow
+def test_a_driver_killed_at_a_rung_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    """SIGKILL once all trials wait at the rung, and once one has gone on from there."""
+    settings = ["grid.images=3", "search={trials: 3, pruner: halving, rungs: [0.5]}"]
+    whole = Here(tmp_path / "whole", *settings)
+    assert whole.status == 0, whole.log.read_text()
+
+    def waiting(study: Study) -> list[Path]:
+        return [path for path in study.trials("result.json") if json.loads(path.read_text()).get("rung")]
+
+    def taken_up(study: Study) -> list[Path]:
+        found = [json.loads(path.read_text()) for path in study.trials("config.json")]
+        return [study.folder / "trials" / config["trial"] for config in found if config["taken_up"]]
+
+    moments: list[Callable[[Command], bool]] = [
+        lambda command: len(waiting(command)) >= 2,
+        lambda command: bool(taken_up(command)),
+    ]
+    for moment in moments:
+        command = Command(tmp_path / "out", *settings)
+        command.until(lambda: moment(command))  # noqa: B023
+        command.kill()
+    last = Here(tmp_path / "out", *settings)
+    assert last.status == 0, last.log.read_text()
+    for folder in taken_up(last):
+        assert 10 in json.loads((folder / "result.json").read_text())["starts"], "it went on from its rung"
+    pd.testing.assert_frame_equal(last.records(), whole.records(), check_exact=True)
