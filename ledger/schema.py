@@ -79,6 +79,8 @@ SCHEMA: dict[str, str] = {
     "test_accuracy": "float64",
     "test_balanced_accuracy_low": "float64",
     "test_balanced_accuracy_high": "float64",
+    "core_seconds": "float64",
+    "fresh_score": "float64",
 }
 """Column -> dtype, in the order of `records.csv`: a contract, other programs read it; new columns go to the end."""
 

@@ -6,6 +6,7 @@ What is here is in the order in which a reader asks.
 from analysis.figures import (
     compare_studies,
     confusion,
+    cost,
     epsilon,
     findings,
     hm,
@@ -24,6 +25,7 @@ FIGURES = (
     operating_point.FIGURE,
     sharing.FIGURE,
     methods.FIGURE,
+    cost.FIGURE,
     search.RATES,
     search.PARALLEL,
     search.OVER_TIME,

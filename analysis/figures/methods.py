@@ -10,6 +10,7 @@ from analysis.figures.parts.spec import FigureSpec
 from analysis.figures.parts.theme import figure, look, plain
 from analysis.records.cell_means import cell_means, setting_labels, training_means
 from analysis.records.records import Study
+from analysis.text.controls import control_sentences
 from analysis.text.words import images_word
 
 
@@ -52,6 +53,6 @@ FIGURE = FigureSpec(
     title="Beside ordinary training and other methods",
     frame=methods_frame,
     draw=methods_figure,
-    caption=seeds_caption,
+    caption=lambda study: " ".join([seeds_caption(study), *control_sentences(study)]),
     wide=True,
 )

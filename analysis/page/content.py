@@ -27,6 +27,8 @@ from analysis.page.panels import cell_figure, cell_panels, panels
 from analysis.page.trial_table import CAPTION, STAGED, trial_table
 from analysis.records.packages import read_distilled
 from analysis.records.records import Study, score, score_word
+from analysis.tables.cross_network import cross_table
+from analysis.tables.formats import Table
 from analysis.tables.transfer import has_training, transfer_table
 from analysis.text.anonymity import reports, sentences
 from analysis.text.conclusion import describe_published
@@ -125,7 +127,7 @@ def _add(content: Content, study: Study, article: str) -> None:
         kind = "card wide" if panel.wide else "card"
         drawn = _figure(identity, panel.figure.layout.height, panel.caption)
         sections.append(Section(f"{identity}-card", kind, f"<h2>{escape(panel.title)}</h2>\n{drawn}"))
-    sections += _transfer(study, article)
+    sections += [*_transfer(study, article), *_fresh(study, article)]
     sections += [*_cells(content, study, article), *_anonymity(study, article), *_fragility(study, article)]
     sections += _troubles(study, article)
     if len(study.records):
@@ -212,11 +214,19 @@ def _cell_card(study: Study, article: str, options: list[str]) -> str:
 def _transfer(study: Study, article: str) -> Iterable[Section]:
     """Networks that were trained on other films before, beside the published ones."""
     if has_training(study) and any(cell.get("chain") for cell in study.cells):
-        found = transfer_table([study])
-        drawn = table([column.heading.replace("\n", " ") for column in found.columns], found.rows())
-        caption = escape(" ".join([f"{found.title}.", *found.lines]))
-        shown = f'<h2>Transfer</h2>\n{drawn}<p class="caption">{caption}</p>'
-        yield Section(f"{article}-transfer", "card wide", shown)
+        yield _table(f"{article}-transfer", "Transfer", transfer_table([study]))
+
+
+def _fresh(study: Study, article: str) -> Iterable[Section]:
+    """What images are worth to starts and networks that nobody has seen."""
+    if (found := cross_table(study)) is not None:
+        yield _table(f"{article}-fresh", "Fresh starts and other networks", found)
+
+
+def _table(identity: str, title: str, found: Table) -> Section:
+    drawn = table([column.heading.replace("\n", " ") for column in found.columns], found.rows())
+    caption = escape(" ".join([f"{found.title}.", *found.lines]))
+    return Section(identity, "card wide", f'<h2>{title}</h2>\n{drawn}<p class="caption">{caption}</p>')
 
 
 def _anonymity(study: Study, article: str) -> Iterable[Section]:

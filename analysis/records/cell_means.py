@@ -31,6 +31,9 @@ MEANS = {
     "memory_star_kb": "memory_star_kb",
     "compression_rate": "compression_rate",
     "shared_kb": "shared_kb",
+    "core_seconds": "core_seconds",
+    "peak_memory_mib": "peak_memory_mib",
+    "fresh_score": "fresh_score",
 }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +28,7 @@ COLUMNS = list(SCHEMA)
 _OF_CLASSES = ("balanced_accuracy", "accuracy")
 _COUNTS = ("parameters", "images")  # one or more
 # What two runs of the same study on the same machine differ in.
-MEASURED = ["seconds", "peak_memory_mib", "finished"]
+MEASURED = ["seconds", "core_seconds", "peak_memory_mib", "finished"]
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -51,11 +52,13 @@ class Study:
     cells: list[dict[str, Any]]
     records: pd.DataFrame
     methods: dict[str, Any] = field(default_factory=dict)
-    """What `study.yaml` says of its methods, by name: `label`, and `no_package`, why they leave none."""
+    """What `study.yaml` says of its methods, by name: `label`, `no_package`, why they leave none, and
+    `control`, whether their images are real ones."""
 
     def method(self, name: str) -> dict[str, Any]:
         """Description of a method; for older studies, its name in words."""
-        return {"label": name.replace("_", " "), "no_package": None} | _mapping(self.methods.get(name))
+        usual = {"label": name.replace("_", " "), "no_package": None, "control": False}
+        return usual | _mapping(self.methods.get(name))
 
     @property
     def compared_cells(self) -> list[dict[str, Any]]:
@@ -176,10 +179,10 @@ def _row(trial: TrialFiles) -> dict[str, Any]:
     if result is None:
         return row
     own = ("outer_steps", "seconds", "peak_memory_mib", "device", "memory_mib", "memory_star_kb", "compression_rate")
-    row |= {
-        name: result.get(name)
-        for name in ("status", "error", *own, "stopped", "ended", "best_step", "finished", "micro_batch", "epsilon")
-    }
+    ending = ("core_seconds", "stopped", "ended", "best_step", "finished", "micro_batch", "epsilon")
+    row |= {name: result.get(name) for name in ("status", "error", *own, *ending)}
+    fresh = [_number(each.get("score")) for each in fresh_starts(result) if each.get("backbone") == row["backbone"]]
+    row["fresh_score"] = pd.Series(fresh, dtype="float64").mean()
     row["note"] = idle_rates(result.get("rates"))
     if isinstance(result.get("shared_bytes"), int):
         row["shared_kb"] = result["shared_bytes"] / 1000
@@ -219,6 +222,12 @@ def setting_of(cell_fields: dict[str, Any]) -> dict[str, Any]:
         setting |= {"train_classes": cell_fields.get("train_classes") or "INP"}
         setting |= {"train_view": cell_fields.get("train_view") or "patches"}
     return setting
+
+
+def fresh_starts(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What `study.trial.fresh` left in a result: a row a network and start."""
+    rows = result.get("fresh")
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def _joined(names: Any) -> str | None:

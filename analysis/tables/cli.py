@@ -23,6 +23,7 @@ import pandas as pd
 
 from analysis.published import CAPTIONS
 from analysis.records.records import NotAStudyError, Study, read_study, setting_of
+from analysis.tables.cross_network import cross_table
 from analysis.tables.formats import Column, Table, as_csv, as_latex, as_markdown, as_text, counted, decimals, words
 from analysis.tables.matching import measured_cells, protocol_remarks
 from analysis.tables.published_comparison import FOOTPRINT_COLUMNS, MEASURED, NOT_RUN, hm_words, published_tables
@@ -62,11 +63,14 @@ def cell_table(study: Study) -> Table:
         counted("seeds", "Seeds"),
         *FOOTPRINT_COLUMNS,
     ]
+    costs = {"fresh_score": "Fresh\nstarts", "core_seconds": "Core\nseconds", "peak_memory_mib": "Peak\nMiB"}
+    paid = [name for name in costs if frame["core_seconds"].notna().any() and frame[name].notna().any()]
+    columns += [decimals(name, costs[name], 3 if name == "fresh_score" else 0) for name in paid]
     if (frame["status"] + frame["remarks"]).any():
         columns.append(Column("Remarks", lambda row: row["status"] or row["remarks"], words=True))
     stages = dict.fromkeys(setting_of(cell)["stage"] for cell in study.cells if cell.get("stage"))
     left_out = [f"Left out: cells that train on {', '.join(stages)}, to be where others start."] if stages else []
-    kept = dict.fromkeys(["study", *names, *MEASURED, *measures, "status", "remarks"])
+    kept = dict.fromkeys(["study", *names, *MEASURED, *measures, *paid, "status", "remarks"])
     return Table(study.name, columns, frame[list(kept)], left_out)
 
 
@@ -149,7 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.against:
             tables, lines = tables_against(studies, options.table or ())
         else:
-            tables, lines = [cell_table(study) for study in studies], []
+            found = [table for study in studies for table in (cell_table(study), cross_table(study))]
+            tables, lines = [table for table in found if table is not None], []
         written = _formatted(tables, lines, options.format, options.out)
         if options.out is None:
             print(written, end="")

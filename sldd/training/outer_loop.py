@@ -290,6 +290,12 @@ class OuterLoop:
             return scores
         return self._scores(self.learner.weights(self.best.state), self.best.theta_bn, patients)
 
+    @torch.no_grad()
+    def score_network(self, network: nn.Module, patients: list[int]) -> Scores:
+        """Scores of another network, in evaluation mode, by the same evaluator."""
+        with Kernels(twice=False):
+            return self._evaluator.score(network, patients, batch=self.settings.score_batch, device=self._device)
+
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to resume bit for bit on the same machine and thread count."""
         return {

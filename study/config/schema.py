@@ -23,6 +23,7 @@ from sldd.distillation.image_learner import DistillSettings
 from sldd.package import PackageSettings
 from sldd.training.compute import ComputeSettings
 from sldd.training.dp_sgd import PrivacySettings
+from sldd.training.fresh_start import FreshSettings
 from sldd.training.outer_loop import OuterSettings
 from sldd.training.supervised import TrainSettings
 from study.config.resource_settings import BudgetSettings, ResourceSettings
@@ -63,6 +64,7 @@ class StudyConfig:
     train: TrainSettings = field(default_factory=TrainSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     """Films with findings only."""
+    evaluate: FreshSettings = field(default_factory=FreshSettings)
     package: PackageSettings = field(default_factory=PackageSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     privacy: PrivacySettings = field(default_factory=PrivacySettings)

@@ -79,9 +79,9 @@ def describe(
 
 
 def _method(name: str) -> dict[str, Any]:
-    """A method's label and why its trials leave no package, for readers of the study."""
+    """A method's label, why its trials leave no package, and whether it is a control, for readers of the study."""
     method = METHODS[name]
-    return {"label": method.label, "no_package": method.no_package}
+    return {"label": method.label, "no_package": method.no_package, "control": method.control}
 
 
 def _findings(cohort: Cohort) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def plan_cells(
         InputError: a backbone's name is unknown, a rung lies beyond a cell's last step, or what a private study needs
             is not installed.
     """
-    for backbone in dict.fromkeys(cell.backbone for cell in cells):
+    for backbone in dict.fromkeys([*(cell.backbone for cell in cells), *config.evaluate.backbones]):
         check_name(backbone)
     if config.privacy.noise is not None:
         check_accountant()

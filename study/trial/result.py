@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import nn
+
 from sldd.data.split import Split
 from sldd.training.outer_loop import OuterLoop
 from study.grid.spec import TrialSpec
@@ -50,3 +52,10 @@ def describe_result(
     elif tested:
         result["test"] = loop.score(split.test).describe(pseudonyms, delta, intervals_of=spec.seed)
     return result
+
+
+def score_fresh(loop: OuterLoop, network: nn.Module, split: Split, pseudonyms: list[str]) -> dict[str, Any]:
+    """Scores on test patients of a network that learned from the images and nothing else, at the threshold that
+    validation patients choose for it; nothing is chosen by them."""
+    threshold = loop.score_network(network, split.validation).threshold
+    return loop.score_network(network, split.test).describe(pseudonyms, threshold)

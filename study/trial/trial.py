@@ -32,9 +32,10 @@ from study.config.tasks.base import TaskData
 from study.grid.spec import TrialSpec
 from study.trial.context import TrialContext, patient_pseudonyms, trial_data, weights_file
 from study.trial.early_stopping import is_below
+from study.trial.fresh import fresh_scores
 from study.trial.network import WEIGHTS, build_network, mixed_bodies, set_transfer_start, to_bytes
 from study.trial.package import claims, storage_cost
-from study.trial.result import describe_result
+from study.trial.result import describe_result, score_fresh
 
 _STOP_POLL_SECONDS = 0.5
 
@@ -154,19 +155,21 @@ def run_trial(spec: TrialSpec, context: TrialContext, folder: TrialFolder, gpus:
     device = torch.device("cuda" if gpus else "cpu")
     _reset_peak_memory(device)
     trial = build_trial(spec, context, device, folder.trials)
-    spent, starts = 0.0, []
+    spent, worked, starts = 0.0, 0.0, []
     saved = folder.load_checkpoint(device)
     if saved is not None:
         check_start(trial.network, saved["start"], f"checkpoint of {folder.name}")
         trial.loop.load_state_dict(saved["loop"])
         spent, starts = saved["seconds"], saved["starts"]
+        worked = saved.get("core_seconds", 0.0)  # of checkpoints from before it was counted
         del saved  # on a GPU, it would be there a second time to the end
     starts.append(trial.loop.progress.step)
-    begun = time.monotonic()
+    begun, from_core = time.monotonic(), time.process_time()
 
     def checkpoint() -> Report:
         seconds = spent + time.monotonic() - begun
         state = {"loop": trial.loop.state_dict(), "start": trial.fingerprints, "seconds": seconds, "starts": starts}
+        state["core_seconds"] = worked + time.process_time() - from_core
         folder.save_checkpoint(trial.loop.progress.step, state)
         return _report(trial, seconds)
 
@@ -191,6 +194,8 @@ def run_trial(spec: TrialSpec, context: TrialContext, folder: TrialFolder, gpus:
     result["rung"] = len(spec.taken_up) + 1 if waits else None
     result["starts"] = starts  # the step at which each start of this trial began; [0] where nothing interrupted it
     result["seconds"] = spent + time.monotonic() - begun
+    result["core_seconds"] = worked + time.process_time() - from_core
+    result["fresh"] = _fresh(trial, patients, device) if best is not None and error is None else []
     result["finished"] = now()
     result["gpus"] = gpus
     result["peak_memory_mib"] = _peak_memory_mib(device)
@@ -209,6 +214,18 @@ def run_trial(spec: TrialSpec, context: TrialContext, folder: TrialFolder, gpus:
     if spec.cell.stage and spec.phase == "confirm" and trial.loop.best is not None:
         folder.save(WEIGHTS, to_bytes(list(trial.fingerprints), trial.loop.best.state))
     folder.finish(result, keep_checkpoint=waits)
+
+
+def _fresh(trial: _Trial, pseudonyms: list[str], device: torch.device) -> list[dict[str, Any]]:
+    """Scores of other starts and networks on the best state's images; of confirm trials, where asked for."""
+    spec, config, best = trial.spec, trial.context.config, trial.loop.best
+    if spec.phase != "confirm" or spec.cell.stage or not config.evaluate.starts or best is None:
+        return []
+    return fresh_scores(
+        spec.cell, best.state, trial.data, TASKS[spec.task], config.evaluate,
+        lambda network: score_fresh(trial.loop, network, trial.data.split, pseudonyms),
+        seed=spec.seed, device=device,
+    )  # fmt: skip
 
 
 def _improve(trial: _Trial, folder: TrialFolder, checkpoint: Callable[[], Report]) -> Iterator[Report]:

@@ -31,12 +31,14 @@ class Method(ABC):
         name: as in settings, cells' names and records.
         label: as figures call it; ``study.yaml`` keeps it.
         no_package: why its trials leave no package; None where they do. ``study.yaml`` keeps it too.
+        control: whether its images are real ones, which others have to beat. ``study.yaml`` keeps it.
         private: whether it can be made private (``privacy.noise``).
     """
 
     name: str
     label: str
     no_package: str | None = None
+    control: bool = False
     private: bool = False
 
     @abstractmethod

@@ -49,6 +49,7 @@ HERDING = _CoreSet(
     no_package="herding leaves no package: its images are patients' own",
     learned=("labels", "rates"),
     choose=herding,
+    control=True,
 )
 HERDING_HARD = replace(HERDING, name="herding_hard", label="herding, hard labels", learned=("rates",))
 K_CENTER = replace(

@@ -10,6 +10,7 @@ RANDOM_REAL = Distilling(
     no_package="random_real leaves no package: its images are patients' own",
     learned=("labels", "rates"),
     image_init="real",
+    control=True,
 )
 RANDOM_REAL_HARD = replace(
     RANDOM_REAL, name="random_real_hard", label="random real patches, hard labels", learned=("rates",)

@@ -20,7 +20,8 @@ peak_memory_mib, device, memory_mib, memory_star_kb, compression_rate, start,
 train_patches, train_classes, train_view, fold, protocol, shared_kb, epochs, stopped, finished, micro_batch, epsilon,
 task, val_ap, test_ap, test_hamming_loss, test_auc_low, test_auc_high, test_ap_low, test_ap_high, defined_classes,
 chain, transfer, stage, note, ended, best_step, val_balanced_accuracy, val_accuracy, test_balanced_accuracy,
-test_accuracy, test_balanced_accuracy_low, test_balanced_accuracy_high
+test_accuracy, test_balanced_accuracy_low, test_balanced_accuracy_high,
+core_seconds, fresh_score
 """.replace("\n", " ").strip().split(", ")  # fmt: skip
 
 

@@ -1,0 +1,60 @@
+"""What distilled images are worth to starts and networks that nobody has seen (``evaluate``).
+
+The known start is what SLDD is made for, fresh starts and other networks what DC, DM and MTT are made for. All are
+measured for every method, by one protocol (``sldd.training.fresh_start``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from sldd.backbones.init import initialise
+from sldd.rng import stream
+from sldd.training.fresh_start import FreshSettings, train_fresh
+from sldd.training.outer_loop import State
+from study.config.tasks.base import Task, TaskData
+from study.grid.axes import Cell
+from study.trial.network import build_network
+
+
+def fresh_scores(
+    cell: Cell,
+    state: State,
+    data: TaskData,
+    task: Task[Any],
+    settings: FreshSettings,
+    score: Callable[[nn.Module], dict[str, Any]],
+    *,
+    seed: int,
+    device: torch.device,
+) -> list[dict[str, Any]]:
+    """A row a network and start: ``backbone``, ``start``, ``loss`` of its training, ``score`` and ``auc`` on test
+    patients, or ``error``, why that network cannot be trained so.
+
+    Args:
+        state: images and labels, of the best state.
+        score: test scores of a network, as of ``Scores.describe``.
+        seed: of the trial; names the starts.
+    """
+    rows: list[dict[str, Any]] = []
+    for backbone in dict.fromkeys([cell.backbone, *settings.backbones]):
+        for start in range(settings.starts):
+            row: dict[str, Any] = {"backbone": backbone, "start": start}
+            try:
+                network = build_network(replace(cell, backbone=backbone), data.input).to(device)
+                name = int(stream(seed, "fresh start", start).integers(2**62))  # never the trial's own
+                initialise(network, name)
+                loss = train_fresh(
+                    network, state["images"], state["labels"], settings=settings, seed=name, loss=data.loss
+                )
+                found = score(network)
+                row |= {"loss": loss, "score": task.main_score(found), "auc": found.get("auc")}
+            except (RuntimeError, ValueError) as error:  # whatever a network says about its input
+                row["error"] = (str(error).splitlines() or [type(error).__name__])[0]
+            rows.append(row)
+    return rows
