@@ -54,6 +54,9 @@ class SearchSettings:
 
     trials: Annotated[int, Ge(1)] = 8
     """Search trials a cell. The first takes the geometric middle of every range."""
+    core_seconds: Annotated[float, Gt(0)] | None = None
+    """Core seconds of a cell's search trials, of which no more begin once they are spent: methods that cost little then
+    try more settings, up to ``trials``. null: ``trials``, whatever they cost."""
     sampler: SamplerName = "tpe"
     """What suggests the others: one of Optuna's samplers, from the cell's finished search trials; or ``shared``, a
     model of all cells' trials, from which a cell's first trial comes as well once there are a few, and which says what

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -114,9 +115,12 @@ def confirm_settings(config: StudyConfig, cell: Cell) -> ConfirmSettings:
     return config.confirm if cell.stage is None else replace(config.confirm, repeats=1)
 
 
-def trials_of(config: StudyConfig, cell: Cell) -> int:
-    """Trials that a cell gets."""
-    return config.search.trials + confirm_settings(config, cell).repeats
+def trials_of(config: StudyConfig, cell: Cell, seconds: float | None = None) -> int:
+    """Trials that a cell gets, at most; of so many seconds each, if known, as many as ``search.core_seconds`` has."""
+    searched, budget = config.search.trials, config.search.core_seconds
+    if budget and seconds:
+        searched = min(searched, math.ceil(budget / seconds))
+    return searched + confirm_settings(config, cell).repeats
 
 
 def cell_budget(config: StudyConfig, cell: Cell, data: TaskData) -> OuterSettings:

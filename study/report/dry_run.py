@@ -46,7 +46,7 @@ def print_plan(
     console.print(plan_table(plan))
     print_refused(console, plan)
     runnable = [entry for entry in plan if entry.refused is None]
-    trials = {entry.cell: trials_of(config, entry.cell) for entry in runnable}
+    trials = {entry.cell: trials_of(config, entry.cell, entry.seconds) for entry in runnable}
     most = {cell: cell_budget(config, cell, data_by_stage[cell.stage]).steps for cell in trials}
     taken = {
         entry.cell: halved_steps(config.search.trials, entry.rungs, most[entry.cell])
@@ -56,7 +56,8 @@ def print_plan(
     seconds = sum((entry.seconds or 0.0) * taken[entry.cell] / most[entry.cell] for entry in runnable)
     steps = sum(taken.values())
     impatient = config.outer.patience is not None
-    fewer = impatient or config.search.pruner == "median" or any(entry.cell.counted for entry in runnable)
+    ended = config.search.pruner == "median" or config.search.core_seconds is not None
+    fewer = impatient or ended or any(entry.cell.counted for entry in runnable)
     at_most = "at most " if fewer else ""
     console.print(
         f"{at_most}{len(runnable)} cells, {sum(trials.values())} trials ({config.search.trials} search and "

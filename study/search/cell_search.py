@@ -106,9 +106,21 @@ class CellSearch:
     @property
     def _trials(self) -> int:
         """Search trials that this cell gets."""
+        most = self._affordable
         if self.neighbour is None or self.neighbour.state.best is None:
-            return self._search.trials
-        return min(self._search.trials, self._search.warm_trials or max(2, (self._search.trials + 1) // 2))
+            return most
+        return min(most, self._search.warm_trials or max(2, (self._search.trials + 1) // 2))
+
+    @property
+    def _affordable(self) -> int:
+        """Search trials at most; those until the search's core seconds are spent, as far as they have ended."""
+        spent, budget = 0.0, self._search.core_seconds
+        for number, trial in enumerate(self._ledger.of(self.cell.name, "search") if budget else [], 1):
+            known = (trial.result or {}).get("core_seconds")
+            spent += known if isinstance(known, int | float) else trial.seconds or 0.0
+            if trial.settled and spent >= (budget or 0.0):
+                return min(number, self._search.trials)
+        return self._search.trials
 
     @property
     def full(self) -> int:

@@ -192,3 +192,15 @@ def test_a_driver_that_was_taken_for_dead_begins_nothing(
     searcher.on_trial_complete("0")
     assert searcher.suggest("1") == "FINISHED"
     assert not (ledger.folder / "trials" / config["trial"] / "result.json").exists(), "it is not ours to fail"
+
+
+@pytest.mark.parametrize(("budget", "trials"), [(0.5, 1), (2.5, 3), (3.0, 3), (99.0, 6)])
+def test_core_seconds_end_a_search_where_they_are_spent(
+    tmp_path: Path, open_ledger: OpenLedger, budget: float, trials: int
+) -> None:
+    ledger = open_ledger(tmp_path)
+    _run(ledger, _settings(6, 1, core_seconds=budget))  # a trial takes one
+    for cell in CELLS:
+        assert len(ledger.of(cell.name, "search")) == trials
+        assert len(ledger.of(cell.name, "confirm")) == 1
+    assert _run(open_ledger(tmp_path), _settings(6, 1, core_seconds=budget)) == []
