@@ -41,7 +41,7 @@ def articles(content: Content) -> str:
     nav = f"<nav>{links}</nav>\n" if len(content.titles) > 1 else ""
     return nav + "\n".join(
         f"""<article id="{article}">
-<p class="kind">Soft-label dataset distillation study</p>
+<p class="kind">How few distilled images suffice?</p>
 <h1>{escape(content.titles[article])}</h1>
 <div class="grid">
 {"".join(map(_section, sections))}</div>

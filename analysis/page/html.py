@@ -100,6 +100,16 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return f'<div class="scroll" tabindex="0"><table>\n{content}</table></div>'
 
 
+def answer_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """The table of networks; where there is no room, each is a block in which cells say what they are."""
+    labelled = (zip(headings, row, strict=True) for row in rows)
+    top = "".join(f'<th scope="col">{escape(name)}</th>' for name in headings)
+    cells = ([f'<td data-label="{escape(name)}">{escape(value)}</td>' for name, value in pairs] for pairs in labelled)
+    body = "\n".join(f"<tr>{''.join(row)}</tr>" for row in cells)
+    content = f"<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody>"
+    return f'<div class="scroll" tabindex="0"><table class="answers">\n{content}</table></div>'
+
+
 def _cell(value: Any) -> str:
     long = ' class="long"' if len(str(value)) > 60 else ""
     return f"<td{long}>{escape(str(value))}</td>"

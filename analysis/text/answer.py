@@ -36,7 +36,7 @@ def answered(study: Study, answer: pd.DataFrame, tested: int | None) -> str:
     if decided.empty:
         return f"{where}.{_trained(study)}"
     rule, word, level = Rule.of(study.config), score_word(study.records), percent(decided["level"].iloc[0])
-    decided = decided.assign(name=_names(decided))
+    decided = decided.assign(name=network_names(decided))
     found = decided[decided["outcome"] == SHOWN]
     if len(decided) > MOST_NAMED:
         shown = f"a count is shown to suffice for {len(found)} of {len(decided)} networks and settings"
@@ -70,7 +70,7 @@ def other_views(study: Study, answer: pd.DataFrame) -> str:
     if decided.empty:
         return ""
     rule, word = Rule.of(study.config), score_word(study.records)
-    decided = decided.assign(name=_names(decided))
+    decided = decided.assign(name=network_names(decided))
     parts = []
     if decided["target_at_least"].notna().any():
         reached = decided.dropna(subset="target_images")
@@ -90,7 +90,7 @@ def other_views(study: Study, answer: pd.DataFrame) -> str:
     return " ".join(parts)
 
 
-def _names(answer: pd.DataFrame) -> list[str]:
+def network_names(answer: pd.DataFrame) -> list[str]:
     """Each row's network, with its setting where that tells it apart."""
     both = zip(answer["backbone"], setting_labels(answer), strict=True)
     return [f"{name} ({setting})" if setting else str(name) for name, setting in both]
@@ -150,5 +150,5 @@ def _trained(study: Study) -> str:
     means = full_training(training_means(study))
     if means.empty:
         return ""
-    scores = [f"{number(hm, 2)} for {name}" for hm, name in zip(means["hm"], _names(means), strict=True)]
+    scores = [f"{number(hm, 2)} for {name}" for hm, name in zip(means["hm"], network_names(means), strict=True)]
     return f" Ordinary training on all {study.task.seen} gives {score_word(study.records)} {listed(scores)}."

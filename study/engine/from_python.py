@@ -14,7 +14,9 @@ from rich.console import Console
 
 from analysis.figures import FIGURES
 from analysis.records import records
-from analysis.text.summary import headline
+from analysis.stats.minimum import minimum_images
+from analysis.text.at_a_glance import in_a_sentence, networks
+from analysis.text.summary import headline, split_sizes
 from ledger.storage import Folder
 from sldd.errors import InputError
 from study.config.loader import load
@@ -80,8 +82,15 @@ class Study:
 
     @property
     def answer(self) -> str:
-        """Question and answer, in the sentences of the page."""
-        return "\n\n".join(headline(self._study))
+        """The answer in a sentence, then question and answer in full, as on the page."""
+        sentence = in_a_sentence(self._study, minimum_images(self._study), split_sizes(self._study).get("test"))
+        return "\n\n".join([sentence, *headline(self._study)])
+
+    @property
+    def networks(self) -> pd.DataFrame:
+        """The page's table: a row a network, with its smallest count, scores and verdict, in words."""
+        headings, rows = networks(self._study, minimum_images(self._study))
+        return pd.DataFrame(rows, columns=headings)
 
     @property
     def figures(self) -> Figures:

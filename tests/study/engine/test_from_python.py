@@ -37,8 +37,11 @@ def test_a_study_is_run_opened_and_read(
     assert capsys.readouterr().out == ""  # nobody looks
     assert (found.name, list(found.records["phase"])) == ("tiny", ["search", "confirm"])
     assert found.config["outer"]["steps"] == 4
-    assert found.answer.startswith("Asked: how few distilled images can stand in for the radiographs of")
-    assert found._repr_markdown_().startswith("**tiny**\n\nAsked")
+    sentence, asked, *_ = found.answer.split("\n\n")
+    assert sentence == "No image count is judged for the 1 network."
+    assert asked.startswith("Asked: how few distilled images can stand in for the radiographs of")
+    assert found._repr_markdown_().startswith("**tiny**\n\nNo image count")
+    assert found.networks["verdict"].tolist() == ["not judged"]
     assert "hm-by-parameters" in list(found.figures)
     assert found.figures["hm-by-parameters"].data
     with pytest.raises(KeyError, match="no figure 'hm'; there are: hm-by-parameters"):

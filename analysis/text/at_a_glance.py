@@ -1,0 +1,150 @@
+"""The answer for people who skim: one sentence with its certainty, a table of networks, and what was not measured.
+
+Plain text throughout; whoever puts it on a page escapes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from analysis.records.cell_means import run_rows
+from analysis.records.records import Study, compared, score_word
+from analysis.records.rule import Rule
+from analysis.records.runs import folds_of
+from analysis.stats.coverage import confirmed_cells
+from analysis.stats.minimum import FAILED, MORE, SHOWN, UNDECIDED, UNJUDGED, UNLEARNED, WAITING, percent
+from analysis.text.anonymity import reports
+from analysis.text.answer import network_names
+from analysis.text.words import images_word, listed, number, parameters_word, protocol_mark
+
+_LEFT = {
+    UNDECIDED: "is undecided for {}",
+    MORE: "is more than was tried for {}",
+    FAILED: "could not be found for {}",
+    UNLEARNED: "is not judged for {}",
+    UNJUDGED: "is not judged for {}",
+    WAITING: "is still open for {}",
+}
+
+
+def in_a_sentence(study: Study, answer: pd.DataFrame, tested: int | None) -> str:
+    """Which counts suffice for how many networks, how sure that is, and what is left.
+
+    Args:
+        answer: of `minimum_images`.
+        tested: test patients, where the study says how many.
+    """
+    if run_rows(study).empty:
+        return "There is no answer yet: nothing is confirmed on test patients."
+    found = answer[answer["outcome"] == SHOWN]
+    of = f"{len(answer)} network{'s' * (len(answer) > 1)}"
+    if answer["outcome"].isin([UNJUDGED, WAITING]).all():
+        return f"No image count is judged for {'the' if len(answer) == 1 else 'any of the'} {of}."
+    if found.empty:
+        shown = f"No image count is shown to suffice for {'the' if len(answer) == 1 else 'any of the'} {of}"
+    else:
+        counts = sorted({int(count) for count in found["minimum_images"]})
+        ends = images_word(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]} images"
+        whom = str(found["backbone"].iloc[0]) if len(found) == 1 else str(len(found))
+        whose = f"{whom}, one of {of}" if len(found) == 1 and len(answer) > 1 else f"{whom} of {of}"
+        whose = whom if len(answer) == 1 else f"all {of}" if len(found) == len(answer) > 1 else whose
+        shown = f"{ends} suffice{'s' * (counts == [1])} for {whose}"
+    patients = f", {tested} test patients" if tested else ""
+    others = answer[answer["outcome"] != SHOWN]
+    left = []
+    for words, rows in others.groupby(others["outcome"].map(_LEFT), sort=False):
+        several = "all of them" if len(rows) == len(answer) else f"{len(rows)} of them"
+        several = f"the other {len(rows)}" if len(rows) == len(others) and len(found) else several
+        left.append(str(words).format(rows["backbone"].iloc[0] if len(rows) == 1 else several))
+    rest = f" The count {listed(left)}." if left and len(answer) > 1 else ""
+    return f"{shown} ({percent(answer['level'].dropna().max())} level{patients}{protocol_mark(study)}).{rest}"
+
+
+def networks(study: Study, answer: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Headings, and a row for each network and setting: parameters, the smallest count with its interval, the score at
+    it (or the best that was reached), that of ordinary training, and the verdict."""
+    word = score_word(study.records)
+    headings = ["network", "parameters", "images", word, f"{word} of ordinary training", "verdict"]
+    rows = zip(network_names(answer), answer.to_dict("records"), strict=True)
+    return headings, [
+        [
+            name,
+            "n/a" if pd.isna(row["parameters"]) else parameters_word(row["parameters"]),
+            _count(row),
+            _reached(row),
+            number(row["trained_hm"], 2),
+            _verdict(row),
+        ]
+        for name, row in rows
+    ]
+
+
+def how_to_read(study: Study) -> str:
+    """The caption of the table of `networks`."""
+    rule, word = Rule.of(study.config), score_word(study.records)
+    return (
+        f"Images: the smallest count that is shown at the {percent(rule.level)} level to come within {rule.margin:.2f} "
+        f"{word} of the same network's ordinary training on all {study.task.seen}, and in brackets the counts that may "
+        f"be the true one. Where none is shown, {word} is the best that was reached, with its count."
+    )
+
+
+def _count(row: Mapping[Any, Any]) -> str:
+    """`3 (2 to 3)`; `2 or more` where no count is shown to suffice, and `open` where nothing is known."""
+    found, least = row["minimum_images"], row["at_least"]
+    if pd.notna(found):
+        return f"{found}" if least == found else f"{found} ({least} to {found})"
+    return "open" if pd.isna(least) else f"{least} or more"
+
+
+def _reached(row: Mapping[Any, Any]) -> str:
+    if pd.notna(row["minimum_images"]):
+        return number(row["minimum_hm"], 2)
+    return "n/a" if pd.isna(row["best_hm"]) else f"{number(row['best_hm'], 2)} (with {row['best_images']})"
+
+
+def _verdict(row: Mapping[Any, Any]) -> str:
+    found, most = row["minimum_images"], images_word(row["largest_images"])
+    if row["outcome"] == SHOWN:
+        fewer = "fewer are not ruled out" if row["at_least"] < found else "fewer fall short"
+        return "1 image suffices" if found == 1 else f"{images_word(found)} suffice; {fewer}"
+    return {
+        UNDECIDED: f"undecided with up to {most}",
+        MORE: f"needs more than {most}",
+        FAILED: "could not be distilled",
+        UNLEARNED: "not judged: ordinary training does not learn",
+        UNJUDGED: "not judged",
+    }.get(row["outcome"], "not confirmed yet")
+
+
+def not_measured(study: Study, answer: pd.DataFrame) -> Iterator[str]:
+    """What a reader may take for shown and the study did not look at, a line each."""
+    records = compared(study.records)
+    data = study.config.get("data")
+    source = data.get("source", "phantom") if isinstance(data, dict) else None
+    if source == "phantom":
+        yield "Real patients: these are phantoms, drawn by a program."
+    yield "Patients of other hospitals: all are of one cohort, and networks may do worse on films of other machines."
+    if folds_of(study) is None:
+        yield "Other divisions of the patients: there was one, so that other test patients may give other counts."
+    counts = sorted({int(count) for count in records["images"].dropna()})
+    if counts:
+        between = [count for count in range(1, counts[-1]) if count not in counts]
+        skipped = f", nor {listed([*map(str, between)], 'or')}" if 0 < len(between) <= 5 else ""
+        yield f"More than {images_word(counts[-1])}{skipped}."
+    sizes = records["parameters"].dropna()
+    if len(sizes):
+        yield f"Networks of under {parameters_word(sizes.min())} or over {parameters_word(sizes.max())} parameters."
+    if answer["trained_hm"].isna().any():
+        yield "Ordinary training of every network, without which no count is held against anything."
+    starts = {str(start) for start in records["start"].dropna()}
+    if starts == {"xavier"}:
+        yield "Pretrained starts: every network began from random weights."
+    done, total = confirmed_cells(study)
+    if done < total:
+        yield f"{total - done} of {total} cells, which are not confirmed."
+    if not any(True for _ in reports(study)):
+        yield "Whether packages give patients away (python -m study.anonymity)."
