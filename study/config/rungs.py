@@ -13,10 +13,13 @@ def rung_steps(settings: SearchSettings, outer: OuterSettings) -> tuple[int, ...
     study's pruner has no rungs.
 
     Raises:
-        InputError: a rung has no evaluation before the last one, or none of its own.
+        InputError: a rung has no evaluation before the last one, or none of its own; or the search is to last for so
+            many core seconds, whose trials cannot be counted before they go on from a rung.
     """
     if not PRUNERS[settings.pruner].rungs:
         return ()
+    if settings.core_seconds is not None:
+        raise InputError(f"search.core_seconds: does not go with pruner {settings.pruner}; give search.trials alone")
     *evaluated, last = outer.evaluated_at
     found: list[int] = []
     for rung in settings.rungs:

@@ -60,6 +60,8 @@ def test_rungs_are_evaluations_before_the_last() -> None:
     ):
         with pytest.raises(InputError, match=says):
             rung_steps(SearchSettings(pruner="halving", rungs=rungs), OUTER)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="core_seconds: does not go with pruner halving"):
+        rung_steps(SearchSettings(pruner="halving", core_seconds=10.0), OUTER)
     assert halved_steps(4, (10, 20), 40) == 4 * 10 + 2 * 10 + 1 * 20
     assert halved_steps(3, (), 40) == 120
 
