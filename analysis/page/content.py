@@ -17,27 +17,22 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 import yaml
 
-from analysis.design.planned import design_of, measured_spread
 from analysis.figures import COMPARISONS
 from analysis.figures.parts.facets import FACETS, choices, facet_keys, facet_values
 from analysis.figures.parts.theme import TEMPLATE
+from analysis.page.answer import limits, story
 from analysis.page.gallery import films, label_key
-from analysis.page.html import answer_table, description_list, table
+from analysis.page.html import description_list, table
 from analysis.page.panels import cell_figure, cell_panels, panels
 from analysis.page.trial_table import CAPTION, STAGED, trial_table
 from analysis.records.packages import read_distilled
 from analysis.records.records import Study, score, score_word
-from analysis.stats.minimum import minimum_images
 from analysis.tables.cross_network import cross_table
 from analysis.tables.formats import Table
 from analysis.tables.transfer import has_training, transfer_table
 from analysis.text.anonymity import reports, sentences
-from analysis.text.at_a_glance import how_to_read, in_a_sentence, networks, not_measured
-from analysis.text.conclusion import describe_published
-from analysis.text.leaning import leaning
-from analysis.text.relation import reach
 from analysis.text.sensitivity import fragility_tables, in_words
-from analysis.text.summary import headline, highlights, protocol, smallest_counts, split_sizes, state, troubles
+from analysis.text.summary import highlights, troubles
 from analysis.text.words import chosen_on, number, protocol_mark
 
 CELLS_BYTES = 5 << 20
@@ -120,7 +115,7 @@ def _compare(content: Content, studies: list[Study]) -> None:
 
 def _add(content: Content, study: Study, article: str) -> None:
     content.titles[article] = study.name
-    sections = [_story(study, article), _tiles(study, article)]
+    sections = [Section(f"{article}-story", "card wide story", story(study)), _tiles(study, article)]
     for panel in panels(study):
         identity = f"{article}-{panel.name}"
         content.charts[identity] = _chart(content, panel.figure)
@@ -135,7 +130,7 @@ def _add(content: Content, study: Study, article: str) -> None:
         shown["keys"] = content.code(facet_keys(study.records))
         content.tables[f"{article}-trials"] = shown
         sections.append(_trials(study, article))
-    sections += [_reach(study, article), _provenance(study, article)]
+    sections += [Section(f"{article}-reach", "card wide", limits(study)), _provenance(study, article)]
     content.sections[article] = sections
 
 
@@ -158,19 +153,6 @@ def _chart(content: Content, figure: go.Figure) -> dict[str, Any]:
 def _figure(identity: str, height: float | None, caption: str) -> str:
     tall = f' style="height:{height or TEMPLATE.layout.height:g}px"'
     return f'<figure><div class="chart" id="{identity}"{tall}></div><figcaption>{escape(caption)}</figcaption></figure>'
-
-
-def _story(study: Study, article: str) -> Section:
-    notices = "".join(f'<p class="notice">{escape(notice)}</p>\n' for notice in state(study))
-    answer = minimum_images(study)
-    sentence = in_a_sentence(study, answer, split_sizes(study).get("test"))
-    caption = f'<p class="caption">{escape(how_to_read(study))}</p>'
-    rows = f"{answer_table(*networks(study, answer))}\n{caption}" if len(answer) else ""
-    words = "".join(f"<p>{escape(each)}</p>\n" for each in [*headline(study), smallest_counts(study)] if each)
-    words = f"<details><summary>The answer in full, by other rules, and against parameters</summary>{words}</details>"
-    said = f'<p class="protocol">{escape(protocol(study))}</p>'
-    shown = f'{notices}<p class="answer">{escape(sentence)}</p>\n{rows}\n{words}\n{said}'
-    return Section(f"{article}-story", "card wide story", shown)
 
 
 def _tiles(study: Study, article: str) -> Section:
@@ -281,16 +263,6 @@ def _trials(study: Study, article: str) -> Section:
 <button type="button" class="more" hidden>Show more</button>
 <p class="caption">{escape(searched)} {escape(CAPTION)}{staged}</p>""",
     )
-
-
-def _reach(study: Study, article: str) -> Section:
-    """What this study's design can show, and the papers' six points."""
-    design = design_of(study)
-    lines = reach(design, measured_spread(study) is not None, study.task.word)
-    words = "".join(f"<p>{escape(line)}</p>\n" for line in [*lines, *leaning(study), describe_published()])
-    missing = "".join(f"<li>{escape(line)}</li>\n" for line in not_measured(study, minimum_images(study)))
-    left = f"<h2>What was not measured</h2>\n<ul>{missing}</ul>"
-    return Section(f"{article}-reach", "card wide", f"{left}\n<h2>What such a study can show</h2>\n{words}")
 
 
 def _provenance(study: Study, article: str) -> Section:
