@@ -25,6 +25,7 @@ import torch
 from sldd.backbones.init import initialise
 from sldd.backbones.norms import batch_norms, keep_no_statistics
 from sldd.backbones.registry import build, check_name, parameter_count
+from sldd.backbones.start import NEAR_LINEAR, SEEDED
 from sldd.data.patches import CLASSES
 from sldd.distillation.first_steps import in_processes, read_first_steps, write_first_steps
 from sldd.distillation.memory_estimate import NoClassScoresError, needs
@@ -158,6 +159,7 @@ def main(arguments: list[str] | None = None) -> int:
     for command in (auditing, learning):
         command.add_argument("names", nargs="*", metavar="FAMILY | BACKBONE", help="all timm families unless given")
         command.add_argument("--out", type=Path, metavar="FILE.csv", help="write the table there")
+    learning.add_argument("--start", choices=SEEDED, default=NEAR_LINEAR, help="of the networks (%(default)s)")
     learning.add_argument("--steps", type=int, default=300, help="outer steps (%(default)s)")
     learning.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
     learning.add_argument("--workers", type=int, default=1, help="backbones at a time, a thread each (%(default)s)")
@@ -198,13 +200,13 @@ def _learn(options: argparse.Namespace) -> int:
         if name not in known:
             check_name(name)
     members = [(name, smallest_member(name)) if name in known else ("", name) for name in names]
-    rows = [] if options.out is None else read_first_steps(options.out, options.steps)
+    rows = [] if options.out is None else read_first_steps(options.out, options.steps, options.start)
     done = {row.member for row in rows}
     members = [(family, member) for family, member in members if member not in done]
     if done:
         print(f"{len(done)} are in {options.out} already")
     device = torch.device(options.device)
-    for row in in_processes(members, steps=options.steps, device=device, workers=options.workers):
+    for row in in_processes(members, steps=options.steps, device=device, start=options.start, workers=options.workers):
         rows.append(row)
         if row.share is None or row.step_seconds is None:
             verdict = f"FAILS: {row.note}"

@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 from pydantic import TypeAdapter
 
-from sldd.backbones.init import initialise
 from sldd.backbones.registry import build, parameter_count
+from sldd.backbones.start import XAVIER, set_start
 from sldd.data.cohort import Cohort, default_cache, prepare
 from sldd.data.patches import CLASSES, BalancedBatches, Patches, PatchSettings
 from sldd.distillation.distill import Distillation
@@ -58,6 +58,7 @@ class FirstSteps:
     step_seconds: float | None
     device: str
     note: str
+    start: str = XAVIER
 
     @property
     def learned(self) -> bool:
@@ -69,7 +70,7 @@ def phantoms() -> Cohort:
     return prepare(PhantomSource(PhantomSettings(patients=60, difficulty=0.0)), default_cache())
 
 
-def first_steps(family: str, name: str, *, steps: int, device: torch.device) -> FirstSteps:
+def first_steps(family: str, name: str, *, steps: int, device: torch.device, start: str) -> FirstSteps:
     """Distil for ``steps`` at the smallest of ``SIDES`` that the network accepts."""
     parameters, note = None, ""
     kind = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
@@ -77,15 +78,16 @@ def first_steps(family: str, name: str, *, steps: int, device: torch.device) -> 
         try:
             network = build(name, input_size=side)
             parameters = parameter_count(network)
+            set_start(network, backbone=name, start=start, seed=0)
             loss, seconds = _distil(network, side, steps, device)
             share = loss / GUESSING
-            return FirstSteps(family, name, parameters, side, steps, loss, share, seconds, kind, "")
+            return FirstSteps(family, name, parameters, side, steps, loss, share, seconds, kind, "", start)
         except torch.OutOfMemoryError:
             note = f"out of memory at {side} px"
             break
         except Exception as error:  # a network may object to a size in any way
             note = f"at {side} px: {(str(error).splitlines() or [type(error).__name__])[0]}"
-    return FirstSteps(family, name, parameters, None, steps, None, None, None, kind, note)
+    return FirstSteps(family, name, parameters, None, steps, None, None, None, kind, note, start)
 
 
 def _distil(network: torch.nn.Module, side: int, steps: int, device: torch.device) -> tuple[float, float]:
@@ -94,7 +96,6 @@ def _distil(network: torch.nn.Module, side: int, steps: int, device: torch.devic
     everyone = list(range(cohort.patients))
     patches = Patches(cohort, PatchSettings(size=48, stride=8, input_size=side), *cohort.intensity(everyone))
     batches = BalancedBatches(patches, everyone)
-    initialise(network, 0)
     learner = Distillation(
         network,
         noise_images(steps=1, images=_IMAGES, side=side, seed=0),
@@ -117,22 +118,25 @@ def _distil(network: torch.nn.Module, side: int, steps: int, device: torch.devic
 
 
 def in_processes(
-    members: Sequence[tuple[str, str]], *, steps: int, device: torch.device, workers: int
+    members: Sequence[tuple[str, str]], *, steps: int, device: torch.device, start: str, workers: int
 ) -> Iterator[FirstSteps]:
     """Short distillations of many (family, backbone) in parallel processes, yielded as they end."""
     phantoms()  # drawn once, before all ask for them
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        running = [pool.submit(first_steps, family, member, steps=steps, device=device) for family, member in members]
+        running = [
+            pool.submit(first_steps, family, member, steps=steps, device=device, start=start)
+            for family, member in members
+        ]
         for future in as_completed(running):
             yield future.result()
 
 
-def read_first_steps(path: Path, steps: int) -> list[FirstSteps]:
+def read_first_steps(path: Path, steps: int, start: str) -> list[FirstSteps]:
     """The rows that ``write_first_steps`` left in a file; none where there is no file.
 
     Raises:
-        InputError: they are of another number of steps.
+        InputError: they are of another number of steps, or of another start.
     """
     if not path.exists():
         return []
@@ -143,9 +147,10 @@ def read_first_steps(path: Path, steps: int) -> list[FirstSteps]:
                 for row in csv.DictReader(file)
             ]
         )
-    others = {row.steps for row in rows} - {steps}
+    others = {(row.steps, row.start) for row in rows} - {(steps, start)}
     if others:
-        raise InputError(f"--out {path}: has rows of {min(others)} steps, not {steps}; name another file")
+        had, begun = min(others)
+        raise InputError(f"--out {path}: has rows of {had} steps from {begun}, not {steps} from {start}; name another")
     return rows
 
 

@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 def test_an_easy_network_learns() -> None:
-    row = first_steps("resnet", "test_resnet", steps=20, device=CPU)
+    row = first_steps("resnet", "test_resnet", steps=20, device=CPU, start="near_linear")
     assert row.learned
     assert (row.family, row.input_size, row.steps, row.device, row.note) == ("resnet", 96, 20, "cpu", "")
 
@@ -25,7 +25,7 @@ def test_what_goes_wrong_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ArithmeticError("the loss is nan at outer step 1")
 
     monkeypatch.setattr("sldd.distillation.first_steps._distil", fails)
-    row = first_steps("", "test_resnet", steps=2, device=CPU)
+    row = first_steps("", "test_resnet", steps=2, device=CPU, start="xavier")
     assert not row.learned
     assert row.note == "at 512 px: the loss is nan at outer step 1"
 
@@ -47,11 +47,14 @@ def test_command_goes_on_with_what_its_table_has(tmp_path: Path, capsys: pytest.
     table = tmp_path / "table.csv"
     write_first_steps(rows, table)
     written = table.read_bytes()
-    assert read_first_steps(table, 7) == sorted(rows, key=lambda row: row.family)
-    assert main(["learn", "test_resnet", "test_vit", "--steps", "7", "--out", str(table)]) == 1
+    assert read_first_steps(table, 7, "xavier") == sorted(rows, key=lambda row: row.family)
+    options = ["--start", "xavier", "--out", str(table)]
+    assert main(["learn", "test_resnet", "test_vit", "--steps", "7", *options]) == 1
     assert "2 are in" in capsys.readouterr().out
-    assert main(["learn", "test_resnet", "--steps", "8", "--out", str(table)]) == 2
-    assert "has rows of 7 steps, not 8; name another file" in capsys.readouterr().err
+    assert main(["learn", "test_resnet", "--steps", "8", *options]) == 2
+    assert "has rows of 7 steps from xavier, not 8 from xavier; name another" in capsys.readouterr().err
+    assert main(["learn", "test_resnet", "--steps", "7", "--out", str(table)]) == 2
+    assert "not 7 from near_linear" in capsys.readouterr().err
     assert table.read_bytes() == written
 
 
