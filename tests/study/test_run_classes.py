@@ -148,7 +148,7 @@ def test_a_plan_speaks_of_images_and_their_score(cells: Path, capsys: pytest.Cap
     assert _run(cells, "grid.method=[train,sldd]", "confirm.repeats=2", "--dry-run") == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "24 subjects with 48 images; classes, images: 16 blue, 16 green, 16 red" in said
-    assert "that are taken to differ by 0.12 balanced accuracy" in said
+    assert "seeds are taken to differ by 0.12 balanced accuracy" in said
     for word in ("film", "finding", "HM"):
         assert word not in said
 
