@@ -86,7 +86,7 @@ def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
         (["pretrained=x.safetensors"], "pretrained: should be a group, {NAME: VALUE, ...} (got 'x.safetensors')"),
         (["grid.backbone=null"], "grid.backbone.0: no value is given; "),
         (["norm=group"], "unknown setting norm; did you mean grid.norm?"),
-        (["steps=100"], "unknown setting steps; did you mean outer.steps or train.steps?"),
+        (["steps=100"], "unknown setting steps; did you mean outer.steps or train.steps or evaluate.steps?"),
         (["privacy.clip=1"], "privacy.clip: does nothing without privacy.noise"),
         (["outer.epochs=3", "outer.steps=7"], "outer.steps: the number of steps follows from outer.epochs"),
         (["grid.epochs=3", "outer.steps=7"], "outer.steps: the number of steps follows from grid.epochs"),
