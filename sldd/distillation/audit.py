@@ -219,5 +219,5 @@ def _learn(options: argparse.Namespace) -> int:
         if options.out is not None:  # kept as it goes: a machine may be taken away
             write_first_steps(rows, options.out)
     passed = sum(row.learned for row in rows)
-    print(f"{passed} of {len(rows)} learn by the defaults")
+    print(f"{passed} of {len(rows)} learn by the defaults from {options.start}")
     return 0 if passed == len(rows) else 1

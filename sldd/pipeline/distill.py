@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -78,17 +79,12 @@ def distill(
     task, device = task_of(cohort), _device(device)
     settings = distill or (_FINDINGS if task == "multilabel" else DistillSettings())
     check_labels(task, [settings.labels])
-    for name, value in (("images", images), ("distill_steps", distill_steps), ("distill_epochs", distill_epochs)):
-        if value < 1:
-            raise InputError(f"grid.{name}: should be greater than or equal to 1 (got {value})")
+    _check_counts(images=images, distill_steps=distill_steps, distill_epochs=distill_epochs)
     outer.check()
     compute.apply(torch.get_num_threads())
     data = task_data(cohort, patches, split_patients(cohort, split))
     check_batch(outer.batch_size, data.input)
-    label_init = label_init or data.label_starts[0]
-    if label_init not in data.label_starts:
-        known = ", ".join(data.label_starts)
-        raise InputError(f"grid.label_init: {label_init} is no start of task {task}; choose from {known}")
+    label_init = _label_start(label_init, data.label_starts, task)
     built, origin = _started(network, data.input, norm, str(start), seed)
     labels = data.initial_labels(label_init, images, seed)
     try:
@@ -123,7 +119,6 @@ def distill(
     best = loop.best
     assert best is not None  # the last step is evaluated
     original, stored = store_images(best, package)
-    delta = loop.score(data.split.validation).threshold
     made = package_of(
         best,
         origin,
@@ -131,11 +126,24 @@ def distill(
         distill=settings,
         inner_precision=compute.inner_precision,
         patches=patches,
-        delta=delta,
+        delta=loop.score(data.split.validation).threshold,
         stored=stored,
     )
     made = complete(made, origin, original, weights=package.weights)
     return Distilled(made, loop.progress.history, origin.own, data)
+
+
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        if value < 1:
+            raise InputError(f"grid.{name}: should be greater than or equal to 1 (got {value})")
+
+
+def _label_start(asked: str | None, known: Sequence[str], task: str) -> str:
+    """The start of soft labels that is asked for, or the task's usual one."""
+    if asked is not None and asked not in known:
+        raise InputError(f"grid.label_init: {asked} is no start of task {task}; choose from {', '.join(known)}")
+    return asked or known[0]
 
 
 def _started(network: str | nn.Module, spec: InputSpec, norm: str, start: str, seed: int) -> tuple[nn.Module, Start]:

@@ -30,6 +30,7 @@ from sldd.training.compute import ComputeSettings
 from sldd.training.outer_loop import DivergedError, OuterLoop, OuterSettings
 from sldd.training.supervised import Training
 from tests.conftest import write_cohort
+from tests.sldd.training.resuming import finish, same
 
 CPU = torch.device("cpu")
 PATCHES = PatchSettings(size=12, stride=4, input_size=32)
@@ -50,10 +51,10 @@ def finished(patches: Patches) -> Callable[..., OuterLoop]:
     """A loop that ran to its end, for tests that only look at it: each is run once."""
 
     @cache
-    def finish(method: str, distill: DistillSettings) -> OuterLoop:
-        return _finish(_loop(patches, method=method, distill=distill))
+    def ended(method: str, distill: DistillSettings) -> OuterLoop:
+        return finish(_loop(patches, method=method, distill=distill))
 
-    return lambda method="sldd", distill=DistillSettings(): finish(method, distill)
+    return lambda method="sldd", distill=DistillSettings(): ended(method, distill)
 
 
 def _loop(
@@ -89,22 +90,6 @@ def _loop(
     return OuterLoop(learner, PatientEvaluator(patches), batches, SPLIT, settings, rate=rate, seed=0, device=CPU)
 
 
-def _finish(loop: OuterLoop) -> OuterLoop:
-    while not loop.finished:
-        loop.advance()
-    return loop
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return bool(one == other)
-
-
 EVERYTHING = DistillSettings(
     image_init="real",
     labels="softmax",
@@ -137,8 +122,8 @@ def test_resuming_is_bit_for_bit(
     torch.save(first.state_dict(), tmp_path / "state.pt")
     second = _loop(patches, method=method, distill=distill)
     second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    _finish(second)
-    assert _same(finished(method, distill).state_dict(), second.state_dict())
+    finish(second)
+    assert same(finished(method, distill).state_dict(), second.state_dict())
 
 
 def test_features_are_the_same_in_any_memory_format_and_part(patches: Patches) -> None:
@@ -151,10 +136,10 @@ def test_features_are_the_same_in_any_memory_format_and_part(patches: Patches) -
 @pytest.mark.parametrize("method", ["sldd", "train"])
 def test_exponential_statistics_follow_the_real_batches(patches: Patches, tmp_path: Path, method: str) -> None:
     settings = dataclasses.replace(SETTINGS, statistics="exponential", steps=4, evaluations=2)
-    whole = _finish(_loop(patches, method=method, settings=settings))
-    precise = _finish(_loop(patches, method=method, settings=dataclasses.replace(settings, statistics="precise")))
+    whole = finish(_loop(patches, method=method, settings=settings))
+    precise = finish(_loop(patches, method=method, settings=dataclasses.replace(settings, statistics="precise")))
     # What is learned does not depend on it, what is kept does; four steps of momentum 0.1 leave most of the start.
-    assert _same(whole.learner.state(), precise.learner.state())
+    assert same(whole.learner.state(), precise.learner.state())
     assert whole.best is not None
     assert precise.best is not None
     ours, theirs = (loop.best.theta_bn["bn1.running_var"] for loop in (whole, precise))  # type: ignore[union-attr]
@@ -164,13 +149,13 @@ def test_exponential_statistics_follow_the_real_batches(patches: Patches, tmp_pa
     torch.save(cut.state_dict(), tmp_path / "state.pt")
     resumed = _loop(patches, method=method, settings=settings)
     resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert _same(_finish(resumed).state_dict(), whole.state_dict())
+    assert same(finish(resumed).state_dict(), whole.state_dict())
 
 
 @pytest.mark.parametrize("method", ["sldd", "dd", "train"])
 def test_easy_cohort_is_learned(patches: Patches, method: str) -> None:
     settings = OuterSettings(steps=40, batch_size=24, evaluations=4, statistics_batches=2)
-    loop = _finish(_loop(patches, method=method, rate=0.003 if method == "train" else 0.03, steps=1, settings=settings))
+    loop = finish(_loop(patches, method=method, rate=0.003 if method == "train" else 0.03, steps=1, settings=settings))
     losses = loop.progress.losses
     assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
     assert [entry["step"] for entry in loop.progress.history] == [10, 20, 30, 40]
@@ -181,7 +166,7 @@ def test_easy_cohort_is_learned(patches: Patches, method: str) -> None:
 
 def test_a_run_ends_where_nothing_gets_better(patches: Patches, tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, steps=40, evaluations=20, patience=2)
-    loop = _finish(_loop(patches, rate=1e-9, settings=settings))
+    loop = finish(_loop(patches, rate=1e-9, settings=settings))
     assert loop.impatient
     assert loop.best is not None
     assert loop.progress.step < 40
@@ -192,7 +177,7 @@ def test_a_run_ends_where_nothing_gets_better(patches: Patches, tmp_path: Path) 
     torch.save(cut.state_dict(), tmp_path / "state.pt")
     resumed = _loop(patches, rate=1e-9, settings=settings)
     resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert _same(_finish(resumed).state_dict(), loop.state_dict())
+    assert same(finish(resumed).state_dict(), loop.state_dict())
 
 
 def test_patience_that_cannot_run_out_is_refused() -> None:
@@ -209,7 +194,7 @@ def test_fixed_labels_stay_fixed(finished: Callable[..., OuterLoop]) -> None:
 @pytest.mark.parametrize("distill", [DistillSettings(image_init="real"), DistillSettings(inner_weights="head")])
 def test_real_patches_stay_as_they_are(patches: Patches, distill: DistillSettings) -> None:
     begun = _loop(patches, distill=distill).learner.state()
-    ended = _finish(_loop(patches, method="random_real", distill=distill)).learner.state()
+    ended = finish(_loop(patches, method="random_real", distill=distill)).learner.state()
     assert torch.equal(begun["images"], ended["images"])
     assert all(not torch.equal(begun[name], ended[name]) for name in ("labels", "rates"))
 
@@ -217,19 +202,19 @@ def test_real_patches_stay_as_they_are(patches: Patches, distill: DistillSetting
 def test_evaluating_changes_nothing_that_follows(patches: Patches) -> None:
     """Statistics of an evaluation must not reach the next outer step."""
     often, once = (
-        _finish(_loop(patches, settings=OuterSettings(steps=6, batch_size=12, evaluations=n, statistics_batches=2)))
+        finish(_loop(patches, settings=OuterSettings(steps=6, batch_size=12, evaluations=n, statistics_batches=2)))
         for n in (6, 1)
     )
-    assert _same(often.learner.state_dict(), once.learner.state_dict())
+    assert same(often.learner.state_dict(), once.learner.state_dict())
 
 
 def test_what_was_scored_is_not_scored_again(patches: Patches, monkeypatch: pytest.MonkeyPatch) -> None:
-    loop = _finish(_loop(patches))
+    loop = finish(_loop(patches))
     assert loop.best is not None
     found = loop.score(SPLIT.validation)
     fresh = _loop(patches)
     fresh.load_state_dict(loop.state_dict())  # as after an interruption, when nothing is remembered
-    assert _same(found.history(), fresh.score(SPLIT.validation).history())
+    assert same(found.history(), fresh.score(SPLIT.validation).history())
     loop.best.state = {name: 0 * value for name, value in loop.best.state.items()}  # as storing images may do
     assert loop.score(SPLIT.validation) is not found
     monkeypatch.setattr(loop.learner, "logits", None)
@@ -326,7 +311,7 @@ def test_the_average_is_what_is_evaluated(patches: Patches) -> None:
         states.append(loop.learner.state()["images"])
     start = _loop(patches).learner.state()["images"]
     # The optimiser goes the same way; the average lags behind it.
-    assert _same(plain.learner.state_dict()["learned"], averaged.learner.state_dict()["learned"])
+    assert same(plain.learner.state_dict()["learned"], averaged.learner.state_dict()["learned"])
     assert 0 < (states[1] - start).norm() < (states[0] - start).norm()
 
 

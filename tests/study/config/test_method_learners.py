@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -25,6 +24,7 @@ from study.config.schema import StudyConfig
 from study.config.tasks.patches import PatchData
 from study.grid.spec import TrialSpec
 from study.trial.network import build_network
+from tests.sldd.training.resuming import finish, same
 
 EXPERTS = ["match={experts: {count: 2, snapshots: 3, every: 2, latest: 2, span: 2, student_epochs: 2, batch_size: 6}}"]
 MORE = {
@@ -72,28 +72,12 @@ def _loop(data: PatchData, config: StudyConfig) -> OuterLoop:
     )  # fmt: skip
 
 
-def _finish(loop: OuterLoop) -> OuterLoop:
-    while not loop.finished:
-        loop.advance()
-    return loop
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return bool(one == other)
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_resuming_is_bit_for_bit(
     cache: Path, data: PatchData, tmp_path_factory: pytest.TempPathFactory, method: str
 ) -> None:
     config = _config(cache, method, *MORE.get(method, []))
-    ended = _finish(_loop(data, config)).state_dict()
+    ended = finish(_loop(data, config)).state_dict()
     file = tmp_path_factory.mktemp("cut") / "state.pt"
 
     @settings(max_examples=2, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -105,7 +89,7 @@ def test_resuming_is_bit_for_bit(
         torch.save(first.state_dict(), file)
         second = _loop(data, config)
         second.load_state_dict(torch.load(file, weights_only=True))
-        assert _same(_finish(second).state_dict(), ended)
+        assert same(finish(second).state_dict(), ended)
 
     check()
 
@@ -114,7 +98,7 @@ def test_resuming_is_bit_for_bit(
 def test_what_is_not_learned_stays_and_all_of_it_is_handed_over(cache: Path, data: PatchData, method: str) -> None:
     loop = _loop(data, _config(cache, method, *MORE.get(method, [])))
     begun = {name: value.clone() for name, value in loop.learner.state().items()}
-    ended = _finish(loop).learner.state()
+    ended = finish(loop).learner.state()
     changed = {name for name in begun if not torch.equal(begun[name], ended[name])}
     learned = set(METHODS[method].learned)  # type: ignore[attr-defined]
     assert changed - {"rates"} == learned - {"rates"}

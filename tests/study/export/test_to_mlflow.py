@@ -1,0 +1,80 @@
+"""A study for MLflow, read back by MLflow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from study.export.__main__ import main
+from tests.analysis.conftest import Ledger
+from tests.study.export.conftest import HISTORY, interrupted, validation
+
+# MLflow's tables use what SQLAlchemy 2.1 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+
+
+def mlflow_runs(store: str, study: Ledger) -> dict[str, Any]:
+    client = MlflowClient(tracking_uri=store)
+    experiment = client.get_experiment_by_name(study.described["name"])
+    assert experiment is not None
+    return {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+
+
+def test_mlflow_has_a_run_a_trial(run, study, mlflow):
+    assert run("--mlflow", mlflow) == [f"mlflow: 6 runs new, 0 changed, in experiment {study.described['name']}"]
+    cell, runs = "net-m2-one_hot-as_is-sldd-s1e1", mlflow_runs(mlflow, study)
+    states = [runs[f"{cell}/{number}"].info.status for number in (0, 1, 2, 10, 11)]
+    assert states == ["FINISHED", "FINISHED", "FAILED", "RUNNING", "FINISHED"]
+    assert runs[f"{cell}/1"].data.tags["sldd.stopped"] == "true"
+    confirmed = runs[f"{cell}/11"]
+    assert confirmed.data.params["backbone"] == "net"
+    assert confirmed.data.params["outer_lr"] == "0.02"
+    assert confirmed.data.metrics["test_hm"] == 0.85
+    assert confirmed.data.metrics["seconds"] == 31.25
+    client = MlflowClient(tracking_uri=mlflow)
+    curve = [(metric.step, metric.value) for metric in client.get_metric_history(confirmed.info.run_id, "loss")]
+    assert curve == [(100, 1.5), (200, 1.25)]
+    assert client.list_artifacts(confirmed.info.run_id) == []
+
+
+def test_mlflow_again_completes_runs_and_adds_what_is_asked_for(run, study, mlflow, monkeypatch):
+    monkeypatch.setattr("study.export.to_mlflow._AT_ONCE", 2)
+    cell = "net-m2-one_hot-as_is-sldd-s1e1"
+    run("--mlflow", mlflow)
+    before = mlflow_runs(mlflow, study)
+    assert "0 runs new, 0 changed" in run("--mlflow", mlflow)[0]
+    study.end(study.folder / "trials" / cell / "10", validation=validation(), history=HISTORY)
+    assert "0 runs new, 2 changed" in run("--mlflow", mlflow, "--packages")[0]
+    after = mlflow_runs(mlflow, study)
+    assert after.keys() == before.keys()
+    ended = after[f"{cell}/10"]
+    assert (ended.info.status, ended.data.metrics["val_hm"]) == ("FINISHED", 0.75)
+    client = MlflowClient(tracking_uri=mlflow)
+    (package,) = client.list_artifacts(after[f"{cell}/11"].info.run_id)
+    assert package.path == "package.safetensors"
+    assert "0 runs new, 0 changed" in run("--mlflow", mlflow, "--packages")[0]
+
+
+@pytest.mark.parametrize("calls", range(1, 5))
+def test_mlflow_is_completed_where_an_export_was_interrupted(run, study, mlflow, capsys, calls):
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted(patch, MlflowClient, "log_batch", calls)
+        assert main([str(study.folder), "--mlflow", mlflow]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    run("--mlflow", mlflow)
+    cell, runs = "net-m2-one_hot-as_is-sldd-s1e1", mlflow_runs(mlflow, study)
+    assert len(runs) == 6
+    for number in (0, 1, 11):
+        done = runs[f"{cell}/{number}"]
+        assert (done.info.status, done.data.params["clip"]) == ("FINISHED", "3.0")
+        assert {"val_hm", "validation/hm", "seconds"} <= done.data.metrics.keys()
+
+
+def test_mlflow_marks_what_a_longer_search_has_overtaken(run, study, mlflow):
+    cell = "net-m2-one_hot-as_is-sldd-s1e1"
+    run("--mlflow", mlflow)
+    (study.folder / "trials" / cell / "11").rename(study.folder / "overtaken")
+    assert "0 runs new, 1 changed" in run("--mlflow", mlflow)[0]
+    assert mlflow_runs(mlflow, study)[f"{cell}/11"].data.tags["sldd.superseded"] == "true"
