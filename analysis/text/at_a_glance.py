@@ -141,7 +141,7 @@ def not_measured(study: Study, answer: pd.DataFrame) -> Iterator[str]:
     if answer["trained_hm"].isna().any():
         yield "Ordinary training of every network, without which no count is held against anything."
     starts = {str(start) for start in records["start"].dropna()}
-    if starts == {"xavier"}:
+    if starts and starts <= {"xavier", "near_linear"}:
         yield "Pretrained starts: every network began from random weights."
     done, total = confirmed_cells(study)
     if done < total:

@@ -11,7 +11,7 @@ from torch import nn
 from sldd.backbones.init import layer_fingerprints
 from sldd.backbones.own import GIVEN, own_name, own_network
 from sldd.backbones.registry import build
-from sldd.backbones.start import XAVIER, set_start
+from sldd.backbones.start import NEAR_LINEAR, set_start
 from sldd.data.cohort import Cohort
 from sldd.data.patches import PatchSettings
 from sldd.data.split import SplitSettings, split_patients
@@ -40,7 +40,7 @@ def distill(
     distill_epochs: int = 1,
     label_init: str | None = None,
     norm: str = "as_is",
-    start: Path | str = XAVIER,
+    start: Path | str = NEAR_LINEAR,
     outer_lr: float = 0.03,
     inner_lr: float = 0.02,
     patches: PatchSettings = PatchSettings(),

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sldd.backbones.start import FILE_ENDINGS
+from sldd.backbones.start import FILE_ENDINGS, XAVIER
 from sldd.data.settings import DataSettings
 from sldd.errors import InputError
 from study.config.cells import cells
@@ -40,7 +40,8 @@ FORMER: dict[str, Any] = {
     "distill.rate_lr": "that of images, on another scale",
 }
 """What studies did from before there was a choice, where it is not what the default does now."""
-
+FORMER_START = {"start": XAVIER}
+"""The same of their grids' blocks."""
 
 RENAMED = {("search", "stop"): "pruner"}
 """Settings of before by group and name, with the name that they have now: old files and studies have theirs."""
@@ -149,11 +150,12 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 def _lost_cells(old: Any, new: Any, task: str) -> list[str]:
     """A line on the cells that are in the old grid and not in the new one."""
     try:
+        former = [FORMER_START | block for block in (old if isinstance(old, list) else [old])]
         before, after = (
             {replace(cell, counted=False) for cell in cells(TypeAdapter(Grid).validate_python(tree), task=task)}
-            for tree in (old, new)
+            for tree in (former, new)
         )
-    except (ValidationError, InputError):
+    except (TypeError, ValidationError, InputError):
         return ["its grid cannot be read"]
     lost = sorted(before - after, key=lambda cell: cell.name)
     if not lost:

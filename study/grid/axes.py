@@ -17,7 +17,7 @@ from annotated_types import Ge, MinLen
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag
 from pydantic_core import PydanticCustomError
 
-from sldd.backbones.start import FILE_ENDINGS, PRETRAINED, SEEDED, XAVIER
+from sldd.backbones.start import FILE_ENDINGS, NEAR_LINEAR, PRETRAINED, SEEDED, XAVIER
 
 Norm = Literal["as_is", "batch", "none", "group", "instance"]
 TrainClasses = Literal["INP", "NP"]
@@ -89,9 +89,9 @@ class GridSettings:
     """The network's normalisation as it is, or every one replaced."""
     start: Annotated[
         list[Annotated[str, AfterValidator(_known_start)]], _as_axis, MinLen(1), _points, AfterValidator(_told_apart)
-    ] = field(default_factory=lambda: [XAVIER])
-    """``xavier``, as published; ``near_linear``, the same with shifted norms, from which deep networks with batch norm
-    learn as well; ``pretrained``; or a file of weights."""
+    ] = field(default_factory=lambda: [NEAR_LINEAR])
+    """``near_linear``: Xavier weights with norms shifted by depth, from which deep networks with batch norm learn as
+    well; ``xavier``, the papers' start; ``pretrained``; or a file of weights."""
     distill_steps: Annotated[list[Annotated[int, Ge(1)]], _as_axis, MinLen(1), _points] = field(
         default_factory=lambda: [1]
     )

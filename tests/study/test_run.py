@@ -35,7 +35,7 @@ def _said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["patches.size=129"], "patches.size: 129 pixels is larger than radiograph 1"),
         (["patches.irrelevant_below=1e-9", "patches.organ_above=1"], "no training patch of class"),
         (["data.split.validation=0"], "the validation split has no positive patient"),
-        (["grid.images=1"], "every cell is refused; test_resnet-m1-one_hot-as_is-sldd-s1e1: batch norm sees one value"),
+        (["grid.images=1"], "every cell is refused; test_resnet-m1-one_hot-as_is-sldd-near_linear-s1e1: batch norm"),
         (["data.source=folder"], "data.root: not given"),
         (["grid.start=[xavier,elsewhere.pt]"], "grid.start: elsewhere.pt: there is no such file"),
         (["package.key=nowhere.key"], "package.key: nowhere.key: there is no such file"),
@@ -74,9 +74,9 @@ def test_dry_run_names_every_cell_and_writes_nothing(tmp_path: Path, capsys: pyt
     assert main([*TINY, "grid.images=[1,2,3]", *budget, "--dry-run", "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
     for images in (1, 2, 3):
-        assert f"test_resnet-m{images}-one_hot-as_is-sldd-s1e1" in said
+        assert f"test_resnet-m{images}-one_hot-as_is-sldd-near_linear-s1e1" in said
     assert "372,691" in said
-    assert "refused: test_resnet-m1-one_hot-as_is-sldd-s1e1: batch norm sees one value" in said
+    assert "refused: test_resnet-m1-one_hot-as_is-sldd-near_linear-s1e1: batch norm sees one value" in said
     assert "2 cells, 6 trials" in said
     assert "(grid.method=[sldd,train]): no count can be shown to suffice for test_resnet" in said
     assert "sizes, width x height: " in said
@@ -167,7 +167,7 @@ def test_methods_side_by_side(tmp_path: Path) -> None:
     records = study.records()
     assert set(records["status"]) == {"done"}
     trained = records[records["method"] == "train"]
-    assert {cell.removeprefix("test_resnet-as_is-train") for cell in trained["cell"]} == {
+    assert {cell.removeprefix("test_resnet-as_is-train").removesuffix("-near_linear") for cell in trained["cell"]} == {
         "",
         "-NP",
         "-n9",

@@ -164,9 +164,14 @@ def test_study_may_grow_and_nothing_else() -> None:
     assert line == "search.pruner was 'none' and is now 'median'"
     (line,) = differences(older, as_tree(load("demo", ["search.sampler=random"])))
     assert line == "search.sampler was 'tpe' and is now 'random'"
+    (block,) = older["grid"]
+    del block["start"]
+    (line,) = differences(older, before)
+    assert line.startswith("grid had the cell convnet_w32-as_is-train and 19 more"), "there was Xavier's start only"
+    assert differences(older, as_tree(load("demo", ["grid.start=xavier"]))) == []
     for setting, named in [
         ("confirm.repeats=1", "confirm.repeats"),
-        ("grid.images=[1,2]", "grid had the cell convnet_w32-m3-one_hot-as_is-sldd-s1e1 and 4 more and has not now"),
+        ("grid.images=[1,2]", "-m3-one_hot-as_is-sldd-near_linear-s1e1 and 4 more and has not now"),
         ("grid.start=[x/s.pt]", "grid had the cell"),
         ("confirm.folds=3", "confirm.folds was None and is now 3"),
         ("protocol=paper", "protocol was 'validation' and is now 'paper'"),

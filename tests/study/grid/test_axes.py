@@ -65,7 +65,7 @@ def test_every_fold_of_a_cell_is_a_cell() -> None:
     found = cells(_grid(images=[1, 2], method=["sldd", "train"]), folds=3)
     assert len({cell.name for cell in found}) == len(found) == 9
     assert [cell.fold for cell in found[:3]] == [0, 1, 2]
-    assert found[0].name == "a-m1-one_hot-as_is-sldd-s1e1-f0"
+    assert found[0].name == "a-m1-one_hot-as_is-sldd-near_linear-s1e1-f0"
 
 
 def test_searched_counts_are_candidates() -> None:

@@ -23,7 +23,7 @@ SOURCES = {"nih": {"source": "nih"}, "chexpert": {"source": "chexpert"}}
 
 
 def _cells(**block: Any) -> list[Cell]:
-    tree = {"backbone": "test_resnet", "images": 1, "method": "train", **block}
+    tree = {"backbone": "test_resnet", "images": 1, "method": "train", "start": "xavier", **block}
     config = parse({"name": "x", "task": "multilabel", "sources": SOURCES, "grid": tree})
     return with_stages(cells(config.grid, config.confirm.folds, config.task))
 
@@ -69,7 +69,7 @@ def test_published_weights_come_first_or_are_a_body() -> None:
 
 
 def test_stages_are_not_folded() -> None:
-    tree = {"backbone": "test_resnet", "images": 1, "method": "train", "chain": ["nih"]}
+    tree = {"backbone": "test_resnet", "images": 1, "method": "train", "start": "xavier", "chain": ["nih"]}
     config = parse({"name": "x", "task": "multilabel", "sources": SOURCES, "grid": tree, "confirm": {"folds": 3}})
     found = with_stages(cells(config.grid, config.confirm.folds, config.task))
     assert _names(found) == ["on=nih", "regular-nih-f0", "regular-nih-f1", "regular-nih-f2"]
@@ -99,7 +99,7 @@ def test_unknown_collections(block: dict[str, Any], says: str) -> None:
     ],
 )
 def test_settings_that_do_not_go_together(tree: dict[str, Any], says: str) -> None:
-    grid = {"backbone": "test_resnet", "images": 1, "method": "train", "chain": ["nih"]}
+    grid = {"backbone": "test_resnet", "images": 1, "method": "train", "start": "xavier", "chain": ["nih"]}
     with pytest.raises(InputError, match=says):
         parse({"name": "x", "grid": grid, **tree})
 
