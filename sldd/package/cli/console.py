@@ -1,0 +1,61 @@
+"""What the commands share: exit statuses, checks of a package before it is used, words, devices and progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from sldd.errors import InputError
+from sldd.package.format.atomic_file import check_output
+from sldd.package.rebuild.verify import Verdict
+
+GOOD, BAD, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+
+
+def accepted(verdict: Verdict, console: Console) -> bool:
+    """Whether the package may be used; prints what fails."""
+    if verdict.passed:
+        return True
+    say(replace(verdict, checks=tuple(verdict.failures)), console)
+    console.print("refused: this package does not do here what it did where it was made; see verify")
+    return False
+
+
+def say(verdict: Verdict, console: Console) -> None:
+    marks = {True: "ok    ", False: "FAILS ", None: "-     "}
+    for check in verdict.checks:
+        console.print(Text(f"{marks[check.passed]}{check.what:<10} {check.words}"))
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def new_file(out: Path, package: Path) -> Path:
+    if out.exists() and out.samefile(package):
+        raise InputError(f"--out {out}: the package itself; name another file")
+    check_output(out)
+    return out
+
+
+def device_of(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: PyTorch sees no GPU here; use cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def progress(total: int | None, of: str = "radiographs") -> Iterator[Callable[[], object]]:
+    """A bar on a terminal's standard error, nothing elsewhere."""
+    console = Console(stderr=True)
+    columns = (TextColumn(of), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)

@@ -1,0 +1,138 @@
+"""Commands that score radiographs: apply and fragility."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from torch import nn
+
+from sldd.errors import InputError
+from sldd.metrics.patient_votes import UNDECIDED
+from sldd.package.apply.classes import classes_csv, films_of_classes, in_words, tell
+from sldd.package.apply.films import Patient, find_patients, look_through
+from sldd.package.apply.score_table import file_notes, names_csv, pseudonyms, scores_csv, without_reports
+from sldd.package.apply.scoring import Scored, labelled, measured, score
+from sldd.package.apply.sensitivity import as_csv, as_json, fragility
+from sldd.package.cli.console import BAD, GOOD, accepted, device_of, number, progress
+from sldd.package.format.atomic_file import check_output, write_file
+from sldd.package.format.package import Package
+from sldd.package.rebuild.verify import verify
+from sldd.sources.folder import manifest_notes
+
+
+def apply_command(options: argparse.Namespace, console: Console) -> int:
+    device, outputs = device_of(options.device), [options.out, *filter(None, [options.names])]
+    for path in outputs:
+        check_output(path)
+    verdict = verify(options.package, start=options.start, key=options.key)
+    if not accepted(verdict, console) or verdict.network is None:
+        return BAD
+    package = verdict.package
+    if package.exclusive:
+        return _apply_classes(options, verdict.network, package, device, console)
+    delta = package.threshold()
+    received = look_through(options.films)
+    for note in manifest_notes(options.films):
+        console.print(note, markup=False, soft_wrap=True)
+    with progress(sum(len(patient.films) for patient in received.patients)) as done:
+        found = score(
+            verdict.network, package, received.patients, batch=options.batch, device=device, done=done, tolerant=True
+        )
+    patients, found, left_out = without_reports(received, found)
+    names = pseudonyms(patients)
+    if options.names is not None:
+        write_file(options.names, names_csv(patients, names), mode=0o600)
+    write_file(options.out, scores_csv(patients, found, delta, names, left_out))
+    _say_scores(found, patients, package, console)
+    for words in file_notes(found, left_out):
+        console.print(Text(words))
+    where = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
+    console.print(
+        f"{found.radiographs:,} radiographs in {found.seconds:.1f} s, {found.speed:.1f} a second "
+        f"({device.type}, {where})"
+    )
+    console.print(f"scores: {options.out}")
+    if options.names is not None:
+        console.print(f"who is who: {options.names}; keep it to yourself")
+    return BAD if found.unread else GOOD
+
+
+def _apply_classes(
+    options: argparse.Namespace, network: nn.Module, package: Package, device: torch.device, console: Console
+) -> int:
+    films = films_of_classes(options.films, package.classes)
+    with progress(len(films)) as done:
+        told = tell(network, package, films, batch=options.batch, device=device, done=done)
+    subjects = [Patient(name, None, ()) for name in told.subjects]
+    names = pseudonyms(subjects)
+    if options.names is not None:
+        write_file(options.names, names_csv(subjects, names), mode=0o600)
+    write_file(options.out, classes_csv(told, names))
+    for words in [*told.unread, *in_words(told, package)]:
+        console.print(Text(words))
+    console.print(f"classes: {options.out}")
+    return BAD if told.unread else GOOD
+
+
+def fragility_command(options: argparse.Namespace, console: Console) -> int:
+    out = options.out or options.package.with_name("fragility.csv")
+    check_output(out)
+    if out.suffix not in (".csv", ".json"):
+        raise InputError(f"--out {out}: name a .csv or a .json file")
+    patients = find_patients(options.films)
+    for note in manifest_notes(options.films):
+        console.print(note, markup=False, soft_wrap=True)
+    verdict = verify(options.package, start=options.start, key=options.key)
+    if not accepted(verdict, console):
+        return BAD
+    verdict.package.threshold()
+    device = device_of(options.device)
+    table = Table("variant", "level", "HM", "AUC", "other decisions", "", box=None, pad_edge=False)
+    films = sum(len(patient.films) for patient in patients)
+    rows = []
+    with progress(None) as done:
+        for row in fragility(
+            verdict.package,
+            patients,
+            start=options.start,
+            seeds=options.seeds,
+            backbones=options.backbones,
+            batch=options.batch,
+            device=device,
+            done=done,
+        ):
+            rows.append(row)
+            said = (row.variant, row.level, number(row.hm), number(row.auc))
+            changed = "" if row.changed_decisions is None else f"{row.changed_decisions} of {row.patients}"
+            table.add_row(*map(Text, (*said, changed, row.note)))
+    write_file(out, as_csv(rows) if out.suffix == ".csv" else as_json(rows))
+    console.print(table, soft_wrap=False)
+    console.print(f"{len(patients)} patients, {films} radiographs; table: {out}")
+    return GOOD
+
+
+def _say_scores(found: Scored, patients: list[Patient], package: Package, console: Console) -> None:
+    """Print the measured scores, beside the claimed ones where labels are known."""
+    known, delta = labelled(found, patients), package.threshold()
+    scores = [value for value, read in zip(found.votes.scores, found.read, strict=True) if read]
+    called, undecided = sum(value >= delta for value in scores), sum(value == UNDECIDED for value in scores)
+    console.print(
+        f"{len(scores):,} patients: {called:,} called positive at delta {delta:.4g}, "
+        f"{undecided:,} undecided (counted as negative)"
+    )
+    if known is None:
+        return
+    table = Table("", "Sen", "Spe", "HM", "AUC", "patients", box=None, pad_edge=False)
+    here = measured(known, delta)
+    table.add_row("here", *map(number, here.values()), str(len(known.patients)))
+    claims = package.claims
+    claimed = [] if claims is None else [("claimed, test", claims.test), ("claimed, validation", claims.validation)]
+    for name, claim in claimed:
+        if claim is not None:
+            values = (claim.sensitivity, claim.specificity, claim.hm, claim.auc)
+            table.add_row(name, *map(number, values), str(claim.patients))
+    console.print(table, soft_wrap=False)
