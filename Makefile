@@ -1,5 +1,6 @@
 # make study: the demo study on phantom patients, in a virtual environment of its own.
 # make test:  every test, in the same environment; make test-fast: all but those of over ten seconds.
+# make docs:  the documentation as a site, in build/site; a broken link or reference is an error.
 # make audit: known vulnerabilities of what is installed there; needs pypi.org, so CI does not run it.
 # All install what they need the first time, and again when pyproject.toml changes.
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: study test test-fast lint audit clean
+.PHONY: study test test-fast lint docs audit clean
 
 study: $(VENV)/.installed
 	$(BIN)/python -m study.run $(ARGS)
@@ -23,6 +24,9 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict $(ARGS)
 
 # From outside the environment, and strict: a library that cannot be looked up is no library without vulnerabilities.
 audit: $(VENV)/.installed-test
