@@ -125,7 +125,7 @@ def test_unknown_preset_suggests() -> None:
 
 
 def test_ordinary_training_may_have_its_own_number_of_steps() -> None:
-    for setting, steps in (("train.steps=7", 7), ("train={}", 250)):
+    for setting, steps in (("train.steps=7", 7), ("train={}", 150)):
         config = load("demo", [setting])
         assert METHODS["train"].outer_settings(config, 1000, None).steps == steps
         assert METHODS["train"].outer_settings(config, 1000, None).batch_size == 48
@@ -175,7 +175,7 @@ def test_study_may_grow_and_nothing_else() -> None:
         ("grid.start=[x/s.pt]", "grid had the cell"),
         ("confirm.folds=3", "confirm.folds was None and is now 3"),
         ("protocol=paper", "protocol was 'validation' and is now 'paper'"),
-        ("outer.steps=7", "outer.steps was 250 and is now 7"),
+        ("outer.steps=7", "outer.steps was 150 and is now 7"),
         ("data.phantom.size=128", "data.phantom.size"),
         ("resources.threads=2", "resources.threads"),
     ]:
