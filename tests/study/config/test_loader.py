@@ -125,7 +125,7 @@ def test_unknown_preset_suggests() -> None:
 
 
 def test_ordinary_training_may_have_its_own_number_of_steps() -> None:
-    for setting, steps in (("train.steps=7", 7), ("train={}", 150)):
+    for setting, steps in (("train.steps=7", 7), ("train.steps=null", 150)):
         config = load("demo", [setting])
         assert METHODS["train"].outer_settings(config, 1000, None).steps == steps
         assert METHODS["train"].outer_settings(config, 1000, None).batch_size == 48
@@ -133,7 +133,7 @@ def test_ordinary_training_may_have_its_own_number_of_steps() -> None:
 
 
 def test_a_pass_is_a_pass_whatever_the_size_of_the_batches() -> None:
-    config = load("demo", ["outer.batch_size=96", "train.batch_size=16"])
+    config = load("demo", ["outer.batch_size=96", "train={batch_size: 16}"])
     for method, size in (("sldd", 96), ("train", 16)):
         budget = METHODS[method].outer_settings(config, 9600, 30)
         assert (budget.batch_size, budget.steps * size) == (size, 30 * 9600)
