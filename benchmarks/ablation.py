@@ -42,7 +42,9 @@ from sldd.errors import InputError
 from sldd.metrics.patient_evaluator import PatientEvaluator, PatientScores
 from sldd.metrics.patient_votes import choose_threshold, operate
 from sldd.sources.phantom import PhantomSettings
-from sldd.training.outer_loop import DivergedError, Learner, OuterLoop, OuterSettings
+from sldd.training.learner import Learner
+from sldd.training.outer_loop import DivergedError, OuterLoop
+from sldd.training.outer_settings import OuterSettings
 from sldd.training.supervised import Training
 
 NETWORKS = (

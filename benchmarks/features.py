@@ -25,7 +25,8 @@ from sldd.distillation.initial_images import noise_images
 from sldd.distillation.initial_labels import initial_labels
 from sldd.metrics.patient_evaluator import PatientEvaluator
 from sldd.sources.phantom import PhantomSettings, PhantomSource
-from sldd.training.outer_loop import OuterLoop, OuterSettings
+from sldd.training.outer_loop import OuterLoop
+from sldd.training.outer_settings import OuterSettings
 
 NETWORKS = {"tf_efficientnet_lite0": 96, "convnet_w32": 48}
 CPU = torch.device("cpu")

@@ -51,7 +51,9 @@ from sldd.metrics.patient_votes import Votes, count_votes
 from sldd.package import Package
 from sldd.package.rebuild.rebuild import rebuild
 from sldd.training.compute import ComputeSettings
-from sldd.training.outer_loop import Best, Learner, OuterLoop, OuterSettings
+from sldd.training.learner import Learner
+from sldd.training.outer_loop import Best, OuterLoop
+from sldd.training.outer_settings import OuterSettings
 from sldd.training.pretext import PretextSettings, read_films, train_start
 from sldd.training.supervised import Training
 

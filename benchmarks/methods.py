@@ -31,8 +31,8 @@ from sldd.metrics.evaluators import Evaluator
 from sldd.ops.types import InputSpec
 from sldd.rng import stream
 from sldd.training.fresh_start import FreshSettings, train_fresh
+from sldd.training.learner import Learner
 from sldd.training.losses import CROSS_ENTROPY
-from sldd.training.outer_loop import Learner
 from study.config.cells import cells
 from study.config.loader import load
 from study.config.methods import METHODS

@@ -44,7 +44,8 @@ from sldd.distillation.initial_labels import initial_labels
 from sldd.metrics.patient_evaluator import PatientEvaluator, PatientScores
 from sldd.metrics.patient_votes import choose_threshold, operate
 from sldd.sources.phantom import PhantomSettings
-from sldd.training.outer_loop import DivergedError, OuterLoop, OuterSettings
+from sldd.training.outer_loop import DivergedError, OuterLoop
+from sldd.training.outer_settings import OuterSettings
 
 TABLE = Path(__file__).with_name("truth.csv")
 NETWORKS = {

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sldd.pipeline.distill import distill
     from sldd.pipeline.distilled import Distilled, load
     from sldd.pipeline.open_cohort import open_cohort
-    from sldd.training.outer_loop import OuterSettings
+    from sldd.training.outer_settings import OuterSettings
 
 _WHERE = {
     "open_cohort": "sldd.pipeline.open_cohort",
@@ -31,7 +31,7 @@ _WHERE = {
     "SplitSettings": "sldd.data.split",
     "PatchSettings": "sldd.data.patches",
     "DistillSettings": "sldd.distillation.image_learner",
-    "OuterSettings": "sldd.training.outer_loop",
+    "OuterSettings": "sldd.training.outer_settings",
 }
 
 __all__ = [

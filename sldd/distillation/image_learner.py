@@ -27,8 +27,8 @@ from sldd.distillation.initial_rates import relative_rate, relative_rates
 from sldd.distillation.unroll import Unroll
 from sldd.ops.types import InnerWeights, Memory, ScoredPart, Weights
 from sldd.training.compute import ComputeSettings, autocast_type
+from sldd.training.learner import State, apply_gradients, load_optimiser
 from sldd.training.losses import CROSS_ENTROPY, Loss
-from sldd.training.outer_loop import State, apply_gradients, load_optimiser
 
 LEARNED = ("images", "labels", "rates")
 """What can be learned."""

@@ -26,7 +26,8 @@ from sldd.pipeline.progress import progress
 from sldd.pipeline.refusal import why_not
 from sldd.pipeline.task_data import check_batch, check_labels, task_data, task_of
 from sldd.training.compute import ComputeSettings
-from sldd.training.outer_loop import OuterLoop, OuterSettings
+from sldd.training.outer_loop import OuterLoop
+from sldd.training.outer_settings import OuterSettings
 
 _FINDINGS = DistillSettings(labels="sigmoid")
 

@@ -8,166 +8,32 @@ and resumed at any step. Test patients are scored once, at the end, by ``score``
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal, Protocol
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from annotated_types import Ge, Gt
 from torch import nn
 
 from sldd.backbones.norms import load_statistics
-from sldd.data.prefetch import Batch, BatchSource, NumberedBatches, Prefetch
+from sldd.data.prefetch import Batch, BatchSource, Prefetch
 from sldd.data.split import Split
-from sldd.errors import InputError
 from sldd.metrics.evaluators import Evaluator, Scores, SelectionKey
 from sldd.ops.digest import digest
 from sldd.ops.dispatch import Kernels
-from sldd.ops.types import Memory, ScoredPart, Weights
+from sldd.ops.types import Weights
 from sldd.rng import stream
-
-State = dict[str, torch.Tensor]
-
-
-@dataclass(frozen=True)
-class OuterSettings:
-    """The outer loop: budget, schedule, evaluation."""
-
-    steps: Annotated[int, Ge(1)] = 400
-    """Outer steps at most, unless epochs decide."""
-    epochs: Annotated[int, Ge(1)] | None = None
-    """Passes over the training patches; where given, they decide the number of steps."""
-    batch_size: Annotated[int, Ge(3)] = 96
-    """Real patches a step, a third of each class."""
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """Outer rate over the steps: as given, or down to zero along half a cosine."""
-    patience: Annotated[int, Ge(1)] | None = None
-    """Evaluations in a row without a better state after which a run ends; None: all steps are taken."""
-    warmup: Annotated[int, Ge(0)] = 0
-    """First steps, over which the outer rate rises from zero."""
-    evaluations: Annotated[int, Ge(1)] = 10
-    """Times that validation patients are scored, evenly spaced, the last after the last step."""
-    statistics: Literal["precise", "exponential"] = "precise"
-    """``theta_bn``: measured anew under the weights that are evaluated, or the running average of the outer steps' own
-    batches, as published."""
-    statistics_batches: Annotated[int, Ge(1)] = 10
-    """Real training batches averaged for precise statistics."""
-    score_batch: Annotated[int, Ge(1)] = 256
-    """Crops in memory at a time when a patient is scored."""
-    checkpoint_every: Annotated[int, Gt(0)] = 25
-    """Steps between checkpoints."""
-
-    @property
-    def evaluated_at(self) -> list[int]:
-        """Steps after which validation patients are scored, in order."""
-        interval = self.steps / self.evaluations
-        return sorted({round(interval * (number + 1)) for number in range(self.evaluations)})
-
-    def check(self) -> None:
-        """Raise an InputError where a run would be over before its patience could be."""
-        if self.patience is not None and self.patience >= self.evaluations:
-            raise InputError(
-                f"outer.patience: {self.patience} evaluations without a better state cannot pass in a run that has "
-                f"{self.evaluations} (outer.evaluations); choose fewer, or null for none"
-            )
-
-    def over(self, patches: int, epochs: int | None = None) -> OuterSettings:
-        """The settings with ``epochs`` (or their own, where they have any) as steps over so many patches."""
-        epochs = epochs or self.epochs
-        return self if epochs is None else replace(self, steps=math.ceil(epochs * patches / self.batch_size))
+from sldd.training.learner import Learner, State
+from sldd.training.outer_settings import OuterSettings
 
 
 class DivergedError(ArithmeticError):
     """A rate, loss or learned value is no longer finite."""
 
 
-class Learner(Protocol):
-    """What the outer loop trains: a distillation, or a network."""
-
-    network: nn.Module
-
-    @property
-    def memory(self) -> Memory | None:
-        """How the graphs of its inner steps are held; None where it has none."""
-        ...
-
-    def begin(self, batches: NumberedBatches, real: Iterable[torch.Tensor]) -> NumberedBatches:
-        """Called once before training: wraps batches of patches for ``step``; ``real`` are batches for ``theta_bn``."""
-        ...
-
-    def inputs(self, images: torch.Tensor) -> torch.Tensor:
-        """Inputs of ``step`` for real images: themselves, or their features."""
-        ...
-
-    def step(self, inputs: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
-        """One update on inputs as of ``begin``, of (batch,) classes, at this outer rate; returns the loss before."""
-        ...
-
-    def weights(self, state: State) -> Weights:
-        """Network weights that a state stands for."""
-        ...
-
-    def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
-        """(batch, 3) logits under ``weights``."""
-        ...
-
-    def seen(self, parts: Iterator[ScoredPart], name: str | None) -> Iterator[ScoredPart]:
-        """What ``logits`` are of, for images that have this digest: themselves, or features that may have been kept."""
-        ...
-
-    def logits(self, weights: Weights, inputs: torch.Tensor) -> torch.Tensor:
-        """(batch, 3) logits under ``weights``, of what ``seen`` gives."""
-        ...
-
-    def theta_bn(self, weights: Weights, real: Iterable[torch.Tensor]) -> State:
-        """Batch-norm statistics that go with ``weights``; ``real`` are batches of patches to measure them over."""
-        ...
-
-    def state(self) -> State:
-        """The network's current state, by name: detached, not copied."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything needed to resume, the optimiser included."""
-        ...
-
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Restore from ``state_dict``."""
-        ...
-
-
-def apply_gradients(
-    optimiser: torch.optim.Optimizer, gradients: Sequence[torch.Tensor], rates: Sequence[float]
-) -> None:
-    """One step of ``optimiser`` along gradients that were computed outside autograd's own bookkeeping.
-
-    Args:
-        gradients: of the parameters, in the order of the groups.
-        rates: of the groups.
-    """
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    for group, rate in zip(optimiser.param_groups, rates, strict=True):
-        group["lr"] = rate
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
-    optimiser.step()
-    optimiser.zero_grad()
-
-
 def _all_finite(tensors: Iterable[torch.Tensor]) -> bool:
     """Asked of the device once, however many tensors there are: each answer would make it wait."""
     return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
-
-
-def load_optimiser(optimiser: torch.optim.Adam, saved: dict[str, Any]) -> None:
-    """Load an optimiser's state.
-
-    Adam counts steps on the CPU. A checkpoint that was loaded to a GPU has them there, and every parameter would make
-    the GPU wait in every step.
-    """
-    optimiser.load_state_dict(saved)
-    for state in optimiser.state.values():
-        state["step"] = state["step"].cpu()
 
 
 @dataclass

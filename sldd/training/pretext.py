@@ -32,7 +32,7 @@ from sldd.ops.dispatch import Kernels
 from sldd.ops.pixels import planes
 from sldd.rng import stream
 from sldd.sources.film_files import find_films
-from sldd.training.outer_loop import apply_gradients
+from sldd.training.learner import apply_gradients
 
 _FILM_WEIGHT = 0.5
 """Weight of telling films apart beside telling places apart."""

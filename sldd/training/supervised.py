@@ -22,8 +22,9 @@ from sldd.backbones.norms import (
 from sldd.data.prefetch import NumberedBatches
 from sldd.ops.types import ScoredPart, Weights
 from sldd.training.compute import ComputeSettings, outer_gradient
+from sldd.training.learner import State, apply_gradients, load_optimiser
 from sldd.training.losses import CROSS_ENTROPY, Loss
-from sldd.training.outer_loop import OuterSettings, State, apply_gradients, load_optimiser
+from sldd.training.outer_settings import OuterSettings
 
 
 @dataclass(frozen=True)

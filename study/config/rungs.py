@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sldd.errors import InputError
-from sldd.training.outer_loop import OuterSettings
+from sldd.training.outer_settings import OuterSettings
 from study.config.pruners import PRUNERS
 from study.config.search_settings import SearchSettings
 

@@ -24,7 +24,7 @@ from sldd.package import PackageSettings
 from sldd.training.compute import ComputeSettings
 from sldd.training.dp_sgd import PrivacySettings
 from sldd.training.fresh_start import FreshSettings
-from sldd.training.outer_loop import OuterSettings
+from sldd.training.outer_settings import OuterSettings
 from sldd.training.supervised import TrainSettings
 from study.config.resource_settings import BudgetSettings, ResourceSettings
 from study.config.search_settings import ConfirmSettings, SearchSettings

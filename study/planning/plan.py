@@ -17,7 +17,7 @@ from sldd.backbones.start import PRETRAINED, SEEDED, copy_weights, read_weights,
 from sldd.errors import InputError
 from sldd.pipeline.refusal import why_not
 from sldd.training.dp_sgd import check_accountant
-from sldd.training.outer_loop import OuterSettings
+from sldd.training.outer_settings import OuterSettings
 from study.config.methods import METHODS, private_refusal
 from study.config.rungs import rung_steps
 from study.config.schema import StudyConfig

@@ -10,7 +10,7 @@ import torch
 from sldd.backbones.init import initialise
 from sldd.pipeline.refusal import why_not
 from sldd.rng import stream
-from sldd.training.outer_loop import OuterSettings
+from sldd.training.outer_settings import OuterSettings
 from sldd.training.supervised import Training
 from study.config.methods import METHODS
 from study.config.schema import StudyConfig

@@ -16,7 +16,7 @@ from torch import nn
 from sldd.backbones.init import initialise
 from sldd.rng import stream
 from sldd.training.fresh_start import FreshSettings, train_fresh
-from sldd.training.outer_loop import State
+from sldd.training.learner import State
 from study.config.tasks.base import Task, TaskData
 from study.grid.axes import Cell
 from study.trial.network import build_network

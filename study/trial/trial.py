@@ -24,7 +24,9 @@ from sldd.package import Stored
 from sldd.package.format.signature import read_private
 from sldd.pipeline.packing import Start, complete, package_of, store_images, to_file
 from sldd.training.dp_sgd import PrivateGradient, check_accountant
-from sldd.training.outer_loop import Best, DivergedError, Learner, OuterLoop, OuterSettings
+from sldd.training.learner import Learner
+from sldd.training.outer_loop import Best, DivergedError, OuterLoop
+from sldd.training.outer_settings import OuterSettings
 from study.config.methods import METHODS, private_refusal
 from study.config.schema import StudyConfig
 from study.config.tasks import TASKS

@@ -20,7 +20,7 @@ from sldd.distillation.alternatives.settings import MatchSettings
 from sldd.distillation.image_learner import ImageLearner
 from sldd.ops.types import Weights
 from sldd.rng import stream
-from sldd.training.outer_loop import State
+from sldd.training.learner import State
 from sldd.training.siamese import Change, identity, siamese
 
 

@@ -13,7 +13,8 @@ from torch import nn
 
 from sldd.data.augment import AugmentSettings
 from sldd.training.dp_sgd import PrivateGradient
-from sldd.training.outer_loop import Learner, OuterSettings
+from sldd.training.learner import Learner
+from sldd.training.outer_settings import OuterSettings
 from study.config.schema import StudyConfig
 from study.config.search_settings import SearchSettings
 from study.config.tasks.base import Task, TaskData

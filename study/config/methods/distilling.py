@@ -17,7 +17,8 @@ from sldd.distillation.image_learner import DistillSettings, ImageLearner
 from sldd.distillation.initial_images import ImageInit
 from sldd.distillation.memory_estimate import needs
 from sldd.training.dp_sgd import PrivateGradient
-from sldd.training.outer_loop import Learner, OuterSettings
+from sldd.training.learner import Learner
+from sldd.training.outer_settings import OuterSettings
 from study.config.methods.base import Method, Space
 from study.config.paths import feature_store
 from study.config.schema import StudyConfig

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from sldd.distillation.alternatives.kernel_ridge import KernelRidge
-from sldd.training.outer_loop import OuterSettings
+from sldd.training.outer_settings import OuterSettings
 from study.config.methods.matching import Matched
 from study.config.schema import StudyConfig
 from study.config.tasks.base import TaskData

@@ -11,7 +11,7 @@ from sldd.distillation.alternatives.experts import ExpertBuffer
 from sldd.distillation.alternatives.trajectories import TrajectoryMatching
 from sldd.distillation.image_learner import ImageLearner
 from sldd.training.dp_sgd import PrivateGradient
-from sldd.training.outer_loop import OuterSettings
+from sldd.training.outer_settings import OuterSettings
 from study.config.methods.matching import Matched
 from study.config.paths import feature_store
 from study.config.schema import StudyConfig

@@ -12,7 +12,8 @@ from torch import nn
 from sldd.data.augment import AugmentSettings
 from sldd.distillation.memory_estimate import needs
 from sldd.training.dp_sgd import PrivateGradient
-from sldd.training.outer_loop import Learner, OuterSettings
+from sldd.training.learner import Learner
+from sldd.training.outer_settings import OuterSettings
 from sldd.training.supervised import Training
 from study.config.methods.base import Method, Space
 from study.config.schema import StudyConfig

@@ -27,7 +27,8 @@ from sldd.package import Package
 from sldd.package.rebuild.rebuild import rebuild
 from sldd.sources.folder import FolderSource
 from sldd.training.compute import ComputeSettings
-from sldd.training.outer_loop import DivergedError, OuterLoop, OuterSettings
+from sldd.training.outer_loop import DivergedError, OuterLoop
+from sldd.training.outer_settings import OuterSettings
 from sldd.training.supervised import Training
 from tests.conftest import write_cohort
 from tests.sldd.training.resuming import finish, same

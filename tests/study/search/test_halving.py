@@ -13,7 +13,7 @@ from ledger import trial_folder
 from ledger.ledger import Ledger
 from sldd.errors import InputError
 from sldd.rng import stream
-from sldd.training.outer_loop import OuterSettings
+from sldd.training.outer_settings import OuterSettings
 from study.config.rungs import rung_steps
 from study.config.search_settings import ConfirmSettings, SearchSettings
 from study.grid.axes import Cell

@@ -26,7 +26,8 @@ from sldd.metrics.evaluators import Evaluator
 from sldd.metrics.film_evaluator import FilmEvaluator
 from sldd.metrics.patient_evaluator import PatientEvaluator
 from sldd.sources.folder import FolderSource
-from sldd.training.outer_loop import OuterLoop, OuterSettings
+from sldd.training.outer_loop import OuterLoop
+from sldd.training.outer_settings import OuterSettings
 from tests.conftest import write_cohort
 from tests.sldd.finding_cohort import finding_cohort
 
