@@ -11,7 +11,7 @@ from torch import nn
 from sldd.backbones.init import layer_fingerprints
 from sldd.backbones.own import GIVEN, own_name, own_network
 from sldd.backbones.registry import build
-from sldd.backbones.start import NEAR_LINEAR, set_start
+from sldd.backbones.start import NEAR_LINEAR
 from sldd.data.cohort import Cohort
 from sldd.data.patches import PatchSettings
 from sldd.data.split import SplitSettings, split_patients
@@ -20,6 +20,7 @@ from sldd.distillation.image_learner import DistillSettings
 from sldd.errors import InputError
 from sldd.ops.types import InputSpec
 from sldd.package import PackageSettings
+from sldd.package.rebuild.rebuild import set_start
 from sldd.pipeline.distilled import Distilled
 from sldd.pipeline.packing import Start, complete, package_of, store_images
 from sldd.pipeline.progress import progress

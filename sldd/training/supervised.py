@@ -44,7 +44,11 @@ class TrainSettings:
 
 
 class Training:
-    """Adam on all weights of a network, from the same start and through the same outer loop as a distillation."""
+    """Adam on all weights of a network, from the same start and through the same outer loop as a distillation.
+
+    Args:
+        beside: (n, channels, side, side) images and their (n, classes) soft labels, which weigh as much as every batch.
+    """
 
     def __init__(
         self,
@@ -54,9 +58,12 @@ class Training:
         compute: ComputeSettings = ComputeSettings(),
         track_statistics: bool = False,
         loss: Loss = CROSS_ENTROPY,
+        beside: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> None:
         self.network = network.to(device).to(memory_format=compute.memory_format).train()
         self._compute, self._track_statistics, self._loss = compute, track_statistics, loss.outer
+        self._soft_loss = loss.inner
+        self._beside = None if beside is None else tuple(part.to(device) for part in beside)
         keep_no_statistics(network)
         self._names = [name for name, _ in network.named_parameters()]
         self._weights = [parameter.detach().clone().requires_grad_() for parameter in network.parameters()]
@@ -76,6 +83,9 @@ class Training:
         """One Adam step on a batch; the loss before it."""
         with tracking_statistics(self.network) if self._track_statistics else nullcontext():
             loss, gradients = outer_gradient(self.forward, self._weights, images, classes, self._compute, self._loss)
+        if self._beside is not None:
+            soft = self._soft_loss(self.forward(self._weights, self._beside[0]), self._beside[1])
+            gradients = list(torch._foreach_add(gradients, torch.autograd.grad(soft, self._weights)))
         apply_gradients(self._adam, gradients, [rate])
         return loss
 

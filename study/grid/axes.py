@@ -91,7 +91,8 @@ class GridSettings:
         list[Annotated[str, AfterValidator(_known_start)]], _as_axis, MinLen(1), _points, AfterValidator(_told_apart)
     ] = field(default_factory=lambda: [NEAR_LINEAR])
     """``near_linear``: Xavier weights with norms shifted by depth, from which deep networks with batch norm learn as
-    well; ``xavier``, the papers' start; ``pretrained``; or a file of weights."""
+    well; ``xavier``, the papers' start; ``pretrained``; a file of weights; or a package, for the network that it
+    stands for."""
     distill_steps: Annotated[list[Annotated[int, Ge(1)]], _as_axis, MinLen(1), _points] = field(
         default_factory=lambda: [1]
     )

@@ -13,8 +13,9 @@ import torch
 
 from sldd.backbones.mixed import Mixed
 from sldd.backbones.registry import check_name, parameter_count
-from sldd.backbones.start import PRETRAINED, SEEDED, copy_weights, read_weights, start_of
+from sldd.backbones.start import PRETRAINED, SEEDED, copy_weights, start_of
 from sldd.errors import InputError
+from sldd.package.rebuild.rebuild import read_weights
 from sldd.pipeline.refusal import why_not
 from sldd.training.dp_sgd import check_accountant
 from sldd.training.outer_settings import OuterSettings

@@ -12,9 +12,10 @@ from ledger.storage import Folder
 from sldd.backbones.init import initialise
 from sldd.backbones.mixed import Mixed, build_mixed, carry_over, set_mixed_start
 from sldd.backbones.registry import build
-from sldd.backbones.start import PRETRAINED, set_start
+from sldd.backbones.start import PRETRAINED
 from sldd.errors import InputError
 from sldd.ops.types import InputSpec
+from sldd.package.rebuild.rebuild import set_start
 from study.grid.axes import Cell
 from study.grid.spec import TrialSpec
 
@@ -44,7 +45,7 @@ def set_transfer_start(network: nn.Module, spec: TrialSpec, start: str, classes:
     """Set every parameter in place: from what the trials left that this one goes on from, else from its own start.
 
     Args:
-        start: as of ``sldd.backbones.start.set_start``.
+        start: as of ``sldd.package.rebuild.rebuild.set_start``.
         trials: the folder of all trials of the study.
 
     Raises:

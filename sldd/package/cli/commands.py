@@ -8,6 +8,7 @@
     python -m sldd.package card PACKAGE --out CARD.md
     python -m sldd.package compare ONE OTHER
     python -m sldd.package fragility PACKAGE RADIOGRAPHS --out fragility.csv
+    python -m sldd.package finetune PACKAGE COHORT --out curve.csv
     python -m sldd.package convert PACKAGE --images uint8 --weights --out smaller.safetensors
     python -m sldd.package keygen ours.key
     python -m sldd.package sign PACKAGE --key ours.key --signer "Hospital A, radiology" --out signed.safetensors

@@ -107,6 +107,19 @@ def read(path: Path) -> Container:
         raise InputError(f"{path}: not a package, or a damaged one ({error}); copy the file again") from None
 
 
+def metadata_of(path: Path) -> dict[str, str]:
+    """The metadata of a file, of which nothing else is read; empty where it is none of these, or not there."""
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = load_json(file.read(size)) if size <= MOST_HEADER_BYTES else None
+    except (OSError, ValueError, InputError):
+        return {}
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    given = metadata.items() if isinstance(metadata, dict) else ()
+    return {name: value for name, value in given if isinstance(value, str)}
+
+
 def parse(content: bytes) -> Container:
     """The content of a file.
 

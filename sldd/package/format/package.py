@@ -11,11 +11,12 @@ import torch
 
 from sldd.errors import InputError
 from sldd.package.format.atomic_file import write_file
-from sldd.package.format.container import Container, Tensors, digest, read, to_bytes
+from sldd.package.format.container import Container, Tensors, digest, metadata_of, read, to_bytes
 from sldd.package.format.header import FORMATS, Header, printable, read_header
 from sldd.package.format.image_encoding import decode, encode, names
 
 _BN, _WEIGHTS, EXPECTED = "theta_bn/", "start/", "self_test"
+_FAMILY = "sldd-package/"
 MOST_INNER_STEPS = 10_000
 MOST_IMAGES_SEEN = 200_000
 """Images that all inner steps together look at."""
@@ -100,6 +101,11 @@ class Package(Header):
         return tensors if self.expected is None else tensors | {EXPECTED: _array(self.expected)}
 
 
+def is_package(path: Path) -> bool:
+    """Whether a file says that it is a package, of whatever format; a file of weights does not."""
+    return metadata_of(path).get("format", "").startswith(_FAMILY)
+
+
 def whole(container: Container) -> bool:
     """Whether the digest in a file is that of its content."""
     metadata = container.metadata
@@ -115,7 +121,7 @@ def from_container(container: Container) -> Package:
     metadata, tensors = container.metadata, container.tensors
     found = metadata.get("format", "")
     if found not in FORMATS.values():
-        if found.startswith("sldd-package/"):
+        if found.startswith(_FAMILY):
             known = ", ".join(FORMATS.values())
             raise InputError(f"a package of format {printable(found)}, and this version reads {known}; make it again")
         raise InputError("not a package; its header names no format")

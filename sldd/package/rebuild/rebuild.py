@@ -15,17 +15,18 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from sldd.backbones import start as starts
 from sldd.backbones.head import Head
 from sldd.backbones.norms import keep_no_statistics, load_statistics, statistics
 from sldd.backbones.own import OWN, own_name, own_network
 from sldd.backbones.registry import build, parameter_count
-from sldd.backbones.start import FILE_ENDINGS, PRETRAINED, SEEDED, check_start, copy_weights, set_start
+from sldd.backbones.start import FILE_ENDINGS, PRETRAINED, SEEDED, XAVIER, check_start, copy_weights
 from sldd.distillation.unroll import Unroll
 from sldd.errors import InputError
 from sldd.ops.memory import SavedTensors, free_memory
 from sldd.ops.types import InputSpec
 from sldd.package.format.header import printable
-from sldd.package.format.package import Package
+from sldd.package.format.package import Package, is_package
 from sldd.training.compute import autocast_type
 from sldd.training.losses import LOSSES
 
@@ -63,6 +64,40 @@ def started(package: Package, start: Path | str | None = None, own: nn.Module | 
         set_start(network, backbone=package.backbone, start=source, seed=package.seed, classes=classes)
     check_start(network, package.start_fingerprints, f"package for {printable(package.backbone)}")
     return network
+
+
+def set_start(network: nn.Module, *, backbone: str, start: str, seed: int, classes: int) -> None:
+    """Set every parameter in place; as ``sldd.backbones.start.set_start``, where ``start`` may also be a package: the
+    weights are then those of the network that it stands for.
+
+    Raises:
+        InputError: as there, or the package's network cannot be rebuilt, or is another.
+    """
+    if not (start.endswith(FILE_ENDINGS) and is_package(Path(start))):
+        starts.set_start(network, backbone=backbone, start=start, seed=seed, classes=classes)
+        return
+    weights = read_weights(backbone, start)
+    starts.set_start(network, backbone=backbone, start=XAVIER, seed=seed, classes=classes)
+    copy_weights(network, weights, where=Path(start).name, classes=classes)
+
+
+def read_weights(backbone: str, start: str) -> dict[str, torch.Tensor]:
+    """Weights by parameter name; as ``sldd.backbones.start.read_weights``, and of the network of a package.
+
+    Raises:
+        InputError: as of ``set_start``.
+    """
+    if not (start.endswith(FILE_ENDINGS) and is_package(Path(start))):
+        return starts.read_weights(backbone, start)
+    package = Package.load(Path(start))
+    if package.backbone != backbone:
+        raise InputError(f"grid.start: {start} is a package of {printable(package.backbone)}, not of {backbone}")
+    if package.weights is None and package.start not in SEEDED:
+        raise InputError(
+            f"grid.start: {start} is a package that starts from {printable(package.start)}; include that first "
+            "(python -m sldd.package convert --weights)"
+        )
+    return {name: value.detach() for name, value in rebuild(package).named_parameters()}
 
 
 def _built(package: Package, own: nn.Module | None) -> nn.Module:

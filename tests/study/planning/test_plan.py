@@ -9,19 +9,25 @@ import torch
 from torch import nn
 
 from sldd.data.cohort import prepare
-from sldd.data.patches import Patches
+from sldd.data.patches import CLASSES, Patches
 from sldd.data.settings import open_source
 from sldd.data.split import split_patients
 from sldd.errors import InputError
+from sldd.ops.types import InputSpec
+from sldd.package import Package
+from sldd.package.rebuild.rebuild import rebuild
 from sldd.training.supervised import Training
 from study.config.cells import cells
 from study.config.loader import load
 from study.config.schema import StudyConfig
 from study.config.tasks.patches import PatchData
 from study.grid.axes import Cell
+from study.grid.spec import TrialSpec
 from study.planning import step_time
 from study.planning.plan import PlannedCell, plan_cells
 from study.planning.step_time import StepTime, trial_seconds
+from study.trial.network import build_network, set_transfer_start
+from tests.sldd.package.conftest import make
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +173,23 @@ def test_network_without_a_second_derivative_is_refused_from_shapes_alone(
     (planned,) = _plan(_config("grid.backbone=mobilenetv3_small_050", "grid.images=3"), cache, timed=set())
     assert planned.refused is not None
     assert "cannot be differentiated twice" in planned.refused
+
+
+def test_a_package_is_a_start_of_its_own_network(cache: Path, tmp_path: Path) -> None:
+    make(backbone="test_resnet", norm="as_is").save(tmp_path / "theirs.safetensors")
+    config = _config(
+        "grid.backbone=[test_resnet,convnet_w32]", "grid.images=3", f"grid.start={tmp_path}/theirs.safetensors"
+    )
+    fits, other = _plan(config, cache, timed=set())
+    assert fits.refused is None
+    assert "theirs" in fits.cell.name
+    assert other.refused is not None
+    assert "is a package of test_resnet, not of convnet_w32" in other.refused
+    network = build_network(fits.cell, InputSpec(32, CLASSES, 0.0, 1.0, 1))
+    spec = TrialSpec(cell=fits.cell, phase="search", seed=5, outer_lr=0.1, inner_lr=0.1)
+    set_transfer_start(network, spec, fits.cell.start, 3, tmp_path)
+    wanted = rebuild(Package.load(tmp_path / "theirs.safetensors"))
+    assert all(map(torch.equal, network.parameters(), wanted.parameters()))
 
 
 def test_weights_that_do_not_fit_are_refused(cache: Path, tmp_path: Path) -> None:

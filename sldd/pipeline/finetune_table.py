@@ -1,0 +1,118 @@
+"""``python -m sldd.package finetune``: the curve of ``sldd.pipeline.finetune`` in the terminal, as CSV or as JSON.
+
+Columns of the CSV, a row a point: ``arm``, ``own_patients``, ``auc``, ``auc_low``, ``auc_high``, ``advantage`` over
+training alone with its ends, ``test_patients`` and ``seeds``. The JSON has these as ``points``, and ``break_even`` with
+its ends, null where no tested count came to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sldd.errors import InputError
+from sldd.package.cli.console import BAD, GOOD, accepted, progress
+from sldd.package.format.atomic_file import check_output, write_file
+from sldd.package.rebuild.verify import verify
+from sldd.pipeline.finetune import ALONE, FinetuneCurve, FinetuneSettings, counts_of, finetune
+from sldd.pipeline.open_cohort import open_cohort
+
+
+def finetune_command(options: argparse.Namespace, console: Console) -> int:
+    """``finetune PACKAGE COHORT``"""
+    if options.out is not None:
+        if options.out.suffix not in (".csv", ".json"):
+            raise InputError(f"--out {options.out}: name a .csv or a .json file")
+        check_output(options.out)
+    if not 0 < options.test < 1:
+        raise InputError("--test: a share between 0 and 1")
+    settings = FinetuneSettings(
+        counts=tuple(options.counts),
+        arms=tuple(dict.fromkeys(options.arms)),
+        seeds=options.seeds,
+        steps=options.steps,
+        rate=options.rate,
+        batch_size=options.batch,
+        test=options.test,
+    )
+    counts_of(settings, max(options.counts, default=0) + 1)
+    verdict = verify(options.package, start=options.start, key=options.key)
+    if not accepted(verdict, console) or verdict.network is None:
+        return BAD
+    cohort = open_cohort(options.cohort)
+    own = len([count for count in settings.counts if 0 < count < cohort.patients]) + 1
+    with progress(own * len(settings.arms) * settings.seeds, "trainings") as done:
+        curve = finetune(verdict.package, verdict.network, cohort, settings, start=options.start, done=done)
+    console.print(as_table(curve), soft_wrap=False)
+    for words in in_words(curve):
+        console.print(words)
+    if options.out is not None:
+        write_file(options.out, as_csv(curve) if options.out.suffix == ".csv" else as_json(curve))
+        console.print(f"curve: {options.out}")
+    return GOOD
+
+
+def as_table(curve: FinetuneCurve) -> Table:
+    """The curve on a terminal."""
+    table = Table("own patients", "", "AUC (95 %)", "over training alone", box=None, pad_edge=False)
+    for point in curve.points:
+        more = "" if point.advantage is None else str(point.advantage)
+        table.add_row(str(point.count), point.arm, str(point.auc), more)
+    return table
+
+
+def in_words(curve: FinetuneCurve) -> Iterator[str]:
+    """Whom it was tested on, and the break-even count."""
+    yield f"{curve.tested} test patients, {curve.own} others, {curve.seeds} seeds"
+    if all(point.arm != ALONE for point in curve.points):
+        return
+    seen, low, high = (
+        f"more than {curve.own}" if value is None else f"{value:.0f}"
+        for value in (curve.break_even, curve.break_even_low, curve.break_even_high)
+    )
+    yield f"break-even: the package as received is worth {seen} own patients ({low} to {high})"
+
+
+def as_csv(curve: FinetuneCurve) -> bytes:
+    """The points, a row each."""
+    rows = [*_rows(curve)]
+    text = io.StringIO()
+    table = csv.DictWriter(text, rows[0], lineterminator="\n")
+    table.writeheader()
+    table.writerows({name: "" if value is None else value for name, value in row.items()} for row in rows)
+    return text.getvalue().encode()
+
+
+def as_json(curve: FinetuneCurve) -> bytes:
+    """The points and the break-even count."""
+    tree = {
+        "points": [*_rows(curve)],
+        "break_even": curve.break_even,
+        "break_even_low": curve.break_even_low,
+        "break_even_high": curve.break_even_high,
+    }
+    return json.dumps(tree, indent=1).encode()
+
+
+def _rows(curve: FinetuneCurve) -> Iterator[dict[str, Any]]:
+    for point in curve.points:
+        more = point.advantage
+        yield {
+            "arm": point.arm,
+            "own_patients": point.count,
+            "auc": point.auc.value,
+            "auc_low": point.auc.low,
+            "auc_high": point.auc.high,
+            "advantage": None if more is None else more.value,
+            "advantage_low": None if more is None else more.low,
+            "advantage_high": None if more is None else more.high,
+            "test_patients": curve.tested,
+            "seeds": curve.seeds,
+        }
