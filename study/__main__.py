@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 COMMANDS = {
     "run": ("study.run", "run or resume a study"),
+    "doctor": ("study.doctor.__main__", "examine a machine or a cluster before a study"),
     "status": ("study.status", "progress of a study"),
     "settings": ("study.settings", "every setting with its default and meaning"),
     "dashboard": ("analysis.dashboard", "write a study's page"),

@@ -43,6 +43,7 @@ import numpy as np
 import torch
 
 from analysis.text.anonymity import FORMAT, REPORT, read_report, sentences
+from analysis.text.words import duration
 from ledger.storage import write_whole
 from sldd.backbones.start import XAVIER
 from sldd.errors import InputError
@@ -53,7 +54,6 @@ from sldd.privacy_attacks.patient_losses import PatientFeatures, norm_moments
 from sldd.privacy_attacks.report import FEWEST, Candidates, feature_network, look_alike
 from sldd.privacy_attacks.similarity import Features
 from study.config.methods import METHODS
-from study.report.progress import duration
 from study.trial.context import trial_data
 from study.trial.finished_study import Confirmed, OpenedStudy, open_study
 from study.trial.reference_networks import FoldReferences, References, halves, read_package, views_of

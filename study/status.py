@@ -22,11 +22,11 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.records.records import NotAStudyError, Study, compared, read_study, score, score_word
+from analysis.text.words import duration
 from ledger.lease import EXPIRY, lives_here
 from ledger.storage import Folder
 from ledger.trial_files import read_json
 from ledger.trial_folder import WORKER
-from study.report.progress import duration
 
 _MOST_ROWS = 12
 _WATCH_SECONDS = 5.0

@@ -1,4 +1,4 @@
-"""Format of numbers, counts and networks, on the page and in every figure."""
+"""Format of numbers, counts, times and networks, on the page and in every figure."""
 
 from __future__ import annotations
 
@@ -45,3 +45,12 @@ def chosen_on(study: Study) -> str:
 def listed(words: Sequence[str], last: str = "and") -> str:
     """`one, two and three`."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3.4 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

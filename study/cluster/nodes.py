@@ -7,6 +7,7 @@ import secrets
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -31,17 +32,16 @@ def check_nodes(folder: Folder) -> list[str]:
     Raises:
         InputError: a machine does not see the folder, or we do not see what it writes there.
     """
-    nodes = [node for node in ray.nodes() if node["Alive"] and _may_run(node)]
+    nodes = trial_nodes()
     token = secrets.token_hex(8)
     ours = folder / f".probe-{token}"
     write_whole(ours, token)
     theirs = {node["NodeID"]: folder / f".probe-{token}-{node['NodeID']}" for node in nodes}
     try:
-        asked = {node["NodeID"]: _ask(node["NodeID"], str(ours), token, str(theirs[node["NodeID"]])) for node in nodes}
-        found = {node: _answer(reference) for node, reference in asked.items()}
+        found, silent = answers({node: _ask(node, str(ours), token, str(path)) for node, path in theirs.items()})
         missing = []
         for node in nodes:
-            answer = found[node["NodeID"]]
+            answer = found.get(node["NodeID"]) or {"error": silent[node["NodeID"]]}
             if answer.get("error") or not theirs[node["NodeID"]].is_file():
                 reason = answer.get("error") or "what it writes there does not appear here"
                 missing.append(f"{node['NodeManagerHostname']} ({reason})")
@@ -66,12 +66,13 @@ def check_gpus() -> None:
         InputError: there is one that cannot.
     """
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
-    asked = [_gpu_use.options(scheduling_strategy=_on(node["NodeID"])).remote() for node in nodes]
-    found = zip(nodes, map(_answer, asked), strict=True)
+    found, silent = answers(
+        {node["NodeID"]: _gpu_use.options(scheduling_strategy=on(node["NodeID"])).remote() for node in nodes}
+    )
     useless = [
-        f"{node['NodeManagerHostname']} ({answer.get('error') or 'torch ' + answer['torch']})"
-        for node, answer in found
-        if not answer.get("usable")
+        f"{node['NodeManagerHostname']} ({silent.get(name) or 'torch ' + found[name]['torch']})"
+        for node in nodes
+        if not found.get(name := node["NodeID"], {}).get("usable")
     ]
     if useless:
         more = f" and {len(useless) - 3} more" if len(useless) > 3 else ""
@@ -81,24 +82,31 @@ def check_gpus() -> None:
         )
 
 
-def _may_run(node: dict[str, Any]) -> bool:
-    return bool(node["Resources"].get("CPU") or node["Resources"].get("GPU"))
+def trial_nodes() -> list[dict[str, Any]]:
+    """Ray's word on each node that is alive and may run trials."""
+    return [node for node in ray.nodes() if node["Alive"] and (node["Resources"].keys() & {"CPU", "GPU"})]
 
 
-def _ask(node: str, ours: str, token: str, theirs: str) -> Any:
-    return _probe.options(scheduling_strategy=_on(node)).remote(ours, token, theirs)
-
-
-def _on(node: str) -> NodeAffinitySchedulingStrategy:
+def on(node: str) -> NodeAffinitySchedulingStrategy:
+    """The place of a task or actor: this node, and no other."""
     return NodeAffinitySchedulingStrategy(node, soft=False)
 
 
-def _answer(reference: Any) -> dict[str, Any]:
-    try:
-        answer: dict[str, Any] = ray.get(reference, timeout=_PATIENCE)
-    except RayError as error:  # the machine is gone, cannot import this project, or does not answer
-        return {"error": str(error).strip().splitlines()[-1]}
-    return answer
+def answers(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What machines answer, by any name, and of those that do not: why, once all had the same time to."""
+    if asked:
+        ray.wait(list(asked.values()), num_returns=len(asked), timeout=_PATIENCE)
+    found, silent = {}, {}
+    for name, reference in asked.items():
+        try:
+            found[name] = ray.get(reference, timeout=0)
+        except RayError as error:  # the machine is gone, cannot import this project, or does not answer
+            silent[name] = str(error).strip().splitlines()[-1]
+    return found, silent
+
+
+def _ask(node: str, ours: str, token: str, theirs: str) -> Any:
+    return _probe.options(scheduling_strategy=on(node)).remote(ours, token, theirs)
 
 
 @ray.remote(num_cpus=0, max_retries=0)

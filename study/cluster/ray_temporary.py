@@ -14,10 +14,15 @@ _BELOW = "session_2000-01-01_00-00-00_000000_{pid}/sockets/plasma_store"
 """The longest path that Ray makes below its folder."""
 
 
+def temporary_folder() -> tuple[str | None, Path]:
+    """Ray's folder on this machine, after the variable that names the one it is in, if any does."""
+    name = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), None)
+    return name, Path(os.environ[name] if name else "/tmp") / "ray"
+
+
 def check_temporary() -> None:
     """Raise an InputError where Ray's folder cannot be written to, or its path leaves no room for that of a socket."""
-    name = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), None)
-    folder = Path(os.environ[name] if name else "/tmp") / "ray"
+    name, folder = temporary_folder()
     message = f"{name or 'RAY_TMPDIR'}: Ray keeps its sockets in {folder}"
     over = len(os.fsencode(folder / _BELOW.format(pid=os.getpid()))) - _MOST_BYTES
     if over > 0:

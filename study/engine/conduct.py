@@ -25,6 +25,8 @@ from study.config.checks import check_cohort
 from study.config.paths import weights_files, with_absolute_paths
 from study.config.schema import StudyConfig
 from study.engine.ray_run import run_trials
+from study.engine.report.dry_run import print_plan, print_refused
+from study.engine.report.summary_table import end_table, spared, without_effect
 from study.engine.study_run import StudyRun
 from study.grid.chains import check_chains, with_stages
 from study.grid.protocol import make_split
@@ -33,8 +35,6 @@ from study.planning.header import describe
 from study.planning.plan import PlannedCell, plan_cells
 from study.planning.resume import check_same_study
 from study.planning.source_cohorts import contexts
-from study.report.dry_run import print_plan, print_refused
-from study.report.summary_table import end_table, spared, without_effect
 from study.search.prior import Observed, keep_prior, take_prior
 from study.search.tune_searcher import Search
 from study.trial.context import TrialContext

@@ -10,9 +10,9 @@ from ray import tune
 
 from ledger.ledger import Trial
 from study.cluster.gpu_share import GpuShares
+from study.engine.report.progress import ProgressLine, TuneReports
 from study.engine.study_run import StudyRun
 from study.engine.watch import BudgetWatch, RoomWatch, stopping
-from study.report.progress import ProgressLine, TuneReports
 from study.search.tune_searcher import StudySearcher
 from study.trial.worker import LOSSES, Worker
 

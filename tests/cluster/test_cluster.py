@@ -20,7 +20,7 @@ import torch
 import yaml
 
 from analysis.records.records import MEASURED
-from benchmarks.hosts import MISSING, ROOT, USER, Host, hosts
+from benchmarks.hosts import HOME, MISSING, ROOT, USER, Host, hosts
 from study.trial.worker import PROCESS
 
 pytestmark = pytest.mark.slow
@@ -178,6 +178,53 @@ def test_the_dashboard_is_on_loopback_only(cluster: Cluster) -> None:
 def test_a_study_joins_the_cluster(calm: Study) -> None:
     assert f"Ray on the cluster at {calm.cluster.head.address}:6379 (3 nodes now): 3 CPUs" in calm.log.read_text()
     assert list(calm.records()["status"]) == ["done"] * TRIALS
+
+
+def _doctor(cluster: Cluster, words: str) -> tuple[list[str], str]:
+    """The command on the head, of all three machines: its findings, one a line, and all that it said."""
+    command = f"cd ~/sldd-study; timeout 250 python -m study.doctor --machines 3 {words} || echo found $?"
+    said = cluster.head.run(["bash", "-ic", command], seconds=300)
+    lines = said.splitlines()
+    machines = {host.name for host in cluster.machines}
+    return [line for line in lines if line.count(": ") > 1 and line.split(": ")[1] in machines], said
+
+
+def test_the_doctor_finds_nothing_on_a_healthy_cluster(cluster: Cluster) -> None:
+    found, said = _doctor(cluster, f"--out {cluster.folder}/studies")
+    assert found == [], said
+    assert "nothing is wrong" in said
+    assert "found" not in said
+
+
+def test_the_doctor_finds_what_was_planted(cluster: Cluster) -> None:
+    """Ten at once, by real means; what hosts of one machine cannot have (another Python, clock or GPU) is planted among
+    the facts (tests/study/doctor)."""
+    one, two = cluster.workers
+    apart, cache, source = "/tmp/studies", HOME / ".cache", HOME / "sldd-study"
+    one.run(["bash", "-c", f"mkdir {apart} && mount --bind {apart} {apart} && mount -o remount,ro,bind {apart}"])
+    one.run(["bash", "-c", f"mkdir -p {cache} && mount -t tmpfs -o size=1m sldd {cache}"])
+    one.run(["bash", "-c", f"echo '# as it was' >> {source}/sldd/rng.py"])
+    for package, version in (("torch", "2.8.0"), ("timm", "1.0.20")):
+        folder = f"{source}/{package}-{version}.dist-info"
+        metadata = f"Metadata-Version: 2.1\\nName: {package}\\nVersion: {version}\\n"
+        two.run(["bash", "-c", f"mkdir {folder} && printf '{metadata}' > {folder}/METADATA"])
+    two.run(["bash", "-c", f"mkdir {apart}; mount -o remount,size=64m /dev/shm"])
+    two.run(["bash", "-c", "fallocate -l $(($(df --output=size -B1 /tmp | tail -1) * 97 / 100)) /tmp/full"])
+    try:
+        found, said = _doctor(cluster, f"--out {apart} data.source=folder data.root=/tmp/films")
+        assert "found 1" in said
+        assert [line.split(": ")[:2] for line in found] == [
+            ["versions", one.name], ["versions", two.name], ["versions", two.name],
+            ["storage", cluster.head.name], ["storage", one.name], ["storage", two.name],
+            ["room", one.name], ["room", two.name], ["room", two.name],
+            ["cohort", cluster.head.name], ["memory", two.name],
+        ], said  # fmt: skip
+        assert "does not see what worker-2 wrote" in found[3]
+        assert "Read-only file system" in found[4]
+        assert "does not see what head and the driver wrote" in found[5]
+    finally:
+        one.run(["bash", "-c", f"umount {apart} {cache}; sed -i '$d' {source}/sldd/rng.py"])
+        two.run(["bash", "-c", f"rm -rf {source}/*.dist-info {apart} /tmp/full; mount -o remount,size=50% /dev/shm"])
 
 
 def test_whatever_dies_every_trial_is_done_once(cluster: Cluster, calm: Study) -> None:

@@ -71,13 +71,14 @@ def test_a_gpu_that_pytorch_cannot_use_is_refused_with_the_way_out(machine: None
 
 
 def test_a_gpu_that_pytorch_can_use_passes(machine: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ask, told = nodes._answer, []
+    ask, told = nodes.answers, []
 
-    def usable(reference: object) -> dict[str, object]:
-        told.append(ask(reference) | {"usable": True})
-        return told[-1]
+    def usable(asked: dict[str, object]) -> tuple[dict[str, dict[str, object]], dict[str, str]]:
+        found, silent = ask(asked)
+        told.extend(found.values())
+        return {name: answer | {"usable": True} for name, answer in found.items()}, silent
 
-    monkeypatch.setattr(nodes, "_answer", usable)
+    monkeypatch.setattr(nodes, "answers", usable)
     check_gpus()
     assert [answer["torch"] for answer in told] == [torch.__version__], "the machine with a GPU was asked, once"
 

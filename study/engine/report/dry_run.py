@@ -11,6 +11,7 @@ from rich.table import Table
 from analysis.design.planned import planned
 from analysis.design.simulation import Design
 from analysis.text.relation import reach
+from analysis.text.words import duration
 from ledger.storage import Folder
 from ledger.trial_files import read_trials
 from sldd.errors import InputError
@@ -21,7 +22,6 @@ from study.config.tasks import TASKS
 from study.config.tasks.base import TaskData
 from study.planning.budget import outlook
 from study.planning.plan import PlannedCell, cell_budget, trials_of
-from study.report.progress import duration
 from study.search.count_search import trained_beside
 from study.search.halving import halved_steps
 

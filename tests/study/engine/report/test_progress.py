@@ -9,11 +9,12 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from analysis.text.words import duration
 from ledger.trial_folder import TrialFolder
 from study.config.search_settings import ConfirmSettings, SearchSettings
+from study.engine.report.progress import ProgressLine, TuneReports
 from study.grid.axes import Cell
 from study.planning.plan import PlannedCell
-from study.report.progress import ProgressLine, TuneReports, duration
 from study.search.cell_search import CellSearch
 from study.search.tune_searcher import StudySearcher
 from tests.conftest import OpenLedger

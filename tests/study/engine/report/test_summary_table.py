@@ -8,11 +8,11 @@ from pathlib import Path
 from rich.console import Console
 
 from ledger.trial_folder import TrialFolder
+from study.engine.report.dry_run import likely, plan_table, shares_taken
+from study.engine.report.summary_table import end_table
 from study.grid.axes import Cell
 from study.grid.spec import TrialSpec
 from study.planning.plan import PlannedCell
-from study.report.dry_run import likely, plan_table, shares_taken
-from study.report.summary_table import end_table
 from tests.analysis.conftest import voters
 from tests.conftest import OpenLedger
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.table import Table
 
 from analysis.records.idle import idle_rates
+from analysis.text.words import duration
 from ledger.ledger import Ledger, Trial
 from ledger.schema import AXES
 from study.config.schema import StudyConfig
@@ -17,7 +18,6 @@ from study.config.tasks import TASKS
 from study.grid.axes import Cell
 from study.grid.spec import TrialSpec
 from study.planning.plan import PlannedCell
-from study.report.progress import duration
 from study.search.count_search import CountSearch
 from study.search.tune_searcher import Search
 

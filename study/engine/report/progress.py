@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from analysis.text.words import duration
 from ledger.ledger import Ledger
 from study.config.tasks import TASKS
 from study.grid.spec import TrialSpec
@@ -161,12 +162,3 @@ class TuneReports(Callback):
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks; a terminal cannot be."""
         return {}
-
-
-def duration(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``3.4 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,213 @@
+"""Checks of a cluster: each is a function from facts to what is wrong, where, and the cure.
+
+A new check is one function under ``@check``; its name is the check's. It asks nobody: what it needs to know, a machine
+tells (``study.doctor.machine``) and ``Facts`` carries.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from analysis.text.words import duration, listed
+from study.doctor.facts import Facts, Machine
+
+GIB = 2**30
+LEAST_ROOM = 2 * GIB
+"""For studies, and for decoded films and kept features."""
+LEAST_MEMORY = 1 * GIB
+"""A trial: PyTorch, timm and Ray take 0.6 GiB before there is any data."""
+_SPILLS = 0.05  # Ray takes a disk for full, and makes no more objects, from 95 % on
+_CLOCK = 5.0  # results carry times to the second, and object stores refuse requests that are minutes off
+_SLOW = 2.0
+
+Judge = Callable[[Facts], Iterator[tuple[str, str, str]]]
+CHECKS: dict[str, Judge] = {}
+"""All checks by name, in their order."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: something that is wrong."""
+
+    check: str
+    where: str
+    what: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.check}: {self.where}: {self.what}; {self.cure}"
+
+
+def findings(facts: Facts) -> list[Finding]:
+    """All that is wrong, check by check, once; empty on a healthy cluster."""
+    found = (Finding(name, *wrong) for name, judge in CHECKS.items() for wrong in judge(facts))
+    return list(dict.fromkeys(found))
+
+
+def check(judge: Judge) -> Judge:
+    """Register a check, which yields (where, what, cure)."""
+    CHECKS[judge.__name__] = judge
+    return judge
+
+
+@check
+def machines(facts: Facts) -> Iterator[tuple[str, str, str]]:
+    """As many as there should be, and all answer."""
+    if len(facts.machines) < facts.wanted:
+        yield (
+            "cluster",
+            f"{len(facts.machines)} of {facts.wanted} machines are there that take trials",
+            "look for the reason in /tmp/ray/session_latest/logs/monitor* on the head, or start Ray on them "
+            "(docs/cluster.md)",
+        )
+    for machine in facts.machines:
+        if machine.silent is not None:
+            yield (
+                machine.host,
+                f"does not answer ({machine.silent})",
+                "see that it is idle, reached on every port, and has this project and its requirements installed",
+            )
+
+
+@check
+def versions(facts: Facts) -> Iterator[tuple[str, str, str]]:
+    """The same everywhere, since they decide results; this project's source as well."""
+    here = facts.driver.versions
+    for machine in facts.everywhere:
+        for name, version in machine.versions.items():
+            if version == here[name]:
+                continue
+            cure = f"install {name} {here[name]} there, and start Ray on it again"
+            if name == "sldd-study":
+                cure = "bring it to the same revision (ray up copies it; git pull; the same image)"
+            yield machine.host, f"{name} is {version} there, and {here[name]} on {facts.driver.host}", cure
+
+
+@check
+def storage(facts: Facts) -> Iterator[tuple[str, str, str]]:
+    """Every machine writes to the study's folder, and reads what any other wrote."""
+    cure = "mount it there for writing, or name an --out that all machines share, such as s3://bucket/studies"
+    for machine in facts.everywhere:
+        if machine.unwritten is not None:
+            yield machine.host, f"cannot write to {facts.out} ({machine.unwritten})", cure
+        elif machine.unread:
+            others, reason = list(machine.unread), next(iter(machine.unread.values()))
+            yield machine.host, f"does not see what {listed(others[:3])} wrote in {facts.out} ({reason})", cure
+
+
+@check
+def room(facts: Facts) -> Iterator[tuple[str, str, str]]:
+    """For results, decoded films and Ray's own files, on every disk."""
+    settings = {"studies": "--out", "cache": "data.cache", "ray": "RAY_TMPDIR"}
+    for machine in facts.everywhere:
+        for kind, disk in machine.rooms.items():
+            least = _SPILLS * disk.total if kind == "ray" else LEAST_ROOM
+            if disk.free < least:
+                yield (
+                    machine.host,
+                    f"{disk.folder} has {disk.free / GIB:.2f} GiB left, and {least / GIB:.2f} are needed",
+                    f"make room there, or name a larger disk ({settings[kind]})",
+                )
+
+
+@check
+def clock(facts: Facts) -> Iterator[tuple[str, str, str]]:
+    """The driver's, within seconds."""
+    for machine in facts.answering:
+        if abs(machine.ahead) > _CLOCK:
+            side = "ahead of" if machine.ahead > 0 else "behind"
+            yield (
+                machine.host,
+                f"its clock is {duration(abs(machine.ahead))} {side} that of {facts.driver.host}",
+                "let a time service set it (timedatectl set-ntp true)",
+            )
+
+
+@check
+def cohort(facts: Facts) -> Iterator[tuple[str, str, str]]:
+    """The radiographs open on the driver's machine, from which all others get them."""
+    if facts.cohort is not None:
+        setting, _, reason = facts.cohort.partition(": ")
+        yield facts.driver.host, reason or setting, f"bring the radiographs there, or correct {setting}"
+
+
+@check
+def gpus(facts: Facts) -> Iterator[tuple[str, str, str]]:
+    """Those that there are, are known to Ray and used by PyTorch, and there is one where the study wants it."""
+    if facts.gpus == 0:
+        return
+    for machine in facts.answering:
+        if machine.gpus and not machine.cuda:
+            yield (
+                machine.host,
+                f"torch {machine.versions.get('torch')} cannot use the GPU that Ray has found",
+                "install a build of torch for it and its driver, or set resources.gpus_per_trial=0",
+            )
+        elif machine.devices > machine.gpus:
+            yield (
+                machine.host,
+                f"has {machine.devices} GPUs, of which Ray knows {machine.gpus:g}",
+                f"start Ray there with --num-gpus={machine.devices}, or let its container have them (--gpus all)",
+            )
+    if facts.gpus != "auto" and facts.answering and not any(machine.gpus for machine in facts.answering):
+        yield (
+            "cluster",
+            f"a trial wants {facts.gpus:g} GPUs, and no machine has any",
+            "start machines that have one, or set resources.gpus_per_trial=0",
+        )
+
+
+@check
+def memory(facts: Facts) -> Iterator[tuple[str, str, str]]:
+    """Enough for as many trials as will run at once, and for Ray's object store."""
+    for machine in facts.answering:
+        trials = max(1, int(machine.cpus // facts.cpus))
+        if machine.memory / trials < LEAST_MEMORY:
+            yield (
+                machine.host,
+                f"{trials} trials at once have {machine.memory / GIB:.1f} GiB between them, and each needs "
+                f"{LEAST_MEMORY / GIB:.0f}",
+                "take a machine with more memory, or raise resources.cpus_per_trial",
+            )
+        if (machine.shared or 0) < machine.store:
+            yield (
+                machine.host,
+                f"/dev/shm has {(machine.shared or 0) / GIB:.2f} GiB, and Ray's object store wants "
+                f"{machine.store / GIB:.2f}",
+                "give its container more (--shm-size), or start Ray with a smaller --object-store-memory",
+            )
+
+
+@check
+def throughput(facts: Facts) -> Iterator[tuple[str, str, str]]:
+    """No machine far slower than others of its kind; the slowest is named."""
+    kinds: dict[bool, list[Machine]] = defaultdict(list)
+    for machine in facts.answering:
+        if machine.step is not None:
+            kinds[bool(machine.gpus) and machine.cuda].append(machine)
+    for alike in kinds.values():
+        usual = statistics.median_low(machine.step or 0.0 for machine in alike)
+        slowest = max(alike, key=lambda machine: machine.step or 0.0)
+        if slowest.step is not None and slowest.step > _SLOW * usual:
+            slow = sum((machine.step or 0.0) > _SLOW * usual for machine in alike)
+            more = f"; so are {slow - 1} others" if slow > 1 else ""
+            yield (
+                slowest.host,
+                f"a step takes {1000 * slowest.step:.0f} ms there, and {1000 * usual:.0f} ms as a rule{more}",
+                "see what else runs there, whether it is throttled or older; every trial there takes as much longer",
+            )
+
+
+@check
+def trial(facts: Facts) -> Iterator[tuple[str, str, str]]:
+    """A tiny trial, from its patients to its result in the study's folder, on each machine."""
+    for machine in facts.answering:
+        if machine.failure is not None:
+            yield (
+                machine.host,
+                f"failed ({machine.failure})",
+                "a study's trials would fail there alike: mend that first",
+            )

@@ -1,0 +1,89 @@
+"""A tiny trial on each machine: of phantom patients, through Ray's object store, to a result in the study's folder."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ledger.ledger import FORMAT, Ledger, Trial
+from ledger.storage import Folder, delete
+from sldd.data.cohort import prepare
+from sldd.data.settings import open_source
+from sldd.errors import InputError
+from study.cluster.broadcast import share
+from study.cluster.nodes import answers
+from study.config.cells import cells
+from study.config.loader import load
+from study.config.paths import cache_folder
+from study.config.schema import StudyConfig
+from study.grid.spec import TrialSpec
+from study.trial.context import TrialContext
+
+_TINY = [
+    "name=doctor", "grid.backbone=test_resnet", "grid.images=2", "grid.method=sldd",
+    "data.split={validation: 0.2, test: 0.4}", "patches={size: 24, stride: 8, score_stride: 16, input_size: 32}",
+    "outer={steps: 10, batch_size: 12, evaluations: 1, statistics_batches: 1, checkpoint_every: 5}",
+]  # fmt: skip
+
+
+def run_tiny_trials(
+    config: StudyConfig, out: Folder, examiners: Mapping[str, Any], on_gpu: Mapping[str, bool]
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Run the same trial on all machines at once, and delete what it leaves.
+
+    Args:
+        config: the study's, whose ``compute`` and ``data.cache`` the trials have.
+        examiners: actors by their machines' names; on a GPU or not.
+
+    Returns:
+        Seconds, and of others why they failed, by machine.
+    """
+    if not examiners:
+        return {}, {}
+    ledger = Ledger(out / f".doctor-{secrets.token_hex(8)}")
+    seed = secrets.randbelow(2**31)  # a cohort that no machine has
+    tiny = load("demo", [*_TINY, f"data.phantom={{patients: 16, size: 128, seed: {seed}}}"])
+    tiny = replace(tiny, compute=config.compute, data=replace(tiny.data, cache=config.data.cache))
+    tiny = replace(tiny, resources=replace(config.resources, retries=0))
+    cache, source = cache_folder(tiny.data), open_source(tiny.data)
+    brought = None
+    try:
+        ledger.hold()
+        cohort = prepare(source, cache)
+        brought = cohort.folder.name
+        ledger.start({"format": FORMAT, "name": tiny.name, "config": {}, "provenance": {}})
+        pseudonyms = ledger.pseudonyms(source.patient_ids)
+        context = TrialContext(
+            tiny, cohort.folder, cohort.fingerprint, pseudonyms, ledger.stop_path, shared=share([cohort], [])
+        )
+        trials = {name: _begin(ledger, tiny) for name in examiners}
+        asked = {
+            name: each.trial.remote(
+                {"folder": str(trials[name].folder), "gpus": float(on_gpu[name]), **trials[name].config}, context
+            )
+            for name, each in examiners.items()
+        }
+        seconds, failures = answers(asked)
+        for name in list(seconds):
+            ledger.refresh(trials[name])
+            result = trials[name].result or {"status": "failed", "error": "its result does not appear here"}
+            if result["status"] != "done":
+                failures[name] = str(result["error"])
+                del seconds[name]
+        return seconds, failures
+    except (InputError, OSError) as error:
+        return {}, dict.fromkeys(examiners, str(error))
+    finally:
+        ledger.close()
+        delete(ledger.folder)
+        if brought is not None:
+            delete(cache / brought)
+            answers({name: each.forget.remote(tiny.data.cache, brought) for name, each in examiners.items()})
+
+
+def _begin(ledger: Ledger, config: StudyConfig) -> Trial:
+    (cell,) = cells(config.grid)
+    spec = TrialSpec(cell, "search", 0, outer_lr=0.03, inner_lr=0.02, delta=0.5)
+    return ledger.begin(ledger.add(cell.name, spec.to_json()))

@@ -1,0 +1,166 @@
+"""What machines tell, through stand-ins of Ray's actors that answer in this process, with a real trial."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.exceptions import RayError
+
+from ledger.storage import write_whole
+from study.cluster import broadcast, nodes, ray_cluster
+from study.config.loader import load
+from study.doctor import gather as module
+from study.doctor import machine as machine_module
+from study.doctor.__main__ import main
+from study.doctor.facts import Facts, Machine
+from study.doctor.gather import gather
+from study.doctor.machine import Examiner
+
+RESOURCES = {"CPU": 1.0, "memory": 8 * 2**30, "object_store_memory": 2**20}
+
+
+@dataclass
+class Method:
+    """``actor.method.remote(...)``, which is its answer, or the error that asking raises."""
+
+    act: Callable[..., Any]
+
+    def remote(self, *given: Any) -> Any:
+        try:
+            return self.act(*given)
+        except Exception as error:
+            return RayError(f"{type(error).__name__}: {error}")
+
+
+class Stand:
+    """Stands for an actor on one machine."""
+
+    def __init__(self, examiner: Examiner, **other: Callable[..., Any]) -> None:
+        self._examiner, self._other = examiner, other
+
+    def __getattr__(self, name: str) -> Method:
+        return Method(self._other.get(name) or getattr(self._examiner, name))
+
+
+def _get(answer: Any, timeout: float = 0.0) -> Any:
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+@pytest.fixture
+def two(monkeypatch: pytest.MonkeyPatch) -> dict[str, Stand]:
+    """Two machines, whose answers a test may change."""
+    stands = {name: Stand(Examiner(gpu=False, threads=1)) for name in ("one", "two")}
+    known = [{"NodeManagerHostname": name, "NodeID": name, "Resources": RESOURCES} for name in stands]
+    monkeypatch.setattr(module, "trial_nodes", lambda: known)
+    monkeypatch.setattr(module, "_examiners", lambda *_: stands)
+    monkeypatch.setattr(machine_module, "_STEPS", 1)
+    monkeypatch.setattr(nodes.ray, "wait", lambda *_, **__: None)
+    monkeypatch.setattr(nodes.ray, "get", _get)
+    monkeypatch.setattr(broadcast.ray, "put", lambda value: value)
+    return stands
+
+
+def test_a_healthy_machine_tells_all_and_keeps_nothing(two: dict[str, Stand], tmp_path: Path) -> None:
+    cache, out = tmp_path / "cache", tmp_path / "studies" / "here"
+    facts = gather(load("demo", [f"data.cache={cache}"]), out, None)
+    for machine in facts.machines:
+        assert (machine.silent, machine.failure, machine.unwritten, machine.unread) == (None, None, None, {})
+        assert machine.step is not None
+        assert machine.trial is not None
+        assert machine.versions == facts.driver.versions
+        assert set(machine.rooms) == {"studies", "cache", "ray"}
+        assert (machine.cpus, machine.memory) == (1.0, 8 * 2**30)
+        assert abs(machine.ahead) < 1
+    assert not out.exists()
+    assert list(cache.iterdir()) == []
+    assert facts.cohort is None
+
+
+def test_what_goes_wrong_is_told_of_its_machine(two: dict[str, Stand], tmp_path: Path) -> None:
+    def unreachable(*_: object) -> None:
+        raise ConnectionError("no route")
+
+    two["two"] = Stand(Examiner(gpu=False, threads=1), told=unreachable)
+    two["one"] = Stand(Examiner(gpu=False, threads=1), write=lambda _: "Read-only file system", now=lambda: 0.0)
+    facts = gather(load("demo", ["data.source=folder", f"data.root={tmp_path / 'films'}"]), tmp_path, None)
+    one, other = facts.machines
+    assert other.silent == "ConnectionError: no route"
+    assert one.unwritten == "Read-only file system"
+    assert one.trial is None, "it would fail there once more"
+    assert one.ahead < -1e9
+    assert facts.cohort is not None
+    assert facts.cohort.startswith("data.root: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trial_whose_result_does_not_appear_has_failed(two: dict[str, Stand], tmp_path: Path) -> None:
+    for name in two:
+        two[name] = Stand(Examiner(gpu=False, threads=1), trial=lambda *_: 1.0, step=lambda: 0.01)
+    facts = gather(load("demo", [f"data.cache={tmp_path / 'cache'}"]), tmp_path / "out", None)
+    assert [machine.failure for machine in facts.machines] == ["its result does not appear here"] * 2
+
+
+def test_a_folder_that_is_not_shared_is_unread(tmp_path: Path) -> None:
+    examiner = Examiner(gpu=False, threads=1)
+    write_whole(tmp_path / "ours", "x")
+    there = {"we": str(tmp_path / "ours"), "they": str(tmp_path / "elsewhere" / "theirs")}
+    assert examiner.unread(there) == {"they": "there is none"}
+    assert examiner.write(str(tmp_path / "nowhere" / "file")) == "there is none"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_another_source_is_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("sldd", "study/doctor"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "sldd" / "a.py").write_text("1")
+    monkeypatch.setattr(machine_module, "__file__", str(tmp_path / "study" / "doctor" / "machine.py"))
+    before = machine_module._source()
+    (tmp_path / "sldd" / "a.py").write_text("2")
+    assert machine_module._source() != before
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> list[Facts]:
+    """What the command is to find."""
+    machine = Machine("one", memory=2**30, cpus=1)
+    facts = [Facts(machine, (machine,), "/studies")]
+    monkeypatch.setattr(ray_cluster, "connect", lambda *_: nullcontext(("Ray on this machine: 1 CPU", None)))
+    monkeypatch.setattr(module, "gather", lambda *_: facts[0])
+    return facts
+
+
+def test_exit_status_and_lines(cluster: list[Facts], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--address", "local"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "nothing is wrong"
+    cluster[0] = replace(cluster[0], wanted=2)
+    assert main(["--address", "local"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1].startswith("machines: cluster: 1 of 2 machines are there")
+    assert main(["--address", "local", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["healthy"] is False
+    assert told["findings"][0]["check"] == "machines"
+    assert told["facts"]["machines"][0]["host"] == "one"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["no-such-study"], "no-such-study"),
+        (["outer.stps=3"], "unknown setting outer.stps"),
+        (["--out", "nowhere://bucket"], "nowhere"),
+    ],
+)
+def test_bad_words_are_one_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("study.doctor: ")
+    assert says in said
+    assert said.count("\n") == 1
