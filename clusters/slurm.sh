@@ -10,8 +10,14 @@
 #SBATCH --time=24:00:00
 set -euo pipefail
 
-# The environment and ~/.ray/auth_token (ray get-auth-token --generate) are in a home folder that all machines share.
-source "${SLDD_VENV:-$HOME/sldd-venv}/bin/activate"
+# The environment (or SLDD_IMAGE, an Apptainer image) and ~/.ray/auth_token (ray get-auth-token --generate) are in a home
+# folder that all machines share; SLDD_BIND names further folders that the image is to see.
+inside=()
+if [ -n "${SLDD_IMAGE:-}" ]; then
+    inside=(apptainer exec --nv --bind "${SLDD_BIND:-$PWD}" "$SLDD_IMAGE")
+else
+    source "${SLDD_VENV:-$HOME/sldd-venv}/bin/activate"
+fi
 export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
 export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300
 
@@ -19,6 +25,6 @@ head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 address=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address | awk '{print $1}')
 
 # The first machine runs the study, the others its trials; Ray on all of them ends with it.
-srun ray symmetric-run --address "$address:6379" --min-nodes "$SLURM_NNODES" \
+srun "${inside[@]}" ray symmetric-run --address "$address:6379" --min-nodes "$SLURM_NNODES" \
     --num-cpus="$SLURM_CPUS_PER_TASK" --num-gpus="${SLURM_GPUS_ON_NODE:-0}" -- \
     python -m study.run "$@"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import runpy
+import shlex
 import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +18,15 @@ from jsonschema import ValidationError
 from moto import mock_aws
 from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
 from ray.autoscaler._private.commands import _bootstrap_config
+from ray.autoscaler._private.docker import docker_start_cmds
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.autoscaler.tags import TAG_RAY_NODE_KIND, TAG_RAY_NODE_STATUS, TAG_RAY_USER_NODE_TYPE
 
 ROOT = Path(__file__).parents[2]
-FILES = ["cluster.yaml", "clusters/local.yaml"]
+INSTALLING = ["cluster.yaml", "clusters/local.yaml"]
+CLOUDS = ["clusters/aws.yaml", "clusters/gcp.yaml", "clusters/azure.yaml"]
+"""By a container image."""
+FILES = [*INSTALLING, *CLOUDS]
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -52,7 +59,7 @@ def test_every_command_is_shell(name: str) -> None:
     assert _shell_problem("-c", f"if {lines[0]}") != ""
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", INSTALLING)
 def test_what_is_copied_is_all_that_installing_needs(name: str) -> None:
     mounted = {local for remote, local in _read(name)["file_mounts"].items() if remote.startswith("~/sldd-study/")}
     assert all((ROOT / local).exists() for local in mounted)
@@ -63,7 +70,10 @@ def test_what_is_copied_is_all_that_installing_needs(name: str) -> None:
 def test_nobody_else_gets_in(name: str) -> None:
     config = _read(name)
     assert "~/.ray/auth_token" in config["file_mounts"]
-    assert any("RAY_AUTH_MODE=token" in line and "~/.bashrc" in line for line in config["setup_commands"])
+    if name in CLOUDS:
+        assert "--env RAY_AUTH_MODE=token" in config["docker"]["run_options"]
+    else:
+        assert any("RAY_AUTH_MODE=token" in line and "~/.bashrc" in line for line in config["setup_commands"])
     head = config["head_start_ray_commands"][-1]
     assert "--dashboard-host=127.0.0.1" in head
     assert "0.0.0.0" not in (ROOT / name).read_text()
@@ -91,12 +101,71 @@ def test_kubernetes_file_is_what_the_others_are() -> None:
     assert all(isinstance(value, str) for pods in (head, workers) for value in pods["rayStartParams"].values())
 
 
+def test_files_with_an_image_differ_in_machines_alone() -> None:
+    own = {"provider", "auth", "available_node_types", "initialization_commands"}
+    shared = [{key: value for key, value in _read(name).items() if key not in own} for name in CLOUDS]
+    assert shared[0] == shared[1] == shared[2]
+    assert {*shared[0]} >= {"docker", "file_mounts", "setup_commands", "head_start_ray_commands"}
+
+
+def test_aws_has_the_same_machines_with_the_image() -> None:
+    with_image, installing = _read("clusters/aws.yaml"), _read("cluster.yaml")
+    for kind in with_image["available_node_types"].values():
+        assert kind["node_config"]["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 2}
+        kind["node_config"]["MetadataOptions"] = {"HttpTokens": "required"}
+    for key in ("provider", "auth", "available_node_types", "head_node_type", "max_workers"):
+        assert with_image[key] == installing[key]
+
+
+def test_a_job_on_kubernetes_has_the_cluster_that_stands_alone() -> None:
+    job = _read("clusters/rayjob.yaml")
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    assert job["spec"]["rayClusterSpec"] == _read("clusters/kuberay.yaml")["spec"]
+    assert job["spec"]["entrypoint"].startswith("python -m study.run ")
+    assert job["spec"]["shutdownAfterJobFinishes"] is True
+
+
+def test_every_file_names_the_image_of_this_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    head = _read("clusters/kuberay.yaml")["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+    named = {_read(name)["docker"]["image"] for name in CLOUDS} | {head["image"]}
+    assert named == {f"registry.example.org/sldd-study:{version}"}
+
+
+def test_ray_starts_the_container_with_the_token() -> None:
+    config = _read("clusters/aws.yaml")
+    docker, mounts = config["docker"], config["file_mounts"]
+    given = docker["image"], mounts, docker["container_name"], docker["run_options"]
+    words = shlex.split(docker_start_cmds("ubuntu", *given, config["cluster_name"], "/home/sldd", "docker"))
+    assert words[-2:] == [docker["image"], "bash"], "an image with an entry point would not run it"
+    assert "RAY_AUTH_MODE=token" in words
+    assert any(word.endswith(":/home/sldd/.ray/auth_token") for word in words)
+
+
+def _lint(dockerfile: str) -> str:
+    linter = Path(sys.executable).with_name("hadolint")
+    return subprocess.run([linter, "-"], input=dockerfile, capture_output=True, text=True, check=False).stdout
+
+
+def test_dockerfile_is_one_and_installs_what_the_project_is() -> None:
+    content = (ROOT / "Dockerfile").read_text()
+    assert _lint(content) == ""
+    assert "DL3020" in _lint(content.replace("COPY sldd", "ADD sldd"))
+    copied = {word for line in content.splitlines() if line.startswith("COPY") for word in line.split()[1:-1]}
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert copied == {"pyproject.toml", "README.md", "LICENSE", *(name.removesuffix("*") for name in packages)}
+    let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert let_in == copied, "neither more, such as radiographs beside it, nor less"
+    assert "ENTRYPOINT" not in content
+
+
 def test_own_machines_are_started_by_autoscaler_v1() -> None:
     assert "RAY_enable_autoscaler_v2=0 ray start --head" in _read("clusters/local.yaml")["head_start_ray_commands"][-1]
 
 
-def test_all_workers_may_come_at_once_and_none_is_kept() -> None:
-    config = _read("cluster.yaml")
+@pytest.mark.parametrize("name", ["cluster.yaml", *CLOUDS])
+def test_all_workers_may_come_at_once_and_none_is_kept(name: str) -> None:
+    config = _read(name)
     worker = config["available_node_types"]["gpu_worker"]
     assert config["upscaling_speed"] == config["max_workers"] == worker["max_workers"]
     assert worker["min_workers"] == 0
