@@ -1,6 +1,6 @@
 # make study: the demo study on phantom patients, in a virtual environment of its own.
 # make test:  every test, in the same environment; make test-fast: all but those of over ten seconds.
-# make docs:  the documentation as a site, in build/site; a broken link or reference is an error.
+# make docs:  the documentation as a site, in build/site, its notebooks run; a broken link or reference is an error.
 # make audit: known vulnerabilities of what is installed there; needs pypi.org, so CI does not run it.
 # All install what they need the first time, and again when pyproject.toml changes.
 PYTHON ?= python3
@@ -26,7 +26,7 @@ lint: $(VENV)/.installed-test
 	$(BIN)/lint-imports
 
 docs: $(VENV)/.installed-test
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict $(ARGS)
+	NO_MKDOCS_2_WARNING=1 NOTEBOOKS=run $(BIN)/python -m mkdocs build --strict $(ARGS)
 
 # From outside the environment, and strict: a library that cannot be looked up is no library without vulnerabilities.
 audit: $(VENV)/.installed-test

@@ -21,7 +21,8 @@ _OUTSIDE = re.compile(r"\]\(\.\./([\w./-]+)(?=[#)])")
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages of the top, and what pages link to outside ``docs/``."""
-    linked = {name for file in files.documentation_pages() for name in _OUTSIDE.findall(file.content_string)}
+    pages = [file for file in files.documentation_pages() if _is_flat(file)]
+    linked = {name for file in pages for name in _OUTSIDE.findall(file.content_string)}
     for name in sorted(name for name in linked - TOP.keys() if (ROOT / name).is_file()):
         text = (ROOT / name).read_text()
         if name.endswith(".py"):
@@ -34,8 +35,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Lead links out of ``docs/`` to where the site has the file."""
-    return _OUTSIDE.sub(lambda link: f"]({_in_site(link[1])}", markdown)
+    return markdown if not _is_flat(page.file) else _OUTSIDE.sub(lambda link: f"]({_in_site(link[1])}", markdown)
 
 
 def _in_site(name: str) -> str:
     return TOP.get(name) or (f"source/{name}.md" if name.endswith(".py") else name)
+
+
+def _is_flat(file: File) -> bool:
+    """True of pages right below ``docs/``, from which ``..`` leads out of it."""
+    return "/" not in file.src_uri

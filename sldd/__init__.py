@@ -1,6 +1,6 @@
 """Soft-label dataset distillation of radiographs: one distillation, start to end.
 
-The ten names of ``__all__`` are the interface (examples/distill_phantoms.py): a cohort is opened, distilled, looked at,
+The ten names of ``__all__`` are the interface (docs/python.md): a cohort is opened, distilled, looked at,
 scored and saved, with the settings that a study has too. Each is imported when it is first asked for: torch takes
 seconds, which ``import sldd`` does not.
 """

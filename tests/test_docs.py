@@ -44,7 +44,7 @@ def test_links_to_nothing_are_errors(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     for name in ("mkdocs.yml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "CITATION.cff"):
         shutil.copy(ROOT / name, tmp_path)
-    for room in ("sldd", "study", "ledger", "analysis"):
+    for room in ("examples", "sldd", "study", "ledger", "analysis"):
         (tmp_path / room).symlink_to(ROOT / room)
     (tmp_path / "docs" / "digits.md").write_text("\n".join(["# Digits", *(f"[rates]({link})" for link in links)]))
     built = build(tmp_path, tmp_path / "site")

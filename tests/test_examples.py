@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import re
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +15,38 @@ import sldd
 ROOT = Path(__file__).parents[1]
 
 
-def test_phantoms_are_distilled_scored_and_shared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    hm = runpy.run_path(str(ROOT / "examples" / "distill_phantoms.py"))["main"](tmp_path, steps=10)
-    assert f"test patients: HM {hm:.3f}" in capsys.readouterr().out
-    assert sldd.load(tmp_path / "package.safetensors").images.shape == (1, 3, 1, 32, 32)
-    assert (tmp_path / "images.png").is_file()
+NOTEBOOKS = {
+    "digits": ["Distilled(", "'accuracy'", "the LeNet of these"],
+    "own_films": [
+        "PHANTOM-0001",
+        "films-elsewhere",
+        "test patients: HM 0.",
+        "other patients, the same threshold: HM 0.",
+    ],
+    "small_study": ["9 trials", "undecided|suffice|not judged|open", "ordinary training", "hm-by-images"],
+}
+"""What each notebook has to show, as patterns."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebooks_run_and_show_what_they_promise(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    command = [sys.executable, ROOT / "docs" / "site_notebooks.py", ROOT / "examples" / f"{name}.py", "run.ipynb"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=600)
+    cells = json.loads((tmp_path / "run.ipynb").read_text())["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    shown = json.dumps(outputs)
+    assert [pattern for pattern in NOTEBOOKS[name] if not re.search(pattern, shown)] == []
+    assert "image/png" in shown or "application/vnd.plotly.v1+json" in shown
+    said = "".join(line for output in outputs if output.get("name") == "stderr" for line in output["text"])
+    assert "Error" not in said.replace("ImportError", "")
+    assert "ipywidgets" not in re.sub(r".*tqdm.*\n", "", said), "nothing of ours asks for what a notebook may not have"
+
+
+def test_every_example_is_a_notebook_that_runs_and_has_a_page() -> None:
+    assert {path.stem for path in (ROOT / "examples").glob("*")} == NOTEBOOKS.keys()
+    assert all(f"notebooks/{name}.md" in (ROOT / "mkdocs.yml").read_text() for name in NOTEBOOKS)
 
 
 def test_the_readme_says_what_it_gives(

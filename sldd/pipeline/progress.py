@@ -1,9 +1,10 @@
-"""Progress bar of a distillation: in a terminal and in a notebook; elsewhere quiet."""
+"""Progress bar of a distillation: in a terminal, and in a notebook that has ipywidgets; elsewhere quiet."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,7 +18,8 @@ def progress(steps: int, shown: bool | None = None) -> Iterator[Callable[[str], 
         shown: whether there is one; None for where somebody looks.
     """
     console = Console()
-    if not (console.is_terminal or console.is_jupyter if shown is None else shown):
+    looked_at = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
+    if not (looked_at if shown is None else shown):
         yield lambda words: None
         return
     columns = TextColumn("distilling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
