@@ -6,6 +6,7 @@
     python -m sldd.package export PACKAGE NETWORK.onnx
     python -m sldd.package export-png PACKAGE FOLDER
     python -m sldd.package card PACKAGE --out CARD.md
+    python -m sldd.package combine PACKAGE PACKAGE --how sequence --out combined.safetensors
     python -m sldd.package compare ONE OTHER
     python -m sldd.package fragility PACKAGE RADIOGRAPHS --out fragility.csv
     python -m sldd.package finetune PACKAGE COHORT --out curve.csv
@@ -32,6 +33,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sldd.errors import InputError
+from sldd.package.cli.combining import combine_command
 from sldd.package.cli.console import BAD, GOOD, INTERRUPTED, UNUSABLE, new_file, say
 from sldd.package.cli.exports import card_command, export_command
 from sldd.package.cli.info import info
@@ -174,6 +176,7 @@ _COMMANDS: dict[str, Command] = {
     "export": export_command,
     "export-png": _export,
     "card": card_command,
+    "combine": combine_command,
     "compare": _compare,
     "fragility": fragility_command,
     "convert": _convert,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from sldd.errors import InputError
 from sldd.package.format.atomic_file import check_output
-from sldd.package.rebuild.verify import Verdict
+from sldd.package.rebuild.verify import Verdict, verify
 
 GOOD, BAD, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
@@ -26,6 +26,27 @@ def accepted(verdict: Verdict, console: Console) -> bool:
     say(replace(verdict, checks=tuple(verdict.failures)), console)
     console.print("refused: this package does not do here what it did where it was made; see verify")
     return False
+
+
+def verify_all(
+    paths: Sequence[Path], keys: Sequence[Path] | None, start: Path | str | None, console: Console
+) -> list[Verdict] | None:
+    """All verdicts; None where one package does not pass, which is said, so that nothing goes on with the others.
+
+    Args:
+        keys: one for each package, or None.
+    """
+    if keys is not None and len(keys) != len(paths):
+        raise InputError(f"--keys: {len(keys)}, and there are {len(paths)} packages; name one for each, in their order")
+    found = []
+    for path, key in zip(paths, [None] * len(paths) if keys is None else keys, strict=True):
+        verdict = verify(path, start=start, key=key)
+        if not verdict.passed:
+            console.print(Text(f"{path}:"))
+            accepted(verdict, console)
+            return None
+        found.append(verdict)
+    return found
 
 
 def say(verdict: Verdict, console: Console) -> None:

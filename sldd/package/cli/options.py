@@ -43,6 +43,15 @@ def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.
     applied = command("apply", "score radiographs, patient by patient")
     scores(applied)
     applied.add_argument("--out", type=Path, required=True, metavar="SCORES.csv")
+    applied.add_argument(
+        "--with",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="OTHER",
+        dest="others",
+        help="packages whose votes are added",
+    )
     applied.add_argument("--names", type=Path, metavar="FILE.csv", help="also write who is who, for your eyes alone")
     other = command("export", "the network for other programs: ONNX or torch.export")
     checks(other)
@@ -52,6 +61,15 @@ def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.
     carded.add_argument("--anonymity", type=Path, metavar="FILE", help="what study.anonymity found (anonymity.json)")
     exported = command("export-png", "the distilled images as pictures, with labels and rates")
     exported.add_argument("folder", type=Path, metavar="FOLDER")
+    joined = command("combine", "one package or network of several hospitals'", package=False)
+    joined.add_argument("packages", type=Path, nargs="+", metavar="PACKAGE")
+    rebuilds(joined)
+    joined.add_argument("--how", choices=("sequence", "interleaved", "beside", "average"), required=True)
+    joined.add_argument("--shrink", action="store_true", help="divide inner rates by the number of packages")
+    joined.add_argument(
+        "--keys", type=Path, nargs="+", metavar="FILE.pub", help="a public key for each, in their order"
+    )
+    joined.add_argument("--out", type=Path, required=True, metavar="FILE")
     compared = command("compare", "what differs between two packages, and by how much", package=False)
     compared.add_argument("one", type=Path, metavar="ONE")
     compared.add_argument("other", type=Path, metavar="OTHER")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 import torch
 from rich.console import Console
@@ -17,7 +18,10 @@ from sldd.package.apply.films import Patient, find_patients, look_through
 from sldd.package.apply.score_table import file_notes, names_csv, pseudonyms, scores_csv, without_reports
 from sldd.package.apply.scoring import Scored, labelled, measured, score
 from sldd.package.apply.sensitivity import as_csv, as_json, fragility
-from sldd.package.cli.console import BAD, GOOD, accepted, device_of, number, progress
+from sldd.package.cli.console import BAD, GOOD, accepted, device_of, number, progress, verify_all
+from sldd.package.combine.alike import check_same_films
+from sldd.package.combine.images import delta_of
+from sldd.package.combine.votes import added
 from sldd.package.format.atomic_file import check_output, write_file
 from sldd.package.format.package import Package
 from sldd.package.rebuild.verify import verify
@@ -28,20 +32,38 @@ def apply_command(options: argparse.Namespace, console: Console) -> int:
     device, outputs = device_of(options.device), [options.out, *filter(None, [options.names])]
     for path in outputs:
         check_output(path)
-    verdict = verify(options.package, start=options.start, key=options.key)
-    if not accepted(verdict, console) or verdict.network is None:
+    paths = [options.package, *options.others]
+    if options.others and options.key is not None:
+        raise InputError("--key: is for one package; verify each of several by itself")
+    verdicts = verify_all(paths, None if options.key is None else [options.key], options.start, console)
+    if verdicts is None:
         return BAD
-    package = verdict.package
-    if package.exclusive:
-        return _apply_classes(options, verdict.network, package, device, console)
+    packages = [verdict.package for verdict in verdicts]
+    package, network = packages[0], verdicts[0].network
+    if options.others:
+        check_same_films(packages, [path.name for path in paths])
+    if package.exclusive and not options.others and network is not None:
+        return _apply_classes(options, network, package, device, console)
+    package = replace(package, delta=delta_of(packages)) if options.others else package
     delta = package.threshold()
     received = look_through(options.films)
     for note in manifest_notes(options.films):
         console.print(note, markup=False, soft_wrap=True)
-    with progress(sum(len(patient.films) for patient in received.patients)) as done:
-        found = score(
-            verdict.network, package, received.patients, batch=options.batch, device=device, done=done, tolerant=True
-        )
+    with progress(len(paths) * sum(len(patient.films) for patient in received.patients)) as done:
+        parts = [
+            score(
+                each.network,
+                each.package,
+                received.patients,
+                batch=options.batch,
+                device=device,
+                done=done,
+                tolerant=True,
+            )
+            for each in verdicts
+            if each.network is not None
+        ]
+    found = added(parts)
     patients, found, left_out = without_reports(received, found)
     names = pseudonyms(patients)
     if options.names is not None:

@@ -1,0 +1,157 @@
+"""One package of several: their images in sequence, interleaved, or side by side, from the start that they share.
+
+    sequence      all steps of the first, then all of the second ...
+    interleaved   the first step of each, then the second of each ...; the same where each has one
+    beside        the first steps of all as one step of more images, and so on, at the mean of their rates
+
+Each hospital's inner rates were learned from the start alone, so that one after another their steps may go too far:
+``shrink`` divides them by the number of packages. The combined network's batch-norm statistics are measured on the
+images, since nothing else is at hand; where only the last layer changes they are those of the start's features, and
+are averaged. Standardisation is by the mean and variance of all hospitals' values, each of the same weight; images
+stay as they are, in the units of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from sldd.backbones.norms import batch_norms, keep_no_statistics, measure_statistics
+from sldd.errors import InputError
+from sldd.ops.types import PerChannel
+from sldd.package.combine.alike import check_alike
+from sldd.package.format.header import Stored, versions
+from sldd.package.format.package import Package
+from sldd.package.rebuild.rebuild import started, take_steps
+from sldd.package.rebuild.self_test import with_self_test
+
+Order = Literal["sequence", "interleaved", "beside"]
+_BATCH = 64
+
+
+def combine(
+    packages: Sequence[Package],
+    names: Sequence[str],
+    order: Order,
+    *,
+    shrink: bool = False,
+    start: Path | str | None = None,
+) -> Package:
+    """The combined package, unsigned and without claims, with a self-test of its own.
+
+    Args:
+        names: of the packages, for messages.
+        start: as of ``rebuild``.
+
+    Raises:
+        InputError: they are not of one network, start and kind of films, or not of as many images and steps.
+    """
+    check_alike(packages, names)
+    _check_shapes(packages, names, order)
+    images, labels = _joined([p.images for p in packages], order), _joined([p.labels for p in packages], order)
+    rates = _rates([p.rates for p in packages], order) / (len(packages) if shrink else 1)
+    first, same = packages[0], {package.stored.images for package in packages}
+    mean, deviation = pooled(packages)
+    joined = replace(
+        first,
+        images=images,
+        labels=labels,
+        rates=rates,
+        theta_bn={},
+        mean=mean,
+        deviation=deviation,
+        delta=delta_of(packages),
+        claims=None,
+        stored=Stored(same.pop() if len(same) == 1 else "float32"),
+        self_test=None,
+        expected=None,
+        versions=versions(),
+    )
+    return with_self_test(replace(joined, theta_bn=_statistics(joined, packages, start)), start)
+
+
+def pooled(packages: Sequence[Package]) -> tuple[PerChannel, PerChannel]:
+    """Mean and deviation of all hospitals' values, channel by channel, each hospital of the same weight."""
+    means = np.array([package.mean for package in packages], np.float64)
+    deviations = np.array([package.deviation for package in packages], np.float64)
+    mean = means.mean(0)
+    deviation = np.sqrt((deviations**2 + means**2).mean(0) - mean**2)
+    if mean.ndim == 0:
+        return float(mean), float(deviation)
+    (r, g, b), (dr, dg, db) = mean.tolist(), deviation.tolist()
+    return (r, g, b), (dr, dg, db)
+
+
+def delta_of(packages: Sequence[Package]) -> float | None:
+    """The mean of their thresholds; None where whole films are told."""
+    known = [package.delta for package in packages if package.delta is not None]
+    return sum(known) / len(known) if known else None
+
+
+def mean_statistics(packages: Sequence[Package]) -> dict[str, torch.Tensor]:
+    """Batch-norm statistics of all hospitals' values together."""
+    found = {}
+    for name in packages[0].theta_bn:
+        if name.endswith("running_mean"):
+            variance = name.removesuffix("running_mean") + "running_var"
+            means = torch.stack([package.theta_bn[name] for package in packages]).double()
+            variances = torch.stack([package.theta_bn[variance] for package in packages]).double()
+            found[name] = means.mean(0).float()
+            found[variance] = (variances + means**2).mean(0).sub(means.mean(0) ** 2).clamp(min=0).float()
+    return found
+
+
+def batches(images: torch.Tensor) -> Sequence[torch.Tensor]:
+    """Images (..., channels, h, w) in batches of up to 64, as even as can be: batch norm needs more than one."""
+    flat = images.flatten(0, -4)
+    return flat.tensor_split(-(-len(flat) // _BATCH))
+
+
+def _check_shapes(packages: Sequence[Package], names: Sequence[str], order: Order) -> None:
+    for package, name in zip(packages, names, strict=True):
+        (steps, each), (wanted_steps, wanted) = package.images.shape[:2], packages[0].images.shape[:2]
+        epochs, rates = len(package.rates), packages[0].rates
+        if order == "beside" and steps != wanted_steps:
+            raise InputError(f"{name} has {steps} steps, and {names[0]} {wanted_steps}: they do not lie side by side")
+        if order != "beside" and each != wanted:
+            raise InputError(f"{name} has {each} images a step, and {names[0]} {wanted}: combine them with beside")
+        if epochs != len(rates) or package.rates.shape[2:] != rates.shape[2:]:
+            raise InputError(f"{name} has rates of {epochs} epochs or of another kind than {names[0]}")
+
+
+def _joined(parts: Sequence[torch.Tensor], order: Order) -> torch.Tensor:
+    if order == "beside":
+        return torch.cat(list(parts), 1)
+    return torch.cat(list(parts)) if order == "sequence" else torch.cat(_turns(parts, 0))
+
+
+def _rates(parts: Sequence[torch.Tensor], order: Order) -> torch.Tensor:
+    if order == "beside":
+        return torch.stack(list(parts)).mean(0)
+    return torch.cat(list(parts), 1) if order == "sequence" else torch.cat(_turns(parts, 1), 1)
+
+
+def _turns(parts: Sequence[torch.Tensor], axis: int) -> list[torch.Tensor]:
+    """Slices of one step, a step of each in turn, as long as each has any."""
+    longest = max(part.shape[axis] for part in parts)
+    return [part.narrow(axis, step, 1) for step in range(longest) for part in parts if step < part.shape[axis]]
+
+
+@torch.no_grad()
+def _measured(package: Package, start: Path | str | None) -> dict[str, torch.Tensor]:
+    network = started(package, start)
+    keep_no_statistics(network)
+    if not batch_norms(network):
+        return {}
+    with torch.enable_grad():
+        take_steps(package, network)
+    return measure_statistics(network, network, batches(package.images))
+
+
+def _statistics(joined: Package, packages: Sequence[Package], start: Path | str | None) -> dict[str, torch.Tensor]:
+    return mean_statistics(packages) if joined.inner_weights == "head" else _measured(joined, start)

@@ -1,0 +1,44 @@
+"""Networks of several packages averaged, weight by weight: one round of federated averaging (McMahan et al. 2017).
+
+From one start the mean of the networks is that start less the mean of all that the hospitals' inner steps took from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from sldd.backbones.norms import batch_norms, keep_no_statistics, load_statistics, measure_statistics
+from sldd.package.combine.alike import check_alike
+from sldd.package.combine.images import batches, mean_statistics
+from sldd.package.format.package import Package
+from sldd.package.rebuild.rebuild import rebuild
+
+
+@torch.no_grad()
+def average(packages: Sequence[Package], names: Sequence[str], start: Path | str | None = None) -> nn.Module:
+    """The averaged network, in evaluation mode; its batch-norm statistics are measured on all packages' images.
+
+    Args:
+        names: of the packages, for messages.
+        start: as of ``rebuild``.
+
+    Raises:
+        InputError: they are not of one network, start and kind of films.
+    """
+    check_alike(packages, names)
+    networks = [rebuild(package, start) for package in packages]
+    averaged = networks[0]
+    for parameters in zip(*(network.parameters() for network in networks), strict=True):
+        parameters[0].copy_(torch.stack(parameters).double().mean(0))
+    if batch_norms(averaged):
+        found = mean_statistics(packages)
+        if packages[0].inner_weights == "all":
+            keep_no_statistics(averaged)
+            images = torch.cat([package.images.flatten(0, 1) for package in packages])
+            found = measure_statistics(averaged, averaged, batches(images))
+        load_statistics(averaged, found)
+    return averaged.eval()

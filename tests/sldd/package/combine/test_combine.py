@@ -1,0 +1,196 @@
+"""Several hospitals' packages as one: what the combined network is, and what is not combined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sldd.errors import InputError
+from sldd.package import Package
+from sldd.package.apply.films import find_patients
+from sldd.package.apply.scoring import score
+from sldd.package.cli.commands import main
+from sldd.package.combine.images import combine
+from sldd.package.combine.votes import added
+from sldd.package.combine.weights import average
+from sldd.package.format.signature import generate
+from sldd.package.rebuild.rebuild import rebuild, started
+from sldd.package.rebuild.self_test import with_self_test
+from sldd.package.rebuild.verify import verify
+from tests.sldd.package.conftest import make
+
+NAMES = ["a", "b"]
+
+
+def _pair(**options: Any) -> list[Package]:
+    """Two packages of one start and of different images, labels and rates."""
+    one = make(**options)
+    images = one.images.flip(0, 1) * 0.7
+    other = replace(one, images=images, rates=one.rates * 0.5, mean=100.0, deviation=30.0, delta=0.55)
+    return [one, with_self_test(other)]
+
+
+@pytest.fixture(scope="module")
+def pair() -> list[Package]:
+    return _pair(norm="none")
+
+
+def test_steps_are_in_sequence_or_in_turns(pair: list[Package]) -> None:
+    (a, b), rates = pair, [package.rates for package in pair]
+    joined = combine(pair, NAMES, "sequence")
+    assert torch.equal(joined.images, torch.cat([a.images, b.images]))
+    assert torch.equal(joined.rates, torch.cat(rates, 1))
+    turns = combine(pair, NAMES, "interleaved")
+    wanted = [a.images[0], b.images[0], a.images[1], b.images[1]]
+    assert torch.equal(turns.images, torch.stack(wanted))
+    assert torch.equal(turns.labels, torch.stack([a.labels[0], b.labels[0], a.labels[1], b.labels[1]]))
+    assert turns.rates[0].tolist() == [float(rates[k][0, s]) for s in (0, 1) for k in (0, 1)]
+    half = combine(pair, NAMES, "sequence", shrink=True)
+    assert torch.equal(half.rates, joined.rates / 2)
+
+
+def test_side_by_side_is_one_step_of_more_images(pair: list[Package]) -> None:
+    joined = combine(pair, NAMES, "beside")
+    assert joined.images.shape[:2] == (2, 6)
+    assert torch.equal(joined.images[1], torch.cat([pair[0].images[1], pair[1].images[1]]))
+    assert torch.allclose(joined.rates, (pair[0].rates + pair[1].rates) / 2)
+
+
+def test_what_is_sent_on_verifies_and_claims_nothing(pair: list[Package], tmp_path: Path) -> None:
+    joined = combine(pair, NAMES, "sequence")
+    joined.save(tmp_path / "joined.safetensors")
+    assert verify(tmp_path / "joined.safetensors").passed
+    assert joined.claims is None
+    assert joined.delta == pytest.approx(0.5)
+    values = np.concatenate([np.random.default_rng(0).normal(m, s, 10**6) for m, s in ((120, 45), (100, 30))])
+    assert joined.mean == pytest.approx(values.mean(), abs=0.2)
+    assert joined.deviation == pytest.approx(values.std(), abs=0.2)
+
+
+def test_the_average_is_the_start_less_the_mean_of_all_steps(pair: list[Package]) -> None:
+    found = dict(average(pair, NAMES).named_parameters())
+    start = dict(started(pair[0]).named_parameters())
+    for name, value in found.items():
+        moved = torch.stack([dict(rebuild(package).named_parameters())[name] - start[name] for package in pair])
+        assert torch.allclose(value, start[name] + moved.mean(0), atol=1e-6)
+        assert value.requires_grad
+
+
+@pytest.mark.parametrize("inner_weights", ["all", "head"])
+def test_statistics_are_those_of_the_combined_network(inner_weights: str) -> None:
+    pair = _pair(norm="batch", inner_weights=inner_weights, steps=1)
+    changed = {name: value + 1.0 for name, value in pair[1].theta_bn.items()}
+    pair[1] = with_self_test(replace(pair[1], theta_bn=changed))
+    joined = combine(pair, NAMES, "sequence")
+    name = next(iter(joined.theta_bn)).rpartition(".")[0]
+    means, found = [p.theta_bn[f"{name}.running_mean"] for p in pair], joined.theta_bn[f"{name}.running_mean"]
+    if inner_weights == "head":
+        assert torch.allclose(found, torch.stack(means).mean(0))
+        variances = torch.stack([p.theta_bn[f"{name}.running_var"] for p in pair])
+        assert torch.allclose(joined.theta_bn[f"{name}.running_var"], variances.mean(0) + 0.25, atol=1e-4)
+    else:
+        seen: list[torch.Tensor] = []
+        network = rebuild(joined)
+        layer = network.get_submodule(name)
+        layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        with torch.no_grad():
+            network.train()(joined.images.flatten(0, 1))
+        assert torch.allclose(found, seen[0].mean((0, 2, 3)), atol=1e-4)
+    assert average(pair, NAMES).training is False
+
+
+def test_an_ensemble_adds_votes(pair: list[Package], films: Path, tmp_path: Path) -> None:
+    patients = find_patients(films)
+    parts = [score(rebuild(p), p, patients, batch=64, device=torch.device("cpu")) for p in pair]
+    assert np.array_equal(added(parts).votes.counts, parts[0].votes.counts + parts[1].votes.counts)
+    for name, package in zip(NAMES, pair, strict=True):
+        package.save(tmp_path / name)
+    out = tmp_path / "scores.csv"
+    assert main(["apply", str(tmp_path / "a"), str(films), "--with", str(tmp_path / "b"), "--out", str(out)]) == 0
+    total = sum(int(line.split(",")[4]) for line in out.read_text().splitlines()[1:])
+    assert total == sum(part.votes.counts[:, 2].sum() for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"backbone": "convnet_w32"}, "b cannot be combined with a: its backbone is convnet_w32, and there lenet"),
+        ({"seed": 4}, "its seed is 4, and there 3"),
+        ({"classes": ("x", "y", "z"), "delta": None}, "its classes is x y z, and there I N P"),
+        ({"depth": 16}, "its depth is 16, and there 8"),
+        ({"channels": 3}, "its channels is 3, and there 1"),
+        ({"start_fingerprints": {}}, "its start has another layer"),
+    ],
+)
+def test_others_are_not_combined(pair: list[Package], change: dict[str, Any], words: str) -> None:
+    others: list[Callable[[], object]] = [
+        lambda: combine([pair[0], replace(pair[1], **change)], NAMES, "sequence"),
+        lambda: average([pair[0], replace(pair[1], **change)], NAMES),
+    ]
+    for combined in others:
+        with pytest.raises(InputError, match=words):
+            combined()
+
+
+def test_other_shapes_are_not_combined(pair: list[Package]) -> None:
+    fewer = replace(pair[1], images=pair[1].images[:, :2], labels=pair[1].labels[:, :2])
+    with pytest.raises(InputError, match="2 images a step, and a 3"):
+        combine([pair[0], fewer], NAMES, "interleaved")
+    assert combine([pair[0], fewer], NAMES, "beside").images.shape[1] == 5
+    shorter = replace(pair[1], images=pair[1].images[:1], labels=pair[1].labels[:1], rates=pair[1].rates[:, :1])
+    with pytest.raises(InputError, match="1 steps, and a 2"):
+        combine([pair[0], shorter], NAMES, "beside")
+    assert combine([pair[0], shorter], NAMES, "interleaved").images.shape[0] == 3
+    with pytest.raises(InputError, match="two packages or more"):
+        combine(pair[:1], NAMES[:1], "sequence")
+
+
+@pytest.mark.parametrize("how", ["sequence", "average"])
+def test_one_tampered_package_stops_all(
+    pair: list[Package], how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [tmp_path / name for name in ("a", "b", "c")]
+    for path, package in zip(paths, [*pair, pair[0]], strict=True):
+        package.save(path)
+    replace(pair[1], rates=pair[1].rates * 1.5).save(paths[1])  # with a digest that holds
+    out = tmp_path / "out.safetensors"
+    assert main(["combine", *map(str, paths), "--how", how, "--out", str(out)]) == 1
+    said = capsys.readouterr().out
+    assert f"{paths[1]}:" in said
+    assert "rates" in said
+    assert not out.exists()
+    assert main(["apply", str(paths[0]), str(tmp_path), "--with", str(paths[1]), "--out", str(out)]) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
+
+
+def test_the_command_writes_a_package_or_weights(
+    pair: list[Package], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [tmp_path / name for name in NAMES]
+    for path, package in zip(paths, pair, strict=True):
+        package.save(path)
+    out, words = tmp_path / "out.safetensors", ["combine", *map(str, paths), "--out", str(tmp_path / "out.safetensors")]
+    assert main([*words, "--how", "interleaved"]) == 0
+    assert len(Package.load(out).images) == 4
+    assert main([*words, "--how", "average"]) == 0
+    wanted = dict(average(pair, NAMES).named_parameters())
+    assert all(torch.equal(value, wanted[name]) for name, value in load_file(out).items())
+    generate(tmp_path / "key")
+    key = str(tmp_path / "key.pub")
+    for more, said in (
+        (["--keys", key], "2 packages; name one for each"),
+        (["--out", str(paths[0])], "the package itself"),
+    ):
+        assert main([*words, "--how", "sequence", *more]) == 2
+        assert said in capsys.readouterr().err
+    assert main([*words, "--how", "sequence", "--keys", key, key]) == 1
+    assert "unsigned" in capsys.readouterr().out
+    assert main(["combine", str(paths[0]), str(paths[0]), "--how", "sequence", "--out", str(out)]) == 2
+    assert "named twice" in capsys.readouterr().err
