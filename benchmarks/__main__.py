@@ -6,6 +6,7 @@
     python -m benchmarks scoring        # of a demo trial
     python -m benchmarks reading        # cropping, scoring, memory of a worker
     python -m benchmarks features       # trials through the last layer that find features kept
+    python -m benchmarks.gpu            # every CUDA path on one GPU, within eight minutes
     python -m benchmarks.digits         # ten digits instead of eight thousand
     python -m benchmarks.lungs          # three images against all patches, on films
     python -m benchmarks.folds DIR      # how well folds of patients share findings out

@@ -16,7 +16,7 @@ from sldd.backbones.norms import keep_no_statistics
 from sldd.backbones.registry import build
 from sldd.distillation.distill import Distillation
 from sldd.distillation.unroll import Unroll
-from sldd.training.compute import ComputeSettings
+from sldd.training.compute import ComputeSettings, autocast_type
 
 CPU = torch.device("cpu")
 
@@ -28,21 +28,26 @@ class Problem:
         side, batch, classes, images: pixels, real patches a step, classes, distilled images a step.
     """
 
-    def __init__(self, backbone: str, *, side: int, batch: int, classes: int, images: int) -> None:
+    def __init__(
+        self, backbone: str, *, side: int, batch: int, classes: int, images: int, device: torch.device = CPU
+    ) -> None:
         self._backbone, self._side, self._classes, self._images = backbone, side, classes, images
         draw = torch.Generator().manual_seed(0)
-        self._real = torch.randn(batch, 1, side, side, generator=draw)
-        self._truth = torch.arange(batch) % classes
+        self._real = torch.randn(batch, 1, side, side, generator=draw).to(device)
+        self._truth = (torch.arange(batch) % classes).to(device)
+        self._device = device
 
-    def plain(self) -> Callable[[], object]:
+    def plain(self, compute: ComputeSettings = ComputeSettings()) -> Callable[[], object]:
         """Forward, backward and the cheapest update there is: gradient descent in place."""
-        network = self._network()
+        network = self._network().to(self._device).to(memory_format=compute.memory_format)
+        real, cast = self._real.contiguous(memory_format=compute.memory_format), autocast_type(compute.precision)
         names = [name for name, _ in network.named_parameters()]
         weights = [parameter.detach().clone().requires_grad_() for parameter in network.parameters()]
 
         def step() -> None:
-            logits = functional_call(network, dict(zip(names, weights, strict=True)), (self._real,))
-            gradient = torch.autograd.grad(F.cross_entropy(logits, self._truth), weights)
+            with torch.autocast(self._device.type, cast, enabled=cast is not None):
+                logits = functional_call(network, dict(zip(names, weights, strict=True)), (real,))
+            gradient = torch.autograd.grad(F.cross_entropy(logits.float(), self._truth), weights)
             with torch.no_grad():
                 torch._foreach_sub_(weights, gradient, alpha=1e-4)
 
@@ -50,9 +55,18 @@ class Problem:
 
     def distilling(self, *, steps: int = 1, epochs: int = 1, compute: ComputeSettings) -> Callable[[], object]:
         """One whole outer step: inner steps, outer pass, adjoint, Adam."""
+        learner = self.learner(steps=steps, epochs=epochs, compute=compute)
+        return lambda: self.step(learner)
+
+    def step(self, learner: Distillation) -> float:
+        """An outer step of a learner on the batch."""
+        return learner.step(self._real, self._truth, 1e-4)
+
+    def learner(self, *, steps: int = 1, epochs: int = 1, compute: ComputeSettings) -> Distillation:
+        """What distils for this network."""
         draw = torch.Generator().manual_seed(1)
         labels = torch.eye(self._classes)[torch.arange(self._images) % self._classes]
-        learner = Distillation(
+        return Distillation(
             self._network(),
             torch.randn(steps, self._images, 1, self._side, self._side, generator=draw),
             labels,
@@ -60,9 +74,8 @@ class Problem:
             inner_lr=0.001,
             compute=compute,
             seed=0,
-            device=CPU,
+            device=self._device,
         )
-        return lambda: learner.step(self._real, self._truth, 1e-4)
 
     def inner(self, traced: bool) -> Callable[[], object]:
         """Three inner steps on the same images, with their adjoint, by programs where ``traced``."""
