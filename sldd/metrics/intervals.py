@@ -11,6 +11,8 @@ import math
 from dataclasses import dataclass
 
 Z = 1.959963984540054
+Z_OF_THREE = 2.3939797998185104
+"""Of three intervals of which one or more miss in one case of 20 at most (Bonferroni)."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +27,17 @@ class Estimate:
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
-def share(value: float, patients: int) -> Estimate:
+def share(value: float, patients: int, z: float = Z) -> Estimate:
     """Wilson's interval of a share of so many patients, of whom there is at least one."""
     middle, spread = (
-        value + Z**2 / (2 * patients),
-        Z * math.sqrt(value * (1 - value) / patients + Z**2 / (4 * patients**2)),
+        value + z**2 / (2 * patients),
+        z * math.sqrt(value * (1 - value) / patients + z**2 / (4 * patients**2)),
     )
-    scale = 1 + Z**2 / patients
+    scale = 1 + z**2 / patients
     return Estimate(value, max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale))
 
 
-def area(value: float, positive: int, negative: int) -> Estimate:
+def area(value: float, positive: int, negative: int, z: float = Z) -> Estimate:
     """Interval of an AUC over so many patients of either label, of whom there is at least one each."""
     pairs, more = positive * negative, (positive + negative) / 2 - 1
 
@@ -44,7 +46,7 @@ def area(value: float, positive: int, negative: int) -> Estimate:
         for _ in range(60):
             middle = (outer + inner) / 2
             spread = 1 + more * ((1 - middle) / (2 - middle) + middle / (1 + middle))
-            agrees = abs(value - middle) <= Z * math.sqrt(middle * (1 - middle) * spread / pairs)
+            agrees = abs(value - middle) <= z * math.sqrt(middle * (1 - middle) * spread / pairs)
             outer, inner = (outer, middle) if agrees else (middle, inner)
         return outer
 

@@ -6,6 +6,8 @@ receiver's films are so, only the package's own mean and standard deviation can 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from sldd.data.oddities import FilmStats, film_stats, find_oddities, places
@@ -20,6 +22,21 @@ _MOST_APART = 4.0
 """Standard deviations between a film's mean and the package's."""
 
 
+@dataclass(frozen=True)
+class FilmLook:
+    """A film's size, and mean and deviation of its values at the package's depth, channel by channel, without padding.
+
+    ``patient``: the patient's row; ``pixels``: that are no padding.
+    """
+
+    patient: int
+    height: int
+    width: int
+    pixels: int
+    means: tuple[float, ...]
+    stds: tuple[float, ...]
+
+
 class Remarks:
     """Collects what is odd about films, one by one.
 
@@ -32,6 +49,7 @@ class Remarks:
         self._said: dict[str, list[tuple[str, int]]] = {}
         self._films: list[tuple[str, int]] = []
         self._stats: list[FilmStats] = []
+        self.looks: list[FilmLook] = []
 
     def add(self, row: int, film: FilmFile, radiograph: Radiograph, pixels: np.ndarray) -> None:
         """Look at a film.
@@ -52,7 +70,9 @@ class Remarks:
         self._films.append(here)
         levels = np.flatnonzero(counts)
         self._stats.append(film_stats(pixels, levels, counts[levels]))
-        if any(map(_far, each, _each(self._header.mean), _each(self._header.deviation))):
+        means, stds = zip(*map(_moments, each), strict=True)
+        self.looks.append(FilmLook(row, pixels.shape[0], pixels.shape[1], int(each[0].sum()), means, stds))
+        if any(map(_far, means, stds, _each(self._header.mean), _each(self._header.deviation))):
             words = "gray values far from those that the package was made for; another bit depth, or another export?"
             self._said.setdefault(words, []).append(here)
 
@@ -72,11 +92,15 @@ def _each(values: PerChannel) -> tuple[float, ...]:
     return values if isinstance(values, tuple) else (values,)
 
 
-def _far(counts: np.ndarray, usual_mean: float, usual_std: float) -> bool:
-    """Whether a channel's values are far from the package's."""
+def _moments(counts: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of a channel's values."""
     values = np.arange(len(counts))
     total = counts.sum()
     mean = float((counts * values).sum() / total)
-    std = max(float((counts * values * values).sum() / total) - mean**2, 0.0) ** 0.5
+    return mean, max(float((counts * values * values).sum() / total) - mean**2, 0.0) ** 0.5
+
+
+def _far(mean: float, std: float, usual_mean: float, usual_std: float) -> bool:
+    """Whether a channel's values are far from the package's."""
     usual = max(usual_std, 1e-6)
     return not usual / _SPREAD_FACTOR < std < usual * _SPREAD_FACTOR or abs(mean - usual_mean) > _MOST_APART * usual

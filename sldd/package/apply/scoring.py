@@ -17,7 +17,7 @@ from sldd.io.dicom import NoImageError
 from sldd.io.film import Radiograph
 from sldd.metrics.patient_votes import Operating, Votes, count_votes, operate
 from sldd.package.apply.films import FilmFile, Patient, at_depth, read_film
-from sldd.package.apply.remarks import Remarks
+from sldd.package.apply.remarks import FilmLook, Remarks
 from sldd.package.format.header import Header
 
 MOST_WINDOWS = 250_000
@@ -48,6 +48,8 @@ class Scored:
     """What looks wrong with radiographs that were scored, where, and the rows of their patients."""
     read: tuple[int, ...] = ()
     """Radiographs of each patient that were scored."""
+    looks: tuple[FilmLook, ...] = ()
+    """Sizes and values of the radiographs that were scored."""
 
     @property
     def speed(self) -> float:
@@ -112,7 +114,7 @@ def score(
     labels = np.array([patient.label or 0 for patient in patients])
     votes = Votes(list(range(len(patients))), labels, counts, np.zeros((len(CLASSES),) * 2, np.int64))
     seconds = time.perf_counter() - begun
-    return Scored(votes, sum(read), seconds, tuple(unread), remarks.found(), tuple(read))
+    return Scored(votes, sum(read), seconds, tuple(unread), remarks.found(), tuple(read), tuple(remarks.looks))
 
 
 def labelled(scored: Scored, patients: Sequence[Patient]) -> Votes | None:

@@ -1,7 +1,7 @@
 """Look at a package, check it, and use it.
 
     python -m sldd.package info PACKAGE
-    python -m sldd.package verify PACKAGE --key their.pub
+    python -m sldd.package verify PACKAGE --key their.pub --films RADIOGRAPHS
     python -m sldd.package apply PACKAGE RADIOGRAPHS --out scores.csv
     python -m sldd.package export PACKAGE NETWORK.onnx
     python -m sldd.package export-png PACKAGE FOLDER
@@ -34,12 +34,13 @@ from rich.text import Text
 
 from sldd.errors import InputError
 from sldd.package.cli.combining import combine_command
-from sldd.package.cli.console import BAD, GOOD, INTERRUPTED, UNUSABLE, new_file, say
+from sldd.package.cli.console import BAD, GOOD, INTERRUPTED, UNUSABLE, new_file
 from sldd.package.cli.exports import card_command, export_command
 from sldd.package.cli.info import info
 from sldd.package.cli.options import parse
 from sldd.package.cli.pictures import export
 from sldd.package.cli.scoring import apply_command, fragility_command
+from sldd.package.cli.verifying import verify_command
 from sldd.package.format.atomic_file import write_file
 from sldd.package.format.container import read
 from sldd.package.format.header import Images
@@ -49,7 +50,6 @@ from sldd.package.format.signature import generate, read_private, to_signed_byte
 from sldd.package.rebuild.compare import differences
 from sldd.package.rebuild.rebuild import with_weights
 from sldd.package.rebuild.self_test import with_self_test
-from sldd.package.rebuild.verify import verify
 
 Command = Callable[[argparse.Namespace, Console], int]
 
@@ -81,16 +81,6 @@ def main(arguments: Sequence[str] | None = None, more: Mapping[str, Command] = {
 def _info(options: argparse.Namespace, console: Console) -> int:
     console.print(info(options.package), soft_wrap=False)
     return GOOD
-
-
-def _verify(options: argparse.Namespace, console: Console) -> int:
-    verdict = verify(options.package, start=options.start, key=options.key)
-    say(verdict, console)
-    if verdict.passed:
-        console.print("passed: the network that this package stands for is here what it was where it was made")
-        return GOOD
-    console.print("FAILED: do not use this package; ask its maker for the file again")
-    return BAD
 
 
 def _export(options: argparse.Namespace, console: Console) -> int:
@@ -171,7 +161,7 @@ def _read_both(one: Path, other: Path) -> list[Package]:
 
 _COMMANDS: dict[str, Command] = {
     "info": _info,
-    "verify": _verify,
+    "verify": verify_command,
     "apply": apply_command,
     "export": export_command,
     "export-png": _export,

@@ -39,7 +39,11 @@ def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.
         found.add_argument("--batch", type=_count, default=128, help="patches in memory at a time; default 128")
 
     command("info", "all that a package says of itself")
-    checks(command("verify", "is it what its maker made, and does it work here?"))
+    verified = command("verify", "is it what its maker made, does it work here, and does it on your films?")
+    checks(verified)
+    verified.add_argument("--films", type=Path, metavar="RADIOGRAPHS", help="compare its claims with your own patients")
+    verified.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    verified.add_argument("--batch", type=_count, default=128, help="patches in memory at a time; default 128")
     applied = command("apply", "score radiographs, patient by patient")
     scores(applied)
     applied.add_argument("--out", type=Path, required=True, metavar="SCORES.csv")

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from sldd.errors import InputError
-from sldd.metrics.intervals import Estimate, area, share
+from sldd.metrics.intervals import Estimate
+from sldd.package.format.claimed import intervals
 from sldd.package.format.container import Container, load_json
 from sldd.package.format.header import Scores, printable
 from sldd.package.format.package import Package
@@ -76,21 +77,6 @@ def read_anonymity(path: Path | None, package: Path) -> dict[str, Any] | None:
             return None
         raise InputError(f"{found}: a report on another package than {package}")
     return report
-
-
-def intervals(scores: Scores, exclusive: bool = False) -> dict[str, Estimate | None]:
-    """Sensitivity, specificity and AUC with intervals; None where counts or the score are missing."""
-    positive, negative = scores.positive, scores.patients - scores.positive
-    found: dict[str, Estimate | None] = dict.fromkeys(("sensitivity", "specificity", "auc"))
-    if exclusive or positive < 1 or negative < 1:
-        return found
-    if scores.sensitivity is not None:
-        found["sensitivity"] = share(scores.sensitivity, positive)
-    if scores.specificity is not None:
-        found["specificity"] = share(scores.specificity, negative)
-    if scores.auc is not None:
-        found["auc"] = area(scores.auc, positive, negative)
-    return found
 
 
 def as_markdown(card: dict[str, Any]) -> str:

@@ -1,0 +1,21 @@
+"""Intervals of the scores that a package claims, from the numbers of patients that stand beside them."""
+
+from __future__ import annotations
+
+from sldd.metrics.intervals import Estimate, Z, area, share
+from sldd.package.format.header import Scores
+
+
+def intervals(scores: Scores, exclusive: bool = False, z: float = Z) -> dict[str, Estimate | None]:
+    """Sensitivity, specificity and AUC with intervals; None where counts or the score are missing."""
+    positive, negative = scores.positive, scores.patients - scores.positive
+    found: dict[str, Estimate | None] = dict.fromkeys(("sensitivity", "specificity", "auc"))
+    if exclusive or positive < 1 or negative < 1:
+        return found
+    if scores.sensitivity is not None:
+        found["sensitivity"] = share(scores.sensitivity, positive, z)
+    if scores.specificity is not None:
+        found["specificity"] = share(scores.specificity, negative, z)
+    if scores.auc is not None:
+        found["auc"] = area(scores.auc, positive, negative, z)
+    return found

@@ -1,0 +1,170 @@
+"""A package's claims against a receiver's own patients, and films that look otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sldd.errors import InputError
+from sldd.metrics.intervals import Estimate
+from sldd.metrics.patient_votes import Votes
+from sldd.package import Claims, Package, Scores
+from sldd.package.apply.agreement import compare_claims
+from sldd.package.apply.drift import Drift, drifts, resolution
+from sldd.package.apply.films import find_patients
+from sldd.package.apply.scoring import Scored, labelled, score
+from sldd.package.cli.commands import main
+from sldd.package.rebuild.rebuild import rebuild
+from sldd.package.rebuild.self_test import with_self_test
+
+
+def _votes(scores: np.ndarray, labels: np.ndarray) -> Votes:
+    positive = np.rint(100 * scores).astype(np.int64)
+    counts = np.stack([np.zeros_like(positive), 100 - positive, positive], 1)
+    return Votes(list(range(len(labels))), labels, counts, np.zeros((3, 3), np.int64))
+
+
+def _claims(sensitivity: float, specificity: float, auc: float, patients: int = 60) -> Claims:
+    scores = Scores(patients, patients // 2, 0, sensitivity, specificity, None, auc)
+    return Claims("validation", replace(scores, auc=0.99), scores)
+
+
+def _drawn(random: np.random.Generator, patients: int, apart: float) -> Votes:
+    labels = np.arange(patients) % 2
+    return _votes(np.clip(0.5 + 0.1 * random.standard_normal(patients) + apart * (labels - 0.5), 0, 1), labels)
+
+
+def test_a_hospital_like_the_makers_is_rarely_told_apart() -> None:
+    random, failed = np.random.default_rng(0), 0
+    for _ in range(150):
+        made = _drawn(random, 60, 0.2)
+        at, labels = made.scores >= 0.5, made.labels == 1
+        assert made.auc is not None
+        claims = _claims(float(at[labels].mean()), float((~at[~labels]).mean()), made.auc)
+        _, found = compare_claims(_drawn(random, 40, 0.2), claims, 0.5)
+        failed += not all(each.compatible for each in found)
+    assert failed <= 13  # one in twenty, and a little
+
+
+def test_another_one_is_told_apart_and_which_way() -> None:
+    random = np.random.default_rng(1)
+    part, found = compare_claims(_drawn(random, 80, 0.0), _claims(0.9, 0.9, 0.95), 0.5)
+    assert part == "test"
+    assert [each.measure for each in found] == ["sensitivity", "specificity", "auc"]
+    assert all(each.worse and not each.compatible for each in found)
+    _, found = compare_claims(_drawn(random, 80, 0.5), _claims(0.5, 0.5, 0.5), 0.5)
+    assert not any(each.worse or each.compatible for each in found)
+
+
+def test_what_cannot_be_compared_says_why() -> None:
+    votes = _drawn(np.random.default_rng(2), 20, 0.2)
+    with pytest.raises(InputError, match="claims no scores"):
+        compare_claims(votes, None, 0.5)
+    with pytest.raises(InputError, match="one label is absent"):
+        compare_claims(replace(votes, labels=np.ones(20)), _claims(0.9, 0.9, 0.9), 0.5)
+    with pytest.raises(InputError, match="no score whose interval"):
+        compare_claims(votes, Claims("validation", Scores(9, 0, 0, 0.8, None, None, 0.9), None), 0.5)
+    validated = replace(_claims(0.9, 0.9, 0.9), test=None)
+    assert compare_claims(votes, validated, 0.5)[0] == "validation"
+
+
+@pytest.fixture(scope="module")
+def like(films: Path, package: Package) -> Package:
+    """The package, as if it was made of these films: their values, and the scores that they have."""
+    patients = find_patients(films)
+    votes = score(rebuild(package), package, patients, batch=64, device=torch.device("cpu"))
+    looks = votes.looks
+    weights = np.array([look.pixels for look in looks], np.float64)
+    mean = float(np.average([look.means[0] for look in looks], weights=weights))
+    square = np.average([look.stds[0] ** 2 + look.means[0] ** 2 for look in looks], weights=weights)
+    known = labelled(votes, patients)
+    assert known is not None
+    return with_self_test(replace(package, mean=mean, deviation=float(np.sqrt(square - mean**2)), claims=None))
+
+
+def _found(films: Path, package: Package) -> tuple[Scored, dict[str, Drift]]:
+    scored = score(rebuild(package), package, find_patients(films), batch=64, device=torch.device("cpu"))
+    return scored, {drift.what: drift for drift in drifts(scored, package)}
+
+
+def test_films_that_the_package_was_made_of_do_not_drift(films: Path, like: Package) -> None:
+    scored, found = _found(films, like)
+    assert found.keys() == {"exposure", "contrast"}
+    assert not any(drift.beyond for drift in found.values())
+    assert found["exposure"].apart.value == pytest.approx(0, abs=1e-6)
+    assert found["contrast"].apart.value == pytest.approx(1, abs=1e-6)
+    assert len(scored.looks) == 7  # one of six patients has two
+    assert "shorter sides of 96 to 96 pixels; patches of 32 are shown at 32;" in resolution(scored, like)
+    small = replace(like, patches=replace(like.patches, size=0.2))
+    assert "patches of 19 are shown at 32, so that patches are enlarged" in resolution(scored, small)
+
+
+@pytest.mark.parametrize(
+    ("what", "change"),
+    [
+        ("exposure", lambda package: replace(package, mean=package.mean + package.deviation)),
+        ("contrast", lambda package: replace(package, deviation=package.deviation / 2)),
+    ],
+)
+def test_films_of_another_exposure_drift(
+    films: Path, like: Package, what: str, change: Callable[[Package], Package]
+) -> None:
+    assert _found(films, change(like))[1][what].beyond
+
+
+def test_calls_are_compared_with_what_the_claims_let_expect(films: Path, like: Package) -> None:
+    scored, _ = _found(films, like)
+    called = float((scored.votes.scores >= 0.45).mean())
+    for expected in (called, 1 - called):
+        claims = Claims("validation", Scores(200, 100, 0, expected, 1 - expected, None, None), None)
+        drift = {each.what: each for each in drifts(scored, replace(like, claims=claims))}
+        assert drift["called"].apart.value == pytest.approx(called - expected)
+        assert drift["undecided"].apart.value == pytest.approx(scored.votes.undecided / 6)
+
+
+@pytest.mark.parametrize(
+    ("apart", "same", "most", "beyond"),
+    [
+        (Estimate(0.5, 0.3, 0.7), 0.0, 0.2, True),
+        (Estimate(0.5, 0.1, 0.9), 0.0, 0.2, False),
+        (Estimate(-0.5, -0.7, -0.3), 0.0, 0.2, True),
+        (Estimate(0.5, 0.4, 0.6), 1.0, 1.5, True),
+        (Estimate(0.7, 0.6, 0.8), 1.0, 1.5, False),
+        (Estimate(2.0, 1.6, 2.5), 1.0, 1.5, True),
+    ],
+)
+def test_the_whole_interval_has_to_lie_beyond(apart: Estimate, same: float, most: float, beyond: bool) -> None:
+    assert Drift("", apart, same, most, "").beyond == beyond
+
+
+def test_verify_says_how_it_does_on_these_films(
+    films: Path, like: Package, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scored, _ = _found(films, like)
+    positive = 3
+    claims = [
+        (Scores(6, positive, scored.votes.undecided, 0.5, 0.5, None, 0.5), 0, "compatible"),
+        (Scores(100_000, 50_000, 0, 1.0, 1.0, None, 1.0), 1, "LOWER HERE"),
+    ]
+    path = tmp_path / "package.safetensors"
+    for test, status, word in claims:
+        replace(like, claims=Claims("validation", test, test)).save(path)
+        assert main(["verify", str(path), "--films", str(films)]) == status
+        said = capsys.readouterr().out
+        assert word in said
+        assert "resolution" in said
+        assert "6 patients here" in said
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for image in (films / "images").iterdir():
+        (bare / image.name).write_bytes(image.read_bytes())
+    like.save(path)
+    assert main(["verify", str(path), "--films", str(bare)]) == 0
+    assert "no patient has a label here" in capsys.readouterr().out
+    assert main(["verify", str(path), "--films", str(films)]) == 2
+    assert "claims no scores" in capsys.readouterr().err
