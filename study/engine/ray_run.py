@@ -10,6 +10,7 @@ from ray import tune
 
 from ledger.ledger import Trial
 from study.cluster.gpu_share import GpuShares
+from study.engine.lost_workers import lost_workers_retried
 from study.engine.report.progress import ProgressLine, TuneReports
 from study.engine.study_run import StudyRun
 from study.engine.watch import BudgetWatch, RoomWatch, stopping
@@ -53,7 +54,7 @@ def run_trials(run: StudyRun, trainable: type[Worker] = Worker) -> int:
         ),
     )
     try:
-        with line, stopping(searcher, ledger, console) as received:
+        with line, lost_workers_retried(), stopping(searcher, ledger, console) as received:
             tuner.fit()
     finally:
         budget.keep()

@@ -1,0 +1,40 @@
+"""Losses of workers that Ray Tune (2.60) takes for faults of its own, and ends the whole run: told as a worker's death.
+
+Tune retries a trial whose worker died (``RayActorError``). A worker that Ray kills because its machine runs low on
+memory is reported as another ``RayError``, and so is one whose machine or disk is lost at the wrong moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ray.air.execution._internal.actor_manager import RayActorManager, TrackedActorTask
+from ray.exceptions import (
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfDiskError,
+    OutOfMemoryError,
+    RayActorError,
+    WorkerCrashedError,
+)
+
+LOSSES = (LocalRayletDiedError, NodeDiedError, ObjectLostError, OutOfDiskError, OutOfMemoryError, WorkerCrashedError)
+
+
+@contextmanager
+def lost_workers_retried() -> Iterator[None]:
+    """While it lasts, Tune retries trials of workers that were lost in these ways too."""
+    handle = RayActorManager._actor_task_failed
+
+    def handle_loss(manager: RayActorManager, task: TrackedActorTask, exception: Exception) -> None:
+        if isinstance(exception, LOSSES):
+            exception = RayActorError(error_msg=str(exception))
+        handle(manager, task, exception)
+
+    RayActorManager._actor_task_failed = handle_loss
+    try:
+        yield
+    finally:
+        RayActorManager._actor_task_failed = handle
