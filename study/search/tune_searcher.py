@@ -69,6 +69,7 @@ class StudySearcher(Searcher):
         self._on_change, self._on_pause = on_change, on_pause
         self.running: dict[str, tuple[Search, Trial]] = {}
         self.stopping = self.paused = False
+        self._in_vain: bool | None = None  # whether new trials were allowed when last nothing was found
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The configuration of the next trial; None while all that is left waits for a running one."""
@@ -90,6 +91,8 @@ class StudySearcher(Searcher):
 
     def _next(self, trial_id: str) -> dict[str, Any] | str | None:
         new = self._may_begin()
+        if self.running and self._in_vain is new:
+            return None  # Tune asks at every report of a trial; only one that ends lets those that wait go on
         for _ in range(len(self._open)):
             search = self._open[0]
             trial = search.next(new=new)
@@ -102,6 +105,7 @@ class StudySearcher(Searcher):
                 self.running[trial_id] = (search, trial)
                 self._on_change()
                 return {"folder": str(trial.folder), **self._needs(trial), **trial.config}
+        self._in_vain = new
         # Without new trials, one that was begun before may still wait for a running one of its cell.
         waits = self._open if new else self.running
         return None if waits else Searcher.FINISHED
@@ -109,6 +113,7 @@ class StudySearcher(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Read what the trial left in the ledger; one that left nothing after its last retry has failed."""
         search, trial = self.running.pop(trial_id)
+        self._in_vain = None
         self._ledger.refresh(trial)
         if trial.result is None and not self.stopping and not self._ledger.lost:
             with suppress(OSError):  # a full disk: it counts as unfinished, and the next start tries it again
