@@ -37,9 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from study.doctor.checks import findings
         from study.doctor.gather import gather
 
-        resources = config.resources
-        if options.machines:  # that are not there yet, and so cannot be counted
-            resources = replace(resources, concurrent=resources.concurrent or options.machines)
+        # What is missing, workers or a GPU, is for the checks to find: here any cluster will do.
+        resources = replace(config.resources, concurrent=config.resources.concurrent or options.machines or 1)
         with connect(find_cluster(options.address), resources) as (where, _):
             print(f"doctor: {where.partition(';')[0]}", file=sys.stderr)
             facts = gather(config, out, options.machines)

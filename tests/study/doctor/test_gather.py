@@ -137,6 +137,17 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> list[Facts]:
     return facts
 
 
+def test_a_cluster_without_what_the_study_asks_for_is_joined_all_the_same(
+    cluster: list[Facts], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(ray_cluster, "connect", lambda _, resources: asked.append(resources) or nullcontext(("", None)))
+    for words in ([], ["--machines", "3"], ["--machines", "3", "resources.concurrent=2"]):
+        main(["resources.gpus_per_trial=1", "--address", "local", *words])
+    assert [resources.concurrent for resources in asked] == [1, 3, 2]
+    assert ray_cluster._slots(asked[0], 2.0, 0.0).gpus == 1, "the missing GPU is found by a check, not refused here"
+
+
 def test_exit_status_and_lines(cluster: list[Facts], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--address", "local"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "nothing is wrong"
