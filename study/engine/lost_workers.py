@@ -28,10 +28,10 @@ def lost_workers_retried() -> Iterator[None]:
     """While it lasts, Tune retries trials of workers that were lost in these ways too."""
     handle = RayActorManager._actor_task_failed
 
-    def handle_loss(manager: RayActorManager, task: TrackedActorTask, exception: Exception) -> None:
+    def handle_loss(manager: RayActorManager, tracked_actor_task: TrackedActorTask, exception: Exception) -> None:
         if isinstance(exception, LOSSES):
             exception = RayActorError(error_msg=str(exception))
-        handle(manager, task, exception)
+        handle(manager, tracked_actor_task, exception)
 
     RayActorManager._actor_task_failed = handle_loss
     try:

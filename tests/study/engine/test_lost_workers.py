@@ -26,7 +26,7 @@ def _heard(exception: Exception) -> list[Exception]:
     manager = object.__new__(RayActorManager)  # whose __init__ would start Ray
     manager._failed_actor_ids = set()
     manager._cleanup_actor = lambda tracked_actor: None  # there is none to clean up after
-    manager._actor_task_failed(task, exception)
+    manager._actor_task_failed(tracked_actor_task=task, exception=exception)  # as Tune calls it
     return heard
 
 
