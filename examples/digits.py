@@ -55,8 +55,8 @@ distilled.score()
 # %%
 path = distilled.save("results/digits.safetensors")
 received = sldd.load(path)
-network, accuracy = received.train_receiver(), received.score(cohort)["accuracy"]
-print(f"{path.stat().st_size / 1000:.0f} kB; the {type(network).__name__} of these has {accuracy:.2f}")
+accuracy = received.score(cohort)["accuracy"]  # train_receiver() gives the network itself
+print(f"{path.stat().st_size / 1000:.0f} kB; the network of these has {accuracy:.2f}")
 
 # %% [markdown]
 # Next: [your own films](own_films.md), or [which setting suits your data](../docs/choosing.md).

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 
 NOTEBOOKS = {
-    "digits": ["Distilled(", "'accuracy'", "the LeNet of these"],
+    "digits": [r"Distilled\(", "'accuracy'", r"kB; the network of these has 0\.[89]"],
     "own_films": [
         "PHANTOM-0001",
         "films-elsewhere",

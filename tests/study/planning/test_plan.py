@@ -137,7 +137,7 @@ def test_a_network_without_a_last_layer_is_refused_where_only_that_changes(cache
 
 def test_more_inner_steps_are_expected_to_take_longer(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = ("grid.backbone=test_resnet", "grid.images=3", "grid.distill_steps=[1,9]", "grid.method=[sldd,train]")
-    config = _config(*settings, "outer.steps=100")
+    config = _config(*settings, "outer.steps=100", "train.steps=null")
     assert all(entry.seconds for entry in _plan(config, cache)), "each is timed"
     monkeypatch.setattr(
         "study.planning.plan.time_step", lambda *_: StepTime(batch=0.1, plain=0.2, inner=0.5, forward=0.0)
