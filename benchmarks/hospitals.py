@@ -43,9 +43,9 @@ from torch import nn
 
 import sldd
 from benchmarks.measure import one_thread
+from benchmarks.patients import add_options, patch_settings, source_of
 from sldd.data.cohort import Cohort, default_cache, prepare
-from sldd.data.patches import Patches, PatchSettings
-from sldd.data.settings import DataSettings, open_source
+from sldd.data.patches import Patches
 from sldd.errors import InputError
 from sldd.io.film import Source
 from sldd.metrics.auc_bootstrap import AucBootstrap, estimate
@@ -56,7 +56,6 @@ from sldd.package.combine.votes import add_votes
 from sldd.package.combine.weights import average
 from sldd.package.rebuild.rebuild import rebuild
 from sldd.rng import stream
-from sldd.sources.phantom import PhantomSettings
 
 SHIFTS = ("even", "prevalence", "exposure")
 GAMMAS = (0.7, 1.4)
@@ -197,7 +196,7 @@ def run(source: Source, shift: str, hospitals: int, seed: int, options: argparse
             distill_steps=options.distill_steps,
             norm=options.norm,
             outer_lr=options.outer_lr,
-            patches=PatchSettings(options.size, options.stride, options.score_stride, options.input),
+            patches=patch_settings(options),
             outer=sldd.OuterSettings(steps=options.steps, batch_size=options.batch, evaluations=4),
             seed=seed,
             show_progress=False,
@@ -241,12 +240,6 @@ def table(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _source(options: argparse.Namespace) -> Source:
-    phantom = PhantomSettings(options.patients, options.film, 0, options.difficulty)
-    root = options.data
-    return open_source(DataSettings(source="folder", root=root) if root else DataSettings(phantom=phantom))
-
-
 def main(arguments: list[str] | None = None) -> int:
     """``python -m benchmarks.hospitals``; 2 for bad input."""
     parser = argparse.ArgumentParser(
@@ -254,10 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="RUNS.jsonl")
     parser.add_argument("--table", type=Path, metavar="TABLE.csv", help="write the table; run nothing")
-    parser.add_argument("--data", metavar="DIR", help="a cohort folder; phantom patients unless given")
-    parser.add_argument("--patients", type=int, default=160, help="phantom patients")
-    parser.add_argument("--film", type=int, default=256, help="side of a phantom's film")
-    parser.add_argument("--difficulty", type=float, default=0.5, help="of the phantoms")
+    add_options(parser, patients=160)
     parser.add_argument("--hospitals", type=int, nargs="+", default=[2, 4, 8])
     parser.add_argument("--shifts", nargs="+", choices=SHIFTS, default=list(SHIFTS))
     parser.add_argument("--seeds", type=int, default=3)
@@ -268,17 +258,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=300, help="outer steps of every distillation")
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--outer-lr", type=float, default=0.03)
-    parser.add_argument("--size", type=float, default=48, help="of a patch")
-    parser.add_argument("--stride", type=float, default=8)
-    parser.add_argument("--score-stride", type=float, default=16)
-    parser.add_argument("--input", type=int, default=32, help="side of a patch as the network sees it")
-    parser.add_argument("--cache", type=Path, metavar="DIR")
     options = parser.parse_args(arguments)
     one_thread()
     rows = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
     try:
         if options.table is None:
-            source, known = _source(options), {(row["shift"], row["hospitals"], row["seed"]) for row in rows}
+            source, known = (
+                source_of(options, options.data),
+                {(row["shift"], row["hospitals"], row["seed"]) for row in rows},
+            )
             jobs = [(s, n, seed) for seed in range(options.seeds) for s in options.shifts for n in options.hospitals]
             for shift, hospitals, seed in jobs:
                 if (shift, hospitals, seed) in known:

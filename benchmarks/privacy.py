@@ -28,9 +28,9 @@ import numpy as np
 import torch
 
 from benchmarks.measure import one_thread
+from benchmarks.patients import add_options, source_of
 from benchmarks.privacy_arms import ARMS, CPU, NO_NOISE, Made, applies, make
 from sldd.data.cohort import Cohort, default_cache, prepare
-from sldd.data.settings import DataSettings, open_source
 from sldd.data.split import Split, SplitSettings, split_patients
 from sldd.errors import InputError
 from sldd.metrics.auc_bootstrap import AucBootstrap, estimate
@@ -41,7 +41,6 @@ from sldd.privacy_attacks.membership import calibrated
 from sldd.privacy_attacks.patient_losses import PatientFeatures, norm_moments, patient_features
 from sldd.privacy_attacks.views import PatchViews
 from sldd.rng import stream
-from sldd.sources.phantom import PhantomSettings
 from sldd.training.outer_loop import DivergedError
 
 PLAIN, CONTROL = "plain", "trained"
@@ -144,13 +143,8 @@ def _words(value: float | None) -> str:
 def _cohorts(options: argparse.Namespace) -> tuple[Cohort, Cohort]:
     """The patients to protect, and public ones."""
     cache = default_cache() if options.cache is None else options.cache
-
-    def opened(root: str | None, seed: int) -> Cohort:
-        phantom = PhantomSettings(options.patients, options.film, seed, options.difficulty)
-        settings = DataSettings(source="folder", root=root) if root else DataSettings(phantom=phantom)
-        return prepare(open_source(settings), cache)
-
-    return opened(options.data, 0), opened(options.public, 1)
+    own, public = source_of(options, options.data), source_of(options, options.public, seed=1)
+    return prepare(own, cache), prepare(public, cache)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -209,15 +203,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="RUNS.jsonl")
     parser.add_argument("--table", type=Path, metavar="TABLE.csv", help="write the table; run nothing")
-    parser.add_argument("--data", metavar="DIR", help="a cohort folder; phantom patients unless given")
     parser.add_argument("--public", metavar="DIR", help="a cohort folder of public films; other phantoms unless given")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--references", type=int, default=8, help="distillations on halves, an even number; default 8")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--test", type=float, default=0.4, help="share of the patients held out")
-    parser.add_argument("--patients", type=int, default=100, help="phantom patients")
-    parser.add_argument("--film", type=int, default=256, help="side of a phantom's film")
-    parser.add_argument("--difficulty", type=float, default=0.5, help="of the phantoms")
+    add_options(parser, patients=100)
     parser.add_argument("--backbone", default="test_resnet")
     parser.add_argument("--start", default="near_linear")
     parser.add_argument("--images", type=int, default=3)
@@ -227,11 +218,6 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--outer-lr", type=float, default=0.03)
     parser.add_argument("--inner-lr", type=float, default=0.02)
     parser.add_argument("--train-lr", type=float, default=0.002, help="of the control")
-    parser.add_argument("--size", type=float, default=48, help="of a patch")
-    parser.add_argument("--stride", type=float, default=8)
-    parser.add_argument("--score-stride", type=float, default=16)
-    parser.add_argument("--input", type=int, default=32, help="side of a patch as the network sees it")
-    parser.add_argument("--cache", type=Path, metavar="DIR")
     options = parser.parse_args(arguments)
     if options.references < 2 or options.references % 2:
         parser.error(f"--references {options.references}: references come in pairs; give an even number")

@@ -21,6 +21,7 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
+from benchmarks.patients import patch_settings
 from sldd.backbones.init import layer_fingerprints
 from sldd.backbones.norms import batch_norms, load_statistics
 from sldd.backbones.registry import build
@@ -115,7 +116,7 @@ def make(
         public: films of nobody who is to be protected, for statistics.
     """
     arm = ARMS[name]
-    settings = PatchSettings(options.size, options.stride, options.score_stride, options.input)
+    settings = patch_settings(options)
     patches = Patches(cohort, settings, *cohort.intensity(split.train))
     data, batch = PatchData(patches, split), max(3, round(arm.batch * options.batch))
     norm = arm.norm if batch_norms(_network(options, "as_is")) else "as_is"

@@ -1,4 +1,4 @@
-"""Losses of workers that Ray Tune (2.60) takes for faults of its own, and ends the whole run: told as a worker's death.
+"""Retries of trials whose workers Ray killed in ways at which Ray Tune (2.60) would end the whole run.
 
 Tune retries a trial whose worker died (``RayActorError``). A worker that Ray kills because its machine runs low on
 memory is reported as another ``RayError``, and so is one whose machine or disk is lost at the wrong moment.
@@ -20,7 +20,14 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-LOSSES = (LocalRayletDiedError, NodeDiedError, ObjectLostError, OutOfDiskError, OutOfMemoryError, WorkerCrashedError)
+UNKNOWN_TO_TUNE = (
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfDiskError,
+    OutOfMemoryError,
+    WorkerCrashedError,
+)
 
 
 @contextmanager
@@ -29,7 +36,7 @@ def lost_workers_retried() -> Iterator[None]:
     handle = RayActorManager._actor_task_failed
 
     def handle_loss(manager: RayActorManager, tracked_actor_task: TrackedActorTask, exception: Exception) -> None:
-        if isinstance(exception, LOSSES):
+        if isinstance(exception, UNKNOWN_TO_TUNE):
             exception = RayActorError(error_msg=str(exception))
         handle(manager, tracked_actor_task, exception)
 

@@ -50,16 +50,19 @@ def verify_all(
 
 
 def say(verdict: Verdict, console: Console) -> None:
+    """Print a verdict, a line a check."""
     marks = {True: "ok    ", False: "FAILS ", None: "-     "}
     for check in verdict.checks:
         console.print(Text(f"{marks[check.passed]}{check.what:<10} {check.words}"))
 
 
 def number(value: float | None) -> str:
+    """A score as a table shows it."""
     return "-" if value is None else f"{value:.3f}"
 
 
 def new_file(out: Path, package: Path) -> Path:
+    """A file that can be written and is not the package itself; InputError else."""
     if out.exists() and out.samefile(package):
         raise InputError(f"--out {out}: the package itself; name another file")
     check_output(out)
@@ -67,6 +70,7 @@ def new_file(out: Path, package: Path) -> Path:
 
 
 def device_of(name: str) -> torch.device:
+    """The device of a name, ``auto`` for a GPU where there is one; InputError where ``cuda`` has none."""
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch sees no GPU here; use cpu")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

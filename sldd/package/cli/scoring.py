@@ -29,6 +29,7 @@ from sldd.sources.folder import manifest_notes
 
 
 def apply_command(options: argparse.Namespace, console: Console) -> int:
+    """``apply``: scores films by a package, or by several together; returns the exit status."""
     device, outputs = device_of(options.device), [options.out, *filter(None, [options.names])]
     for path in outputs:
         check_output(path)
@@ -101,6 +102,7 @@ def _apply_classes(
 
 
 def fragility_command(options: argparse.Namespace, console: Console) -> int:
+    """``fragility``: scores films where a receiver departs from the package; returns the exit status."""
     out = options.out or options.package.with_name("fragility.csv")
     check_output(out)
     if out.suffix not in (".csv", ".json"):

@@ -15,7 +15,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from study.engine.lost_workers import LOSSES, lost_workers_retried
+from study.engine.lost_workers import UNKNOWN_TO_TUNE, lost_workers_retried
 
 
 def _heard(exception: Exception) -> list[Exception]:
@@ -41,7 +41,7 @@ KILLED = [
 
 
 def test_every_loss_is_tried() -> None:
-    assert {type(killed) for killed in KILLED} == set(LOSSES)
+    assert {type(killed) for killed in KILLED} == set(UNKNOWN_TO_TUNE)
 
 
 @pytest.mark.parametrize("killed", KILLED, ids=lambda killed: type(killed).__name__)
