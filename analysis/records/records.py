@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -168,6 +168,11 @@ def _rows(folder: Folder, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
             known |= {"trial": name, "status": "refused", "error": cell["refused"]}
             placed.append(((rank[name], name, 0), known | setting_of(cell)))
     return [row for _, row in sorted(placed, key=lambda place: place[0])]
+
+
+def records_of(trials: Iterable[TrialFiles]) -> pd.DataFrame:
+    """The rows of `records` that these trials have, in their order."""
+    return _frame([_row(trial) for trial in trials])
 
 
 def _row(trial: TrialFiles) -> dict[str, Any]:

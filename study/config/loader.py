@@ -30,7 +30,7 @@ GROWING = ("search.trials", "confirm.repeats")
 # decides what is run and not what comes of it, and what else lies in packages. The fingerprint guards the data.
 FREE = (
     "resources.", "budget.", "compute.memory", "data.cache", "data.root", "minimum.",
-    "package.weights", "package.key", "package.signer",
+    "package.weights", "package.key", "package.signer", "track",
 )  # fmt: skip
 
 FORMER: dict[str, Any] = {

@@ -7,7 +7,7 @@ import re
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, MinLen
 from pydantic import AfterValidator, BeforeValidator
@@ -78,6 +78,12 @@ class StudyConfig:
     minimum: Rule = field(default_factory=Rule)
     resources: ResourceSettings = field(default_factory=ResourceSettings)
     budget: BudgetSettings = field(default_factory=BudgetSettings)
+    track: Literal["none", "tensorboard", "mlflow", "wandb"] = "none"
+    """Where trials are followed while they run, as runs with parameters, curves, pictures and packages; the driver
+    alone sends them. Each needs its extra: ``pip install 'sldd-study[wandb]'``."""
+    track_to: str | None = None
+    """A folder for TensorBoard (default: ``tensorboard`` in the study's), a store's or server's URI for MLflow, a
+    project for Weights & Biases; else what their own variables say (``MLFLOW_TRACKING_URI``, ``WANDB_PROJECT``)."""
     seed: Annotated[int, Ge(0)] = 0
     """Names every random stream of the study but the patient split (``data.split.seed``)."""
 

@@ -28,6 +28,7 @@ from study.engine.ray_run import run_trials
 from study.engine.report.dry_run import print_plan, print_refused
 from study.engine.report.summary_table import end_table, spared, without_effect
 from study.engine.study_run import StudyRun
+from study.export.live import check_tracker
 from study.grid.chains import check_chains, with_stages
 from study.grid.protocol import make_split
 from study.planning.cohorts import StudyPatients, announce_features, announce_films, announce_parts, open_patients
@@ -63,6 +64,7 @@ def conduct(
         InputError: films, settings or the study's folder are not as they should be.
     """
     config = with_absolute_paths(config)
+    check_tracker(config)
     asked = cells(config.grid, config.confirm.folds, config.task)
     check_chains(asked, config.sources)
     grid = with_stages(asked)

@@ -14,6 +14,7 @@ from study.engine.lost_workers import lost_workers_retried
 from study.engine.report.progress import ProgressLine, TuneReports
 from study.engine.study_run import StudyRun
 from study.engine.watch import BudgetWatch, RoomWatch, stopping
+from study.export.live import LiveTracking
 from study.search.tune_searcher import StudySearcher
 from study.trial.worker import LOSSES, Worker
 
@@ -33,6 +34,7 @@ def run_trials(run: StudyRun, trainable: type[Worker] = Worker) -> int:
     searcher.stopping = budget.over is not None  # earlier starts may have left nothing
     line.searcher, line.searches = searcher, run.searches
 
+    tracking = LiveTracking(run.config, ledger.folder, say)
     scratch = tempfile.mkdtemp(prefix="study-tune-")  # Tune wants a folder; nothing in it is ever read
     tuner = tune.Tuner(
         tune.with_parameters(trainable, context=run.context),
@@ -50,11 +52,12 @@ def run_trials(run: StudyRun, trainable: type[Worker] = Worker) -> int:
                 TuneReports(line),
                 BudgetWatch(budget, searcher, ledger, console),
                 RoomWatch(searcher, ledger),
+                tracking,
             ],
         ),
     )
     try:
-        with line, lost_workers_retried(), stopping(searcher, ledger, console) as received:
+        with line, tracking, lost_workers_retried(), stopping(searcher, ledger, console) as received:
             tuner.fit()
     finally:
         budget.keep()

@@ -1,1 +1,1 @@
-"""Export of a study to Optuna's dashboard, TensorBoard and MLflow. The command is in ``__main__``."""
+"""Export of a study to Optuna, TensorBoard, MLflow and W&B, after it (``__main__``) or while it runs (``live``)."""

@@ -16,12 +16,14 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from analysis.records.records import Study
+from analysis.records.records import Study, records_of
 from ledger.schema import AXES
-from ledger.trial_files import TrialFiles, read_trials
+from ledger.trial_files import TrialFiles, read_json, read_result, read_trials
 from sldd.errors import InputError
 
 Value: TypeAlias = bool | int | float | str
+Curve: TypeAlias = list[tuple[int, dict[str, float]]]
+"""(outer step, values by the names in ``HISTORY``), in order."""
 
 SETTING = [*AXES, "parameters", "protocol"]
 """What a cell is, by the columns of ``records.csv``."""
@@ -75,13 +77,14 @@ class TrialMetadata:
         attempt: counts from 1; a failed trial is tried again under the same name.
         status: as in ``records.csv``.
         stopped: it ended early, because it did worse than its cell's earlier ones.
+        waits: it is at a rung, from which it may go on.
         setting: the columns ``SETTING`` that it has, and its seed.
         suggested: rates, threshold and options that it was to run with.
         scores: the columns ``SCORES`` that it has; ``chosen_delta``, the threshold at which they hold, the best one on
             validation patients unless it is fixed; for a search trial ``hm_at_suggested_delta``, the validation HM at
             the one that it was to try.
         costs: the columns ``COSTS`` that it has.
-        history: (outer step, values by the names in ``HISTORY``), in order.
+        history: of its result.
     """
 
     trial: str
@@ -91,12 +94,13 @@ class TrialMetadata:
     phase: str
     status: str
     stopped: bool
+    waits: bool
     error: str | None
     setting: dict[str, Value]
     suggested: dict[str, Value | None]
     scores: dict[str, float]
     costs: dict[str, float]
-    history: list[tuple[int, dict[str, float]]]
+    history: Curve
 
 
 def read_cells(study: Study) -> Iterator[tuple[str, list[TrialMetadata]]]:
@@ -108,6 +112,17 @@ def read_cells(study: Study) -> Iterator[tuple[str, list[TrialMetadata]]]:
         if known:
             known.sort(key=lambda trial: trial.number)
             yield cell, [_metadata(trial, rows[f"{cell}/{trial.number}"]) for trial in known]
+
+
+def read_trial(study: Study, name: str) -> TrialMetadata | None:
+    """The trial ``<cell>/<i>`` as its files are now; None where it has none (any more)."""
+    folder = study.trial_folder(name)
+    config, cell = read_json(folder / "config.json"), name.rpartition("/")[0]
+    if config is None:
+        return None
+    files = TrialFiles(cell, int(name.rpartition("/")[2]), config, read_result(folder), b"")
+    (row,) = records_of([files]).to_dict("records")
+    return _metadata(files, row)
 
 
 def when(study: Study, trial: TrialMetadata) -> tuple[datetime, datetime | None]:
@@ -165,12 +180,13 @@ def _metadata(files: TrialFiles, row: dict[Any, Any]) -> TrialMetadata:
         suggested=suggested,
         scores=scores,
         costs=_numbers({name: row[name] for name in COSTS}),
-        history=_history(result),
+        waits=result.get("ended") == "rung",
+        history=curve(result.get("history")),
     )
 
 
-def _history(result: dict[str, Any]) -> list[tuple[int, dict[str, float]]]:
-    entries = result.get("history")
+def curve(entries: Any) -> Curve:
+    """A result's history, or a part of it."""
     return [
         (step, _numbers({title: entry.get(name) for name, title in HISTORY.items()}))
         for entry in (entries if isinstance(entries, list) else [])

@@ -6,20 +6,25 @@ A run is one file, which appears whole; a trial that has one is never written ag
 from __future__ import annotations
 
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from tensorboardX import SummaryWriter
-from tensorboardX.summary import hparams
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.record_writer import RecordWriter
+from tensorboardX.summary import hparams, scalar
 
-from analysis.pictures import draw, heading
-from analysis.records.packages import read_distilled
 from analysis.records.records import Study
 from ledger.storage import Folder, StorageError, make, open_folder, write_whole
 from sldd.errors import InputError
-from study.export.cells import TrialMetadata, check_same, identity, read_cells
+from study.export.cells import Curve, TrialMetadata, check_same, identity, read_cells
+from study.export.picture import picture
 
 FILE = "events.out.tfevents.0.study"  # TensorBoard goes by the middle of the name
+LIVE = "events.out.tfevents.0.live"  # before the other one, in the order in which TensorBoard reads them
 _OURS = "study.txt"
 COMPARED = ["result/val_hm", "result/test_hm", "result/val_auc", "result/test_auc", "result/seconds"]
 """What the table of parameters shows beside them."""
@@ -31,27 +36,74 @@ def export(study: Study, where: str) -> str:
     Raises:
         InputError: the folder cannot be written, or holds another study of this name.
     """
-    new = kept = 0
-    try:
-        folder = open_folder(where) / study.name
-        _claim(study, folder)
-        for cell, trials in read_cells(study):
-            for trial in trials:
-                if trial.status not in ("done", "diverged"):
-                    continue  # a failed trial may be tried again, and has no curve
-                run = folder / cell / str(trial.number)
-                if (run / FILE).is_file():
-                    kept += 1
-                    continue
-                content = _events(study, trial)
+    runs = Runs(study, where)
+    written = [runs.put(trial) for _, trials in read_cells(study) for trial in trials]
+    return f"{written.count(True)} runs new, {written.count(False)} there before, in {where}"
+
+
+class Runs:
+    """A study's runs in a folder of TensorBoard's, with curves of trials that still run in files of their own.
+
+    Raises:
+        InputError: by all methods: the folder cannot be written, or holds another study of this name.
+    """
+
+    def __init__(self, study: Study, where: str | None) -> None:
+        self._study, self._where = study, where or str(study.folder / "tensorboard")
+        self._live: dict[str, RecordWriter] = {}
+        with self._told():
+            self._folder = open_folder(self._where) / study.name
+            _claim(study, self._folder)
+
+    def put(self, trial: TrialMetadata) -> bool | None:
+        """Write a finished trial's run; False where it is there, None where there is nothing to write yet."""
+        if trial.status not in ("done", "diverged"):
+            return None  # a failed trial may be tried again, and has no curve
+        run = self._folder / trial.cell / str(trial.number)
+        with self._told():
+            if new := not (run / FILE).is_file():
+                content = _events(self._study, trial)
                 make(run)
                 write_whole(run / FILE, content)
-                new += 1
-    except StorageError as error:
-        raise InputError(f"--tensorboard: {error}") from None
-    except OSError as error:
-        raise InputError(f"--tensorboard: {where} cannot be written ({error.strerror or error})") from None
-    return f"{new} runs new, {kept} there before, in {where}"
+            if trial.trial in self._live:
+                self._live.pop(trial.trial).close()
+            if isinstance(run, Path):
+                (run / LIVE).unlink(missing_ok=True)  # all of it is in the other
+        return new
+
+    def follow(self, trial: TrialMetadata, points: Curve) -> None:
+        """Add points to the curves of a trial that runs; an object store's files cannot grow, and get none."""
+        run = self._folder / trial.cell / str(trial.number)
+        if not isinstance(run, Path):
+            return
+        with self._told():
+            if trial.trial not in self._live:
+                make(run)
+                (run / FILE).unlink(missing_ok=True)  # from when it waited at a rung
+                self._live[trial.trial] = RecordWriter(str(run / LIVE))
+                self._write(trial, Event(wall_time=time.time(), file_version="brain.Event:2"))
+            for step, values in points:
+                for name, value in values.items():
+                    self._write(trial, Event(wall_time=time.time(), step=step, summary=scalar(name, value)))
+            self._live[trial.trial].flush()
+
+    def close(self) -> None:
+        """Close the files of trials that did not end; a later start writes theirs anew."""
+        for live in self._live.values():
+            live.close()
+
+    def _write(self, trial: TrialMetadata, event: Event) -> None:
+        self._live[trial.trial].write(event.SerializeToString())
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except StorageError as error:
+            raise InputError(f"--tensorboard: {error}") from None
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(f"--tensorboard: {self._where} cannot be written ({reason})") from None
 
 
 def _claim(study: Study, folder: Folder) -> None:
@@ -80,17 +132,7 @@ def _events(study: Study, trial: TrialMetadata) -> bytes:
             }
             for summary in hparams(asked, {name: results[name] for name in COMPARED if name in results}):
                 writer.file_writer.add_summary(summary)
-            picture = _picture(study, trial)
-            if picture is not None:
-                writer.add_image("distilled/images", picture, last, dataformats="HWC")
+            if (shown := picture(study, trial)) is not None:
+                writer.add_image("distilled/images", np.asarray(shown), last, dataformats="HWC")
         (file,) = Path(scratch).iterdir()
         return file.read_bytes()
-
-
-def _picture(study: Study, trial: TrialMetadata) -> np.ndarray | None:
-    """(height, width, 3) uint8: the distilled images under their labels in percent, as the papers print them."""
-    distilled = read_distilled(study.trial_folder(trial.trial))
-    if distilled is None:
-        return None
-    title = heading(study, str(trial.setting.get("backbone")), distilled.rates)
-    return np.asarray(draw(title, distilled))

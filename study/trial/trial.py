@@ -51,6 +51,8 @@ class Report(TypedDict):
     """Of all its starts."""
     score: float
     """Of the best state, on validation patients: what ``study.config.tasks.base.Task.main_score`` is of its result."""
+    history: NotRequired[list[dict[str, Any]]]
+    """Evaluations since the last report; all of them in the first one of a start."""
     waiting: NotRequired[str]
     """Why the trial cannot begin, while its machine does not see the study's folder."""
 
@@ -167,13 +169,16 @@ def run_trial(spec: TrialSpec, context: TrialContext, folder: TrialFolder, gpus:
         del saved  # on a GPU, it would be there a second time to the end
     starts.append(trial.loop.progress.step)
     begun, from_core = time.monotonic(), time.process_time()
+    reported = 0
 
     def checkpoint() -> Report:
+        nonlocal reported
         seconds = spent + time.monotonic() - begun
         state = {"loop": trial.loop.state_dict(), "start": trial.fingerprints, "seconds": seconds, "starts": starts}
         state["core_seconds"] = worked + time.process_time() - from_core
         folder.save_checkpoint(trial.loop.progress.step, state)
-        return _report(trial, seconds)
+        since, reported = reported, len(trial.loop.progress.history)
+        return _report(trial, seconds, since)
 
     try:
         yield from _improve(trial, folder, checkpoint)
@@ -244,13 +249,14 @@ def _improve(trial: _Trial, folder: TrialFolder, checkpoint: Callable[[], Report
             yield checkpoint()
 
 
-def _report(trial: _Trial, seconds: float) -> Report:
+def _report(trial: _Trial, seconds: float, since: int) -> Report:
     best = trial.loop.best
     return {
         "step": trial.loop.progress.step,
         "steps": trial.loop.settings.steps,
         "seconds": seconds,
         "score": best.score if best else 0.0,
+        "history": trial.loop.progress.history[since:],
     }
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 from unittest.mock import patch
 
@@ -23,6 +24,7 @@ from ray.tune.search import Searcher
 from analysis.records.records import MEASURED
 from study.cluster.ray_cluster import Slots
 from study.engine.study_run import StudyRun
+from study.export.live import LiveTracking
 from study.run import main
 from study.search.tune_searcher import StudySearcher
 from study.trial.worker import PROCESS, run_with_retries
@@ -83,14 +85,18 @@ def _run_trials(run: StudyRun) -> int:
     """As ``study.engine.ray_run.run_trials``, on copies of what Ray would send to a worker."""
     context = cloudpickle.loads(cloudpickle.dumps(run.context))
     searcher = StudySearcher(run.searches, run.ledger, may_begin=lambda: run.budget.may_begin)
-    for name in map(str, itertools.count()):
-        config = searcher.suggest(name)
-        if not isinstance(config, dict):
-            assert config == Searcher.FINISHED
-            return 0
-        for _ in run_with_retries(json.loads(json.dumps(config | {"cpus": 1.0, "gpus": 0.0})), context):
-            pass
-        searcher.on_trial_complete(name)
+    with LiveTracking(run.config, run.ledger.folder, print) as tracking:
+        for name in map(str, itertools.count()):
+            config = searcher.suggest(name)
+            if not isinstance(config, dict):
+                assert config == Searcher.FINISHED
+                return 0
+            trial = SimpleNamespace(config=config)
+            tracking.on_trial_start(0, [], trial)
+            for report in run_with_retries(json.loads(json.dumps(config | {"cpus": 1.0, "gpus": 0.0})), context):
+                tracking.on_trial_result(0, [], trial, dict(report))
+            tracking.on_trial_complete(0, [], trial)
+            searcher.on_trial_complete(name)
     raise AssertionError
 
 

@@ -67,7 +67,7 @@ def test_a_library_that_is_not_installed_is_named(study, tmp_path, monkeypatch, 
     ("arguments", "says"),
     [
         ([], "say where to"),
-        (["--tensorboard", "{folder}/logs", "--packages"], "add --mlflow"),
+        (["--tensorboard", "{folder}/logs", "--packages"], "add --mlflow URI or --wandb"),
         (["--optuna", "study.db"], "--optuna: the database cannot be used"),
         (["--optuna", "sqlite:///{folder}/none/study.db"], "--optuna: the database cannot be used"),
         (["--tensorboard", "{folder}/results/ours/study.yaml"], "--tensorboard: "),

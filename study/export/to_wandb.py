@@ -1,0 +1,164 @@
+"""Weights & Biases: a run a trial, in a project, grouped by cell; offline where ``WANDB_MODE`` says so.
+
+A run's identifier follows from its study, trial and attempt, so that a trial never has two. That a finished one was
+sent is noted in its folder (``wandb.json``): offline, nobody could be asked. Nothing of the machine is sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import netrc
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import wandb
+
+from analysis.records.records import Study
+from ledger.storage import write_whole
+from ledger.trial_files import read_json
+from sldd.errors import InputError
+from study.export.cells import Curve, TrialMetadata, identity, read_cells
+from study.export.picture import picture
+
+MARK = "wandb.json"
+_PACKAGE = "package.safetensors"
+_ENDED = ("done", "diverged", "failed")
+
+
+def export(study: Study, where: str, *, packages: bool = False) -> str:
+    """Send the trials that have ended and were not sent; what was done, in words.
+
+    Raises:
+        InputError: there is no key, or the project cannot be used.
+    """
+    check()
+    runs = Runs(study, where, packages=packages)
+    try:
+        sent = [runs.put(trial) for _, trials in read_cells(study) for trial in trials]
+    finally:
+        runs.close()
+    return f"{sent.count(True)} runs new, {sent.count(False)} there before, in project {runs.project}"
+
+
+def check() -> None:
+    """Raise an InputError where runs are to be sent and there is no key to do so: nobody may be there to be asked."""
+    if os.environ.get("WANDB_MODE") in ("offline", "disabled") or os.environ.get("WANDB_API_KEY"):
+        return
+    host = urlparse(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname
+    try:
+        known = netrc.netrc(os.environ.get("NETRC")).authenticators(str(host))
+    except (OSError, netrc.NetrcParseError):
+        known = None
+    if known is None:
+        raise InputError("--wandb: there is no key here; wandb login, WANDB_API_KEY=..., or WANDB_MODE=offline")
+
+
+class Runs:
+    """A study's runs in a project.
+
+    Raises:
+        InputError: by all methods: the project cannot be used.
+    """
+
+    def __init__(self, study: Study, where: str | None, *, packages: bool = True) -> None:
+        self._study, self._packages = study, packages
+        self.project = where or os.environ.get("WANDB_PROJECT") or study.name
+        self._open: dict[str, Any] = {}
+        self._sent: dict[str, int] = {}
+        """The last outer step that the curves of an open run have."""
+
+    def put(self, trial: TrialMetadata) -> bool | None:
+        """Send a trial that has ended; False where it was sent, None where it has not ended."""
+        if trial.status not in _ENDED:
+            return None
+        mark = self._study.trial_folder(trial.trial) / MARK
+        if (read_json(mark) or {}).get("run") == self._name(trial):
+            return False
+        with _told():
+            run = self._run(trial)
+            self._log(trial, trial.history)
+            run.summary.update(trial.scores | trial.costs | {"status": trial.status, "stopped": trial.stopped})
+            if (shown := picture(self._study, trial)) is not None:
+                run.log({"distilled/images": wandb.Image(shown)})
+            if self._packages:
+                self._add_package(run, trial)
+            run.finish(exit_code=0 if trial.status == "done" else 1)
+            del self._open[trial.trial]
+            write_whole(mark, json.dumps({"run": self._name(trial), "project": self.project}))
+        return True
+
+    def follow(self, trial: TrialMetadata, points: Curve) -> None:
+        """Add points to the curves of a trial that runs."""
+        with _told():
+            (self._study.trial_folder(trial.trial) / MARK).unlink(missing_ok=True)  # from when it waited at a rung
+            self._run(trial)
+            self._log(trial, points)
+
+    def close(self) -> None:
+        """Close the runs of trials that did not end; a later start goes on with them."""
+        with _told():
+            for run in self._open.values():
+                run.mark_preempting()
+                run.finish(exit_code=1)
+        self._open.clear()
+
+    def _name(self, trial: TrialMetadata) -> str:
+        said = f"{self._study.name} {identity(self._study)} {trial.trial} {trial.attempt}"
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+    def _run(self, trial: TrialMetadata) -> Any:
+        if trial.trial in self._open:
+            return self._open[trial.trial]
+        local = isinstance(self._study.folder, Path) and "WANDB_DIR" not in os.environ
+        run = wandb.init(
+            project=self.project,
+            id=self._name(trial),
+            name=trial.trial,
+            group=trial.cell,
+            job_type=trial.phase,
+            config={"study": self._study.name, "attempt": trial.attempt, **trial.setting, **trial.suggested},
+            dir=str(self._study.folder) if local else None,
+            reinit="create_new",
+            resume=None if os.environ.get("WANDB_MODE") == "offline" else "allow",
+            settings=wandb.Settings(
+                silent=True, console="off", disable_git=True, disable_code=True, save_code=False,
+                x_disable_stats=True, x_disable_meta=True, x_disable_machine_info=True, x_save_requirements=False,
+                host="",
+            ),
+        )  # fmt: skip
+        run.define_metric("*", step_metric="outer_step")
+        self._open[trial.trial], self._sent[trial.trial] = run, -1
+        return run
+
+    def _log(self, trial: TrialMetadata, points: Curve) -> None:
+        for step, values in points:
+            if step > self._sent[trial.trial]:
+                self._open[trial.trial].log({"outer_step": step, **values})
+                self._sent[trial.trial] = step
+
+    def _add_package(self, run: Any, trial: TrialMetadata) -> None:
+        try:
+            content = (self._study.trial_folder(trial.trial) / _PACKAGE).read_bytes()
+        except OSError:
+            return
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / _PACKAGE
+            path.write_bytes(content)
+            artifact = wandb.Artifact(f"package-{run.id}", type="package")
+            artifact.add_file(str(path), policy="mutable")
+            run.log_artifact(artifact)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (wandb.Error, OSError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"--wandb: the project cannot be used ({reason})") from None

@@ -1,0 +1,101 @@
+"""A study for Weights & Biases, offline, read back from its files by its client's own messages."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wandb.proto.wandb_internal_pb2 import Record
+
+from study.export.__main__ import main
+
+CELL = "net-m2-one_hot-as_is-sldd-s1e1"
+
+
+def records(path: Path) -> Iterator[Record]:
+    """The records of a ``.wandb`` file: LevelDB's log format, blocks of 32 KiB after a header of seven bytes."""
+    content, at, whole = path.read_bytes(), 7, b""
+    while at + 7 <= len(content):
+        left = 32768 - at % 32768
+        if left < 7:
+            at += left
+            continue
+        _, length, kind = struct.unpack("<IHB", content[at : at + 7])
+        whole += content[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # the whole of a record, or its last part
+            record = Record()
+            record.ParseFromString(whole)
+            yield record
+            whole = b""
+
+
+def wandb_runs(folder: Path) -> list[dict[str, Any]]:
+    """What each offline run below a folder holds."""
+    found = []
+    for path in sorted(folder.rglob("*.wandb")):
+        run: dict[str, Any] = {"history": [], "summary": {}, "artifacts": [], "exit": None}
+        for record in records(path):
+            match record.WhichOneof("record_type"):
+                case "run":
+                    run |= {"id": record.run.run_id, "name": record.run.display_name, "group": record.run.run_group}
+                    run |= {"project": record.run.project, "job": record.run.job_type, "host": record.run.host}
+                    config = {item.key: json.loads(item.value_json) for item in record.run.config.update}
+                    run["config"] = run.get("config", {}) | config
+                case "history":
+                    items = {item.key or ".".join(item.nested_key): item.value_json for item in record.history.item}
+                    run["history"].append({name: json.loads(value) for name, value in items.items()})
+                case "summary":
+                    for item in record.summary.update:
+                        run["summary"][item.key or ".".join(item.nested_key)] = json.loads(item.value_json)
+                case "artifact":
+                    run["artifacts"].append([entry.path for entry in record.artifact.manifest.contents])
+                case "exit":
+                    run["exit"] = record.exit.exit_code
+        found.append(run)
+    return found
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WANDB_PROJECT", "WANDB_DIR", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.usefixtures("offline")
+def test_wandb_has_a_run_a_trial_once(run, study):
+    assert run("--wandb", "ours", "--packages") == ["wandb: 5 runs new, 0 there before, in project ours"]
+    runs = {each["name"]: each for each in wandb_runs(study.folder)}
+    assert runs.keys() == {*(f"{CELL}/{number}" for number in (0, 1, 2, 11)), "net-train/0"}
+    confirmed = runs[f"{CELL}/11"]
+    assert (confirmed["project"], confirmed["group"], confirmed["job"]) == ("ours", CELL, "confirm")
+    assert (confirmed["config"]["backbone"], confirmed["config"]["outer_lr"]) == ("net", 0.02)
+    curve = [(entry["outer_step"], entry["loss"]) for entry in confirmed["history"] if "loss" in entry]
+    assert curve == [(100, 1.5), (200, 1.25)]
+    assert (confirmed["summary"]["test_hm"], confirmed["summary"]["seconds"]) == (0.85, 31.25)
+    (picture,) = [entry for entry in confirmed["history"] if "distilled/images.path" in entry]
+    files = next(study.folder.rglob(f"*{confirmed['id']}"))
+    assert (files / "files" / picture["distilled/images.path"]).is_file()
+    assert confirmed["artifacts"] == [["package.safetensors"]]
+    sent = b"".join(path.read_bytes() for path in files.rglob("*") if path.is_file() and path.parent.name != "logs")
+    for word in (b"P-0123", b"votes", b"pseudonym", str(study.folder).encode()):
+        assert word not in sent, word
+    assert confirmed["host"] == ""
+    assert (confirmed["exit"], runs[f"{CELL}/2"]["exit"]) == (0, 1)
+    assert run("--wandb", "ours") == ["wandb: 0 runs new, 5 there before, in project ours"]
+    assert len(wandb_runs(study.folder)) == 5
+
+
+@pytest.mark.usefixtures("offline")
+def test_without_a_key_nothing_is_asked(study, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert main([str(study.folder), "--wandb", "ours"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("export: --wandb: there is no key here; wandb login")
