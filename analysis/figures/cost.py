@@ -41,7 +41,7 @@ FIGURE = FigureSpec(
     frame=cost_frame,
     draw=cost_figure,
     caption=lambda _: (
-        "Confirm trials only; means over seeds. Processor time of all threads, scoring included; experts count for the "
-        "trial that made them."
+        "What a trial reaches on test patients, and what it costs; means over seeds. Core seconds are processor time "
+        "of all threads, scoring included; experts count for the trial that made them."
     ),
 )

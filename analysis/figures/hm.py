@@ -22,7 +22,7 @@ from analysis.figures.parts.scores import (
     series_names,
 )
 from analysis.figures.parts.spec import FigureSpec
-from analysis.figures.parts.theme import figure, look, plain
+from analysis.figures.parts.theme import FAINT, figure, look, plain
 from analysis.published import scored_points
 from analysis.records.cell_means import distilled, settings_apart, training_means
 from analysis.records.records import Study, score_word
@@ -100,18 +100,23 @@ def hm_by_images_figure(frame: pd.DataFrame) -> go.Figure:
 def _trained_traces(frame: pd.DataFrame, places: Mapping[Any, int], ends: list[int]) -> list[go.Scatter]:
     """A dotted line a network (and what it has in common with its distillation) at the HM of ordinary training."""
     own = ["backbone", *(column for column in TRAINED_ALIKE[1:] if frame[column].nunique(dropna=False) > 1)]
-    return [
+    lines = [
         go.Scatter(
             x=ends,
             y=[row["trained_hm"]] * len(ends),
             mode="lines",
             name=plain(", ".join([*map(str, row[own].dropna()), "ordinary training"])),
+            showlegend=False,
             line={"color": look(places[row["backbone"]])["line"]["color"], "dash": "dot", "width": 1.5},
             hovertemplate=f"%{{fullData.name}}: {score_word(frame)} %{{y:.3f}}<extra></extra>",
             meta=keyed(pd.DataFrame([row[own]] * len(ends))),
         )
         for _, row in frame[frame["trained_hm"].notna()].drop_duplicates([*own, "trained_hm"]).iterrows()
     ]
+    if lines:  # one entry for all: their colours are those of their networks
+        key = go.Scatter(x=[None], y=[None], mode="lines", line={"color": FAINT, "dash": "dot", "width": 1.5})
+        lines.append(key.update(name="ordinary training"))
+    return lines
 
 
 def _places(values: Iterable[Any]) -> dict[Any, int]:
@@ -136,7 +141,9 @@ BY_PARAMETERS = FigureSpec(
     title="{score} by parameters",
     frame=hm_by_parameters_frame,
     draw=hm_by_parameters_figure,
-    caption=lambda study: seeds_caption(study) + published_caption(study),
+    caption=lambda study: (
+        f"What networks of each size reach with so few images. {seeds_caption(study)}{published_caption(study)}"
+    ),
     wide=True,
 )
 BY_IMAGES = FigureSpec(
@@ -144,5 +151,8 @@ BY_IMAGES = FigureSpec(
     title="{score} by distilled images",
     frame=hm_by_images_frame,
     draw=hm_by_images_figure,
-    caption=lambda study: f"{seeds_caption(study)} Ringed: the smallest count by the papers' rule.",
+    caption=lambda study: (
+        f"What each further image adds. {seeds_caption(study)} Dotted, in a network's colour: its ordinary training. "
+        "Ringed: the smallest count by the papers' rule."
+    ),
 )

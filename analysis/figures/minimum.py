@@ -93,7 +93,9 @@ def minimum_figure(frame: pd.DataFrame, line: pd.DataFrame | None = None) -> go.
     ticks = list(range(1, most + 1)) if most <= 12 else sorted(shown_counts.unique())
     if (frame["height"] == frame["top"]).any():  # there is no count but all that are larger
         ticks = [tick for tick in ticks if tick < most]
-    axis = {"title": {"text": "smallest sufficient image count"}, "range": [0.4, most + 0.6], "tickvals": ticks}
+    above = 0.35 * most if frame["side"].str.startswith("top").where(frame["height"] == most, False).any() else 0.6
+    title = {"text": "smallest sufficient image count"}
+    axis = {"title": title, "range": [0.4, most + max(above, 0.6)], "tickvals": ticks}
     drawn = figure(xaxis=parameters_axis(frame, 0.2), yaxis=axis)
     if line is not None and len(line):
         drawn.add_traces(_growth_traces(line))

@@ -76,8 +76,8 @@ FIGURE = FigureSpec(
     frame=operating_frame,
     draw=operating_figure,
     caption=lambda study: (
-        "Confirm trials only; means over seeds. Dotted: lines of equal HM. A symbol a network."
-        f"{published_caption(study)}"
+        "How many of the sick are found, and how many of the healthy are cleared; means over seeds on test patients. A "
+        f"symbol a network, a colour an image count. Dotted: lines of equal HM.{published_caption(study)}"
     ),
     when=lambda study: score_word(study.records) == "HM",
 )

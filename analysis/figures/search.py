@@ -35,6 +35,11 @@ def search_frame(study: Study) -> pd.DataFrame:
     return rows[ended.fillna(False).astype(bool) & (rows["outer_lr"] > 0) & (rows["inner_lr"] > 0)]
 
 
+def searched(study: Study) -> bool:
+    """Whether more than one setting was tried: else there is nothing to compare."""
+    return bool(search_frame(study)[["outer_lr", "inner_lr"]].nunique().gt(1).any())
+
+
 def rates_figure(frame: pd.DataFrame) -> go.Figure:
     """Rates that the search tried: both on log axes, a symbol a backbone, coloured by HM."""
     words = f"{score_word(frame)} on<br>{_scored_on(frame)}"
@@ -112,10 +117,10 @@ def _lines(rows: pd.DataFrame, heights: pd.DataFrame, band: int, colour: str) ->
         mode="lines",
         line={"color": colour, "width": 1 + band / 3},
         opacity=0.75,
-        name=f"HM {band / BANDS:.1f} to {(band + 1) / BANDS:.1f}",
+        name=f"{score_word(rows)} {band / BANDS:.1f} to {(band + 1) / BANDS:.1f}",
         text=[name for trial in rows["trial"] for name in [plain(trial)] * len(places)],
         customdata=[hm for hm in rows["val_hm"].round(4) for _ in places],
-        hovertemplate="<b>%{text}</b><br>HM %{customdata:.3f}<extra></extra>",
+        hovertemplate=f"<b>%{{text}}</b><br>{score_word(rows)} %{{customdata:.3f}}<extra></extra>",
         meta=keyed(rows, each=len(places)),
     )
 
@@ -235,8 +240,10 @@ RATES = FigureSpec(
     frame=search_frame,
     draw=rates_figure,
     caption=lambda study: (
-        f"Search trials, scored on {_scored(study)}. One point a trial, a symbol a backbone.{chosen_on(study)}"
+        f"Which rates were tried, and what each brought on {_scored(study)}. A point is a search trial, a symbol a "
+        f"network.{chosen_on(study)}"
     ),
+    when=searched,
 )
 PARALLEL = FigureSpec(
     name="parallel",
@@ -244,9 +251,10 @@ PARALLEL = FigureSpec(
     frame=parallel_frame,
     draw=parallel_figure,
     caption=lambda study: (
-        f"Search trials, scored on {_scored(study)}. One line a trial through its rates, its threshold and its HM."
-        f"{chosen_on(study)}"
+        f"What good settings have in common. A line is a search trial, through its rates, its threshold and its "
+        f"{score_word(study.records)} on {_scored(study)}.{chosen_on(study)}"
     ),
+    when=searched,
 )
 OVER_TIME = FigureSpec(
     name="finished",

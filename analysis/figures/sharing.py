@@ -57,6 +57,7 @@ FIGURE = FigureSpec(
     frame=sharing_frame,
     draw=sharing_figure,
     caption=lambda _: (
-        "Confirm trials only; means over seeds. Memory*: images and batch-norm statistics as the papers count them."
+        "What would have to be sent for such a score; means over seeds on test patients. Memory* is the papers' "
+        "measure: images and batch-norm statistics."
     ),
 )

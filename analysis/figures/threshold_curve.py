@@ -135,8 +135,8 @@ def _caption(study: Study) -> str:
         "δ was fixed at 0.4 and the state chosen on test patients" if fixed else "δ was chosen on validation patients"
     )
     return (
-        "HM as a function of the threshold δ a patient's share of positive patches must reach; the cell's first "
-        f"confirm trial. {chosen}; the best δ on test patients is hindsight, used nowhere."
+        "HM by the threshold δ: the share of a patient's patches that must be positive for the patient to be. Of the "
+        f"cell's first confirm trial. {chosen}; the best δ on test patients is hindsight, used nowhere."
     )
 
 

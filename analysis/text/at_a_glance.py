@@ -138,6 +138,9 @@ def not_measured(study: Study, answer: pd.DataFrame) -> Iterator[str]:
     sizes = records["parameters"].dropna()
     if len(sizes):
         yield f"Networks of under {parameters_word(sizes.min())} or over {parameters_word(sizes.max())} parameters."
+    searches = records[records["phase"].eq("search").fillna(False)]
+    if len(searches) and searches[["outer_lr", "inner_lr"]].nunique().le(1).all():
+        yield "Other rates: the search tried one setting, the same for all networks."
     if answer["trained_hm"].isna().any():
         yield "Ordinary training of every network, without which no count is held against anything."
     starts = {str(start) for start in records["start"].dropna()}

@@ -88,7 +88,7 @@ def _published_hover(row: pd.Series) -> str:
 
 def seeds_caption(study: Study) -> str:
     """Sentence on what a point and its bar show."""
-    caption = "Confirm trials only; the mean over seeds, bars from the lowest to the highest seed."
+    caption = "Each mark is a mean over seeds on test patients; its bar runs from the lowest to the highest seed."
     folds = folds_of(study)
     return f"{caption} A seed's patients are pooled over {folds} folds." if folds else caption
 

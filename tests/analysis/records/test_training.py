@@ -33,7 +33,7 @@ def study(ledger: Callable[..., Ledger]) -> Study:
 
 def trained_lines(drawn: Any) -> list[float]:
     """The heights of the dotted lines that stand for ordinary training."""
-    return [trace.y[0] for trace in drawn.data if trace.mode == "lines"]
+    return [trace.y[0] for trace in drawn.data if trace.mode == "lines" and trace.showlegend is False]
 
 
 def measured(drawn: Any) -> set[str]:

@@ -53,7 +53,8 @@ def confirm(ledger: Ledger, cell: str, *skills: float, phase: str = "confirm", *
     for index, skill in enumerate(skills, start=10 if phase == "confirm" else 0):
         split = film_split(LABELS, told(skill), PATIENTS)
         test = split if phase == "confirm" else None
-        ledger.end(ledger.trial(cell, index, phase), validation=split, test=test, delta=None, **changed)
+        trial = ledger.trial(cell, index, phase, outer_lr=0.02 / (1 + index))
+        ledger.end(trial, validation=split, test=test, delta=None, **changed)
 
 
 def found(frame: pd.DataFrame, network: str, transfer: str, before: str) -> pd.Series:
@@ -215,6 +216,7 @@ def test_a_chain_and_its_transfer_are_settings(ledger: Callable[..., Ledger]) ->
     assert found["transfer"] == ["none", "regular", "mixed"]
     drawn = {panel.name: panel.figure for panel in panels(study)}
     dotted = [trace.name for trace in drawn["hm-by-images"].data if trace.mode == "lines"]
+    assert dotted.pop() == "ordinary training", "the legend names them once"
     assert dotted == ["net, ordinary training", "net, regular, nih, ordinary training"] + [
         "net, mixed, pretrained+nih, ordinary training"
     ], "each beside the training of its own chain"
@@ -236,7 +238,7 @@ def write_study(written: Ledger, staged: bool) -> Study:
     chain = {"chain": ["nih"], "transfer": "regular", "task": "multilabel"}
     for images, skill in ((1, 0.2), (3, 0.4)):
         cell = written.cell("net", 1000, images, **chain)
-        confirm(written, cell, skill - 0.1, phase="search", finished="2026-11-21T22:30:00+00:00")
+        confirm(written, cell, skill - 0.1, skill - 0.2, phase="search", finished="2026-11-21T22:30:00+00:00")
         confirm(written, cell, skill, skill + 0.1, finished="2026-11-21T22:50:00+00:00")
     confirm(written, trained(written, "net-train", "net", **chain), 0.6, 0.7)
     if staged:  # better than all others, earlier, and of more images than any
