@@ -22,7 +22,7 @@ from sldd.ops.types import InputSpec
 from sldd.package import PackageSettings
 from sldd.package.rebuild.rebuild import set_start
 from sldd.pipeline.distilled import Distilled
-from sldd.pipeline.packing import Start, complete, package_of, store_images
+from sldd.pipeline.packing import Start, claims, complete, package_of, store_images
 from sldd.pipeline.progress import progress
 from sldd.pipeline.refusal import why_not
 from sldd.pipeline.task_data import check_batch, check_labels, task_data, task_of
@@ -52,6 +52,7 @@ def distill(
     package: PackageSettings = PackageSettings(),
     split: SplitSettings = SplitSettings(),
     seed: int = 0,
+    confirm: bool = False,
     device: torch.device | str = "cpu",
     show_progress: bool | None = None,
 ) -> Distilled:
@@ -71,6 +72,7 @@ def distill(
         outer_lr, inner_lr: rates of images, and where the inner rates start (``distill.rate_unit``).
         patches, distill, outer, compute, package, split: as in a study; of whole images, ``patches.input_size`` counts.
         seed: of the start and of everything that is drawn.
+        confirm: score the best state on test patients as well, and claim that in the package: once, when all is chosen.
         device: where the network runs.
         show_progress: whether a bar is drawn; None for in terminals and notebooks.
 
@@ -121,6 +123,10 @@ def distill(
     best = loop.best
     assert best is not None  # the last step is evaluated
     original, stored = store_images(best, package)
+    names = [str(patient) for patient in range(cohort.patients)]  # claims are counts and scores, and keep none
+    validation = loop.score(data.split.validation)
+    delta = validation.threshold
+    tested = loop.score(data.split.test).describe(names, delta) if confirm else None
     made = package_of(
         best,
         origin,
@@ -128,8 +134,9 @@ def distill(
         distill=settings,
         inner_precision=compute.inner_precision,
         patches=patches,
-        delta=loop.score(data.split.validation).threshold,
+        delta=delta,
         stored=stored,
+        claims=claims(data, validation.describe(names, delta), tested, images=stored.images),
     )
     made = complete(made, origin, original, weights=package.weights)
     return Distilled(made, loop.progress.history, origin.own, data)

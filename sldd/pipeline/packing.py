@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,6 +16,7 @@ from sldd.data.patches import PatchSettings
 from sldd.distillation.image_learner import DistillSettings
 from sldd.ops.types import Precision
 from sldd.package import Claims, Package, PackageSettings, Stored
+from sldd.package.format.header import Images
 from sldd.package.format.image_encoding import stored
 from sldd.package.format.signature import read_private, to_signed_bytes
 from sldd.package.rebuild.rebuild import with_weights
@@ -53,6 +56,33 @@ def store_images(best: Best, settings: PackageSettings) -> tuple[torch.Tensor, S
     if settings.images != "float32":
         best.state = best.state | {"images": torch.from_numpy(received).to(original.device)}
     return original.detach().cpu(), cost
+
+
+def claims(
+    data: TaskData,
+    validation: Mapping[str, Any],
+    test: Mapping[str, Any] | None,
+    *,
+    images: Images,
+    paper: bool = False,
+    fold: int | None = None,
+) -> Claims:
+    """What a package claims of its best state, from ``sldd.metrics.evaluators.Scores.describe``.
+
+    Args:
+        validation: of the patients on which the state was chosen.
+        test: of patients that nothing was chosen on, where they were scored.
+        images: how the distilled images were stored when this was measured.
+        paper: whether the state was chosen on the test patients, at a threshold of 0.4 (Li et al. 2022).
+        fold: which of several rotating parts was tested.
+    """
+    return Claims(
+        protocol="paper" if paper else "validation",
+        validation=data.claim(validation),
+        test=None if test is None else data.claim(test),
+        fold=fold,
+        images=images,
+    )
 
 
 def package_of(

@@ -6,7 +6,8 @@ Patches call patients positive or negative by votes; whole films have findings, 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from sldd.metrics.evaluators import Evaluator
 from sldd.metrics.film_evaluator import FilmEvaluator
 from sldd.metrics.patient_evaluator import PatientEvaluator
 from sldd.ops.types import InputSpec, TaskName
+from sldd.package import Scores as Claim
 from sldd.rng import stream
 from sldd.training.losses import CROSS_ENTROPY, WEIGHTED_BCE, Loss
 
@@ -68,6 +70,10 @@ class TaskData(ABC):
     def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
         """(steps, M, channels, side, side) real training images to start from, for M rows of labels."""
 
+    def claim(self, found: Mapping[str, Any]) -> Claim:
+        """What a package claims of a group of patients, from ``sldd.metrics.evaluators.Scores.describe``."""
+        raise NotImplementedError
+
     def image_classes(self, labels: torch.Tensor) -> list[int] | None:
         """The class that each of M distilled images stands for, of labels as of ``initial_labels``; None where a film
         has several findings."""
@@ -103,6 +109,18 @@ class PatchData(TaskData):
     def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
         return real_patches(steps=steps, images=len(labels), seed=seed, batches=self.batches)
 
+    def claim(self, found: Mapping[str, Any]) -> Claim:
+        labels = [patient["label"] for patient in found["patients"]]
+        return Claim(
+            patients=len(labels),
+            positive=sum(labels),
+            undecided=found["undecided_patients"],
+            sensitivity=found["sensitivity"],
+            specificity=found["specificity"],
+            hm=found["hm"],
+            auc=found["auc"],
+        )
+
     def image_classes(self, labels: torch.Tensor) -> list[int]:
         return image_classes(len(labels))
 
@@ -131,6 +149,18 @@ class FindingData(TaskData):
     def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
         return nearest_films(self.batches, labels, steps=steps, seed=seed)
 
+    def claim(self, found: Mapping[str, Any]) -> Claim:
+        films = found["films"]
+        return Claim(
+            patients=len({film["patient"] for film in films}),
+            positive=len({film["patient"] for film in films if 1 in film["labels"]}),
+            undecided=0,
+            sensitivity=None,
+            specificity=None,
+            hm=None,
+            auc=found["auc"],
+        )
+
 
 class ClassData(TaskData):
     """Whole images of one class each.
@@ -157,6 +187,18 @@ class ClassData(TaskData):
     def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
         random, chosen = stream(seed, "real start"), self.image_classes(labels)
         return torch.stack([self.of_classes(random, chosen) for _ in range(steps)])
+
+    def claim(self, found: Mapping[str, Any]) -> Claim:
+        specificities = [row["specificity"] for row in found["classes"] if row["specificity"] is not None]
+        return Claim(
+            patients=len({film["patient"] for film in found["films"]}),
+            positive=0,
+            undecided=0,
+            sensitivity=found["balanced_accuracy"],
+            specificity=sum(specificities) / len(specificities) if specificities else None,
+            hm=None,
+            auc=found["auc"],
+        )
 
     def image_classes(self, labels: torch.Tensor) -> list[int]:
         """The class that a label has most of; of evenly spread ones, each class in turn."""

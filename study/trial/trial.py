@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -22,7 +22,7 @@ from sldd.distillation.footprint import footprint
 from sldd.errors import InputError
 from sldd.package import Stored
 from sldd.package.format.signature import read_private
-from sldd.pipeline.packing import Start, complete, package_of, store_images, to_file
+from sldd.pipeline.packing import Start, claims, complete, package_of, store_images, to_file
 from sldd.training.dp_sgd import PrivateGradient, check_accountant
 from sldd.training.learner import Learner
 from sldd.training.outer_loop import Best, DivergedError, OuterLoop
@@ -36,7 +36,6 @@ from study.trial.context import TrialContext, patient_pseudonyms, trial_data, we
 from study.trial.early_stopping import is_below
 from study.trial.fresh import fresh_scores
 from study.trial.network import WEIGHTS, build_network, mixed_bodies, set_transfer_start, to_bytes
-from study.trial.package import claims, storage_cost
 from study.trial.result import describe_result, score_fresh
 
 _STOP_POLL_SECONDS = 0.5
@@ -281,7 +280,14 @@ def _share(
         patches=config.patches,
         delta=result["delta"],
         stored=cost,
-        claims=claims(result, task, config.protocol, cell.fold, cost),
+        claims=claims(
+            data,
+            result["validation"],
+            result["test"],
+            images=cost.images,
+            paper=config.protocol == "paper",
+            fold=cell.fold,
+        ),
     )
     metadata = dict(vars(footprint(parameter_count(trial.network), package.images, package.theta_bn)))
     metadata["rates"] = package.rates.tolist()
@@ -293,7 +299,8 @@ def _share(
         metadata["shared_bytes"] = len(content)
         metadata["spread"] = packed.self_test.spread if packed.self_test else None  # how chaotic its inner steps are
     if cost.images != "float32":
-        metadata["stored"] = storage_cost(cost, best, task.main_score(result["validation"]))
+        scores = {"val_hm_before": best.score, "val_hm": task.main_score(result["validation"])}
+        metadata["stored"] = asdict(cost) | scores
     return metadata
 
 

@@ -16,7 +16,6 @@ from sldd.data.patches import PatchSettings
 from sldd.data.prefetch import BatchSource
 from sldd.data.split import Split
 from sldd.metrics.evaluators import Evaluator
-from sldd.package import Scores as Claim
 from sldd.pipeline import task_data as pipeline
 from sldd.privacy_attacks.views import Views
 from study.config.schema import StudyConfig
@@ -131,10 +130,6 @@ class Task(ABC, Generic[Data]):
     @abstractmethod
     def columns(self, confirmed: Sequence[Trial], folds: int) -> dict[str, str]:
         """Columns of a cell in the table at a study's end, by title."""
-
-    @abstractmethod
-    def claim(self, found: Mapping[str, Any]) -> Claim:
-        """A package's claim about a group of patients, from a result's scores."""
 
     def main_score(self, scores: Mapping[str, Any], prefix: str = "") -> float:
         """The score that cells are compared by, of a result's or history's scores; 0 where undefined.

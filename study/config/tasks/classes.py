@@ -15,7 +15,6 @@ from sldd.data.patches import PatchSettings
 from sldd.data.split import Split
 from sldd.data.whole_films import WholeFilms, exclusive_classes
 from sldd.errors import InputError
-from sldd.package import Scores as Claim
 from sldd.pipeline import task_data as pipeline
 from sldd.privacy_attacks.views import ImageViews
 from study.config.schema import StudyConfig
@@ -82,18 +81,6 @@ class _Classes(FilmsTask[ClassData]):
             "AUC": mean(None if math.isnan(run.auc) else run.auc for run in measured),
             "accuracy": mean(run.accuracy for run in measured),
         }
-
-    def claim(self, found: Mapping[str, Any]) -> Claim:
-        specificities = [row["specificity"] for row in found["classes"] if row["specificity"] is not None]
-        return Claim(
-            patients=len({film["patient"] for film in found["films"]}),
-            positive=0,
-            undecided=0,
-            sensitivity=found["balanced_accuracy"],
-            specificity=sum(specificities) / len(specificities) if specificities else None,
-            hm=None,
-            auc=found["auc"],
-        )
 
 
 def _runs(confirmed: Iterable[Trial], folds: int) -> list[ClassRun]:

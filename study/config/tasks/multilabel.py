@@ -17,7 +17,6 @@ from sldd.data.concat import JoinedFilms, join_splits
 from sldd.data.patches import PatchSettings
 from sldd.data.split import Split
 from sldd.data.whole_films import WholeFilms
-from sldd.package import Scores as Claim
 from sldd.pipeline.task_data import FindingData, check_labels
 from study.config.schema import StudyConfig
 from study.config.tasks.base import Learned, Objective, by_seed, mean, spread
@@ -96,18 +95,6 @@ class _Multilabel(FilmsTask[FilmData]):
             "Hamming loss": mean(test["hamming_loss"] for test in tested),
             "classes": str(min(test["defined_classes"] for test in tested)) if tested else "-",
         }
-
-    def claim(self, found: Mapping[str, Any]) -> Claim:
-        films = found["films"]
-        return Claim(
-            patients=len({film["patient"] for film in films}),
-            positive=len({film["patient"] for film in films if 1 in film["labels"]}),
-            undecided=0,
-            sensitivity=None,
-            specificity=None,
-            hm=None,
-            auc=found["auc"],
-        )
 
 
 MULTILABEL = _Multilabel()

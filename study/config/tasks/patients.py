@@ -6,15 +6,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from analysis.records.patient_runs import Run, pooled_run
 from analysis.records.tasks import TASKS as RESULTS
 from analysis.records.tasks import USUAL
 from ledger.ledger import Trial
 from sldd.data.cohort import Cohort
 from sldd.errors import InputError
-from sldd.package import Scores as Claim
 from study.config.tasks.base import Data, Objective, Task, by_seed, mean, spread
 from study.grid.spec import Score
 
@@ -55,18 +52,6 @@ class PatientsTask(Task[Data]):
             "AUC": mean(None if math.isnan(run.auc) else run.auc for run in measured),
             "delta": mean((trial.result or {})["delta"] for trial in confirmed),
         }
-
-    def claim(self, found: Mapping[str, Any]) -> Claim:
-        labels = np.array([patient["label"] for patient in found["patients"]])
-        return Claim(
-            patients=len(labels),
-            positive=int(labels.sum()),
-            undecided=found["undecided_patients"],
-            sensitivity=found["sensitivity"],
-            specificity=found["specificity"],
-            hm=found["hm"],
-            auc=found["auc"],
-        )
 
 
 def runs(confirmed: Iterable[Trial], folds: int) -> list[Run]:

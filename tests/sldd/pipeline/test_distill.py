@@ -46,6 +46,11 @@ def test_classes_are_distilled_scored_saved_and_loaded(
     tested = made.score()
     assert tested["accuracy"] is not None
     assert tested["accuracy"] > 0.9
+    claims = made.package.claims
+    assert claims is not None
+    assert claims.test is None, "test patients are looked at where that is asked for"
+    assert claims.validation.patients == 12
+    assert claims.validation.sensitivity == made.history[-1]["val_balanced_accuracy"]
     path = made.save(tmp_path / "package.safetensors")
     assert verify(path).passed
     loaded = sldd.load(path)
@@ -71,7 +76,8 @@ def test_a_seed_says_all_and_settings_do_something(cohort: Cohort) -> None:
 def test_findings_and_patients_are_distilled_too(tmp_path: Path) -> None:
     images, classes = banded()
     findings = sldd.open_cohort(images, np.eye(3)[classes] + np.eye(3)[0] > 0, cache=tmp_path)
-    made = sldd.distill("convnet_w32", findings, **SMALL)
+    made = sldd.distill("convnet_w32", findings, **SMALL, confirm=True)
+    assert _tested(made) == (18, 18, None, None, made.score()["auc"])
     assert (made.package.task, made.package.delta) == ("multilabel", None)
     assert made.score()["auc"] is not None
     assert set(made.score(findings)) >= {"auc", "average_precision", "hamming_loss"}
@@ -79,12 +85,22 @@ def test_findings_and_patients_are_distilled_too(tmp_path: Path) -> None:
     patients = sldd.open_cohort(source="phantom", phantom=phantoms, cache=tmp_path)
     cut = sldd.PatchSettings(size=24, stride=8, input_size=16)
     budget = replace(SMALL["outer"], steps=2, evaluations=1)
-    called = sldd.distill("convnet_w32", patients, **SMALL | {"patches": cut, "outer": budget})
+    called = sldd.distill("convnet_w32", patients, **SMALL | {"patches": cut, "outer": budget}, confirm=True)
+    scores = called.score()
+    assert _tested(called) == (6, 3, scores["sensitivity"], scores["specificity"], scores["auc"])
     assert called.package.delta is not None
     assert set(called.score()) >= {"hm", "sensitivity", "specificity", "auc"}
     assert set(called.score(patients)) == set(called.score())
     with pytest.raises(sldd.InputError, match="cohort: its classes are I, N, P, and the package's finding 1"):
         made.score(patients)
+
+
+def _tested(made: sldd.Distilled) -> tuple[int, int, float | None, float | None, float | None]:
+    """What the package claims of test patients."""
+    assert made.package.claims is not None
+    claim = made.package.claims.test
+    assert claim is not None
+    return claim.patients, claim.positive, claim.sensitivity, claim.specificity, claim.auc
 
 
 def test_a_users_own_network_is_distilled_and_needed_again(cohort: Cohort, tmp_path: Path) -> None:

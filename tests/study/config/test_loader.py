@@ -187,3 +187,14 @@ def test_a_start_of_the_same_name_elsewhere_is_another_start() -> None:
     old, new = (as_tree(load("demo", ["grid.method=sldd", f"grid.start=[{folder}/s.pt]"])) for folder in "xy")
     (line,) = differences(old, new)
     assert "-s-s1e1 (start x/s.pt) and 14 more and has not now" in line
+
+
+def test_how_images_are_stored_is_what_a_study_means_and_the_rest_is_not() -> None:
+    tree = {"name": "x", "grid": {"backbone": "lenet", "images": 3}}
+    old = as_tree(parse(tree))
+    del old["package"]  # a study of an earlier version
+    assert differences(old, as_tree(parse(tree))) == []
+    signed = as_tree(parse(tree | {"package": {"weights": True, "key": "k", "signer": "A"}}))
+    assert differences(old, signed) == []
+    smaller = as_tree(parse(tree | {"package": {"images": "uint8"}}))
+    assert differences(old, smaller) == ["package.images was 'float32' and is now 'uint8'"]
