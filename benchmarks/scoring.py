@@ -17,7 +17,7 @@ from study.config.loader import load
 from study.grid.spec import TrialSpec
 from study.trial.context import TrialContext
 from study.trial.result import describe_result
-from study.trial.trial import build_trial
+from study.trial.running_trial import build_trial
 
 TARGET = 0.12
 

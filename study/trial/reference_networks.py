@@ -28,7 +28,7 @@ from sldd.training.outer_loop import DivergedError
 from study.config.tasks import TASKS
 from study.trial.context import TrialContext, trial_data
 from study.trial.finished_study import Confirmed, OpenedStudy
-from study.trial.trial import build_trial
+from study.trial.running_trial import build_trial
 
 
 @dataclass(frozen=True)
