@@ -75,6 +75,17 @@ def write_dicom(path: Path, stored: np.ndarray, syntax: str = ExplicitVRLittleEn
     return path
 
 
+def write_nifti(path: Path, values: np.ndarray, affine: np.ndarray | None = np.eye(4), **header: object) -> Path:  # noqa: B008
+    """A NIfTI file, compressed where its name says so; unless told, its axes lead right, to the front and up."""
+    import nibabel
+
+    image = nibabel.Nifti1Image(values, affine)
+    for name, value in header.items():
+        image.header[name] = value
+    image.to_filename(path)
+    return path
+
+
 def lookup_table(entries: np.ndarray, first: int = 0, bits: int = 16) -> Dataset:
     """An item of a Modality or VOI LUT sequence."""
     item = Dataset()

@@ -1,18 +1,21 @@
-"""Fuzz the reader of MedMNIST archives with members that are not what they say."""
+"""Fuzz the readers of MedMNIST archives, arrays and NIfTI volumes with files that are not what they say."""
 
 from __future__ import annotations
 
+import gzip
 import io
 import struct
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 
 from benchmarks.fuzz.guard import Inputs, Prepared, Reader
 from benchmarks.fuzz.mutations import Random, pick, spoil
 from sldd.errors import InputError
+from sldd.io.radiograph import read_film
 from sldd.rng import stream
 from sldd.sources.medmnist import MedMnistSettings, MedMnistSource
 
@@ -64,6 +67,43 @@ def _arrays(folder: Path) -> Prepared:
     return make, lambda: MedMnistSource(folder / "arrays.npz", MedMnistSettings(), 8).fingerprint()
 
 
+def _volumes(folder: Path) -> Prepared:
+    values = stream(0, "fuzz", "volumes").integers(-1000, 1000, (12, 10, 8)).astype(np.int16)
+    nifti = nibabel.Nifti1Image(values, np.eye(4)).to_bytes()
+    other = nibabel.Nifti2Image(values.astype(np.float32), np.eye(4)).to_bytes()
+    array = io.BytesIO()
+    np.save(array, values)
+
+    def make(random: Random) -> Inputs:
+        name = pick(random, ("film.npy", "film.nii", "film.nii.gz"))
+        if name == "film.npy":
+            if random.random() < 0.3:
+                header = pick(random, _HEADERS).replace("|u1", pick(random, ("|u1", "<f4", "<c8", "|b1")))
+                content = _npy(header, bytes(int(pick(random, (0, 64, 20_000_000)))))
+            elif random.random() < 0.3:
+                member = io.BytesIO()
+                np.save(member, _odd_array(values, random))
+                content = member.getvalue()
+            else:
+                content = spoil(array.getvalue(), random)
+        else:
+            changed = bytearray(pick(random, (nifti, other)))
+            for _ in range(int(random.integers(4))):  # of the header, where most says something
+                changed[int(random.integers(540))] = int(random.integers(256))
+            content = spoil(bytes(changed), random) if random.random() < 0.3 else bytes(changed)
+            if name.endswith(".gz"):
+                content = gzip.compress(content, 1)
+                content = spoil(content, random) if random.random() < 0.2 else content
+        return {**dict.fromkeys(("film.npy", "film.nii", "film.nii.gz")), name: content}
+
+    def read() -> None:
+        for name in ("film.npy", "film.nii", "film.nii.gz"):
+            if (folder / name).exists():
+                read_film(folder / name, 1, 0.5)
+
+    return make, read
+
+
 _HEADERS = (
     "{'descr': '|u1', 'fortran_order': False, 'shape': (100000000000,)}",
     "{'descr': '|u1', 'fortran_order': False, 'shape': (5000, 2000, 2000)}",
@@ -97,4 +137,5 @@ def _odd_array(array: np.ndarray, random: Random) -> np.ndarray:
 
 READERS = [
     Reader("npz", _arrays, (InputError,), share=8, enclosed=True),
+    Reader("volumes", _volumes, (InputError,), share=8, enclosed=True),
 ]

@@ -24,7 +24,7 @@ import numpy as np
 
 from sldd.data.decode import decode
 from sldd.errors import InputError
-from sldd.io.film import Source, channels_of
+from sldd.io.film import Source, channels_of, slice_of
 from sldd.ops.types import PerChannel
 
 INDEX = "index.json"
@@ -68,6 +68,8 @@ class Cohort:
     """Films that are, by the rule of docs/reading.md."""
     channels: int = 1
     """Of every film: 1 for gray, 3 for red, green and blue, whose ``sums`` and ``square_sums`` follow on each other."""
+    slice: float | None = None
+    """``data.slice``, where volumes may be among the films."""
 
     @property
     def patients(self) -> int:
@@ -188,7 +190,9 @@ def prepare(source: Source, cache: Path) -> Cohort:
         InputError: a radiograph or mask cannot be used; nothing is left behind.
     """
     fingerprint = source.fingerprint()
-    folder = cache / f"cohort-{hashlib.sha256(f'{_READER} {fingerprint}'.encode()).hexdigest()[:16]}"
+    place = slice_of(source)
+    key = f"{_READER} {fingerprint}" + ("" if place is None else f" {place}")  # whose index has that too
+    folder = cache / f"cohort-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     if not (folder / INDEX).is_file():
         try:
             cache.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -40,9 +40,9 @@ class DataSettings:
     """``gray`` reads films in colour as their brightness; ``rgb`` reads red, green and blue of 8 bit, and no gray film.
     A file of ``medmnist`` has to be what this says."""
     slice: Annotated[float, Ge(0), Le(1)] | None = None
-    """Of volumes (sets of MedMNIST in three dimensions, DICOM files of several frames; sources ``medmnist`` and
-    ``classes``) the slice that is read, along the first axis: 0 the first, 0.5 the middle one, 1 the last. Unless
-    given, volumes are refused."""
+    """Of volumes (sets of MedMNIST in three dimensions, DICOM files of several frames, NIfTI, NumPy arrays; sources
+    ``medmnist`` and ``classes``) the slice that is read: 0 the first, 0.5 the middle one, 1 the last. Along the first
+    axis; of NIfTI axial slices from the lowest to the highest. Unless given, volumes are refused."""
     part: str | None = None
     """``1/3``: the first of three equal parts of the patients, who are drawn into them by chance."""
     phantom: PhantomSettings = field(default_factory=PhantomSettings)
@@ -68,10 +68,10 @@ def open_source(settings: DataSettings) -> Source:
 
 def find_source(folder: Path) -> Kind:
     """The kind of source in a folder, by its tables."""
-    if folder.is_file() or any(folder.glob("*.npz")):
-        return "medmnist"
     if (folder / MANIFEST).is_file():
         return "classes" if lists_classes(folder / MANIFEST) else "folder"
+    if folder.is_file() or any(folder.glob("*.npz")):
+        return "medmnist"
     if (folder / "labels.csv").is_file():
         return "hospital"
     if any((folder / name).is_file() for name in ("train.csv", "valid.csv")):

@@ -103,6 +103,10 @@ class ChannelsError(InputError):
     """A film is gray where colour is read, or the other way round."""
 
 
+class VolumeError(InputError):
+    """A file has several slices, and none is chosen."""
+
+
 def channels_of(pixels: np.ndarray) -> int:
     """1 of (height, width) pixels, else the third of (height, width, channels)."""
     return 1 if pixels.ndim == 2 else pixels.shape[2]
@@ -132,6 +136,12 @@ def count_values(pixels: np.ndarray) -> np.ndarray:
 def slice_number(place: float, count: int) -> int:
     """Which of ``count`` slices lies at ``place``: 0 the first, 1 the last, 0.5 the middle one (``count // 2``)."""
     return min(int(place * count), count - 1)
+
+
+def slice_of(source: Source) -> float | None:
+    """The place of the slice that a source reads of volumes; None where it reads none."""
+    place: float | None = getattr(source, "slice", None)
+    return place
 
 
 UNREADABLE = "unreadable"

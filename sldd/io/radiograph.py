@@ -7,8 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from sldd.errors import InputError
-from sldd.io.dicom import DICOM_DECODING, is_dicom, read_dicom
+from sldd.io.dicom.reader import DICOM_DECODING, is_dicom, read_dicom
 from sldd.io.film import HEAD, UNREADABLE, Radiograph, digest_and_head
+from sldd.io.nifti import ENDINGS as NIFTI
+from sldd.io.nifti import read_nifti
+from sldd.io.numpy_file import ENDINGS as NUMPY
+from sldd.io.numpy_file import read_numpy
 from sldd.io.raster import Raster, colour_pixels, deep_pixels, gray_pixels, open_raster
 
 DECODING = 1
@@ -23,18 +27,21 @@ _COLOURED = 16
 
 
 def read_film(path: Path, channels: int = 1, place: float | None = None) -> Radiograph:
-    """Read a PNG, JPEG, TIFF or DICOM radiograph of 8 to 16 bit, or such an image in colour of 8 bit.
+    """Read a PNG, JPEG, TIFF, DICOM, NIfTI or NumPy radiograph of 8 to 16 bit, or such an image in colour of 8 bit.
 
     Args:
         channels: 1 for gray, as which colour is read as well (its brightness; not of DICOM files); 3 for colour.
-        place: of a DICOM file of several frames, the one to read (``slice_number``); None refuses them.
+        place: of a volume (a DICOM file of several frames, NIfTI, an array), the slice to read (``slice_number``); None
+            refuses them.
 
     Returns:
-        uint16 for DICOM files, for others uint8 where they have 8 bits and uint16 where more; bright means attenuating
-        for DICOM files, whatever their photometric interpretation, and what is shown as bright for the others.
+        uint16 for DICOM files, for others uint8 where they have 8 bits and uint16 where more (of arrays and NIfTI see
+        ``sldd.io.volume``); bright means attenuating for DICOM files, whatever their photometric interpretation, and
+        what is shown as bright for the others.
 
     Raises:
         ChannelsError: the file is gray, and colour is asked for.
+        VolumeError: it is a volume, and ``place`` is None.
         InputError: it is missing, cannot be decoded, or holds no single image of so many channels.
     """
     if not exists(path):
@@ -46,6 +53,9 @@ def read_film(path: Path, channels: int = 1, place: float | None = None) -> Radi
         raise InputError(f"the image cannot be read ({error.strerror})") from None
     if dicom:
         return read_dicom(path, channels, place)
+    name = path.name.lower()
+    if name.endswith((*NIFTI, *NUMPY)):
+        return (read_nifti if name.endswith(NIFTI) else read_numpy)(path, channels, place)
     with open_raster(path, "image", channels) as raster:
         return _film(raster) if channels == 1 else Radiograph(colour_pixels(raster), changed=raster.changed)
 

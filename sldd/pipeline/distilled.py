@@ -143,6 +143,8 @@ def _evaluator(package: Package, cohort: Cohort) -> Evaluator:
             f"cohort: films of {cohort.depth} bit and {cohort.channels} channels, and the package was made for "
             f"{package.depth} bit and {package.channels}; convert them as its maker did"
         )
+    if None not in (cohort.slice, package.slice) and cohort.slice != package.slice:
+        raise InputError(f"cohort: data.slice is {cohort.slice}, and the package's {package.slice}; open it with that")
     task = task_of(cohort)
     if package.task == "patches" and task == "patches":
         return PatientEvaluator(Patches(cohort, package.patches, package.mean, package.deviation))

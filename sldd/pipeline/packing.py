@@ -120,6 +120,7 @@ def package_of(
         channels=data.input.channels,
         classes=data.input.classes,
         exclusive=data.input.exclusive,
+        slice=data.cohort.slice,
         claims=claims,
         stored=stored,
     )

@@ -15,7 +15,8 @@ from sldd.errors import InputError
 from sldd.io.radiograph import exists, is_film
 from sldd.io.safe_path import linked_outside
 
-ENDINGS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"}
+ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".nii", ".nii.gz", ".npy")
+"""Of names that say film; an .npz archive is one where a table names it, since it may be anything."""
 
 _SYSTEM = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "lost+found"}
 """Folders of systems; that of Synology's servers has a small JPEG of every film."""
@@ -59,7 +60,7 @@ def find_films(folder: Path, *, received: bool = False) -> FilmFiles:
             continue
         kind = _kind(path.relative_to(folder))
         outside = received and linked_outside(folder, path)
-        if kind is None and path.suffix.lower() not in ENDINGS and (outside or not is_film(path)):
+        if kind is None and not path.name.lower().endswith(ENDINGS) and (outside or not is_film(path)):
             kind = "other files"
         if kind is not None:
             left_out[kind] += 1
@@ -71,7 +72,9 @@ def find_films(folder: Path, *, received: bool = False) -> FilmFiles:
     films = FilmFiles(found, dict(left_out))
     if not found:
         rest = films.in_words()
-        raise InputError(f"{folder}: no PNG, JPEG, TIFF or DICOM file in it" + (f", only {rest}" if rest else ""))
+        raise InputError(
+            f"{folder}: no PNG, JPEG, TIFF, DICOM, NIfTI or .npy file in it" + (f", only {rest}" if rest else "")
+        )
     return films
 
 
@@ -81,7 +84,7 @@ def _kind(path: Path) -> str | None:
         return "hidden files"
     if any(_MASKS.fullmatch(part) for part in path.parts[:-1]):
         return "files in folders of masks"
-    if _MASK_OF.fullmatch(path.stem) and path.suffix.lower() in ENDINGS:
+    if _MASK_OF.fullmatch(path.stem.removesuffix(".nii")) and path.name.lower().endswith(ENDINGS):
         return "masks by their names"
     return "directories of discs" if path.name.upper() == "DICOMDIR" else None
 

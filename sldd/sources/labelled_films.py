@@ -76,7 +76,7 @@ class LabelledFilms:
     ) -> None:
         self.classes, self.smallest_class = list(classes), smallest_class
         self._film_size, self._respelled, self._channels = film_size, respelled, channels
-        self.patients_known, self._place = patients_known, place
+        self.patients_known, self.slice = patients_known, place
         self.notes = [*notes, *alike(((row.patient, row.line) for row in rows), LABEL_TABLE)]
         one_owner((row.file, row.patient, row.where) for row in rows)
         self.patient_ids = sorted({row.patient for row in rows})
@@ -99,14 +99,14 @@ class LabelledFilms:
         how: list[object] = [DECODING, SCALING, self._film_size, self.smallest_class, self.classes]
         how += [RESPELLED] if self._respelled else []
         how += [COLOUR] if self._channels > 1 else []
-        how += [] if self._place is None else [self._place]
+        how += [] if self.slice is None else [self.slice]
         splits = [film.split for film in self.films]
         how += [splits] if any(splits) else []
         return hashlib.sha256(json.dumps([how, rows]).encode()).hexdigest()
 
     def read(self, film: int) -> tuple[Radiograph, None]:
         """Decode and scale one film."""
-        whole = read_film(self._files[film], self._channels, self._place)
+        whole = read_film(self._files[film], self._channels, self.slice)
         if max(whole.pixels.shape[:2]) <= self._film_size:
             return whole, None
         padding = whole.padding

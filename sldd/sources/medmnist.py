@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,11 @@ import numpy as np
 from sldd.errors import InputError
 from sldd.io.film import SPLITS, Film, file_digest, slice_number
 from sldd.io.label_table import plain
+from sldd.io.numpy_file import read_member
 from sldd.sources.labelled_films import SCALING, scale
 from sldd.sources.medmnist_sets import classes_of, set_file
 
 _PARTS = dict(zip(("train", "val", "test"), SPLITS, strict=True))
-_SMALL = 64 * 2**20
-_MOST_RATIO = 100
-"""Of an array's size to what it takes in the file, where it is not small; films compress to a half or a third."""
 _MOST_CLASSES = 1000
 
 
@@ -66,7 +63,7 @@ class MedMnistSource:
     ) -> None:
         named = classes_of(settings.set) if settings.set else ()
         self._path = set_file(root, settings.set) if settings.set and root.is_dir() else _find_file(root)
-        self._film_size, self._place, names = film_size, place, settings.classes or named
+        self._film_size, self.slice, names = film_size, place, settings.classes or named
         self._images: list[np.ndarray] = []
         labels, where, splits = [], [], []
         for name, part in _PARTS.items():
@@ -99,7 +96,7 @@ class MedMnistSource:
     def fingerprint(self) -> str:
         """SHA-256 over the file, the class names and the size."""
         how = [SCALING, self._film_size, self.classes, file_digest(self._path)]
-        how += [] if self._place is None else [self._place]
+        how += [] if self.slice is None else [self.slice]
         return hashlib.sha256(json.dumps(how).encode()).hexdigest()
 
     def read(self, film: int) -> tuple[np.ndarray, None]:
@@ -117,7 +114,9 @@ def _find_file(root: Path) -> Path:
 def _read_part(path: Path, part: str, channels: int, place: float | None) -> tuple[np.ndarray, np.ndarray]:
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            images, labels = (_array(archive, f"{part}_{what}.npy") for what in ("images", "labels"))
+            images, labels = (
+                read_member(archive, f"{part}_{what}.npy", "data.root: the .npz file") for what in ("images", "labels")
+            )
     except InputError:
         raise
     except KeyError:
@@ -150,23 +149,6 @@ def _check_images(images: np.ndarray, part: str, channels: int) -> None:
         first = part == next(iter(_PARTS))
         told = f"set data.channels={wanted}" if first else "and those of other parts are not; is it MedMNIST's?"
         raise InputError(f"{name} are {have}{';' if first else ','} {told}")
-
-
-def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """One array, once its header and the archive's agree on a size that such a file can have."""
-    told = archive.getinfo(name)
-    if told.file_size > max(_SMALL, _MOST_RATIO * told.compress_size):
-        raise InputError("data.root: the .npz file would grow a hundredfold, which no images do; get it again")
-    with archive.open(told) as member:
-        header = np.lib.format.read_array_header_1_0 if np.lib.format.read_magic(member) == (1, 0) else None
-        if header is None:
-            raise ValueError("of a version of the format that nobody needed")
-        shape, _, dtype = header(member)
-        if dtype.hasobject or math.prod(shape) * dtype.itemsize != told.file_size - member.tell():
-            raise ValueError("of another size than it says")
-    with archive.open(told) as member:
-        values: np.ndarray = np.lib.format.read_array(member, allow_pickle=False)
-    return values
 
 
 def _findings(labels: np.ndarray, named: int) -> np.ndarray:

@@ -41,6 +41,7 @@ class PartOfPatients:
         self.patient_ids = [source.patient_ids[patient] for patient in chosen]
         self.classes, self.smallest_class = source.classes, source.smallest_class
         self.patients_known: bool = getattr(source, "patients_known", True)
+        self.slice: float | None = getattr(source, "slice", None)
         self.notes: Sequence[str] = getattr(source, "notes", ())
 
     def fingerprint(self) -> str:

@@ -12,9 +12,10 @@ from PIL import Image
 from sldd.data.cohort import prepare
 from sldd.data.settings import DataSettings, open_source
 from study.run import main
-from tests.conftest import write_dicom
+from tests.conftest import write_dicom, write_nifti
 
 RED = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
+VOLUME = np.random.default_rng(1).integers(-500, 500, (5, 16, 12)).astype(np.int16)
 SPLITS = ("train", "train", "train", "val", "test")
 ROWS = "image,class,subject,split\n" + "\n".join(
     f"{number}.png,{('red', 'blue')[number % 2]},s{number // 2},{SPLITS[number // 2]}" for number in range(10)
@@ -112,6 +113,76 @@ def test_a_stack_of_frames_where_an_image_is_asked_for(tmp_path: Path, capsys: p
         open_source(DataSettings(source="classes", root=str(tmp_path / "films"), slice=0.5)), tmp_path / "cohorts"
     )
     assert cohort.shapes == [[20, 24]] * 8
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "settings", "says"),
+    [
+        (
+            "v.npy",
+            VOLUME,
+            [],
+            "the NumPy file is a volume of 5 slices; save the one that is meant",
+        ),
+        (
+            "v.nii",
+            VOLUME,
+            [],
+            "the NIfTI file is a volume of 12 slices; save the one that is meant",
+        ),
+        (
+            "v.nii",
+            np.stack([VOLUME] * 2, 3),
+            ["data.slice=0.5"],
+            "the NIfTI file is 5 x 16 x 12 x 2, and one",
+        ),
+        (
+            "v.npy",
+            VOLUME.astype(complex),
+            ["data.slice=0.5"],
+            "the NumPy file holds no plain numbers",
+        ),
+        (
+            "v.npy",
+            VOLUME * np.nan,
+            ["data.slice=0.5"],
+            "the NumPy file holds values that are not finite (NaN)",
+        ),
+        (
+            "v.npy",
+            0 * VOLUME,
+            ["data.slice=1"],
+            "slice 5 of 5 of the NumPy file is empty",
+        ),
+        (
+            "v.npy",
+            VOLUME,
+            ["data.slice=0.5", "data.channels=rgb"],
+            "the NumPy file is gray; save it in colour",
+        ),
+    ],
+    ids=["npy", "nii", "4D", "complex", "NaN", "empty", "rgb"],
+)
+def test_volumes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, values: np.ndarray, settings: list[str], says: str
+) -> None:
+    root = tmp_path / "films"
+    root.mkdir()
+    for number in range(8):
+        np.save(root / f"{number}.npy", VOLUME + number)
+    if name.endswith(".nii"):
+        write_nifti(root / name, values)
+    else:
+        np.save(root / name, values)
+    rows = [f"{name},a", *(f"{number}.npy,{'ab'[number % 2]}" for number in range(8))]
+    (root / "manifest.csv").write_text("\n".join(["image,class", *rows]))
+    given = ["data.source=classes", f"data.root={root}", *settings]
+    assert _refused(capsys, tmp_path / "out", *given).startswith(f"study.run: label table line 2: {says}")
+
+
+def test_a_slice_out_of_range(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["data.source=classes", f"data.root={tmp_path}", "data.slice=1.5"]
+    assert "data.slice: input should be less than or equal to 1" in _refused(capsys, tmp_path / "out", *given)
 
 
 @pytest.mark.parametrize(

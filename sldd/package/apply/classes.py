@@ -142,7 +142,7 @@ def in_words(told: Told, header: Header) -> Iterator[str]:
 
 def _seen(film: FilmFile, header: Header) -> torch.Tensor:
     """(1, channels, side, side): the film as the network sees it."""
-    pixels = at_depth(read_film(film, header.channels), header.depth)
+    pixels = at_depth(read_film(film, header.channels, header.slice), header.depth)
     if pixels is None:
         raise InputError(f"{film.where}: 16 bit, and the package was made for images of {header.depth} bit")
     return WholeFilms(one_film(pixels), header.patches.input_size, header.mean, header.deviation).image(0)

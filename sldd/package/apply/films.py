@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from sldd.errors import InputError
-from sldd.io.film import ChannelsError, Radiograph
+from sldd.io.film import ChannelsError, Radiograph, VolumeError
 from sldd.io.radiograph import read_film as read
 from sldd.io.safe_path import inside, linked_outside
 from sldd.sources.film_files import find_films
@@ -76,23 +76,27 @@ def look_through(where: Path) -> Received:
     return Received(_listed(where), {})
 
 
-def read_film(film: FilmFile, channels: int = 1) -> Radiograph:
+def read_film(film: FilmFile, channels: int = 1, place: float | None = None) -> Radiograph:
     """One radiograph, in memory; see ``read_for``."""
     try:
-        return read_for(film.path, channels)
+        return read_for(film.path, channels, place)
     except InputError as error:
         raise type(error)(f"{film.where}: {error}") from None
 
 
-def read_for(path: Path, channels: int) -> Radiograph:
-    """A radiograph for a package of so many channels.
+def read_for(path: Path, channels: int, place: float | None = None) -> Radiograph:
+    """A radiograph for a package of so many channels; of a volume the slice that its maker read (``Header.slice``).
 
     Raises:
         NoImageError: it is a DICOM file of something else.
         InputError: it cannot be read, or is gray where the package is for colour or the other way round.
     """
     try:
-        radiograph = read(path, channels)
+        radiograph = read(path, channels, place)
+    except VolumeError:
+        raise InputError(
+            "the file is a volume of several slices, and the package does not say which its maker read; save that one"
+        ) from None
     except ChannelsError as error:
         raise InputError(f"{error}, and the package is for images in colour; give it such") from None
     if radiograph.coloured:

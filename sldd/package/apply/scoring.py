@@ -13,7 +13,7 @@ from torch import nn
 from sldd.data.cohort import one_film
 from sldd.data.patches import CLASSES, Patches, window_starts
 from sldd.errors import InputError
-from sldd.io.dicom import NoImageError
+from sldd.io.dicom.reader import NoImageError
 from sldd.io.film import Radiograph
 from sldd.metrics.patient_votes import Operating, Votes, count_votes, operate
 from sldd.package.apply.films import FilmFile, Patient, at_depth, read_film
@@ -88,7 +88,7 @@ def score(
     for row, patient in enumerate(patients):
         for film in patient.films:
             try:
-                radiograph = read_film(film, header.channels)
+                radiograph = read_film(film, header.channels, header.slice)
                 patches = cut(film, radiograph, header)
             except InputError as error:
                 if not tolerant:
@@ -138,7 +138,7 @@ def film_patches(film: FilmFile, header: Header) -> Patches:
     Raises:
         InputError: as of ``score``.
     """
-    return cut(film, read_film(film, header.channels), header)
+    return cut(film, read_film(film, header.channels, header.slice), header)
 
 
 def cut(film: FilmFile, radiograph: Radiograph, header: Header) -> Patches:

@@ -85,7 +85,7 @@ def _rows(package: Package, container: Container, size: int) -> list[tuple[str, 
             f"{package.depth} bit{colour}, less {_per_channel(package.mean)}, by {_per_channel(package.deviation)}",
         ),
         *(
-            [("films", f"whole, resized to {side}; {told}")]
+            [("films", f"whole, resized to {side}; {told}{_sliced(package.slice)}")]
             if package.delta is None
             else [
                 ("patches", f"{patches.size:g} at a stride of {stride:g}, resized to {side}"),
@@ -96,6 +96,10 @@ def _rows(package: Package, container: Container, size: int) -> list[tuple[str, 
         ("self-test", _self_test(package)),
         ("made with", ", ".join(f"{name} {version}" for name, version in package.versions.items())),
     ]
+
+
+def _sliced(place: float | None) -> str:
+    return "" if place is None else f"; of volumes the slice at {place:g} (0 the first, 1 the last)"
 
 
 def _per_channel(values: PerChannel) -> str:

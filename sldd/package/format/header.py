@@ -144,6 +144,7 @@ class Header:
         channels: of radiographs and images: 1 for gray, 3 for red, green and blue.
         classes: what the labels' columns and the network's outputs stand for: I, N and P of patches, findings, or
             where ``exclusive`` what a film is one of.
+        slice: that was read of volumes (``data.slice``); None where there were none.
         claims, stored, self_test: see there.
         versions: of the maker's libraries.
     """
@@ -164,6 +165,7 @@ class Header:
     channels: int = 1
     classes: tuple[Word, ...] = CLASSES
     exclusive: bool = False
+    slice: Share | None = None
     claims: Claims | None = None
     stored: Stored = Stored()
     self_test: SelfTest | None = None
@@ -191,13 +193,15 @@ class Header:
         return _checked({f.name: _plain(getattr(self, f.name)) for f in fields(Header)})
 
     def to_text(self) -> str:
-        """The header as canonical JSON: one line, names sorted, no spaces, ASCII; ``channels`` and ``exclusive`` are
-        told where they are not as they always were before."""
+        """The header as canonical JSON: one line, names sorted, no spaces, ASCII; ``channels``, ``exclusive``
+        and ``slice`` are told where they are not as they always were before."""
         tree = asdict(self.header())
         if self.channels == 1:
             del tree["channels"]
         if not self.exclusive:
             del tree["exclusive"]
+        if self.slice is None:
+            del tree["slice"]
         return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

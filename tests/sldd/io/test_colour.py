@@ -13,7 +13,7 @@ from pydicom.uid import RLELossless
 from sldd.errors import InputError
 from sldd.io.film import ChannelsError
 from sldd.io.radiograph import read_film
-from tests.sldd.io.test_dicom import write_dicom
+from tests.conftest import write_dicom
 
 RGB = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)
 

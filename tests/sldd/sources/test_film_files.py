@@ -66,7 +66,7 @@ def test_a_folder_called_masks_that_is_named_itself(tmp_path: Path) -> None:
     (tmp_path / "masks").mkdir()
     GRAY.save(tmp_path / "masks" / "1.png")
     assert len(find_films(tmp_path / "masks").paths) == 1
-    with pytest.raises(InputError, match="no PNG, JPEG, TIFF or DICOM file in it, only 1 file in folders of masks"):
+    with pytest.raises(InputError, match=r"no PNG, .* file in it, only 1 file in folders of masks"):
         find_films(tmp_path)
 
 

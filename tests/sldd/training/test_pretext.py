@@ -67,7 +67,7 @@ def test_places_are_learned(films: Path, tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_folders_that_hold_no_films_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(InputError, match="no PNG, JPEG, TIFF or DICOM file in it"):
+    with pytest.raises(InputError, match=r"no PNG, JPEG, TIFF, DICOM, NIfTI or \.npy file in it"):
         read_films(tmp_path)
     (tmp_path / "ANNA.png").write_bytes(b"half a fi")
     assert pretext.main([str(tmp_path), "--out", str(tmp_path / "start.safetensors")]) == 2

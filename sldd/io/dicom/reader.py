@@ -1,4 +1,4 @@
-"""DICOM films: check the header, decode a frame's stored values, and map them to gray (``dicom_grayscale``) or RGB.
+"""DICOM films: check the header, decode a frame's stored values, and map them to gray (``grayscale``) or RGB.
 
 Only the tags named below are read. A header is full of names, and so are exceptions, warnings and log lines about it:
 nothing of either leaves this file. Sizes are checked before anything is allocated, in the header and in what is
@@ -8,22 +8,19 @@ compressed.
 from __future__ import annotations
 
 import io
-import logging
 import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from sldd.errors import InputError
-from sldd.io.dicom_frames import check_frame
-from sldd.io.dicom_grayscale import TAGS, grayscale
-from sldd.io.dicom_stored import TAGS as PADDING_TAGS
-from sldd.io.dicom_stored import film_bits, find_padding, stored_range
-from sldd.io.film import HEAD, MAX_PIXELS, ChannelsError, Radiograph, slice_number
+from sldd.io.dicom.frames import check_frame
+from sldd.io.dicom.grayscale import TAGS, grayscale
+from sldd.io.dicom.stored import TAGS as PADDING_TAGS
+from sldd.io.dicom.stored import film_bits, find_padding, stored_range
+from sldd.io.film import HEAD, MAX_PIXELS, ChannelsError, Radiograph, VolumeError, slice_number
+from sldd.io.silence import silence
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -68,7 +65,7 @@ def read_dicom(path: Path, channels: int = 1, place: float | None = None) -> Rad
         ChannelsError: it is gray, and colour is asked for.
         InputError: it cannot be decoded, or holds no single gray-scale film of 8 to 16 bit, or RGB image of 8 bit.
     """
-    with _nothing_said():
+    with silence():
         try:
             header, words, depth = _decoded(path, channels, place)
             return _shown(header, words, depth) if channels == 1 else Radiograph(words, as_shown=True)
@@ -255,7 +252,7 @@ def _check_header(header: Dataset, channels: int, place: float | None) -> None:
         raise InputError(f"the DICOM file is {word}, not {wanted}")
     frames = int(header.get("NumberOfFrames") or 1)
     if frames < 1 or (frames > 1 and place is None):
-        raise InputError(
+        raise VolumeError(
             "the DICOM file holds more than one frame; export the one that is meant, or of images of one class each "
             "let data.slice choose (0.5: the middle one)"
         )
@@ -289,15 +286,3 @@ def _check_length(dataset: Dataset, frames: int) -> None:
             f"the DICOM file holds the pixels of {found // expected:,} films of its size, and says it is one; "
             "export the single radiograph"
         )
-
-
-@contextmanager
-def _nothing_said() -> Iterator[None]:
-    """Warnings and log lines of the decoders quote header fields: none of them is let out, whatever logger is asked."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    finally:
-        logging.disable(before)

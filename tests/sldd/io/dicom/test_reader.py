@@ -18,7 +18,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, get_decoder, pixel_array
 
 from sldd.errors import InputError
-from sldd.io.dicom import read_dicom, read_stored
+from sldd.io.dicom.reader import read_dicom, read_stored
 from tests.conftest import lookup_table, write_dicom
 
 RAMP = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)  # every value of 12 bits once

@@ -13,7 +13,7 @@ from pydicom import Dataset, dcmread, dcmwrite, uid
 from pydicom.encaps import encapsulate
 
 from sldd.errors import InputError
-from sldd.io.dicom import NoImageError, read_dicom
+from sldd.io.dicom.reader import NoImageError, read_dicom
 from sldd.io.film import Radiograph
 from sldd.io.radiograph import read_film
 from tests.conftest import write_dicom

@@ -14,8 +14,8 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from pydicom.uid import ExplicitVRLittleEndian
 
 from sldd.errors import InputError
-from sldd.io.dicom_grayscale import grayscale
-from sldd.io.dicom_stored import stored_range
+from sldd.io.dicom.grayscale import grayscale
+from sldd.io.dicom.stored import stored_range
 from tests.conftest import lookup_table
 
 TWELVE = np.arange(4096)

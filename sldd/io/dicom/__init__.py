@@ -1,0 +1,1 @@
+"""DICOM films: header, decoded frames, stored values, and what they look like as gray."""

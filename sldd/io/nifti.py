@@ -1,0 +1,128 @@
+"""NIfTI files (``.nii``, ``.nii.gz``): an axial slice, as a radiologist looks at it.
+
+Whatever order a file has, its axes are those of nibabel's ``as_closest_canonical``: right, anterior, superior. Slices
+are cut along the last one, from the lowest to the highest; in a slice the front is on top and the patient's left is on
+the right, as in axial slices of DICOM. Voxels are taken as they are: neither tilt nor their size is corrected.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sldd.errors import InputError
+from sldd.io.film import Radiograph
+from sldd.io.silence import silence
+from sldd.io.volume import check_bytes, check_growth, check_size, chosen, film_of
+
+if TYPE_CHECKING:
+    from nibabel import Nifti1Image
+
+ENDINGS = (".nii", ".nii.gz")
+_WHAT = "the NIfTI file"
+_RIGHT, _ANTERIOR, _SUPERIOR = range(3)
+_AT_A_TIME = 2**20
+
+
+def read_nifti(path: Path, channels: int = 1, place: float | None = None) -> Radiograph:
+    """Read one axial slice of a volume, or the only one.
+
+    Args:
+        channels, place: as of ``sldd.io.radiograph.read_film``.
+
+    Raises:
+        InputError: as there, or nibabel is not installed.
+    """
+    with silence():
+        try:
+            import nibabel
+
+            image = nibabel.load(path)
+            if not isinstance(image, nibabel.Nifti1Image):
+                raise InputError(f"{_WHAT} holds no volume; save it as one")
+            return _slice(image, path, channels, place)
+        except InputError:
+            raise
+        except ImportError:
+            raise InputError(
+                f"{_WHAT} cannot be read without nibabel, which is not installed; pip install 'sldd-study[nifti]'"
+            ) from None
+        except Exception as error:
+            raise InputError(
+                f"{_WHAT} cannot be read ({type(error).__name__}); it is damaged or none: copy it again"
+            ) from None
+
+
+def _slice(image: Nifti1Image, path: Path, channels: int, place: float | None) -> Radiograph:
+    from nibabel.orientations import io_orientation
+
+    _check(image, path)
+    shape = (*image.shape, 1, 1)[:3]
+    leads = io_orientation(image.affine)
+    if np.isnan(leads).any():
+        raise InputError(f"{_WHAT} does not say where its axes lead; save it again")
+    # Of each axis of the file the one of the body, and whether it runs along it (1) or against it (-1).
+    axes, ways = leads[:, 0].astype(int), leads[:, 1]
+    cut = int(np.flatnonzero(axes == _SUPERIOR)[0])
+    height, width = (shape[int(np.flatnonzero(axes == axis)[0])] for axis in (_ANTERIOR, _RIGHT))
+    if min(height, width) == 1:
+        raise InputError(f"{_WHAT} has axial slices of {width} x {height} pixels; save the slice that is meant as .npy")
+    check_size(height, width, _WHAT)
+    number = chosen(place, shape[cut], _WHAT)
+    index: list[Any] = [slice(None)] * 3
+    index[cut] = number if ways[cut] > 0 else shape[cut] - 1 - number
+    first, second = (axis for axis in range(3) if axis != cut)
+    values = np.asarray(image.dataobj[(*index, *[0] * len(image.shape))[: len(image.shape)]])
+    values = values.reshape(shape[first], shape[second])
+    values = values[:: -int(ways[first]), :: -int(ways[second])]  # rows lead to the back, columns to the left
+    values = values.T if axes[first] == _RIGHT else values
+    native = values.astype(values.dtype.newbyteorder("="))
+    return replace(film_of(native, channels, _WHAT, number, shape[cut], _window(image)), notes=_notes(image))
+
+
+def _check(image: Nifti1Image, path: Path) -> None:
+    """Raise an InputError where a file is no volume of plain numbers, or not as large as its header says."""
+    shape, dtype = image.shape, image.get_data_dtype()
+    if len(shape) < 2 or any(length != 1 for length in shape[3:]):
+        raise InputError(
+            f"{_WHAT} is {' x '.join(map(str, shape))}, and one volume is read; save the one that is meant"
+        )
+    if dtype.kind not in "iuf":
+        raise InputError(f"{_WHAT} holds no plain numbers (complex ones, or colours); save it in gray")
+    if 0 in shape:
+        raise InputError(f"{_WHAT} is empty; save it again")
+    values: Any = image.dataobj
+    claimed, stored = math.prod(shape) * dtype.itemsize, path.stat().st_size
+    check_bytes(claimed, _WHAT)
+    needed, found = claimed + int(values.offset), stored
+    if path.name.lower().endswith(".gz"):
+        check_growth(claimed, stored, _WHAT)
+        found = _inflated(path, 2 * needed + _AT_A_TIME)
+    if found < needed:
+        raise InputError(f"{_WHAT} is cut off: it takes {needed:,} bytes and {found:,} are there; copy it again")
+
+
+def _inflated(path: Path, most: int) -> int:
+    """Bytes that a compressed file grows to, or more than ``most``; raises what ``gzip`` does where it is broken."""
+    found = 0
+    with gzip.open(path) as file:
+        while found <= most and (part := len(file.read(_AT_A_TIME))):
+            found += part
+    return found
+
+
+def _notes(image: Nifti1Image) -> tuple[str, ...]:
+    if int(image.header["sform_code"]) or int(image.header["qform_code"]):
+        return ()
+    return ("its header does not say how it lies (sform, qform); its axes are taken for left, anterior, superior",)
+
+
+def _window(image: Nifti1Image) -> tuple[float, float] | None:
+    """Values of black and white, where the header has them (``cal_min``, ``cal_max``)."""
+    low, high = (float(image.header[name]) for name in ("cal_min", "cal_max"))
+    return (low, high) if math.isfinite(low) and math.isfinite(high) and low < high else None
