@@ -167,6 +167,9 @@ def measured(design: Design, studies: int, of: Callable[[Design, int], dict[str,
 STEADY = Design(seeds=5, patients=200, seed_spread=0.05)
 FAMILIES = Design(networks=12, families=5)
 RELATED = Design(correlation=0.7)
+ATLAS = Design(
+    seeds=3, patients=200, seed_spread=0.07, counts=(1, 2, 3, 4, 6, 8), searched=True, middle=1.2, correlation=0.7
+)
 TABLES: dict[str, dict[str, Design]] = {
     "coverage": {
         **{f"1 network, 2 seeds, {patients} patients": Design(networks=1, patients=patients) for patients in (60, 200)},
@@ -193,6 +196,17 @@ TABLES: dict[str, dict[str, Design]] = {
         "12, counts searched in 1 to 8": replace(
             RELATED, networks=12, counts=(1, 2, 3, 4, 6, 8), searched=True, middle=1.5
         ),
+    },
+    # What an atlas needs to find a correlation of 0.7: seeds that differ as the demo's do, counts searched among 1 to 8.
+    "atlas": {
+        **{
+            f"{networks} networks, {seeds} seeds, {patients} patients": replace(
+                ATLAS, networks=networks, seeds=seeds, patients=patients
+            )
+            for networks in (16, 20, 24, 28)
+            for seeds, patients in ((2, 200), (3, 200), (3, 400))
+        },
+        "28 of 20 families, alike 0.5, 3 seeds, 200 patients": replace(ATLAS, networks=28, families=20, alike=0.5),
     },
     "chance": {
         f"{seeds} seed{'s' * (seeds > 1)}, {patients} patients, training {trained:g}": Design(
