@@ -197,7 +197,7 @@ TABLES: dict[str, dict[str, Design]] = {
             RELATED, networks=12, counts=(1, 2, 3, 4, 6, 8), searched=True, middle=1.5
         ),
     },
-    # What an atlas needs to find a correlation of 0.7: seeds that differ as the demo's do, counts searched among 1 to 8.
+    # What an atlas needs to find a correlation of 0.7; its seeds differ as the demo's do.
     "atlas": {
         **{
             f"{networks} networks, {seeds} seeds, {patients} patients": replace(

@@ -23,6 +23,9 @@ import pandas as pd
 
 from analysis.published import CAPTIONS
 from analysis.records.records import NotAStudyError, Study, read_study, setting_of
+from analysis.records.rule import Rule
+from analysis.stats.minimum import percent
+from analysis.tables.cell_intervals import INTERVAL, interval_words, with_intervals
 from analysis.tables.cross_network import cross_table
 from analysis.tables.formats import Column, Table, as_csv, as_latex, as_markdown, as_text, counted, decimals, words
 from analysis.tables.matching import measured_cells, protocol_remarks
@@ -42,7 +45,7 @@ HOW = (
 def cell_table(study: Study) -> Table:
     """Every cell of `study` with its test scores and footprints, in study order; also those that have not run, but not
     those that only prepare where others start."""
-    cells = measured_cells([study])
+    cells = with_intervals(measured_cells([study]), study)
     known = set(study.records["cell"])
     waiting = [cell for cell in study.compared_cells if str(cell["cell"]) not in known]
     names = ["cell", "parameters"]
@@ -55,10 +58,12 @@ def cell_table(study: Study) -> Table:
     frame = frame.sort_values("cell", key=lambda column: column.map(rank), ignore_index=True, kind="stable")
     frame["study"] = study.name
     measures = {name: each.heading for name, each in study.task.measures.items() if each.heading}
+    known_intervals = bool(frame["interval_low"].notna().any())
     columns = [
         words("cell", "Cell"),
         counted("parameters", "Parameters"),
         Column(study.task.word[0].upper() + study.task.word[1:], hm_words),
+        *([Column(f"{percent(Rule.of(study.config).level)}\ninterval", interval_words)] if known_intervals else []),
         *(decimals(name, heading) for name, heading in measures.items()),
         counted("seeds", "Seeds"),
         *FOOTPRINT_COLUMNS,
@@ -70,7 +75,9 @@ def cell_table(study: Study) -> Table:
         columns.append(Column("Remarks", lambda row: row["status"] or row["remarks"], words=True))
     stages = dict.fromkeys(setting_of(cell)["stage"] for cell in study.cells if cell.get("stage"))
     left_out = [f"Left out: cells that train on {', '.join(stages)}, to be where others start."] if stages else []
-    kept = dict.fromkeys(["study", *names, *MEASURED, *measures, *paid, "status", "remarks"])
+    kept = dict.fromkeys(
+        ["study", *names, *MEASURED, *(INTERVAL if known_intervals else []), *measures, *paid, "status", "remarks"]
+    )
     return Table(study.name, columns, frame[list(kept)], left_out)
 
 

@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from analysis.records.records import read_study
+from analysis.stats.evidence import count_evidence
 from analysis.tables.cli import cell_table, main
 from tests.analysis.conftest import Ledger
-from tests.analysis.papers import papers_study
+from tests.analysis.papers import TRAINING, papers_study
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,22 @@ def test_cells_without_numbers_are_listed_with_their_reason(ledger: Callable[...
     assert frame["status"].tolist() == ["not run", "refused: needs 40 GiB", "", "running"]
     assert frame["remarks"].tolist() == ["", "", "papers' protocol", ""]
     assert frame["parameters"].tolist() == [10, 10**9, 20, 30]
+
+
+def test_intervals_stand_beside_images_and_the_training_they_are_held_against(ledger: Callable[..., Ledger]):
+    written = ledger()
+    for images, facts in ((1, {}), (None, TRAINING), (None, TRAINING | {"cell": "subset", "train_patches": 20})):
+        cell = written.cell("net", 10, images, **facts)
+        for index in (1, 2):
+            written.done(cell, index, hm=0.7 + index / 20)
+    study = read_study(written.folder)
+    (evidence,) = count_evidence(study).to_dict("records")
+    table = cell_table(study)
+    assert "95 %\ninterval" in [column.heading for column in table.columns]
+    shown = table.frame[["interval_low", "interval_high"]].astype(float).to_numpy()
+    assert shown[0] == pytest.approx([evidence["interval_low"], evidence["interval_high"]])
+    assert shown[1] == pytest.approx([evidence["trained_low"], evidence["trained_high"]])
+    assert np.isnan(shown[2]).all(), "of training on a part of the patches nothing is said"
 
 
 def test_an_empty_study_has_an_empty_table(ledger: Callable[..., Ledger], capsys):
