@@ -81,6 +81,7 @@ SCHEMA: dict[str, str] = {
     "test_balanced_accuracy_high": "float64",
     "core_seconds": "float64",
     "fresh_score": "float64",
+    "options": "string",
 }
 """Column -> dtype, in the order of `records.csv`: a contract, other programs read it; new columns go to the end."""
 

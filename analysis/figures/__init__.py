@@ -10,6 +10,7 @@ from analysis.figures import (
     epsilon,
     findings,
     hm,
+    importance,
     methods,
     minimum,
     operating_point,
@@ -28,6 +29,7 @@ FIGURES = (
     cost.FIGURE,
     search.RATES,
     search.PARALLEL,
+    importance.FIGURE,
     search.OVER_TIME,
 )
 """Those of a study."""

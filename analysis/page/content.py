@@ -22,13 +22,14 @@ from analysis.figures.parts.facets import FACETS, choices, facet_keys, facet_val
 from analysis.figures.parts.theme import TEMPLATE
 from analysis.page.answer import limits, story
 from analysis.page.gallery import films, label_key
-from analysis.page.html import description_list, table
+from analysis.page.html import answer_table, description_list, table
 from analysis.page.panels import cell_figure, cell_panels, panels
 from analysis.page.trial_table import CAPTION, STAGED, trial_table
 from analysis.records.packages import read_distilled
 from analysis.records.records import Study, score, score_word
 from analysis.tables.cross_network import cross_table
 from analysis.tables.formats import Table
+from analysis.tables.recommended import recommended_table
 from analysis.tables.transfer import has_training, transfer_table
 from analysis.text.anonymity import reports, sentences
 from analysis.text.sensitivity import fragility_tables, in_words
@@ -122,7 +123,7 @@ def _add(content: Content, study: Study, article: str) -> None:
         kind = "card wide" if panel.wide else "card"
         drawn = _figure(identity, panel.figure.layout.height, panel.caption)
         sections.append(Section(f"{identity}-card", kind, f"<h2>{escape(panel.title)}</h2>\n{drawn}"))
-    sections += [*_transfer(study, article), *_fresh(study, article)]
+    sections += [*_recommended(study, article), *_transfer(study, article), *_fresh(study, article)]
     sections += [*_cells(content, study, article), *_anonymity(study, article), *_fragility(study, article)]
     sections += _troubles(study, article)
     if len(study.records):
@@ -195,6 +196,14 @@ def _cell_card(study: Study, article: str, options: list[str]) -> str:
 </label></div>
 <div class="split"><div><div class="cell-view" id="{article}-cell-view"></div>
 {label_key(study.task.labels)}</div>{chart}</div>"""
+
+
+def _recommended(study: Study, article: str) -> Iterable[Section]:
+    """What the best search trials had, for the next study."""
+    if (found := recommended_table(study)) is not None:
+        headings = [column.heading.replace("\n", " ") for column in found.columns]
+        drawn = answer_table(headings, found.rows()) + f'<p class="caption">{escape(" ".join(found.lines))}</p>'
+        yield Section(f"{article}-recommended", "card wide", f"<h2>Recommended settings by network size</h2>\n{drawn}")
 
 
 def _transfer(study: Study, article: str) -> Iterable[Section]:

@@ -6,6 +6,7 @@ The ledger is the truth (`study.yaml` and `trials/<cell>/<i>/`); `records.csv` i
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -52,12 +53,12 @@ class Study:
     cells: list[dict[str, Any]]
     records: pd.DataFrame
     methods: dict[str, Any] = field(default_factory=dict)
-    """What `study.yaml` says of its methods, by name: `label`, `no_package`, why they leave none, and
-    `control`, whether their images are real ones."""
+    """What `study.yaml` says of its methods, by name: `label`, `no_package`, why they leave none, `control`, whether
+    their images are real ones, and `ranges`, by rate the setting of `search` that has its range."""
 
     def method(self, name: str) -> dict[str, Any]:
         """Description of a method; for older studies, its name in words."""
-        usual = {"label": name.replace("_", " "), "no_package": None, "control": False}
+        usual: dict[str, Any] = {"label": name.replace("_", " "), "no_package": None, "control": False, "ranges": {}}
         return usual | _mapping(self.methods.get(name))
 
     @property
@@ -180,7 +181,7 @@ def _row(trial: TrialFiles) -> dict[str, Any]:
     row: dict[str, Any] = {name: config.get(name) for name in COLUMNS}
     # Folder names, not what the file says of itself: they are what leads back to the files.
     row |= {"trial": f"{trial.cell}/{trial.number}", "cell": trial.cell, "status": "running"}
-    row |= setting_of(config)
+    row |= setting_of(config) | {"options": _choices(config.get("options"))}
     if result is None:
         return row
     own = ("outer_steps", "seconds", "peak_memory_mib", "device", "memory_mib", "memory_star_kb", "compression_rate")
@@ -238,6 +239,11 @@ def fresh_starts(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _joined(names: Any) -> str | None:
     """Names of collections, `nih+chexpert`; None for an empty list."""
     return "+".join(map(str, names)) if isinstance(names, list) and names else names or None
+
+
+def _choices(options: Any) -> str | None:
+    """What the search chose beside rates, as JSON; None where that is nothing."""
+    return json.dumps(options) if isinstance(options, dict) and options else None
 
 
 def _mapping(value: Any) -> dict[str, Any]:

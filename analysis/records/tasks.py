@@ -50,6 +50,7 @@ class TaskResults:
     Attributes:
         like: the entry of `TASKS` whose results are read in this way.
         score: what cells are compared by, after `val_` and `test_` in columns of `records`.
+        smooth: what states are chosen by, the mean of these, likewise.
         word: the same for people.
         seen: what ordinary training learns from.
         pictures: what patients have several of.
@@ -66,6 +67,7 @@ class TaskResults:
 
     like: str
     score: str
+    smooth: tuple[str, ...]
     word: str
     seen: str
     pooled: Callable[[Sequence[Mapping[str, Any]]], TaskRun | None]
@@ -84,6 +86,7 @@ TASKS: dict[str, TaskResults] = {
     USUAL: TaskResults(
         like=USUAL,
         score="hm",
+        smooth=("auc", "patch_accuracy"),
         word="HM",
         seen="patches",
         pooled=pooled_run,
@@ -103,6 +106,7 @@ TASKS: dict[str, TaskResults] = {
     "multilabel": TaskResults(
         like="multilabel",
         score="auc",
+        smooth=("auc",),
         word="AUC",
         seen="films",
         pooled=pooled_film_run,
@@ -121,6 +125,7 @@ TASKS: dict[str, TaskResults] = {
     "classes": TaskResults(
         like="classes",
         score="balanced_accuracy",
+        smooth=("balanced_accuracy", "auc"),
         word="balanced accuracy",
         seen="images",
         pooled=pooled_class_run,

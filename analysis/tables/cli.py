@@ -30,6 +30,7 @@ from analysis.tables.cross_network import cross_table
 from analysis.tables.formats import Column, Table, as_csv, as_latex, as_markdown, as_text, counted, decimals, words
 from analysis.tables.matching import measured_cells, protocol_remarks
 from analysis.tables.published_comparison import FOOTPRINT_COLUMNS, MEASURED, NOT_RUN, hm_words, published_tables
+from analysis.tables.recommended import recommended_table
 from analysis.tables.transfer import has_training, transfer_table
 from analysis.text.summary import split_sizes
 from ledger.storage import write_whole
@@ -160,7 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.against:
             tables, lines = tables_against(studies, options.table or ())
         else:
-            found = [table for study in studies for table in (cell_table(study), cross_table(study))]
+            kinds = (cell_table, cross_table, recommended_table)
+            found = [kind(study) for study in studies for kind in kinds]
             tables, lines = [table for table in found if table is not None], []
         written = _formatted(tables, lines, options.format, options.out)
         if options.out is None:

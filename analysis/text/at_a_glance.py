@@ -15,7 +15,9 @@ from analysis.records.records import Study, compared, score_word
 from analysis.records.rule import Rule
 from analysis.records.runs import folds_of
 from analysis.stats.coverage import confirmed_cells
+from analysis.stats.importance import FEWEST
 from analysis.stats.minimum import FAILED, MORE, SHOWN, UNDECIDED, UNJUDGED, UNLEARNED, WAITING, percent
+from analysis.stats.searched import searched_settings
 from analysis.text.anonymity import reports
 from analysis.text.answer import network_names
 from analysis.text.words import images_word, listed, number, parameters_word, protocol_mark
@@ -139,8 +141,10 @@ def not_measured(study: Study, answer: pd.DataFrame) -> Iterator[str]:
     if len(sizes):
         yield f"Networks of under {parameters_word(sizes.min())} or over {parameters_word(sizes.max())} parameters."
     searches = records[records["phase"].eq("search").fillna(False)]
-    if len(searches) and searches[["outer_lr", "inner_lr"]].nunique().le(1).all():
-        yield "Other rates: the search tried one setting, the same for all networks."
+    if len(searches) and searches.groupby("cell")[["outer_lr", "inner_lr"]].nunique().le(1).all(axis=None):
+        yield "Other rates: the search tried one setting of each network."
+    elif len(searches) and searched_settings(study)["importance"].isna().all():
+        yield f"Which settings matter: that takes {FEWEST} search trials that can be held against others of their cell."
     if answer["trained_hm"].isna().any():
         yield "Ordinary training of every network, without which no count is held against anything."
     starts = {str(start) for start in records["start"].dropna()}

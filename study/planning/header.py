@@ -79,9 +79,9 @@ def describe(
 
 
 def _method(name: str) -> dict[str, Any]:
-    """A method's label, why its trials leave no package, and whether it is a control, for readers of the study."""
+    """What readers of the study are told of a method, by the names of its attributes."""
     method = METHODS[name]
-    return {"label": method.label, "no_package": method.no_package, "control": method.control}
+    return _plain({each: getattr(method, each) for each in ("label", "no_package", "control", "ranges")})
 
 
 def _findings(cohort: Cohort) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from torch import nn
 
 from sldd.data.augment import AugmentSettings
@@ -34,7 +34,10 @@ class Method(ABC):
         no_package: why its trials leave no package; None where they do. ``study.yaml`` keeps it too.
         control: whether its images are real ones, which others have to beat. ``study.yaml`` keeps it.
         private: whether it can be made private (``privacy.noise``).
+        ranges: by rate, the setting of ``search`` that has its range. ``study.yaml`` keeps it.
     """
+
+    ranges: ClassVar[Mapping[str, str]] = {"outer_lr": "outer_lr", "inner_lr": "inner_lr"}
 
     name: str
     label: str
@@ -46,9 +49,11 @@ class Method(ABC):
     def cells(self, cell: Cell, block: GridSettings, task: Task[Any]) -> Iterator[Cell]:
         """A cell of this method, at every point of the axes of the block that the method has."""
 
-    @abstractmethod
     def search_space(self, settings: SearchSettings, delta: Space) -> Space:
         """Search space, by the names that ``TrialSpec.parameters_in`` knows; ``delta`` is the threshold's part."""
+        ends = {name: getattr(settings, within) for name, within in self.ranges.items()}
+        rates: Space = {name: FloatDistribution(low, high, log=True) for name, (low, high) in ends.items()}
+        return rates | delta
 
     @abstractmethod
     def outer_settings(self, config: StudyConfig, size: int, epochs: int | None) -> OuterSettings:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution
 from torch import nn
 
 from sldd.data.augment import AugmentSettings
@@ -55,12 +55,8 @@ class Distilling(Method):
             )
 
     def search_space(self, settings: SearchSettings, delta: Space) -> Space:
-        return {
-            "outer_lr": FloatDistribution(*settings.outer_lr, log=True),
-            "inner_lr": FloatDistribution(*settings.inner_lr, log=True),
-            **delta,
-            **{name: CategoricalDistribution(choices) for name, choices in settings.options.items()},
-        }
+        options = {name: CategoricalDistribution(choices) for name, choices in settings.options.items()}
+        return {**super().search_space(settings, delta), **options}
 
     def outer_settings(self, config: StudyConfig, size: int, epochs: int | None) -> OuterSettings:
         return config.outer.over(size, epochs)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
-
-from optuna.distributions import FloatDistribution
+from typing import Any, ClassVar
 
 from sldd.distillation.alternatives.matching import Matching
 from sldd.distillation.image_learner import ImageLearner
 from sldd.training.dp_sgd import PrivateGradient
-from study.config.methods.base import Space
 from study.config.methods.distilling import Distilling
 from study.config.schema import StudyConfig
-from study.config.search_settings import SearchSettings
 from study.config.tasks.base import TaskData
 from study.grid.axes import Cell
 
@@ -26,6 +23,8 @@ class Matched(Distilling):
         learns: what learns.
         by_class: whether it matches class by class.
     """
+
+    ranges: ClassVar[Mapping[str, str]] = {"outer_lr": "outer_lr", "inner_lr": "receiver_lr"}
 
     learns: type[Matching]
     by_class: bool = True
@@ -44,10 +43,6 @@ class Matched(Distilling):
         if self.by_class and len(set(found)) < classes:
             return f"{self.name} matches class by class, and {len(set(found))} of {classes} have an image; ask for more"
         return None
-
-    def search_space(self, settings: SearchSettings, delta: Space) -> Space:
-        receiver = {"inner_lr": FloatDistribution(*settings.receiver_lr, log=True)}
-        return super().search_space(settings, delta) | receiver
 
     def timed_steps(self, cell: Cell) -> int:
         return 1

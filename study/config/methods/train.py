@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import torch
-from optuna.distributions import FloatDistribution
 from torch import nn
 
 from sldd.data.augment import AugmentSettings
@@ -15,21 +14,19 @@ from sldd.training.dp_sgd import PrivateGradient
 from sldd.training.learner import Learner
 from sldd.training.outer_settings import OuterSettings
 from sldd.training.supervised import Training
-from study.config.methods.base import Method, Space
+from study.config.methods.base import Method
 from study.config.schema import StudyConfig
-from study.config.search_settings import SearchSettings
 from study.config.tasks.base import Task, TaskData
 from study.grid.axes import Cell, GridSettings
 from study.grid.spec import TrialSpec
 
 
 class _Train(Method):
+    ranges: ClassVar[Mapping[str, str]] = {"outer_lr": "train_lr"}
+
     def cells(self, cell: Cell, block: GridSettings, task: Task[Any]) -> Iterator[Cell]:
         """What a network is trained on, and after what, is the task's."""
         return task.training_cells(cell, block)
-
-    def search_space(self, settings: SearchSettings, delta: Space) -> Space:
-        return {"outer_lr": FloatDistribution(*settings.train_lr, log=True), **delta}
 
     def outer_settings(self, config: StudyConfig, size: int, epochs: int | None) -> OuterSettings:
         return config.train.budget(config.outer, size, epochs)

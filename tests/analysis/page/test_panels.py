@@ -33,7 +33,7 @@ def test_one_setting_says_nothing_of_others(ledger: Callable[..., Ledger]) -> No
     study = read_study(written.folder)
     assert not {"search", "parallel"} & {panel.name for panel in panels(study)}
     answer = minimum_images(study)
-    said = "Other rates: the search tried one setting, the same for all networks."
+    said = "Other rates: the search tried one setting of each network."
     assert said in list(not_measured(study, answer))
     written.end(written.trial("small-m1-one_hot-as_is-sldd-s1e1", 1, "search", inner_lr=0.1), delta=0.4)
     assert said not in list(not_measured(read_study(written.folder), answer))

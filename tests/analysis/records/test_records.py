@@ -21,7 +21,7 @@ train_patches, train_classes, train_view, fold, protocol, shared_kb, epochs, sto
 task, val_ap, test_ap, test_hamming_loss, test_auc_low, test_auc_high, test_ap_low, test_ap_high, defined_classes,
 chain, transfer, stage, note, ended, best_step, val_balanced_accuracy, val_accuracy, test_balanced_accuracy,
 test_accuracy, test_balanced_accuracy_low, test_balanced_accuracy_high,
-core_seconds, fresh_score
+core_seconds, fresh_score, options
 """.replace("\n", " ").strip().split(", ")  # fmt: skip
 
 
