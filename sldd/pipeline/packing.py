@@ -14,6 +14,7 @@ from sldd.backbones.own import GIVEN
 from sldd.backbones.start import FILE_ENDINGS, PRETRAINED
 from sldd.data.patches import PatchSettings
 from sldd.distillation.image_learner import DistillSettings
+from sldd.metrics.group_means import group_means
 from sldd.ops.types import Precision
 from sldd.package import Claims, Package, PackageSettings, Stored
 from sldd.package.format.header import Images
@@ -121,9 +122,17 @@ def package_of(
         classes=data.input.classes,
         exclusive=data.input.exclusive,
         slice=data.cohort.slice,
+        sides=group_means(_sides(data)),
         claims=claims,
         stored=stored,
     )
+
+
+def _sides(data: TaskData) -> list[float]:
+    """The shorter side of each training patient's films, in pixels, on average."""
+    sides = [min(shape) for shape in data.cohort.shapes]
+    of = [[sides[film] for film in data.cohort.films_of[patient]] for patient in data.split.train]
+    return [sum(films) / len(films) for films in of if films]
 
 
 def complete(package: Package, start: Start, original: torch.Tensor, *, weights: bool) -> Package:

@@ -14,7 +14,7 @@ import torch
 
 from sldd.data.cohort import Cohort
 from sldd.data.multilabel_batches import FilmBatches, nearest_films
-from sldd.data.patches import BalancedBatches, Patches, PatchSettings
+from sldd.data.patches import CLASSES, NEGATIVE, POSITIVE, BalancedBatches, Patches, PatchSettings
 from sldd.data.prefetch import BatchSource
 from sldd.data.split import Split
 from sldd.data.whole_films import ClassBatches, WholeFilms, exclusive_classes
@@ -25,6 +25,7 @@ from sldd.errors import InputError
 from sldd.metrics.classes import ClassEvaluator
 from sldd.metrics.evaluators import Evaluator
 from sldd.metrics.film_evaluator import FilmEvaluator
+from sldd.metrics.group_means import group_means
 from sldd.metrics.patient_evaluator import PatientEvaluator
 from sldd.ops.types import InputSpec, TaskName
 from sldd.package import Scores as Claim
@@ -119,6 +120,7 @@ class PatchData(TaskData):
             specificity=found["specificity"],
             hm=found["hm"],
             auc=found["auc"],
+            distribution=group_means(_scores(found)),
         )
 
     def image_classes(self, labels: torch.Tensor) -> list[int]:
@@ -159,6 +161,7 @@ class FindingData(TaskData):
             specificity=None,
             hm=None,
             auc=found["auc"],
+            distribution=group_means(_largest(found)),
         )
 
 
@@ -198,6 +201,7 @@ class ClassData(TaskData):
             specificity=sum(specificities) / len(specificities) if specificities else None,
             hm=None,
             auc=found["auc"],
+            distribution=group_means(_largest(found)),
         )
 
     def image_classes(self, labels: torch.Tensor) -> list[int]:
@@ -208,6 +212,21 @@ class ClassData(TaskData):
 
     def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
         return self.batches.of_classes(random, classes)
+
+
+def _scores(found: Mapping[str, Any]) -> list[float]:
+    """Scores of the patients that are not undecided, from ``PatientScores.describe``."""
+    votes = np.array([patient["votes"] for patient in found["patients"]], np.float64).reshape(-1, len(CLASSES))
+    known = votes[:, NEGATIVE] + votes[:, POSITIVE]
+    return (votes[known > 0, POSITIVE] / known[known > 0]).tolist()
+
+
+def _largest(found: Mapping[str, Any]) -> list[float]:
+    """The largest probability of each patient's films, on average, from ``describe`` of whole films."""
+    of: dict[str, list[float]] = {}
+    for film in found["films"]:
+        of.setdefault(film["patient"], []).append(max(film["probabilities"]))
+    return [sum(films) / len(films) for films in of.values()]
 
 
 def check_labels(task: TaskName, labels: Collection[str]) -> None:

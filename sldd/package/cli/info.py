@@ -82,7 +82,8 @@ def _rows(package: Package, container: Container, size: int) -> list[tuple[str, 
         ("theta_bn", f"{len(package.theta_bn)} statistics, {numbers:,} numbers" if package.theta_bn else "none"),
         (
             "radiograph",
-            f"{package.depth} bit{colour}, less {_per_channel(package.mean)}, by {_per_channel(package.deviation)}",
+            f"{package.depth} bit{colour}, less {_per_channel(package.mean)}, by {_per_channel(package.deviation)}"
+            + (f"; shorter sides of {package.sides[0]:.0f} to {package.sides[-1]:.0f}" if package.sides else ""),
         ),
         *(
             [("films", f"whole, resized to {side}; {told}{_sliced(package.slice)}")]

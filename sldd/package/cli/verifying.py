@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sldd.package.apply.agreement import compare_claims
-from sldd.package.apply.drift import drifts, resolution
+from sldd.package.apply.drift import drifts, not_kept, patch_words
 from sldd.package.apply.films import look_through
 from sldd.package.apply.score_table import file_notes, without_reports
 from sldd.package.apply.scoring import labelled, score
@@ -42,7 +42,9 @@ def _on_films(verdict: Verdict, options: argparse.Namespace, console: Console) -
     for drift in drifts(found, package):
         apart += drift.beyond
         console.print(Text(f"{'APART ' if drift.beyond else '-     '}{drift.what:<11}{drift.words}"))
-    console.print(Text(f"-     {'resolution':<11}{resolution(found, package)}"))
+    for what, words in not_kept(package):
+        console.print(Text(f"-     {what:<11}{words}"))
+    console.print(Text(f"-     {'patches':<11}{patch_words(found.looks, package)}"))
     known = labelled(found, patients)
     if known is None:
         console.print("no patient has a label here: nothing can be compared with the claims")

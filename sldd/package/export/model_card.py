@@ -131,6 +131,10 @@ def _items(package: Package, signed: dict[str, str] | None, attacks: str | None)
         else "; whole films"
     )
     values = f"{package.depth} bit, {'colour' if package.channels > 1 else 'gray'}"
+    if package.sides:
+        values += f", shorter sides of {package.sides[0]:.0f} to {package.sides[-1]:.0f} pixels"
+    if package.slice is not None:
+        values += f", of volumes the slice at {package.slice:g} (0 the first, 1 the last)"
     yield 9, "Data pre-processing", f"{values}, standardised by the training patients' values{cut}, resized to {side}"
     yield 11, "De-identification methods", f"distilled images only; {attacks or _NO_ATTACKS}"
     yield 13, "Image acquisition protocol", NOT_STATED

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from sldd.data.patches import CLASSES, PatchSettings
 from sldd.errors import InputError
+from sldd.metrics.group_means import MOST_GROUPS
 from sldd.ops.types import InnerWeights, Precision, TaskName
 from sldd.package.format.container import load_json
 
@@ -36,6 +37,7 @@ Share = Annotated[float, Ge(0), Le(1)]
 Depth = Literal[8, 16]
 _Mean = Annotated[float, Ge(0), Le(65535)]
 _Deviation = Annotated[float, Gt(0), Le(65535)]
+_Side = Annotated[float, Gt(0), Le(65535)]
 _BRANCHES = ("constrained-", "tuple[")
 """What pydantic's names for the kinds of a value begin with, in the places of errors."""
 
@@ -47,6 +49,9 @@ class Scores:
     Of films with findings: ``positive`` patients are those with any, and ``auc`` is the mean over the findings. Of
     films of one class each: ``positive`` is 0, the rest are means over the classes, each against the others, so that
     ``sensitivity`` is the balanced accuracy.
+
+    ``distribution``: ``group_means`` of the patients' scores, of those that are not undecided; of whole films, of the
+    largest probability. Empty where there are too few patients, and in packages from before it was kept.
     """
 
     patients: Annotated[int, Ge(1)]
@@ -56,6 +61,7 @@ class Scores:
     specificity: Share | None
     hm: Share | None
     auc: Share | None
+    distribution: Annotated[tuple[Share, ...], Len(0, MOST_GROUPS)] = ()
     __pydantic_config__ = _STRICT
 
 
@@ -144,6 +150,8 @@ class Header:
         channels: of radiographs and images: 1 for gray, 3 for red, green and blue.
         classes: what the labels' columns and the network's outputs stand for: I, N and P of patches, findings, or
             where ``exclusive`` what a film is one of.
+        sides: ``group_means`` of the shorter sides of the training patients' films, in pixels, as they were kept (whole
+            films no larger than ``data.film_size``); empty as ``Scores.distribution`` is.
         slice: that was read of volumes (``data.slice``); None where there were none.
         claims, stored, self_test: see there.
         versions: of the maker's libraries.
@@ -166,6 +174,7 @@ class Header:
     classes: tuple[Word, ...] = CLASSES
     exclusive: bool = False
     slice: Share | None = None
+    sides: Annotated[tuple[_Side, ...], Len(0, MOST_GROUPS)] = ()
     claims: Claims | None = None
     stored: Stored = Stored()
     self_test: SelfTest | None = None
@@ -193,18 +202,19 @@ class Header:
         return _checked({f.name: _plain(getattr(self, f.name)) for f in fields(Header)})
 
     def to_text(self) -> str:
-        """The header as canonical JSON: one line, names sorted, no spaces, ASCII; ``channels``, ``exclusive``
-        and ``slice`` are told where they are not as they always were before."""
+        """The header as canonical JSON: one line, names sorted, no spaces, ASCII; what packages did not have
+        from the beginning is told where it is not as it always was before."""
         tree = asdict(self.header())
-        if self.channels == 1:
-            del tree["channels"]
-        if not self.exclusive:
-            del tree["exclusive"]
-        if self.slice is None:
-            del tree["slice"]
+        for name in _LATER:
+            if getattr(self, name) == getattr(Header, name):
+                del tree[name]
+        for scores in (self.claims and tree["claims"][part] for part in ("validation", "test")):
+            if scores and not scores["distribution"]:
+                del scores["distribution"]
         return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+_LATER = ("channels", "exclusive", "slice", "sides")
 _HEADER = TypeAdapter(Header)
 
 

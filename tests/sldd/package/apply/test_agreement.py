@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from sldd.errors import InputError
+from sldd.metrics.group_means import group_means
 from sldd.metrics.intervals import Estimate
 from sldd.metrics.patient_votes import Votes
 from sldd.package import Claims, Package, Scores
 from sldd.package.apply.agreement import compare_claims
-from sldd.package.apply.drift import Drift, drifts, resolution
+from sldd.package.apply.drift import Drift, drifts, not_kept, patch_words, score_drifts
 from sldd.package.apply.films import find_patients
 from sldd.package.apply.scoring import Scored, labelled, score
 from sldd.package.cli.commands import main
@@ -99,9 +100,10 @@ def test_films_that_the_package_was_made_of_do_not_drift(films: Path, like: Pack
     assert found["exposure"].apart.value == pytest.approx(0, abs=1e-6)
     assert found["contrast"].apart.value == pytest.approx(1, abs=1e-6)
     assert len(scored.looks) == 7  # one of six patients has two
-    assert "shorter sides of 96 to 96 pixels; patches of 32 are shown at 32;" in resolution(scored, like)
+    assert patch_words(scored.looks, like) == "shorter sides of 96 to 96 pixels; patches of 32 are shown at 32"
+    assert [what for what, _ in not_kept(like)] == ["resolution", "scores"]
     small = replace(like, patches=replace(like.patches, size=0.2))
-    assert "patches of 19 are shown at 32, so that patches are enlarged" in resolution(scored, small)
+    assert "patches of 19 are shown at 32, so that patches are enlarged" in patch_words(scored.looks, small)
 
 
 @pytest.mark.parametrize(
@@ -109,12 +111,40 @@ def test_films_that_the_package_was_made_of_do_not_drift(films: Path, like: Pack
     [
         ("exposure", lambda package: replace(package, mean=package.mean + package.deviation)),
         ("contrast", lambda package: replace(package, deviation=package.deviation / 2)),
+        ("resolution", lambda package: replace(package, sides=(180.0, 220.0))),
     ],
 )
-def test_films_of_another_exposure_drift(
+def test_films_that_look_otherwise_drift(
     films: Path, like: Package, what: str, change: Callable[[Package], Package]
 ) -> None:
     assert _found(films, change(like))[1][what].beyond
+
+
+def test_films_of_about_the_same_size_do_not_drift(films: Path, like: Package) -> None:
+    _, found = _found(films, replace(like, sides=(80.0, 90.0, 110.0)))
+    assert found["resolution"].apart.value == pytest.approx(96 / (80 * 90 * 110) ** (1 / 3))
+    assert not found["resolution"].beyond
+    whole = replace(like, sides=(20.0, 64.0), classes=("a", "b", "c"), delta=None, exclusive=True)
+    assert _found(films, whole)[1]["resolution"].apart.value == pytest.approx(64 / (20 * 64) ** 0.5)  # scaled down
+
+
+def test_scores_of_another_distribution_drift_and_those_of_the_same_do_not() -> None:
+    random = np.random.default_rng(3)
+
+    def drift(here: np.ndarray, there: np.ndarray) -> Drift:
+        theirs = replace(_claims(0.9, 0.9, 0.9).validation, patients=len(there), distribution=group_means(there))
+        (found,) = score_drifts(here, theirs)
+        return found
+
+    same = [drift(random.beta(0.5, 0.5, 20), random.beta(0.5, 0.5, 20)) for _ in range(60)]
+    assert not any(each.beyond for each in same)
+    assert sum(each.apart.low > 0 for each in same) <= 9  # of so few a little too often
+    narrow = drift(random.beta(20, 20, 40), random.beta(0.5, 0.5, 40))  # the same mean
+    assert narrow.beyond
+    assert 0.2 < narrow.apart.low < narrow.apart.value < 0.45
+    few = replace(_claims(0.9, 0.9, 0.9).validation, distribution=(0.1, 0.9))
+    assert not [*score_drifts(np.linspace(0, 1, 9), few)]
+    assert [*score_drifts(np.linspace(0, 1, 10), replace(few, patients=10**12))]  # a stranger's word
 
 
 def test_calls_are_compared_with_what_the_claims_let_expect(films: Path, like: Package) -> None:
@@ -157,7 +187,8 @@ def test_verify_says_how_it_does_on_these_films(
         assert main(["verify", str(path), "--films", str(films)]) == status
         said = capsys.readouterr().out
         assert word in said
-        assert "resolution" in said
+        assert "resolution not kept: the package does not say how large its maker's films were" in said
+        assert "patches    shorter sides of 96 to 96 pixels" in said
         assert "6 patients here" in said
     bare = tmp_path / "bare"
     bare.mkdir()

@@ -134,6 +134,9 @@ def test_tensors_that_do_not_fit_are_refused(
     [
         ({"delta": 1.5}, r"its delta: input should be less than or equal to 1"),
         ({"seed": -1}, r"its seed: "),
+        ({"sides": [100.0] * 6}, r"its sides: tuple should have at most 5 items"),
+        ({"sides": [0.0, 1.0]}, r"its sides\.0: input should be greater than 0"),
+        ({"slice": 2.0}, r"its slice: input should be less than or equal to 1"),
         ({"classes": ["P", "N", "I"]}, r"its delta does not go with its classes"),
         ({"classes": ["P", "P"], "delta": None}, r"its classes are not 1 to 1,000 different names"),
         ({"extra": 1}, r"its extra: unexpected keyword"),
