@@ -16,7 +16,7 @@ import torch
 from ledger.storage import Folder, create_whole, delete, make, no_room, write_whole
 from ledger.trial_files import read_json, read_result
 
-PACKAGE = "package.safetensors"
+PACKAGE, CARD = "package.safetensors", "card.md"
 WORKER = "worker.json"
 """Who runs the trial, and what became of those before since the driver began it."""
 LOST = "the worker was lost: its process or machine died"

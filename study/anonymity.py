@@ -6,7 +6,7 @@
 
 It attacks every confirmed package on the patients who trained and on the held-out ones (its test patients), with
 controls that show whether the attacks work here. It prints the verdict and writes ``anonymity.json`` to the trial's
-folder: counts and statistics only, nothing of a patient. The file is a JSON object:
+folder, and the package's model card anew: counts and statistics only, nothing of a patient. The file is a JSON object:
 
     format            "sldd-anonymity/1"
     trial, cell       as in records.csv
@@ -45,8 +45,10 @@ import torch
 from analysis.text.anonymity import FORMAT, REPORT, read_report, sentences
 from analysis.text.words import duration
 from ledger.storage import write_whole
+from ledger.trial_folder import CARD
 from sldd.backbones.start import XAVIER
 from sldd.errors import InputError
+from sldd.package.export.model_card import card_beside
 from sldd.privacy_attacks.batch_norm import control, trace
 from sldd.privacy_attacks.group_test import MemberLabels, compare
 from sldd.privacy_attacks.membership import calibrated
@@ -129,6 +131,7 @@ def _measure(study: OpenedStudy, options: argparse.Namespace) -> None:
         if trial in waiting:
             report = _report(study, trial, settings, network, folds, device)
             write_whole(trial.folder / REPORT, json.dumps(report, indent=1, allow_nan=False))
+            write_whole(trial.folder / CARD, card_beside(trial.content, report))
         read = read_report(trial.folder)
         for sentence in sentences(read) if read is not None else ():
             print(sentence, flush=True)

@@ -10,11 +10,12 @@ from typing import Any, NotRequired, TypedDict
 
 import torch
 
-from ledger.trial_folder import PACKAGE, TrialFolder, now
+from ledger.trial_folder import CARD, PACKAGE, TrialFolder, now
 from sldd.backbones.registry import parameter_count
 from sldd.backbones.start import check_start
 from sldd.distillation.footprint import footprint
 from sldd.package import Stored
+from sldd.package.export.model_card import card_beside
 from sldd.pipeline.packing import Start, claims, complete, package_of, store_images, to_file
 from sldd.training.outer_loop import Best, DivergedError
 from study.config.methods import METHODS
@@ -194,6 +195,8 @@ def _share(
         packed = complete(package, start, original, weights=config.package.weights)
         content = to_file(packed, config.package)
         folder.save(PACKAGE, content)
+        if spec.phase == "confirm":
+            folder.save(CARD, card_beside(content).encode())
         cost = packed.stored
         metadata["shared_bytes"] = len(content)
         metadata["spread"] = packed.self_test.spread if packed.self_test else None  # how chaotic its inner steps are

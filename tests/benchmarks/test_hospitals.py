@@ -10,29 +10,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.hospitals import HospitalSource, divide, expose, main
+from benchmarks.hospitals import Device, HospitalSource, divide, main
 from sldd.errors import InputError
 from sldd.sources.phantom import PhantomSettings, PhantomSource
 
 LABELS = [number % 2 for number in range(80)]
 
 
-@pytest.mark.parametrize("shift", ["even", "prevalence", "exposure"])
+@pytest.mark.parametrize("shift", ["even", "prevalence", "exposure", "device"])
 def test_every_patient_is_in_one_place(shift: str) -> None:
     divided = divide(LABELS, 4, shift)
     everybody = [*itertools.chain(*divided.train, *divided.validation), *divided.test]
     assert sorted(everybody) == list(range(80))
     assert divided.test == divide(LABELS, 2, "even").test
     shares = [np.mean([LABELS[patient] for patient in divided.train[number]]) for number in range(4)]
-    gammas = [{divided.gammas[patient] for patient in divided.train[number]} for number in range(4)]
+    devices = [{divided.devices[patient] for patient in divided.train[number]} for number in range(4)]
     if shift == "prevalence":
         assert shares == sorted(shares)
         assert shares[-1] - shares[0] > 0.4
     else:
         assert max(shares) - min(shares) < 0.1
-    assert [*map(len, gammas)] == [1] * 4
-    assert len(set.union(*gammas)) == (4 if shift == "exposure" else 1)
-    assert len({divided.gammas[patient] for patient in divided.test}) == (4 if shift == "exposure" else 1)
+    assert [*map(len, devices)] == [1] * 4
+    different = 4 if shift in ("exposure", "device") else 1
+    assert len(set.union(*devices)) == different
+    assert len({divided.devices[patient] for patient in divided.test}) == different
 
 
 def test_too_many_hospitals_are_refused() -> None:
@@ -42,7 +43,7 @@ def test_too_many_hospitals_are_refused() -> None:
 
 def test_films_are_exposed_by_their_hospital() -> None:
     source = PhantomSource(PhantomSettings(4, 64, 0))
-    hospital = HospitalSource(source, {1: ("train", 0.5), 3: ("test", 1.0)})
+    hospital = HospitalSource(source, {1: ("train", Device(0.5)), 3: ("test", Device())})
     assert [(film.patient, film.label, film.split) for film in hospital.films] == [(0, 1, "train"), (1, 1, "test")]
     before, mask = source.read(1)
     after, same = hospital.read(0)
@@ -50,8 +51,24 @@ def test_films_are_exposed_by_their_hospital() -> None:
     assert np.array_equal(mask, same)
     assert after.mean() > before.mean()
     assert np.array_equal(hospital.read(1)[0], source.read(3)[0])
-    assert hospital.fingerprint() != HospitalSource(source, {1: ("train", 1.0), 3: ("test", 1.0)}).fingerprint()
-    assert expose(np.array([0, 16384, 65535], np.uint16), 0.5).tolist() == [0, 32768, 65535]
+    assert hospital.fingerprint() != HospitalSource(source, dict.fromkeys((1, 3), ("test", Device()))).fingerprint()
+    random = np.random.default_rng(0)
+    assert Device(0.5).take(np.array([0, 16384, 65535], np.uint16), random).tolist() == [0, 32768, 65535]
+
+
+def test_a_device_blurs_and_adds_noise_alike_in_every_cohort() -> None:
+    source = PhantomSource(PhantomSettings(4, 64, 0))
+
+    def taken(device: Device, beside: int) -> np.ndarray:
+        parts = {1: ("train", device), beside: ("test", Device())}
+        return HospitalSource(source, parts).read(int(beside < 1))[0].astype(float)
+
+    def grain(pixels: np.ndarray) -> float:
+        return float(np.abs(np.diff(pixels)).mean())
+
+    plain = taken(Device(), 0)
+    assert grain(taken(Device(blur=0.02), 0)) < 0.7 * grain(plain) < 0.4 * grain(taken(Device(noise=0.1), 0))
+    np.testing.assert_array_equal(taken(Device(noise=0.1), 0), taken(Device(noise=0.1), 3))
 
 
 def test_a_run_resumes_and_makes_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

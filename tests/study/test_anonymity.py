@@ -88,8 +88,12 @@ def _said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_a_report_is_left_with_numbers_and_nothing_of_a_patient(
     study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (card,) = study.glob("trials/*/*/card.md")  # beside the package of a confirm trial
+    assert "what it gives away of its patients was not measured" in card.read_text()
     assert main([str(study)]) == 0
     path, report = _report(study)
+    assert "attacked with 10 patients who trained and 10 others" in card.read_text()
+    assert card.parent == path.parent
     assert report["format"] == FORMAT
     assert report["patients"] == {"training": 10, "held_out": 10}
     assert report["images"] == 3

@@ -19,9 +19,9 @@ from typing import Any
 from sldd.errors import InputError
 from sldd.metrics.intervals import Estimate
 from sldd.package.format.claimed import intervals
-from sldd.package.format.container import Container, load_json
+from sldd.package.format.container import Container, load_json, parse
 from sldd.package.format.header import Scores, printable
-from sldd.package.format.package import Package
+from sldd.package.format.package import Package, from_container
 from sldd.package.format.signature import check
 from sldd.package.rebuild.self_test import TOLERANCE
 
@@ -52,6 +52,17 @@ def model_card(package: Package, container: Container, anonymity: dict[str, Any]
         "scores": list(_scores(package)),
         "items": [{"number": n, "item": item, "said": said} for n, item, said in _items(package, signed, attacks)],
     }
+
+
+def card_beside(content: bytes, anonymity: dict[str, Any] | None = None) -> str:
+    """The page of a package that one has made oneself.
+
+    Args:
+        content: of its file.
+        anonymity: what ``study.anonymity`` found, where it has looked.
+    """
+    container = parse(content)
+    return as_markdown(model_card(from_container(container), container, anonymity))
 
 
 def read_anonymity(path: Path | None, package: Path) -> dict[str, Any] | None:

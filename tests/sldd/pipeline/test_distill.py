@@ -52,7 +52,7 @@ def test_classes_are_distilled_scored_saved_and_loaded(
     assert claims.validation.patients == 12
     assert len(claims.validation.distribution) == 2, "groups of five patients or more"
     assert 1 / 3 <= claims.validation.distribution[0] <= claims.validation.distribution[1] <= 1
-    assert made.package.sides == (24.0,) * 5
+    assert made.package.sides == (16.0,) * 5
     assert claims.validation.sensitivity == made.history[-1]["val_balanced_accuracy"]
     path = made.save(tmp_path / "package.safetensors")
     assert verify(path).passed
