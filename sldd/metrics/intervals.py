@@ -11,8 +11,9 @@ import math
 from dataclasses import dataclass
 
 Z = 1.959963984540054
+Z_OF_TWO = 2.241402727604947
 Z_OF_THREE = 2.3939797998185104
-"""Of three intervals of which one or more miss in one case of 20 at most (Bonferroni)."""
+"""Of two and of three intervals of which one or more miss in one case of 20 at most (Bonferroni)."""
 
 
 @dataclass(frozen=True)

@@ -152,8 +152,10 @@ def own_patients(cohort: Cohort, pool: Sequence[int], count: int, seed: int) -> 
 
 def _split(package: Package, cohort: Cohort, settings: FinetuneSettings) -> Split:
     if package.task != "patches" or task_of(cohort) != "patches":
+        kinds = {"patches": "patches of patients", "classes": "images of one class each", "multilabel": "findings"}
         raise InputError(
-            "patients are told here by the votes of their patches, and package or cohort is of whole films"
+            f"finetune is for patches of patients with a label, and the package is for {kinds[package.task]}, "
+            f"the cohort of {kinds[task_of(cohort)]}; whole films: start a study from the package (grid.start=PACKAGE)"
         )
     if (cohort.channels, cohort.depth) != (package.channels, package.depth):
         raise InputError(

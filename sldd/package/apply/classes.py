@@ -1,4 +1,4 @@
-"""Classify a receiver's films by a package whose classes exclude each other: a row a film, with all probabilities."""
+"""What a package for whole films tells of a receiver's films: the probabilities of each one's classes or findings."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from torch import nn
 from sldd.data.cohort import one_film
 from sldd.data.whole_films import WholeFilms
 from sldd.errors import InputError
+from sldd.io.film import Radiograph
 from sldd.metrics.classes import ClassScores
 from sldd.package.apply.films import FilmFile, at_depth, look_through, read_film
+from sldd.package.apply.remarks import FilmLook, Remarks
 from sldd.package.format.header import Header
 from sldd.sources.classes import ClassesSettings, listed, lists_classes
 from sldd.sources.folder import MANIFEST
@@ -33,17 +36,34 @@ class ClassFilm:
 
 @dataclass(frozen=True)
 class Told:
-    """``probabilities`` (films, classes) of ``films``, those that could be read; what could not, in words."""
+    """``probabilities`` (films, classes) of ``films``, those that could be read; what could not, and what is odd, in
+    words; ``looks`` of the films, whose patients are the places in ``subjects``."""
 
     classes: tuple[str, ...]
     films: list[ClassFilm]
     probabilities: np.ndarray
     unread: list[str]
+    odd: list[str]
+    looks: list[FilmLook]
 
     @property
     def subjects(self) -> list[str]:
         """Whose films they are, each once."""
         return list(dict.fromkeys(film.subject for film in self.films))
+
+    @property
+    def largest(self) -> np.ndarray:
+        """(subjects,) the largest probability of a film, on average over each one's films."""
+        rows = [look.patient for look in self.looks]
+        sums: np.ndarray = np.bincount(rows, self.probabilities.max(1))
+        return sums / np.bincount(rows)
+
+    def scores(self) -> ClassScores | None:
+        """Of the films whose class is known; None where there are none."""
+        known = [row for row, film in enumerate(self.films) if film.truth is not None]
+        truth = np.array([film.truth for film in self.films if film.truth is not None], np.int64)
+        whose = [self.looks[row].patient for row in known]
+        return ClassScores(self.classes, whose, truth, self.probabilities[known]) if known else None
 
 
 def films_of_classes(where: Path, classes: Sequence[str]) -> list[ClassFilm]:
@@ -54,8 +74,7 @@ def films_of_classes(where: Path, classes: Sequence[str]) -> list[ClassFilm]:
     """
     table = where / MANIFEST if where.is_dir() else where
     if not (table.is_file() and table.suffix.lower() == ".csv" and lists_classes(table)):
-        patients = look_through(where).patients
-        return [ClassFilm(film, patient.name, None) for patient in patients for film in patient.films]
+        return films_alone(where)
     found = []
     for image in listed(table, ClassesSettings()):
         if image.name not in classes:
@@ -63,6 +82,12 @@ def films_of_classes(where: Path, classes: Sequence[str]) -> list[ClassFilm]:
         film = FilmFile(image.file, image.where)
         found.append(ClassFilm(film, image.subject or str(image.file), classes.index(image.name)))
     return found
+
+
+def films_alone(where: Path) -> list[ClassFilm]:
+    """The films of ``look_through``, of classes that are not known."""
+    patients = look_through(where).patients
+    return [ClassFilm(film, patient.name, None) for patient in patients for film in patient.films]
 
 
 @torch.no_grad()
@@ -75,7 +100,9 @@ def tell(
     device: torch.device,
     done: Callable[[], object] = lambda: None,
 ) -> Told:
-    """Probabilities of each film's classes; films that cannot be read are left out, as long as another one can.
+    """Probabilities of each film's classes, or of its findings where these do not exclude each other.
+
+    Films that cannot be read are left out, as long as another one can.
 
     Args:
         network, header, batch, device, done: as of ``sldd.package.apply.scoring.score``.
@@ -84,23 +111,29 @@ def tell(
         InputError: no film can be read.
     """
     network, read, unread = network.to(device), [], []
-    found, waiting = [], []
+    probabilities = partial(torch.softmax, dim=1) if header.exclusive else torch.sigmoid
+    found, waiting, remarks = [], [], Remarks(header)
+    subjects: dict[str, int] = {}
     for film in films:
         try:
-            waiting.append(_seen(film.film, header))
+            radiograph, pixels = _read(film.film, header)
+            shown = WholeFilms(one_film(pixels), header.patches.input_size, header.mean, header.deviation)
+            waiting.append(shown.image(0))
+            remarks.add(subjects.setdefault(film.subject, len(subjects)), film.film, radiograph, pixels)
             read.append(film)
         except InputError as error:
             unread.append(str(error))
         done()
         if len(waiting) == batch:
-            found.append(network(torch.cat(waiting).to(device)).double().softmax(1).cpu().numpy())
+            found.append(probabilities(network(torch.cat(waiting).to(device)).double()).cpu().numpy())
             waiting = []
     if waiting:
-        found.append(network(torch.cat(waiting).to(device)).double().softmax(1).cpu().numpy())
+        found.append(probabilities(network(torch.cat(waiting).to(device)).double()).cpu().numpy())
     if not read:
         more = f" (and {len(unread) - 1:,} more)" if len(unread) > 1 else ""
         raise InputError(unread[0] + more)
-    return Told(header.classes, read, np.concatenate(found), unread)
+    odd = [words for words, _ in remarks.found()]
+    return Told(header.classes, read, np.concatenate(found), unread, odd, remarks.looks)
 
 
 def classes_csv(told: Told, names: Sequence[str]) -> bytes:
@@ -130,22 +163,22 @@ def in_words(told: Told, header: Header) -> Iterator[str]:
     counts = np.bincount(told.probabilities.argmax(1), minlength=len(told.classes))
     each = ", ".join(f"{count:,} {name}" for name, count in zip(told.classes, counts.tolist(), strict=True))
     yield f"{len(told.films):,} images: {each}"
-    rows = [row for row, film in enumerate(told.films) if film.truth is not None]
-    if not rows:
+    scores = told.scores()
+    if scores is None:
         return
-    truth = np.array([film.truth for film in told.films if film.truth is not None], np.int64)
-    history = ClassScores(told.classes, rows, truth, told.probabilities[rows]).history()
+    history = scores.history()
     yield f"here: balanced accuracy {_number(history['val_balanced_accuracy'])}, AUC {_number(history['val_auc'])}"
     if header.claims is not None and (test := header.claims.test) is not None:
         yield f"claimed, test: balanced accuracy {_number(test.sensitivity)}, AUC {_number(test.auc)}"
 
 
-def _seen(film: FilmFile, header: Header) -> torch.Tensor:
-    """(1, channels, side, side): the film as the network sees it."""
-    pixels = at_depth(read_film(film, header.channels, header.slice), header.depth)
+def _read(film: FilmFile, header: Header) -> tuple[Radiograph, np.ndarray]:
+    """The film, and its pixels at the package's depth."""
+    radiograph = read_film(film, header.channels, header.slice)
+    pixels = at_depth(radiograph, header.depth)
     if pixels is None:
         raise InputError(f"{film.where}: 16 bit, and the package was made for images of {header.depth} bit")
-    return WholeFilms(one_film(pixels), header.patches.input_size, header.mean, header.deviation).image(0)
+    return radiograph, pixels
 
 
 def _number(value: float | None) -> str:

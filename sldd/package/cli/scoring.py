@@ -95,7 +95,7 @@ def _apply_classes(
     if options.names is not None:
         write_file(options.names, names_csv(subjects, names), mode=0o600)
     write_file(options.out, classes_csv(told, names))
-    for words in [*told.unread, *in_words(told, package)]:
+    for words in [*told.unread, *(f"odd: {words}" for words in told.odd), *in_words(told, package)]:
         console.print(Text(words))
     console.print(f"classes: {options.out}")
     return BAD if told.unread else GOOD

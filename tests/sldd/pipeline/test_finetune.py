@@ -134,5 +134,7 @@ def test_whole_films_are_refused(file: Path, tmp_path: Path) -> None:
     package = Package.load(file)
     films: Any = np.zeros((4, 16, 16), np.uint8)
     whole = sldd.open_cohort(films, [0, 1, 0, 1], cache=tmp_path / "cache")
-    with pytest.raises(InputError, match="whole films"):
+    with pytest.raises(
+        InputError, match=r"the package is for patches of patients, the cohort of images of one class each; whole films"
+    ):
         finetune(package, rebuild(package), whole)
