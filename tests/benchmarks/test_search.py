@@ -58,7 +58,7 @@ def test_a_suggestion_is_timed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_table_of_truth_goes_on_where_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def distil(name: str, setting: int, outer_lr: float, inner_lr: float, store: object) -> Row:
+    def distil(name: str, setting: int, outer_lr: float, inner_lr: float) -> Row:
         assert (name, setting) not in done
         done.add((name, setting))
         return Row(
