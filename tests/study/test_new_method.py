@@ -42,17 +42,20 @@ def test_one_file_and_one_line(
     found.loader.exec_module(module)
     monkeypatch.setitem(METHODS, "fresh", module.FRESH)
 
-    settings = ("grid.method=[fresh,train]", "outer.steps=2", "outer.evaluations=1", "search.trials=1")
+    settings = (
+        "grid.backbone=convnet_w32", "grid.method=[fresh,train]", "outer.steps=2", "train.steps=null",
+        "outer.evaluations=1", "search.trials=1",
+    )  # fmt: skip
     assert main([*TINY, *settings, "--dry-run", "--out", str(tmp_path / "none")]) == 0
     said = capsys.readouterr().out
-    assert "test_resnet-m2-one_hot-as_is-fresh-near_linear-s1e1" in said
-    assert "refused: test_resnet-m3-one_hot-as_is-fresh-near_linear-s1e1: fresh: wants two images" in said
+    assert "convnet_w32-m2-one_hot-as_is-fresh-near_linear-s1e1" in said
+    assert "refused: convnet_w32-m3-one_hot-as_is-fresh-near_linear-s1e1: fresh: wants two images" in said
 
     study = Here(tmp_path / "out", *settings)
     assert study.status == 0
     records = study.records()
     assert records.loc[records["method"] == "fresh", "status"].tolist() == ["done", "done", "refused"]
-    assert (study.folder / "trials/test_resnet-m2-one_hot-as_is-fresh-near_linear-s1e1/1/package.safetensors").is_file()
+    assert (study.folder / "trials/convnet_w32-m2-one_hot-as_is-fresh-near_linear-s1e1/1/package.safetensors").is_file()
     assert "a fresh idea, 2 images" in str(make_content([read_study(study.folder)]).charts["study-0-methods"])
     assert print_tables([str(study.folder)]) == 0
     assert "_hot-as_is-fresh-" in capsys.readouterr().out

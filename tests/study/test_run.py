@@ -193,7 +193,7 @@ def test_methods_side_by_side(tmp_path: Path) -> None:
 def test_folds_rotate_and_counts_are_searched(tmp_path: Path) -> None:
     study = Here(
         tmp_path / "out",
-        "grid={backbone: test_resnet, images: search, most_images: 3, norm: group}",
+        "grid={backbone: convnet_w32, images: search, most_images: 3}",
         "confirm={repeats: 1, folds: 2}",
         "minimum={margin: 0.99, floor: 0}",  # whatever comes out suffices: 3 for what is best, then 1
         "search.trials=3",
@@ -223,6 +223,7 @@ def test_the_papers_protocol_is_marked_wherever_its_numbers_are(tmp_path: Path) 
     study = Here(
         tmp_path / "out",
         "protocol=paper",
+        "grid.backbone=convnet_w32",
         "grid.images=3",
         "data.split.validation=0",
         "search.trials=1",

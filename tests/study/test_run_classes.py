@@ -34,7 +34,8 @@ SHORT = [
     "demo", "name=tiny", "task=classes", "data.source=classes", "data.channels=rgb", "grid.backbone=[lenet]",
     "grid.norm=[as_is]", "grid.images=[3]", "grid.method=sldd", "patches.input_size=28", "search.trials=1",
     "resources.concurrent=1",
-    "outer={steps: 30, batch_size: 12, evaluations: 1, statistics_batches: 2}", "minimum.resamples=100",
+    "outer={steps: 30, batch_size: 12, evaluations: 1, statistics_batches: 2}", "train.steps=null",
+    "minimum.resamples=100",
     "data.split={validation: 0.25, test: 0.35}",
 ]  # fmt: skip
 COLOURS = ("blue", "green", "red")

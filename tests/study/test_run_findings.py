@@ -108,8 +108,8 @@ def test_an_empty_folder(nih: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 STUDY = [
     "task=multilabel", "name=films", "grid.backbone=[test_resnet]", "grid.images=[2,3]", "grid.method=[train,sldd]",
     "grid.label_init=clusters", "patches.input_size=32", "outer.steps=4", "outer.evaluations=2", "outer.batch_size=6",
-    "outer.statistics_batches=2", "data.split.validation=0.25", "data.split.test=0.35", "search.trials=1",
-    "confirm.repeats=2", "resources.concurrent=1", "minimum.resamples=100",
+    "outer.statistics_batches=2", "train.steps=null", "data.split.validation=0.25", "data.split.test=0.35",
+    "search.trials=1", "confirm.repeats=2", "resources.concurrent=1", "minimum.resamples=100",
 ]  # fmt: skip
 
 
@@ -187,6 +187,7 @@ def test_networks_go_on_from_other_collections(nih: Path, capsys: pytest.Capture
         f"sources={{{', '.join(parts)}, chexpert: {{source: chexpert}}}}", "data.source=nih", f"data.root={nih}",
         "data.part=3/3", "patches.input_size=32", "outer.steps=2", "outer.evaluations=1", "outer.batch_size=4",
         "outer.statistics_batches=2", "search.trials=1", "confirm.repeats=2", "resources.concurrent=1",
+        "train.steps=null", "minimum.resamples=100",
         *(f"{each}.split={{validation: 0.25, test: 0.25}}" for each in ("data", "sources.nih_a", "sources.nih_b")),
         "--out", str(out), "--address", "local",
     ]  # fmt: skip

@@ -37,7 +37,7 @@ CPU = torch.device("cpu")
 SETTINGS = [
     "grid.backbone=convnet_w32", "grid.images=3", "data.phantom={patients: 16, size: 128}",
     "data.split={validation: 0.2, test: 0.4}", "patches={size: 24, stride: 8, score_stride: 16, input_size: 32}",
-    "outer={steps: 4, batch_size: 12, evaluations: 1, statistics_batches: 1}",
+    "outer={steps: 4, batch_size: 12, evaluations: 1, statistics_batches: 1}", "train.steps=null",
 ]  # fmt: skip
 
 

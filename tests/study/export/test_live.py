@@ -22,7 +22,7 @@ from tests.study.command import TINY, Here
 from tests.study.export.conftest import HISTORY, validation
 from tests.study.export.test_to_wandb import offline, wandb_runs  # noqa: F401 (a fixture)
 
-SHORT = ["grid.images=3", "search.trials=1"]
+SHORT = ["grid.backbone=convnet_w32", "grid.images=3", "search.trials=1"]
 # MLflow's tables use what SQLAlchemy 2.1 deprecates, its file store what it will replace.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),
@@ -89,7 +89,7 @@ def test_mlflow_follows_a_study_and_its_longer_one(tmp_path: Path, monkeypatch: 
         runs, told = in_mlflow(store, "tiny"), histories(study.folder)
         assert {name: run["loss"] for name, run in runs.items()} == told
         assert {run["status"] for run in runs.values()} == {"FINISHED"}
-        assert all(run["parameters"]["backbone"] == "test_resnet" for run in runs.values())
+        assert all(run["parameters"]["backbone"] == "convnet_w32" for run in runs.values())
         assert all({"val_hm", "seconds"} <= run["scalars"] for run in runs.values())
         assert all(run["files"] == ["distilled.png", "package.safetensors"] for run in runs.values())
 
