@@ -21,6 +21,8 @@ import yaml
 
 from analysis.records.records import MEASURED
 from benchmarks.hosts import HOME, MISSING, ROOT, USER, Host, hosts
+from ledger.trial_files import read_json
+from ledger.trial_folder import WORKER
 from study.trial.worker import PROCESS
 
 pytestmark = pytest.mark.slow
@@ -29,7 +31,7 @@ STUDY = [
     "demo", "grid.backbone=[test_resnet]", "grid.images=[2,3,4]", "grid.method=sldd",
     "data.phantom={patients: 16, size: 128}", "data.split={validation: 0.2, test: 0.4}",
     "patches={size: 24, stride: 8, input_size: 32}",
-    "outer={steps: 800, batch_size: 12, evaluations: 2, statistics_batches: 2, checkpoint_every: 10}",
+    "outer={steps: 160, batch_size: 12, evaluations: 2, statistics_batches: 2, checkpoint_every: 10}",
     "search.trials=1", "confirm.repeats=1",
 ]  # fmt: skip
 TRIALS = 3 * (1 + 1)
@@ -118,16 +120,37 @@ class Study:
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.05)
 
-    def until_all_run(self, before: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
-        """Wait until every host is in the middle of a trial, and further than ``before``; returns ``checkpoints``."""
+    def until_all_stand_still(self, before: dict[str, tuple[int, int]]) -> dict[str, list[psutil.Process]]:
+        """Stop every host in the middle of a trial that is further than ``before``; returns the trials' processes.
+
+        Each host stands still as soon as it is so far, and waits for the others: no trial has to last for that.
+        """
+        stopped: dict[str, list[psutil.Process]] = {}
+        names = {host.name: host for host in self.cluster.machines}
 
         def happened() -> bool:
-            found = self.checkpoints()
-            further = len(found) == len(self.cluster.machines) and not found.items() & before.items()
-            return further and all(map(_trials_on, self.cluster.machines))
+            for trial, at in self.checkpoints().items():
+                worker = read_json(Path(trial, WORKER)) or {}  # none: it begins or ended this moment
+                host = names.get(worker.get("host"))
+                if host is None or host.name in stopped or at == before.get(trial):
+                    continue
+                running = _trials_on(host)
+                for process in running:
+                    process.suspend()
+                if trial in self.checkpoints():
+                    stopped[host.name] = running
+                else:  # it ended this moment
+                    _go_on(running)
+            return len(stopped) == len(self.cluster.machines)
 
         self.until(happened)
-        return self.checkpoints()
+        return stopped
+
+
+def _go_on(stopped: list[psutil.Process]) -> None:
+    for process in stopped:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
 
 
 def _trials_on(host: Host) -> list[psutil.Process]:
@@ -209,7 +232,7 @@ def test_the_doctor_finds_what_was_planted(cluster: Cluster) -> None:
         metadata = f"Metadata-Version: 2.1\\nName: {package}\\nVersion: {version}\\n"
         two.run(["bash", "-c", f"mkdir {folder} && printf '{metadata}' > {folder}/METADATA"])
     two.run(["bash", "-c", f"mkdir {apart}; mount -o remount,size=64m /dev/shm"])
-    two.run(["bash", "-c", "fallocate -l $(($(df --output=size -B1 /tmp | tail -1) * 97 / 100)) /tmp/full"])
+    two.run(["bash", "-c", "mount -o remount,size=512m /tmp && fallocate -l 497m /tmp/full"])
     try:
         found, said = _doctor(cluster, f"--out {apart} data.source=folder data.root=/tmp/films")
         assert "found 1" in said
@@ -224,32 +247,33 @@ def test_the_doctor_finds_what_was_planted(cluster: Cluster) -> None:
         assert "does not see what head and the driver wrote" in found[5]
     finally:
         one.run(["bash", "-c", f"umount {apart} {cache}; sed -i '$d' {source}/sldd/rng.py"])
-        two.run(["bash", "-c", f"rm -rf {source}/*.dist-info {apart} /tmp/full; mount -o remount,size=50% /dev/shm"])
+        two.run(["bash", "-c", f"rm -rf {source}/*.dist-info {apart} /tmp/full"])
+        two.run(["bash", "-c", "for each in /tmp /dev/shm; do mount -o remount,size=50% $each; done"])
 
 
 def test_whatever_dies_every_trial_is_done_once(cluster: Cluster, calm: Study) -> None:
     study = Study(cluster, "rough")
 
     started = study.start()
-    noted = [(study.results(), study.until_all_run({}))]
+    stopped = study.until_all_stand_still({})
+    noted = [(study.results(), study.checkpoints())]
     study.driver().kill()
+    for host in cluster.machines:
+        _go_on(stopped[host.name])
     assert started.wait() != 0
     study.until(lambda: not any(map(_trials_on, cluster.machines)))  # none goes on without its driver
 
     started = study.start()
-    noted.append((study.results(), study.until_all_run(noted[0][1])))
+    stopped = study.until_all_stand_still(noted[0][1])
+    noted.append((study.results(), study.checkpoints()))
     dead, lost = cluster.workers
     dead.kill()
     # A host that is cut off goes on, and may still reach the study's folder; held still, it cannot be done too early.
     lost.cut()
-    behind = _trials_on(lost)
-    for process in behind:
-        process.suspend()
+    _go_on(stopped[cluster.head.name])
     study.until(lambda: noted[-1][1].keys() <= study.results().keys())  # its trial has run elsewhere
     lost.mend()
-    for process in behind:
-        with suppress(psutil.NoSuchProcess):  # ended by its own node, which gave the head up
-            process.resume()
+    _go_on(stopped[lost.name])  # or it was ended by its own node, which gave the head up
     assert started.wait() == 0, study.log.read_text()
 
     pd.testing.assert_frame_equal(study.records(), calm.records())
