@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,7 @@ from sldd.data.patches import BalancedBatches, Patches, PatchSettings
 from sldd.data.split import SplitSettings, split_patients
 from sldd.io.radiograph import read_radiograph
 from sldd.sources.folder import FolderSource
-
-DATA = Path(os.environ.get("SLDD_DATA", Path(__file__).parents[4] / "shared" / "data"))
+from tests.shared_data import DATA
 
 
 def _folder(name: str) -> Path:

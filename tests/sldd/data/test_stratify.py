@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import hypothesis
@@ -17,8 +16,9 @@ from sldd.data.settings import DataSettings, open_source
 from sldd.data.split import SplitSettings, fold_patients, split_patients
 from sldd.data.stratify import patient_findings, stratify
 from sldd.errors import InputError
+from tests.shared_data import DATA
 
-REAL = Path(os.environ.get("SLDD_DATA", Path(__file__).parents[4] / "shared" / "data")) / "chest" / "nih64"
+REAL = DATA / "chest" / "nih64"
 
 
 def _cohort(findings: np.ndarray, patients: list[int], splits: list[str | None] | None = None) -> Cohort:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,9 @@ from sldd.data.settings import DataSettings, open_source
 from sldd.data.split import SplitSettings, split_patients
 from sldd.errors import InputError
 from sldd.sources.medmnist import MedMnistSettings, MedMnistSource
+from tests.shared_data import DATA
 
-REAL = Path(os.environ.get("SLDD_DATA", Path(__file__).parents[4] / "shared" / "data")) / "medmnist"
+REAL = DATA / "medmnist"
 COUNTS = {"train": 6, "val": 3, "test": 4}
 
 

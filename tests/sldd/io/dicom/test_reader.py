@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import struct
 import tracemalloc
 import warnings
@@ -20,9 +19,10 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut, get_decoder, pixel
 from sldd.errors import InputError
 from sldd.io.dicom.reader import read_dicom, read_stored
 from tests.conftest import lookup_table, write_dicom
+from tests.shared_data import DATA
 
 RAMP = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)  # every value of 12 bits once
-REAL = Path(os.environ.get("SLDD_DATA", Path(__file__).parents[4] / "shared" / "data")) / "dicom"
+REAL = DATA / "dicom"
 CANARY = "KANARIENVOGEL"
 
 
