@@ -93,9 +93,10 @@ def minimum_figure(frame: pd.DataFrame, line: pd.DataFrame | None = None) -> go.
     ticks = list(range(1, most + 1)) if most <= 12 else sorted(shown_counts.unique())
     if (frame["height"] == frame["top"]).any():  # there is no count but all that are larger
         ticks = [tick for tick in ticks if tick < most]
-    above = 0.35 * most if frame["side"].str.startswith("top").where(frame["height"] == most, False).any() else 0.6
+    named_above = frame.loc[frame["height"] == most, "side"].str.startswith("top").any()
+    room = max(0.6, 0.35 * most) if named_above else 0.6  # for a name of two lines
     title = {"text": "smallest sufficient image count"}
-    axis = {"title": title, "range": [0.4, most + max(above, 0.6)], "tickvals": ticks}
+    axis = {"title": title, "range": [0.4, most + room], "tickvals": ticks}
     drawn = figure(xaxis=parameters_axis(frame, 0.2), yaxis=axis)
     if line is not None and len(line):
         drawn.add_traces(_growth_traces(line))
