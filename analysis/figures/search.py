@@ -35,7 +35,7 @@ def search_frame(study: Study) -> pd.DataFrame:
     return rows[ended.fillna(False).astype(bool) & (rows["outer_lr"] > 0) & (rows["inner_lr"] > 0)]
 
 
-def searched(study: Study) -> bool:
+def tried_several(study: Study) -> bool:
     """Whether more than one setting was tried: else there is nothing to compare."""
     return bool(search_frame(study)[["outer_lr", "inner_lr"]].nunique().gt(1).any())
 
@@ -243,7 +243,7 @@ RATES = FigureSpec(
         f"Which rates were tried, and what each brought on {_scored(study)}. A point is a search trial, a symbol a "
         f"network.{chosen_on(study)}"
     ),
-    when=searched,
+    when=tried_several,
 )
 PARALLEL = FigureSpec(
     name="parallel",
@@ -254,7 +254,7 @@ PARALLEL = FigureSpec(
         f"What good settings have in common. A line is a search trial, through its rates, its threshold and its "
         f"{score_word(study.records)} on {_scored(study)}.{chosen_on(study)}"
     ),
-    when=searched,
+    when=tried_several,
 )
 OVER_TIME = FigureSpec(
     name="finished",
