@@ -141,9 +141,11 @@ def not_measured(study: Study, answer: pd.DataFrame) -> Iterator[str]:
     if len(sizes):
         yield f"Networks of under {parameters_word(sizes.min())} or over {parameters_word(sizes.max())} parameters."
     searches = records[records["phase"].eq("search").fillna(False)]
-    if len(searches) and searches.groupby("cell")[["outer_lr", "inner_lr"]].nunique().le(1).all(axis=None):
+    if not len(searches):
+        yield "Other rates: none were searched; every network had the middle of the ranges."
+    elif searches.groupby("cell")[["outer_lr", "inner_lr"]].nunique().le(1).all(axis=None):
         yield "Other rates: the search tried one setting of each network."
-    elif len(searches) and searched_settings(study)["importance"].isna().all():
+    elif searched_settings(study)["importance"].isna().all():
         yield f"Which settings matter: that takes {FEWEST} search trials that can be held against others of their cell."
     if answer["trained_hm"].isna().any():
         yield "Ordinary training of every network, without which no count is held against anything."

@@ -87,6 +87,7 @@ def parse(tree: dict[str, Any]) -> StudyConfig:
         raise InputError(f"name: {config.name!r} names a folder; use letters, digits, '-', '_' and '.'")
     check_finite(as_tree(config) | {"grid": {}})
     config.outer.check()
+    config.search.check()
     check_names(config)
     check_task(config)
     return config

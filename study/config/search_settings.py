@@ -11,6 +11,7 @@ from pydantic import AfterValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 from sldd.distillation.image_learner import DistillSettings
+from sldd.errors import InputError
 from study.config.pruners import PrunerName
 from study.config.samplers import SamplerName
 from study.grid.spec import Score
@@ -52,8 +53,9 @@ ShareRange = Annotated[tuple[_Share, _Share], AfterValidator(_ordered)]
 class SearchSettings:
     """The search inside a cell. Rates are searched on a log scale."""
 
-    trials: Annotated[int, Ge(1)] = 8
-    """Search trials a cell. The first takes the geometric middle of every range."""
+    trials: Annotated[int, Ge(0)] = 8
+    """Search trials a cell. The first takes the geometric middle of every range. 0: no search; confirm trials take that
+    middle, which spares a cell a trial where nothing is to be chosen."""
     core_seconds: Annotated[float, Gt(0)] | None = None
     """Core seconds of a cell's search trials, of which no more begin once they are spent: methods that cost little then
     try more settings, up to ``trials``. null: ``trials``, whatever they cost."""
@@ -99,6 +101,18 @@ class SearchSettings:
     rungs: Annotated[list[Annotated[float, Gt(0)]], MinLen(1)] = field(default_factory=lambda: [0.25, 0.5])
     """Where trials of ``halving`` wait for each other: outer steps, or, below 1, shares of them; the next evaluation
     counts."""
+
+    def check(self) -> None:
+        """Raise an InputError where a setting says how to search and nothing is searched."""
+        if self.trials > 0:
+            return
+        usual = SearchSettings()
+        for name in ("core_seconds", "sampler", "prior", "pruner"):
+            if getattr(self, name) != getattr(usual, name):
+                raise InputError(
+                    f"search.{name}: does nothing where search.trials=0, which searches nothing; leave it out, or give "
+                    "more trials"
+                )
 
 
 @dataclass(frozen=True)

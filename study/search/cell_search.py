@@ -1,8 +1,9 @@
 """Search of one cell: its search trials, then confirm trials of the best setting.
 
 ``search.trials`` trials suggest rates and threshold, scored on validation patients; ``confirm.repeats`` trials then run
-the best setting on fresh seeds, scored once on test patients. A cell runs one search trial at a time unless told
-otherwise (``search.parallel``), so what trial i knows never depends on timing.
+the best setting, or the middle of the ranges where none is searched, on fresh seeds, scored once on test patients. A
+cell runs one search trial at a time unless told otherwise (``search.parallel``), so what trial i knows never depends on
+timing.
 """
 
 from __future__ import annotations
@@ -174,8 +175,7 @@ class CellSearch:
             return self._take_up(state.promoted[0])
         if unfinished:
             return None
-        best = state.best
-        if best is None:
+        if state.nothing_to_confirm:
             return None
         if overtaken := [record for record in state.of("confirm") if record not in state.confirming]:
             state = self._without(overtaken)
@@ -183,7 +183,7 @@ class CellSearch:
             if not state.over(record) and record.index not in self._running:
                 return self._trial(record)
         if len(state.confirming) < state.repeats and new:
-            return self._confirm(self._trial(best), len(state.confirming), state.starts_from)
+            return self._confirm(state.best, len(state.confirming), state.starts_from)
         return None
 
     def _take_up(self, record: TrialRecord) -> Trial:
@@ -240,21 +240,23 @@ class CellSearch:
 
         A search that is not shortened is the full grid's own, trial by trial.
         """
-        best = self.neighbour.state.best if self.neighbour else None
-        if self.neighbour is None or best is None or best.index == 0 or self._trials == self._search.trials:
+        state = self.neighbour.state if self.neighbour else None
+        if self.neighbour is None or state is None or state.best is None or state.middle_is_best:
             return {}
-        return TrialSpec.of(self.neighbour._trial(best)).parameters_in(self._space)
+        if self._trials == self._search.trials:
+            return {}
+        return TrialSpec.of(self.neighbour._trial(state.best)).parameters_in(self._space)
 
-    def _confirm(self, best: Trial, repeat: int, starts_from: list[str | None]) -> Trial:
-        best_spec = TrialSpec.of(best)
+    def _confirm(self, best: TrialRecord | None, repeat: int, starts_from: list[str | None]) -> Trial:
+        chosen = middle(self._space) if best is None else TrialSpec.of(self._trial(best)).settings
         spec = self._spec(
             phase="confirm",
             seed=self._seed + 1 + repeat,  # fresh: none equals the search's
-            outer_lr=best_spec.outer_lr,
-            inner_lr=best_spec.inner_lr,
+            outer_lr=chosen["outer_lr"],
+            inner_lr=chosen.get("inner_lr"),
             delta=self._delta,  # where it is not fixed, it is chosen anew on this run's validation patients
-            options=best_spec.options,
-            source=best.index,
+            options={name: chosen[name] for name in self._search.options if name in chosen},
+            source=None if best is None else best.index,
             starts_from=starts_from,
         )
         return self._ledger.add(self.cell.name, spec.to_json())

@@ -23,6 +23,9 @@ class CellState:
             cell is not done, ``[None]`` for a body that starts pretrained.
         given_up: indices of trials that this start of the study does not try again.
         preferred: index of the search trial that is best by more than its own score; None for the highest score.
+
+    A cell that gets no search trials confirms the middle of the ranges: its confirm trials have no source. The first
+    search trial of a longer search takes that middle, too, and where it is best they confirm it.
     """
 
     records: Sequence[TrialRecord]
@@ -91,10 +94,24 @@ class CellState:
         search = self.of("search")
         return len(search) >= self.trials and all(map(self.over, search))
 
+    @property
+    def middle_is_best(self) -> bool:
+        """True where no search trial is better than the first, which takes the middle of the ranges."""
+        return self.best is None or self.best is self.of("search")[0]
+
+    @property
+    def nothing_to_confirm(self) -> bool:
+        """True while no search trial has a result, though there are to be some."""
+        return self.best is None and self.trials > 0
+
     @cached_property
     def confirming(self) -> list[TrialRecord]:
         """Confirm trials of what is best now; those of a setting that was overtaken are none."""
-        return [record for record in self.of("confirm") if self.best and record.source == self.best.index]
+        if self.nothing_to_confirm:
+            return []
+        best = None if self.best is None else self.best.index
+        sources = (best, None) if self.middle_is_best else (best,)
+        return [record for record in self.of("confirm") if record.source in sources]
 
     @property
     def confirmed(self) -> list[TrialRecord]:
@@ -108,14 +125,16 @@ class CellState:
             return True
         if self.early or self.outdated or not self.searched:
             return False
-        return self.best is None or (len(self.confirming) >= self.repeats and all(map(self.over, self.confirming)))
+        if self.nothing_to_confirm:
+            return True
+        return len(self.confirming) >= self.repeats and all(map(self.over, self.confirming))
 
     @property
     def remaining(self) -> int:
         """Trials still to run, those running included."""
         if self.stranded:
             return 0
-        planned = self.trials if self.searched and self.best is None else self.trials + self.repeats
+        planned = self.trials if self.searched and self.nothing_to_confirm else self.trials + self.repeats
         return max(0, planned - sum(map(self.over, self.records)))
 
     @property

@@ -52,7 +52,9 @@ def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
         (["search.trial=3"], "unknown setting search.trial; did you mean search.trials?"),
         (["search.trials=many"], "search.trials: input should be a valid integer"),
         (["search.sampler=tpee"], "'qmc', 'random' or 'shared'; did you mean tpe? (got 'tpee')"),
-        (["search.trials=0"], "search.trials: input should be greater than or equal to 1 (got 0)"),
+        (["search.trials=-1"], "search.trials: input should be greater than or equal to 0 (got -1)"),
+        (["search.trials=0", "search.pruner=median"], "search.pruner: does nothing where search.trials=0"),
+        (["search.trials=0", "search.sampler=gp"], "search.sampler: does nothing where search.trials=0"),
         (["grid.images=[1,0]"], "grid.images.1: input should be greater than or equal to 1 (got 0)"),
         (
             ["grid.method=[sldd,sdd]"],
@@ -160,9 +162,9 @@ def test_study_may_grow_and_nothing_else() -> None:
     del older["search"]["score"]
     assert differences(older, before) == ["search.score was 'headline' and is now 'smooth'"]
     older["search"]["score"] = "smooth"
-    (line,) = differences(older, as_tree(load("demo", ["search.stop=median"])))
+    (line,) = differences(older, as_tree(load("demo", ["search.trials=3", "search.stop=median"])))
     assert line == "search.pruner was 'none' and is now 'median'"
-    (line,) = differences(older, as_tree(load("demo", ["search.sampler=random"])))
+    (line,) = differences(older, as_tree(load("demo", ["search.trials=3", "search.sampler=random"])))
     assert line == "search.sampler was 'tpe' and is now 'random'"
     (block,) = older["grid"]
     del block["start"]

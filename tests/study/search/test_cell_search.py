@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,41 @@ def test_more_trials_run_only_what_is_new(tmp_path: Path, open_ledger: OpenLedge
         best = max(ledger.of(cell.name, "search"), key=lambda t: (t.result or {})["validation"]["hm"])
         assert [t.config["source"] for t in ledger.of(cell.name, "confirm")] == [best.index] * 2
     assert _run(ledger, _settings(6, 2)) == []
+
+
+def test_no_search_confirms_the_middle_of_the_ranges(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    searched, ledger = open_ledger(tmp_path / "searched"), open_ledger(tmp_path / "not")
+    _run(searched, _settings(1, 2))
+    assert len(_run(ledger, _settings(0, 2))) == 2 * 2
+    own = {"trial", "index", "source", "owner", "folder"}
+    for cell in CELLS:
+        assert not ledger.of(cell.name, "search")
+        one, other = (
+            [{k: v for k, v in trial.config.items() if k not in own} for trial in each.of(cell.name, "confirm")]
+            for each in (ledger, searched)
+        )
+        assert one == other, "what a search of one trial confirms"
+    assert _run(open_ledger(tmp_path / "not"), _settings(0, 2)) == []
+
+
+@pytest.mark.parametrize("worth", [1.0, 0.0])
+def test_what_was_confirmed_without_a_search_stays_unless_one_finds_better(
+    tmp_path: Path, open_ledger: OpenLedger, worth: float
+) -> None:
+    def result(config: dict[str, Any]) -> dict[str, Any]:
+        middle = math.sqrt(math.prod((0.01, 0.1) if config["method"] == "sldd" else (0.0003, 0.01)))
+        found = _result(config | {"outer_lr": 0.05})
+        if math.isclose(config["outer_lr"], middle):
+            found["validation"] |= {"auc": worth, "hm": worth}
+        return found
+
+    for settings in (_settings(0, 1), _settings(6, 2)):
+        ledger = open_ledger(tmp_path)
+        run_stub(_searches(ledger, settings), ledger, result)
+    for cell in CELLS:
+        first, second = ledger.of(cell.name, "search")[:2]
+        confirmed = [trial.config["source"] for trial in ledger.of(cell.name, "confirm")]
+        assert confirmed == ([None, first.index] if worth else [second.index] * 2)
 
 
 def test_cell_that_only_diverges_is_not_confirmed(tmp_path: Path, open_ledger: OpenLedger) -> None:

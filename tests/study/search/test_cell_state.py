@@ -52,6 +52,14 @@ def test_a_cell_that_gave_nothing_is_finished_without_confirming() -> None:
     assert _state(*failed, given_up={0, 1}).finished
 
 
+def test_a_cell_without_a_search_confirms_and_is_finished_then() -> None:
+    middle = [TrialRecord(index, f"c/{index}", "confirm", "done", tested=True) for index in range(2)]
+    state = CellState([], 0, 2)
+    assert (state.finished, state.remaining, state.nothing_to_confirm) == (False, 2, False)
+    assert CellState(middle, 0, 2).confirmed == middle
+    assert CellState(middle, 0, 2).finished
+
+
 def test_confirm_trials_of_an_overtaken_setting_count_no_more() -> None:
     state = _state(_search(0, 0.5), _search(1, 0.7), _confirm(2, 0), _confirm(3, 1))
     assert [record.index for record in state.confirming] == [3]
