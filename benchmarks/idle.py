@@ -30,7 +30,7 @@ from study.search.tune_searcher import StudySearcher
 
 def drive(settings: Sequence[str], workers: int) -> tuple[float, float, int]:
     """Time that a study takes, share that its workers idle, and its trials."""
-    config = load("demo", ["search.sampler=random", *settings])
+    config = load("demo", ["search.trials=1", "search.sampler=random", *settings])
     with tempfile.TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder))
         ledger.hold()

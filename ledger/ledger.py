@@ -4,6 +4,7 @@
     <study>/study.yaml                     configuration, provenance, cells
     <study>/pseudonyms.key                 the study's own key; patients cannot be named without it: never share it
     <study>/prior.json                     what another study found, where this one began with it (``search.prior``)
+    <study>/landscape.json                 what the model of all cells expects of rates (``search.sampler=shared``)
     <study>/trials/<cell>/<i>/config.json  written before the trial starts
                               checkpoint/  while it runs
                               result.json  last: a trial with a result is finished and never runs again, but for one

@@ -45,6 +45,10 @@ def read_trials(study: Folder, *, superseded: bool = False) -> Iterator[TrialFil
             yield TrialFiles(cell, int(number.partition("-")[0]), config, as_result(parsed(text)), text)
 
 
+LANDSCAPE = "landscape.json"
+"""Of a study: what its shared model expects over the rates of each cell."""
+
+
 def read_json(path: Folder) -> dict[str, Any] | None:
     """A JSON object; None where the file is missing or damaged."""
     try:

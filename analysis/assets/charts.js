@@ -61,7 +61,8 @@ const charts = {
       element.dataset.clickable = true;
       element.on("plotly_click", event => {
         const {data: trace, pointNumber} = event.points[0];
-        if (trace.meta?.keys) cells.openKey(element.closest("article").id, trace.meta.keys[pointNumber]);
+        const key = trace.meta?.keys?.[pointNumber]; // a map has one key, and points in two directions
+        if (key !== undefined) cells.openKey(element.closest("article").id, key);
       });
     }
   },

@@ -11,6 +11,7 @@ from analysis.figures import (
     findings,
     hm,
     importance,
+    landscape,
     methods,
     minimum,
     operating_point,
@@ -30,6 +31,7 @@ FIGURES = (
     search.RATES,
     search.PARALLEL,
     importance.FIGURE,
+    landscape.FIGURE,
     search.OVER_TIME,
 )
 """Those of a study."""

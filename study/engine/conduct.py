@@ -158,6 +158,7 @@ def _conclude(ended: _Ended, plan: list[PlannedCell]) -> int:
     """Write the records and the page, print the outcome; returns the exit status."""
     config, ledger, console = ended.run.config, ended.run.ledger, ended.run.console
     write_records(ledger.folder)
+    ended.run.write_landscapes()
     page = write_dashboard(ledger.folder)
     if not ended.signal:
         console.print(end_table(plan, ledger, note=_note(config, ended.run.searches, ledger)))

@@ -18,7 +18,9 @@ from study.planning.budget import Budget
 from study.planning.plan import PlannedCell, confirm_settings
 from study.search.cell_search import CellSearch
 from study.search.count_search import CountSearch, series, trained_beside
+from study.search.landscape import write_landscapes
 from study.search.prior import Observed
+from study.search.sampler import search_space
 from study.search.shared_model import SharedModel
 from study.search.tune_searcher import Search
 from study.trial.context import TrialContext
@@ -68,6 +70,15 @@ class StudyRun:
         if self.config.search.sampler != SHARED:
             return None
         return SharedModel(self.ledger, [(entry.cell, entry.parameters) for entry in self.plan], self.prior)
+
+    def write_landscapes(self) -> None:
+        """Write what the model of all cells has learned, where the study has one, for its page."""
+        if self._shared is not None:
+            spaces = (
+                (entry.cell, search_space(self.config.search, entry.cell.method, fixed_delta=True))
+                for entry in self.plan
+            )
+            write_landscapes(self.ledger.folder, self._shared, spaces)
 
     def _search(self, entry: PlannedCell, after: list[CellSearch | None]) -> CellSearch:
         config, cell = self.config, entry.cell

@@ -126,15 +126,25 @@ class SharedModel:
         return candidates[self._model(done, encoding).next(points, tried, pending)]
 
     def best(self, cell: Cell, space: Space) -> int | None:
-        """Index of a cell's finished search trial whose settings promise most, luck left out; None as ``suggest``."""
+        """Index of a cell's finished search trial whose settings promise most for sure; None as ``suggest``."""
         done, _ = self._trials(space)
         name = cell.name
         own = [seen for seen in done if seen.name == name and not seen.short and not seen.prior]
         if len(done) < FEWEST or not own:
             return None
+        encoding, usual = self._encoding(space, done), middle(space)
+        points = torch.stack([encoding.point(cell, seen.settings) for seen in own])
+        gains = self._model(done, encoding).sure_gains(points, encoding.point(cell, usual)).tolist()
+        at_middle = [all(usual[name] == value for name, value in seen.settings.items()) for seen in own]
+        return max(zip(own, gains, at_middle, strict=True), key=lambda each: 0.0 if each[2] else each[1])[0].index
+
+    def expected(self, cell: Cell, space: Space, settings: Sequence[Mapping[str, Any]]) -> list[float]:
+        """The scores that settings promise in a cell, luck left out, of a model that has enough to learn from."""
+        done, _ = self._trials(space)
         encoding = self._encoding(space, done)
-        means = self._model(done, encoding).means(torch.stack([encoding.point(cell, seen.settings) for seen in own]))
-        return own[int(means.argmax())].index
+        points = torch.stack([encoding.point(cell, each) for each in settings])
+        means: list[float] = self._model(done, encoding).means(points).tolist()
+        return means
 
     def _trials(self, space: Space) -> tuple[list[_Seen], list[_Seen]]:
         """Those that are done, another study's and then its own as they ended, and those that run."""

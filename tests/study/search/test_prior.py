@@ -24,7 +24,7 @@ from study.search.shared_model import SharedModel
 SPACE = search_space(SearchSettings(), "sldd", fixed_delta=False)
 CELLS = [Cell(f"resnet{depth}", "sldd", "as_is", 3, "one_hot", 1, 1) for depth in (10, 18)]
 SIZED = [(cell, 1000) for cell in CELLS]
-HERE = ("search.sampler=shared", "grid.method=sldd")
+HERE = ("search.trials=1", "search.sampler=shared", "grid.method=sldd")
 
 
 def _earlier(folder: Path, *settings: str, method: str = "sldd", best: float = 0.08) -> Path:
