@@ -23,7 +23,7 @@ NOTEBOOKS = {
         "test patients: HM 0.",
         "other patients, the same threshold: HM 0.",
     ],
-    "small_study": ["9 trials", "undecided|suffice|not judged|open", "ordinary training", "hm-by-images"],
+    "small_study": ["6 trials", "undecided|suffice|not judged|open", "ordinary training", "hm-by-images"],
 }
 """What each notebook has to show, as patterns."""
 

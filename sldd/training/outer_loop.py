@@ -33,7 +33,8 @@ class DivergedError(ArithmeticError):
 
 def _all_finite(tensors: Iterable[torch.Tensor]) -> bool:
     """Asked of the device once, however many tensors there are: each answer would make it wait."""
-    return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
+    finite = [tensor.isfinite().all() for tensor in tensors]
+    return not finite or bool(torch.stack(finite).all())
 
 
 @dataclass
@@ -192,6 +193,8 @@ class OuterLoop:
         if not _all_finite(weights):
             raise DivergedError(f"the network's weights are not finite after outer step {self.progress.step}")
         theta_bn = self.learner.theta_bn(weights, self._real())
+        if not _all_finite(theta_bn.values()):  # finite weights, and activations that are not: no package could have it
+            raise DivergedError(f"batch norm's statistics are not finite after outer step {self.progress.step}")
         scores = self._scores(weights, theta_bn, self._split.validation)
         recent = self.progress.losses[-max(1, self.settings.steps // self.settings.evaluations) :]
         self.progress.history.append(

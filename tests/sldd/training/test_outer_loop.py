@@ -236,6 +236,23 @@ def test_divergence_keeps_the_last_good_state(patches: Patches) -> None:
     assert all(torch.isfinite(value).all() for value in good.state.values())
 
 
+def test_statistics_that_are_not_finite_are_a_divergence(patches: Patches, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights may be finite where activations overflow; a package could not hold such a state."""
+    loop, measured = _loop(patches), Distillation.theta_bn
+
+    def overflown(self: Distillation, *given: Any) -> dict[str, torch.Tensor]:
+        found = dict(measured(self, *given))
+        if loop.progress.step > SETTINGS.steps // SETTINGS.evaluations:
+            found["bn1.running_var"] = torch.full_like(found["bn1.running_var"], torch.inf)
+        return found
+
+    monkeypatch.setattr(Distillation, "theta_bn", overflown)
+    with pytest.raises(DivergedError, match="batch norm's statistics are not finite after outer step 8"):
+        finish(loop)
+    assert loop.best is not None
+    assert loop.best.step == 4, "the state before stays"
+
+
 def _package(loop: OuterLoop, patches: Patches, distill: DistillSettings = DistillSettings()) -> Package:
     assert loop.best is not None
     network = build("test_resnet", input_size=32)
