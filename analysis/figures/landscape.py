@@ -87,7 +87,14 @@ def landscape_figure(frame: pd.DataFrame) -> go.Figure:
         first = rows.iloc[0]
         title = f"<b>{plain(first['backbone'])}</b><br>{parameters_word(first['parameters'])} parameters"
         drawn.add_annotation(
-            text=title, x=sum(domain) / 2, xref="paper", y=1.0, yref="paper", yanchor="bottom", showarrow=False
+            text=title,
+            x=sum(domain) / 2,
+            xref="paper",
+            xanchor="center",
+            y=1.0,
+            yref="paper",
+            yanchor="bottom",
+            showarrow=False,
         )
         table = rows.pivot(index="inner_lr", columns="outer_lr", values="score")
         drawn.add_trace(
@@ -102,14 +109,14 @@ def landscape_figure(frame: pd.DataFrame) -> go.Figure:
                 meta=keyed(rows[:1]),
             )
         )
-        for what, symbol, size in (("tried", "circle-open", 8), ("confirmed", "star", 15)):
+        for what, symbol, size in (("tried", "circle", 8), ("confirmed", "star", 15)):
             some = frame[frame["cell"].eq(cell) & frame["what"].eq(what)]
             drawn.add_trace(
                 go.Scatter(
                     mode="markers",
                     x=some["outer_lr"].tolist(),
                     y=some["inner_lr"].tolist(),
-                    marker={"symbol": symbol, "size": size, "color": INK, "line": {"width": 1.5, "color": INK}},
+                    marker={"symbol": symbol, "size": size, "color": "white", "line": {"width": 1.5, "color": INK}},
                     hovertext=[_hover(row) for row in some.to_dict("records")],
                     hoverinfo="text",
                     xaxis=f"x{suffix}",

@@ -57,9 +57,9 @@ def comparable(study: Study) -> pd.DataFrame:
     rows = rows.assign(reached=reached.where(rows["status"].eq("done"), -1.0)).dropna(subset="reached")
     chosen = pd.DataFrame([_choices(text) for text in rows["options"]], index=rows.index)
     rows = rows.join(chosen.add_prefix("options."))
-    number = records["trial"].str.rpartition("/")[2].astype(int)
-    begun = records[records["phase"].eq("search").fillna(False)].assign(number=number).sort_values("number")
-    firsts = set(begun.groupby("cell")["trial"].first())
+    begun = records[records["phase"].eq("search").fillna(False)]  # a refused cell has no trial to number
+    numbers = begun["trial"].str.rpartition("/")[2].astype(int)
+    firsts = set(begun.loc[numbers.sort_values().index].groupby("cell")["trial"].first())
     parts = []
     for _, method in rows.groupby("method", sort=False):
         if len(searched(method)) > 1:

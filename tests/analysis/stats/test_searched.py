@@ -81,12 +81,26 @@ def test_the_middle_of_all_ranges_tells_no_setting_from_another(ledger: Callable
         for index, inner in ((0, 0.02), (1, 0.01), (2, 0.04)):
             trial = written.trial(cell, index, "search", outer_lr=0.02, inner_lr=inner)
             written.end(trial, validation={"hm": 0.5, "auc": inner, "patch_accuracy": 0.5})
+    written.cell("big", 10**9, 3, cell="refused", refused="too large")
     # One setting is searched: its middle is a value like any other.
     assert len(comparable(read_study(written.folder))) == 9
     trial = written.trial("cell0", 3, "search", outer_lr=0.05, inner_lr=0.02)
     written.end(trial, validation={"hm": 0.5, "auc": 0.7, "patch_accuracy": 0.5})
     kept = comparable(read_study(written.folder))
     assert kept["trial"].tolist() == ["cell0/3", "cell0/2", "cell0/1", "cell1/2", "cell1/1", "cell2/2", "cell2/1"]
+
+
+def test_the_first_search_trial_is_the_middle_also_where_confirm_trials_came_before(
+    ledger: Callable[..., Ledger],
+) -> None:
+    """As in a study that began without a search."""
+    written = ledger()
+    cell = written.cell("net", 1000, 3, cell="cell")
+    written.done(cell, 0, "confirm")
+    for index, rate in ((1, 0.02), (2, 0.01), (10, 0.04)):
+        trial = written.trial(cell, index, "search", outer_lr=rate, inner_lr=rate)
+        written.end(trial, validation={"hm": 0.5, "auc": rate, "patch_accuracy": 0.5})
+    assert comparable(read_study(written.folder))["trial"].tolist() == ["cell/10", "cell/2"]
 
 
 def test_who_diverges_is_last_and_who_is_alone_is_left_out(ledger: Callable[..., Ledger]) -> None:
