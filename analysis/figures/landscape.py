@@ -65,37 +65,30 @@ def _points(landscape: Any) -> list[dict[str, Any]]:
 
 
 def landscape_figure(frame: pd.DataFrame) -> go.Figure:
-    """A map a network side by side, on the same axes and colours: dots where the search tried, a star where it
+    """A map a network, the smallest on top, on the same axes and colours: dots where the search tried, a star where it
     confirmed."""
     expected = frame[frame["what"].eq("expected")]
     panels = list(expected.groupby("cell", sort=False))
-    width = 1 / max(1, len(panels))
+    height = 1 / max(1, len(panels))
     drawn = figure(
         coloraxis={
             "colorscale": SCALE,
             "colorbar": {"title": {"text": "expected<br>score"}, "thickness": 12, "outlinewidth": 0},
         },
-        yaxis=log_axis("start of inner rates (distill.rate_unit)", expected["inner_lr"], "{:g}".format),
+        xaxis=log_axis("outer rate", expected["outer_lr"], "{:g}".format, room=0) | {"anchor": f"y{len(panels)}"},
         showlegend=False,
-        margin={"t": 44},
+        height=90 + 210 * len(panels),
     )
     for place, (cell, rows) in enumerate(panels):
-        suffix = place + 1 if place else ""
-        domain = [place * width, (place + 1) * width - (0.03 if place + 1 < len(panels) else 0)]
-        across = log_axis("outer rate", rows["outer_lr"], "{:g}".format) | {"domain": domain}
-        drawn.update_layout({f"xaxis{suffix}": across})
-        first = rows.iloc[0]
-        title = f"<b>{plain(first['backbone'])}</b><br>{parameters_word(first['parameters'])} parameters"
+        bottom = 1 - (place + 1) * height
+        up = log_axis("inner rates' start", rows["inner_lr"], "{:g}".format, room=0)
+        drawn.update_layout({f"yaxis{place + 1}": up | {"domain": [bottom, bottom + height * 0.86]}})
+        size = parameters_word(rows["parameters"].iloc[0])
         drawn.add_annotation(
-            text=title,
-            x=sum(domain) / 2,
-            xref="paper",
-            xanchor="center",
-            y=1.0,
-            yref="paper",
-            yanchor="bottom",
+            text=f"<b>{plain(rows['backbone'].iloc[0])}</b>, {size}",
+            x=0, xref="paper", xanchor="left", y=bottom + height * 0.87, yref="paper", yanchor="bottom",
             showarrow=False,
-        )
+        )  # fmt: skip
         table = rows.pivot(index="inner_lr", columns="outer_lr", values="score")
         drawn.add_trace(
             go.Contour(
@@ -103,23 +96,29 @@ def landscape_figure(frame: pd.DataFrame) -> go.Figure:
                 y=table.index.tolist(),
                 z=table.to_numpy().round(4).tolist(),
                 coloraxis="coloraxis",
-                contours={"coloring": "heatmap", "showlines": False},
-                hovertemplate="outer rate %{x:.3g}<br>inner rate %{y:.3g}<br>expected %{z:.3f}<extra></extra>",
-                xaxis=f"x{suffix}",
+                contours={"coloring": "heatmap"},
+                line={"width": 0.5, "color": INK},
+                hovertemplate="outer rate %{x:.3g}<br>inner rates' start %{y:.3g}<br>expected %{z:.3f}<extra></extra>",
+                yaxis=f"y{place + 1}",
                 meta=keyed(rows[:1]),
             )
         )
-        for what, symbol, size in (("tried", "circle", 8), ("confirmed", "star", 15)):
+        for what, symbol, points in (("tried", "circle", 8), ("confirmed", "star", 15)):
             some = frame[frame["cell"].eq(cell) & frame["what"].eq(what)]
             drawn.add_trace(
                 go.Scatter(
                     mode="markers",
                     x=some["outer_lr"].tolist(),
                     y=some["inner_lr"].tolist(),
-                    marker={"symbol": symbol, "size": size, "color": "white", "line": {"width": 1.5, "color": INK}},
+                    marker={
+                        "symbol": symbol,
+                        "size": points,
+                        "color": "white",
+                        "line": {"width": 1.5, "color": INK},
+                    },
                     hovertext=[_hover(row) for row in some.to_dict("records")],
                     hoverinfo="text",
-                    xaxis=f"x{suffix}",
+                    yaxis=f"y{place + 1}",
                     meta=keyed(some),
                 )
             )
@@ -127,13 +126,13 @@ def landscape_figure(frame: pd.DataFrame) -> go.Figure:
 
 
 def _hover(row: dict[Any, Any]) -> str:
-    return hover(row["what"], outer_rate=number(row["outer_lr"], 4), inner_rate=number(row["inner_lr"], 4))
+    return hover(row["what"], outer_rate=number(row["outer_lr"], 4), inner_rates=number(row["inner_lr"], 4))
 
 
 def _caption(study: Study) -> str:
     return (
         "Where good rates lie, and whether they move as networks grow: the score on validation patients that the "
-        "search's model of all cells expects, for the smallest, a middle and the largest network. Circles: search "
+        "search's model of all cells expects, for the smallest, a middle and the largest network (by parameters). Circles: search "
         f"trials; star: what was confirmed. Far from circles it is little more than a guess.{chosen_on(study)}"
     )
 
@@ -144,5 +143,4 @@ FIGURE = FigureSpec(
     frame=landscape_frame,
     draw=landscape_figure,
     caption=_caption,
-    wide=True,
 )
