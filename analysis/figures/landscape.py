@@ -132,8 +132,9 @@ def _hover(row: dict[Any, Any]) -> str:
 def _caption(study: Study) -> str:
     return (
         "Where good rates lie, and whether they move as networks grow: the score on validation patients that the "
-        "search's model of all cells expects, for the smallest, a middle and the largest network (by parameters). Circles: search "
-        f"trials; star: what was confirmed. Far from circles it is little more than a guess.{chosen_on(study)}"
+        "search's model of all cells expects, for the smallest, a middle and the largest network (by parameters). "
+        "Circles: search trials; star: what was confirmed. Far from circles it is little more than a "
+        f"guess.{chosen_on(study)}"
     )
 
 

@@ -58,7 +58,7 @@ def comparable(study: Study) -> pd.DataFrame:
     chosen = pd.DataFrame([_choices(text) for text in rows["options"]], index=rows.index)
     rows = rows.join(chosen.add_prefix("options."))
     begun = records[records["phase"].eq("search").fillna(False)]  # a refused cell has no trial to number
-    numbers = begun["trial"].str.rpartition("/")[2].astype(int)
+    numbers = begun["trial"].str.extract(r"/(\d+)$", expand=False).astype("Int64")
     firsts = set(begun.loc[numbers.sort_values().index].groupby("cell")["trial"].first())
     parts = []
     for _, method in rows.groupby("method", sort=False):
