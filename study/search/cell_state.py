@@ -96,7 +96,8 @@ class CellState:
 
     @property
     def middle_is_best(self) -> bool:
-        """True where no search trial is better than the first, which takes the middle of the ranges."""
+        """True where no search trial is better than the first, which takes the middle of the ranges (or what a shared
+        model suggests, by which no cell goes without a search)."""
         return self.best is None or self.best is self.of("search")[0]
 
     @property

@@ -104,6 +104,8 @@ class SharedModel:
         self._known: dict[tuple[str, float | None], _Seen] = {}
         self._encodings: dict[tuple[str, bool, bool], _Encoding] = {}
         self._fitted: dict[tuple[Any, ...], dict[str, torch.Tensor]] = {}
+        self._latest_model: tuple[Any, Any] = (None, None)
+        """What it was made of, and the model."""
 
     def suggest(self, name: str, cell: Cell, space: Space) -> dict[str, Any] | None:
         """Settings for the next search trial of a cell; None while there is too little to learn from.
@@ -195,15 +197,17 @@ class SharedModel:
         enough = FEWEST
         while enough * _GROWTH <= min(len(done), MOST):
             enough = math.ceil(enough * _GROWTH)
-        fitted_to = tuple((each.name, each.index, each.ended) for each in done[:enough])
-        key = (tuple(encoding.settings), encoding.columns, fitted_to)
-        prior = [seen for seen in done if seen.prior]
-        latest = prior + _latest(done[len(prior) :], MOST - len(prior))
-        model = _botorch().ScoreModel(*data(latest), encoding.columns)
-        if key not in self._fitted:
-            self._fitted[key] = _botorch().fitted(*data(done[:enough]), encoding.columns)
-        model.set(self._fitted[key])
-        return model
+        known = tuple((each.name, each.index, each.ended) for each in done)
+        if self._latest_model[0] != (encoding, known):  # cells ask one after another, of the same trials
+            prior = [seen for seen in done if seen.prior]
+            latest = prior + _latest(done[len(prior) :], MOST - len(prior))
+            model = _botorch().ScoreModel(*data(latest), encoding.columns)
+            key = (tuple(encoding.settings), encoding.columns, known[:enough])
+            if key not in self._fitted:
+                self._fitted[key] = _botorch().fitted(*data(done[:enough]), encoding.columns)
+            model.set(self._fitted[key])
+            self._latest_model = ((encoding, known), model)
+        return self._latest_model[1]
 
 
 def _latest(done: list[_Seen], most: int) -> list[_Seen]:
