@@ -152,13 +152,13 @@ def finished_figure(frame: pd.DataFrame) -> go.Figure:
     )
     own = frame[frame["stage"].isna()]
     for place, (backbone, rows) in enumerate(own.groupby("backbone", sort=False)):
-        colour, name = PALETTE[place % len(PALETTE)], plain(backbone)
+        colour, name, best = PALETTE[place % len(PALETTE)], plain(backbone), rows[rows["best"].notna()]
         for phase, filled in (("search", "-open"), ("confirm", "")):
             part = rows[rows["phase"].eq(phase)]
             marker = {"size": 8, "symbol": SYMBOLS[place % len(SYMBOLS)] + filled, "color": colour}
-            points = _points(part, "val_hm", f"{name}, {phase}", marker, x="time")
-            drawn.add_trace(points.update(legendgroup=name, showlegend=False))
-        best = rows[rows["best"].notna()]
+            named = phase == "confirm" and best.empty  # without a search there is no line for the legend
+            points = _points(part, "val_hm", name if named else f"{name}, {phase}", marker, x="time")
+            drawn.add_trace(points.update(legendgroup=name, showlegend=named))
         drawn.add_trace(
             go.Scatter(
                 x=best["time"].round(4).tolist(),
@@ -228,10 +228,13 @@ def _scored(study: Study) -> str:
 def _over_time_caption(study: Study) -> str:
     staged = study.records["stage"].notna().any()
     others = " Crosses: on patients of other collections, to be where networks start." if staged else ""
-    return (
-        f"All trials by their {score_word(study.records)} on {_scored(study)}: hollow where they searched, filled "
-        f"where they confirmed. Lines: the best that each network's search had found by then.{others}{chosen_on(study)}"
+    searched = (
+        ": hollow where they searched, filled where they confirmed. Lines: the best that each network's search had "
+        "found by then."
+        if study.records["phase"].eq("search").any()
+        else "; none of them searched."
     )
+    return f"All trials by their {score_word(study.records)} on {_scored(study)}{searched}{others}{chosen_on(study)}"
 
 
 RATES = FigureSpec(

@@ -170,6 +170,13 @@ def test_trials_over_time_are_in_the_order_in_which_they_finished(ledger):
     assert (len(search.x), len(confirm.x), best.y) == (3, 1, (0.7, 0.7, 0.7))
 
 
+def test_networks_that_searched_nothing_are_named_by_their_confirm_trials(ledger):
+    study = ledger()
+    study.done(study.cell("net", 1000, 3), 0, finished="2026-01-01T10:00:00+00:00")
+    data = finished_figure(finished_frame(read_study(study.folder))).data
+    assert [(trace.name, len(trace.x)) for trace in data if trace.showlegend and len(trace.x)] == [("net", 1)]
+
+
 @pytest.mark.parametrize("hm", [0.2, 0.7, 0.9])
 def test_a_contour_has_one_hm(hm):
     specificity, sensitivity = contour(hm)
