@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
+from analysis.figures.cells.threshold_curve import shown_trials
 from analysis.figures.parts.theme import FAINT, INK
-from analysis.figures.threshold_curve import shown_trials
 from analysis.page.gallery import MOST_FINDINGS
 from analysis.published import NAMES
 from analysis.records.packages import CLASSES, Distilled, likeliest, percents, read_distilled, shares, stretched

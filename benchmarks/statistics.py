@@ -31,7 +31,7 @@ from analysis.records.records import Study
 from analysis.stats.dose_response import relations
 from analysis.stats.evidence import count_evidence
 from analysis.stats.minimum import minimum_images, rule_points, shown_points
-from analysis.stats.rank_tests import spearman
+from analysis.stats.ranks.rank_tests import spearman
 from analysis.stats.shared_counts import alike
 from ledger.schema import SCHEMA
 from sldd.rng import stream

@@ -41,6 +41,7 @@ from ledger.trial_folder import LOST, WORKER, failure
 from sldd.errors import InputError
 
 FORMAT = 2
+KEY = "pseudonyms.key"
 
 
 class Trial:
@@ -290,10 +291,24 @@ class Ledger:
         self.trials[trial.cell].remove(trial)
         self._superseded[trial.cell] = max(trial.index, self._superseded.get(trial.cell, -1))
 
+    def check_key(self) -> None:
+        """Raise an InputError where there are trials and no key, as in a study that came without it."""
+        path = self.folder / KEY
+        if not path.is_file() and self.begun():
+            raise InputError(
+                f"{path} is missing: patients of new trials would go by other names than in the trials that are there; "
+                "put the key back, or give this study another name (name=...)"
+            )
+
     def pseudonyms(self, patient_ids: Sequence[str]) -> list[str]:
-        """``P-3f9a12bc04``-like names, one a patient: a keyed hash under a key that only this study's folder has."""
-        path = self.folder / "pseudonyms.key"
+        """``P-3f9a12bc04``-like names, one a patient: a keyed hash under a key that only this study's folder has.
+
+        Raises:
+            InputError: as ``check_key``.
+        """
+        path = self.folder / KEY
         if not path.is_file():
+            self.check_key()
             write_whole(path, secrets.token_hex(32), mode=0o600)
         key = path.read_bytes()
         return ["P-" + hmac.new(key, patient.encode(), hashlib.sha256).hexdigest()[:10] for patient in patient_ids]

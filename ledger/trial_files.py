@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from ledger.storage import Folder, read_many
 
 _FILES = re.compile(r"[^/]+/[0-9]+/(config|result)\.json")
-_ASIDE = re.compile(r"[^/]+/[0-9]+-[0-9a-f]+/(config|result)\.json")
+ASIDE = re.compile(r"[^/]+/[0-9]+-[0-9a-f]+/(config|result)\.json")
 
 
 class TrialFiles(NamedTuple):
@@ -35,7 +35,7 @@ class TrialFiles(NamedTuple):
 def read_trials(study: Folder, *, superseded: bool = False) -> Iterator[TrialFiles]:
     """All trials of the study in a folder, one after another: cells by name, trials of a cell in no order; or those
     that a longer search has overtaken."""
-    files = read_many(study / "superseded", _ASIDE) if superseded else read_many(study / "trials", _FILES)
+    files = read_many(study / "superseded", ASIDE) if superseded else read_many(study / "trials", _FILES)
     for trial, group in groupby(files, key=lambda file: file[0].rpartition("/")[0]):
         texts = {path.rpartition("/")[2]: text for path, text in group}
         config = parsed(texts.get("config.json", b""))

@@ -23,6 +23,7 @@ COMMANDS = {
     "pictures": ("analysis.pictures", "distilled images with their labels"),
     "epsilon": ("analysis.epsilon", "scores against the privacy spent"),
     "export": ("study.export.__main__", "a study for Optuna's dashboard, TensorBoard or MLflow"),
+    "archive": ("study.export.archive", "a study's records in one file, and back"),
     "anonymity": ("study.anonymity", "what a study's packages give away of patients"),
     "check": ("sldd.check", "check a cohort's radiographs and tables"),
     "package": ("sldd.package.cli.commands", "look at, check, use and sign a package"),

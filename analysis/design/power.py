@@ -16,10 +16,10 @@ from scipy.stats import rankdata
 
 from analysis.design.simulation import FLOOR, MARGIN, Design, curves, every_count, hms_of, right_calls, tried
 from analysis.records.bootstrap import generator
-from analysis.stats.block_orders import block_orders, orders_count, sampled_orders
 from analysis.stats.counts import smallest_sufficient
 from analysis.stats.dose_response import p_value, summaries
-from analysis.stats.rank_tests import scores
+from analysis.stats.ranks.block_orders import block_orders, orders_count, sampled_orders
+from analysis.stats.ranks.rank_tests import scores
 from analysis.stats.shared_counts import shared
 
 SIGNIFICANT = 0.05

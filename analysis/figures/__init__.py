@@ -5,24 +5,24 @@ What is here is in the order in which a reader asks.
 
 from analysis.figures import (
     compare_studies,
-    confusion,
     cost,
     epsilon,
-    findings,
     hm,
     importance,
     landscape,
+    leads,
     methods,
     minimum,
     operating_point,
     search,
     sharing,
-    threshold_curve,
 )
+from analysis.figures.cells import confusion, findings, threshold_curve
 
 FIGURES = (
     hm.BY_PARAMETERS,
     minimum.FIGURE,
+    leads.FIGURE,
     hm.BY_IMAGES,
     operating_point.FIGURE,
     sharing.FIGURE,

@@ -56,6 +56,9 @@ class Study:
     """What `study.yaml` says of its methods, by name: `label`, `no_package`, why they leave none, `control`, whether
     their images are real ones, and `ranges`, by rate the setting of `search` that has its range."""
 
+    networks: list[dict[str, Any]] = field(default_factory=list)
+    """What `study.yaml` says of its networks before they learned anything: `backbone`, `norm`, `start` and traits."""
+
     def method(self, name: str) -> dict[str, Any]:
         """Description of a method; for older studies, its name in words."""
         usual: dict[str, Any] = {"label": name.replace("_", " "), "no_package": None, "control": False, "ranges": {}}
@@ -98,10 +101,9 @@ def read_study(where: Folder | str) -> Study:
         raise NotAStudyError(f"{folder}: its study.yaml cannot be read as YAML") from None
     if not isinstance(described, dict):
         raise NotAStudyError(f"{folder}: its study.yaml does not describe a study")
-    listed = described.get("cells")
     cells = [
         cell
-        for cell in (listed if isinstance(listed, list) else [])
+        for cell in _list(described.get("cells"))
         if isinstance(cell, dict) and isinstance(cell.get("cell"), str) and cell["cell"]
     ]
     config = _mapping(described.get("config"))
@@ -117,6 +119,7 @@ def read_study(where: Folder | str) -> Study:
         config=config,
         provenance=_mapping(described.get("provenance")),
         methods=_mapping(described.get("methods")),
+        networks=[each for each in _list(described.get("networks")) if isinstance(each, dict)],
         command=str(described.get("command") or ""),
         cells=cells,
         records=_frame(_rows(folder, cells)),
@@ -248,6 +251,10 @@ def _choices(options: Any) -> str | None:
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

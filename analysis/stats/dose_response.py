@@ -9,8 +9,8 @@ The curves share their shape, a line in log2 m over the counts that *all* networ
 was tried at more counts is not measured otherwise. The reference is the network's own ordinary training; where one has
 none, the line's steepness is compared instead of its level: what more images add. Families and networks may add
 anything, in any distribution, if only networks of a family are exchangeable, and families of equal size: the tests are
-permutations that keep families together (`analysis.stats.block_orders`), of Spearman's correlation, and the interval of
-`b` holds the values that such a test does not reject (Sen 1968). So p and interval cannot disagree.
+permutations that keep families together (`analysis.stats.ranks.block_orders`), of Spearman's correlation, and the
+interval of `b` holds the values that such a test does not reject (Sen 1968). So p and interval cannot disagree.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scipy.stats import rankdata
 
 from analysis.records.cell_means import distilled, full_training, run_rows, settings_apart, trained_beside
 from analysis.records.records import Study, score
-from analysis.stats.block_orders import block_orders
+from analysis.stats.ranks.block_orders import block_orders
 from analysis.stats.shared_counts import shared
 from ledger.families import family
 from ledger.schema import SETTING

@@ -169,8 +169,8 @@ def judged(answer: pd.DataFrame) -> bool:
 
 
 def shown_points(answer: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `minimum_images` as the bounds that `analysis.stats.rank_tests` takes: beside ordinary training, or for
-    the fixed HM where none is `judged`.
+    """Rows of `minimum_images` as the bounds that `analysis.stats.ranks.rank_tests` takes: beside ordinary training, or
+    for the fixed HM where none is `judged`.
 
     Columns: backbone, parameters, reason, `lower` (NaN where nothing is known), `upper` (infinite where none is shown).
     """

@@ -28,7 +28,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import log_ndtr, ndtri
 
-from analysis.stats.rank_tests import checked
+from analysis.stats.ranks.rank_tests import checked
 
 DEGREES = 7
 MASS = 0.95

@@ -1,7 +1,7 @@
 """What a setting's backbones can and cannot show about parameters and image counts, in plain English.
 
 Everything works on one row a backbone: backbone (name), parameters, lower and upper, the bounds in images within which
-its minimum lies (`analysis.stats.rank_tests`). Plain text; whoever puts it on a page escapes it.
+its minimum lies (`analysis.stats.ranks.rank_tests`). Plain text; whoever puts it on a page escapes it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import pandas as pd
 
 from analysis.published import footprints
 from analysis.records.cell_means import setting_labels, settings_apart
-from analysis.stats.block_orders import all_orders
 from analysis.stats.minimum import judged, percent, rule_points, shown_points
-from analysis.stats.permutation import SAMPLES
-from analysis.stats.rank_tests import RankTest, kendall, spearman
+from analysis.stats.ranks.block_orders import all_orders
+from analysis.stats.ranks.permutation import SAMPLES
+from analysis.stats.ranks.rank_tests import RankTest, kendall, spearman
 from analysis.stats.regression import Priors, growth
 from analysis.text.words import listed
 from ledger.families import family

@@ -15,7 +15,7 @@ from analysis.records.rule import Rule
 from analysis.stats.counts import smallest_sufficient
 from analysis.stats.dose_response import curves, relation_of
 from analysis.stats.minimum import minimum_images, percent
-from analysis.stats.rank_tests import spearman
+from analysis.stats.ranks.rank_tests import spearman
 from analysis.stats.shared_counts import alike
 from analysis.text.words import listed
 

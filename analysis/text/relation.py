@@ -13,8 +13,8 @@ from analysis.design.planned import CORRELATION
 from analysis.design.power import SIGNIFICANT, power, unrelated
 from analysis.design.simulation import Design
 from analysis.records.records import Study, score_word
-from analysis.stats.block_orders import all_orders
 from analysis.stats.dose_response import LEVEL, Relation, relations, smallest_p
+from analysis.stats.ranks.block_orders import all_orders
 from analysis.text.words import listed
 
 MORE_SEEDS, MORE_PATIENTS, MORE_NETWORKS = 5, 200, (12, 20)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from study.grid.chains import check_chains, with_stages
 from study.grid.protocol import make_split
 from study.planning.cohorts import StudyPatients, announce_features, announce_films, announce_parts, open_patients
 from study.planning.header import describe
+from study.planning.network_traits import traits_of
 from study.planning.plan import PlannedCell, plan_cells
 from study.planning.resume import check_same_study
 from study.planning.source_cohorts import contexts
@@ -78,17 +79,24 @@ def conduct(
     check_cohort(config, patients.cohort)
     if before is not None:
         check_same_study(before, config, patients, ledger.folder)
+        ledger.check_key()
     prior = take_prior(config, patients.cohort.fingerprint, ledger.folder)
     split = make_split(patients.cohort, config.data.split, config.protocol, config.confirm.folds, None)
     data_by_stage = patients.data_by_stage(config, grid, split)
     _print(console, [announce_parts(config, data_by_stage[None]), *announce_features(config)])
 
-    begun = ledger.begun()  # these have shown what a step takes
-    timed = {cell for cell in grid if dry_run or cell.name not in begun}
+    # Cells that were planned before have shown that they run; those that were refused may do now.
+    known = {
+        each["cell"]: each.get("expected_seconds") for each in (before or {}).get("cells", ()) if not each["refused"]
+    }
+    timed = {cell for cell in grid if dry_run or cell.name not in known}
     memory = memory_per_trial(config.resources, address)
     if timed:
         _print(console, ["measuring a step of each network on this machine; large ones take minutes on a CPU"])
-    plan = plan_cells(grid, config, data_by_stage, timed=timed, memory=memory, missing=patients.missing)
+    plan = [
+        entry if entry.cell in timed else replace(entry, seconds=known[entry.cell.name])
+        for entry in plan_cells(grid, config, data_by_stage, timed=timed, memory=memory, missing=patients.missing)
+    ]
     runnable = any(entry.refused is None for entry in plan)
     if dry_run:
         tested = patients.cohort.patients if config.confirm.folds else len(split.test)
@@ -97,7 +105,8 @@ def conduct(
     if not runnable:
         raise InputError(f"every cell is refused; {plan[0].cell.name}: {plan[0].refused}")
     print_refused(console, plan)
-    header = describe(config, patients.cohort, split, plan, list(words), before, patients.collections)
+    networks = traits_of(plan, config, data_by_stage[None], (before or {}).get("networks") or ())
+    header = describe(config, patients.cohort, split, plan, list(words), before, patients.collections, networks)
     ledger.hold(say=lambda words: _print(console, [words]))
     try:
         ended = _run_trials(config, ledger, header, plan, patients, prior, address, console)

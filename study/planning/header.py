@@ -35,6 +35,7 @@ def describe(
     words: Sequence[str],
     before: dict[str, Any] | None,
     collections: Mapping[str, Collection] = MappingProxyType({}),
+    networks: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """The content of ``study.yaml``: command, resolved configuration, provenance and cells, in plain values.
 
@@ -43,6 +44,7 @@ def describe(
         split: of the first fold, where folds rotate.
         before: what ``study.yaml`` said so far, where the study is resumed.
         collections: those that networks are trained on first.
+        networks: traits of networks at their starts.
     """
     splits = {name: len(patients) for name, patients in vars(split).items()}
     if config.protocol == "paper":
@@ -70,8 +72,10 @@ def describe(
         },
         "methods": {name: _method(name) for name in dict.fromkeys(entry.cell.method for entry in plan)},
         "tasks": told(config.task, TASKS[config.task].results),
+        **({"networks": list(networks)} if networks else {}),
         "cells": [
             {"cell": entry.cell.name, "parameters": entry.parameters, "refused": entry.refused}
+            | ({} if entry.seconds is None else {"expected_seconds": round(entry.seconds, 1)})
             | _plain(asdict(entry.cell))
             for entry in plan
         ],

@@ -11,7 +11,7 @@ from analysis.records.records import read_study
 from analysis.stats.dose_response import curves, relations, summaries
 from analysis.stats.evidence import count_evidence
 from analysis.stats.minimum import minimum_images, rule_points
-from analysis.stats.rank_tests import scores
+from analysis.stats.ranks.rank_tests import scores
 from analysis.stats.shared_counts import alike
 from benchmarks import statistics
 from benchmarks.statistics import claimed, drawn, main, measured, names, significant, simulate

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
+from study.grid.axes import Cell
 from tests.study.command import Command, Here, Study
 
 
@@ -109,6 +111,31 @@ def test_trials_that_stay_at_a_rung_are_kept_there_until_a_larger_search_wants_t
     refused = Here(tmp_path / "other", *settings, "search.rungs=[20]")
     assert refused.status == 2
     assert "search.rungs: 20 has no evaluation before the last of 20 steps" in refused.log.read_text()
+
+
+def test_a_network_that_was_planned_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it can be distilled is known, and what a trial takes stands in study.yaml; a new one is measured."""
+    settings = ("grid.images=3", "search.trials=0")
+    first = Here(tmp_path / "out", *settings)
+    assert first.status == 0, first.log.read_text()
+    asked: list[int | None] = []
+
+    def refuse(cell: Cell, *_: object) -> str:
+        asked.append(cell.images)
+        return "not today"
+
+    monkeypatch.setattr("study.planning.plan.time_step", refuse)
+    again = Here(tmp_path / "out", "grid.images=[3,4]", "search.trials=0", "confirm.repeats=2")
+    assert again.status == 0, again.log.read_text()
+    assert asked == [4]
+    records = again.records()
+    assert records.loc[records["images"].eq(3), "status"].tolist() == ["done", "done"]
+    assert records.loc[records["images"].eq(4), "error"].tolist() == ["not today"]
+    cells = yaml.safe_load((again.folder / "study.yaml").read_text())["cells"]
+    assert [cell.get("expected_seconds", 0) > 0 for cell in cells] == [True, False]
+    third = Here(tmp_path / "out", "grid.images=[3,4]", "search.trials=0", "confirm.repeats=2")
+    assert third.status == 0
+    assert asked == [4, 4], "what was refused may run by now"
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from analysis.figures.parts.spec import FigureSpec
 def test_every_figure_of_a_module_is_listed_once() -> None:
     listed = [*figures.FIGURES, *figures.CELL_FIGURES, *figures.COMPARISONS]
     modules = [
-        importlib.import_module(found.name) for found in pkgutil.iter_modules(figures.__path__, "analysis.figures.")
+        importlib.import_module(found.name) for found in pkgutil.walk_packages(figures.__path__, "analysis.figures.")
     ]
     written = [value for module in modules for value in vars(module).values() if isinstance(value, FigureSpec)]
     assert sorted(map(id, written)) == sorted(map(id, listed))

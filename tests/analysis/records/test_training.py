@@ -9,7 +9,7 @@ import pytest
 
 from analysis.dashboard import write_dashboard
 from analysis.figures import hm as figures
-from analysis.figures.threshold_curve import shown_trials
+from analysis.figures.cells.threshold_curve import shown_trials
 from analysis.records.cell_means import cell_means, training_means
 from analysis.records.records import Study, read_study
 from analysis.stats.evidence import count_evidence

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from analysis.figures.cells.threshold_curve import shown_trials
 from analysis.figures.parts.spec import FigureSpec
 from analysis.figures.parts.theme import PALETTE, figure, hover, plain
-from analysis.figures.threshold_curve import shown_trials
 from analysis.records.records import Study
 from analysis.text.words import number
 

@@ -6,7 +6,7 @@ above another only where every whole number in it is: lower_i > upper_j. Interva
 compare as equal, and so do equal minima. For known minima these are the ordinary tests with ties.
 
 Backbones of a family may be alike: where families are given, only orders that keep them together count
-(`analysis.stats.block_orders`).
+(`analysis.stats.ranks.block_orders`).
 
 Leaving censored backbones out instead would discard just the ones that need the most images.
 """
@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-from analysis.stats.block_orders import all_orders, block_null
-from analysis.stats.permutation import Null, product_null, sign_null
+from analysis.stats.ranks.block_orders import all_orders, block_null
+from analysis.stats.ranks.permutation import Null, product_null, sign_null
 
 
 @dataclass(frozen=True)

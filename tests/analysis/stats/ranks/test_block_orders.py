@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.stats import block_orders
-from analysis.stats.block_orders import all_orders, orders_count, sampled_orders
-from analysis.stats.rank_tests import kendall, spearman
+from analysis.stats.ranks import block_orders
+from analysis.stats.ranks.block_orders import all_orders, orders_count, sampled_orders
+from analysis.stats.ranks.rank_tests import kendall, spearman
 
 FAMILIES = ("a", "b", "a", "c", "b")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from analysis.figures.findings import finding_figure, finding_frame
+from analysis.figures.cells.findings import finding_figure, finding_frame
 from analysis.page.content import make_content
 from analysis.page.gallery import films
 from analysis.pictures import finding_caption

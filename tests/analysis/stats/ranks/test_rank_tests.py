@@ -10,8 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, permutation_test, rankdata, spearmanr
 
-from analysis.stats import permutation
-from analysis.stats.rank_tests import RankTest, checked, comparisons, kendall, scores, spearman
+from analysis.stats.ranks import permutation
+from analysis.stats.ranks.rank_tests import RankTest, checked, comparisons, kendall, scores, spearman
 
 TESTS = [spearman, kendall]
 INF = np.inf

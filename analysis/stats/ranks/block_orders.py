@@ -16,7 +16,7 @@ from math import factorial, prod
 
 import numpy as np
 
-from analysis.stats.permutation import SEED, Null
+from analysis.stats.ranks.permutation import SEED, Null
 
 MOST_LISTED, SAMPLES = 20_000, 20_000
 

@@ -1,0 +1,1 @@
+"""Rank statistics of networks: tests and correlations that keep families together."""

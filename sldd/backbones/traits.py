@@ -1,0 +1,164 @@
+"""Traits of a network at its start, beside its size: depth, width, receptive field, linearity, steepness.
+
+All are measured on one batch of real patches, in training mode, before anything is learned. They are meant for telling
+which of them go along with the number of images that a network needs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from sldd.backbones.head import last_layer
+
+_LAYERS = ("Convolution", "Mkldnn", "Cudnn", "Addmm", "Mm", "Linear")
+"""What autograd calls the derivative of a layer of weights, up to its ending."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """Traits of one network at one start; None where a network has no such thing."""
+
+    depth: int
+    """Layers of weights (convolutions and linear layers) on the longest way from the input to the output."""
+    width: float
+    """Outputs of a layer of weights, the last one aside: geometric mean over all of them."""
+    receptive_field: float | None
+    """Share of the input's pixels that the unit in the middle of the last feature map depends on: their effective
+    number by the squared gradient, (sum g^2)^2 / sum g^4 (after Luo et al. 2016, who fit a Gaussian)."""
+    batch_norm: float
+    """Share of the norms that are batch norm."""
+    linearity: float
+    """How far the outputs midway between two patches are the mean of the two patches' outputs: squared correlation over
+    patches, of what differs between them. 1 for a linear network."""
+    steepness: float
+    """sum_t ||w_t|| ||g_t|| over weight tensors, in nats: to first order, the fall of the loss at a relative step."""
+
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def measure_traits(network: nn.Module, images: torch.Tensor, targets: torch.Tensor, loss: Loss) -> Traits:
+    """Traits of a network whose start is set; its running statistics do not stay as they were.
+
+    Args:
+        images: (N, C, H, W), N even.
+        targets: what ``loss(outputs, targets)`` takes.
+
+    Raises:
+        Exception: whatever the network raises at such a batch.
+    """
+    network.train()
+    outputs = network(images)
+    depth = _longest(outputs)
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    gradients = torch.autograd.grad(loss(outputs, targets), weights, allow_unused=True)
+    steepness = sum(
+        float(weight.detach().norm()) * float(gradient.norm())
+        for weight, gradient in zip(weights, gradients, strict=True)
+        if gradient is not None
+    )
+    norms = [module for module in network.modules() if _is_norm(module)]
+    batch = sum(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in norms)
+    return Traits(
+        depth,
+        _width(network),
+        _receptive_field(network, images),
+        batch / len(norms) if norms else 0.0,
+        _linearity(network, images),
+        steepness,
+    )
+
+
+def _is_norm(module: nn.Module) -> bool:
+    kinds = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+    return isinstance(module, kinds) or type(module).__name__.endswith("RmsNorm")
+
+
+def _longest(outputs: torch.Tensor) -> int:
+    """Most layers of weights on any way through the graph of autograd."""
+    most: dict[object, int] = {}
+    waiting = [(outputs.grad_fn, False)]
+    while waiting:  # no recursion: deep networks have thousands of operations in a row
+        node, done = waiting.pop()
+        if node is None or (node in most and not done):
+            continue
+        before = [each for each, _ in node.next_functions if each is not None]
+        if done:
+            most[node] = max((most[each] for each in before), default=0) + node.name().startswith(_LAYERS)
+        else:
+            waiting.append((node, True))
+            waiting += [(each, False) for each in before]
+    return most[outputs.grad_fn]
+
+
+def _width(network: nn.Module) -> float:
+    _, last = last_layer(network)
+    layers = [
+        module
+        for module in network.modules()
+        if isinstance(module, nn.modules.conv._ConvNd | nn.Linear) and module is not last
+    ]
+    logs = [math.log(module.weight.shape[0]) for module in layers]
+    return math.exp(sum(logs) / len(logs)) if logs else 0.0
+
+
+def _receptive_field(network: nn.Module, images: torch.Tensor) -> float | None:
+    seen = images.detach().requires_grad_()
+    features = _last_features(network, seen)
+    if features is None:
+        return None
+    unit = features.square().sum(-1)[torch.arange(len(features)), features.shape[1] // 2]  # one number a patch
+    (gradient,) = torch.autograd.grad(unit.sum(), seen)
+    energy = gradient.double().square().sum(1).mean(0).flatten()
+    if not float(energy.sum()):
+        return None
+    return float(energy.sum().square() / energy.square().sum()) / energy.numel()
+
+
+def _last_features(network: nn.Module, images: torch.Tensor) -> torch.Tensor | None:
+    """(N, positions, channels) before what pools or flattens them; None where it cannot be told."""
+    forward_features = getattr(network, "forward_features", None)
+    if callable(forward_features):
+        features, channels = forward_features(images), int(getattr(network, "num_features", 0))
+    else:
+        caught: list[torch.Tensor] = []
+        hooks = [module.register_forward_pre_hook(_keep(caught)) for module in _pools(network)]
+        try:
+            network(images)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        maps = [each for each in caught if each.dim() == 4 and each[0, 0].numel() > 1]
+        if not maps:
+            return None
+        features, channels = maps[-1], int(maps[-1].shape[1])
+    if not isinstance(features, torch.Tensor) or features.dim() not in (3, 4) or not features.requires_grad:
+        return None
+    if features.dim() == 4 and features.shape[1] == channels:
+        features = features.movedim(1, -1)
+    return features.flatten(1, -2)
+
+
+def _keep(caught: list[torch.Tensor]) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], None]:
+    return lambda _, given: caught.append(given[0])
+
+
+def _pools(network: nn.Module) -> Iterator[nn.Module]:
+    """What ends the feature map: global pooling, or else flattening."""
+    kinds = (nn.AdaptiveAvgPool2d, nn.Flatten)
+    yield from (module for module in network.modules() if isinstance(module, kinds))
+
+
+def _linearity(network: nn.Module, images: torch.Tensor) -> float:
+    one, other = images[0::2], images[1::2]
+    with torch.no_grad():
+        between = network((one + other) / 2)
+        ends = (network(one) + network(other)) / 2
+    between, ends = (each.double() - each.double().mean(0) for each in (between, ends))
+    scale = float(between.norm() * ends.norm())
+    return float((between * ends).sum() / scale) ** 2 if scale else 0.0

@@ -1,0 +1,58 @@
+"""Traits of a study's networks at their starts, for its page: what else goes along with the count that they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sldd.backbones.start import start_of
+from sldd.backbones.traits import measure_traits
+from sldd.package.rebuild.rebuild import set_start
+from sldd.rng import stream
+from study.config.schema import StudyConfig
+from study.config.tasks.base import TaskData
+from study.grid.axes import Cell
+from study.planning.plan import PlannedCell
+from study.trial.network import build_network
+
+FEWEST = 8
+"""Networks from which traits are worth their seconds: of fewer, ``analysis.stats.ranks.partial`` says nothing."""
+_PATCHES = 16
+
+
+def traits_of(
+    plan: Sequence[PlannedCell], config: StudyConfig, data: TaskData, known: Iterable[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """Traits of each backbone that is distilled on the study's own patients, by its first cell: ``backbone``,
+    ``norm``, ``start`` and the attributes of ``sldd.backbones.traits.Traits``. None of a network that cannot be
+    measured, and none at all where there are fewer than ``FEWEST``.
+
+    Args:
+        known: rows from before; they stay.
+    """
+    rows = {str(row["backbone"]): row for row in known}
+    cells: dict[str, Cell] = {}
+    for entry in plan:
+        cell = entry.cell
+        if entry.refused is None and cell.stage is None and not cell.chain and cell.images is not None:
+            cells.setdefault(cell.backbone, cell)
+    if len(cells) < FEWEST:
+        return list(rows.values())
+    for backbone, cell in cells.items():
+        if backbone not in rows and (traits := _measured(cell, config, data)) is not None:
+            rows[backbone] = {"backbone": backbone, "norm": cell.norm, "start": cell.start} | traits
+    return list(rows.values())
+
+
+def _measured(cell: Cell, config: StudyConfig, data: TaskData) -> dict[str, Any] | None:
+    images, targets = data.batches.draw(stream(config.seed, "traits"), _PATCHES)
+    try:
+        network = build_network(cell, data.input)
+        start = start_of(cell.backbone, cell.start, config.pretrained)
+        set_start(network, backbone=cell.backbone, start=start, seed=config.seed, classes=len(data.input.classes))
+        return asdict(
+            measure_traits(network, images, targets, lambda outputs, truth: data.loss.outer(outputs, truth, truth))
+        )
+    except Exception:  # a network may object in any way; its trials are none the worse for it
+        return None

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from sldd.backbones.registry import build
+from sldd.backbones.start import NEAR_LINEAR, XAVIER, set_start
+from sldd.backbones.traits import Traits, measure_traits
+
+
+def _traits(network: nn.Module, side: int = 32) -> Traits:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(8, 1, side, side, generator=generator)
+    return measure_traits(network, images, torch.arange(8) % 3, cross_entropy)
+
+
+def _started(name: str, start: str = NEAR_LINEAR) -> nn.Module:
+    network = build(name, input_size=32)
+    set_start(network, backbone=name, start=start, seed=0)
+    return network
+
+
+@pytest.mark.parametrize(("name", "depth"), [("convnet_w32", 4), ("lenet", 5), ("resnet18", 18), ("resnet34", 34)])
+def test_depth_is_what_the_name_says(name: str, depth: int) -> None:
+    assert _traits(_started(name)).depth == depth
+
+
+def test_a_shortcut_is_not_the_longest_way() -> None:
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.short = nn.Conv2d(1, 4, 1)
+            self.long = nn.Sequential(*(nn.Conv2d(1 if number == 0 else 4, 4, 3, padding=1) for number in range(3)))
+            self.head = nn.Linear(4, 3)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.head((self.short(images) + self.long(images)).mean((2, 3)))
+
+    assert _traits(Branches()).depth == 4
+
+
+def test_a_linear_network_is_linear_and_another_is_less() -> None:
+    torch.manual_seed(0)
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(1024, 16), nn.Linear(16, 3))
+    assert _traits(linear).linearity == pytest.approx(1.0, abs=1e-6)
+    bent = nn.Sequential(nn.Flatten(), nn.Linear(1024, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 3))
+    assert _traits(bent).linearity < 0.9
+
+
+def test_width_is_the_geometric_mean_of_layers_before_the_last() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(1024, 4), nn.Linear(4, 16), nn.Linear(16, 3))
+    assert _traits(network).width == pytest.approx(8.0)
+    assert _traits(_started("convnet_w32")).width == pytest.approx(32.0)
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 9])
+def test_a_single_convolution_sees_its_kernel(kernel: int) -> None:
+    convolution = nn.Conv2d(1, 64, kernel, padding=kernel // 2)
+    nn.init.normal_(convolution.weight)
+    network = nn.Sequential(convolution, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 3))
+    seen = _traits(network).receptive_field
+    assert seen is not None
+    assert 0.3 * kernel**2 < seen * 32**2 <= kernel**2
+
+
+def test_attention_sees_more_than_a_convolution() -> None:
+    vit, convnet = (_traits(_started(name)).receptive_field for name in ("test_vit", "convnet_w32"))
+    assert vit is not None
+    assert convnet is not None
+    assert vit > 3 * convnet
+
+
+def test_norms_are_told_apart() -> None:
+    assert _traits(_started("resnet18")).batch_norm == 1
+    assert _traits(_started("convnet_w32")).batch_norm == 0
+    assert 0 < _traits(_started("mobilevit_xxs")).batch_norm < 1
+    assert _traits(_started("lenet")).batch_norm == 0
+
+
+def test_steepness_is_the_first_order_fall_and_near_linear_starts_are_gentler() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(1024, 3, bias=False))
+    images, targets = torch.randn(8, 1, 32, 32), torch.arange(8) % 3
+    found = measure_traits(network, images, targets, cross_entropy).steepness
+    (weight,) = network.parameters()
+    (gradient,) = torch.autograd.grad(cross_entropy(network(images), targets), weight)
+    assert found == pytest.approx(float(weight.detach().norm() * gradient.norm()))
+    assert _traits(_started("resnet34")).steepness < _traits(_started("resnet34", XAVIER)).steepness
+
+
+def test_a_network_of_no_map_has_no_receptive_field() -> None:
+    class Flat(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(1024, 3)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.head(images.reshape(len(images), -1))
+
+    found = _traits(Flat())
+    assert found.receptive_field is None
+    assert (found.depth, found.width) == (1, 0.0)

@@ -1,0 +1,139 @@
+"""One file of a study's records: nothing is lost on the way, and a stranger's file does no harm."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tarfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ledger.ledger import KEY
+from study.export.archive import main
+from tests.study.command import Here, Study
+
+pytestmark = pytest.mark.slow  # all want the study that ran undisturbed
+
+
+@pytest.fixture
+def packed(undisturbed: Study, tmp_path: Path) -> Path:
+    file = tmp_path / "tiny.study.tar.xz"
+    assert main(["pack", str(undisturbed.folder), str(file), "--key"]) == 0
+    return file
+
+
+def _names(file: Path) -> list[str]:
+    with tarfile.open(file) as archive:
+        return archive.getnames()
+
+
+def _write(file: Path, members: dict[str, bytes], kind: bytes = tarfile.REGTYPE) -> Path:
+    with tarfile.open(file, "w:xz") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.type = len(content), kind
+            archive.addfile(member, io.BytesIO(content))
+    return file
+
+
+def test_a_study_goes_on_where_its_file_ends(undisturbed: Study, packed: Path, tmp_path: Path) -> None:
+    """A confirm trial was still running when the study was packed: it alone runs again, and comes out the same."""
+    half = shutil.copytree(undisturbed.folder, tmp_path / "half" / "tiny")
+    last = sorted(half.glob("trials/*/2/result.json"))[0]
+    last.unlink()
+    assert main(["pack", str(half), str(packed), "--key"]) == 0
+    assert main(["unpack", str(packed), "--out", str(tmp_path / "out")]) == 0
+    kept = {path: path.read_bytes() for path in (tmp_path / "out").glob("tiny/trials/*/*/result.json")}
+    assert len(kept) == len(undisturbed.trials("result.json")) - 1
+    resumed = Here(tmp_path / "out")
+    assert resumed.status == 0, resumed.log.read_text()
+    assert all(path.read_bytes() == content for path, content in kept.items())
+    pd.testing.assert_frame_equal(resumed.records(), undisturbed.records(), check_exact=True)
+
+
+def test_without_its_key_a_study_is_read_but_not_gone_on_with(undisturbed: Study, tmp_path: Path) -> None:
+    file = tmp_path / "tiny.study.tar.xz"
+    assert main(["pack", str(undisturbed.folder), str(file)]) == 0
+    assert not any(KEY in name for name in _names(file))
+    assert not any(name.endswith(".safetensors") for name in _names(file))
+    assert main(["unpack", str(file), "--out", str(tmp_path / "out")]) == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    resumed = Here(tmp_path / "out")
+    assert resumed.status == 2
+    assert "key" in resumed.log.read_text().splitlines()[-1]
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+
+def test_packages_come_where_they_are_asked_for(undisturbed: Study, tmp_path: Path) -> None:
+    file = tmp_path / "tiny.study.tar.xz"
+    assert main(["pack", str(undisturbed.folder), str(file), "--packages"]) == 0
+    assert main(["unpack", str(file), "--out", str(tmp_path / "out")]) == 0
+    for package in undisturbed.trials("package.safetensors"):
+        there = tmp_path / "out" / "tiny" / package.relative_to(undisturbed.folder)
+        assert there.read_bytes() == package.read_bytes()
+
+
+def test_the_same_records_are_the_same_bytes(undisturbed: Study, packed: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.tar.xz"
+    assert main(["pack", str(undisturbed.folder), str(again), "--key"]) == 0
+    assert again.read_bytes() == packed.read_bytes()
+    assert again.stat().st_mode & 0o077 == 0, "the file with the key is its owner's"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tiny/../../outside",
+        "/tiny/study.yaml",
+        "../study.yaml",
+        "tiny/trials/../0/result.json",
+        "tiny/trials/cell/0/worker.json",
+        "tiny/dashboard.html",
+        "tiny/trials/cell/0/checkpoint/1.pt",
+    ],
+)
+def test_a_file_with_anything_else_in_it_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = _write(tmp_path / "x.tar.xz", {"tiny/study.yaml": b"format: 2", name: b"{}"})
+    assert main(["unpack", str(file), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_links_and_folders_are_refused(tmp_path: Path) -> None:
+    file = _write(tmp_path / "x.tar.xz", {"tiny/study.yaml": b""}, kind=tarfile.SYMTYPE)
+    assert main(["unpack", str(file), "--out", str(tmp_path / "out")]) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_cut_off_or_no_such_file_is_refused_in_a_line(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = packed.read_bytes()
+    for content in (b"", b"no archive", whole[:100], whole[: len(whole) // 2], whole[:-20]):
+        packed.write_bytes(content)
+        assert main(["unpack", str(packed), "--out", str(tmp_path / "out")]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+        assert not (tmp_path / "out").exists()
+    assert main(["unpack", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 2
+
+
+def test_a_study_of_that_name_is_not_written_over(packed: Path, tmp_path: Path) -> None:
+    assert main(["unpack", str(packed), "--out", str(tmp_path / "out")]) == 0
+    assert main(["unpack", str(packed), "--out", str(tmp_path / "out")]) == 2
+
+
+def test_nothing_to_pack_and_no_place_for_it(
+    undisturbed: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pack", str(tmp_path), str(tmp_path / "x")]) == 2
+    assert main(["pack", str(undisturbed.folder), str(tmp_path / "none" / "x")]) == 2
+    empty = tmp_path / "tiny"
+    empty.mkdir()
+    shutil.copy(undisturbed.folder / "study.yaml", empty)
+    assert main(["pack", str(empty), str(tmp_path / "x")]) == 2
+    assert capsys.readouterr().err.count("\n") == 3
+    assert not (tmp_path / "x").exists()
