@@ -12,6 +12,7 @@ from analysis.figures.parts.facets import keyed
 from analysis.figures.parts.scores import parameters_axis
 from analysis.figures.parts.spec import FigureSpec
 from analysis.figures.parts.theme import FAINT, figure, hover, look, plain
+from analysis.published import footprints
 from analysis.records.cell_means import run_rows, settings_apart
 from analysis.records.records import Study, compared, score_word
 from analysis.records.rule import Rule
@@ -74,7 +75,8 @@ def growth_frame(answer: pd.DataFrame) -> pd.DataFrame:
 def minimum_figure(frame: pd.DataFrame, line: pd.DataFrame | None = None) -> go.Figure:
     """Smallest sufficient image count against parameters: a point where one is shown, a bar over what is open, an arrow
     where that has no end, and a diamond by the papers' rule. Hollow at the top: backbones without such a count. Behind
-    them `line`, of `growth_frame`, with its band."""
+    them `line`, of `growth_frame`, with its band, and the papers' six where HM is what is drawn."""
+    published = footprints() if frame.get("score", pd.Series()).eq("HM").any() else footprints().iloc[:0]
     frame = frame[frame["parameters"].notna()]
     # What was not judged stands where the papers' rule has it, and not among those of which something is known.
     frame = frame.assign(
@@ -97,9 +99,11 @@ def minimum_figure(frame: pd.DataFrame, line: pd.DataFrame | None = None) -> go.
     room = max(0.6, 0.35 * most) if named_above else 0.6  # for a name of two lines
     title = {"text": "smallest sufficient image count"}
     axis = {"title": title, "range": [0.4, most + room], "tickvals": ticks}
-    drawn = figure(xaxis=parameters_axis(frame, 0.2), yaxis=axis)
+    drawn = figure(xaxis=parameters_axis(pd.concat([frame, published]), 0.2), yaxis=axis)
     if line is not None and len(line):
         drawn.add_traces(_growth_traces(line))
+    if len(published):
+        drawn.add_trace(_published_trace(published))
     for series in variants:
         rows = frame[frame["series"] == series]
         drawn.add_trace(_open_trace(rows[rows["at_least"].notna()], variants[series]))
@@ -120,6 +124,26 @@ def _growth_traces(line: pd.DataFrame) -> list[go.Scatter]:
             line={"width": 1.5, "dash": "dash", "color": FAINT}
         ),
     ]
+
+
+def _published_trace(published: pd.DataFrame) -> go.Scatter:
+    return go.Scatter(
+        x=published["parameters"].tolist(),
+        y=published["minimum_images"].tolist(),
+        mode="markers",
+        name="as published, by the papers' rule",
+        marker={"symbol": "diamond-open", "size": 8, "color": FAINT, "line": {"width": 1.5}},
+        hovertext=[
+            hover(
+                f"{row['row']}: Li et al. (2022), Table 6",
+                parameters=f"{row['parameters']:,}",
+                by_the_papers_rule=images_word(row["minimum_images"]),
+                chosen="on the test patients themselves",
+            )
+            for _, row in published.iterrows()
+        ],
+        hoverinfo="text",
+    )
 
 
 def _labelled(frame: pd.DataFrame, letter: float) -> pd.DataFrame:
@@ -229,6 +253,7 @@ def _caption(study: Study) -> str:
         f"Diamond: the papers' rule, the smallest count whose mean {score} is within {rule.margin:.2f} of the "
         f"network's own best, none where that is under {rule.floor:g}. Dashed, "
         "where three bars or more are closed: a fitted line with its 95 % band."
+        f"{' Gray: the six networks of the papers, on their own patients.' if score == 'HM' else ''}"
     )
 
 
