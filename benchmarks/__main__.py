@@ -1,21 +1,21 @@
 """Measure every promised ratio and compare it with its target.
 
-    python -m benchmarks                # all; about 25 minutes on one core
-    python -m benchmarks steps          # outer steps and memory of the unroll
-    python -m benchmarks steps --peer DIR   # and ssnl/dataset-distillation's beside ours, from a checkout
-    python -m benchmarks scoring        # of a demo trial
-    python -m benchmarks reading        # cropping, scoring, memory of a worker
-    python -m benchmarks features       # trials through the last layer that find features kept
-    python -m benchmarks.gpu            # every CUDA path on one GPU, within eight minutes
-    python -m benchmarks.digits         # ten digits instead of eight thousand
-    python -m benchmarks.lungs          # three images against all patches, on films
-    python -m benchmarks.folds DIR      # how well folds of patients share findings out
-    python -m benchmarks.search         # what samplers confirm, on simulated cells
-    python -m benchmarks.truth          # what a dense table of rates scores, on eight real networks
-    python -m benchmarks.replay         # what searches reach on that table
-    python -m benchmarks.suggestions 10000  # what a suggestion of the shared model costs a driver
-    python -m benchmarks.idle           # how many workers a study keeps busy, simulated
-    python -m benchmarks.statistics     # coverage, level and power of a study's statistics, simulated
+    python -m benchmarks                           # all; about 25 minutes on one core
+    python -m benchmarks steps                     # outer steps and memory of the unroll
+    python -m benchmarks steps --peer DIR          # and ssnl/dataset-distillation's beside ours, from a checkout
+    python -m benchmarks scoring                   # of a demo trial
+    python -m benchmarks reading                   # cropping, scoring, memory of a worker
+    python -m benchmarks features                  # trials through the last layer that find features kept
+    python -m benchmarks.gpu                       # every CUDA path on one GPU, within eight minutes
+    python -m benchmarks.distillation.digits       # ten digits instead of eight thousand
+    python -m benchmarks.distillation.lungs        # three images against all patches, on films
+    python -m benchmarks.folds DIR                 # how well folds of patients share findings out
+    python -m benchmarks.search.simulated          # what samplers confirm, on simulated cells
+    python -m benchmarks.search.truth              # what a dense table of rates scores, on eight real networks
+    python -m benchmarks.search.replay             # what searches reach on that table
+    python -m benchmarks.search.suggestions 10000  # what a suggestion of the shared model costs a driver
+    python -m benchmarks.clusters.idle             # how many workers a study keeps busy, simulated
+    python -m benchmarks.statistics                # coverage, level and power of a study's statistics, simulated
 
 Run it on a machine that does nothing else. Exit status 1 where a target is missed.
 """
@@ -26,9 +26,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import features, reading, scoring, steps
 from benchmarks.measure import one_thread
-from benchmarks.peer import check_peer
+from benchmarks.speed import features, reading, scoring, steps
+from benchmarks.speed.peer import check_peer
 from sldd.errors import InputError
 
 PARTS = {

@@ -19,7 +19,7 @@ from analysis.text.anonymity import FORMAT, MEASURES, REPORT, read_report, sente
 from benchmarks.fuzz.guard import Inputs, Prepared, Reader
 from benchmarks.fuzz.mutations import Random, deep_json, pick, spoil, spoil_tree, to_json
 from benchmarks.fuzz.yaml_files import spoil_yaml
-from benchmarks.page import write_study
+from benchmarks.speed.page import write_study
 from ledger.ledger import Ledger
 from ledger.trial_folder import TrialFolder
 from sldd.errors import InputError

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 
 import sldd
+from benchmarks.clusters.hosts import ROOT
 from benchmarks.gpu.bench import Bench, Row
-from benchmarks.hosts import ROOT
-from benchmarks.steps import Problem
+from benchmarks.speed.steps import Problem
 from sldd.distillation.distill import Distillation
 from sldd.rng import stream
 from sldd.training.compute import ComputeSettings

@@ -18,7 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 import sldd
 from benchmarks.gpu.bench import Bench, Row
 from benchmarks.gpu.steps import problem
-from benchmarks.steps import Problem
+from benchmarks.speed.steps import Problem
 from sldd.data.prefetch import Batch, Prefetch
 from sldd.data.split import SplitSettings, split_patients
 from sldd.pipeline.task_data import task_data

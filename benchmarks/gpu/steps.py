@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 
 from benchmarks.gpu.bench import Bench, Row, tf32
-from benchmarks.steps import Problem
+from benchmarks.speed.steps import Problem
 from sldd.training.compute import ComputeSettings
 
 # Side, real patches a step, classes, distilled images a step.

@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from benchmarks.__main__ import main as benchmarks
-from benchmarks.digits import main as digits
-from benchmarks.lungs import VARIANTS, pooled, pooled_auc
+from benchmarks.distillation.digits import main as digits
+from benchmarks.distillation.lungs import VARIANTS, pooled, pooled_auc
 from benchmarks.measure import Figure, peak_bytes, private_bytes, ratio
-from benchmarks.peer import check_peer, peer_step
-from benchmarks.scoring import trial_seconds
-from benchmarks.steps import Problem
+from benchmarks.speed.peer import check_peer, peer_step
+from benchmarks.speed.scoring import trial_seconds
+from benchmarks.speed.steps import Problem
 from sldd.errors import InputError
 from sldd.metrics.patient_votes import Votes
 from sldd.training.compute import ComputeSettings
@@ -129,11 +129,13 @@ def test_intervals_of_one_variant_hold_its_mean() -> None:
 
 
 def test_starts_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.lungs.imagenet_start", lambda backbone: {"conv_stem.weight": torch.ones(2)})
+    monkeypatch.setattr(
+        "benchmarks.distillation.lungs.imagenet_start", lambda backbone: {"conv_stem.weight": torch.ones(2)}
+    )
     variant = VARIANTS["lite_imagenet"]
     VARIANTS["lite"].make_start(tmp_path, tmp_path)
     variant.make_start(tmp_path, tmp_path)
-    monkeypatch.delattr("benchmarks.lungs.imagenet_start")
+    monkeypatch.delattr("benchmarks.distillation.lungs.imagenet_start")
     variant.make_start(tmp_path, tmp_path)
     (made,) = tmp_path.iterdir()
     assert variant.start_in(tmp_path) == str(made)

@@ -20,7 +20,7 @@ import torch
 import yaml
 
 from analysis.records.records import MEASURED
-from benchmarks.hosts import HOME, MISSING, ROOT, USER, Host, hosts
+from benchmarks.clusters.hosts import HOME, MISSING, ROOT, USER, Host, hosts
 from ledger.trial_files import read_json
 from ledger.trial_folder import WORKER
 from study.trial.worker import PROCESS

@@ -1,0 +1,1 @@
+"""Benchmarks of what is distilled: ablations, digits, films, every method side by side."""

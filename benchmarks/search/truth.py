@@ -1,0 +1,228 @@
+"""Scores of real distillations on a dense table of rates, which searches are replayed on: ``truth.csv`` beside this.
+
+    python -m benchmarks.search.truth              # goes on with the table; 2,000 core seconds
+    python -m benchmarks.search.truth --settings 32 --out FILE.csv
+    python -m benchmarks.search.truth --correlations    # what of a table's scores says something of the others
+
+Three small networks with batch norm, from the near-linear start and through all weights, learn three images from
+phantom patients (difficulty 0.5), at Sobol points of outer and inner rate; the ranges are wider than those of a study,
+so that a part of the table is one. In five to eight seconds on one core one learns and two begin to; of networks that
+do not leave the plateau where patients look alike, no setting would be better than another. ``truth_head.csv`` is of
+an earlier design: eight networks, Xavier's weights, and only the last layer changed in the inner step.
+Patches are 48 of 256 pixels, shown at 32. All settings of a network have the same patients, start, images and batches.
+A row has what a search may see, scores on validation patients, of the whole run and of its best state after a quarter
+and half of the steps, and what it may not: scores on test patients, at the threshold that validation patients chose.
+Rows go setting by setting, so that a table that was interrupted is a smaller one; the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
+from pathlib import Path
+
+import torch
+from scipy.stats import qmc, spearmanr
+
+from benchmarks.measure import one_thread
+from sldd.backbones.registry import build, parameter_count
+from sldd.backbones.start import NEAR_LINEAR, set_start
+from sldd.data.cohort import default_cache, prepare
+from sldd.data.patches import BalancedBatches, Patches, PatchSettings
+from sldd.data.settings import DataSettings, open_source
+from sldd.data.split import Split, SplitSettings, split_patients
+from sldd.distillation.distill import Distillation
+from sldd.distillation.initial_images import initial_images
+from sldd.distillation.initial_labels import initial_labels
+from sldd.metrics.patient_evaluator import PatientEvaluator, PatientScores
+from sldd.metrics.patient_votes import choose_threshold, operate
+from sldd.sources.phantom import PhantomSettings
+from sldd.training.outer_loop import DivergedError, OuterLoop
+from sldd.training.outer_settings import OuterSettings
+
+TABLE = Path(__file__).with_name("truth.csv")
+NETWORKS = {"test_resnet": 100, "paper/resnet18/8:batch": 200, "test_efficientnet": 200}
+"""Outer steps by network, multiples of four; after a colon, its norm."""
+OUTER, INNER = (0.005, 0.2), (0.0025, 0.16)
+"""Ranges of the rates, around the middle of a study's."""
+SETTINGS = 96
+_SIDE = 32
+_TRAIN, _VALIDATION, _TEST = 64, 16, 80
+"""Patients."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A distillation of the table.
+
+    Attributes:
+        setting: number of the Sobol point.
+        seconds: of the CPU, scoring on test patients left out.
+        quarter, half, smooth: mean of patient AUC and balanced patch accuracy of the best state by then, on validation
+            patients; 0 where it diverged before.
+        headline: HM on validation patients.
+        test_smooth, test_hm, test_auc, test_accuracy: of that state, on test patients.
+    """
+
+    network: str
+    parameters: int
+    setting: int
+    outer_lr: float
+    inner_lr: float
+    seconds: float
+    quarter: float
+    half: float
+    smooth: float
+    headline: float
+    test_smooth: float = 0.0
+    test_hm: float = 0.0
+    test_auc: float = 0.0
+    test_accuracy: float = 0.0
+
+
+def settings(count: int) -> list[tuple[float, float]]:
+    """Outer and inner rate of each; the first is the middle of both ranges, the others are Sobol points."""
+
+    def rate(unit: float, low: float, high: float) -> float:
+        return low * (high / low) ** unit
+
+    units = [(0.5, 0.5), *qmc.Sobol(2, seed=0).random_base2(10).tolist()]
+    return [(rate(a, *OUTER), rate(b, *INNER)) for a, b in units[:count]]
+
+
+@cache
+def _patients() -> tuple[Patches, Split]:
+    patients = _TRAIN + _VALIDATION + _TEST
+    shares = SplitSettings(validation=_VALIDATION / patients, test=_TEST / patients)
+    data = DataSettings(phantom=PhantomSettings(patients=patients, difficulty=0.5), split=shares)
+    cohort = prepare(open_source(data), default_cache())
+    split = split_patients(cohort, data.split)
+    windows = PatchSettings(size=48, stride=8, score_stride=40, input_size=_SIDE)
+    return Patches(cohort, windows, *cohort.intensity(split.train)), split
+
+
+def distil(name: str, setting: int, outer_lr: float, inner_lr: float) -> Row:
+    """Row of one distillation."""
+    patches, split = _patients()
+    batches = BalancedBatches(patches, split.train)
+    backbone, _, norm = name.partition(":")
+    network = build(backbone, norm=norm or "as_is", input_size=_SIDE)
+    set_start(network, backbone=backbone, start=NEAR_LINEAR, seed=0)
+    images = initial_images("noise", steps=1, images=3, seed=0, batches=batches)
+    cpu = torch.device("cpu")
+    labels = initial_labels("one_hot", 3)
+    learner = Distillation(network, images, labels, inner_lr=inner_lr, seed=0, device=cpu)
+    outer = OuterSettings(steps=NETWORKS[name], batch_size=24, evaluations=4, statistics_batches=2)
+    loop = OuterLoop(learner, PatientEvaluator(patches), batches, split, outer, rate=outer_lr, seed=0, device=cpu)
+    begun, reached = time.process_time(), []
+    try:
+        while not loop.finished:
+            loop.advance()
+            if loop.progress.step * 4 % outer.steps == 0:
+                reached.append(loop.best.key[0] if loop.best else 0.0)
+    except DivergedError:
+        reached += [0.0] * (4 - len(reached))
+    finally:
+        loop.close()
+    row = Row(
+        name, parameter_count(network), setting, outer_lr, inner_lr, time.process_time() - begun,
+        reached[0], reached[1], reached[3], 0.0,
+    )  # fmt: skip
+    if loop.best is None or reached[3] == 0.0:
+        return row
+    validation, test = loop.score(split.validation), loop.score(split.test)
+    assert isinstance(validation, PatientScores)
+    assert isinstance(test, PatientScores)
+    headline, delta = choose_threshold(validation.votes)
+    return replace(
+        row,
+        headline=headline,
+        test_smooth=test.key[0],
+        test_hm=operate(test.votes, delta).hm or 0.0,
+        test_auc=test.votes.auc or 0.0,
+        test_accuracy=test.votes.patch_accuracy or 0.0,
+    )
+
+
+def read(path: Path = TABLE) -> list[Row]:
+    """Rows of a table, in the order in which they were measured; none where there is no such file."""
+    if not path.exists():
+        return []
+    kinds = {"str": str, "int": int, "float": float}
+    with path.open(newline="") as file:
+        return [Row(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(Row)}) for row in csv.DictReader(file)]
+
+
+def measure(path: Path, networks: Sequence[str], count: int) -> Iterator[Row]:
+    """Measure what a table lacks, and write each row as it comes."""
+    had = {(row.network, row.setting) for row in read(path)}
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, [each.name for each in fields(Row)])
+        if not had:
+            writer.writeheader()
+        for number, (outer_lr, inner_lr) in enumerate(settings(count)):
+            for name in networks:
+                if (name, number) not in had:
+                    row = distil(name, number, outer_lr, inner_lr)
+                    writer.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in asdict(row).items()})
+                    file.flush()
+                    yield row
+
+
+PAIRS = (
+    ("smooth", "test_hm"),
+    ("headline", "test_hm"),
+    ("smooth", "test_smooth"),
+    ("headline", "test_smooth"),
+    ("quarter", "smooth"),
+    ("half", "smooth"),
+)
+"""What is known of a trial, and what one would like to know."""
+
+
+def correlations(rows: Sequence[Row]) -> Iterator[str]:
+    """Lines of a table: rank correlations (Spearman) over the settings of each network, and their mean."""
+    yield "| network | settings | " + " | ".join(f"{one}, {other}" for one, other in PAIRS) + " |"
+    yield "| --- | ---: |" + " ---: |" * len(PAIRS)
+    found = []
+    for name in dict.fromkeys(row.network for row in rows):
+        group = [row for row in rows if row.network == name]
+        found.append([
+            float(spearmanr([getattr(row, one) for row in group], [getattr(row, other) for row in group]).statistic)
+            for one, other in PAIRS
+        ])  # fmt: skip
+        yield f"| {name} | {len(group)} | " + " | ".join(f"{value:.2f}" for value in found[-1]) + " |"
+    means = [sum(column) / len(column) for column in zip(*found, strict=True)]
+    yield "| mean | | " + " | ".join(f"{value:.2f}" for value in means) + " |"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m benchmarks.search.truth``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.search.truth",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS), metavar="NAME")
+    parser.add_argument("--settings", type=int, default=SETTINGS)
+    parser.add_argument("--out", type=Path, default=TABLE, metavar="FILE.csv")
+    parser.add_argument("--correlations", action="store_true", help="print them, and measure nothing")
+    options = parser.parse_args(arguments)
+    if options.correlations:
+        print("\n".join(correlations(read(options.out))))
+        return 0
+    one_thread()
+    for row in measure(options.out, options.networks, options.settings):
+        rates = f"{row.outer_lr:.3f} {row.inner_lr:.4f}"
+        reached = f"{row.quarter:.3f} {row.half:.3f} {row.smooth:.3f} {row.test_smooth:.3f} HM {row.test_hm:.2f}"
+        print(f"{row.setting:4} {row.network:<22} {rates} {reached} {row.seconds:.1f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

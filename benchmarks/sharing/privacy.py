@@ -1,0 +1,231 @@
+"""Less given away: how well a package tells patients apart, against how well it tells who trained.
+
+    python -m benchmarks.sharing.privacy --out privacy.jsonl  # phantom patients
+    python -m benchmarks.sharing.privacy --data DIR --backbone convnet_w32 --out lungs-privacy.jsonl  # a cohort folder
+    python -m benchmarks.sharing.privacy --out privacy.jsonl --table privacy.csv  # the table of what was run
+
+For each way of making a package (``benchmarks.sharing.privacy_arms``) and seed: one distillation of the training
+patients, and --references more on halves of them, by which membership is calibrated for every patient (docs/anonymity.md). Scores are
+AUCs on test patients, who are those held out, too; nothing is chosen on them: the last state is kept. Intervals are a
+bootstrap over patients and seeds, paired with ``plain`` for the differences. The control, a network trained on the
+patients themselves, has to be found: where it is not, nothing that is not found says anything.
+
+Rows of --out are runs; one that is there already is not run again. Patients are numbers in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.measure import one_thread
+from benchmarks.sharing.patients import add_options, source_of
+from benchmarks.sharing.privacy_arms import ARMS, CPU, NO_NOISE, Made, applies, make
+from sldd.data.cohort import Cohort, default_cache, prepare
+from sldd.data.split import Split, SplitSettings, split_patients
+from sldd.errors import InputError
+from sldd.metrics.auc_bootstrap import AucBootstrap, estimate
+from sldd.metrics.patient_votes import count_votes
+from sldd.privacy_attacks.batch_norm import scores as trace_scores
+from sldd.privacy_attacks.group_test import MemberLabels
+from sldd.privacy_attacks.membership import calibrated
+from sldd.privacy_attacks.patient_losses import PatientFeatures, norm_moments, patient_features
+from sldd.privacy_attacks.views import PatchViews
+from sldd.rng import stream
+from sldd.training.outer_loop import DivergedError
+
+PLAIN, CONTROL = "plain", "trained"
+
+
+def run(name: str, seed: int, cohort: Cohort, public: Cohort, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Rows of all forms of an arm: test scores, and by how much each candidate looks like one who trained."""
+    split = split_patients(cohort, SplitSettings(validation=0.15, test=options.test))
+    candidates = [*split.train, *split.test]
+    groups = MemberLabels(
+        np.arange(len(candidates)) < len(split.train), np.array([cohort.labels[patient] for patient in candidates])
+    )
+    found = {form: (made, _read(made, candidates)) for form, made in make(name, cohort, split, seed, options, public)}
+    losses: dict[str, list[np.ndarray]] = {form: [] for form in found}
+    unseen = []
+    for half, compared in _halves(cohort, split, options.references, seed):
+        for form, made in make(name, cohort, Split(half, split.validation, split.test), seed, options, public):
+            losses[form].append(_read(made, candidates).losses)
+        unseen.append(compared)
+    rows = []
+    for form, (made, read) in found.items():
+        members = calibrated(read.losses, np.stack(losses[form]), np.stack(unseen))
+        votes = count_votes(made.network, made.patches, split.test, batch=256, device=CPU)
+        package = made.package
+        traced = (
+            []
+            if package is None or not package.theta_bn
+            else trace_scores(read.moments, norm_moments(made.network, package.theta_bn), groups, seed).tolist()
+        )
+        rows.append(
+            {
+                "arm": name,
+                "form": form,
+                "seed": seed,
+                "labels": votes.labels.tolist(),
+                "scores": votes.scores.tolist(),
+                "member": groups.member.astype(int).tolist(),
+                "membership": members.tolist(),
+                "traces": traced,
+                "epsilon": _epsilon(name, len(split.train), options),
+            }
+        )
+    return rows
+
+
+def _read(made: Made, patients: Sequence[int]) -> PatientFeatures:
+    views = PatchViews(made.patches)
+    return patient_features(made.network, made.network, views, patients, batch=256, device=CPU)
+
+
+def _halves(cohort: Cohort, split: Split, count: int, seed: int) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Halves of the training patients by label, each with its complement, and which candidates they are compared for:
+    those who trained and are not in it, and of the held-out ones one half of the two."""
+    training = np.array(split.train)
+    labels = np.array([cohort.labels[patient] for patient in split.train])
+    for pair in range(count // 2):
+        random = stream(seed, "privacy benchmark", "halves", pair)
+        orders = [random.permutation(training[labels == label]) for label in (0, 1)]
+        first = sorted(np.concatenate([order[: len(order) // 2] for order in orders]).tolist())
+        second = sorted(set(split.train) - set(first))
+        turn = random.integers(2, size=len(split.test))
+        for number, half in enumerate((first, second)):
+            yield half, np.concatenate([~np.isin(training, half), turn == number])
+
+
+def _epsilon(name: str, patients: int, options: argparse.Namespace) -> float | None:
+    privacy = ARMS[name].privacy
+    if privacy is None or privacy.noise is None or privacy.noise <= NO_NOISE:
+        return None
+    return privacy.epsilon(steps=options.steps, batch_size=options.batch, patients=patients)
+
+
+def table(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A line for each form: score, membership and traces, and what they are over plain packages on the same seeds."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: row["seed"]):
+        groups.setdefault((row["arm"], row["form"]), []).append(row)
+    plain = {row["seed"]: row for row in groups.get((PLAIN, PLAIN), [])}
+    for (arm, form), runs in groups.items():
+        line = {"form": form, "arm": arm, "seeds": len(runs), "epsilon": _words(runs[0]["epsilon"])}
+        others = [plain[run["seed"]] for run in runs if run["seed"] in plain]
+        for what, labels in (("scores", "labels"), ("membership", "member"), ("traces", "member")):
+            title = {"scores": "test AUC", "membership": "membership AUC", "traces": "theta_bn AUC"}[what]
+            line |= {title: "", f"{title} over plain": ""}
+            if not runs[0][what]:
+                continue
+            drawn = AucBootstrap(np.array(runs[0][labels]), len(runs))
+            aucs = drawn.aucs(np.array([run[what] for run in runs], np.float64))
+            line[title] = str(estimate(aucs))
+            if len(others) == len(runs) and form != PLAIN and others[0][what]:
+                base = drawn.aucs(np.array([other[what] for other in others], np.float64))
+                line[f"{title} over plain"] = str(estimate(aucs - base))
+        yield line
+
+
+def _words(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def _cohorts(options: argparse.Namespace) -> tuple[Cohort, Cohort]:
+    """The patients to protect, and public ones."""
+    cache = default_cache() if options.cache is None else options.cache
+    own, public = source_of(options, options.data), source_of(options, options.public, seed=1)
+    return prepare(own, cache), prepare(public, cache)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m benchmarks.sharing.privacy``; 1 where the control is not found, 2 for bad input."""
+    options = _options(arguments)
+    one_thread()
+    rows = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
+    try:
+        if options.table is None:
+            cohort, public = _cohorts(options)
+            known = {(row["arm"], row["seed"]) for row in rows}
+            for seed in range(options.seeds):
+                for name in options.arms:
+                    if (name, seed) in known or not applies(ARMS[name], options):
+                        continue
+                    begun = time.process_time()
+                    try:
+                        made = run(name, seed, cohort, public, options)
+                    except DivergedError as error:
+                        print(f"{name}, seed {seed}: diverged ({error}); left out", flush=True)
+                        continue
+                    spent = round(time.process_time() - begun, 1)
+                    rows += [row | {"core_seconds": spent} for row in made]
+                    with options.out.open("a") as file:
+                        file.write("".join(json.dumps(row) + "\n" for row in rows[-len(made) :]))
+                    print(f"{name}, seed {seed}: {spent:.0f} core seconds", flush=True)
+    except InputError as error:
+        print(f"benchmarks.sharing.privacy: {error}", file=sys.stderr)
+        return 2
+    lines = [*table(rows)]
+    for line in lines:
+        print("  ".join(f"{value!s:<22}" if "AUC" in name else f"{value!s:<13}" for name, value in line.items()))
+    if options.table is not None and lines:
+        with options.table.open("w", newline="") as file:
+            writer = csv.DictWriter(file, lines[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(lines)
+    return 0 if control_is_found(rows) else 1
+
+
+def control_is_found(rows: Sequence[dict[str, Any]]) -> bool:
+    """Whether the network trained on the patients themselves gives them away; True where it was not run."""
+    runs = [row for row in rows if row["form"] == CONTROL]
+    if not runs:
+        return True
+    drawn = AucBootstrap(np.array(runs[0]["member"]), len(runs))
+    found = estimate(drawn.aucs(np.array([run["membership"] for run in runs])))
+    if found.low <= 0.5:
+        print(f"the control is NOT found: membership AUC {found}; what is not found says nothing", flush=True)
+    return found.low > 0.5
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.sharing.privacy",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="RUNS.jsonl")
+    parser.add_argument("--table", type=Path, metavar="TABLE.csv", help="write the table; run nothing")
+    parser.add_argument("--public", metavar="DIR", help="a cohort folder of public films; other phantoms unless given")
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
+    parser.add_argument("--references", type=int, default=8, help="distillations on halves, an even number; default 8")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--test", type=float, default=0.4, help="share of the patients held out")
+    add_options(parser, patients=100)
+    parser.add_argument("--backbone", default="test_resnet")
+    parser.add_argument("--start", default="near_linear")
+    parser.add_argument("--images", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=300, help="outer steps of every distillation")
+    parser.add_argument("--batch", type=int, default=48)
+    parser.add_argument("--statistics-batches", type=int, default=10)
+    parser.add_argument("--outer-lr", type=float, default=0.03)
+    parser.add_argument("--inner-lr", type=float, default=0.02)
+    parser.add_argument("--train-lr", type=float, default=0.002, help="of the control")
+    options = parser.parse_args(arguments)
+    if options.references < 2 or options.references % 2:
+        parser.error(f"--references {options.references}: references come in pairs; give an even number")
+    return options
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    sys.exit(main())
