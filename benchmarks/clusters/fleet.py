@@ -7,8 +7,8 @@ Machines are lost at random (an exponential time each, of mean ``--loss-hours``)
 announced, as a spot machine's are, in time for a checkpoint; the others throw a trial back to its last one. Another
 machine is there after ``--start`` seconds. Some are slow. One driver begins and ends trials, one after another: what
 that takes is ``python -m benchmarks.clusters.scale``'s figure, and a machine waits for its turn. Requests are those
-that this project's own code sends to a stand-in for S3 (moto) in one trial's life, counted; prices are AWS's for S3 Standard in
-US East (https://aws.amazon.com/s3/pricing): 0.005 and 0.0004 USD for a thousand.
+that this project's own code sends to a stand-in for S3 (moto) in one trial's life, counted; prices are AWS's for S3
+Standard in US East (https://aws.amazon.com/s3/pricing): 0.005 and 0.0004 USD for a thousand.
 """
 
 from __future__ import annotations

@@ -94,3 +94,11 @@ def test_a_line_lies_behind_where_three_networks_are_settled():
     assert line["images"].iloc[0] < line["images"].iloc[-1]
     assert growth_frame(answer.iloc[:2]).empty, "two networks are no line"
     assert growth_frame(answer.assign(series=["x", "x", "y", "y"])).empty
+
+
+def test_the_papers_six_stand_behind_where_hm_is_drawn(mixed):
+    frame = minimum_frame(mixed)
+    gray = next(trace for trace in minimum_figure(frame).data if str(trace.name).startswith("as published"))
+    assert gray.x == (5_984_915, 11_176_963, 21_285_123, 57_000_643, 134_271_683, 139_581_379)
+    assert gray.y == (1, 1, 1, 1, 2, 2)
+    assert not any("published" in str(trace.name) for trace in minimum_figure(frame.assign(score="AUC")).data)
