@@ -5,9 +5,10 @@
 
 Each network of the table (``benchmarks.search.truth``) is a cell of one study. Trials pass through the search and the
 ledger as real ones do; a suggestion stands for the nearest setting of the table that its cell has not tried, which
-gives its scores on validation patients, at rungs too, and its seconds. Printed are the score on test patients that settings
-which are confirmed can expect, its mean over networks, seeds and 95 % intervals over the seeds, the loss against the
-middle alone where it is largest, and core seconds a cell. Seeds differ in what samplers draw, not in patients.
+gives its scores on validation patients, at rungs too, and its seconds. Printed are the score on test patients that
+settings which are confirmed can expect, its mean over networks, seeds and 95 % intervals over the seeds, the loss
+against the middle alone where it is largest, and core seconds a cell. Seeds differ in what samplers draw, not in
+patients.
 
 What a setting can expect is the mean of its nearest neighbours in the table, its own row left out: confirm trials run
 on fresh seeds, and a distillation is chaotic, so that a row's own score on test patients is half luck. It is the same

@@ -6,9 +6,10 @@
 
 For each way of making a package (``benchmarks.sharing.privacy_arms``) and seed: one distillation of the training
 patients, and --references more on halves of them, by which membership is calibrated for every patient
-(docs/anonymity.md). Scores are AUCs on test patients, who are those held out, too; nothing is chosen on them: the last state is kept. Intervals are a
-bootstrap over patients and seeds, paired with ``plain`` for the differences. The control, a network trained on the
-patients themselves, has to be found: where it is not, nothing that is not found says anything.
+(docs/anonymity.md). Scores are AUCs on test patients, who are those held out, too; nothing is chosen on them: the last
+state is kept. Intervals are a bootstrap over patients and seeds, paired with ``plain`` for the differences. The
+control, a network trained on the patients themselves, has to be found: where it is not, nothing that is not found says
+anything.
 
 Rows of --out are runs; one that is there already is not run again. Patients are numbers in them.
 """
