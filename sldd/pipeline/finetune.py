@@ -1,19 +1,21 @@
 """How much k of a receiver's own patients add to a package: a curve of AUC over k, with the package and without.
 
 Test patients are drawn first and are the same throughout. Of the others k are drawn for every seed, prevalence kept,
-smaller draws within the larger ones, and a network is trained on their patches for a fixed number of steps:
+smaller draws within the larger ones, and a network is trained on their patches, or their films, for a fixed number of
+steps:
 
     alone     from a fresh start of that seed, standardised by the k patients' own values
     package   from the network that the package stands for; at k = 0 that network itself
     beside    from the package's start, with its distilled images and soft labels beside every batch
 
-Nothing is chosen on test patients: the last state is scored. The break-even count is how many own patients training
-alone takes to come to the AUC of the package as it was received.
+Of whole films the AUC is the mean over classes, or findings, each against the rest, and its bootstrap draws patients
+with all their films. Nothing is chosen on test patients: the last state is scored. The break-even count is how many own
+patients training alone takes to come to the AUC of the package as it was received.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,18 +25,19 @@ from torch import nn
 
 from sldd.backbones.start import SEEDED
 from sldd.data.cohort import Cohort
-from sldd.data.patches import BalancedBatches, Patches
 from sldd.data.split import Split, SplitSettings, split_patients
 from sldd.errors import InputError
-from sldd.metrics.auc_bootstrap import AucBootstrap, estimate
+from sldd.metrics.auc_bootstrap import AucBootstrap, FilmAucBootstrap, estimate
+from sldd.metrics.classes import ClassScores
+from sldd.metrics.evaluators import Scores
+from sldd.metrics.film_evaluator import FilmScores
 from sldd.metrics.intervals import Estimate
-from sldd.metrics.patient_evaluator import PatientEvaluator, PatientScores
-from sldd.metrics.patient_votes import count_votes
+from sldd.metrics.patient_evaluator import PatientScores
 from sldd.ops.dispatch import Kernels
 from sldd.package import Package
 from sldd.package.rebuild.rebuild import rebuild, set_start, started
-from sldd.pipeline.task_data import task_of
-from sldd.rng import stream
+from sldd.pipeline.own_patients import group_of, own_patients
+from sldd.pipeline.task_data import TaskData, task_data, task_of
 from sldd.training.outer_loop import DivergedError, OuterLoop
 from sldd.training.outer_settings import OuterSettings
 from sldd.training.supervised import Training
@@ -43,7 +46,7 @@ ALONE, PACKAGE, BESIDE = "alone", "package", "beside"
 COUNTS = (0, 5, 10, 20, 50, 100, 200, 500)
 """Patients, as many of them as there are; then all."""
 FEWEST = 2
-"""Own patients, one of each label."""
+"""Own patients, one of each label; of classes, one of each."""
 _CPU = torch.device("cpu")
 
 
@@ -83,6 +86,9 @@ class FinetuneCurve:
     tested: int
     own: int
     seeds: int
+    score: str = "AUC"
+    whose: str = "patient"
+    """Who is counted: a patient, or the subject of an image."""
 
 
 def finetune(
@@ -98,28 +104,30 @@ def finetune(
 
     Args:
         network: the package's, as ``rebuild`` gives it.
-        cohort: with labels, and masks of all that may train.
+        cohort: with labels, and masks of all that may train; or films of the package's classes or findings.
         start: as of ``rebuild``.
         done: called after every training.
 
     Raises:
         InputError: the cohort is none that the package is for, or a count is none that it has.
     """
-    split = _split(package, cohort, settings)
-    counts = counts_of(settings, len(split.train))
     if not set(settings.arms) <= {ALONE, PACKAGE, BESIDE}:
         raise InputError(f"--arms: choose from {ALONE}, {PACKAGE}, {BESIDE}")
-    labels = np.array([cohort.labels[patient] for patient in split.test])
-    drawn = AucBootstrap(labels, settings.seeds)
-    received = drawn.aucs(
-        _scores(network, Patches(cohort, package.patches, package.mean, package.deviation), split.test)
-    )
+    split = _split(package, cohort, settings)
+    groups = group_of(cohort, package.task)
+    fewest = max(FEWEST, len(package.classes)) if package.task == "classes" else FEWEST
+    counts = counts_of(settings, len(split.train), fewest)
+    data = _data(package, cohort, split)
+    _check_classes(package, data)
+    found = data.evaluator().score(_predictor(network), split.test, batch=OuterSettings.score_batch, device=_CPU)
+    drawn = _bootstrap(found, cohort, split, settings.seeds)
+    received = drawn.aucs(_values(found)[None])
     aucs: dict[tuple[str, int], np.ndarray] = {(PACKAGE, 0): received}
     for count in filter(None, counts):
         for arm in settings.arms:
             runs = []
             for seed in range(settings.seeds):
-                own = own_patients(cohort, split.train, count, seed)
+                own = own_patients(groups, split.train, count, seed)
                 runs.append(_trained(arm, package, start, cohort, Split(own, split.test, split.test), settings, seed))
                 done()
             aucs[arm, count] = drawn.aucs(np.stack(runs))
@@ -129,40 +137,73 @@ def finetune(
         len(split.test),
         len(split.train),
         settings.seeds,
+        "AUC" if package.task == "patches" else "mean AUC",
+        cohort.words[0],
     )
 
 
-def counts_of(settings: FinetuneSettings, own: int) -> list[int]:
-    """The counts that there are patients for, in order, and all of them."""
+def counts_of(settings: FinetuneSettings, own: int, fewest: int = FEWEST) -> list[int]:
+    """The counts that there are patients for, in order, and all of them; of the usual ones, those that are not too
+    few."""
     wanted = sorted(set(settings.counts))
-    if not wanted or wanted[0] < 0 or any(0 < count < FEWEST for count in wanted):
-        raise InputError(f"--counts: 0, or {FEWEST} and more, so that one of each label is among them")
+    if settings.counts == COUNTS:
+        wanted = [count for count in wanted if not 0 < count < fewest]
+    if not wanted or wanted[0] < 0 or any(0 < count < fewest for count in wanted):
+        raise InputError(f"--counts: 0, or {fewest} and more, so that one of each label is among them")
     return [count for count in wanted if count < own] + [own]
 
 
-def own_patients(cohort: Cohort, pool: Sequence[int], count: int, seed: int) -> list[int]:
-    """``count`` patients of the pool in its prevalence, of each label one at least; those of a smaller count are among
-    those of a larger one."""
-    groups = [[patient for patient in pool if cohort.labels[patient] == label] for label in (0, 1)]
-    positive = min(max(round(count * len(groups[1]) / len(pool)), 1), count - 1, len(groups[1]))
-    positive = max(positive, count - len(groups[0]))
-    orders = [stream(seed, "finetune", label).permutation(group).tolist() for label, group in enumerate(groups)]
-    return sorted(orders[0][: count - positive] + orders[1][:positive])
-
-
 def _split(package: Package, cohort: Cohort, settings: FinetuneSettings) -> Split:
-    if package.task != "patches" or task_of(cohort) != "patches":
-        kinds = {"patches": "patches of patients", "classes": "images of one class each", "multilabel": "findings"}
-        raise InputError(
-            f"finetune is for patches of patients with a label, and the package is for {kinds[package.task]}, "
-            f"the cohort of {kinds[task_of(cohort)]}; whole films: start a study from the package (grid.start=PACKAGE)"
-        )
+    kinds = {"patches": "patches of patients", "classes": "images of one class each", "multilabel": "findings"}
+    task = task_of(cohort)
+    if (package.task == "patches") != (task == "patches"):
+        raise InputError(f"the package is for {kinds[package.task]}, and the cohort is of {kinds[task]}")
     if (cohort.channels, cohort.depth) != (package.channels, package.depth):
         raise InputError(
             f"cohort: films of {cohort.depth} bit and {cohort.channels} channels, and the package was made for "
             f"{package.depth} bit and {package.channels}; convert them as its maker did"
         )
     return split_patients(cohort, SplitSettings(0.0, settings.test), needed=("train", "test"))
+
+
+def _check_classes(package: Package, data: TaskData) -> None:
+    classes = data.input.classes
+    if tuple(classes) != tuple(package.classes):
+        raise InputError(
+            f"cohort: its classes are {', '.join(classes)}, and the package's are {', '.join(package.classes)}; give "
+            "films of the same, by the same names"
+        )
+
+
+def _data(package: Package, cohort: Cohort, split: Split, *, own: bool = False) -> TaskData:
+    """The cohort as the package's networks see it; standardised by its ``own`` values, or else by the maker's."""
+    intensity = None if own else (package.mean, package.deviation)
+    return task_data(cohort, package.patches, split, task=package.task, intensity=intensity)
+
+
+def _predictor(network: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    def predict(images: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad(), Kernels(twice=False):
+            found: torch.Tensor = network(images)
+        return found
+
+    return predict
+
+
+def _bootstrap(found: Scores, cohort: Cohort, split: Split, seeds: int) -> AucBootstrap | FilmAucBootstrap:
+    if isinstance(found, ClassScores):
+        return FilmAucBootstrap(found.patients, np.eye(len(found.classes))[found.truth], seeds)
+    if isinstance(found, FilmScores):
+        return FilmAucBootstrap(found.patients, found.labels, seeds)
+    return AucBootstrap(np.array([cohort.labels[patient] for patient in split.test]), seeds)
+
+
+def _values(found: Scores) -> np.ndarray:
+    """(test patients,) scores, or (test films, classes) probabilities."""
+    if isinstance(found, PatientScores):
+        return found.votes.scores
+    assert isinstance(found, ClassScores | FilmScores)
+    return found.probabilities
 
 
 def _trained(
@@ -174,26 +215,25 @@ def _trained(
     settings: FinetuneSettings,
     seed: int,
 ) -> np.ndarray:
-    """(test patients,) scores after training on the split's own patients."""
+    """The ``_values`` of test patients after training on the split's own patients."""
     if arm == PACKAGE:
         network = rebuild(package, start)
     else:
         network = started(package, start)
         if arm == ALONE and package.start in SEEDED:
             set_start(network, backbone=package.backbone, start=package.start, seed=seed, classes=len(package.classes))
-    own = cohort.intensity(split.train) if arm == ALONE else (package.mean, package.deviation)
-    patches = Patches(cohort, package.patches, *own)
     try:
-        batches = BalancedBatches(patches, split.train)
+        data = _data(package, cohort, split, own=arm == ALONE)
     except InputError as error:
         raise InputError(
-            f"{len(split.train)} own patients of seed {seed}: {error}; or leave out small --counts"
+            f"{len(split.train)} own {cohort.words[0]}s of seed {seed}: {error}; or leave out small --counts"
         ) from None
     outer = OuterSettings(steps=settings.steps, batch_size=settings.batch_size, evaluations=1)
     images = (package.images.flatten(0, 1), package.labels.flatten(0, 1)) if arm == BESIDE else None
-    learner = Training(network, device=_CPU, beside=images)
-    evaluator = PatientEvaluator(patches)
-    loop = OuterLoop(learner, evaluator, batches, split, outer, rate=settings.rate, seed=seed, device=_CPU, last=True)
+    learner = Training(network, device=_CPU, loss=data.loss, beside=images)
+    loop = OuterLoop(
+        learner, data.evaluator(), data.batches, split, outer, rate=settings.rate, seed=seed, device=_CPU, last=True
+    )
     try:
         while not loop.finished:
             loop.advance()
@@ -201,15 +241,7 @@ def _trained(
         raise InputError(f"a training diverged ({error}); choose a smaller --rate") from None
     finally:
         loop.close()
-    found = loop.score(split.test)
-    assert isinstance(found, PatientScores)
-    return found.votes.scores
-
-
-@torch.no_grad()
-def _scores(network: nn.Module, patches: Patches, patients: list[int]) -> np.ndarray:
-    with Kernels(twice=False):
-        return count_votes(network, patches, patients, batch=OuterSettings.score_batch, device=_CPU).scores[None]
+    return _values(loop.score(split.test))
 
 
 def _point(arm: str, count: int, aucs: dict[tuple[str, int], np.ndarray]) -> Point:

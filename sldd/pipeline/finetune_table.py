@@ -61,7 +61,7 @@ def finetune_command(options: argparse.Namespace, console: Console) -> int:
 
 def as_table(curve: FinetuneCurve) -> Table:
     """The curve on a terminal."""
-    table = Table("own patients", "", "AUC (95 %)", "over training alone", box=None, pad_edge=False)
+    table = Table(f"own {curve.whose}s", "", f"{curve.score} (95 %)", "over training alone", box=None, pad_edge=False)
     for point in curve.points:
         more = "" if point.advantage is None else str(point.advantage)
         table.add_row(str(point.count), point.arm, str(point.auc), more)
@@ -70,14 +70,14 @@ def as_table(curve: FinetuneCurve) -> Table:
 
 def in_words(curve: FinetuneCurve) -> Iterator[str]:
     """Whom it was tested on, and the break-even count."""
-    yield f"{curve.tested} test patients, {curve.own} others, {curve.seeds} seeds"
+    yield f"{curve.tested} test {curve.whose}s, {curve.own} others, {curve.seeds} seeds"
     if all(point.arm != ALONE for point in curve.points):
         return
     seen, low, high = (
         f"more than {curve.own}" if value is None else f"{value:.0f}"
         for value in (curve.break_even, curve.break_even_low, curve.break_even_high)
     )
-    yield f"break-even: the package as received is worth {seen} own patients ({low} to {high})"
+    yield f"break-even: the package as received is worth {seen} own {curve.whose}s ({low} to {high})"
 
 
 def as_csv(curve: FinetuneCurve) -> bytes:

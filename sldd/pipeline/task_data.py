@@ -27,7 +27,7 @@ from sldd.metrics.evaluators import Evaluator
 from sldd.metrics.film_evaluator import FilmEvaluator
 from sldd.metrics.group_means import group_means
 from sldd.metrics.patient_evaluator import PatientEvaluator
-from sldd.ops.types import InputSpec, TaskName
+from sldd.ops.types import InputSpec, PerChannel, TaskName
 from sldd.package import Scores as Claim
 from sldd.rng import stream
 from sldd.training.losses import CROSS_ENTROPY, WEIGHTED_BCE, Loss
@@ -256,13 +256,24 @@ def task_of(cohort: Cohort) -> TaskName:
     return "classes" if len(cohort.classes) > 1 and bool((several == 1).all()) else "multilabel"
 
 
-def task_data(cohort: Cohort, patches: PatchSettings, split: Split) -> TaskData:
+def task_data(
+    cohort: Cohort,
+    patches: PatchSettings,
+    split: Split,
+    *,
+    task: TaskName | None = None,
+    intensity: tuple[PerChannel, PerChannel] | None = None,
+) -> TaskData:
     """The data of a cohort's task.
+
+    Args:
+        task: that of the cohort unless given.
+        intensity: mean and deviation by which films are standardised; those of the training patients unless given.
 
     Raises:
         InputError: a class has no training image, or a training patient no mask.
     """
-    task, intensity = task_of(cohort), cohort.intensity(split.train)
+    task, intensity = task or task_of(cohort), intensity or cohort.intensity(split.train)
     if task == "patches":
         return PatchData(Patches(cohort, patches, *intensity), split)
     films = WholeFilms(cohort, patches.input_size, *intensity)

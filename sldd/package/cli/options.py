@@ -86,13 +86,15 @@ def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.
     tried.add_argument("--backbones", nargs="*", default=BACKBONES, metavar="NAME", help="other networks to try")
     tuned = command("finetune", "how much own patients add to it (docs/receiving.md)")
     checks(tuned)
-    tuned.add_argument("cohort", type=Path, metavar="COHORT", help="a folder with films, organ masks and labels")
+    tuned.add_argument(
+        "cohort", type=Path, metavar="COHORT", help="a folder with films and labels, for patches with organ masks"
+    )
     tuned.add_argument("--counts", type=int, nargs="+", default=[0, 5, 10, 20, 50, 100, 200, 500], metavar="K")
     tuned.add_argument("--arms", nargs="+", default=["alone", "package"], choices=("alone", "package", "beside"))
     tuned.add_argument("--seeds", type=_count, default=3, help="of patients, starts and batches; default 3")
     tuned.add_argument("--steps", type=_count, default=150, help="of every training; default 150")
     tuned.add_argument("--rate", type=float, default=0.002, help="of Adam; default 0.002")
-    tuned.add_argument("--batch", type=_count, default=48, help="patches a step; default 48")
+    tuned.add_argument("--batch", type=_count, default=48, help="patches, or films, a step; default 48")
     tuned.add_argument("--test", type=float, default=0.4, help="share of the patients that is tested; default 0.4")
     tuned.add_argument("--out", type=Path, metavar="CURVE", help=".csv or .json")
     converted = command("convert", "store images otherwise, or include the start")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import itertools
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from sldd.errors import InputError
 from sldd.package import Package
 from sldd.package.__main__ import main
 from sldd.package.rebuild.rebuild import rebuild
-from sldd.pipeline.finetune import ALONE, BESIDE, PACKAGE, FinetuneSettings, finetune, own_patients
+from sldd.pipeline.finetune import ALONE, BESIDE, PACKAGE, FinetuneSettings, counts_of, finetune
 from sldd.pipeline.finetune import _break_even as break_even
 from tests.conftest import write_cohort
 
@@ -46,17 +46,6 @@ def file(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
         split=sldd.SplitSettings(validation=0.2, test=0.2),
     )
     return distilled.save(tmp_path_factory.mktemp("package") / "package.safetensors")
-
-
-def test_own_patients_keep_prevalence_and_small_draws_lie_in_large_ones(cohort: Cohort) -> None:
-    pool = [patient for patient in range(12) if patient % 4 != 3]  # 6 negative, 3 positive
-    draws = [own_patients(cohort, pool, count, 1) for count in range(2, 10)]
-    for smaller, larger in itertools.pairwise(draws):
-        assert set(smaller) < set(larger)
-    assert [len(draw) for draw in draws] == [*range(2, 10)]
-    assert [sum(patient % 2 for patient in draw) for draw in draws] == [1, 1, 1, 2, 2, 2, 3, 3]
-    assert draws[-1] == pool
-    assert any(own_patients(cohort, pool, 4, seed) != draws[2] for seed in range(2, 5))
 
 
 def test_a_good_package_is_worth_patients(file: Path, cohort: Cohort) -> None:
@@ -130,11 +119,76 @@ def test_a_changed_package_is_not_tuned(file: Path, folder: Path, tmp_path: Path
     assert not out.exists()
 
 
-def test_whole_films_are_refused(file: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    """Forty images of three classes, told by where they are bright; two images a subject."""
+    random, labels = np.random.default_rng(0), np.arange(40) % 3
+    films = random.integers(0, 60, (40, 16, 16)).astype(np.uint8)
+    for film, label in zip(films, labels, strict=True):
+        film[5 * label : 5 * label + 5] += 120
+    subjects = [f"S{3 * (number // 6) + number % 3}" for number in range(40)]
+    return sldd.open_cohort(films, labels, subjects=subjects, cache=tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def told(images: Cohort) -> Package:
+    """A package that tells their classes."""
+    distilled = sldd.distill(
+        "lenet",
+        images,
+        patches=sldd.PatchSettings(input_size=16),
+        outer=sldd.OuterSettings(steps=60, batch_size=24, evaluations=1, statistics_batches=1),
+        split=sldd.SplitSettings(validation=0.2, test=0.2),
+    )
+    return distilled.package
+
+
+def test_images_of_one_class_each_have_a_curve_by_subjects(told: Package, images: Cohort) -> None:
+    settings = dataclasses.replace(TINY, counts=(0, 3, 6), steps=1)
+    curve = finetune(told, rebuild(told), images, settings)
+    points = {(point.arm, point.count): point.auc.value for point in curve.points}
+    assert (curve.score, curve.whose) == ("mean AUC", "subject")
+    assert curve.tested + curve.own == images.patients
+    assert points.keys() == {(PACKAGE, 0)} | {(arm, k) for arm in (ALONE, PACKAGE, BESIDE) for k in (3, 6, curve.own)}
+    assert points[PACKAGE, 0] > 0.95
+    assert points[PACKAGE, 3] > points[ALONE, 3]
+    with pytest.raises(InputError, match="0, or 3 and more"):
+        finetune(told, rebuild(told), images, dataclasses.replace(TINY, counts=(2,)))
+
+
+def test_usual_counts_leave_out_those_that_are_too_few() -> None:
+    assert counts_of(FinetuneSettings(), 30, fewest=8) == [0, 10, 20, 30]
+
+
+def test_findings_have_a_curve(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    findings = random.integers(0, 2, (40, 2)).astype(float)
+    films = random.integers(0, 60, (40, 16, 16)).astype(np.uint8)
+    for film, (upper, lower) in zip(films, findings, strict=True):
+        film[:8] += np.uint8(120 * upper)
+        film[8:] += np.uint8(120 * lower)
+    findings[3, 1] = np.nan
+    cohort = sldd.open_cohort(films, findings, classes=["upper", "lower"], cache=tmp_path / "cache")
+    distilled = sldd.distill(
+        "lenet",
+        cohort,
+        patches=sldd.PatchSettings(input_size=16),
+        outer=sldd.OuterSettings(steps=60, batch_size=24, evaluations=1, statistics_batches=1),
+    )
+    curve = finetune(distilled.package, rebuild(distilled.package), cohort, TINY)
+    assert (curve.score, curve.whose) == ("mean AUC", "patient")
+    assert len(curve.points) == 10
+
+
+def test_films_of_another_kind_or_of_other_classes_are_refused(
+    file: Path, told: Package, images: Cohort, cohort: Cohort, tmp_path: Path
+) -> None:
     package = Package.load(file)
-    films: Any = np.zeros((4, 16, 16), np.uint8)
-    whole = sldd.open_cohort(films, [0, 1, 0, 1], cache=tmp_path / "cache")
-    with pytest.raises(
-        InputError, match=r"the package is for patches of patients, the cohort of images of one class each; whole films"
-    ):
-        finetune(package, rebuild(package), whole)
+    with pytest.raises(InputError, match=r"the package is for patches of patients, and the cohort is of images of one"):
+        finetune(package, rebuild(package), images)
+    with pytest.raises(InputError, match=r"the package is for images of one class each, and the cohort is of patches"):
+        finetune(told, rebuild(told), cohort)
+    films: Any = np.zeros((12, 16, 16), np.uint8)
+    other = sldd.open_cohort(films, list("abcd") * 3, cache=tmp_path / "cache")
+    with pytest.raises(InputError, match="its classes are a, b, c, d, and the package's are 0, 1, 2"):
+        finetune(told, rebuild(told), other)
