@@ -1,8 +1,8 @@
 """What else goes along with the smallest count: traits of networks at their start, and how well they learn at all.
 
 Traits are those that `study.yaml` has of each network (`networks`), measured before anything is learned. Every network
-counts once, with what is shown of its smallest count. These are leads: many traits are looked at, all of the same few
-networks, and none was varied by itself.
+counts once, with what is shown of its smallest count, among the counts that all were offered. These are leads: many
+traits are looked at, all of the same few networks, and none was varied by itself.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from analysis.records.cell_means import settings_apart
 from analysis.records.records import Study, score_word
 from analysis.stats.minimum import minimum_images, shown_points
 from analysis.stats.ranks.partial import partial_spearman
+from analysis.stats.shared_counts import alike
 from ledger.families import family
 
 TRAITS = {
@@ -40,7 +41,7 @@ def network_traits(study: Study) -> pd.DataFrame:
     """A row a network of `minimum_images` of which something is known: backbone, parameters, `lower`, `upper`, a column
     a trait, and `trained`, the score of its ordinary training. Empty where settings are compared, each of which would
     have an answer of its own, or where the study has no traits."""
-    answer = minimum_images(study)
+    answer = minimum_images(alike(study))
     measured = pd.DataFrame([each for each in study.networks if isinstance(each.get("backbone"), str)])
     if answer.empty or measured.empty or settings_apart(answer).nunique() > 1:
         return pd.DataFrame(columns=["backbone", "parameters", "lower", "upper", *TRAITS, "trained"])

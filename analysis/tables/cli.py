@@ -1,6 +1,7 @@
 """A study's cells as tables, by themselves or beside the published ones: python -m analysis.tables results/table5
 
     python -m analysis.tables results/table5                                    every cell of the study
+    python -m analysis.tables results/table5 --answer                           the smallest count of every network
     python -m analysis.tables results/table1 results/table5 --against published  the papers' rows, measured ones beside
     python -m analysis.tables results/* --against published --table 1 5         two of the papers' tables
     python -m analysis.tables results/chest-transfer --against published         films with findings: that table
@@ -25,6 +26,7 @@ from analysis.published import CAPTIONS
 from analysis.records.records import NotAStudyError, Study, read_study, setting_of
 from analysis.records.rule import Rule
 from analysis.stats.minimum import percent
+from analysis.tables.answer import answer_tables
 from analysis.tables.cell_intervals import INTERVAL, interval_words, with_intervals
 from analysis.tables.cross_network import cross_table
 from analysis.tables.formats import Column, Table, as_csv, as_latex, as_markdown, as_text, counted, decimals, words
@@ -142,6 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "python -m analysis.tables results/table1 results/table5 --against published --table 1 5 --format markdown",
     )
     parser.add_argument("studies", nargs="+", metavar="STUDY", help="a study's folder or URL, with its study.yaml")
+    parser.add_argument(
+        "--answer", action="store_true", help="the smallest count of every network, and what goes along"
+    )
     parser.add_argument("--against", choices=["published"], help="put measured cells beside the rows of these tables")
     parser.add_argument(
         "--table",
@@ -153,17 +158,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--format", choices=["text", "markdown", "latex", "csv"], default="text", help="default: text")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write to FILE (default: print)")
     options = parser.parse_args(arguments)
+    if options.answer and options.against:
+        print("tables: --answer and --against are two kinds of tables; ask for one at a time", file=sys.stderr)
+        return 2
     if options.table and not options.against:
         print("tables: --table chooses among published tables; add --against published", file=sys.stderr)
         return 2
     try:
         studies = [read_study(folder) for folder in options.studies]
-        if options.against:
+        lines: list[str] = []
+        if options.answer:
+            tables = [table for study in studies for table in answer_tables(study)]
+        elif options.against:
             tables, lines = tables_against(studies, options.table or ())
         else:
             kinds = (cell_table, cross_table, recommended_table)
             found = [kind(study) for study in studies for kind in kinds]
-            tables, lines = [table for table in found if table is not None], []
+            tables = [table for table in found if table is not None]
         written = _formatted(tables, lines, options.format, options.out)
         if options.out is None:
             print(written, end="")

@@ -75,10 +75,10 @@ def networks(study: Study, answer: pd.DataFrame) -> tuple[list[str], list[list[s
         [
             name,
             "n/a" if pd.isna(row["parameters"]) else parameters_word(row["parameters"]),
-            _count(row),
-            _reached(row),
+            count_words(row),
+            reached_words(row),
             number(row["trained_hm"], 2),
-            _verdict(row),
+            verdict_words(row),
         ]
         for name, row in rows
     ]
@@ -94,7 +94,7 @@ def how_to_read(study: Study) -> str:
     )
 
 
-def _count(row: Mapping[Any, Any]) -> str:
+def count_words(row: Mapping[Any, Any]) -> str:
     """`3 (2 to 3)`; `2 or more` where no count is shown to suffice, and `open` where nothing is known."""
     found, least = row["minimum_images"], row["at_least"]
     if pd.notna(found):
@@ -102,13 +102,15 @@ def _count(row: Mapping[Any, Any]) -> str:
     return "open" if pd.isna(least) else f"{least} or more"
 
 
-def _reached(row: Mapping[Any, Any]) -> str:
+def reached_words(row: Mapping[Any, Any]) -> str:
+    """The score at the smallest count, or the best that was reached, with its count."""
     if pd.notna(row["minimum_images"]):
         return number(row["minimum_hm"], 2)
     return "n/a" if pd.isna(row["best_hm"]) else f"{number(row['best_hm'], 2)} (with {row['best_images']})"
 
 
-def _verdict(row: Mapping[Any, Any]) -> str:
+def verdict_words(row: Mapping[Any, Any]) -> str:
+    """What is shown of a network, in a few words."""
     found, most = row["minimum_images"], images_word(row["largest_images"])
     if row["outcome"] == SHOWN:
         fewer = "fewer are not ruled out" if row["at_least"] < found else "fewer fall short"

@@ -18,7 +18,7 @@ NETWORKS = [
 ]  # fmt: skip
 
 
-def _atlas(ledger: Callable[..., Ledger], networks: list[str] = NETWORKS, **changed: object) -> Ledger:
+def atlas(ledger: Callable[..., Ledger], networks: list[str] = NETWORKS, **changed: object) -> Ledger:
     """Every second network is deep, and needs two images where others need one, whatever its size."""
     traits = [
         {"backbone": name, "norm": "as_is", "start": "near_linear", "depth": 10 + 20 * (place % 2), "width": 8.0}
@@ -41,7 +41,7 @@ def _atlas(ledger: Callable[..., Ledger], networks: list[str] = NETWORKS, **chan
 
 
 def test_the_trait_that_decides_stands_first(ledger: Callable[..., Ledger]) -> None:
-    study = read_study(_atlas(ledger).folder)
+    study = read_study(atlas(ledger).folder)
     points = network_traits(study)
     assert points["lower"].tolist() == [1.0, 2.0] * 6
     found = leads(study)
@@ -55,11 +55,11 @@ def test_the_trait_that_decides_stands_first(ledger: Callable[..., Ledger]) -> N
 
 
 def test_a_study_of_few_networks_has_none(ledger: Callable[..., Ledger]) -> None:
-    assert leads(read_study(_atlas(ledger, NETWORKS[:5]).folder)).empty
+    assert leads(read_study(atlas(ledger, NETWORKS[:5]).folder)).empty
 
 
 def test_a_study_of_before_has_none(ledger: Callable[..., Ledger]) -> None:
-    study = _atlas(ledger)
+    study = atlas(ledger)
     del study.described["networks"]
     study.save()
     assert leads(read_study(study.folder)).empty
@@ -68,7 +68,7 @@ def test_a_study_of_before_has_none(ledger: Callable[..., Ledger]) -> None:
 
 @pytest.mark.parametrize("damaged", [[3], ["text"], [{"backbone": 3}], [{"backbone": "resnet18", "depth": "x"}], {}])
 def test_damaged_traits_are_as_none(ledger: Callable[..., Ledger], damaged: object) -> None:
-    study = _atlas(ledger)
+    study = atlas(ledger)
     study.described["networks"] = damaged
     study.save()
     assert leads(read_study(study.folder)).empty or np.isfinite(leads(read_study(study.folder))["value"]).all()
