@@ -123,9 +123,10 @@ class Command(Study):
 
     def kill(self) -> None:
         """As by the system: nothing is said, nothing is tidied up."""
+        orphans = self.workers()
         os.kill(self.process.pid, signal.SIGKILL)
         self.wait()
-        time.sleep(3)  # orphaned workers of the dead driver end by themselves
+        psutil.wait_procs(orphans, timeout=30)  # they end by themselves
 
     def until(self, happened: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 120

@@ -17,7 +17,7 @@ from analysis.design.power import power
 from ledger.ledger import Ledger
 from ledger.trial_folder import TrialFolder
 from study.search.tune_searcher import Search, StudySearcher
-from tests.study.command import Command, Study
+from tests.study.command import Command, Here, Study
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def _power_of_few_studies(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """A study that ran from its start to its end: what every other one has to come to.
+    """A study that ran from its start to its end, without Ray: what every other one has to come to.
 
     Of several test processes, one runs it, and the others wait.
     """
@@ -55,8 +55,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Study:
     with (shared / "undisturbed.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (out / "tiny" / "dashboard.html").exists():
-            command = Command(out)
-            assert command.wait() == 0, command.log.read_text()
+            study = Here(out)
+            assert study.status == 0, study.log.read_text()
     return Study(out)
 
 

@@ -37,7 +37,7 @@ def test_killed_twice_loses_and_repeats_nothing(undisturbed: Study, tmp_path: Pa
             resumed.setdefault(folder, []).append(step)
         for path in command.trials("result.json"):
             finished.setdefault(path, path.read_bytes())
-    last = Here(tmp_path / "out", ray=True)
+    last = Here(tmp_path / "out")
     assert last.status == 0, last.log.read_text()
 
     assert finished
