@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.measure import one_thread, seconds
-from ledger.ledger import Ledger, Trial
+from ledger.ledger import Ledger
+from ledger.trial import Trial
 from sldd.rng import stream
 from study.config.search_settings import SearchSettings
 from study.grid.axes import Cell

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ledger.ledger import Ledger, Trial
+from ledger.ledger import Ledger
+from ledger.trial import Trial
 from study.cluster.ray_cluster import Slots
 from study.config.resource_settings import ResourceSettings
 

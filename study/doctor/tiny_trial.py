@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ledger.ledger import FORMAT, Ledger, Trial
+from ledger.ledger import FORMAT, Ledger
 from ledger.storage import Folder, delete
+from ledger.trial import Trial
 from sldd.data.cohort import prepare
 from sldd.data.settings import open_source
 from sldd.errors import InputError

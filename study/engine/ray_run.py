@@ -8,7 +8,7 @@ from functools import partial
 
 from ray import tune
 
-from ledger.ledger import Trial
+from ledger.trial import Trial
 from study.cluster.gpu_share import GpuShares
 from study.engine.lost_workers import lost_workers_retried
 from study.engine.report.progress import ProgressLine, TuneReports

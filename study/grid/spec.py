@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from ledger.ledger import Trial
+from ledger.trial import Trial
 from sldd.distillation.image_learner import DistillSettings
 from study.grid.axes import Cell
 from study.grid.protocol import Protocol

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from ledger.ledger import Ledger, Trial
+from ledger.ledger import Ledger
+from ledger.trial import Trial
 from study.config.resource_settings import BudgetSettings
 
 _HOUR = 3600.0

@@ -13,7 +13,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ledger.ledger import Ledger, Trial
+from ledger.ledger import Ledger
+from ledger.trial import Trial
 from study.config.search_settings import ConfirmSettings, SearchSettings
 from study.config.tasks import TASKS
 from study.grid.axes import Cell

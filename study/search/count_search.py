@@ -19,8 +19,8 @@ from dataclasses import replace
 
 from analysis.records.rule import Rule
 from analysis.stats.counts import next_count, suffices
-from ledger.ledger import Trial
 from ledger.schema import TRAINED_ALIKE
+from ledger.trial import Trial
 from study.grid.axes import Cell
 from study.search.cell_search import CellSearch
 

@@ -13,7 +13,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from ledger.ledger import Trial
+from ledger.trial import Trial
 from study.config.methods import METHODS
 from study.config.methods.base import Space
 from study.config.samplers import SAMPLERS, SHARED

@@ -29,7 +29,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from scipy.stats import qmc
 
 from ledger.families import family
-from ledger.ledger import Ledger, Trial
+from ledger.ledger import Ledger
+from ledger.trial import Trial
 from study.config.methods.base import Space
 from study.config.tasks import TASKS
 from study.grid.axes import Cell

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ledger.ledger import Trial
+from ledger.trial import Trial
 from study.config.tasks import TASKS
 from study.grid.spec import Phase, TrialSpec
 

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 from ray.tune.search import Searcher
 
-from ledger.ledger import Ledger, Trial
+from ledger.ledger import Ledger
 from ledger.storage import no_room
+from ledger.trial import Trial
 from study.search.cell_search import CellSearch
 
 

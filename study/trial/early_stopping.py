@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ledger.ledger import Ledger, Trial
+from ledger.ledger import Ledger
+from ledger.trial import Trial
 from study.config.pruners import PRUNERS
 from study.config.search_settings import SearchSettings
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from analysis.records.tasks import TaskResults
-from ledger.ledger import Trial
+from ledger.trial import Trial
 from sldd.data.augment import AugmentSettings
 from sldd.data.cohort import Cohort
 from sldd.data.patches import PatchSettings

@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.records.class_runs import ClassRun, pooled_class_run
 from analysis.records.tasks import TASKS as RESULTS
-from ledger.ledger import Trial
+from ledger.trial import Trial
 from sldd.data.cohort import Cohort
 from sldd.data.patches import PatchSettings
 from sldd.data.split import Split

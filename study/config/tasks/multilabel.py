@@ -10,7 +10,7 @@ from typing import Any
 
 from analysis.records.multilabel_runs import pooled_film_run
 from analysis.records.tasks import TASKS as RESULTS
-from ledger.ledger import Trial
+from ledger.trial import Trial
 from sldd.backbones.start import PRETRAINED
 from sldd.data.cohort import Cohort
 from sldd.data.concat import JoinedFilms, join_splits

@@ -9,7 +9,7 @@ from typing import Any
 from analysis.records.patient_runs import Run, pooled_run
 from analysis.records.tasks import TASKS as RESULTS
 from analysis.records.tasks import USUAL
-from ledger.ledger import Trial
+from ledger.trial import Trial
 from sldd.data.cohort import Cohort
 from sldd.errors import InputError
 from study.config.tasks.base import Data, Objective, Task, by_seed, mean, spread

@@ -11,8 +11,9 @@ from rich.table import Table
 
 from analysis.records.idle import idle_rates
 from analysis.text.words import duration
-from ledger.ledger import Ledger, Trial
+from ledger.ledger import Ledger
 from ledger.schema import AXES
+from ledger.trial import Trial
 from study.config.schema import StudyConfig
 from study.config.tasks import TASKS
 from study.grid.axes import Cell

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ledger.ledger import Ledger, Trial
+from ledger.ledger import Ledger
+from ledger.trial import Trial
 from study.cluster.gpu_share import GpuShares
 from study.cluster.ray_cluster import Slots
 from study.config.resource_settings import ResourceSettings

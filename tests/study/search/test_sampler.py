@@ -9,7 +9,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from ledger.ledger import Trial
+from ledger.trial import Trial
 from study.config.samplers import SAMPLERS
 from study.config.search_settings import SearchSettings
 from study.grid.axes import Cell

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ledger.ledger import Ledger, Trial
+from ledger.ledger import Ledger
+from ledger.trial import Trial
 from ledger.trial_folder import TrialFolder
 from sldd.rng import stream
 from study.config.search_settings import ConfirmSettings, SearchSettings

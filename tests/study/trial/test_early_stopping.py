@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.ledger import Ledger, Trial
+from ledger.ledger import Ledger
+from ledger.trial import Trial
 from sldd.rng import stream
 from study.config.pruners import PRUNERS, Pruner
 from study.config.search_settings import ConfirmSettings, SearchSettings

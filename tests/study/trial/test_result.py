@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ledger.ledger import Trial
+from ledger.trial import Trial
 from study.config.tasks.patients import runs
 from study.grid.axes import Cell
 from study.grid.spec import TrialSpec

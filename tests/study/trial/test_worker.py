@@ -14,7 +14,8 @@ import torch
 
 from analysis.records.records import MEASURED
 from ledger import trial_folder
-from ledger.ledger import Ledger, Trial
+from ledger.ledger import Ledger
+from ledger.trial import Trial
 from ledger.trial_folder import FolderNotVisibleError, TrialFolder
 from sldd.data.cohort import prepare
 from sldd.data.settings import open_source
