@@ -19,6 +19,7 @@ import argparse
 import io
 import lzma
 import re
+import shutil
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ from ledger.trial_folder import PACKAGE
 from sldd.errors import InputError
 
 _OF_STUDY = ("study.yaml", "prior.json", LANDSCAPE)
-_LARGEST = 4 * 1024**3  # bytes of all files together: a result has a few ten thousand, a package a few million
+_LARGEST = 2 * 1024**3  # bytes of all files together: a result has a few ten thousand, a package a few million
 _NAME = r"[^/\\\x00-\x1f]+"
 _MEMBER = re.compile(
     rf"({_NAME})/(?:(?:{'|'.join(map(re.escape, (*_OF_STUDY, KEY)))})"
@@ -99,6 +100,7 @@ def unpack(file: Path, out: Path) -> Path:
     if folder.exists():
         raise InputError(f"{folder} exists; choose another --out")
     draft = out / f".{name}.unpacking"
+    shutil.rmtree(draft, ignore_errors=True)  # what an earlier attempt left when it was killed
     try:
         for path, content in members.items():
             target = draft / PurePosixPath(path).relative_to(name)
@@ -107,6 +109,8 @@ def unpack(file: Path, out: Path) -> Path:
         draft.rename(folder)
     except OSError as error:
         raise InputError(f"cannot write {folder} ({error.strerror or error}); choose another --out") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
     return folder
 
 

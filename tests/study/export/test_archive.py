@@ -126,6 +126,17 @@ def test_a_study_of_that_name_is_not_written_over(packed: Path, tmp_path: Path) 
     assert main(["unpack", str(packed), "--out", str(tmp_path / "out")]) == 2
 
 
+def test_an_attempt_that_was_killed_or_fails_leaves_nothing(packed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / ".tiny.unpacking" / "trials").mkdir(parents=True)
+    (out / ".tiny.unpacking" / "trials" / "stale").touch()
+    assert main(["unpack", str(packed), "--out", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["tiny"]
+    assert not (out / "tiny" / "trials" / "stale").exists()
+    (tmp_path / "file").touch()
+    assert main(["unpack", str(packed), "--out", str(tmp_path / "file")]) == 2
+
+
 def test_nothing_to_pack_and_no_place_for_it(
     undisturbed: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
