@@ -145,6 +145,11 @@ class CellSearch:
         return self.state.interrupted
 
     @property
+    def may_grow(self) -> bool:
+        """No: its trials are counted beforehand."""
+        return False
+
+    @property
     def waiting(self) -> list[CellSearch]:
         """This cell, while it has trials left to run."""
         return [] if self.finished else [self]

@@ -92,6 +92,11 @@ class CountSearch:
         return self._open
 
     @property
+    def may_grow(self) -> bool:
+        """Whether results may ask for trials of other counts."""
+        return any(not search.state.records and search not in self._open for search in self._all) and not self.finished
+
+    @property
     def interrupted(self) -> bool:
         """True where an earlier start left a trial unfinished."""
         return any(search.interrupted for search in self._open)

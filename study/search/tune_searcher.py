@@ -33,6 +33,11 @@ class Search(Protocol):
         """The cells that have trials left to run."""
         ...
 
+    @property
+    def may_grow(self) -> bool:
+        """Whether results may ask for trials of other cells."""
+        ...
+
     def next(self, *, new: bool = True) -> Trial | None:
         """The next trial to start, or None where there is none at the moment; not ``new``: of those begun before."""
         ...

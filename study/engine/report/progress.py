@@ -100,7 +100,8 @@ class ProgressLine:
             ):
                 self._hms[trial.name] = TASKS[asked.task].main_score((trial.result or {}).get("validation") or {})
         best = max(self._hms.values(), default=0.0)
-        parts = [f"{done}/{done + remaining} trials done", f"{running} running", f"{failed} failed"]
+        grows = any(search.may_grow for search in self.searches)  # which image counts are searched hangs on results
+        parts = [f"{done}/{done + remaining}{' or more' * grows} trials done", f"{running} running", f"{failed} failed"]
         if len(begun) > running:
             parts.insert(2, f"{len(begun) - running} waiting")
         if self._hms:
@@ -109,7 +110,7 @@ class ProgressLine:
             parts.append(f"best {group} {TASKS[asked.task].results.word} {best:.2f}")
         left = self._seconds_left()
         if left is not None:
-            parts.append(f"about {duration(left)} left")
+            parts.append(f"{'at least' if grows else 'about'} {duration(left)} left")
         return f"{self._name}: {', '.join(parts)}"
 
     def _seconds_left(self) -> float | None:

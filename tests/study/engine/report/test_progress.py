@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+from analysis.records.rule import Rule
 from analysis.text.words import duration
 from ledger.trial_folder import TrialFolder
 from study.config.search_settings import ConfirmSettings, SearchSettings
@@ -16,6 +18,7 @@ from study.engine.report.progress import ProgressLine, TuneReports
 from study.grid.axes import Cell
 from study.planning.plan import PlannedCell
 from study.search.cell_search import CellSearch
+from study.search.count_search import CountSearch
 from study.search.tune_searcher import StudySearcher
 from tests.conftest import OpenLedger
 
@@ -50,6 +53,18 @@ def test_line_counts_and_estimates(tmp_path: Path, open_ledger: OpenLedger) -> N
     TrialFolder(Path(config["folder"]), config["owner"]).finish(result)
     line.searcher.on_trial_complete("one")
     assert line.text() == "demo: 1/4 trials done, 0 running, 0 failed, best validation HM 0.75, about 60 s left"
+
+
+def test_counts_that_are_searched_may_ask_for_more(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path / "study")
+    cells = [replace(CELL, images=images, counted=True) for images in (1, 2, 3)]
+    plan = [PlannedCell(cell, 1234, None, 100.0) for cell in cells]
+    line = ProgressLine(Console(file=io.StringIO()), "demo", plan, ledger, slots=1)
+    each = [CellSearch(cell, SearchSettings(trials=3), ConfirmSettings(1), ledger, seed=0) for cell in cells]
+    line.searches = [CountSearch(each, Rule())]
+    assert line.text() == "demo: 0/4 or more trials done, 0 running, 0 failed, at least 7 min left"
+    line.searches = [CountSearch(each[:1], Rule())]
+    assert line.text() == "demo: 0/4 trials done, 0 running, 0 failed, about 7 min left"
 
 
 @pytest.mark.parametrize(("ci", "lines"), [("", 1), ("true", 0)])
