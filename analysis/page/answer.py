@@ -11,6 +11,7 @@ from analysis.records.records import Study
 from analysis.stats.minimum import minimum_images
 from analysis.text.at_a_glance import how_to_read, in_a_sentence, networks, not_measured
 from analysis.text.conclusion import describe_published
+from analysis.text.growth import whether_it_grows
 from analysis.text.leaning import leaning
 from analysis.text.relation import reach
 from analysis.text.summary import headline, protocol, smallest_counts, split_sizes, state
@@ -20,12 +21,14 @@ def story(study: Study) -> str:
     """Warnings, the answer at a glance, the same in full, and how test patients were used."""
     answer = minimum_images(study)
     sentence = in_a_sentence(study, answer, split_sizes(study).get("test"))
+    growth = whether_it_grows(study)
+    grows = f'<p class="grows">{escape(growth)}</p>\n' if growth else ""
     caption = f'<p class="caption">{escape(how_to_read(study))}</p>'
     rows = f"{answer_table(*networks(study, answer))}\n{caption}\n" if len(answer) else ""
     words = _paragraphs(each for each in [*headline(study), smallest_counts(study)] if each)
     return (
         "".join(f'<p class="notice">{escape(notice)}</p>\n' for notice in state(study))
-        + f'<p class="answer">{escape(sentence)}</p>\n{rows}'
+        + f'<p class="answer">{escape(sentence)}</p>\n{grows}{rows}'
         + f"<details><summary>The answer in full, by other rules, and against parameters</summary>{words}</details>\n"
         + f'<p class="protocol">{escape(protocol(study))}</p>'
     )

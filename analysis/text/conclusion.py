@@ -83,11 +83,16 @@ def describe(points: pd.DataFrame) -> str:
     """
     if points.empty:
         return "No backbone has been tried, so nothing can be said about parameters."
+    kept = known_points(points)
+    sentences = [_ranked(kept), _sloped(kept), _left_out(points.drop(kept.index))]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def known_points(points: pd.DataFrame) -> pd.DataFrame:
+    """The rows with parameters and a bound that says something, as float64 beside `backbone`."""
     numbers = points[["parameters", "lower", "upper"]].apply(pd.to_numeric).astype("float64")
     known = numbers.notna().all(axis=1) & ((numbers["lower"] > 1) | np.isfinite(numbers["upper"]))
-    kept = numbers.assign(backbone=points["backbone"])[known]
-    sentences = [_ranked(kept), _sloped(kept), _left_out(points[~known])]
-    return " ".join(sentence for sentence in sentences if sentence)
+    return numbers.assign(backbone=points["backbone"])[known]
 
 
 def _columns(points: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
