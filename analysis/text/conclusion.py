@@ -71,7 +71,7 @@ def _verdict(answer: pd.DataFrame) -> str:
         return of + describe(bounds)
     described, means = of + describe(bounds), means.dropna(subset=["parameters", "lower"])
     if NEITHER in described and len(means) > 1 and spearman(*_columns(means)).p is None:
-        return f"{described} By the papers' rule, on means alone, they {_alike(means)[0]}."
+        return f"{described} By the papers' rule, on means alone, they {why_alike(means)[0]}."
     return f"{described} By the papers' rule, on means alone: {_ranked(means)}"
 
 
@@ -108,7 +108,9 @@ def _ranked(points: pd.DataFrame) -> str:
     families = points["backbone"].astype(str).map(family).tolist()
     rho, tau = spearman(*_columns(points), families), kendall(*_columns(points), families)
     if rho.p is None or tau.p is None:
-        return f"{'Both backbones' if len(points) == 2 else f'All {count}'} {', so '.join(_alike(points))}; {NEITHER}."
+        return (
+            f"{'Both backbones' if len(points) == 2 else f'All {count}'} {', so '.join(why_alike(points))}; {NEITHER}."
+        )
     apart = "" if rho.p == tau.p else f" ({_p(rho)})"
     together = "" if all_orders(families) else ", families kept together"
     unrelated = f"; {_share(spearman(*_columns(points)))} if none had kin" if together else ""
@@ -126,7 +128,7 @@ def _ranked(points: pd.DataFrame) -> str:
     return f"{measured}; at the 5 % level they {shown} that larger networks need more images{alone}."
 
 
-def _alike(points: pd.DataFrame) -> tuple[str, str]:
+def why_alike(points: pd.DataFrame) -> tuple[str, str]:
     """Why no order of these points can be told from another, and what follows."""
     undefined = "their rank correlation is undefined"
     if points["parameters"].nunique() == 1:

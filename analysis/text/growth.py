@@ -14,7 +14,7 @@ from analysis.stats.minimum import judged, minimum_images, shown_points
 from analysis.stats.ranks.rank_tests import spearman
 from analysis.stats.regression import growth
 from analysis.stats.shared_counts import alike
-from analysis.text.conclusion import SIGNIFICANT, known_points
+from analysis.text.conclusion import SIGNIFICANT, known_points, why_alike
 from analysis.text.words import parameters_word
 from ledger.families import family
 
@@ -39,7 +39,7 @@ def whether_it_grows(study: Study) -> str:
     found = spearman(*columns, families)
     who = f"{len(points)} networks of {_families(len(set(families)))}"
     if found.p is None or found.p_two_sided is None:
-        return f"Whether larger networks need more images, {who} do not tell: no order of theirs differs from another."
+        return f"Whether larger networks need more images is open: {who} {why_alike(points)[0]}."
     if found.smallest_p is not None and found.smallest_p > SIGNIFICANT:
         best = f"in perfect order p would be {float(found.smallest_p):.2g}"
         return f"Whether larger networks need more images, {who} cannot show: {best}."

@@ -53,8 +53,8 @@ def made(ledger: Callable[..., Ledger]) -> Made:
         ((1, 2, 3), "Whether larger networks need more images, 3 networks of 3 families cannot show: ", "p would be"),
         (
             (1, 1, 1, 1, 1, 1, 1, 1),
-            "Whether larger networks need more images, 8 networks",
-            "no order of theirs differs",
+            "Whether larger networks need more images is open: 8 networks",
+            "need the same number of images (1)",
         ),
     ],
 )
