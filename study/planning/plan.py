@@ -70,6 +70,10 @@ def plan_cells(
 
     clocks: dict[tuple[object, ...], StepTime | str] = {}
     checked: dict[Cell, tuple[int | None, str | None]] = {}
+    largest: dict[Cell, int] = {}
+    for shapes in map(_shapes, cells):
+        alike = replace(shapes, images=None)
+        largest[alike] = max(largest.get(alike, 0), shapes.images or 0)
 
     planned: list[PlannedCell] = []
     for cell in cells:
@@ -79,9 +83,18 @@ def plan_cells(
             continue
         data = data_by_stage[cell.stage]
         outer = cell_budget(config, cell, data)
-        shapes = replace(cell, label_init=None, fold=None, counted=False)  # these change no shape
+        shapes = _shapes(cell)
         if shapes not in checked:
-            checked[shapes] = _check(cell, config, outer, memory, data)
+            most = largest[replace(shapes, images=None)]
+            if cell.images is None or cell.images in (1, most):
+                checked[shapes] = _check(cell, config, outer, memory, data)
+            else:
+                # Where the most images fit, fewer do; but for one, which batch norm may refuse.
+                whole = replace(shapes, images=most)
+                if whole not in checked:
+                    checked[whole] = _check(replace(cell, images=most), config, outer, memory, data)
+                fits = checked[whole][1] is None
+                checked[shapes] = checked[whole] if fits else _check(cell, config, outer, memory, data)
         parameters, refused = checked[shapes]
         refused = refused or data.refusal(cell) or METHODS[cell.method].refusal(cell, config, data)
         seconds = None
@@ -100,6 +113,11 @@ def plan_cells(
         gc.collect()
         torch.cuda.empty_cache()
     return planned
+
+
+def _shapes(cell: Cell) -> Cell:
+    """The cell without what changes no shape."""
+    return replace(cell, label_init=None, fold=None, counted=False)
 
 
 def _stranded(cell: Cell, planned: Sequence[PlannedCell], missing: Mapping[str, str]) -> str | None:

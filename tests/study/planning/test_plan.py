@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from study.config.schema import StudyConfig
 from study.config.tasks.patches import PatchData
 from study.grid.axes import Cell
 from study.grid.spec import TrialSpec
-from study.planning import step_time
+from study.planning import plan, step_time
 from study.planning.plan import PlannedCell, plan_cells
 from study.planning.step_time import StepTime, trial_seconds
 from study.trial.network import build_network, set_transfer_start
@@ -60,6 +61,27 @@ def test_one_value_a_channel_is_refused(cache: Path) -> None:
     assert "batch norm sees one value a channel" in planned[0].refused
     assert planned[1].refused is None
     assert [entry.parameters for entry in planned] == [372_691] * 2
+
+
+def test_where_the_most_images_fit_fewer_are_not_asked(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int | None] = []
+    too_many = 99
+    check = plan._check
+
+    def counting(cell: Cell, *rest: Any) -> tuple[int | None, str | None]:
+        asked.append(cell.images)
+        return (1, "too large") if cell.images == too_many else check(cell, *rest)
+
+    monkeypatch.setattr(plan, "_check", counting)
+    config = _config("grid.backbone=test_resnet", "grid.images=[1,2,3,5,8]")
+    planned = _plan(config, cache, timed=set())
+    assert asked == [1, 8]
+    assert [entry.refused is None for entry in planned] == [False, True, True, True, True]
+    asked.clear()
+    too_many = 8
+    planned = _plan(config, cache, timed=set())
+    assert asked == [1, 8, 2, 3, 5], "one that does not fit says nothing of the others"
+    assert [entry.refused is None for entry in planned] == [False, True, True, True, False]
 
 
 @pytest.mark.parametrize(("most", "patches"), [(1e9, {12}), (0.0, {8})])
