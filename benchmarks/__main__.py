@@ -15,6 +15,7 @@
     python -m benchmarks.search.replay             # what searches reach on that table
     python -m benchmarks.search.suggestions 10000  # what a suggestion of the shared model costs a driver
     python -m benchmarks.clusters.idle             # how many workers a study keeps busy, simulated
+    python -m benchmarks.leads                     # how often intervals of partial correlations hold the truth
     python -m benchmarks.statistics                # coverage, level and power of a study's statistics, simulated
 
 Run it on a machine that does nothing else. Exit status 1 where a target is missed.

@@ -40,6 +40,7 @@ def offered_counts(study: Study) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=4)  # what is worked out of the study it returns is kept by that study
+@lru_cache(maxsize=4)  # the same object each time: what is worked out of it is kept by it
 def alike(study: Study) -> Study:
     """The study without the distilled cells at counts that not all networks of their series were offered; the study
     itself where there are none."""

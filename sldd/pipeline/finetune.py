@@ -119,7 +119,8 @@ def finetune(
     counts = counts_of(settings, len(split.train), fewest)
     data = _data(package, cohort, split)
     _check_classes(package, data)
-    found = data.evaluator().score(_predictor(network), split.test, batch=OuterSettings.score_batch, device=_CPU)
+    with Kernels(twice=False):
+        found = data.evaluator().score(network, split.test, batch=OuterSettings.score_batch, device=_CPU)
     drawn = _bootstrap(found, cohort, split, settings.seeds)
     received = drawn.aucs(_values(found)[None])
     aucs: dict[tuple[str, int], np.ndarray] = {(PACKAGE, 0): received}
@@ -149,7 +150,7 @@ def counts_of(settings: FinetuneSettings, own: int, fewest: int = FEWEST) -> lis
     if settings.counts == COUNTS:
         wanted = [count for count in wanted if not 0 < count < fewest]
     if not wanted or wanted[0] < 0 or any(0 < count < fewest for count in wanted):
-        raise InputError(f"--counts: 0, or {fewest} and more, so that one of each label is among them")
+        raise InputError(f"--counts: 0, or {fewest} and more, so that one of each label or class is among them")
     return [count for count in wanted if count < own] + [own]
 
 
@@ -179,15 +180,6 @@ def _data(package: Package, cohort: Cohort, split: Split, *, own: bool = False) 
     """The cohort as the package's networks see it; standardised by its ``own`` values, or else by the maker's."""
     intensity = None if own else (package.mean, package.deviation)
     return task_data(cohort, package.patches, split, task=package.task, intensity=intensity)
-
-
-def _predictor(network: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    def predict(images: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad(), Kernels(twice=False):
-            found: torch.Tensor = network(images)
-        return found
-
-    return predict
 
 
 def _bootstrap(found: Scores, cohort: Cohort, split: Split, seeds: int) -> AucBootstrap | FilmAucBootstrap:

@@ -105,7 +105,8 @@ def conduct(
     if not runnable:
         raise InputError(f"every cell is refused; {plan[0].cell.name}: {plan[0].refused}")
     print_refused(console, plan)
-    networks = traits_of(plan, config, data_by_stage[None], (before or {}).get("networks") or ())
+    known_traits = (before or {}).get("networks") or ()
+    networks = traits_of(plan, config, data_by_stage[None], known_traits, lambda words: _print(console, [words]))
     header = describe(config, patients.cohort, split, plan, list(words), before, patients.collections, networks)
     ledger.hold(say=lambda words: _print(console, [words]))
     try:

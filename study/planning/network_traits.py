@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -22,7 +22,11 @@ _PATCHES = 16
 
 
 def traits_of(
-    plan: Sequence[PlannedCell], config: StudyConfig, data: TaskData, known: Iterable[dict[str, Any]] = ()
+    plan: Sequence[PlannedCell],
+    config: StudyConfig,
+    data: TaskData,
+    known: Iterable[dict[str, Any]] = (),
+    say: Callable[[str], object] = lambda _: None,
 ) -> list[dict[str, Any]]:
     """Traits of each backbone that is distilled on the study's own patients, by its first cell: ``backbone``,
     ``norm``, ``start`` and the attributes of ``sldd.backbones.traits.Traits``. None of a network that cannot be
@@ -30,6 +34,7 @@ def traits_of(
 
     Args:
         known: rows from before; they stay.
+        say: told before it takes a while.
     """
     rows = {str(row["backbone"]): row for row in known}
     cells: dict[str, Cell] = {}
@@ -39,6 +44,8 @@ def traits_of(
             cells.setdefault(cell.backbone, cell)
     if len(cells) < FEWEST:
         return list(rows.values())
+    if new := len(cells.keys() - rows.keys()):
+        say(f"measuring depth, width and other traits of {new} networks at their starts")
     for backbone, cell in cells.items():
         if backbone not in rows and (traits := _measured(cell, config, data)) is not None:
             rows[backbone] = {"backbone": backbone, "norm": cell.norm, "start": cell.start} | traits

@@ -14,6 +14,7 @@ from analysis.stats.minimum import minimum_images, rule_points
 from analysis.stats.ranks.rank_tests import scores
 from analysis.stats.shared_counts import alike
 from benchmarks import statistics
+from benchmarks.leads import main as leads
 from benchmarks.statistics import claimed, drawn, main, measured, names, significant, simulate
 from tests.analysis.conftest import Ledger
 
@@ -102,3 +103,10 @@ def test_levels_are_printed_by_the_light_path(capsys):
     said = capsys.readouterr().out
     assert "| 12 of 5 families, alike 0.9, searched | 2 | 0." in said
     assert "power" not in said
+
+
+def test_intervals_of_leads_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert leads(["--studies", "2"]) == 0
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 9
+    assert all(0 <= float(share) <= 1 for row in rows for share in row.split()[2:])
