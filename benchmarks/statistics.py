@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.design.power import SIGNIFICANT, power
+from analysis.design.power import power
 from analysis.design.simulation import MARGIN, Design, curves, every_count, hms_of, right_calls, tried, true_hm
 from analysis.records.records import Study
 from analysis.stats.dose_response import relations
 from analysis.stats.evidence import count_evidence
 from analysis.stats.minimum import minimum_images, rule_points, shown_points
-from analysis.stats.ranks.rank_tests import spearman
+from analysis.stats.ranks.rank_tests import SIGNIFICANT, spearman
 from analysis.stats.shared_counts import alike
 from ledger.schema import SCHEMA
 from sldd.rng import stream

@@ -19,10 +19,9 @@ from analysis.records.bootstrap import generator
 from analysis.stats.counts import smallest_sufficient
 from analysis.stats.dose_response import p_value, summaries
 from analysis.stats.ranks.block_orders import block_orders, orders_count, sampled_orders
-from analysis.stats.ranks.rank_tests import scores
+from analysis.stats.ranks.rank_tests import SIGNIFICANT, scores
 from analysis.stats.shared_counts import shared
 
-SIGNIFICANT = 0.05
 STUDIES = 400
 MOST_CALLS = 40_000_000  # drawn for one power: a second or two
 ORDERS = 1_000

@@ -20,8 +20,8 @@ from analysis.figures import (
 from analysis.figures.cells import confusion, findings, threshold_curve
 
 FIGURES = (
-    hm.BY_PARAMETERS,
     minimum.FIGURE,
+    hm.BY_PARAMETERS,
     leads.FIGURE,
     hm.BY_IMAGES,
     operating_point.FIGURE,

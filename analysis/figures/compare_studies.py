@@ -1,4 +1,4 @@
-"""Several studies beside each other: each network's best HM, and its smallest image count by either rule.
+"""Several studies beside each other: each network's best score, and its smallest image count by either rule.
 
 Studies may have other patients, budgets and protocols: what is beside each other is not therefore comparable, and the
 caption of the figure says so.
@@ -16,7 +16,7 @@ from analysis.figures.parts.scores import hm_hover, parameters_axis, score_point
 from analysis.figures.parts.spec import FigureSpec
 from analysis.figures.parts.theme import figure, look
 from analysis.records.cell_means import cell_means, settings_apart
-from analysis.records.records import Study
+from analysis.records.records import Study, score_word
 from analysis.stats.minimum import minimum_images
 from analysis.text.words import images_word, number, protocol_mark
 from ledger.schema import SETTING
@@ -24,7 +24,8 @@ from ledger.schema import SETTING
 
 def side_by_side_frame(studies: Sequence[Study]) -> pd.DataFrame:
     """One row a study, setting and backbone: columns of `cell_means` at its best image count; `outcome`,
-    `minimum_images` and `by_points` of `minimum_images`; and `study`, its name, with a mark for the protocol."""
+    `minimum_images` and `by_points` of `minimum_images`; `score`, the name of what decides; and `study`, its name, with
+    a mark for the protocol."""
     parts = []
     names = [study.name for study in studies]
     for place, study in enumerate(studies):
@@ -34,16 +35,18 @@ def side_by_side_frame(studies: Sequence[Study]) -> pd.DataFrame:
         best = best.merge(answer, on=[*SETTING, "backbone"], how="left")
         # Two studies of one name, such as one study on two cohorts, are told apart by their place.
         name = f"{study.name} ({place + 1})" if names.count(study.name) > 1 else study.name
-        parts.append(best.assign(study=f"{name}{protocol_mark(study)}", setting=settings_apart(best)))
+        words = {"study": f"{name}{protocol_mark(study)}", "score": score_word(best)}
+        parts.append(best.assign(setting=settings_apart(best), **words))
     return pd.concat(parts, ignore_index=True).sort_values(["study", "parameters"], kind="stable")
 
 
 def side_by_side_figure(frame: pd.DataFrame) -> go.Figure:
-    """Best mean test HM against parameters, a trace a study."""
-    drawn = figure(
-        xaxis=parameters_axis(frame, 0.06), yaxis={"title": {"text": "best HM on test patients"}, "range": [0, 1.03]}
-    )
+    """Best mean test score against parameters, a trace a study, which names its score where they differ."""
+    scores = frame["score"].unique()
+    title = f"best {scores[0] if len(scores) == 1 else 'score'} on test patients"
+    drawn = figure(xaxis=parameters_axis(frame, 0.06), yaxis={"title": {"text": title}, "range": [0, 1.03]})
     for place, (study, rows) in enumerate(frame.groupby("study", sort=False)):
+        study = study if len(scores) == 1 else f"{study}, {rows['score'].iloc[0]}"
         at = {"x": rows["parameters"].tolist(), "y": rows["hm"].tolist(), "error_y": seed_bars(rows)}
         keys, marker = keyed(rows.drop(columns="images")), look(place)["marker"]
         drawn.add_trace(score_points(rows, study, hm_hover, **at, meta=keys, marker=marker))
@@ -68,19 +71,22 @@ def _answer(row: pd.Series) -> str:
     shown = (
         row["outcome"] if pd.isna(row["minimum_images"]) else f"{images_word(row['minimum_images'])} shown to suffice"
     )
-    return f"HM {number(row['hm'], 2)} with {images_word(row['images'])}; {shown}; {rule} by the papers' rule"
+    return (
+        f"{row['score']} {number(row['hm'], 2)} with {images_word(row['images'])}; {shown}; {rule} by the papers' rule"
+    )
 
 
 FIGURE = FigureSpec(
     name="hm",
-    title="Best HM by parameters",
+    title="Best score by parameters",
     frame=side_by_side_frame,
     draw=side_by_side_figure,
     caption=lambda _: (
-        "The best mean test HM of each network in each study, over its image counts (the highest of several, so too "
+        "The best mean test score of each network in each study, over its image counts (the highest of several, so too "
         "high a guess of what it has); bars from the lowest to the highest seed. A count is shown to suffice beside "
         "ordinary training of the same network; the papers' rule compares means of the network's own counts. "
-        "Studies with other patients, budgets or protocols are not comparable for standing side by side."
+        "Studies with other patients, budgets or protocols are not comparable for standing side by side, nor are "
+        "scores of different kinds."
     ),
     table=side_by_side_rows,
 )

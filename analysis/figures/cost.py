@@ -8,27 +8,40 @@ import plotly.graph_objects as go
 from analysis.figures.methods import methods_frame
 from analysis.figures.parts.scores import hm_hover, score_axis, score_points, seed_bars
 from analysis.figures.parts.spec import FigureSpec
-from analysis.figures.parts.theme import figure, log_axis, look
+from analysis.figures.parts.theme import FAINT, FILLINGS, SYMBOLS, figure, log_axis, look, plain
 from analysis.records.records import Study
+from analysis.text.words import images_word
 
 
 def cost_frame(study: Study) -> pd.DataFrame:
-    """The rows of `methods_frame` whose core seconds are known; empty where the study has one method only."""
+    """The rows of `methods_frame` whose core seconds are known, with `label`, their method in words; empty where the
+    study has one method only."""
     frame = methods_frame(study)
-    return frame[frame["core_seconds"].gt(0) & frame["hm"].notna()]
+    frame = frame[frame["core_seconds"].gt(0) & frame["hm"].notna()]
+    trained = frame["images"].isna()
+    labels = frame["method"].map(lambda name: study.method(str(name))["label"])
+    return frame.assign(label=labels.mask(trained, images_word(None)))
 
 
 def cost_figure(frame: pd.DataFrame) -> go.Figure:
-    """Mean test score against core seconds, a colour a method and a symbol a network."""
+    """Mean test score against core seconds, a colour a method and a symbol a network, as far as symbols go."""
     seconds = log_axis("core seconds of a trial", frame["core_seconds"].astype(float), _seconds)
     drawn = figure(xaxis=seconds, yaxis=score_axis(frame))
-    networks = {name: place for place, name in enumerate(frame["backbone"].unique())}
-    for place, (method, rows) in enumerate(frame.groupby("method", sort=False)):
+    networks = frame.sort_values("parameters", kind="stable")["backbone"].unique()
+    symbols = {name: _symbol(place) for place, name in enumerate(networks)}
+    for place, (method, rows) in enumerate(frame.groupby("label", sort=False)):
         at = {"x": rows["core_seconds"].round(2).tolist(), "y": rows["hm"].tolist()}
-        symbols = [look(place, networks[name])["marker"]["symbol"] for name in rows["backbone"]]
-        marker = look(place, 0)["marker"] | {"symbol": symbols}
+        marker = look(place, 0)["marker"] | {"symbol": [symbols[name] for name in rows["backbone"]]}
         drawn.add_trace(score_points(rows, method, hm_hover, **at, error_y=seed_bars(rows), marker=marker))
+    if 1 < len(networks) <= len(SYMBOLS) * len(FILLINGS):  # more than these would share some
+        for name, symbol in symbols.items():
+            marker = {"symbol": symbol, "color": FAINT, "size": 11, "line": {"width": 2, "color": FAINT}}
+            drawn.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=plain(name), marker=marker))
     return drawn
+
+
+def _symbol(place: int) -> str:
+    return SYMBOLS[place % len(SYMBOLS)] + FILLINGS[place // len(SYMBOLS) % len(FILLINGS)]
 
 
 def _seconds(value: float) -> str:
@@ -42,6 +55,6 @@ FIGURE = FigureSpec(
     draw=cost_figure,
     caption=lambda _: (
         "What a trial reaches on test patients, and what it costs; means over seeds. Core seconds are processor time "
-        "of all threads, scoring included; experts count for the trial that made them."
+        "of all threads, scoring included; what several trials share counts for the one that made it."
     ),
 )

@@ -62,19 +62,19 @@ def hm_by_parameters_figure(frame: pd.DataFrame) -> go.Figure:
 
 def hm_by_images_frame(study: Study) -> pd.DataFrame:
     """One row a cell: columns of `count_evidence`; `series`, the backbone (and setting) that names its line; and
-    `smallest`, whether this count is its backbone's smallest by the papers' rule."""
+    `smallest`, whether this count is the smallest that is shown to suffice for its backbone."""
     means = count_evidence(study).sort_values("images", kind="stable")
-    answer = minimum_images(study)[[*SETTING, "backbone", "by_points"]]
+    answer = minimum_images(study)[[*SETTING, "backbone", "minimum_images"]]
     means = means.merge(answer, on=[*SETTING, "backbone"], how="left")
     return means.assign(
         series=series_names(means["backbone"], settings_apart(means)),
-        smallest=means["images"].eq(means["by_points"]).fillna(False).astype(bool),
+        smallest=means["images"].eq(means["minimum_images"]).fillna(False).astype(bool),
     )
 
 
 def hm_by_images_figure(frame: pd.DataFrame) -> go.Figure:
-    """Mean test HM against the image count, a line a backbone; a ring marks the smallest by the papers' rule, a dotted
-    line what ordinary training of the backbone reaches."""
+    """Mean test HM against the image count, a line a backbone; a ring marks the smallest that is shown to suffice, a
+    dotted line what ordinary training of the backbone reaches."""
     counts = sorted(frame["images"].unique())
     axis = {"title": {"text": "distilled images"}, "tickvals": counts, "ticktext": [str(count) for count in counts]}
     drawn = figure(xaxis=axis, yaxis=score_axis(frame))
@@ -88,7 +88,7 @@ def hm_by_images_figure(frame: pd.DataFrame) -> go.Figure:
             x=rings["images"].tolist(),
             y=rings["hm"].tolist(),
             mode="markers",
-            name="smallest count by the papers' rule",
+            name="smallest count shown to suffice",
             marker={"symbol": "circle-open", "size": 22, "color": "black", "line": {"width": 1.5}},
             hoverinfo="skip",
             meta=keyed(rings),
@@ -153,6 +153,6 @@ BY_IMAGES = FigureSpec(
     draw=hm_by_images_figure,
     caption=lambda study: (
         f"What each further image adds. {seeds_caption(study)} Dotted, in a network's colour: its ordinary training. "
-        "Ringed: the smallest count by the papers' rule."
+        "Ringed: the smallest count that is shown to suffice."
     ),
 )

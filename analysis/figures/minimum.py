@@ -24,13 +24,16 @@ from analysis.stats.minimum import (
     UNLEARNED,
     WAITING,
     bracket,
+    judged,
     minimum_images,
     percent,
     shown_points,
 )
 from analysis.stats.regression import growth
+from analysis.stats.shared_counts import alike
 from analysis.text.words import images_word, number
 from ledger.families import family
+from ledger.schema import SETTING
 
 WHY = {
     UNDECIDED: "undecided",
@@ -45,11 +48,17 @@ MOST_REASONS = 3  # side by side; beyond, hover boxes say them
 
 
 def minimum_frame(study: Study) -> pd.DataFrame:
-    """`minimum_images` of the study with `series`, the setting in words, `score`, the name of what decides, and `top`,
-    the height of backbones without a count that is shown to suffice: one above the largest count of the study."""
+    """`minimum_images` of the study with `series`, the setting in words, `score`, the name of what decides, `top`, the
+    height of backbones without a count that is shown to suffice: one above the largest count of the study; and `lower`
+    and `upper`, the bounds of each among the counts that all were offered, where counts are held against training."""
     answer = minimum_images(study)
     counts = compared(study.records)["images"].dropna()
     top = int(counts.max()) + 1 if len(counts) else 1
+    by = [*SETTING, "backbone"]
+    compared_by = minimum_images(alike(study))
+    bounds = compared_by[by].join(shown_points(compared_by)[["lower", "upper"]])
+    bounds = bounds if judged(compared_by) else bounds.iloc[:0]
+    answer = answer.merge(bounds, on=by, how="left")
     return answer.assign(series=settings_apart(answer), score=score_word(study.records), top=top)
 
 
@@ -61,7 +70,7 @@ def growth_frame(answer: pd.DataFrame) -> pd.DataFrame:
     """
     if answer["series"].nunique() > 1:
         answer = answer.iloc[:0]
-    points = shown_points(answer).dropna(subset=["parameters", "lower"])
+    points = answer.dropna(subset=["parameters", "lower"])
     settled = np.isfinite(points["upper"])
     families = points["backbone"].astype(str).map(family).tolist()
     bounds = (points["parameters"], points["lower"], points["upper"])
@@ -263,5 +272,6 @@ FIGURE = FigureSpec(
     frame=minimum_frame,
     draw=lambda frame: minimum_figure(frame, growth_frame(frame)),
     caption=_caption,
+    wide=True,
     when=lambda study: not run_rows(study).empty,
 )

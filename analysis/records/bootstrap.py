@@ -9,10 +9,28 @@ between image counts or between images and ordinary training (Efron & Tibshirani
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
 DRAWS = 4_000_000  # patients drawn at a time: bounds the memory, whatever the cohort
+
+
+class Resampled(NamedTuple):
+    """Scores of runs, and what they would have been on other patients: (runs,), (runs, resamples), and how many
+    patients of one kind a score is worth (`worth`)."""
+
+    scores: np.ndarray
+    drawn: np.ndarray
+    patients: float
+
+
+def worth(counts: Iterable[int]) -> float:
+    """How many patients a mean over classes is worth, each known by so many: K^2 / sum(1 / n), which as many of one
+    kind would make as sure."""
+    known = [1 / count for count in counts if count > 0]
+    return len(known) ** 2 / sum(known) if known else 0.0
 
 
 def generator(*names: object) -> np.random.Generator:

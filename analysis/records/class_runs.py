@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.records.bootstrap import Resampled
 from analysis.records.multilabel_runs import FilmRun, resampled_runs
 
 
@@ -62,6 +63,6 @@ def balanced_accuracy(weights: np.ndarray, labels: np.ndarray, probabilities: np
 
 def resampled_balanced_accuracies(
     runs: Sequence[ClassRun], beside: Sequence[ClassRun], resamples: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray] | None:
+) -> Resampled | None:
     """As `resampled_aucs` of films with findings, of balanced accuracy."""
     return resampled_runs(runs, beside, resamples, rng, balanced_accuracy)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from analysis.records.bootstrap import Resampled, worth
+
 Macro = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 DRAWS = 4_000_000  # weights of films drawn at a time: bounds the memory, whatever the cohort
 
@@ -92,15 +94,15 @@ def resampled_scores(
 
 def resampled_aucs(
     runs: Sequence[FilmRun], beside: Sequence[FilmRun], resamples: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """(runs,) macro AUC, and (runs, resamples) of resampled patients; before these the runs `beside`, where all are
-    `alike`. None where `runs` are not, or nothing is defined."""
+) -> Resampled | None:
+    """Macro AUC, and that of resampled patients; before these the runs `beside`, where all are `alike`. None where
+    `runs` are not, or nothing is defined."""
     return resampled_runs(runs, beside, resamples, rng, macro_auc)
 
 
 def resampled_runs(
     runs: Sequence[FilmRun], beside: Sequence[FilmRun], resamples: int, rng: np.random.Generator, macro: Macro
-) -> tuple[np.ndarray, np.ndarray] | None:
+) -> Resampled | None:
     """As `resampled_aucs`, of another score."""
     if not alike(runs):
         return None
@@ -109,7 +111,15 @@ def resampled_runs(
     defined = ~np.isnan(drawn).any(axis=0)
     once = np.ones((1, len(runs[0].patients)))
     whole = np.array([float(macro(once, run.labels, run.probabilities)[0]) for run in runs])
-    return (whole, drawn[:, defined]) if defined.any() else None
+    return Resampled(whole, drawn[:, defined], worth_of(runs[0])) if defined.any() else None
+
+
+def worth_of(run: FilmRun) -> float:
+    """How many patients a mean over the run's classes is `worth`: of each class by those who have it or those who have
+    not, whoever are fewer."""
+    places = np.unique(np.array(run.patients), return_inverse=True)[1]
+    kinds = [run.labels == 1, run.labels == 0]
+    return worth(min(len(set(places[kind[:, column]])) for kind in kinds) for column in range(run.labels.shape[1]))
 
 
 def _macro(score: Macro, weights: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from analysis.records.bootstrap import harmonic_mean, hms, resample
+from analysis.records.bootstrap import Resampled, harmonic_mean, hms, resample, worth
 
 PAPER_DELTA = 0.4  # the threshold the source papers fix
 
@@ -101,15 +101,17 @@ def align(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
 
 def resampled_hms(
     runs: Sequence[Run], beside: Sequence[Run], resamples: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """(runs,) HM on the patients that all `runs` have, and (runs, resamples) on resampled ones; before these the runs
-    `beside`, where all of them met the same patients. None where a label is absent."""
+) -> Resampled | None:
+    """HM on the patients that all `runs` have, and on resampled ones; before these the runs `beside`, where all of them
+    met the same patients. None where a label is absent."""
     shared = set.intersection(*(set(run.patients) for run in runs))
     met = all(shared <= set(run.patients) for run in beside)
     labels, calls = align([*(beside if met else []), *runs])
     if labels.all() or not labels.any():
         return None
-    return hms(calls, labels), resample(calls, labels, resamples, rng)
+    return Resampled(
+        hms(calls, labels), resample(calls, labels, resamples, rng), worth([labels.sum(), (~labels).sum()])
+    )
 
 
 def _share(calls: np.ndarray) -> float:

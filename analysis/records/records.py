@@ -5,9 +5,7 @@ The ledger is the truth (`study.yaml` and `trials/<cell>/<i>/`); `records.csv` i
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +15,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from analysis.records.columns import number, table
 from analysis.records.idle import idle_rates
 from analysis.records.rule import Rule
 from analysis.records.tasks import TASKS, USUAL, TaskResults, learn, task_of
@@ -27,7 +26,6 @@ from ledger.trial_files import TrialFiles, read_result, read_trials
 
 COLUMNS = list(SCHEMA)
 _OF_CLASSES = ("balanced_accuracy", "accuracy")
-_COUNTS = ("parameters", "images")  # one or more
 # What two runs of the same study on the same machine differ in.
 MEASURED = ["seconds", "core_seconds", "peak_memory_mib", "finished"]
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -122,7 +120,7 @@ def read_study(where: Folder | str) -> Study:
         networks=[each for each in _list(described.get("networks")) if isinstance(each, dict)],
         command=str(described.get("command") or ""),
         cells=cells,
-        records=_frame(_rows(folder, cells)),
+        records=table(_rows(folder, cells)),
     )
 
 
@@ -151,11 +149,11 @@ def score_word(frame: pd.DataFrame) -> str:
 def write_records(study_folder: Folder | str) -> Folder:
     """Rebuild `records.csv` from the ledger in `study_folder`; whoever reads it sees the old file or the new one."""
     study = read_study(study_folder)
-    table = study.records.copy()
+    rows = study.records.copy()
     for column in (name for name, dtype in SCHEMA.items() if dtype == "string"):
-        table[column] = table[column].map(_defuse, na_action="ignore")
+        rows[column] = rows[column].map(_defuse, na_action="ignore")
     path = study.folder / "records.csv"
-    write_whole(path, table.to_csv(index=False, lineterminator="\n"))
+    write_whole(path, rows.to_csv(index=False, lineterminator="\n"))
     return path
 
 
@@ -176,7 +174,12 @@ def _rows(folder: Folder, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def records_of(trials: Iterable[TrialFiles]) -> pd.DataFrame:
     """The rows of `records` that these trials have, in their order."""
-    return _frame([_row(trial) for trial in trials])
+    return table([_row(trial) for trial in trials])
+
+
+def planned_records(study: Study) -> pd.DataFrame:
+    """What the study's `compared_cells` would have in `records` before any trial: network, image count and setting."""
+    return table([{name: cell.get(name) for name in COLUMNS} | setting_of(cell) for cell in study.compared_cells])
 
 
 def _row(trial: TrialFiles) -> dict[str, Any]:
@@ -190,7 +193,7 @@ def _row(trial: TrialFiles) -> dict[str, Any]:
     own = ("outer_steps", "seconds", "peak_memory_mib", "device", "memory_mib", "memory_star_kb", "compression_rate")
     ending = ("core_seconds", "stopped", "ended", "best_step", "finished", "micro_batch", "epsilon")
     row |= {name: result.get(name) for name in ("status", "error", *own, *ending)}
-    fresh = [_number(each.get("score")) for each in fresh_starts(result) if each.get("backbone") == row["backbone"]]
+    fresh = [number(each.get("score")) for each in fresh_starts(result) if each.get("backbone") == row["backbone"]]
     row["fresh_score"] = pd.Series(fresh, dtype="float64").mean()
     row["note"] = idle_rates(result.get("rates"))
     if isinstance(result.get("shared_bytes"), int):
@@ -255,42 +258,6 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    convert = {"Int64": _integer, "float64": _number, "string": _text, "boolean": _truth}
-    for row, name in itertools.product(rows, _COUNTS):
-        count = _integer(row[name])
-        row[name] = count if count is not None and count > 0 else None
-    return pd.DataFrame(
-        {name: pd.Series([convert[dtype](row[name]) for row in rows], dtype=dtype) for name, dtype in SCHEMA.items()},
-        columns=COLUMNS,
-    )
-
-
-def _integer(value: Any) -> int | None:
-    """An integer that fits the column; never through a float, which would round a 64-bit seed."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if isinstance(value, int) and -(2**63) <= value < 2**63 else None
-
-
-def _truth(value: Any) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
-    except OverflowError:  # an integer of hundreds of digits
-        return math.nan
-
-
-def _text(value: Any) -> str | None:
-    """One line of valid Unicode."""
-    if value is None:
-        return None
-    return " ".join(str(value).encode("utf-8", "backslashreplace").decode("utf-8").split())
 
 
 def _defuse(text: str) -> str:

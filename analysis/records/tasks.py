@@ -14,14 +14,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
+from analysis.records.bootstrap import Resampled
 from analysis.records.class_runs import pooled_class_run, resampled_balanced_accuracies
 from analysis.records.multilabel_runs import pooled_film_run, resampled_aucs
 from analysis.records.patient_runs import pooled_run, resampled_hms
 
 USUAL = "patches"
 """That of studies from before there was a choice."""
-Scored = tuple[np.ndarray, np.ndarray]
-"""(runs,) and (runs, resamples)."""
 
 
 class TaskRun(Protocol):
@@ -71,7 +70,7 @@ class TaskResults:
     word: str
     seen: str
     pooled: Callable[[Sequence[Mapping[str, Any]]], TaskRun | None]
-    resampled: Callable[[Any, Any, int, np.random.Generator], Scored | None]
+    resampled: Callable[[Any, Any, int, np.random.Generator], Resampled | None]
     measures: Mapping[str, Measure]
     protocol: str
     chosen: str

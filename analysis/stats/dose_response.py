@@ -24,8 +24,11 @@ from scipy.special import logit
 from scipy.stats import rankdata
 
 from analysis.records.cell_means import distilled, full_training, run_rows, settings_apart, trained_beside
+from analysis.records.controls import without_controls
 from analysis.records.records import Study, score
+from analysis.records.rule import Rule
 from analysis.stats.ranks.block_orders import block_orders
+from analysis.stats.ranks.rank_tests import SIGNIFICANT
 from analysis.stats.shared_counts import shared
 from ledger.families import family
 from ledger.schema import SETTING
@@ -41,7 +44,8 @@ class Relation:
 
     `correlation` is Spearman's, `p` one-sided (larger networks lose more, or gain more from more images), `smallest_p`
     the smallest that any order of these networks has. `slope` with its 90 % interval `low` to `high` is b, in logits a
-    tenfold of parameters. None where nothing can be said: fewer than two networks, or no two that differ.
+    tenfold of parameters: the middle of the values that half of all orders are on either side of. None where nothing
+    can be said: fewer than two networks, or no two that differ.
     """
 
     measure: str
@@ -54,6 +58,11 @@ class Relation:
     slope: float | None = None
     low: float = -np.inf
     high: float = np.inf
+
+    @property
+    def grows(self) -> bool:
+        """Whether it is shown at the 5 % level that larger networks lose more: as of `RankTest`."""
+        return self.p is not None and self.correlation is not None and self.p <= SIGNIFICANT and self.correlation > 0
 
 
 def summaries(scores: np.ndarray, counts: Sequence[int], reference: np.ndarray | None) -> np.ndarray:
@@ -73,6 +82,7 @@ def summaries(scores: np.ndarray, counts: Sequence[int], reference: np.ndarray |
 def curves(study: Study) -> pd.DataFrame:
     """One row a network and setting: series (the setting in words, see `settings_apart`), backbone, family, parameters,
     `scores` (mean test score by image count) and `reference`, that of its ordinary training (NaN without)."""
+    study = without_controls(study)
     by, runs = [*SETTING, "backbone"], run_rows(study)
     runs = runs.assign(score=score(runs, "test").astype("float64"))[[*by, "images", "parameters", "score"]]
     beside, rows = trained_beside(full_training(runs)), []
@@ -85,9 +95,18 @@ def curves(study: Study) -> pd.DataFrame:
     return found.assign(series=settings_apart(found))
 
 
+def lose_nothing(study: Study, rows: pd.DataFrame) -> pd.Series:
+    """Which rows of `curves` are of networks that have nothing to lose: whatever works at all comes within the margin
+    of their ordinary training."""
+    rule = Rule.of(study.config)
+    return rows["reference"].lt(rule.floor + rule.margin)
+
+
 def relations(study: Study) -> dict[str, Relation]:
-    """`relation` of every series of networks, over the counts that all of them have."""
+    """`relation` of every series of networks, over the counts that all of them have, without those that
+    `lose_nothing`."""
     rows = curves(study).dropna(subset="parameters")
+    rows = rows[~lose_nothing(study, rows)]
     return {str(series): relation_of(own) for series, own in rows.groupby("series", sort=False)}
 
 
@@ -122,11 +141,13 @@ def relation(
     placed = _placed(sizes, orders)
     apart = x[:, None] > x[None, :]
     slopes = np.sort((values[:, None] - values[None, :])[apart] / (x[:, None] - x[None, :])[apart])
-    ends = [_end(x, values, slopes, placed, exact, sign) for sign in (1, -1)]
+    low, high = (_end(x, values, slopes, placed, exact, sign) for sign in (1, -1))
+    middle = [_end(x, values, slopes, placed, exact, sign, 0.5) for sign in (1, -1)]
     rho = float(sizes @ ranks / np.sqrt((sizes @ sizes) * (ranks @ ranks)))
     p, rarest = (_share(sizes, each, placed, exact) for each in (ranks, sizes))
     found = replace(found, correlation=rho, p=p, smallest_p=rarest)
-    return replace(found, slope=float(np.median(slopes)), low=ends[0], high=ends[1])
+    slope = np.mean(middle) if np.isfinite(middle).all() else np.median(slopes)
+    return replace(found, slope=float(np.clip(slope, low, high)), low=low, high=high)
 
 
 def smallest_p(parameters: Sequence[int], families: Sequence[str]) -> float:
@@ -153,7 +174,15 @@ def _share(x: np.ndarray, y: np.ndarray, placed: np.ndarray, exact: bool) -> flo
     return float((np.sum(placed @ y >= x @ y - 1e-9) + more) / (len(placed) + more))
 
 
-def _end(x: np.ndarray, values: np.ndarray, slopes: np.ndarray, placed: np.ndarray, exact: bool, sign: int) -> float:
+def _end(
+    x: np.ndarray,
+    values: np.ndarray,
+    slopes: np.ndarray,
+    placed: np.ndarray,
+    exact: bool,
+    sign: int,
+    level: float = (1 - CONFIDENCE) / 2,
+) -> float:
     """The lower (sign 1) or upper end of the slopes that are not rejected: by halving, between two of `slopes`."""
     slopes = slopes if sign == 1 else slopes[::-1]
     between = np.concatenate([[slopes[0] - sign], (slopes[1:] + slopes[:-1]) / 2])
@@ -161,7 +190,7 @@ def _end(x: np.ndarray, values: np.ndarray, slopes: np.ndarray, placed: np.ndarr
     while kept - rejected > 1:
         middle = (kept + rejected) // 2
         p = _share(sizes, sign * _ranks(values - between[middle] * x), placed, exact)
-        rejected, kept = (middle, kept) if p <= (1 - CONFIDENCE) / 2 else (rejected, middle)
+        rejected, kept = (middle, kept) if p <= level else (rejected, middle)
     return float(slopes[rejected]) if rejected >= 0 else -sign * np.inf
 
 

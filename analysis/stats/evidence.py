@@ -17,6 +17,7 @@ import pandas as pd
 
 from analysis.records.bootstrap import generator
 from analysis.records.cell_means import cell_means, distilled, full_training, run_rows, trained_beside
+from analysis.records.controls import are_controls
 from analysis.records.records import Study, score
 from analysis.records.rule import Rule
 from analysis.records.runs import read_run
@@ -56,8 +57,11 @@ def count_evidence(study: Study) -> pd.DataFrame:
         found += [setting | row for row in _resampled(study, names, own, runs, rule)]
     means = cell_means(study).merge(_frame(found, CELL, [*PARTS, *TRAINED_PARTS]), on=CELL, how="left")
     means = means.merge(_frame(beside, by, [], TRAINED), on=by, how="left")
-    means = means.join(intervals(means, rule.level))
-    reference = _trained_intervals(means, rule.level)
+    # Seeds of real images may differ by more or less than those of distilled ones, which alone stand beside training.
+    control = are_controls(study, means["method"])
+    pools = [means[kind] for kind in (~control, control) if kind.any()] or [means]
+    means = means.join(pd.concat([intervals(pool, rule.level) for pool in pools]))
+    reference = _trained_intervals(means, rule.level, pools[0])
     means = means.join(shortfalls(means, reference))
     means = means.assign(trained_low=reference["interval_low"], trained_high=reference["interval_high"])
     means = means.drop(columns=[*PARTS, *TRAINED_PARTS, "variance", "trained_seeds", "trained_as"])
@@ -82,14 +86,15 @@ def _frame(
     return pd.DataFrame(rows, columns=list(columns)).astype(columns)
 
 
-def _trained_intervals(means: pd.DataFrame, level: float) -> pd.DataFrame:
-    """`hm` and `intervals` of each row's ordinary training. A study has few cells of it: what their seeds differ by is
-    pooled over all cells, where it is hardly less; the other way round it would make images look steadier."""
+def _trained_intervals(means: pd.DataFrame, level: float, pool: pd.DataFrame) -> pd.DataFrame:
+    """`hm` and `intervals` of each row's ordinary training. A study has few cells of it: what seeds differ by is pooled
+    over these and the `pool`, where it is hardly less; the other way round it would make images look steadier."""
     trained = means[["trained_hm", "trained_seeds", *TRAINED_PARTS]].set_axis(["hm", "seeds", *PARTS], axis=1)
     trained = trained.assign(trial=means["trained_as"])
-    # The same training may stand beside several settings: it counts once.
-    once = trained[trained["trial"].notna()].sort_values("patients_variance").drop_duplicates("trial")
-    known = once.join(intervals(once, level, pd.concat([once, means])[PARTS])).set_index("trial")[
+    # The same training may stand beside several settings: it counts once, those of the pool first.
+    once = trained[trained["trial"].notna()].assign(beside=~trained.index.isin(pool.index))
+    once = once.sort_values(["beside", "patients_variance"]).drop_duplicates("trial")
+    known = once.join(intervals(once, level, pd.concat([once, pool])[PARTS])).set_index("trial")[
         ["interval_low", "interval_high", "variance"]
     ]
     return trained[["hm", "trial"]].join(known, on="trial")
@@ -114,8 +119,7 @@ def _resampled(
     found = study.task.resampled(read, [] if None in beside else beside, rule.resamples, rng)
     if found is None:
         return []
-    scores, drawn = found
-    none = np.zeros(len(scores) - len(runs), np.int64)
-    counts = parts(scores, drawn, np.concatenate([none, runs["images"].to_numpy(np.int64)])).to_dict("records")
+    images = np.concatenate([np.zeros(len(found.scores) - len(runs), np.int64), runs["images"].to_numpy(np.int64)])
+    counts = parts(found.scores, found.drawn, images, found.patients).to_dict("records")
     own = {f"trained_{name}": row[name] for row in counts if row["images"] == 0 for name in PARTS}
     return [row | own for row in counts if row["images"] > 0]

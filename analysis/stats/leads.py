@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.records.cell_means import settings_apart
 from analysis.records.records import Study, score_word
-from analysis.stats.minimum import minimum_images, shown_points
+from analysis.stats.minimum import judged, minimum_images, shown_points
 from analysis.stats.ranks.partial import partial_spearman
 from analysis.stats.shared_counts import alike
 from ledger.families import family
@@ -40,10 +40,10 @@ SCHEMA = {
 def network_traits(study: Study) -> pd.DataFrame:
     """A row a network of `minimum_images` of which something is known: backbone, parameters, `lower`, `upper`, a column
     a trait, and `trained`, the score of its ordinary training. Empty where settings are compared, each of which would
-    have an answer of its own, or where the study has no traits."""
+    have an answer of its own, where no count is held against ordinary training, or where the study has no traits."""
     answer = minimum_images(alike(study))
     measured = pd.DataFrame([each for each in study.networks if isinstance(each.get("backbone"), str)])
-    if answer.empty or measured.empty or settings_apart(answer).nunique() > 1:
+    if answer.empty or measured.empty or not judged(answer) or settings_apart(answer).nunique() > 1:
         return pd.DataFrame(columns=["backbone", "parameters", "lower", "upper", *TRAITS, "trained"])
     measured = measured.reindex(columns=["backbone", *TRAITS]).drop_duplicates("backbone")
     measured[list(TRAITS)] = measured[list(TRAITS)].apply(pd.to_numeric, errors="coerce")

@@ -18,8 +18,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.records.cell_means import distilled
-from analysis.records.records import Study, compared, score_word
+from analysis.records.cell_means import distilled, full_training, trained_beside, training_means
+from analysis.records.controls import without_controls
+from analysis.records.records import Study, compared, planned_records, score_word
 from analysis.records.rule import Rule
 from analysis.records.runs import folds_of
 from analysis.stats.counts import smallest_sufficient
@@ -61,13 +62,13 @@ _USED += ["learns", "works", "shown", "reaches"]
 
 
 def minimum_images(study: Study) -> pd.DataFrame:
-    """The smallest sufficient image count of every backbone, within each setting, by the study's `Rule`.
+    """The smallest sufficient image count of every backbone, within each setting, by the study's `Rule`: of backbones
+    that are still to be run as well, and of no control (`analysis.records.controls`).
 
     Columns: SETTING, backbone, parameters; `outcome`, one of this module's; `minimum_images`, the smallest confirmed
     count shown to suffice, and its mean HM `minimum_hm`; `at_least`, one above the confirmed counts from the smallest
     up that are shown insufficient (1 where none is), at most minimum_images; `trained_hm`, the mean HM of ordinary
-    training; `target_images` and `target_at_least`, the same two counts for the
-    fixed HM, `target`; `by_points` and
+    training; `target_images` and `target_at_least`, the same two counts for the fixed HM, `target`; `by_points` and
     `hm_by_points`, the count the papers' rule gives and its mean HM; best_images, best_hm (mean test HM), tried (image
     counts confirmed so far), largest_images (of these), level, censored, reason, rule_reason.
 
@@ -76,10 +77,15 @@ def minimum_images(study: Study) -> pd.DataFrame:
     there or itself not shown to learn, or the backbone could not be distilled. `rule_reason` says why there is no
     `by_points`.
     """
-    records = distilled(compared(study.records))
+    study = without_controls(study)
     by = CELL[:-1]
+    tried, planned = distilled(compared(study.records)), distilled(planned_records(study))
+    records = pd.concat([tried, planned[~planned["backbone"].isin(tried["backbone"])]])
     known = records.groupby(by, sort=False, dropna=False)["parameters"].max().reset_index()
     counts = known.merge(count_evidence(study)[[*CELL, *_USED]], on=by, how="left")
+    beside = trained_beside(full_training(training_means(study)))
+    trained = [beside(row)["hm"].mean() for row in counts.to_dict("records")]
+    counts["trained_hm"] = counts["trained_hm"].fillna(pd.Series(trained, dtype="float64"))
     rows = [_minimum(group, study) for _, group in counts.groupby(by, sort=False, dropna=False)]
     return pd.DataFrame(rows, columns=list(MINIMUM_SCHEMA)).astype(MINIMUM_SCHEMA)
 
@@ -91,7 +97,7 @@ def _minimum(backbone: pd.DataFrame, study: Study) -> dict[str, object]:
     first = backbone.iloc[0]
     row: dict[str, object] = {name: first[name] for name in [*SETTING, "backbone", "parameters"]}
     row |= {"tried": ", ".join(map(str, counts["images"])), "level": rule.level, "target": rule.target}
-    row |= {"censored": True, "outcome": WAITING}
+    row |= {"censored": True, "outcome": WAITING, "trained_hm": first["trained_hm"]}
     if counts.empty:
         folds = folds_of(study)
         waiting = f"no confirm run has all {folds} folds" if folds else "no confirm trial is done"
@@ -99,7 +105,7 @@ def _minimum(backbone: pd.DataFrame, study: Study) -> dict[str, object]:
     images = counts["images"].tolist()
     best = counts.iloc[counts["hm"].argmax()]
     row |= {"best_images": best["images"], "best_hm": best["hm"], "largest_images": images[-1]}
-    row |= {"trained_hm": best["trained_hm"], "rule_reason": ""}
+    row |= {"rule_reason": ""}
     hms = dict(zip(images, counts["hm"], strict=True))
     smallest = smallest_sufficient(hms, rule.margin, rule.floor)
     if smallest is None:

@@ -8,6 +8,10 @@ logit(mean) +- t * sqrt(patients + between / seeds), with the degrees of freedom
 Resampled patients differ from run to run in what a run made of them too, and so do seeds: that share of the variance is
 in both, and is taken off the seeds'. Degrees of freedom are of what was seen, before it is taken off: that leaves less
 variance, and as much doubt about it.
+
+Where every call is right, resampled patients do not vary, and yet the next patient may be called wrong. So patients add
+at least the variance of half an error among them (n patients: a share of 1 / 2 (n + 1)), and a mean counts as no nearer
+to 0 or 1 than that.
 """
 
 from __future__ import annotations
@@ -17,24 +21,27 @@ import pandas as pd
 from scipy.special import expit, logit
 from scipy.stats import t
 
-PARTS = ["patients_variance", "seeds_squares", "runs_squares", "seeds_freedom", "patients_covariance"]
-ENDS = (0.01, 0.99)  # a mean of 0 or 1 has no logit: it counts as this, and stays in its interval
+PARTS = ["patients_variance", "seeds_squares", "runs_squares", "seeds_freedom", "patients_covariance", "nearest"]
+NEAREST = 0.01  # a mean of 0 or 1 has no logit: it counts as so near, and stays in its interval
 
 
-def parts(scores: np.ndarray, resampled: np.ndarray, images: np.ndarray) -> pd.DataFrame:
-    """What `intervals` and `shortfalls` need to know of each image count, ascending: columns PARTS, in logits squared,
-    and `images`. The covariance is that with ordinary training; missing where there is none.
+def parts(scores: np.ndarray, resampled: np.ndarray, images: np.ndarray, patients: float) -> pd.DataFrame:
+    """What `intervals` and `shortfalls` need to know of each image count, ascending: columns PARTS, in logits squared
+    but for `nearest`, and `images`. The covariance is that with ordinary training; missing where there is none.
 
     Args:
         scores: (runs,) HM or AUC of all patients.
         resampled: (runs, resamples) the same of resampled patients, the same ones for every run.
         images: (runs,) each run's image count, 0 for ordinary training.
+        patients: how many a score is worth (`analysis.records.bootstrap.worth`).
     """
     rows, trained = [], None
+    error = 0.5 / (patients + 1)
+    least, nearest = error * (1 - error) / max(patients, 1), max(NEAREST, error)
     for count in np.unique(images):
         own = images == count
         # One step of Taylor's from the score to logits, since a run's own score may be 0 or 1.
-        mean = np.clip(scores[own].mean(), *ENDS)
+        mean = np.clip(scores[own].mean(), nearest, 1 - nearest)
         slope = mean * (1 - mean)
         freedom = int(own.sum()) - 1
         squares = seen = 0.0
@@ -46,7 +53,7 @@ def parts(scores: np.ndarray, resampled: np.ndarray, images: np.ndarray) -> pd.D
         if count == 0:
             trained = (drawn - drawn.mean()) / slope
         together = np.nan if trained is None else float(np.mean(trained * drawn) / slope)
-        rows.append((drawn.var() / slope**2, squares, seen, float(freedom), together))
+        rows.append((max(drawn.var(), least) / slope**2, squares, seen, float(freedom), together, nearest))
     return pd.DataFrame(rows, columns=PARTS).assign(images=np.unique(images))
 
 
@@ -71,7 +78,7 @@ def intervals(cells: pd.DataFrame, level: float, pool: pd.DataFrame | None = Non
     variance = cells["patients_variance"] + between.clip(lower=0)
     known = np.divide(variance, seen, out=np.full(len(cells), np.inf), where=(seen > 0).to_numpy())
     reach = t.ppf((1 + level) / 2, freedom * np.square(known)) * np.sqrt(variance)
-    middle = logit(cells["hm"].clip(*ENDS))
+    middle = logit(cells["hm"].clip(cells["nearest"], 1 - cells["nearest"]))
     low, high = np.minimum(expit(middle - reach), cells["hm"]), np.maximum(expit(middle + reach), cells["hm"])
     resampled = cells["patients_variance"].notna()
     found = {"interval_low": low.where(resampled), "interval_high": high.where(resampled), "variance": variance}

@@ -14,6 +14,7 @@ from functools import lru_cache
 import pandas as pd
 
 from analysis.records.cell_means import distilled, run_rows, settings_apart
+from analysis.records.controls import without_controls
 from analysis.records.records import Study
 from ledger.schema import SETTING
 
@@ -42,8 +43,9 @@ def offered_counts(study: Study) -> pd.DataFrame:
 @lru_cache(maxsize=4)  # what is worked out of the study it returns is kept by that study
 @lru_cache(maxsize=4)  # the same object each time: what is worked out of it is kept by it
 def alike(study: Study) -> Study:
-    """The study without the distilled cells at counts that not all networks of their series were offered; the study
-    itself where there are none."""
+    """The study `without_controls`, and without the distilled cells at counts that not all networks of their series
+    were offered; the study itself where there are none."""
+    study = without_controls(study)
     rows = offered_counts(study)
     dropped: dict[str, set[int]] = {}
     for _, series in rows.groupby("series", sort=False):

@@ -13,7 +13,7 @@ from analysis.text.answer import network_names
 from analysis.text.at_a_glance import count_words, how_to_read, in_a_sentence, reached_words, verdict_words
 from analysis.text.growth import whether_it_grows
 from analysis.text.relation import curves_verdict
-from analysis.text.summary import smallest_counts, split_sizes
+from analysis.text.summary import smallest_counts, split_sizes, state
 from analysis.text.words import parameters_word
 
 
@@ -33,8 +33,9 @@ def answer_tables(study: Study) -> list[Table]:
         decimals("trained_hm", f"Ordinary\ntraining {score}", 2),
         Column("Verdict", lambda row: verdict_words(row.to_dict()), words=True),
     ]
-    growth = whether_it_grows(study), smallest_counts(study), curves_verdict(study)
-    lines = [sentence, *filter(None, growth), how_to_read(study)]
+    first = [*state(study), sentence, whether_it_grows(study), how_to_read(study)]
+    in_full = [smallest_counts(study), curves_verdict(study)]
+    lines = [line for line in (*first, *in_full) if line]
     tables = [Table(f"{study.name}: smallest counts", columns, frame, lines)]
     found = leads(study)
     return tables if found.empty else [*tables, _leads_table(study, found)]

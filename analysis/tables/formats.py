@@ -21,6 +21,7 @@ from rich.text import Text
 from analysis.records.records import FORMULA_STARTS
 from analysis.tables.latex import tex
 
+UNBOUNDED = 1000  # characters of a line where nobody's window has to hold it
 LONGEST_WORDS = 44  # characters of a column of words before it goes on in the next line
 LONGEST_CELL = 24  # characters of a paper's column, above which it gets a fixed width
 WRAPPED_CELL = r"p{0.2\linewidth}"
@@ -64,8 +65,8 @@ def words(name: str, heading: str) -> Column:
     return Column(heading, lambda row: "" if pd.isna(row[name]) else str(row[name]), words=True)
 
 
-def as_text(tables: Sequence[Table], lines: Sequence[str] = (), width: int = 1000) -> str:
-    """For a terminal of `width` characters; `lines` close the whole."""
+def as_text(tables: Sequence[Table], lines: Sequence[str] = (), width: int = UNBOUNDED) -> str:
+    """For a terminal of `width` characters, in which sentences are broken between words; `lines` close the whole."""
     file = io.StringIO()
     console = Console(file=file, width=width, color_system=None, legacy_windows=False)
     for table in tables:
@@ -81,10 +82,10 @@ def as_text(tables: Sequence[Table], lines: Sequence[str] = (), width: int = 100
         console.print(Text(table.title))
         console.print(drawn)
         for line in table.lines:
-            console.print(Text(_printable(line)), soft_wrap=True)
+            console.print(Text(_printable(line)), soft_wrap=width == UNBOUNDED)
         console.print()
     for line in lines:
-        console.print(Text(_printable(line)), soft_wrap=True)
+        console.print(Text(_printable(line)), soft_wrap=width == UNBOUNDED)
     return "\n".join(line.rstrip() for line in file.getvalue().rstrip().split("\n")) + "\n"
 
 

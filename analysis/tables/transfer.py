@@ -21,6 +21,7 @@ from analysis.records.multilabel_runs import (
     macro_ap,
     macro_auc,
     resampled_scores,
+    worth_of,
 )
 from analysis.records.records import Study
 from analysis.records.rule import Rule
@@ -169,7 +170,7 @@ def _parts(runs: list[FilmRun], expected: int, macro: Macro, rule: Rule, rng: np
     if not drawn.shape[1]:
         return {"hm": np.nan, "seeds": expected}
     scores = np.array([macro(np.ones((1, len(run.patients))), run.labels, run.probabilities)[0] for run in runs])
-    row = parts(scores, drawn, np.zeros(len(runs), np.int64)).iloc[0].to_dict()
+    row = parts(scores, drawn, np.zeros(len(runs), np.int64), worth_of(runs[0])).iloc[0].to_dict()
     return row | {"hm": scores.mean(), "seeds": len(runs)}
 
 

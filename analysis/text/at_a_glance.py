@@ -42,7 +42,7 @@ def in_a_sentence(study: Study, answer: pd.DataFrame, tested: int | None) -> str
     if run_rows(study).empty:
         return "There is no answer yet: nothing is confirmed on test patients."
     found = answer[answer["outcome"] == SHOWN]
-    of = f"{len(answer)} network{'s' * (len(answer) > 1)}"
+    of = _of(answer)
     if answer["outcome"].isin([UNJUDGED, WAITING]).all():
         return f"No image count is judged for {'the' if len(answer) == 1 else 'any of the'} {of}."
     if found.empty:
@@ -63,6 +63,12 @@ def in_a_sentence(study: Study, answer: pd.DataFrame, tested: int | None) -> str
         left.append(str(words).format(rows["backbone"].iloc[0] if len(rows) == 1 else several))
     rest = f" The count {listed(left)}." if left and len(answer) > 1 else ""
     return f"{shown} ({percent(answer['level'].dropna().max())} level{patients}{protocol_mark(study)}).{rest}"
+
+
+def _of(answer: pd.DataFrame) -> str:
+    """How many rows, in words: of networks, or of settings of them."""
+    rows, several = len(answer), answer["backbone"].duplicated().any()
+    return f"{rows} networks and settings" if several else f"{rows} network{'s' * (rows > 1)}"
 
 
 def networks(study: Study, answer: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
@@ -134,12 +140,13 @@ def not_measured(study: Study, answer: pd.DataFrame) -> Iterator[str]:
     yield "Patients of other hospitals: all are of one cohort, and networks may do worse on films of other machines."
     if folds_of(study) is None:
         yield "Other divisions of the patients: there was one, so that other test patients may give other counts."
-    counts = sorted({int(count) for count in records["images"].dropna()})
+    run = run_rows(study)
+    counts = sorted({int(count) for count in run["images"].dropna()})
     if counts:
         between = [count for count in range(1, counts[-1]) if count not in counts]
         skipped = f", nor {listed([*map(str, between)], 'or')}" if 0 < len(between) <= 5 else ""
         yield f"More than {images_word(counts[-1])}{skipped}."
-    sizes = records["parameters"].dropna()
+    sizes = run["parameters"].dropna()
     if len(sizes):
         yield f"Networks of under {parameters_word(sizes.min())} or over {parameters_word(sizes.max())} parameters."
     searches = records[records["phase"].eq("search").fillna(False)]
@@ -149,8 +156,10 @@ def not_measured(study: Study, answer: pd.DataFrame) -> Iterator[str]:
         yield "Other rates: the search tried one setting of each network."
     elif searched_settings(study)["importance"].isna().all():
         yield f"Which settings matter: that takes {FEWEST} search trials that can be held against others of their cell."
-    if answer["trained_hm"].isna().any():
-        yield "Ordinary training of every network, without which no count is held against anything."
+    untrained = int(answer["trained_hm"].isna().sum())
+    if untrained:
+        whose = "every network" if untrained == len(answer) else f"{untrained} of {_of(answer)}"
+        yield f"Ordinary training of {whose}, without which no count is held against anything."
     starts = {str(start) for start in records["start"].dropna()}
     if starts and starts <= {"xavier", "near_linear"}:
         yield "Pretrained starts: every network began from random weights."

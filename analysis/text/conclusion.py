@@ -16,14 +16,13 @@ from analysis.published import footprints
 from analysis.records.cell_means import setting_labels, settings_apart
 from analysis.stats.minimum import judged, percent, rule_points, shown_points
 from analysis.stats.ranks.block_orders import all_orders
-from analysis.stats.ranks.permutation import SAMPLES
-from analysis.stats.ranks.rank_tests import RankTest, kendall, spearman
+from analysis.stats.ranks.rank_tests import SIGNIFICANT, RankTest, kendall, spearman
 from analysis.stats.regression import Priors, growth
 from analysis.text.words import listed
 from ledger.families import family
 
-SIGNIFICANT = 0.05
 MOST_NAMED = 4  # backbones known in part that are spelled out
+WITHIN = "larger ones of a family need more, but over all families larger ones do not"
 NEITHER = "the study neither shows nor rules out that larger networks need more images"
 
 
@@ -123,9 +122,10 @@ def _ranked(points: pd.DataFrame) -> str:
             f"{measured}; even a perfect order of these points{together}{',' * bool(together)} has p ≥ "
             f"{rho.smallest_p}, so they cannot show at the 5 % level that larger networks need more images."
         )
-    shown = "show" if rho.p <= SIGNIFICANT else "do not show"
+    shown = "show" if rho.grows else "do not show"
     alone = "" if len(set(families)) > 1 else f", of the family {families[0]} alone"
-    return f"{measured}; at the 5 % level they {shown} that larger networks need more images{alone}."
+    within = f": {WITHIN}" if rho.p <= SIGNIFICANT and not rho.grows else ""
+    return f"{measured}; at the 5 % level they {shown} that larger networks need more images{alone}{within}."
 
 
 def why_alike(points: pd.DataFrame) -> tuple[str, str]:
@@ -155,7 +155,7 @@ def _p(test: RankTest) -> str:
     if test.p is None:
         return ""
     if not test.exact:
-        return f"one-sided p = {float(test.p):.2g} from {SAMPLES:,} random orders"
+        return f"one-sided p = {float(test.p):.2g} from {test.orders:,} random orders"
     return f"exact one-sided p = {_share(test)}"
 
 
@@ -190,12 +190,16 @@ def _signed(doublings: float) -> str:
     return f"{round(doublings, 1) + 0.0:+.1f}"  # adding zero turns -0.0 into 0.0
 
 
+def _named(backbones: list[str]) -> str:
+    return listed(backbones) if len(backbones) <= 2 * MOST_NAMED else f"{len(backbones)} backbones"
+
+
 def _left_out(points: pd.DataFrame) -> str:
     if points.empty:
         return ""
     reasons = points["reason"] if "reason" in points else pd.Series("nothing known", index=points.index)
     named = [
-        listed(names.astype(str).tolist()) + (f" ({reason})" if reason else "")
+        _named(names.astype(str).tolist()) + (f" ({reason})" if reason else "")
         for reason, names in points["backbone"].groupby(reasons.fillna(""), sort=False)
     ]
     return f"Left out: {'; '.join(named)}."

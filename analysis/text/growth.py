@@ -10,11 +10,11 @@ import pandas as pd
 
 from analysis.records.cell_means import settings_apart
 from analysis.records.records import Study
-from analysis.stats.minimum import judged, minimum_images, shown_points
-from analysis.stats.ranks.rank_tests import spearman
+from analysis.stats.minimum import WAITING, judged, minimum_images, shown_points
+from analysis.stats.ranks.rank_tests import SIGNIFICANT, spearman
 from analysis.stats.regression import growth
 from analysis.stats.shared_counts import alike
-from analysis.text.conclusion import SIGNIFICANT, known_points, why_alike
+from analysis.text.conclusion import WITHIN, known_points, why_alike
 from analysis.text.words import parameters_word
 from ledger.families import family
 
@@ -34,24 +34,37 @@ def whether_it_grows(study: Study) -> str:
     points = known_points(shown_points(answer))
     if len(points) < FEWEST:
         return ""
+    sentence = _sentence(points, len(answer))
+    open_ = answer["outcome"].eq(WAITING).any()
+    return f"So far: {sentence[0].lower()}{sentence[1:]}" if open_ else sentence
+
+
+def _sentence(points: pd.DataFrame, networks: int) -> str:
     families = points["backbone"].astype(str).map(family).tolist()
     columns = points["parameters"], points["lower"], points["upper"]
     found = spearman(*columns, families)
-    who = f"{len(points)} networks of {_families(len(set(families)))}"
+    kin = _families(len(set(families)))
+    who = (
+        f"{len(points)} networks of {kin}"
+        if len(points) == networks
+        else f"{len(points)} of {networks} networks ({kin})"
+    )
+    line = None if np.isinf(points["upper"]).all() else growth(*columns, families=families)
+    how_much = "" if line is None else _times(line.slope, line.low, line.high)
+    fitted = f"; the fitted line has {how_much}" if how_much else ""
     if found.p is None or found.p_two_sided is None:
-        return f"Whether larger networks need more images is open: {who} {why_alike(points)[0]}."
+        return f"Whether larger networks need more images is open: {who} {why_alike(points)[0]}{fitted}."
     if found.smallest_p is not None and found.smallest_p > SIGNIFICANT:
         best = f"in perfect order p would be {float(found.smallest_p):.2g}"
-        return f"Whether larger networks need more images, {who} cannot show: {best}."
-    line = growth(*columns, families=families)
+        return f"Whether larger networks need more images, {who} cannot show: {best}{fitted}."
     sizes = f"{parameters_word(points['parameters'].min())} to {parameters_word(points['parameters'].max())} parameters"
-    how_much = "" if line is None or np.isinf(points["upper"]).all() else f"{_times(line.slope, line.low, line.high)}, "
-    by = f"{how_much}by {who}, {sizes}"
-    if found.p <= SIGNIFICANT:
-        return f"Larger networks need more images: {by} (one-sided p = {float(found.p):.2g})."
-    if (found.value or 0.0) < 0 and found.p_two_sided <= SIGNIFICANT:
+    by, p = f"{how_much}{', ' * bool(how_much)}by {who}, {sizes}", f"one-sided p = {float(found.p):.2g}"
+    if found.grows:
+        return f"Larger networks need more images: {by} ({p})."
+    if (found.value or 0.0) < 0 and found.p_two_sided <= SIGNIFICANT < found.p:
         return f"Larger networks need fewer images: {by} (two-sided p = {float(found.p_two_sided):.2g})."
-    return f"It is not shown that larger networks need more images: {by} (one-sided p = {float(found.p):.2g})."
+    within = f"; {WITHIN}" if found.p <= SIGNIFICANT else ""
+    return f"It is not shown that larger networks need more images: {by} ({p}{within})."
 
 
 def _times(slope: float, low: float, high: float) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.records.records import Study
 from analysis.records.rule import Rule
 from analysis.stats.counts import smallest_sufficient
-from analysis.stats.dose_response import curves, relation_of
+from analysis.stats.dose_response import curves, lose_nothing, relation_of
 from analysis.stats.minimum import minimum_images, percent
 from analysis.stats.ranks.rank_tests import spearman
 from analysis.stats.shared_counts import alike
@@ -26,7 +26,8 @@ MOST_TOGETHER = 30  # networks whose intervals are worked out once more, for all
 def leaning(study: Study) -> list[str]:
     """Sentences: without any one family, with other margins, and for all networks at once."""
     lines = []
-    for series, rows in curves(alike(study)).dropna(subset="parameters").groupby("series", sort=False):
+    networks = curves(alike(study)).dropna(subset="parameters")
+    for series, rows in networks[~lose_nothing(study, networks)].groupby("series", sort=False):
         of = f"With {series!s}: " if series else ""
         lines += [of + line for line in (_without_a_family(rows), _by_margin(rows, Rule.of(study.config))) if line]
     return [*lines, *filter(None, [_together(study)])]
@@ -72,6 +73,6 @@ def _together(study: Study) -> str:
     left = int(minimum_images(replace(study, config=config))["minimum_images"].notna().sum())
     return (
         f"Each interval is at {percent(rule.level)} by itself. To hold for all {compared} counts of {networks} "
-        f"networks at once each would be at {100 * level:.1f} %: of {shown} networks with a count that is "
+        f"networks at once each would be at {100 * level:.4g} %: of {shown} networks with a count that is "
         f"shown to suffice {left} would still have one."
     )

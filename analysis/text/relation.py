@@ -10,14 +10,17 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.design.planned import CORRELATION
-from analysis.design.power import SIGNIFICANT, power, unrelated
+from analysis.design.power import power, unrelated
 from analysis.design.simulation import Design
 from analysis.records.records import Study, score_word
-from analysis.stats.dose_response import LEVEL, Relation, relations, smallest_p
-from analysis.stats.ranks.block_orders import all_orders
+from analysis.records.rule import Rule
+from analysis.stats.dose_response import LEVEL, Relation, curves, lose_nothing, relations, smallest_p
+from analysis.stats.ranks.block_orders import all_orders, block_orders
+from analysis.stats.ranks.rank_tests import SIGNIFICANT
 from analysis.text.words import listed
 
 MORE_SEEDS, MORE_PATIENTS, MORE_NETWORKS = 5, 200, (12, 20)
+WITHIN = "larger ones of a family do, and over all families larger ones do not"
 NOTHING = (
     "No distilled images are to be run at counts that networks of known size share: nothing can be said about image "
     "counts and parameters."
@@ -27,10 +30,15 @@ NOTHING = (
 def curves_verdict(study: Study) -> str:
     """What whole curves show about parameters, series by series; empty where there is nothing to compare."""
     said: dict[str, list[str]] = {}
+    rows, rule, score = curves(study), Rule.of(study.config), score_word(study.records)
+    out = rows.loc[lose_nothing(study, rows), "backbone"].astype(str).unique().tolist()
+    why = f"whose ordinary training has {score} under {rule.floor + rule.margin:.2f}: there is nothing to lose"
+    left = f" Left out: {listed(out)}, {why}." if out else ""
     for series, found in relations(study).items():
         if found.correlation is not None:
-            said.setdefault(_related(found, score_word(study.records)), []).append(series)
-    return " ".join(f"With {'; '.join(alike)}: {words}" if any(alike) else words for words, alike in said.items())
+            said.setdefault(_related(found, score), []).append(series)
+    words = [f"With {'; '.join(alike)}: {words}" if any(alike) else words for words, alike in said.items()]
+    return " ".join(words) + left * bool(words)
 
 
 def _related(found: Relation, score: str) -> str:
@@ -44,11 +52,12 @@ def _related(found: Relation, score: str) -> str:
         what = "gain more from more images"
     if found.smallest_p > SIGNIFICANT:
         return f"{over} nothing can show that larger ones {what}: in perfect order p would be {found.smallest_p:.2g}."
-    shown = "it is shown" if found.p <= SIGNIFICANT else "it is not shown"
+    shown = "it is shown" if found.grows else "it is not shown"
+    within = "" if found.grows or found.p > SIGNIFICANT else f". But {WITHIN}"
     return (
         f"{over} {shown} that larger ones {what}: Spearman's {found.correlation:+.2f}, one-sided p = {found.p:.2g}"
         f"{'' if found.families in (1, found.networks) else ', families kept together'}; "
-        f"{found.slope:+.2f} logits a tenfold of parameters{_interval(found)}."
+        f"{found.slope:+.2f} logits a tenfold of parameters{_interval(found)}{within}."
     )
 
 
@@ -93,7 +102,8 @@ def _possible(design: Design) -> str:
             f"order{together} p is {rarest:.2g}."
         )
     alone = f", of the family {design.kinds[0]} alone" if families == 1 else ""
-    least = f"in perfect order{together} p is {rarest:.2g}"
+    at_most = "" if block_orders(design.kinds)[1] else "at most "
+    least = f"in perfect order{together} p is {at_most}{rarest:.2g}"
     if 2 * rarest > SIGNIFICANT:  # the next best order has at least that p
         least += f", in any other above {SIGNIFICANT:g}"
     return f"{networks} can show growth with parameters{alone}: {least}."

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.records.cell_means import cell_means, confirm_rows, run_rows
+from analysis.records.controls import without_controls
 from analysis.records.records import Study, compared, score_word
 from analysis.records.runs import folds_of
 from analysis.stats.coverage import confirmed_cells
@@ -19,7 +20,7 @@ from analysis.text.relation import curves_verdict
 from analysis.text.words import images_word, listed, number, parameters_word, protocol_mark
 from ledger.trial_files import read_trials
 
-ONCE = "Test patients were scored once by each confirm trial, and nothing was chosen on them."
+ONCE = "Test patients were scored once by each confirm trial"
 SEARCHED = (
     "Image counts were searched: which of them were run was decided by confirm trials on test patients; rates, states "
     "and thresholds were not."
@@ -57,7 +58,8 @@ def smallest_counts(study: Study) -> str:
     """What the smallest counts of the networks say about parameters; empty where there is no answer yet."""
     if run_rows(study).empty:
         return ""
-    compared_by = "" if alike(study) is study else "Networks are compared by the image counts that all were tried at. "
+    same = alike(study) is without_controls(study)
+    compared_by = "" if same else "Networks are compared by the image counts that all were tried at. "
     shown = verdict(minimum_images(alike(study)))
     return compared_by + shown if shown else ""
 
@@ -109,10 +111,12 @@ def _run(records: pd.DataFrame) -> pd.DataFrame:
 
 def protocol(study: Study) -> str:
     """The sentence on how test patients were used; the papers' protocol is called what it is."""
-    sentence = PAPER_PROTOCOL if protocol_mark(study) else study.task.protocol
+    searched = any(cell.get("counted") for cell in study.cells)
+    sentence = PAPER_PROTOCOL
     if not protocol_mark(study):
-        sentence += f" {_scored_again(study) or ONCE}"
-    return f"{sentence} {SEARCHED}" if any(cell.get("counted") for cell in study.cells) else sentence
+        once = f"{ONCE}." if searched else f"{ONCE}, and nothing was chosen on them."
+        sentence = f"{study.task.protocol} {_scored_again(study) or once}"
+    return f"{sentence} {SEARCHED}" if searched else sentence
 
 
 def _scored_again(study: Study) -> str:
@@ -135,7 +139,7 @@ def highlights(study: Study) -> list[tuple[str, str]]:
     """Number and caption of the few figures worth a tile."""
     done, total = confirmed_cells(study)
     tiles = [(f"{done} of {total}", "cells confirmed"), (str(len(_run(study.records))), "trials")]
-    means = cell_means(study)
+    means = cell_means(without_controls(study))
     if means.empty:
         return tiles
     answer = minimum_images(study)
@@ -149,8 +153,8 @@ def highlights(study: Study) -> list[tuple[str, str]]:
     if pd.notna(best["memory_star_kb"]):
         caption = "shared for that"
         if pd.notna(best["memory_mib"]):
-            mib = best["memory_mib"]
-            whole = f"{mib:.3g} MiB" if mib >= 1 else f"{mib * 2**20 / 1000:.3g} kB"
+            kb = best["memory_mib"] * 2**20 / 1000
+            whole = f"{kb / 1000:.3g} MB" if kb >= 1000 else f"{kb:.3g} kB"
             caption += f", instead of all parameters' {whole}"
         tiles.append((f"{best['memory_star_kb']:.3g} kB", caption))
     return tiles

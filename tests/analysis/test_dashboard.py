@@ -18,7 +18,7 @@ from analysis.text.summary import ONCE, headline, highlights, smallest_counts
 from tests.analysis.conftest import voters
 
 PANELS = [
-    "hm-by-parameters", "minimum", "hm-by-images", "operating", "sharing", "search", "parallel", "cell-chart",
+    "minimum", "hm-by-parameters", "hm-by-images", "operating", "sharing", "search", "parallel", "cell-chart",
 ]  # fmt: skip
 
 

@@ -53,7 +53,7 @@ def test_what_cannot_be_drawn_is_one_line(study, ledger, capsys):
     assert main([str(ledger("empty").folder)]) == 2
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
-    assert "no figure nothing; there are hm-by-parameters, minimum" in said[0]
+    assert "no figure nothing; there are minimum, hm-by-parameters" in said[0]
     assert "no trial has a score" in said[1]
     assert not (study / "figures").exists()
 

@@ -30,7 +30,7 @@ class Null:
     """How often each value of a statistic occurs if the points stand in random order.
 
     `ways` maps a value (a whole number, on average `centre`) to the number of orders, all of them if `exact`, otherwise
-    `SAMPLES` random ones; a sampled p-value counts the observed order once more, so it is never zero and stays valid
+    many random ones; a sampled p-value counts the observed order once more, so it is never zero and stays valid
     (Phipson and Smyth 2010).
     """
 
@@ -51,7 +51,7 @@ class Null:
         """The smallest value with a one-sided p-value of at most `level`; None if no order has one."""
         rarest = None
         reached, total = (0, 0) if self.exact else (1, 1)
-        total += sum(self.ways.values())
+        total += self.orders
         for value in sorted(self.ways, reverse=True):
             reached += self.ways[value]
             if Fraction(reached, total) > level:
@@ -64,9 +64,14 @@ class Null:
         """One-sided p-value of the most favourable order; None where orders were sampled, which cannot tell."""
         return self.at_least(max(self.ways)) if self.exact else None
 
+    @property
+    def orders(self) -> int:
+        """How many orders were looked at."""
+        return sum(self.ways.values())
+
     def _share(self, ways: Iterator[int]) -> Fraction:
         more = 0 if self.exact else 1
-        return Fraction(sum(ways) + more, sum(self.ways.values()) + more)
+        return Fraction(sum(ways) + more, self.orders + more)
 
 
 def product_null(x: Sequence[int], y: Sequence[int], most_work: float | None = None) -> Null:

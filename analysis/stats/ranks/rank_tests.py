@@ -24,6 +24,8 @@ from scipy.stats import rankdata
 from analysis.stats.ranks.block_orders import all_orders, block_null
 from analysis.stats.ranks.permutation import Null, product_null, sign_null
 
+SIGNIFICANT = 0.05
+
 
 @dataclass(frozen=True)
 class RankTest:
@@ -31,8 +33,8 @@ class RankTest:
 
     `p` is one-sided (growing): the share of all orders of these intervals over these parameters with a statistic at
     least as high; `p_two_sided` of those at least as far from zero; `smallest_p` is `p` of the most favourable order.
-    Fractions of all orders where `exact`, otherwise of a seeded sample, whose `smallest_p` is None. All None where
-    one side does not vary, so that no order can be told from another.
+    Fractions of all `orders` where `exact`, otherwise of a seeded sample of so many, whose `smallest_p` is None. All
+    None where one side does not vary, so that no order can be told from another.
     """
 
     backbones: int
@@ -41,6 +43,13 @@ class RankTest:
     p_two_sided: Fraction | None = None
     smallest_p: Fraction | None = None
     exact: bool = True
+    orders: int = 0
+
+    @property
+    def grows(self) -> bool:
+        """Whether growth is shown at the 5 % level. Where families are kept together p is about networks of a family,
+        and may be small though over all of them larger ones need less: then it is not."""
+        return self.p is not None and self.value is not None and self.p <= SIGNIFICANT and self.value > 0
 
 
 def checked(parameters: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -121,4 +130,4 @@ def _tested(backbones: int, statistic: int, scale: float, null: Callable[[], Nul
         return RankTest(backbones)
     orders = null()
     p, two_sided = orders.at_least(statistic), orders.as_far(statistic)
-    return RankTest(backbones, statistic / scale, p, two_sided, orders.smallest_p, orders.exact)
+    return RankTest(backbones, statistic / scale, p, two_sided, orders.smallest_p, orders.exact, orders.orders)

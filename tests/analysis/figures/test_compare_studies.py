@@ -45,3 +45,17 @@ def test_studies_of_one_name_are_told_apart(ledger: Callable[..., Ledger]) -> No
         study.done(study.cell("net", 10, 1), 0)
         studies.append(read_study(study.folder))
     assert side_by_side_frame(studies)["study"].tolist() == ["lungs (1)", "lungs (2)"]
+
+
+def test_scores_of_different_kinds_are_called_by_their_names(ledger: Callable[..., Ledger]) -> None:
+    patients, classes = ledger("patients"), ledger("classes", config={"task": "classes"})
+    patients.done(patients.cell("net", 10, 1), 0)
+    test = {"balanced_accuracy": 0.6, "accuracy": 0.6, "auc": 0.7}
+    cell = classes.cell("net", 10, 1, task="classes")
+    classes.end(classes.trial(cell, 0), validation=test, test=test, delta=None)
+    frame = side_by_side_frame([read_study(study.folder) for study in (patients, classes)])
+    drawn = side_by_side_figure(frame)
+    assert drawn.layout.yaxis.title.text == "best score on test patients"
+    assert [trace.name for trace in drawn.data] == ["classes, balanced accuracy", "patients, HM"]
+    _, ((_, _, ours, theirs),) = side_by_side_rows(frame)
+    assert [ours.split(" 0.")[0], theirs.split(" 0.")[0]] == ["balanced accuracy", "HM"]

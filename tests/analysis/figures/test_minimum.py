@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -87,7 +88,7 @@ def test_names_are_drawn_letter_for_letter(ledger):
 
 def test_a_line_lies_behind_where_three_networks_are_settled():
     answer = pd.DataFrame({"backbone": list("abcd"), "parameters": [1e5, 1e6, 1e7, 1e8], "reason": "", "series": ""})
-    answer = answer.assign(at_least=[1, 1, 2, 3], minimum_images=pd.array([1, 2, 3, None], "Int64"))
+    answer = answer.assign(lower=[1.0, 1, 2, 3], upper=[1.0, 2, 3, np.inf])
     line = growth_frame(answer)
     assert (line["low"] <= line["images"]).all()
     assert (line["images"] <= line["high"]).all()

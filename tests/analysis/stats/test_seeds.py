@@ -13,7 +13,8 @@ from analysis.stats.seeds import PARTS, intervals, parts, shortfalls
 def cells(*rows: tuple[float, int, float, float, float]) -> pd.DataFrame:
     """Cells whose runs differ by their seeds alone."""
     found = pd.DataFrame(rows, columns=["hm", "seeds", "patients_variance", "seeds_squares", "seeds_freedom"])
-    return found.assign(runs_squares=found["seeds_squares"].clip(lower=0))[["hm", "seeds", *PARTS[:4]]]
+    found = found.assign(runs_squares=found["seeds_squares"].clip(lower=0), nearest=0.01)
+    return found[["hm", "seeds", *PARTS[:4], "nearest"]]
 
 
 def test_one_seed_everywhere_claims_no_interval():
@@ -48,6 +49,14 @@ def test_a_mean_of_one_has_an_interval_that_holds_it():
     assert found["interval_high"] == 1
 
 
+@pytest.mark.parametrize(("patients", "least", "most"), [(6, 0.3, 0.7), (20, 0.6, 0.85), (200, 0.96, 0.99)])
+def test_patients_who_are_all_called_right_leave_the_next_ones_open(patients: int, least: float, most: float) -> None:
+    """As wide as the interval of a share of so many is (Wilson: 0.61, 0.84, 0.98), or wider."""
+    right = np.ones((3, patients))
+    found = parts(right.mean(axis=1), np.ones((3, 50)), np.ones(3), patients).assign(hm=1.0, seeds=3)
+    assert least < intervals(found, 0.95)["interval_low"].item() < most
+
+
 def test_a_cell_that_was_not_resampled_has_no_interval():
     found = intervals(cells((0.7, 2, np.nan, np.nan, np.nan), (0.7, 2, 0.1, 1.0, 1.0)), 0.95)
     assert found["interval_low"].isna().tolist() == [True, False]
@@ -58,7 +67,7 @@ def test_the_noise_of_resampled_patients_is_taken_off_the_seeds():
     rng = np.random.default_rng(0)
     right = rng.random((400, 60)) < 0.7
     resampled = np.stack([right[:, rng.integers(60, size=60)].mean(axis=1) for _ in range(400)], axis=1)
-    found = parts(right.mean(axis=1), resampled, np.repeat(np.arange(200), 2))
+    found = parts(right.mean(axis=1), resampled, np.repeat(np.arange(200), 2), patients=60)
     assert abs(found["seeds_squares"].mean()) < 0.02
     assert found["patients_variance"].mean() == pytest.approx(1 / (60 * 2 * 0.21), rel=0.15)
 
@@ -67,7 +76,7 @@ def beside(trained: np.ndarray, images: np.ndarray, labels: np.ndarray) -> pd.Se
     """The shortfall of two runs with images beside two of ordinary training; all are calls (2, patients)."""
     calls = np.concatenate([trained, images])
     scores, counts = hms(calls, labels), np.array([0, 0, 1, 1])
-    rows = parts(scores, resample(calls, labels, 2000, generator(0)), counts)
+    rows = parts(scores, resample(calls, labels, 2000, generator(0)), counts, len(labels))
     rows = rows.assign(hm=[scores[:2].mean(), scores[2:].mean()], seeds=2)
     rows = rows.join(intervals(rows, 0.95))
     return shortfalls(rows[1:].reset_index(drop=True), rows[:1]).iloc[0]

@@ -49,7 +49,22 @@ def test_cost_is_drawn_for_each_method(ledger: Callable[..., Any]) -> None:
     study = _study(ledger, {"random_real": 0.7, "sldd": 0.9})
     frame = cost.FIGURE.numbers(study)
     assert frame is not None
-    assert [trace.x[0] for trace in cost.FIGURE.draw(frame).data] == [10.0, 10.0]
+    drawn = cost.FIGURE.draw(frame)
+    assert [(trace.name, trace.x[0]) for trace in drawn.data] == [("random real patches", 10.0), ("SLDD", 10.0)]
+
+
+def test_networks_are_told_apart_by_symbols_that_the_legend_has(ledger: Callable[..., Any]) -> None:
+    study = ledger("methods", methods=METHODS)
+    for place, name in enumerate(["net", "other"]):
+        for method in ("sldd", "train"):
+            images = None if method == "train" else 3
+            cell = study.cell(name, 1000 + place, images, cell=f"{name}-{method}", method=method)
+            study.done(cell, 0, core_seconds=10.0)
+    frame = cost.FIGURE.numbers(read_study(study.folder))
+    assert frame is not None
+    drawn = cost.FIGURE.draw(frame)
+    assert [trace.name for trace in drawn.data] == ["SLDD", "ordinary training", "net", "other"]
+    assert drawn.data[0].marker.symbol == (drawn.data[2].marker.symbol, drawn.data[3].marker.symbol)
 
 
 def test_fresh_starts_are_a_table_by_network(ledger: Callable[..., Any]) -> None:
