@@ -5,7 +5,7 @@
 
 Each study has 28 networks of 19 families. A trait goes along with the size, and the smallest count with both, by the
 strength of the row; a share of what networks differ by is their family's. The truth is the same formula over 200,000
-networks without kin. Beside the project's interval stands Fisher's own, which knows no families.
+networks of different families. Beside the project's interval stands Fisher's own, which knows no families.
 """
 
 from __future__ import annotations

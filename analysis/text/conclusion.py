@@ -112,7 +112,7 @@ def _ranked(points: pd.DataFrame) -> str:
         )
     apart = "" if rho.p == tau.p else f" ({_p(rho)})"
     together = "" if all_orders(families) else ", families kept together"
-    unrelated = f"; {_share(spearman(*_columns(points)))} if none had kin" if together else ""
+    unrelated = f"; {_share(spearman(*_columns(points)))} if all were of different families" if together else ""
     measured = (
         f"{count}{_in_part(points)} give Spearman's rank correlation {rho.value:+.2f}{apart} "
         f"and Kendall's {tau.value:+.2f} ({_p(tau)}{'' if apart else ' for both'}{together}{unrelated})"

@@ -118,7 +118,8 @@ def _likely(design: Design, measured: bool, score: str) -> list[str]:
     networks = {n: unrelated(design, n) for n in MORE_NETWORKS if n > design.networks}
     if len(set(design.parameters or ())) < 2 or smallest_p(design.parameters or (), design.kinds) > SIGNIFICANT:
         chances = [
-            f"in {_percent(power(each).level)} of studies of {n} networks without kin" for n, each in networks.items()
+            f"in {_percent(power(each).level)} of studies of {n} networks of different families"
+            for n, each in networks.items()
         ]
         shown = f"A true correlation of {CORRELATION:g} with log parameters would be shown"
         return [f"{shown} {listed(chances)} ({run})."] if chances else []
@@ -126,7 +127,7 @@ def _likely(design: Design, measured: bool, score: str) -> list[str]:
     more = {
         f"with {steady.seeds} seeds and {steady.patients} patients": steady,
         "with these and seeds half as far apart": replace(steady, seed_spread=steady.seed_spread / 2),
-        **{f"with {n} networks without kin": each for n, each in networks.items()},
+        **{f"with {n} networks of different families": each for n, each in networks.items()},
     }
     others = ", ".join(f"{_percent(power(each).level)} {words}" for words, each in more.items() if each != design)
     return [

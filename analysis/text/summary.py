@@ -147,7 +147,7 @@ def highlights(study: Study) -> list[tuple[str, str]]:
         shown = answer["outcome"].eq(SHOWN)
         tiles.append((f"{shown.sum()} of {len(answer)}", "networks and settings with a count shown to suffice"))
     best, word = means.iloc[means["hm"].argmax()], score_word(means)
-    chosen = f"highest of {len(means)} cells, so too high a guess of what it has" if len(means) > 1 else "the only cell"
+    chosen = f"the best of {len(means)} cells, so probably too high" if len(means) > 1 else "the only cell"
     where = f"{best['backbone']}, {images_word(best['images'])}"
     tiles.append((number(best["hm"], 2), f"best {word} on test patients{protocol_mark(study)}: {where} ({chosen})"))
     if pd.notna(best["memory_star_kb"]):

@@ -150,7 +150,7 @@ def test_the_answer_says_what_is_shown_and_what_is_not(ledger):
     ):
         assert words in answered
     assert ("1 of 5", "networks and settings with a count shown to suffice") in highlights(read)
-    assert "(highest of 10 cells, so too high a guess of what it has)" in highlights(read)[3][1]
+    assert "(the best of 10 cells, so probably too high)" in highlights(read)[3][1]
     assert write_dashboard(study.folder).is_file()
 
 

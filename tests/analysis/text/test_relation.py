@@ -80,9 +80,9 @@ def test_power_is_that_of_the_simulation_and_what_would_raise_it_is_named():
     words = said(12)
     assert "A true correlation of 0.7 with log parameters is shown in" in words
     assert "with 5 seeds and 200 patients" in words
-    assert "with 20 networks without kin" in words
-    assert "12 networks without kin" in said(4)
-    assert "% of studies of 12 networks without kin and in" in said(3)
+    assert "with 20 networks of different families" in words
+    assert "12 networks of different families" in said(4)
+    assert "% of studies of 12 networks of different families and in" in said(3)
     assert said(30, parameters=(5,) * 30, kin=None) == (
         "30 networks, all of one size, can show nothing about growth with parameters."
     )
