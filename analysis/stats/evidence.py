@@ -92,7 +92,7 @@ def _trained_intervals(means: pd.DataFrame, level: float, pool: pd.DataFrame) ->
     trained = means[["trained_hm", "trained_seeds", *TRAINED_PARTS]].set_axis(["hm", "seeds", *PARTS], axis=1)
     trained = trained.assign(trial=means["trained_as"])
     # The same training may stand beside several settings: it counts once, those of the pool first.
-    once = trained[trained["trial"].notna()].assign(beside=~trained.index.isin(pool.index))
+    once = trained.assign(beside=~trained.index.isin(pool.index))[trained["trial"].notna()]
     once = once.sort_values(["beside", "patients_variance"]).drop_duplicates("trial")
     known = once.join(intervals(once, level, pd.concat([once, pool])[PARTS])).set_index("trial")[
         ["interval_low", "interval_high", "variance"]
