@@ -21,8 +21,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m analysis.epsilon", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("studies", nargs="+", metavar="STUDY")
-    parser.add_argument("--out", default="hm_by_epsilon.html", metavar="FILE.html")
+    parser.add_argument("studies", nargs="+", metavar="STUDY", help="a study's folder or URL, with its study.yaml")
+    parser.add_argument(
+        "--out", default="hm_by_epsilon.html", metavar="FILE.html", help="where the figure goes (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     try:
         frame = hm_by_epsilon_frame([read_study(study) for study in options.studies])

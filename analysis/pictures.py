@@ -1,7 +1,7 @@
-"""Draws distilled images as Li et al. (2022) print them (Figures 4 to 6): python -m analysis.pictures results/demo
+"""Pictures of a study's distilled images with their soft labels, as Li et al. (2022) print them (Figures 4 to 6).
 
-    python -m analysis.pictures results/demo                             a PNG a cell
-    python -m analysis.pictures results/demo --cell resnet10t-m3-one_hot-as_is-sldd-s1e1 --out figures
+    python -m analysis.pictures results/demo                             a PNG a confirmed cell
+    python -m analysis.pictures results/demo --cell resnet10t-m3-one_hot-as_is-sldd-near_linear-s1e1 --out figures
 
 Every distilled image of a cell's first confirm trial with its soft label above, for a reader to judge whether anything
 of a patient can be seen.
@@ -169,10 +169,7 @@ def _png(picture: Image.Image) -> bytes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m analysis.pictures",
-        description="Draw the distilled images of a study with their soft labels, a PNG a confirmed cell.",
-        epilog="examples: python -m analysis.pictures results/demo; "
-        "python -m analysis.pictures results/demo --cell resnet10t-m3-one_hot-as_is-sldd-s1e1 --out figures",
+        prog="python -m analysis.pictures", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("study", metavar="STUDY", help="a study's folder or URL, with its study.yaml")
     parser.add_argument("--cell", nargs="+", metavar="CELL", help="only these cells (default: every confirmed one)")

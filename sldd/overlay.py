@@ -119,7 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m sldd.overlay", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("package", metavar="PACKAGE", type=Path, help="a trial's package.safetensors")
-    parser.add_argument("radiograph", metavar="RADIOGRAPH", type=Path, help="a PNG, TIFF or DICOM file")
+    formats = "PNG, JPEG, TIFF, DICOM, NIfTI or NumPy (docs/reading.md)"
+    parser.add_argument("radiograph", metavar="RADIOGRAPH", type=Path, help=formats)
     parser.add_argument("--mask", type=Path, metavar="FILE", help="the organ, to outline it; it changes no vote")
     parser.add_argument("--start", metavar="FILE", help="the weights that the package starts from, if it was a file")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="where to; never a study's folder")

@@ -1,7 +1,7 @@
 """Privacy audit of a study's packages: what they give away of the patients that they were made from.
 
     python -m study.anonymity results/demo
-    python -m study.anonymity results/demo --cell test_resnet-m3-one_hot-as_is-sldd-s1e1 --references 8
+    python -m study.anonymity results/demo --cell test_resnet-m3-one_hot-as_is-sldd-near_linear-s1e1 --references 8
     python -m study.anonymity results/ours --packages 1 --features resnet18=WEIGHTS.safetensors
 
 It attacks every confirmed package on the patients who trained and on the held-out ones (its test patients), with

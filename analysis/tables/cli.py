@@ -1,12 +1,12 @@
-"""A study's cells as tables, by themselves or beside the published ones: python -m analysis.tables results/table5
+"""Tables of the cells of one or more studies, by themselves or beside the papers' rows.
 
-    python -m analysis.tables results/table5                                    every cell of the study
-    python -m analysis.tables results/table5 --answer                           the smallest count of every network
+    python -m analysis.tables results/table5                                     every cell of the study
+    python -m analysis.tables results/table5 --answer                            the smallest count of every network
     python -m analysis.tables results/table1 results/table5 --against published  the papers' rows, measured ones beside
-    python -m analysis.tables results/* --against published --table 1 5         two of the papers' tables
+    python -m analysis.tables results/* --against published --table 1 5          two of the papers' tables
     python -m analysis.tables results/chest-transfer --against published         films with findings: that table
     python -m analysis.tables results/* --against published --format markdown --out tables.md
-    python -m analysis.tables results/demo --format latex --out cells.tex       to \\input where booktabs is loaded
+    python -m analysis.tables results/demo --format latex --out cells.tex        to \\input where booktabs is loaded
 
 Measured numbers are means over confirm trials, which met the test patients once. A published row without a measured
 one says why.
@@ -138,10 +138,7 @@ def _setting(study: Study, room: str, name: str) -> object:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m analysis.tables",
-        description="Print the cells of one or more studies as tables, alone or beside the papers' rows.",
-        epilog="examples: python -m analysis.tables results/demo; "
-        "python -m analysis.tables results/table1 results/table5 --against published --table 1 5 --format markdown",
+        prog="python -m analysis.tables", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("studies", nargs="+", metavar="STUDY", help="a study's folder or URL, with its study.yaml")
     parser.add_argument(

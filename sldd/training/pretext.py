@@ -2,7 +2,7 @@
 
     python -m sldd.training.pretext FOLDER --out start.safetensors
     python -m sldd.training.pretext FOLDER --backbone resnet18 --input-size 224 --patch 0.1 --out start.safetensors
-    python -m study.run lungs grid.start='[start.safetensors]'
+    python -m study.run lungs data.root=DIR name=ours grid.start='[start.safetensors]'
 
 The network learns to say where in a radiograph a patch was cut out, and of which (Doersch et al. 2015 let it place two
 patches to each other). What it needs for that, its first layers, is then a better start than random weights.
@@ -155,15 +155,23 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     default = PretextSettings()
-    parser.add_argument("films", type=Path, metavar="FOLDER", help="PNG, JPEG, TIFF or DICOM radiographs, no manifest")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
-    parser.add_argument("--backbone", default=default.backbone)
-    parser.add_argument("--input-size", type=int, default=default.input_size, help="as the study's patches.input_size")
-    parser.add_argument("--channels", choices=get_args(Colours), default="gray", help="as the study's data.channels")
-    parser.add_argument("--patch", type=float, default=default.patch, help="side, as a share of the radiograph's")
-    parser.add_argument("--steps", type=int, default=default.steps)
-    parser.add_argument("--seed", type=int, default=default.seed)
-    parser.add_argument("--threads", type=int, default=1, help="change the weights in their last bits")
+    parser.add_argument("films", type=Path, metavar="FOLDER", help="radiographs, no manifest (docs/reading.md)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors", help="the file of weights")
+    for name, kind, words in (
+        ("backbone", str, "as the study's grid.backbone"),
+        ("input-size", int, "pixels; as the study's patches.input_size"),
+        ("patch", float, "side, as a share of the radiograph's shorter one"),
+        ("steps", int, "steps of training"),
+        ("seed", int, "of weights and patches"),
+    ):
+        usual = getattr(default, name.replace("-", "_"))
+        parser.add_argument(f"--{name}", type=kind, default=usual, help=f"{words} (default: %(default)s)")
+    parser.add_argument(
+        "--channels", choices=get_args(Colours), default="gray", help="as the study's data.channels (default: gray)"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, help="of PyTorch; the weights differ with it in their last bits (default: 1)"
+    )
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     settings = PretextSettings(

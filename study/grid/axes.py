@@ -158,7 +158,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The cell's folder name: ``test_resnet-m3-one_hot-as_is-sldd-s1e1``."""
+        """The cell's folder name: ``test_resnet-m3-one_hot-as_is-sldd-near_linear-s1e1``."""
         parts = [self.backbone]
         if self.images is not None:
             parts += [f"m{self.images}", str(self.label_init)]

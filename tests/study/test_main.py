@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from study.__main__ import COMMANDS, main
+from study.config.cells import cells
+from study.config.loader import load
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,3 +43,10 @@ def test_it_is_installed_under_its_name() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     module, _, function = scripts["sldd-study"].partition(":")
     assert getattr(importlib.import_module(module), function) is main
+
+
+def test_cells_that_help_texts_name_are_the_demos() -> None:
+    texts = [path.read_text() for room in ("sldd", "study", "analysis") for path in (ROOT / room).rglob("*.py")]
+    named = {name for text in texts for name in re.findall(r"\w+-m\d+-one_hot-[\w=-]+", text)}
+    assert named
+    assert named <= {cell.name for cell in cells(load("demo", []).grid)}
