@@ -67,7 +67,7 @@ def _note(patient: Patient, scored: Scored, row: int) -> str:
     missing = len(patient.films) - scored.read[row]
     words = [f"{missing} of {len(patient.films)} radiographs could not be read"] if missing else []
     words += [words.split(": ", 1)[1] for words, rows in scored.remarks if row in rows]
-    return "; ".join(words)
+    return "; ".join(dict.fromkeys(words))
 
 
 def names_csv(patients: Sequence[Patient], names: Sequence[str]) -> bytes:
