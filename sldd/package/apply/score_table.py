@@ -59,7 +59,7 @@ def scores_csv(
         label = "" if patient.label is None else patient.label
         rows.append([name, scored.read[row], *cells, label, _note(patient, scored, row)])
     last = [[LEFT_OUT, *[""] * (len(COLUMNS) - 2), left_out]] if left_out else []
-    return _csv([COLUMNS, *sorted(rows, key=lambda cells: str(cells[0])), *last])
+    return as_csv([COLUMNS, *sorted(rows, key=lambda cells: str(cells[0])), *last])
 
 
 def _note(patient: Patient, scored: Scored, row: int) -> str:
@@ -72,7 +72,7 @@ def _note(patient: Patient, scored: Scored, row: int) -> str:
 
 def names_csv(patients: Sequence[Patient], names: Sequence[str]) -> bytes:
     """Table of patients and their pseudonyms; for the receiver's eyes alone."""
-    return _csv([("pseudonym", "patient"), *sorted(zip(names, (patient.name for patient in patients), strict=True))])
+    return as_csv([("pseudonym", "patient"), *sorted(zip(names, (patient.name for patient in patients), strict=True))])
 
 
 def without_reports(received: Received, scored: Scored) -> tuple[list[Patient], Scored, str]:
@@ -105,7 +105,8 @@ def file_notes(scored: Scored, left_out: str) -> Iterator[str]:
     yield from (f"odd: {words}" for words, _ in scored.remarks)
 
 
-def _csv(rows: Sequence[Sequence[object]]) -> bytes:
+def as_csv(rows: Sequence[Sequence[object]]) -> bytes:
+    """The rows as the content of a CSV file."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()

@@ -13,7 +13,7 @@ from torch import nn
 
 from sldd.errors import InputError
 from sldd.metrics.patient_votes import UNDECIDED
-from sldd.package.apply.classes import classes_csv, films_of_classes, in_words, tell
+from sldd.package.apply.classes import classes_csv, file_words, films_of_classes, in_words, tell
 from sldd.package.apply.films import Patient, find_patients, look_through
 from sldd.package.apply.score_table import file_notes, names_csv, pseudonyms, scores_csv, without_reports
 from sldd.package.apply.scoring import Scored, labelled, measured, score
@@ -87,15 +87,15 @@ def apply_command(options: argparse.Namespace, console: Console) -> int:
 def _apply_classes(
     options: argparse.Namespace, network: nn.Module, package: Package, device: torch.device, console: Console
 ) -> int:
-    films = films_of_classes(options.films, package.classes)
-    with progress(len(films)) as done:
-        told = tell(network, package, films, batch=options.batch, device=device, done=done)
+    received = films_of_classes(options.films, package.classes)
+    with progress(len(received.films)) as done:
+        told = tell(network, package, received, batch=options.batch, device=device, done=done)
     subjects = [Patient(name, None, ()) for name in told.subjects]
     names = pseudonyms(subjects)
     if options.names is not None:
         write_file(options.names, names_csv(subjects, names), mode=0o600)
     write_file(options.out, classes_csv(told, names))
-    for words in [*told.unread, *(f"odd: {words}" for words in told.odd), *in_words(told, package)]:
+    for words in [*file_words(told), *in_words(told, package)]:
         console.print(Text(words))
     console.print(f"classes: {options.out}")
     return BAD if told.unread else GOOD
