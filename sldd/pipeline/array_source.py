@@ -16,7 +16,9 @@ import torch
 from PIL import Image
 
 from sldd.errors import InputError
+from sldd.io.cells import is_missing
 from sldd.io.film import SPLITS, Film
+from sldd.io.patient_ids import patient_id
 from sldd.sources.labelled_films import scale
 
 _MODES = ("L", "I;16", "RGB")
@@ -37,7 +39,7 @@ class ArraySource:
         film_size: films that are told whole are kept at no more pixels a side.
 
     Raises:
-        InputError: labels, masks, subjects or splits are not one for each film, or not as above.
+        InputError: labels, masks, subjects or splits are not one for each film, or not as above, or one is missing.
     """
 
     smallest_class = None
@@ -61,7 +63,7 @@ class ArraySource:
         if count == 0:
             raise InputError("there are no images")
         self.patients_known = subjects is not None
-        names = [f"image-{number:07d}" for number in range(count)] if subjects is None else list(map(str, subjects))
+        names = [f"image-{number:07d}" for number in range(count)] if subjects is None else _subjects(subjects)
         self.patient_ids = sorted(set(names))
         patient = {name: number for number, name in enumerate(self.patient_ids)}
         parts = [None] * count if splits is None else [_split(part, row) for row, part in enumerate(splits)]
@@ -164,6 +166,15 @@ def _words(values: np.ndarray) -> str:
     return f"{' x '.join(map(str, values.shape)) or 'a single value'} of {values.dtype}"
 
 
+def _subjects(given: Any) -> list[str]:
+    """Identifiers as tables have them: None, NaN and NA would each make one patient of all whose is not known."""
+    values = given.tolist() if torch.is_tensor(given) else given
+    names = [str(value).strip() for value in values]
+    if "" in names:
+        raise InputError(f"image {names.index('') + 1}: subject is empty; fill it or leave the image out")
+    return [patient_id(name, f"image {row}") for row, name in enumerate(names, 1)]
+
+
 def _split(part: Any, row: int) -> str:
     if str(part) not in SPLITS:
         raise InputError(f"image {row + 1}: the split is not one of {', '.join(SPLITS)}; write one of them")
@@ -197,6 +208,9 @@ def _findings(labels: np.ndarray, names: Sequence[str]) -> tuple[list[str], list
             raise InputError(f"classes: {len(names)} names, and labels go from {numbers.min()} to {numbers.max()}")
         known = list(names)
     else:
+        for row, label in enumerate(labels.tolist(), 1):
+            if is_missing(str(label)) and str(label) not in names:
+                raise InputError(f"image {row}: its label is a missing value; give it one or leave the image out")
         known = list(names) or list(map(str, np.unique(labels)))
         place = {name: number for number, name in enumerate(known)}
         unknown = [str(label) for label in labels if str(label) not in place]
