@@ -56,7 +56,8 @@ class ArraySource:
         splits: Any = None,
         film_size: int,
     ) -> None:
-        self._read, self._masks, self._film_size = read, masks, film_size
+        self._read, self._masks = read, masks
+        self.film_size = film_size if masks is None else None
         for name, given in (("labels", labels), ("masks", masks), ("subjects", subjects), ("splits", splits)):
             if given is not None and len(given) != count:
                 raise InputError(f"{name}: {len(given):,}, and there are {count:,} images; give one for each")
@@ -106,8 +107,8 @@ class ArraySource:
 
     def _film(self, number: int) -> tuple[np.ndarray, np.ndarray | None]:
         pixels = to_pixels(self._read(number), f"image {number + 1}")
-        if self._masks is None:
-            return scale(pixels, self._film_size), None
+        if self.film_size is not None:
+            return scale(pixels, self.film_size), None
         mask = _array(self._masks[number])
         if mask.dtype != bool and set(np.unique(mask).tolist()) <= {0, 1}:
             mask = mask.astype(bool)

@@ -46,7 +46,8 @@ def finetune_command(options: argparse.Namespace, console: Console) -> int:
     verdict = verify(options.package, start=options.start, key=options.key)
     if not accepted(verdict, console) or verdict.network is None:
         return BAD
-    cohort = open_cohort(options.cohort)
+    kept = verdict.package.film_size
+    cohort = open_cohort(options.cohort) if kept is None else open_cohort(options.cohort, film_size=kept)
     own = len([count for count in settings.counts if 0 < count < cohort.patients]) + 1
     with progress(own * len(settings.arms) * settings.seeds, "trainings") as done:
         curve = finetune(verdict.package, verdict.network, cohort, settings, start=options.start, done=done)

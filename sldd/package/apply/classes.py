@@ -25,6 +25,7 @@ from sldd.package.format.header import Header
 from sldd.sources.classes import ClassesSettings, listed, lists_classes
 from sldd.sources.film_files import left_out_words
 from sldd.sources.folder import MANIFEST
+from sldd.sources.labelled_films import scaled
 
 
 @dataclass(frozen=True)
@@ -203,8 +204,10 @@ def in_words(told: Told, header: Header) -> Iterator[str]:
 
 
 def _read(film: FilmFile, header: Header) -> tuple[Radiograph, np.ndarray]:
-    """The film, and its pixels at the package's depth."""
+    """The film as its maker kept it, and its pixels at the package's depth."""
     radiograph = read_film(film, header.channels, header.slice)
+    if header.film_size is not None:
+        radiograph = scaled(radiograph, header.film_size)
     pixels = at_depth(radiograph, header.depth)
     if pixels is None:
         raise InputError(f"{film.where}: 16 bit, and the package was made for images of {header.depth} bit")

@@ -153,6 +153,8 @@ class Header:
         sides: ``group_means`` of the shorter sides of the training patients' films, in pixels, as they were kept (whole
             films no larger than ``data.film_size``); empty as ``Scores.distribution`` is.
         slice: that was read of volumes (``data.slice``); None where there were none.
+        film_size: most pixels a side to which whole films were scaled, each side by itself, before they were resized
+            (``data.film_size``); None of patches, and in packages from before it was kept.
         claims, stored, self_test: see there.
         versions: of the maker's libraries.
     """
@@ -175,6 +177,7 @@ class Header:
     exclusive: bool = False
     slice: Share | None = None
     sides: Annotated[tuple[_Side, ...], Len(0, MOST_GROUPS)] = ()
+    film_size: Annotated[int, Ge(16), Le(4096)] | None = None
     claims: Claims | None = None
     stored: Stored = Stored()
     self_test: SelfTest | None = None
@@ -214,7 +217,7 @@ class Header:
         return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-_LATER = ("channels", "exclusive", "slice", "sides")
+_LATER = ("channels", "exclusive", "slice", "sides", "film_size")
 _HEADER = TypeAdapter(Header)
 
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pydicom import dcmread
 
+from sldd.data.cohort import prepare
+from sldd.data.whole_films import WholeFilms
+from sldd.package import Package
+from sldd.package.apply.classes import films_of_classes, tell
 from sldd.package.cli.commands import main
+from sldd.package.rebuild.rebuild import rebuild
+from sldd.sources.classes import ClassesSettings, read_classes
 from tests.conftest import write_dicom
 from tests.sldd.package.conftest import SIDE, make
 
@@ -75,6 +83,25 @@ def test_a_table_with_a_film_that_cannot_be_read(
     assert status == 1
     assert "label table line 3: the image cannot be read" in said
     assert [(row["class"], row["note"]) for row in rows if not row["told"]] == [("band", "the image could not be read")]
+
+
+def test_films_are_scaled_first_as_their_maker_did(package: Path, tmp_path: Path) -> None:
+    for number in range(4):
+        _film(tmp_path / "films" / ("band", "seg")[number % 2] / f"{number}.png", number, side=100)
+    received = films_of_classes(tmp_path / "films", ("band", "seg", "other"))
+    found = []
+    for kept in (16, 24):
+        made = replace(Package.load(package), film_size=kept)
+        cohort = prepare(read_classes(tmp_path / "films", ClassesSettings(), kept), tmp_path / "cache")
+        network = rebuild(made)
+        told = tell(network, made, received, batch=3, device=torch.device("cpu"))
+        theirs = WholeFilms(cohort, SIDE, made.mean, made.deviation)
+        with torch.no_grad():
+            wanted = torch.cat([network(theirs.image(film)) for film in range(4)]).double().softmax(1)
+        assert np.allclose(told.probabilities, wanted.numpy(), atol=1e-6)
+        assert {(look.height, look.width) for look in told.looks} == {(kept, kept)}
+        found.append(told.probabilities)
+    assert not np.allclose(*found, atol=1e-3)
 
 
 def test_a_table_whose_film_is_a_link_out_of_the_folder_is_refused(

@@ -170,6 +170,14 @@ def test_facts_have_one_way_of_being_written(package: Package) -> None:
         read_header(json.dumps(json.loads(text)))
 
 
+def test_a_package_from_before_sizes_were_kept_is_as_it_was(package: Package) -> None:
+    assert '"film_size"' not in package.to_text()
+    newer = replace(package, film_size=64).to_text()
+    assert read_header(newer).film_size == 64
+    with pytest.raises(InputError, match="its film_size: input should be greater than or equal to 16"):
+        read_header(newer.replace('"film_size":64', '"film_size":1'))
+
+
 def test_a_change_without_a_new_digest_is_refused(saved: Path) -> None:
     content = bytearray(saved.read_bytes())
     content[-1] ^= 1
