@@ -40,7 +40,8 @@ LEFT_OUT = "(left out)"
 def pseudonyms(patients: Sequence[Patient]) -> list[str]:
     """``P-3f9a12bc04de``-like names under a key that is thrown away, so that they cannot be traced back."""
     key = secrets.token_bytes(32)
-    return ["P-" + hmac.new(key, patient.name.encode(), hashlib.sha256).hexdigest()[:12] for patient in patients]
+    names = [patient.name.encode(errors="surrogateescape") for patient in patients]  # of files, which may be any bytes
+    return ["P-" + hmac.new(key, name, hashlib.sha256).hexdigest()[:12] for name in names]
 
 
 def scores_csv(
@@ -106,7 +107,7 @@ def file_notes(scored: Scored, left_out: str) -> Iterator[str]:
 
 
 def as_csv(rows: Sequence[Sequence[object]]) -> bytes:
-    """The rows as the content of a CSV file."""
+    """The rows as the content of a CSV file; bytes of a file's name that are no UTF-8 are written as ``\\udcff``."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    return text.getvalue().encode(errors="backslashreplace")
