@@ -31,6 +31,8 @@ from sldd.training.compute import autocast_type
 from sldd.training.losses import LOSSES
 
 MOST_PARAMETERS = 1_000_000_000
+_REFUSALS = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
+"""What networks raise where they are built for images of a size that they cannot take, or shown such."""
 
 
 def rebuild(package: Package, start: Path | str | None = None, own: nn.Module | None = None) -> nn.Module:
@@ -193,15 +195,16 @@ def check_memory(package: Package) -> None:
 @lru_cache(maxsize=32)
 def _size(backbone: str, norm: str, shape: tuple[int, ...], training: bool) -> tuple[int, int]:
     """Parameters of a network, and bytes that its graph keeps of images of this shape; nothing is allocated."""
-    with torch.device("meta"):
-        network = build(backbone, input_size=shape[-1], norm=norm, channels=shape[1]).train(training)
-        keep_no_statistics(network)
-        with SavedTensors() as saved:
-            try:
-                network(torch.empty(shape))
-            except (ValueError, RuntimeError) as error:
-                reason = next(iter(str(error).splitlines()), type(error).__name__)
-                raise InputError(f"{printable(backbone)} cannot take such images ({printable(reason)})") from None
+    try:
+        with torch.device("meta"), SavedTensors() as saved:
+            network = build(backbone, input_size=shape[-1], norm=norm, channels=shape[1]).train(training)
+            keep_no_statistics(network)
+            network(torch.empty(shape))
+    except InputError:
+        raise
+    except _REFUSALS as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"{printable(backbone)} cannot take such images ({printable(reason)})") from None
     return parameter_count(network), saved.nbytes
 
 
