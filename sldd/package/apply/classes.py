@@ -18,6 +18,7 @@ from sldd.io.dicom.reader import NoImageError
 from sldd.io.film import Radiograph
 from sldd.io.safe_path import linked_outside
 from sldd.metrics.classes import ClassScores
+from sldd.ops.pixels import at_once
 from sldd.package.apply.films import FilmFile, at_depth, look_through, read_film
 from sldd.package.apply.remarks import FilmLook, Remarks
 from sldd.package.apply.score_table import LEFT_OUT, as_csv
@@ -130,6 +131,7 @@ def tell(
     network, read, unread, reports = network.to(device), list[ClassFilm](), list[tuple[ClassFilm, str]](), 0
     probabilities = partial(torch.softmax, dim=1) if header.exclusive else torch.sigmoid
     found, waiting, remarks = [], [], Remarks(header)
+    batch = at_once(batch, header.channels, header.patches.input_size)
     subjects: dict[str, int] = {}
     for film in received.films:
         try:

@@ -16,6 +16,7 @@ from sldd.errors import InputError
 from sldd.io.dicom.reader import NoImageError
 from sldd.io.film import Radiograph
 from sldd.metrics.patient_votes import Operating, Votes, count_votes, operate
+from sldd.ops.pixels import at_once
 from sldd.package.apply.films import FilmFile, Patient, at_depth, read_film
 from sldd.package.apply.remarks import FilmLook, Remarks
 from sldd.package.format.header import Header
@@ -76,7 +77,7 @@ def score(
     Args:
         network: as ``rebuild`` gives it.
         header: of the package.
-        batch: patches in memory at a time; halved where a GPU has no room for them.
+        batch: patches in memory at a time; fewer of large ones, and halved where a GPU has no room for them.
         done: called after every radiograph.
         tolerant: go on where a radiograph cannot be used, as long as another one can.
 
@@ -99,14 +100,16 @@ def score(
                 unread.append(Unread(row, film, str(error), isinstance(error, NoImageError)))
                 done()
                 continue
+            side = max(patches.geometry(0, scoring=True)[0], header.patches.input_size)
             while True:
+                most = at_once(batch, header.channels, side)
                 try:
-                    found = count_votes(network, patches, [0], batch=batch, device=device)
+                    found = count_votes(network, patches, [0], batch=most, device=device)
                     break
                 except torch.OutOfMemoryError:
-                    if batch == 1:
+                    if most == 1:
                         raise InputError("no room for a single patch on the GPU; use --device cpu") from None
-                    batch = (batch + 1) // 2
+                    batch = (most + 1) // 2
             remarks.add(row, film, radiograph, patches.cohort.pixels(0))
             cast.append((film, row, found.counts[0].astype(np.int64)))
             done()

@@ -19,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sldd.ops.pixels import at_once
 from sldd.package import Package
 from sldd.package.apply.films import find_patients
 from sldd.package.apply.score_table import COLUMNS as SCORE_COLUMNS
@@ -203,6 +204,18 @@ def test_a_full_gpu_halves_the_patches(package: Package, films: Path) -> None:
     assert (
         full.votes.counts.tolist() == score(network, package, patients, batch=16, device=device).votes.counts.tolist()
     )
+
+
+def test_large_patches_are_fewer_at_a_time(package: Package, films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    network, patients, device = rebuild(package), find_patients(films), torch.device("cpu")
+    usual = score(network, package, patients, batch=16, device=device)
+    network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    monkeypatch.setattr("sldd.ops.pixels._MOST_VALUES", 4 * 32**2)
+    few = score(network, package, patients, batch=16, device=device)
+    assert max(seen) == 4
+    assert few.votes.counts.tolist() == usual.votes.counts.tolist()
+    assert at_once(128, 1, 1350) == 1, "one at least"
 
 
 def test_pictures(saved: Path, package: Package, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
