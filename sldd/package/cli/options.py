@@ -36,16 +36,14 @@ def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.
         checks(found)
         found.add_argument("films", type=Path, metavar="RADIOGRAPHS", help="a folder of them, or a manifest.csv")
         found.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-        found.add_argument(
-            "--batch", type=_count, default=128, help="patches in memory at a time, at most; default 128"
-        )
+        found.add_argument("--batch", type=_count, default=128, help="most patches in memory at a time; default 128")
 
     command("info", "all that a package says of itself")
     verified = command("verify", "is it what its maker made, does it work here, and does it on your films?")
     checks(verified)
     verified.add_argument("--films", type=Path, metavar="RADIOGRAPHS", help="compare its claims with your own patients")
     verified.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    verified.add_argument("--batch", type=_count, default=128, help="patches in memory at a time, at most; default 128")
+    verified.add_argument("--batch", type=_count, default=128, help="most patches in memory at a time; default 128")
     applied = command("apply", "score radiographs, patient by patient")
     scores(applied)
     applied.add_argument("--out", type=Path, required=True, metavar="SCORES.csv")

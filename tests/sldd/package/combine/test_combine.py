@@ -65,7 +65,8 @@ def test_side_by_side_is_one_step_of_more_images(pair: list[Package]) -> None:
 
 
 def test_what_is_sent_on_verifies_and_claims_nothing(pair: list[Package], tmp_path: Path) -> None:
-    joined = combine(pair, NAMES, "sequence")
+    joined = combine([replace(package, sides=(90.0, 96.0)) for package in pair], NAMES, "sequence")
+    assert joined.sides == (), "of one hospital's films"
     joined.save(tmp_path / "joined.safetensors")
     assert verify(tmp_path / "joined.safetensors").passed
     assert joined.claims is None
