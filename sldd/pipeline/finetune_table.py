@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sldd.errors import InputError
-from sldd.package.cli.console import BAD, GOOD, accepted, progress
-from sldd.package.format.atomic_file import check_output, write_file
+from sldd.package.cli.console import BAD, GOOD, accepted, check_outputs, progress
+from sldd.package.format.atomic_file import write_file
 from sldd.package.rebuild.verify import verify
 from sldd.pipeline.finetune import ALONE, FinetuneCurve, FinetuneSettings, counts_of, finetune
 from sldd.pipeline.open_cohort import open_cohort
@@ -27,10 +27,9 @@ from sldd.pipeline.open_cohort import open_cohort
 
 def finetune_command(options: argparse.Namespace, console: Console) -> int:
     """``finetune PACKAGE COHORT``"""
-    if options.out is not None:
-        if options.out.suffix not in (".csv", ".json"):
-            raise InputError(f"--out {options.out}: name a .csv or a .json file")
-        check_output(options.out)
+    if options.out is not None and options.out.suffix not in (".csv", ".json"):
+        raise InputError(f"--out {options.out}: name a .csv or a .json file")
+    check_outputs({"--out": options.out}, options.cohort, options.package, options.key, options.start)
     if not 0 < options.test < 1:
         raise InputError("--test: a share between 0 and 1")
     settings = FinetuneSettings(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -184,6 +185,28 @@ def test_output_does_not_go_through_links(
     assert "a symbolic link" in said
     assert (tmp_path / "target").read_text() == "mine"
     assert _ran(capsys, "apply", saved, films, "--out", tmp_path / "no" / "scores.csv")[0] == 2
+
+
+def test_outputs_are_two_files_and_none_that_is_read(
+    saved: Path, films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = shutil.copytree(films, tmp_path / "films"), tmp_path / "out.csv"
+    table, other = folder / "manifest.csv", shutil.copy(saved, tmp_path / "other.safetensors")
+    before = {path: path.read_bytes() for path in (saved, Path(other), table)}
+    for words, says in (
+        (["--out", out, "--names", tmp_path / "films" / ".." / "out.csv"], "--out is the same file"),
+        (["--out", saved], "--out .*: a file that is read here"),
+        (["--out", table], "--out .*: a file that is read here"),
+        (["--out", out, "--names", table], "--names .*: a file that is read here"),
+        (["--out", out, "--names", other, "--with", other], "--names .*: a file that is read here"),
+    ):
+        status, said = _ran(capsys, "apply", saved, folder, *words)
+        assert status == 2, words
+        assert re.search(says, said)
+    assert _ran(capsys, "apply", saved, table, "--out", table)[0] == 2
+    assert _ran(capsys, "fragility", saved, folder, "--out", table)[0] == 2
+    assert not out.exists()
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_a_full_gpu_halves_the_patches(package: Package, films: Path) -> None:
