@@ -90,6 +90,10 @@ def _volumes(folder: Path) -> Prepared:
             changed = bytearray(pick(random, (nifti, other)))
             for _ in range(int(random.integers(4))):  # of the header, where most says something
                 changed[int(random.integers(540))] = int(random.integers(256))
+            if random.random() < 0.1:  # an extension that goes on to where the values are said to begin
+                changed[108:112] = np.float32(3e9).tobytes()
+                changed[348:360] = struct.pack("<3i", 1, int(pick(random, (0, 16, 2**31 - 16))), 6)
+                changed += bytes(int(pick(random, (0, 100_000_000))))
             content = spoil(bytes(changed), random) if random.random() < 0.3 else bytes(changed)
             if name.endswith(".gz"):
                 content = gzip.compress(content, 1)

@@ -24,7 +24,7 @@ import numpy as np
 
 from sldd.data.decode import decode
 from sldd.errors import InputError
-from sldd.io.film import Source, channels_of, slice_of
+from sldd.io.film import Source, channels_of, reading_of
 from sldd.ops.types import PerChannel
 
 INDEX = "index.json"
@@ -70,6 +70,8 @@ class Cohort:
     """Of every film: 1 for gray, 3 for red, green and blue, whose ``sums`` and ``square_sums`` follow on each other."""
     slice: float | None = None
     """``data.slice``, where volumes may be among the films."""
+    film_size: int | None = None
+    """``data.film_size``, where films are told whole."""
 
     @property
     def patients(self) -> int:
@@ -190,8 +192,7 @@ def prepare(source: Source, cache: Path) -> Cohort:
         InputError: a radiograph or mask cannot be used; nothing is left behind.
     """
     fingerprint = source.fingerprint()
-    place = slice_of(source)
-    key = f"{_READER} {fingerprint}" + ("" if place is None else f" {place}")  # whose index has that too
+    key = " ".join(map(str, [_READER, fingerprint, *reading_of(source).values()]))  # which its index has too
     folder = cache / f"cohort-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     if not (folder / INDEX).is_file():
         try:

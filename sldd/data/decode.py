@@ -23,7 +23,7 @@ from sldd.io.film import (
     by_channel,
     channels_of,
     count_values,
-    slice_of,
+    reading_of,
 )
 
 
@@ -76,7 +76,7 @@ def decode(source: Source, files: str, folder: Path) -> dict[str, Any]:
         "changed": dict(Counter(rule for _, rules in gathered.changed for rule in rules)),
         # Of gray films the index is what it was, which older versions read too.
         **({"channels": gathered.channels} if gathered.channels > 1 else {}),
-        **({} if (place := slice_of(source)) is None else {"slice": place}),
+        **reading_of(source),
     }
 
 

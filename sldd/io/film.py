@@ -138,10 +138,11 @@ def slice_number(place: float, count: int) -> int:
     return min(int(place * count), count - 1)
 
 
-def slice_of(source: Source) -> float | None:
-    """The place of the slice that a source reads of volumes; None where it reads none."""
-    place: float | None = getattr(source, "slice", None)
-    return place
+def reading_of(source: Source) -> dict[str, float]:
+    """How a source reads films, where it does so: ``slice``, its place in volumes, and ``film_size``, the most pixels a
+    side that films are kept at. Cohorts and packages have both, so that receivers read theirs alike."""
+    found = {name: getattr(source, name, None) for name in ("slice", "film_size")}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 UNREADABLE = "unreadable"

@@ -8,6 +8,7 @@ the right, as in axial slices of DICOM. Voxels are taken as they are: neither ti
 from __future__ import annotations
 
 import gzip
+import io
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,8 @@ ENDINGS = (".nii", ".nii.gz")
 _WHAT = "the NIfTI file"
 _RIGHT, _ANTERIOR, _SUPERIOR = range(3)
 _AT_A_TIME = 2**20
+_FARTHEST = 16 * 2**20
+"""Bytes before the values: the header, and whatever programs put behind it."""
 
 
 def read_nifti(path: Path, channels: int = 1, place: float | None = None) -> Radiograph:
@@ -40,12 +43,7 @@ def read_nifti(path: Path, channels: int = 1, place: float | None = None) -> Rad
     """
     with silence():
         try:
-            import nibabel
-
-            image = nibabel.load(path)
-            if not isinstance(image, nibabel.Nifti1Image):
-                raise InputError(f"{_WHAT} holds no volume; save it as one")
-            return _slice(image, path, channels, place)
+            return _slice(_opened(path), path, channels, place)
         except InputError:
             raise
         except ImportError:
@@ -58,12 +56,36 @@ def read_nifti(path: Path, channels: int = 1, place: float | None = None) -> Rad
             ) from None
 
 
+def _opened(path: Path) -> Nifti1Image:
+    """The volume, by its header alone.
+
+    Its extensions are not read: nibabel would make room for what they say of their sizes, of a small compressed file
+    gigabytes, before anything is compared with a limit.
+    """
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+
+    kinds = (nibabel.Nifti1Image, nibabel.Nifti2Image)
+    with gzip.open(path) if _compressed(path) else path.open("rb") as file:
+        head = file.read(max(kind.header_class.sizeof_hdr for kind in kinds))
+    for kind in kinds:
+        if kind.header_class.may_contain_header(head):
+            bare = head[: kind.header_class.sizeof_hdr] + bytes(4)  # which say that there are no extensions
+            header = kind.header_class.from_fileobj(io.BytesIO(bare))
+            return kind(kind.ImageArrayProxy(str(path), header.copy()), None, header)
+    raise ImageFileError
+
+
+def _compressed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
 def _slice(image: Nifti1Image, path: Path, channels: int, place: float | None) -> Radiograph:
     from nibabel.orientations import io_orientation
 
     _check(image, path)
     shape = (*image.shape, 1, 1)[:3]
-    leads = io_orientation(image.affine)
+    leads = io_orientation(image.header.get_best_affine())
     if np.isnan(leads).any():
         raise InputError(f"{_WHAT} does not say where its axes lead; save it again")
     # Of each axis of the file the one of the body, and whether it runs along it (1) or against it (-1).
@@ -97,10 +119,15 @@ def _check(image: Nifti1Image, path: Path) -> None:
     if 0 in shape:
         raise InputError(f"{_WHAT} is empty; save it again")
     values: Any = image.dataobj
+    if int(values.offset) > _FARTHEST:
+        raise InputError(
+            f"{_WHAT} says that its values begin at byte {int(values.offset):,}, and {_FARTHEST:,} are allowed; "
+            "save it again without extensions"
+        )
     claimed, stored = math.prod(shape) * dtype.itemsize, path.stat().st_size
     check_bytes(claimed, _WHAT)
     needed, found = claimed + int(values.offset), stored
-    if path.name.lower().endswith(".gz"):
+    if _compressed(path):
         check_growth(claimed, stored, _WHAT)
         found = _inflated(path, 2 * needed + _AT_A_TIME)
     if found < needed:

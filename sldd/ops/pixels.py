@@ -8,6 +8,14 @@ import torch
 from sldd.ops.types import PerChannel
 
 _LEAST_STD = 1e-6
+_MOST_VALUES = 2**25
+"""Of images in memory at a time, in float32 128 MiB: 668 gray ones of 224 x 224."""
+
+
+def at_once(batch: int, channels: int, side: int) -> int:
+    """``batch`` images of so many pixels a side, or as many as there is room for, one at least: how large they are may
+    be a stranger's choice."""
+    return max(1, min(batch, _MOST_VALUES // (channels * side**2)))
 
 
 def planes(pixels: np.ndarray) -> torch.Tensor:

@@ -16,7 +16,9 @@ import torch
 from PIL import Image
 
 from sldd.errors import InputError
+from sldd.io.cells import is_missing
 from sldd.io.film import SPLITS, Film
+from sldd.io.patient_ids import patient_id
 from sldd.sources.labelled_films import scale
 
 _MODES = ("L", "I;16", "RGB")
@@ -37,7 +39,7 @@ class ArraySource:
         film_size: films that are told whole are kept at no more pixels a side.
 
     Raises:
-        InputError: labels, masks, subjects or splits are not one for each film, or not as above.
+        InputError: labels, masks, subjects or splits are not one for each film, or not as above, or one is missing.
     """
 
     smallest_class = None
@@ -54,14 +56,15 @@ class ArraySource:
         splits: Any = None,
         film_size: int,
     ) -> None:
-        self._read, self._masks, self._film_size = read, masks, film_size
+        self._read, self._masks = read, masks
+        self.film_size = film_size if masks is None else None
         for name, given in (("labels", labels), ("masks", masks), ("subjects", subjects), ("splits", splits)):
             if given is not None and len(given) != count:
                 raise InputError(f"{name}: {len(given):,}, and there are {count:,} images; give one for each")
         if count == 0:
             raise InputError("there are no images")
         self.patients_known = subjects is not None
-        names = [f"image-{number:07d}" for number in range(count)] if subjects is None else list(map(str, subjects))
+        names = [f"image-{number:07d}" for number in range(count)] if subjects is None else _subjects(subjects)
         self.patient_ids = sorted(set(names))
         patient = {name: number for number, name in enumerate(self.patient_ids)}
         parts = [None] * count if splits is None else [_split(part, row) for row, part in enumerate(splits)]
@@ -104,8 +107,8 @@ class ArraySource:
 
     def _film(self, number: int) -> tuple[np.ndarray, np.ndarray | None]:
         pixels = to_pixels(self._read(number), f"image {number + 1}")
-        if self._masks is None:
-            return scale(pixels, self._film_size), None
+        if self.film_size is not None:
+            return scale(pixels, self.film_size), None
         mask = _array(self._masks[number])
         if mask.dtype != bool and set(np.unique(mask).tolist()) <= {0, 1}:
             mask = mask.astype(bool)
@@ -164,6 +167,15 @@ def _words(values: np.ndarray) -> str:
     return f"{' x '.join(map(str, values.shape)) or 'a single value'} of {values.dtype}"
 
 
+def _subjects(given: Any) -> list[str]:
+    """Identifiers as tables have them: None, NaN and NA would each make one patient of all whose is not known."""
+    values = given.tolist() if torch.is_tensor(given) else given
+    names = [str(value).strip() for value in values]
+    if "" in names:
+        raise InputError(f"image {names.index('') + 1}: subject is empty; fill it or leave the image out")
+    return [patient_id(name, f"image {row}") for row, name in enumerate(names, 1)]
+
+
 def _split(part: Any, row: int) -> str:
     if str(part) not in SPLITS:
         raise InputError(f"image {row + 1}: the split is not one of {', '.join(SPLITS)}; write one of them")
@@ -197,6 +209,9 @@ def _findings(labels: np.ndarray, names: Sequence[str]) -> tuple[list[str], list
             raise InputError(f"classes: {len(names)} names, and labels go from {numbers.min()} to {numbers.max()}")
         known = list(names)
     else:
+        for row, label in enumerate(labels.tolist(), 1):
+            if is_missing(str(label)) and str(label) not in names:
+                raise InputError(f"image {row}: its label is a missing value; give it one or leave the image out")
         known = list(names) or list(map(str, np.unique(labels)))
         place = {name: number for number, name in enumerate(known)}
         unknown = [str(label) for label in labels if str(label) not in place]

@@ -23,6 +23,7 @@ from sldd.ops.dispatch import Kernels
 from sldd.package import Package
 from sldd.package.cli.pictures import sheet, to_png
 from sldd.package.rebuild.rebuild import rebuild
+from sldd.pipeline.received_cohort import check_films
 from sldd.pipeline.task_data import TaskData, task_of
 
 
@@ -138,13 +139,7 @@ def _evaluator(package: Package, cohort: Cohort) -> Evaluator:
     Raises:
         InputError: its films have other channels, depths or classes.
     """
-    if cohort.channels != package.channels or cohort.depth != package.depth:
-        raise InputError(
-            f"cohort: films of {cohort.depth} bit and {cohort.channels} channels, and the package was made for "
-            f"{package.depth} bit and {package.channels}; convert them as its maker did"
-        )
-    if None not in (cohort.slice, package.slice) and cohort.slice != package.slice:
-        raise InputError(f"cohort: data.slice is {cohort.slice}, and the package's {package.slice}; open it with that")
+    check_films(package, cohort)
     task = task_of(cohort)
     if package.task == "patches" and task == "patches":
         return PatientEvaluator(Patches(cohort, package.patches, package.mean, package.deviation))

@@ -37,6 +37,7 @@ from sldd.ops.dispatch import Kernels
 from sldd.package import Package
 from sldd.package.rebuild.rebuild import rebuild, set_start, started
 from sldd.pipeline.own_patients import group_of, own_patients
+from sldd.pipeline.received_cohort import check_films
 from sldd.pipeline.task_data import TaskData, task_data, task_of
 from sldd.training.outer_loop import DivergedError, OuterLoop
 from sldd.training.outer_settings import OuterSettings
@@ -159,11 +160,7 @@ def _split(package: Package, cohort: Cohort, settings: FinetuneSettings) -> Spli
     task = task_of(cohort)
     if (package.task == "patches") != (task == "patches"):
         raise InputError(f"the package is for {kinds[package.task]}, and the cohort is of {kinds[task]}")
-    if (cohort.channels, cohort.depth) != (package.channels, package.depth):
-        raise InputError(
-            f"cohort: films of {cohort.depth} bit and {cohort.channels} channels, and the package was made for "
-            f"{package.depth} bit and {package.channels}; convert them as its maker did"
-        )
+    check_films(package, cohort)
     return split_patients(cohort, SplitSettings(0.0, settings.test), needed=("train", "test"))
 
 
@@ -213,7 +210,7 @@ def _trained(
     else:
         network = started(package, start)
         if arm == ALONE and package.start in SEEDED:
-            set_start(network, backbone=package.backbone, start=package.start, seed=seed, classes=len(package.classes))
+            set_start(network, backbone=package.backbone, start=package.start, seed=seed, classes=package.classes)
     try:
         data = _data(package, cohort, split, own=arm == ALONE)
     except InputError as error:

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sldd.errors import InputError
-from sldd.package.cli.console import BAD, GOOD, accepted, progress
-from sldd.package.format.atomic_file import check_output, write_file
+from sldd.package.cli.console import BAD, GOOD, accepted, check_outputs, progress
+from sldd.package.format.atomic_file import write_file
 from sldd.package.rebuild.verify import verify
 from sldd.pipeline.finetune import ALONE, FinetuneCurve, FinetuneSettings, counts_of, finetune
 from sldd.pipeline.open_cohort import open_cohort
@@ -27,10 +27,9 @@ from sldd.pipeline.open_cohort import open_cohort
 
 def finetune_command(options: argparse.Namespace, console: Console) -> int:
     """``finetune PACKAGE COHORT``"""
-    if options.out is not None:
-        if options.out.suffix not in (".csv", ".json"):
-            raise InputError(f"--out {options.out}: name a .csv or a .json file")
-        check_output(options.out)
+    if options.out is not None and options.out.suffix not in (".csv", ".json"):
+        raise InputError(f"--out {options.out}: name a .csv or a .json file")
+    check_outputs({"--out": options.out}, options.cohort, options.package, options.key, options.start)
     if not 0 < options.test < 1:
         raise InputError("--test: a share between 0 and 1")
     settings = FinetuneSettings(
@@ -46,7 +45,8 @@ def finetune_command(options: argparse.Namespace, console: Console) -> int:
     verdict = verify(options.package, start=options.start, key=options.key)
     if not accepted(verdict, console) or verdict.network is None:
         return BAD
-    cohort = open_cohort(options.cohort)
+    kept = verdict.package.film_size
+    cohort = open_cohort(options.cohort) if kept is None else open_cohort(options.cohort, film_size=kept)
     own = len([count for count in settings.counts if 0 < count < cohort.patients]) + 1
     with progress(own * len(settings.arms) * settings.seeds, "trainings") as done:
         curve = finetune(verdict.package, verdict.network, cohort, settings, start=options.start, done=done)

@@ -156,9 +156,14 @@ def _cells(table: Any) -> Table:
     """Header and rows of a pandas table, as a file of it would have them; rows count from 1."""
     header = [str(name).strip() for name in table.columns]
     rows = [
-        (line, ["" if value is None or value != value else str(value).strip() for value in row])
+        (line, ["" if _missing(value) else str(value).strip() for value in row])
         for line, row in enumerate(table.itertuples(index=False, name=None), 1)
     ]
     if not rows:
         raise InputError(f"{_TABLE}: no rows")
     return header, rows
+
+
+def _missing(value: Any) -> bool:
+    """None, NaN and NaT, and pandas' NA, which is known by its word: compared with anything it is neither."""
+    return value is None or str(value) == "<NA>" or bool(value != value)

@@ -123,6 +123,7 @@ def package_of(
         exclusive=data.input.exclusive,
         slice=data.cohort.slice,
         sides=group_means(_sides(data)),
+        film_size=data.cohort.film_size,
         claims=claims,
         stored=stored,
     )

@@ -87,8 +87,13 @@ def read_classes(
         InputError: no table and no folders, a missing column, a row that cannot be used, named by its line number, a
             class of one image, or a subject in two splits.
     """
-    path = root / settings.table
-    images = list(listed(path, settings, table) if table or path.is_file() else _in_folders(root))
+    path, notes = root / settings.table, list[str]()
+    if table or path.is_file():
+        images = list(listed(path, settings, table))
+    else:
+        found = find_films(root, named=_named)
+        images = list(_in_folders(root, found.paths))
+        notes += [f"data.root: left out, as no images: {words}" for words in [found.in_words()] if words]
     _check_files(images)
     _check_splits(images)
     classes = _classes(images)
@@ -104,7 +109,7 @@ def read_classes(
         )
         for number, image in enumerate(images)
     ]
-    return _Images(classes, rows, film_size, channels=channels, patients_known=known, place=place)
+    return _Images(classes, rows, film_size, notes=notes, channels=channels, patients_known=known, place=place)
 
 
 def listed(path: Path, settings: ClassesSettings, table: Table | None = None) -> Iterator[ClassImage]:
@@ -131,8 +136,12 @@ def listed(path: Path, settings: ClassesSettings, table: Table | None = None) ->
         )
 
 
-def _in_folders(root: Path) -> Iterator[ClassImage]:
-    paths = find_films(root).paths
+def _named(folders: Sequence[str]) -> int:
+    """How many of a file's folders are called after its split and its class."""
+    return 1 + (len(folders) > 0 and folders[0].casefold() in _SPLITS)
+
+
+def _in_folders(root: Path, paths: Sequence[Path]) -> Iterator[ClassImage]:
     tops = [path.relative_to(root).parts[0].casefold() for path in paths]
     divided = [top in _SPLITS for top in tops]
     if any(divided) and not all(divided):

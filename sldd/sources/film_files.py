@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,10 +44,14 @@ def left_out_words(left_out: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {kind if count > 1 else _one(kind)}" for kind, count in left_out.items() if count)
 
 
-def find_films(folder: Path, *, received: bool = False) -> FilmFiles:
+def find_films(
+    folder: Path, *, received: bool = False, named: Callable[[Sequence[str]], int] = lambda _: 0
+) -> FilmFiles:
     """Look through a folder and those below.
 
     Args:
+        named: how many of a file's folders, from the top, are called after a class: these hold films whatever their
+            names, and in a class that is called as masks are (``seg``: segmented cells) files may be so, too.
         received: whether the folder is a stranger's: a film that is a link out of it is refused then, unopened.
 
     Raises:
@@ -58,7 +63,7 @@ def find_films(folder: Path, *, received: bool = False) -> FilmFiles:
     for path in sorted(folder.rglob("*")):
         if not exists(path):
             continue
-        kind = _kind(path.relative_to(folder))
+        kind = _kind(path.relative_to(folder), named)
         outside = received and linked_outside(folder, path)
         if kind is None and not path.name.lower().endswith(ENDINGS) and (outside or not is_film(path)):
             kind = "other files"
@@ -78,13 +83,17 @@ def find_films(folder: Path, *, received: bool = False) -> FilmFiles:
     return films
 
 
-def _kind(path: Path) -> str | None:
+def _kind(path: Path, named: Callable[[Sequence[str]], int]) -> str | None:
     """What a file is that is no film, by its name and those of its folders; None where it may be one."""
     if any(part.startswith(".") or part in _SYSTEM for part in path.parts):
         return "hidden files"
-    if any(_MASKS.fullmatch(part) for part in path.parts[:-1]):
+    folders = path.parts[:-1]
+    like_masks = [_MASKS.fullmatch(part) is not None for part in folders]
+    of_class = named(folders)
+    if any(like_masks[of_class:]):
         return "files in folders of masks"
-    if _MASK_OF.fullmatch(path.stem.removesuffix(".nii")) and path.name.lower().endswith(ENDINGS):
+    like_mask = _MASK_OF.fullmatch(path.stem.removesuffix(".nii")) and path.name.lower().endswith(ENDINGS)
+    if like_mask and not any(like_masks):
         return "masks by their names"
     return "directories of discs" if path.name.upper() == "DICOMDIR" else None
 

@@ -75,7 +75,7 @@ class LabelledFilms:
         place: float | None = None,
     ) -> None:
         self.classes, self.smallest_class = list(classes), smallest_class
-        self._film_size, self._respelled, self._channels = film_size, respelled, channels
+        self.film_size, self._respelled, self._channels = film_size, respelled, channels
         self.patients_known, self.slice = patients_known, place
         self.notes = [*notes, *alike(((row.patient, row.line) for row in rows), LABEL_TABLE)]
         one_owner((row.file, row.patient, row.where) for row in rows)
@@ -96,7 +96,7 @@ class LabelledFilms:
             [film.patient, [str(value) for value in film.findings], radiograph_digest(file)]
             for film, file in zip(self.films, self._files, strict=True)
         ]
-        how: list[object] = [DECODING, SCALING, self._film_size, self.smallest_class, self.classes]
+        how: list[object] = [DECODING, SCALING, self.film_size, self.smallest_class, self.classes]
         how += [RESPELLED] if self._respelled else []
         how += [COLOUR] if self._channels > 1 else []
         how += [] if self.slice is None else [self.slice]
@@ -106,13 +106,17 @@ class LabelledFilms:
 
     def read(self, film: int) -> tuple[Radiograph, None]:
         """Decode and scale one film."""
-        whole = read_film(self._files[film], self._channels, self.slice)
-        if max(whole.pixels.shape[:2]) <= self._film_size:
-            return whole, None
-        padding = whole.padding
-        if padding is not None:
-            padding = scale(padding.astype(np.uint8) * 255, self._film_size) > 127
-        return replace(whole, pixels=scale(whole.pixels, self._film_size), padding=padding), None
+        return scaled(read_film(self._files[film], self._channels, self.slice), self.film_size), None
+
+
+def scaled(film: Radiograph, side: int) -> Radiograph:
+    """A film and its padding, each side at most ``side``; the film itself where it is no larger."""
+    if max(film.pixels.shape[:2]) <= side:
+        return film
+    padding = film.padding
+    if padding is not None:
+        padding = scale(padding.astype(np.uint8) * 255, side) > 127
+    return replace(film, pixels=scale(film.pixels, side), padding=padding)
 
 
 def scale(pixels: np.ndarray, side: int) -> np.ndarray:

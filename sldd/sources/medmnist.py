@@ -63,7 +63,7 @@ class MedMnistSource:
     ) -> None:
         named = classes_of(settings.set) if settings.set else ()
         self._path = set_file(root, settings.set) if settings.set and root.is_dir() else _find_file(root)
-        self._film_size, self.slice, names = film_size, place, settings.classes or named
+        self.film_size, self.slice, names = film_size, place, settings.classes or named
         self._images: list[np.ndarray] = []
         labels, where, splits = [], [], []
         for name, part in _PARTS.items():
@@ -95,13 +95,13 @@ class MedMnistSource:
 
     def fingerprint(self) -> str:
         """SHA-256 over the file, the class names and the size."""
-        how = [SCALING, self._film_size, self.classes, file_digest(self._path)]
+        how = [SCALING, self.film_size, self.classes, file_digest(self._path)]
         how += [] if self.slice is None else [self.slice]
         return hashlib.sha256(json.dumps(how).encode()).hexdigest()
 
     def read(self, film: int) -> tuple[np.ndarray, None]:
         """One image."""
-        return scale(self._images[film], self._film_size), None
+        return scale(self._images[film], self.film_size), None
 
 
 def _find_file(root: Path) -> Path:

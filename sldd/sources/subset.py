@@ -42,6 +42,7 @@ class PartOfPatients:
         self.classes, self.smallest_class = source.classes, source.smallest_class
         self.patients_known: bool = getattr(source, "patients_known", True)
         self.slice: float | None = getattr(source, "slice", None)
+        self.film_size: int | None = getattr(source, "film_size", None)
         self.notes: Sequence[str] = getattr(source, "notes", ())
 
     def fingerprint(self) -> str:

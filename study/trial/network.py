@@ -41,11 +41,11 @@ def mixed_bodies(cell: Cell) -> int:
     return len(cell.chain) if cell.transfer == "mixed" and not cell.stage else 0
 
 
-def set_transfer_start(network: nn.Module, spec: TrialSpec, start: str, classes: int, trials: Folder) -> None:
+def set_transfer_start(network: nn.Module, spec: TrialSpec, start: str, classes: Sequence[str], trials: Folder) -> None:
     """Set every parameter in place: from what the trials left that this one goes on from, else from its own start.
 
     Args:
-        start: as of ``sldd.package.rebuild.rebuild.set_start``.
+        start, classes: as of ``sldd.package.rebuild.rebuild.set_start``.
         trials: the folder of all trials of the study.
 
     Raises:
@@ -57,7 +57,7 @@ def set_transfer_start(network: nn.Module, spec: TrialSpec, start: str, classes:
         set_mixed_start(network, bodies, backbone=backbone, seed=seed, pretrained=start)
     elif earlier and earlier[0] is not None:
         initialise(network, seed)
-        carry_over(network, _weights(trials, earlier[0]), where=earlier[0], classes=classes)
+        carry_over(network, _weights(trials, earlier[0]), where=earlier[0], classes=len(classes))
     else:
         set_start(network, backbone=backbone, start=start, seed=seed, classes=classes)
 

@@ -80,10 +80,10 @@ def build_trial(
     if config.package.key is not None:
         read_private(Path(config.package.key))  # found missing now rather than when all is done
     data = data or trial_data(context, cell.fold, cell.stage)
-    network, classes = build_network(cell, data.input), len(data.input.classes)
+    network = build_network(cell, data.input)
     word = PRETRAINED if mixed_bodies(cell) else cell.start
     start = weights_file(context, start_of(cell.backbone, word, config.pretrained))
-    set_transfer_start(network, spec, start, classes, trials)
+    set_transfer_start(network, spec, start, data.input.classes, trials)
     fingerprints = layer_fingerprints(network)
     method = METHODS[cell.method]
     outer = method.outer_settings(config, data.size, cell.epochs)

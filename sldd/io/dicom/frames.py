@@ -6,7 +6,7 @@ Sizes are compared with the header before a decoder makes room for what a stream
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from sldd.errors import InputError
@@ -44,8 +44,7 @@ def check_frame(dataset: Dataset, number: int, frames: int) -> int | None:
         raise InputError("the DICOM file holds more frames than it says; export the single image")
     frame = get_frame(dataset.PixelData, number, number_of_frames=frames)
     if dataset.file_meta.TransferSyntaxUID == RLELossless:
-        pixels = dataset.Rows * dataset.Columns
-        depth, fits = None, all(length <= pixels + 2 for length in _rle_lengths(frame))  # padded to an even length
+        depth, fits = None, _rle_fits(frame, dataset.Rows * dataset.Columns + 2)  # padded to an even length
     else:
         shape = _stream_shape(frame)
         depth = None if shape is None else shape.depth
@@ -55,19 +54,26 @@ def check_frame(dataset: Dataset, number: int, frames: int) -> int | None:
     return depth
 
 
-def _rle_lengths(frame: bytes) -> Iterator[int]:
-    """How long the segments of an RLE frame are once decoded (PS3.5 G.3)."""
+def _rle_fits(frame: bytes, most: int) -> bool:
+    """Whether the segments of an RLE frame follow on each other and grow to ``most`` bytes at most (PS3.5 G.3).
+
+    Segments that overlap would be looked at again and again, and each is looked at up to where it is too long.
+    """
     count, *offsets = struct.unpack("<16L", frame[:64])
-    ends = [*offsets[1:count], len(frame)]
-    for start, end in zip(offsets[:count], ends, strict=True):
+    places = [offsets[0], *offsets[1:count], len(frame)]
+    if places[0] < 64 or any(start >= end for start, end in pairwise(places)):
+        return False
+    for start, end in pairwise(places):
         at, length = start, 0
-        while at < end:
+        while at < end and length <= most:
             head = frame[at]
             if head < 128:
                 at, length = at + head + 2, length + head + 1
             else:
                 at, length = at + 1 + (head > 128), length + (257 - head if head > 128 else 0)
-        yield length
+        if length > most:
+            return False
+    return True
 
 
 def _stream_shape(frame: bytes) -> StreamShape | None:

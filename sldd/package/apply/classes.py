@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,13 +14,19 @@ from torch import nn
 from sldd.data.cohort import one_film
 from sldd.data.whole_films import WholeFilms
 from sldd.errors import InputError
+from sldd.io.dicom.reader import NoImageError
 from sldd.io.film import Radiograph
+from sldd.io.safe_path import linked_outside
 from sldd.metrics.classes import ClassScores
+from sldd.ops.pixels import at_once
 from sldd.package.apply.films import FilmFile, at_depth, look_through, read_film
 from sldd.package.apply.remarks import FilmLook, Remarks
+from sldd.package.apply.score_table import LEFT_OUT, as_csv
 from sldd.package.format.header import Header
 from sldd.sources.classes import ClassesSettings, listed, lists_classes
+from sldd.sources.film_files import left_out_words
 from sldd.sources.folder import MANIFEST
+from sldd.sources.labelled_films import scaled
 
 
 @dataclass(frozen=True)
@@ -35,21 +39,31 @@ class ClassFilm:
 
 
 @dataclass(frozen=True)
+class ClassFilms:
+    """A receiver's films, and how many files of the folder are none."""
+
+    films: list[ClassFilm]
+    left_out: dict[str, int]
+
+
+@dataclass(frozen=True)
 class Told:
-    """``probabilities`` (films, classes) of ``films``, those that could be read; what could not, and what is odd, in
-    words; ``looks`` of the films, whose patients are the places in ``subjects``."""
+    """``probabilities`` (films, classes) of ``films``, those that could be read; ``unread``, what could not, and why;
+    what is odd, and files that are no films, in words; ``looks`` of the films, whose patients are the places in
+    ``subjects``."""
 
     classes: tuple[str, ...]
     films: list[ClassFilm]
     probabilities: np.ndarray
-    unread: list[str]
+    unread: list[tuple[ClassFilm, str]]
     odd: list[str]
     looks: list[FilmLook]
+    left_out: str
 
     @property
     def subjects(self) -> list[str]:
-        """Whose films they are, each once."""
-        return list(dict.fromkeys(film.subject for film in self.films))
+        """Whose films they are, each once; after these whose none could be read."""
+        return list(dict.fromkeys(film.subject for film in (*self.films, *(film for film, _ in self.unread))))
 
     @property
     def largest(self) -> np.ndarray:
@@ -66,35 +80,38 @@ class Told:
         return ClassScores(self.classes, whose, truth, self.probabilities[known]) if known else None
 
 
-def films_of_classes(where: Path, classes: Sequence[str]) -> list[ClassFilm]:
+def films_of_classes(where: Path, classes: Sequence[str]) -> ClassFilms:
     """The films of a table with ``image``, ``class`` and perhaps ``subject``, or those of ``look_through``.
 
     Raises:
-        InputError: as of these, or a class of the table is none of the package's.
+        InputError: as of these, a class of the table is none of the package's, or a link leads out of its folder.
     """
     table = where / MANIFEST if where.is_dir() else where
     if not (table.is_file() and table.suffix.lower() == ".csv" and lists_classes(table)):
-        return films_alone(where)
+        return films_alone(where, classes)
     found = []
     for image in listed(table, ClassesSettings()):
         if image.name not in classes:
             raise InputError(f"{image.where}: class {image.name} is none of the package's ({', '.join(classes)})")
+        if linked_outside(table.parent, image.file):
+            raise InputError(f"{image.where}: a symbolic link leads out of the table's folder; copy the image there")
         film = FilmFile(image.file, image.where)
         found.append(ClassFilm(film, image.subject or str(image.file), classes.index(image.name)))
-    return found
+    return ClassFilms(found, {})
 
 
-def films_alone(where: Path) -> list[ClassFilm]:
+def films_alone(where: Path, classes: Sequence[str] = ()) -> ClassFilms:
     """The films of ``look_through``, of classes that are not known."""
-    patients = look_through(where).patients
-    return [ClassFilm(film, patient.name, None) for patient in patients for film in patient.films]
+    found = look_through(where, classes)
+    films = [ClassFilm(film, patient.name, None) for patient in found.patients for film in patient.films]
+    return ClassFilms(films, found.left_out)
 
 
 @torch.no_grad()
 def tell(
     network: nn.Module,
     header: Header,
-    films: Sequence[ClassFilm],
+    received: ClassFilms,
     *,
     batch: int,
     device: torch.device,
@@ -102,7 +119,8 @@ def tell(
 ) -> Told:
     """Probabilities of each film's classes, or of its findings where these do not exclude each other.
 
-    Films that cannot be read are left out, as long as another one can.
+    Films that cannot be read are left out, as long as another one can; files of a folder that are DICOM and no images,
+    such as reports, are counted.
 
     Args:
         network, header, batch, device, done: as of ``sldd.package.apply.scoring.score``.
@@ -110,11 +128,12 @@ def tell(
     Raises:
         InputError: no film can be read.
     """
-    network, read, unread = network.to(device), [], []
+    network, read, unread, reports = network.to(device), list[ClassFilm](), list[tuple[ClassFilm, str]](), 0
     probabilities = partial(torch.softmax, dim=1) if header.exclusive else torch.sigmoid
     found, waiting, remarks = [], [], Remarks(header)
+    batch = at_once(batch, header.channels, header.patches.input_size)
     subjects: dict[str, int] = {}
-    for film in films:
+    for film in received.films:
         try:
             radiograph, pixels = _read(film.film, header)
             shown = WholeFilms(one_film(pixels), header.patches.input_size, header.mean, header.deviation)
@@ -122,18 +141,22 @@ def tell(
             remarks.add(subjects.setdefault(film.subject, len(subjects)), film.film, radiograph, pixels)
             read.append(film)
         except InputError as error:
-            unread.append(str(error))
+            if isinstance(error, NoImageError) and film.truth is None:
+                reports += 1
+            else:
+                unread.append((film, str(error)))
         done()
         if len(waiting) == batch:
             found.append(probabilities(network(torch.cat(waiting).to(device)).double()).cpu().numpy())
             waiting = []
     if waiting:
         found.append(probabilities(network(torch.cat(waiting).to(device)).double()).cpu().numpy())
+    left_out = left_out_words(received.left_out | {"DICOM files without an image": reports})
     if not read:
         more = f" (and {len(unread) - 1:,} more)" if len(unread) > 1 else ""
-        raise InputError(unread[0] + more)
+        raise InputError(unread[0][1] + more if unread else f"there is no image, only {left_out}")
     odd = [words for words, _ in remarks.found()]
-    return Told(header.classes, read, np.concatenate(found), unread, odd, remarks.looks)
+    return Told(header.classes, read, np.concatenate(found), unread, odd, remarks.looks, left_out)
 
 
 def classes_csv(told: Told, names: Sequence[str]) -> bytes:
@@ -143,19 +166,29 @@ def classes_csv(told: Told, names: Sequence[str]) -> bytes:
         names: pseudonyms of ``told.subjects``.
     """
     name = dict(zip(told.subjects, names, strict=True))
-    rows = [
-        [
-            name[film.subject],
-            told.classes[int(each.argmax())],
-            *(f"{probability:.6f}" for probability in each),
-            "" if film.truth is None else told.classes[film.truth],
-        ]
+    empty = [""] * (1 + len(told.classes))
+    said = [
+        (film, [told.classes[int(each.argmax())], *(f"{probability:.6f}" for probability in each)], "")
         for film, each in zip(told.films, told.probabilities, strict=True)
     ]
-    text = io.StringIO()
-    heading = ["subject", "told", *(f"probability {each}" for each in told.classes), "class"]
-    csv.writer(text, lineterminator="\n").writerows([heading, *sorted(rows, key=lambda row: row[0])])
-    return text.getvalue().encode()
+    said += [(film, empty, "the image could not be read") for film, _ in told.unread]
+    rows = [
+        [name[film.subject], *cells, "" if film.truth is None else told.classes[film.truth], note]
+        for film, cells, note in said
+    ]
+    last = [[LEFT_OUT, *empty, "", told.left_out]] if told.left_out else []
+    heading = ["subject", "told", *(f"probability {each}" for each in told.classes), "class", "note"]
+    return as_csv([heading, *sorted(rows, key=lambda row: row[0]), *last])
+
+
+def file_words(told: Told) -> Iterator[str]:
+    """Lines on what was left out, what could not be read, and what is odd."""
+    if told.left_out:
+        yield f"left out, as no images: {told.left_out}"
+    if told.unread:
+        yield f"NOT READ: {len(told.unread):,} of {len(told.unread) + len(told.films):,} images"
+        yield from (f"  {words}" for _, words in told.unread)
+    yield from (f"odd: {words}" for words in told.odd)
 
 
 def in_words(told: Told, header: Header) -> Iterator[str]:
@@ -173,8 +206,10 @@ def in_words(told: Told, header: Header) -> Iterator[str]:
 
 
 def _read(film: FilmFile, header: Header) -> tuple[Radiograph, np.ndarray]:
-    """The film, and its pixels at the package's depth."""
+    """The film as its maker kept it, and its pixels at the package's depth."""
     radiograph = read_film(film, header.channels, header.slice)
+    if header.film_size is not None:
+        radiograph = scaled(radiograph, header.film_size)
     pixels = at_depth(radiograph, header.depth)
     if pixels is None:
         raise InputError(f"{film.where}: 16 bit, and the package was made for images of {header.depth} bit")

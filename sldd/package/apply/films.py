@@ -6,6 +6,7 @@ They are read one at a time and never written anywhere.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,10 +52,11 @@ def find_patients(where: Path) -> list[Patient]:
     return look_through(where).patients
 
 
-def look_through(where: Path) -> Received:
+def look_through(where: Path, classes: Sequence[str] = ()) -> Received:
     """Find patients.
 
     Args:
+        classes: of the package: a folder of such a name holds films, though it were called as masks are.
         where: a manifest (.csv), a folder with ``manifest.csv``, or a folder of films (``find_films``), each of which
             is then a patient.
 
@@ -64,7 +66,7 @@ def look_through(where: Path) -> Received:
     if where.is_dir():
         if (where / MANIFEST).is_file():
             return Received(_listed(where / MANIFEST), {})
-        films = find_films(where, received=True)
+        films = find_films(where, received=True, named=lambda folders: _down_to(classes, folders))
         total = len(films.paths)
         patients = [
             Patient(str(path.relative_to(where)), None, (FilmFile(path, f"film {number} of {total} by name"),))
@@ -74,6 +76,11 @@ def look_through(where: Path) -> Received:
     if where.suffix.lower() != ".csv" or not where.is_file():
         raise InputError(f"{where}: neither a folder nor a manifest (.csv)")
     return Received(_listed(where), {})
+
+
+def _down_to(classes: Sequence[str], folders: Sequence[str]) -> int:
+    """How many folders, from the top, lead to the first that is called as a class; 0 where none is."""
+    return next((depth for depth, name in enumerate(folders, 1) if name in classes), 0)
 
 
 def read_film(film: FilmFile, channels: int = 1, place: float | None = None) -> Radiograph:

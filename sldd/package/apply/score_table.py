@@ -40,7 +40,8 @@ LEFT_OUT = "(left out)"
 def pseudonyms(patients: Sequence[Patient]) -> list[str]:
     """``P-3f9a12bc04de``-like names under a key that is thrown away, so that they cannot be traced back."""
     key = secrets.token_bytes(32)
-    return ["P-" + hmac.new(key, patient.name.encode(), hashlib.sha256).hexdigest()[:12] for patient in patients]
+    names = [patient.name.encode(errors="surrogateescape") for patient in patients]  # of files, which may be any bytes
+    return ["P-" + hmac.new(key, name, hashlib.sha256).hexdigest()[:12] for name in names]
 
 
 def scores_csv(
@@ -59,7 +60,7 @@ def scores_csv(
         label = "" if patient.label is None else patient.label
         rows.append([name, scored.read[row], *cells, label, _note(patient, scored, row)])
     last = [[LEFT_OUT, *[""] * (len(COLUMNS) - 2), left_out]] if left_out else []
-    return _csv([COLUMNS, *sorted(rows, key=lambda cells: str(cells[0])), *last])
+    return as_csv([COLUMNS, *sorted(rows, key=lambda cells: str(cells[0])), *last])
 
 
 def _note(patient: Patient, scored: Scored, row: int) -> str:
@@ -67,12 +68,12 @@ def _note(patient: Patient, scored: Scored, row: int) -> str:
     missing = len(patient.films) - scored.read[row]
     words = [f"{missing} of {len(patient.films)} radiographs could not be read"] if missing else []
     words += [words.split(": ", 1)[1] for words, rows in scored.remarks if row in rows]
-    return "; ".join(words)
+    return "; ".join(dict.fromkeys(words))
 
 
 def names_csv(patients: Sequence[Patient], names: Sequence[str]) -> bytes:
     """Table of patients and their pseudonyms; for the receiver's eyes alone."""
-    return _csv([("pseudonym", "patient"), *sorted(zip(names, (patient.name for patient in patients), strict=True))])
+    return as_csv([("pseudonym", "patient"), *sorted(zip(names, (patient.name for patient in patients), strict=True))])
 
 
 def without_reports(received: Received, scored: Scored) -> tuple[list[Patient], Scored, str]:
@@ -105,7 +106,8 @@ def file_notes(scored: Scored, left_out: str) -> Iterator[str]:
     yield from (f"odd: {words}" for words, _ in scored.remarks)
 
 
-def _csv(rows: Sequence[Sequence[object]]) -> bytes:
+def as_csv(rows: Sequence[Sequence[object]]) -> bytes:
+    """The rows as the content of a CSV file; bytes of a file's name that are no UTF-8 are written as ``\\udcff``."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    return text.getvalue().encode(errors="backslashreplace")

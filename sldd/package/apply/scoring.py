@@ -16,6 +16,7 @@ from sldd.errors import InputError
 from sldd.io.dicom.reader import NoImageError
 from sldd.io.film import Radiograph
 from sldd.metrics.patient_votes import Operating, Votes, count_votes, operate
+from sldd.ops.pixels import at_once
 from sldd.package.apply.films import FilmFile, Patient, at_depth, read_film
 from sldd.package.apply.remarks import FilmLook, Remarks
 from sldd.package.format.header import Header
@@ -30,6 +31,7 @@ class Unread:
 
     patient: int
     """Its patient's row."""
+    film: FilmFile
     words: str
     """Where and why."""
     no_image: bool
@@ -50,6 +52,8 @@ class Scored:
     """Radiographs of each patient that were scored."""
     looks: tuple[FilmLook, ...] = ()
     """Sizes and values of the radiographs that were scored."""
+    cast: tuple[tuple[FilmFile, int, np.ndarray], ...] = ()
+    """Each radiograph that was scored, its patient's row, and its votes."""
 
     @property
     def speed(self) -> float:
@@ -73,7 +77,7 @@ def score(
     Args:
         network: as ``rebuild`` gives it.
         header: of the package.
-        batch: patches in memory at a time; halved where a GPU has no room for them.
+        batch: patches in memory at a time; fewer of large ones, and halved where a GPU has no room for them.
         done: called after every radiograph.
         tolerant: go on where a radiograph cannot be used, as long as another one can.
 
@@ -81,8 +85,8 @@ def score(
         InputError: a radiograph cannot be read, or is not of the package's depth or size.
     """
     network = network.to(device)
-    counts = np.zeros((len(patients), len(CLASSES)), np.int64)
-    begun, read = time.perf_counter(), [0] * len(patients)
+    begun = time.perf_counter()
+    cast: list[tuple[FilmFile, int, np.ndarray]] = []
     unread: list[Unread] = []
     remarks = Remarks(header)
     for row, patient in enumerate(patients):
@@ -93,28 +97,52 @@ def score(
             except InputError as error:
                 if not tolerant:
                     raise
-                unread.append(Unread(row, str(error), isinstance(error, NoImageError)))
+                unread.append(Unread(row, film, str(error), isinstance(error, NoImageError)))
                 done()
                 continue
+            side = max(patches.geometry(0, scoring=True)[0], header.patches.input_size)
             while True:
+                most = at_once(batch, header.channels, side)
                 try:
-                    found = count_votes(network, patches, [0], batch=batch, device=device)
+                    found = count_votes(network, patches, [0], batch=most, device=device)
                     break
                 except torch.OutOfMemoryError:
-                    if batch == 1:
+                    if most == 1:
                         raise InputError("no room for a single patch on the GPU; use --device cpu") from None
-                    batch = (batch + 1) // 2
+                    batch = (most + 1) // 2
             remarks.add(row, film, radiograph, patches.cohort.pixels(0))
-            counts[row] += found.counts[0].astype(np.int64)
-            read[row] += 1
+            cast.append((film, row, found.counts[0].astype(np.int64)))
             done()
-    if unread and not any(read):
+    labels, seconds = np.array([patient.label or 0 for patient in patients]), time.perf_counter() - begun
+    return counted(cast, labels, seconds, unread, remarks.found(), remarks.looks)
+
+
+def counted(
+    cast: Sequence[tuple[FilmFile, int, np.ndarray]],
+    labels: np.ndarray,
+    seconds: float,
+    unread: Sequence[Unread],
+    remarks: Sequence[tuple[str, tuple[int, ...]]],
+    looks: Sequence[FilmLook] = (),
+) -> Scored:
+    """Votes of radiographs, added patient by patient.
+
+    Args:
+        cast: as of ``Scored``.
+        labels: of all patients.
+
+    Raises:
+        InputError: no radiograph could be scored.
+    """
+    if unread and not cast:
         more = f" (and {len(unread) - 1:,} more)" if len(unread) > 1 else ""
         raise InputError(unread[0].words + more)
-    labels = np.array([patient.label or 0 for patient in patients])
-    votes = Votes(list(range(len(patients))), labels, counts, np.zeros((len(CLASSES),) * 2, np.int64))
-    seconds = time.perf_counter() - begun
-    return Scored(votes, sum(read), seconds, tuple(unread), remarks.found(), tuple(read), tuple(remarks.looks))
+    counts, read = np.zeros((len(labels), len(CLASSES)), np.int64), [0] * len(labels)
+    for _, row, votes in cast:
+        counts[row] += votes
+        read[row] += 1
+    found = Votes(list(range(len(labels))), labels, counts, np.zeros((len(CLASSES),) * 2, np.int64))
+    return Scored(found, len(cast), seconds, tuple(unread), tuple(remarks), tuple(read), tuple(looks), tuple(cast))
 
 
 def labelled(scored: Scored, patients: Sequence[Patient]) -> Votes | None:

@@ -13,6 +13,7 @@ from sldd.data.cohort import one_film
 from sldd.data.patches import CLASSES, NEGATIVE, SMALLEST_PATCH, Patches, PatchSettings, in_pixels, window_starts
 from sldd.errors import InputError
 from sldd.metrics.patient_votes import UNDECIDED, Votes
+from sldd.ops.pixels import at_once
 from sldd.ops.types import PerChannel
 
 Call = Literal["positive", "negative", "undecided"]
@@ -124,8 +125,9 @@ def film_votes(
         )
     patches = Patches(one_film(pixels, mask), settings, mean, std)
     size, stride = patches.geometry(0, scoring=True)
+    most = at_once(batch, patches.cohort.channels, max(size, settings.input_size))
     with torch.no_grad():
-        votes = [predict(crops).argmax(1).cpu().numpy() for crops, _ in patches.scan(0, batch, torch.device("cpu"))]
+        votes = [predict(crops).argmax(1).cpu().numpy() for crops, _ in patches.scan(0, most, torch.device("cpu"))]
     grid = (len(window_starts(height, size, stride)), len(window_starts(width, size, stride)))
     found = np.concatenate(votes).reshape(grid)
     return FilmVotes((height, width), found, size, stride, delta, patches.classes(0, scoring=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from rich.text import Text
 from sldd.errors import InputError
 from sldd.package.format.atomic_file import check_output
 from sldd.package.rebuild.verify import Verdict, verify
+from sldd.sources.folder import MANIFEST
 
 GOOD, BAD, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
@@ -67,6 +68,30 @@ def new_file(out: Path, package: Path) -> Path:
         raise InputError(f"--out {out}: the package itself; name another file")
     check_output(out)
     return out
+
+
+def check_outputs(outputs: Mapping[str, Path | None], films: Path, *others: Path | str | None) -> None:
+    """Check before the work that files can be written, and are neither one and the same nor read by the command.
+
+    Args:
+        outputs: by option.
+        films: a table, or the folder that it may lie in.
+        others: that are read: packages, keys, starts.
+
+    Raises:
+        InputError: names the option.
+    """
+    read = [films / MANIFEST if films.is_dir() else films, *(Path(other) for other in others if other is not None)]
+    taken: dict[Path, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        check_output(path, option)
+        if path.exists() and any(other.exists() and path.samefile(other) for other in read):
+            raise InputError(f"{option} {path}: a file that is read here; name another")
+        earlier = taken.setdefault(path.resolve(), option)
+        if earlier != option:
+            raise InputError(f"{option} {path}: {earlier} is the same file; name another")
 
 
 def device_of(name: str) -> torch.device:

@@ -86,7 +86,7 @@ def _rows(package: Package, container: Container, size: int) -> list[tuple[str, 
             + (f"; shorter sides of {package.sides[0]:.0f} to {package.sides[-1]:.0f}" if package.sides else ""),
         ),
         *(
-            [("films", f"whole, resized to {side}; {told}{_sliced(package.slice)}")]
+            [("films", f"whole, {_kept(package.film_size)}resized to {side}; {told}{_sliced(package.slice)}")]
             if package.delta is None
             else [
                 ("patches", f"{patches.size:g} at a stride of {stride:g}, resized to {side}"),
@@ -97,6 +97,10 @@ def _rows(package: Package, container: Container, size: int) -> list[tuple[str, 
         ("self-test", _self_test(package)),
         ("made with", ", ".join(f"{name} {version}" for name, version in package.versions.items())),
     ]
+
+
+def _kept(side: int | None) -> str:
+    return "" if side is None else f"no side above {side:,}, "
 
 
 def _sliced(place: float | None) -> str:

@@ -13,16 +13,16 @@ from torch import nn
 
 from sldd.errors import InputError
 from sldd.metrics.patient_votes import UNDECIDED
-from sldd.package.apply.classes import classes_csv, films_of_classes, in_words, tell
+from sldd.package.apply.classes import classes_csv, file_words, films_of_classes, in_words, tell
 from sldd.package.apply.films import Patient, find_patients, look_through
 from sldd.package.apply.score_table import file_notes, names_csv, pseudonyms, scores_csv, without_reports
 from sldd.package.apply.scoring import Scored, labelled, measured, score
 from sldd.package.apply.sensitivity import as_csv, as_json, fragility
-from sldd.package.cli.console import BAD, GOOD, accepted, device_of, number, progress, verify_all
+from sldd.package.cli.console import BAD, GOOD, accepted, check_outputs, device_of, number, progress, verify_all
 from sldd.package.combine.alike import check_same_films
 from sldd.package.combine.images import delta_of
 from sldd.package.combine.votes import added
-from sldd.package.format.atomic_file import check_output, write_file
+from sldd.package.format.atomic_file import write_file
 from sldd.package.format.package import Package
 from sldd.package.rebuild.verify import verify
 from sldd.sources.folder import manifest_notes
@@ -30,10 +30,9 @@ from sldd.sources.folder import manifest_notes
 
 def apply_command(options: argparse.Namespace, console: Console) -> int:
     """``apply``: scores films by a package, or by several together; returns the exit status."""
-    device, outputs = device_of(options.device), [options.out, *filter(None, [options.names])]
-    for path in outputs:
-        check_output(path)
-    paths = [options.package, *options.others]
+    device, paths = device_of(options.device), [options.package, *options.others]
+    outputs = {"--out": options.out, "--names": options.names}
+    check_outputs(outputs, options.films, *paths, options.key, options.start)
     if options.others and options.key is not None:
         raise InputError("--key: is for one package; verify each of several by itself")
     verdicts = verify_all(paths, None if options.key is None else [options.key], options.start, console)
@@ -68,7 +67,7 @@ def apply_command(options: argparse.Namespace, console: Console) -> int:
     patients, found, left_out = without_reports(received, found)
     names = pseudonyms(patients)
     if options.names is not None:
-        write_file(options.names, names_csv(patients, names), mode=0o600)
+        write_file(options.names, names_csv(patients, names), mode=0o600, option="--names")
     write_file(options.out, scores_csv(patients, found, delta, names, left_out))
     _say_scores(found, patients, package, console)
     for words in file_notes(found, left_out):
@@ -87,15 +86,15 @@ def apply_command(options: argparse.Namespace, console: Console) -> int:
 def _apply_classes(
     options: argparse.Namespace, network: nn.Module, package: Package, device: torch.device, console: Console
 ) -> int:
-    films = films_of_classes(options.films, package.classes)
-    with progress(len(films)) as done:
-        told = tell(network, package, films, batch=options.batch, device=device, done=done)
+    received = films_of_classes(options.films, package.classes)
+    with progress(len(received.films)) as done:
+        told = tell(network, package, received, batch=options.batch, device=device, done=done)
     subjects = [Patient(name, None, ()) for name in told.subjects]
     names = pseudonyms(subjects)
     if options.names is not None:
-        write_file(options.names, names_csv(subjects, names), mode=0o600)
+        write_file(options.names, names_csv(subjects, names), mode=0o600, option="--names")
     write_file(options.out, classes_csv(told, names))
-    for words in [*told.unread, *(f"odd: {words}" for words in told.odd), *in_words(told, package)]:
+    for words in [*file_words(told), *in_words(told, package)]:
         console.print(Text(words))
     console.print(f"classes: {options.out}")
     return BAD if told.unread else GOOD
@@ -104,7 +103,7 @@ def _apply_classes(
 def fragility_command(options: argparse.Namespace, console: Console) -> int:
     """``fragility``: scores films where a receiver departs from the package; returns the exit status."""
     out = options.out or options.package.with_name("fragility.csv")
-    check_output(out)
+    check_outputs({"--out": out}, options.films, options.package, options.key, options.start)
     if out.suffix not in (".csv", ".json"):
         raise InputError(f"--out {out}: name a .csv or a .json file")
     patients = find_patients(options.films)

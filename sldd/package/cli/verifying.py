@@ -11,7 +11,7 @@ from rich.text import Text
 from torch import nn
 
 from sldd.package.apply.agreement import Comparison, compare_claims, compare_classes
-from sldd.package.apply.classes import films_alone, films_of_classes, tell
+from sldd.package.apply.classes import file_words, films_alone, films_of_classes, tell
 from sldd.package.apply.drift import Drift, drifts, film_drifts, not_kept, patch_words, score_drifts
 from sldd.package.apply.films import look_through
 from sldd.package.apply.score_table import file_notes, without_reports
@@ -56,10 +56,10 @@ def _on_patients(package: Package, network: nn.Module, options: argparse.Namespa
 
 
 def _on_whole_films(package: Package, network: nn.Module, options: argparse.Namespace, console: Console) -> int:
-    films = films_of_classes(options.films, package.classes) if package.exclusive else films_alone(options.films)
-    with progress(len(films)) as done:
-        told = tell(network, package, films, batch=options.batch, device=device_of(options.device), done=done)
-    for words in (*told.unread, *(f"odd: {words}" for words in told.odd)):
+    received = films_of_classes(options.films, package.classes) if package.exclusive else films_alone(options.films)
+    with progress(len(received.films)) as done:
+        told = tell(network, package, received, batch=options.batch, device=device_of(options.device), done=done)
+    for words in file_words(told):
         console.print(Text(words))
     claims = package.claims
     theirs = None if claims is None else claims.test or claims.validation

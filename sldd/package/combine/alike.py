@@ -8,7 +8,7 @@ from typing import Any
 from sldd.errors import InputError
 from sldd.package.format.header import Header, printable
 
-_FILMS = ("classes", "exclusive", "channels", "depth", "slice")
+_FILMS = ("classes", "exclusive", "channels", "depth", "slice", "film_size")
 _NETWORK = ("backbone", "norm", "start", "seed")
 _STEPS = ("inner_weights", "momentum", "inner_precision", "patches")
 

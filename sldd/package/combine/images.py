@@ -66,6 +66,7 @@ def combine(
         mean=mean,
         deviation=deviation,
         delta=delta_of(packages),
+        sides=(),  # of the first hospital's films
         claims=None,
         stored=Stored(same.pop() if len(same) == 1 else "float32"),
         self_test=None,

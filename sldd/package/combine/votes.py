@@ -5,15 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from sldd.metrics.patient_votes import Votes
-from sldd.package.apply.scoring import Scored
+from sldd.package.apply.films import FilmFile
+from sldd.package.apply.scoring import Scored, Unread, counted
 
 
 def added(parts: Sequence[Scored]) -> Scored:
-    """Scores of the same patients by several networks as those of an ensemble; remarks are the first network's."""
-    return replace(
-        parts[0], votes=add_votes([part.votes for part in parts]), seconds=sum(part.seconds for part in parts)
-    )
+    """Scores of the same patients by several networks as those of an ensemble, whatever their order.
+
+    A radiograph that one of them could not take has no vote of the others either: its patient would be scored by fewer.
+
+    Raises:
+        InputError: each radiograph is one that some network could not take.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    unread: dict[FilmFile, Unread] = {}
+    for each in sorted((each for part in parts for each in part.unread), key=lambda each: (each.patient, each.words)):
+        unread.setdefault(each.film, each)
+    cast: dict[FilmFile, tuple[FilmFile, int, np.ndarray]] = {}
+    for film, row, votes in (each for part in parts for each in part.cast if each[0] not in unread):
+        cast[film] = film, row, votes + (cast[film][2] if film in cast else 0)
+    remarks = sorted({remark for part in parts for remark in part.remarks})
+    seconds = sum(part.seconds for part in parts)
+    return counted([*cast.values()], parts[0].votes.labels, seconds, [*unread.values()], remarks)
 
 
 def add_votes(parts: Sequence[Votes]) -> Votes:

@@ -139,7 +139,7 @@ def _items(package: Package, signed: dict[str, str] | None, attacks: str | None)
     cut = (
         f"; patches of {patches.size:g} at a stride of {patches.score_stride or patches.stride:g}"
         if package.delta is not None
-        else "; whole films"
+        else "; whole films" + (f", no side above {package.film_size:,}" if package.film_size is not None else "")
     )
     values = f"{package.depth} bit, {'colour' if package.channels > 1 else 'gray'}"
     if package.sides:

@@ -66,6 +66,8 @@ def facts(package: Package, digest: str) -> dict[str, Any]:
     """
     settings, side = package.patches, package.patches.input_size
     whole = package.delta is None
+    kept = package.film_size
+    first = f"sides above {kept} to {kept}, with Pillow's bilinear filter, then " if kept is not None else ""
     cut = {} if whole else {"size": settings.size, "stride": settings.score_stride or settings.stride}
     return {
         "format": FORMAT,
@@ -74,7 +76,7 @@ def facts(package: Package, digest: str) -> dict[str, Any]:
             "name": INPUT,
             "shape": ["batch", package.channels, side, side],
             "values": f"float32, 0 to {2**package.depth - 1}, as in a radiograph of {package.depth} bit",
-            "resized": f"to {side} x {side}, bilinear with anti-aliasing (torch.nn.functional.interpolate)",
+            "resized": f"{first}to {side} x {side}, bilinear with anti-aliasing (torch.nn.functional.interpolate)",
         },
         "output": {"name": OUTPUT, "classes": list(package.classes)},
         "patches": None if whole else cut | {"unit": "pixels; below 1, shares of the radiograph's shorter side"},

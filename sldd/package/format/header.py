@@ -29,6 +29,9 @@ MOST_SIDE = 1024
 
 MOST_CLASSES = 1000
 
+_MOST_PIXELS = 1_000_000
+"""Of a patch and its strides; no film has as many a side."""
+
 Word = Annotated[str, Len(1, 200), Predicate(str.isprintable)]
 """Shown on terminals: nothing that would steer one."""
 Mark = Annotated[str, Len(16, 16)]
@@ -54,7 +57,7 @@ class Scores:
     largest probability. Empty where there are too few patients, and in packages from before it was kept.
     """
 
-    patients: Annotated[int, Ge(1)]
+    patients: Annotated[int, Ge(1), Le(1_000_000_000)]
     positive: Annotated[int, Ge(0)]
     undecided: Annotated[int, Ge(0)]
     sensitivity: Share | None
@@ -153,6 +156,8 @@ class Header:
         sides: ``group_means`` of the shorter sides of the training patients' films, in pixels, as they were kept (whole
             films no larger than ``data.film_size``); empty as ``Scores.distribution`` is.
         slice: that was read of volumes (``data.slice``); None where there were none.
+        film_size: most pixels a side to which whole films were scaled, each side by itself, before they were resized
+            (``data.film_size``); None of patches, and in packages from before it was kept.
         claims, stored, self_test: see there.
         versions: of the maker's libraries.
     """
@@ -175,6 +180,7 @@ class Header:
     exclusive: bool = False
     slice: Share | None = None
     sides: Annotated[tuple[_Side, ...], Len(0, MOST_GROUPS)] = ()
+    film_size: Annotated[int, Ge(16), Le(4096)] | None = None
     claims: Claims | None = None
     stored: Stored = Stored()
     self_test: SelfTest | None = None
@@ -214,7 +220,7 @@ class Header:
         return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-_LATER = ("channels", "exclusive", "slice", "sides")
+_LATER = ("channels", "exclusive", "slice", "sides", "film_size")
 _HEADER = TypeAdapter(Header)
 
 
@@ -257,6 +263,13 @@ def _checked(tree: dict[str, Any]) -> Header:
         raise InputError(f"it has {header.channels} channels; 1 or 3 are known")
     if any(isinstance(values, tuple) != (header.channels > 1) for values in (header.mean, header.deviation)):
         raise InputError(f"its mean and deviation are not one for each of {header.channels} channels")
+    lengths = (header.patches.size, header.patches.stride, header.patches.score_stride or 1)
+    if max(lengths) > _MOST_PIXELS:
+        raise InputError(f"its patches have a size or stride of {max(lengths):g} pixels; {_MOST_PIXELS:,} are allowed")
+    for part in ("validation", "test"):
+        scores: Scores | None = getattr(header.claims, part, None)
+        if scores is not None and max(scores.positive, scores.undecided) > scores.patients:
+            raise InputError(f"its claims.{part} count more positive or undecided patients than patients")
     if header.patches.input_size > MOST_SIDE:
         raise InputError(
             f"its network would see {header.patches.input_size:,} pixels a side; {MOST_SIDE:,} are allowed"

@@ -17,6 +17,8 @@ from sldd.package.format.image_encoding import decode, encode, names
 
 _BN, _WEIGHTS, EXPECTED = "theta_bn/", "start/", "self_test"
 _FAMILY = "sldd-package/"
+INPUTS = 32
+"""Of the self-test."""
 MOST_INNER_STEPS = 10_000
 MOST_IMAGES_SEEN = 200_000
 """Images that all inner steps together look at."""
@@ -32,7 +34,7 @@ class Package(Header):
         rates: (E, S) float32 inner rates as used, or (E, S, T) with one for each parameter tensor.
         theta_bn: batch-norm mean and variance by buffer name.
         weights: the start itself by parameter name, where it is included; else None.
-        expected: (K, classes) float32 class probabilities of the self-test, where there is one.
+        expected: (INPUTS, classes) float32 class probabilities of the self-test, where there is one.
     """
 
     images: torch.Tensor
@@ -178,8 +180,8 @@ def _check_shapes(images: np.ndarray, tensors: Mapping[str, np.ndarray], header:
     if any(name.endswith("running_var") and (value < 0).any() for name, value in tensors.items()):
         raise InputError("its theta_bn has a negative variance")
     expected = tensors.get(EXPECTED)
-    if expected is not None and (expected.ndim != 2 or expected.shape[1] != classes):
-        raise InputError(f"its self-test is {_words(expected.shape)}, not K x {classes}")
+    if expected is not None and expected.shape != (INPUTS, classes):
+        raise InputError(f"its self-test is {_words(expected.shape)}, not {INPUTS} x {classes}")
 
 
 def _below(prefix: str, tensors: Tensors) -> dict[str, torch.Tensor]:

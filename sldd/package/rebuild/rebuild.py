@@ -6,7 +6,7 @@ threads add up can decide what comes out. Between machines, rounding is left; th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -31,6 +31,8 @@ from sldd.training.compute import autocast_type
 from sldd.training.losses import LOSSES
 
 MOST_PARAMETERS = 1_000_000_000
+_REFUSALS = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
+"""What networks raise where they are built for images of a size that they cannot take, or shown such."""
 
 
 def rebuild(package: Package, start: Path | str | None = None, own: nn.Module | None = None) -> nn.Module:
@@ -55,30 +57,36 @@ def rebuild(package: Package, start: Path | str | None = None, own: nn.Module | 
 
 def started(package: Package, start: Path | str | None = None, own: nn.Module | None = None) -> nn.Module:
     """The network at its start, compared with the fingerprints; arguments and errors as of ``rebuild``."""
-    classes = len(package.classes)
     network = _built(package, own)
     if package.weights is not None:
-        copy_weights(network, package.weights, where="the package", classes=classes)
+        copy_weights(network, package.weights, where="the package", classes=len(package.classes))
     else:
         source = _source(package, start)
-        set_start(network, backbone=package.backbone, start=source, seed=package.seed, classes=classes)
+        set_start(network, backbone=package.backbone, start=source, seed=package.seed, classes=package.classes)
     check_start(network, package.start_fingerprints, f"package for {printable(package.backbone)}")
     return network
 
 
-def set_start(network: nn.Module, *, backbone: str, start: str, seed: int, classes: int) -> None:
+def set_start(network: nn.Module, *, backbone: str, start: str, seed: int, classes: Sequence[str]) -> None:
     """Set every parameter in place; as ``sldd.backbones.start.set_start``, where ``start`` may also be a package: the
-    weights are then those of the network that it stands for.
+    weights are then those of the network that it stands for, but for the classifier where its classes are others.
+
+    Args:
+        classes: that the network tells, in their order.
 
     Raises:
         InputError: as there, or the package's network cannot be rebuilt, or is another.
     """
+    count = len(classes)
     if not (start.endswith(FILE_ENDINGS) and is_package(Path(start))):
-        starts.set_start(network, backbone=backbone, start=start, seed=seed, classes=classes)
+        starts.set_start(network, backbone=backbone, start=start, seed=seed, classes=count)
         return
-    weights = read_weights(backbone, start)
-    starts.set_start(network, backbone=backbone, start=XAVIER, seed=seed, classes=classes)
-    copy_weights(network, weights, where=Path(start).name, classes=classes)
+    package = _package_at(backbone, start)
+    weights = _weights_of(package)
+    if package.classes != tuple(classes):
+        weights = {name: value for name, value in weights.items() if name not in _classifier(package)}
+    starts.set_start(network, backbone=backbone, start=XAVIER, seed=seed, classes=count)
+    copy_weights(network, weights, where=Path(start).name, classes=count)
 
 
 def read_weights(backbone: str, start: str) -> dict[str, torch.Tensor]:
@@ -89,6 +97,11 @@ def read_weights(backbone: str, start: str) -> dict[str, torch.Tensor]:
     """
     if not (start.endswith(FILE_ENDINGS) and is_package(Path(start))):
         return starts.read_weights(backbone, start)
+    return _weights_of(_package_at(backbone, start))
+
+
+def _package_at(backbone: str, start: str) -> Package:
+    """The package of a backbone that a network is to start from."""
     package = Package.load(Path(start))
     if package.backbone != backbone:
         raise InputError(f"grid.start: {start} is a package of {printable(package.backbone)}, not of {backbone}")
@@ -97,7 +110,23 @@ def read_weights(backbone: str, start: str) -> dict[str, torch.Tensor]:
             f"grid.start: {start} is a package that starts from {printable(package.start)}; include that first "
             "(python -m sldd.package convert --weights)"
         )
+    return package
+
+
+def _weights_of(package: Package) -> dict[str, torch.Tensor]:
     return {name: value.detach() for name, value in rebuild(package).named_parameters()}
+
+
+def _classifier(package: Package) -> set[str]:
+    """Names of the parameters whose shape follows the number of classes."""
+    side, channels, count = package.patches.input_size, package.channels, len(package.classes)
+    with torch.device("meta"):
+        one, other = (
+            build(package.backbone, input_size=side, norm=package.norm, channels=channels, classes=classes)
+            for classes in (count, count + 1)
+        )
+    shapes = {name: value.shape for name, value in other.named_parameters()}
+    return {name for name, value in one.named_parameters() if value.shape != shapes[name]}
 
 
 def _built(package: Package, own: nn.Module | None) -> nn.Module:
@@ -193,15 +222,16 @@ def check_memory(package: Package) -> None:
 @lru_cache(maxsize=32)
 def _size(backbone: str, norm: str, shape: tuple[int, ...], training: bool) -> tuple[int, int]:
     """Parameters of a network, and bytes that its graph keeps of images of this shape; nothing is allocated."""
-    with torch.device("meta"):
-        network = build(backbone, input_size=shape[-1], norm=norm, channels=shape[1]).train(training)
-        keep_no_statistics(network)
-        with SavedTensors() as saved:
-            try:
-                network(torch.empty(shape))
-            except (ValueError, RuntimeError) as error:
-                reason = next(iter(str(error).splitlines()), type(error).__name__)
-                raise InputError(f"{printable(backbone)} cannot take such images ({printable(reason)})") from None
+    try:
+        with torch.device("meta"), SavedTensors() as saved:
+            network = build(backbone, input_size=shape[-1], norm=norm, channels=shape[1]).train(training)
+            keep_no_statistics(network)
+            network(torch.empty(shape))
+    except InputError:
+        raise
+    except _REFUSALS as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"{printable(backbone)} cannot take such images ({printable(reason)})") from None
     return parameter_count(network), saved.nbytes
 
 

@@ -17,6 +17,7 @@ import torch
 
 from sldd.ops.types import TaskName
 from sldd.package.format.header import Marks, SelfTest
+from sldd.package.format.package import INPUTS
 from sldd.package.rebuild.rebuild import rebuild
 from sldd.rng import bits
 from sldd.training.losses import LOSSES
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from sldd.package.format.package import Package
 
-INPUTS = 32
 TOLERANCE = 1e-3
 """Of a class probability."""
 _SPREAD_SEED = 0

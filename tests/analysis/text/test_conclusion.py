@@ -27,8 +27,8 @@ def test_what_the_published_points_can_and_cannot_show():
     assert describe_published() == (
         "Li et al. (2022): 6 backbones give Spearman's rank correlation +0.83 and Kendall's +0.73 (exact one-sided "
         "p = 1/2 = 0.5 for both, families kept together; 1/15 = 0.067 if all were of different families); "
-        "even a perfect order of these points, families kept together, has p ≥ 1/2, so they cannot show at the 5 % level "
-        "that larger networks need more images. A line through them, with weakly informative priors, has +2.6 "
+        "even a perfect order of these points, families kept together, has p ≥ 1/2, so they cannot show at the 5 % "
+        "level that larger networks need more images. A line through them, with weakly informative priors, has +2.6 "
         "doublings of the image count per tenfold parameters (95 % interval +0.1 to +7.2; +4.5 with priors twice as "
         "wide): that it lies above zero rests on the model, not on the test."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,44 @@ def _broken(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     return write
 
 
+def _with_extension(size: int, offset: int, content: bytes = b"") -> Callable[[Path], None]:
+    """Writes a volume, in either format, whose header has an extension that says to be of so many bytes."""
+
+    def write(path: Path) -> None:
+        plain = write_nifti(path.with_name("plain.nii"), VALUES)
+        stored = bytearray(plain.read_bytes())
+        stored[108:112] = np.float32(offset).tobytes()
+        stored[348:352] = b"\1\0\0\0"
+        extension = np.array([size, 6], "<i4").tobytes() + content
+        path.write_bytes(gzip.compress(stored[:352] + extension + (stored[352:] if content else b"")))
+
+    return write
+
+
+def test_a_header_with_an_extension_is_read(tmp_path: Path) -> None:
+    _with_extension(64, 352 + 64, bytes(56))(tmp_path / "a.nii.gz")
+    plain = write_nifti(tmp_path / "b.nii", VALUES)
+    np.testing.assert_array_equal(read_film(tmp_path / "a.nii.gz", 1, 0).pixels, read_film(plain, 1, 0).pixels)
+
+
+def test_both_versions_of_the_format_are_read_alike(tmp_path: Path) -> None:
+    nibabel.Nifti2Image(VALUES, np.eye(4)).to_filename(tmp_path / "a.nii.gz")
+    plain = write_nifti(tmp_path / "b.nii", VALUES)
+    np.testing.assert_array_equal(read_film(tmp_path / "a.nii.gz", 1, 0).pixels, read_film(plain, 1, 0).pixels)
+
+
+def test_what_an_extension_says_of_its_size_takes_no_memory(tmp_path: Path) -> None:
+    _with_extension(2**26, 352 + 2**26, bytes(2**26))(tmp_path / "a.nii.gz")
+    assert (tmp_path / "a.nii.gz").stat().st_size < 2**20
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="its values begin at byte"):
+            read_film(tmp_path / "a.nii.gz", 1, 0)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize(
     ("name", "write", "says"),
     [
@@ -105,7 +144,9 @@ def _broken(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
         ("a.nii", _claiming(0, 5, 5), "is empty"),
         ("a.nii.gz", _broken(lambda content: content[:-4000]), r"cannot be read \(EOFError\); it is damaged or none"),
         ("a.nii.gz", _broken(lambda content: content[:-8] + bytes(8)), r"cannot be read \(BadGzipFile\)"),
-        ("a.nii.gz", _broken(lambda content: b"no" + content), r"cannot be read \(ImageFileError\)"),
+        ("a.nii.gz", _broken(lambda content: b"no" + content), r"cannot be read \(BadGzipFile\)"),
+        ("a.nii.gz", _with_extension(2**25, offset=2**26), "its values begin at byte 67,108,864, and 16,777,216 are"),
+        ("a.nii.gz", _with_extension(2**31 - 16, offset=2**20), "is cut off: it takes 1,048,996 bytes"),
         ("a.nii", lambda path: path.write_bytes(b""), r"cannot be read \(ImageFileError\)"),
     ],
 )

@@ -105,6 +105,12 @@ def test_a_table_names_files_below_its_root(tmp_path: Path, cohort_folder: Path,
         opened(table.assign(image="/etc/hostname"), root=tmp_path)
 
 
+def test_a_row_whose_patient_is_not_known_is_refused(tmp_path: Path, opened: Open) -> None:
+    table = pd.DataFrame({"image": ["a.png", "b.png"], "class": ["x", "y"], "subject": pd.array([1, None], "Int64")})
+    with pytest.raises(sldd.InputError, match="label table line 2: subject is empty"):
+        opened(table, root=tmp_path)
+
+
 class Shaken(Items):
     """Another image each time."""
 
@@ -135,6 +141,14 @@ MASKS = np.ones(IMAGES.shape, bool)
         ((IMAGES, CLASSES % 2), {"masks": MASKS, "subjects": [1] * 12}, "image 2: the patient of image 1 has another"),
         ((IMAGES, CLASSES), {"splits": ["train", "dev"] * 6}, "image 2: the split is not one of train, validation"),
         ((IMAGES, CLASSES), {"subjects": [1] * 12, "splits": ["train", "test"] * 6}, "image 2: .* is in another split"),
+        *(
+            ((IMAGES, CLASSES), {"subjects": ["a"] * 4 + [nobody] * 8}, "image 5: the patient is an .* missing value")
+            for nobody in (None, np.nan, pd.NA, pd.NaT)
+        ),
+        ((IMAGES, CLASSES), {"subjects": torch.tensor([1.0] * 6 + [np.nan] * 6)}, "image 7: the patient is an .*"),
+        ((IMAGES, CLASSES), {"subjects": ["a", " "] * 6}, "image 2: subject is empty"),
+        ((IMAGES, CLASSES), {"subjects": ["unknown"] * 12}, "image 1: the patient is a word for nobody"),
+        ((IMAGES, ["a", "b", None] * 4), {}, "image 3: its label is a missing value"),
         ((IMAGES.astype(np.float32), CLASSES), {}, r"image 1: floats from 0 to \d+; give integers of 8 or 16 bit"),
         ((IMAGES.astype(np.int64), CLASSES), {}, "image 1: 16 x 16 of int64; give uint8 or uint16"),
         ((IMAGES[:, 0], CLASSES), {}, "image 1: 16 of uint8; an image is height x width"),

@@ -98,6 +98,17 @@ def test_folders_are_classes(tmp_path: Path, splits: tuple[str, ...]) -> None:
     prepare(source, tmp_path / "cache")
 
 
+@pytest.mark.parametrize("split", ["", "train"])
+def test_a_class_may_be_called_as_masks_are_and_what_is_left_out_is_noted(tmp_path: Path, split: str) -> None:
+    root = tmp_path / "images"
+    for name in ("seg/seg_0.png", "seg/1.png", "band/0.png", "band/1.png", "band/1_mask.png", "band/masks/0.png"):
+        _image(root / split / name)
+    source = _source(root)
+    assert list(source.classes) == ["band", "seg"]
+    assert len(source.films) == 4
+    assert source.notes == ["data.root: left out, as no images: 1 file in folders of masks, 1 mask by its name"]
+
+
 @pytest.mark.parametrize(
     ("rows", "says"),
     [

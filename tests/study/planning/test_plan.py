@@ -209,7 +209,7 @@ def test_a_package_is_a_start_of_its_own_network(cache: Path, tmp_path: Path) ->
     assert "is a package of test_resnet, not of convnet_w32" in other.refused
     network = build_network(fits.cell, InputSpec(32, CLASSES, 0.0, 1.0, 1))
     spec = TrialSpec(cell=fits.cell, phase="search", seed=5, outer_lr=0.1, inner_lr=0.1)
-    set_transfer_start(network, spec, fits.cell.start, 3, tmp_path)
+    set_transfer_start(network, spec, fits.cell.start, CLASSES, tmp_path)
     wanted = rebuild(Package.load(tmp_path / "theirs.safetensors"))
     assert all(map(torch.equal, network.parameters(), wanted.parameters()))
 

@@ -149,6 +149,9 @@ def _rle(length: int) -> bytes:
         (uid.JPEGLosslessSV1, _jpeg(64, 64, components=200)),
         (uid.JPEGLosslessSV1, b"\xff\xd8\xff\xd9"),
         (uid.RLELossless, _rle(2**22)),
+        (uid.RLELossless, struct.pack("<16L", 2, 64, 64, *[0] * 13) + b"\x81\x00" * 8),  # the same segment twice
+        (uid.RLELossless, struct.pack("<16L", 2, 72, 64, *[0] * 13) + b"\x81\x00" * 8),
+        (uid.RLELossless, struct.pack("<16L", 1, 0, *[0] * 14) + b"\x81\x00" * 8),
     ],
 )
 def test_compressed_pixels_may_not_grow(

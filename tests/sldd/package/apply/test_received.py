@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,16 @@ def test_unread_patients_are_in_no_measure(
     _, said, _ = _applied(saved, folder, tmp_path / "s.csv", capsys)
     (here,) = [line for line in said.splitlines() if line.startswith("here")]
     assert here.split()[-1] == "3"
+
+
+def test_a_file_whose_name_is_no_utf_8_is_scored_and_named(
+    saved: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(_film(0)).save(folder / "0.png")
+    (folder / os.fsdecode(b"\xe9.png")).write_bytes((folder / "0.png").read_bytes())
+    names = tmp_path / "names.csv"
+    assert main(["apply", str(saved), str(folder), "--out", str(tmp_path / "s.csv"), "--names", str(names)]) == 0
+    assert sorted(line.split(",")[1] for line in names.read_text().splitlines()[1:]) == ["0.png", r"\udce9.png"]
 
 
 def test_where_nothing_can_be_read_nothing_is_written(

@@ -58,7 +58,7 @@ def _applied(package: Path, films: Path, out: Path) -> list[list[str]]:
 
 
 def test_a_receiver_reads_the_makers_slice(folder: Path, package: Path, tmp_path: Path) -> None:
-    assert Package.load(package).slice == 0.25
+    assert (Package.load(package).slice, Package.load(package).film_size) == (0.25, 512)
     (tmp_path / "slices").mkdir()
     for number, volume in enumerate(_volumes()[0]):
         np.save(tmp_path / "slices" / f"{number}.npy", volume[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sldd.ops.pixels import at_once
 from sldd.package import Package
 from sldd.package.apply.films import find_patients
 from sldd.package.apply.score_table import COLUMNS as SCORE_COLUMNS
@@ -185,6 +187,28 @@ def test_output_does_not_go_through_links(
     assert _ran(capsys, "apply", saved, films, "--out", tmp_path / "no" / "scores.csv")[0] == 2
 
 
+def test_outputs_are_two_files_and_none_that_is_read(
+    saved: Path, films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = shutil.copytree(films, tmp_path / "films"), tmp_path / "out.csv"
+    table, other = folder / "manifest.csv", shutil.copy(saved, tmp_path / "other.safetensors")
+    before = {path: path.read_bytes() for path in (saved, Path(other), table)}
+    for words, says in (
+        (["--out", out, "--names", tmp_path / "films" / ".." / "out.csv"], "--out is the same file"),
+        (["--out", saved], "--out .*: a file that is read here"),
+        (["--out", table], "--out .*: a file that is read here"),
+        (["--out", out, "--names", table], "--names .*: a file that is read here"),
+        (["--out", out, "--names", other, "--with", other], "--names .*: a file that is read here"),
+    ):
+        status, said = _ran(capsys, "apply", saved, folder, *words)
+        assert status == 2, words
+        assert re.search(says, said)
+    assert _ran(capsys, "apply", saved, table, "--out", table)[0] == 2
+    assert _ran(capsys, "fragility", saved, folder, "--out", table)[0] == 2
+    assert not out.exists()
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_a_full_gpu_halves_the_patches(package: Package, films: Path) -> None:
     seen: list[int] = []
     network = rebuild(package)
@@ -203,6 +227,18 @@ def test_a_full_gpu_halves_the_patches(package: Package, films: Path) -> None:
     assert (
         full.votes.counts.tolist() == score(network, package, patients, batch=16, device=device).votes.counts.tolist()
     )
+
+
+def test_large_patches_are_fewer_at_a_time(package: Package, films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    network, patients, device = rebuild(package), find_patients(films), torch.device("cpu")
+    usual = score(network, package, patients, batch=16, device=device)
+    network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    monkeypatch.setattr("sldd.ops.pixels._MOST_VALUES", 4 * 32**2)
+    few = score(network, package, patients, batch=16, device=device)
+    assert max(seen) == 4
+    assert few.votes.counts.tolist() == usual.votes.counts.tolist()
+    assert at_once(128, 1, 1350) == 1, "one at least"
 
 
 def test_pictures(saved: Path, package: Package, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

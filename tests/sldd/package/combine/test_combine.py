@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from sldd.errors import InputError
@@ -64,7 +65,8 @@ def test_side_by_side_is_one_step_of_more_images(pair: list[Package]) -> None:
 
 
 def test_what_is_sent_on_verifies_and_claims_nothing(pair: list[Package], tmp_path: Path) -> None:
-    joined = combine(pair, NAMES, "sequence")
+    joined = combine([replace(package, sides=(90.0, 96.0)) for package in pair], NAMES, "sequence")
+    assert joined.sides == (), "of one hospital's films"
     joined.save(tmp_path / "joined.safetensors")
     assert verify(tmp_path / "joined.safetensors").passed
     assert joined.claims is None
@@ -116,6 +118,30 @@ def test_an_ensemble_adds_votes(pair: list[Package], films: Path, tmp_path: Path
     assert main(["apply", str(tmp_path / "a"), str(films), "--with", str(tmp_path / "b"), "--out", str(out)]) == 0
     total = sum(int(line.split(",")[4]) for line in out.read_text().splitlines()[1:])
     assert total == sum(part.votes.counts[:, 2].sum() for part in parts)
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_a_film_that_one_network_cannot_take_has_no_votes_of_the_others(
+    pair: list[Package], order: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = pair[0], replace(pair[1], patches=replace(pair[1].patches, size=80), mean=1.0, deviation=1.0)
+    for name, package in zip(NAMES, (one, with_self_test(other)), strict=True):
+        package.save(tmp_path / name)
+    (tmp_path / "films").mkdir()
+    pixels = np.random.default_rng(0).integers(90, 150, (96, 96)).astype(np.uint8)
+    for name, film in (("large", pixels), ("small", pixels[:64, :64])):
+        Image.fromarray(film).save(tmp_path / "films" / f"{name}.png")
+    first, second, films, out = (str(tmp_path / name) for name in (*order, "films", "scores.csv"))
+    assert main(["apply", first, films, "--with", second, "--out", out]) == 1
+    said = capsys.readouterr().out
+    assert "NOT READ: 1 of 2 radiographs" in said
+    assert "film 2 of 2 by name: patches.size: 80 pixels is larger" in said
+    (row,) = [line for line in Path(out).read_text().splitlines() if "could not be read" in line]
+    assert row.split(",")[1:5] == ["0", "", "", ""]
+    assert "gray values far from those" in Path(out).read_text(), "what only one package finds odd"
+    (tmp_path / "films" / "large.png").unlink()
+    assert main(["apply", first, films, "--with", second, "--out", str(tmp_path / "none.csv")]) == 2
+    assert not (tmp_path / "none.csv").exists()
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,8 @@ def _facts(**changed: Any) -> Callable[[Package], Package]:
             r"theta_bn has a negative variance",
         ),
         (lambda p: replace(p, expected=p.expected[:, :2]), r"its self-test is 32 x 2"),
+        (lambda p: replace(p, expected=p.expected.repeat(2, 1)), r"its self-test is 64 x 3, not 32 x 3"),
+        (lambda p: replace(p, expected=p.expected[:20]), r"its self-test is 20 x 3, not 32 x 3"),
     ],
 )
 def test_tensors_that_do_not_fit_are_refused(
@@ -156,6 +158,30 @@ def test_facts_that_no_package_has_are_refused(saved: Path, tmp_path: Path, fact
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("length", ["size", "stride", "score_stride"])
+def test_patches_larger_than_any_film_are_refused(saved: Path, tmp_path: Path, length: str) -> None:
+    patches = json.loads(read(saved).metadata["facts"])["patches"] | {length: 1e300}
+    with pytest.raises(InputError, match=r"its patches have a size or stride of 1e\+300 pixels; 1,000,000 are allowed"):
+        Package.load(reseal(saved, tmp_path / "x.safetensors", patches=patches))
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+@pytest.mark.parametrize("count", ["positive", "undecided"])
+def test_claims_of_more_patients_than_there_are_are_refused(saved: Path, tmp_path: Path, part: str, count: str) -> None:
+    claims = json.loads(read(saved).metadata["facts"])["claims"]
+    claims[part][count] = claims[part]["patients"] + 1
+    with pytest.raises(InputError, match=rf"its claims\.{part} count more positive or undecided patients"):
+        Package.load(reseal(saved, tmp_path / "x.safetensors", claims=claims))
+
+
+@pytest.mark.parametrize("backbone", ["halonet26t", "levit_128"])
+def test_networks_that_cannot_take_the_images_say_so(package: Package, backbone: str) -> None:
+    odd = replace(package, backbone=backbone, patches=replace(package.patches, input_size=72))
+    odd = replace(odd, images=torch.zeros(1, 2, 1, 72, 72), norm="as_is")
+    with pytest.raises(InputError, match=f"{backbone} cannot take such images"):
+        rebuild(odd)
+
+
 def test_an_input_larger_than_any_network_sees_is_refused(saved: Path, tmp_path: Path) -> None:
     patches = json.loads(read(saved).metadata["facts"])["patches"] | {"input_size": 100_000}
     with pytest.raises(InputError, match="would see 100,000 pixels a side; 1,024 are allowed"):
@@ -168,6 +194,14 @@ def test_facts_have_one_way_of_being_written(package: Package) -> None:
     assert type(package.header()) is Header
     with pytest.raises(InputError, match="canonical"):
         read_header(json.dumps(json.loads(text)))
+
+
+def test_a_package_from_before_sizes_were_kept_is_as_it_was(package: Package) -> None:
+    assert '"film_size"' not in package.to_text()
+    newer = replace(package, film_size=64).to_text()
+    assert read_header(newer).film_size == 64
+    with pytest.raises(InputError, match="its film_size: input should be greater than or equal to 16"):
+        read_header(newer.replace('"film_size":64', '"film_size":1'))
 
 
 def test_a_change_without_a_new_digest_is_refused(saved: Path) -> None:

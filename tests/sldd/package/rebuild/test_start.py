@@ -20,9 +20,9 @@ from sldd.package.rebuild.verify import verify
 from tests.sldd.package.conftest import SIDE, make
 
 
-def _start(path: Path, seed: int = 9, classes: int = 3, backbone: str = "lenet") -> dict[str, torch.Tensor]:
-    network = build(backbone, input_size=SIDE, norm="batch", classes=classes)
-    set_start(network, backbone=backbone, start=str(path), seed=seed, classes=classes)
+def _start(path: Path, seed: int = 9, classes: str = "INP", backbone: str = "lenet") -> dict[str, torch.Tensor]:
+    network = build(backbone, input_size=SIDE, norm="batch", classes=len(classes))
+    set_start(network, backbone=backbone, start=str(path), seed=seed, classes=list(classes))
     return {name: value.detach().clone() for name, value in network.named_parameters()}
 
 
@@ -32,11 +32,13 @@ def test_it_has_the_weights_of_the_packages_network(saved: Path, package: Packag
         assert torch.equal(found[name], value), name
 
 
-def test_a_classifier_of_other_classes_is_drawn_by_seed(saved: Path) -> None:
-    one, other = _start(saved, classes=5), _start(saved, seed=10, classes=5)
+@pytest.mark.parametrize("classes", ["abcde", "abc", "NIP"])
+def test_a_classifier_of_other_classes_is_drawn_by_seed(saved: Path, classes: str) -> None:
+    one, other, theirs = _start(saved, classes=classes), _start(saved, seed=10, classes=classes), _start(saved)
     changed = [name for name in one if not torch.equal(one[name], other[name])]
     assert changed
-    assert {one[name].shape[0] for name in changed} <= {5}
+    assert {one[name].shape[0] for name in changed} <= {len(classes)}
+    assert all(torch.equal(value, theirs[name]) for name, value in one.items() if not name.startswith("11."))
 
 
 def test_a_receivers_own_package_starts_there_and_verifies(saved: Path, tmp_path: Path) -> None:

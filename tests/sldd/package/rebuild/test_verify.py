@@ -15,8 +15,9 @@ from sldd.backbones.registry import build
 from sldd.errors import InputError
 from sldd.package import Package
 from sldd.package.format.container import Container, read, to_bytes
+from sldd.package.format.package import INPUTS
 from sldd.package.rebuild.rebuild import rebuild, with_weights
-from sldd.package.rebuild.self_test import INPUTS, TOLERANCE, inputs, marks, outputs, with_self_test
+from sldd.package.rebuild.self_test import TOLERANCE, inputs, marks, outputs, with_self_test
 from sldd.package.rebuild.verify import Verdict, verify
 from tests.sldd.package.conftest import Files, make, reseal
 
