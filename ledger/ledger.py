@@ -34,7 +34,7 @@ import yaml
 
 from ledger import safe_yaml as plain_yaml
 from ledger.lease import Lease
-from ledger.storage import Folder, create_whole, make, move, write_whole
+from ledger.storage import Folder, create_whole, make, move, read_whole, store_errors, write_whole
 from ledger.trial import Trial
 from ledger.trial_files import read_json, read_result, read_trials
 from ledger.trial_folder import LOST, WORKER, failure
@@ -70,12 +70,19 @@ class Ledger:
             InputError: the folder holds something else.
         """
         try:
-            if not self.header_path.is_file():
+            with store_errors():
+                there = self.header_path.is_file()
                 # A dot file is ours: the lock of a driver that was killed before it began.
-                if self.folder.is_dir() and any(not path.name.startswith(".") for path in self.folder.iterdir()):
-                    raise InputError(f"{self.folder} is not empty and holds no study; choose another --out or name")
+                foreign = (
+                    not there
+                    and self.folder.is_dir()
+                    and any(not path.name.startswith(".") for path in self.folder.iterdir())
+                )
+            if foreign:
+                raise InputError(f"{self.folder} is not empty and holds no study; choose another --out or name")
+            if not there:
                 return None
-            header = plain_yaml.load(self.header_path.read_text(encoding="utf-8"))
+            header = plain_yaml.load(read_whole(self.header_path).decode())
         except OSError as error:
             raise InputError(f"cannot read {self.folder} ({error.strerror or error}); choose another --out") from None
         except (yaml.YAMLError, UnicodeDecodeError):
@@ -155,6 +162,9 @@ class Ledger:
         """Write a trial's configuration, under a new owner, before it starts; a failed one counts a new attempt.
 
         A worker of a driver that was killed may have finished the trial meanwhile: it is then settled, and not begun.
+
+        Raises:
+            InputError: a new trial's place is taken by one that this driver did not find when it read the study.
         """
         failed = trial.status == "failed"
         config = trial.config | {
@@ -162,8 +172,11 @@ class Ledger:
             "owner": secrets.token_hex(8),
         }
         make(trial.folder)
-        # From here on, no earlier worker writes.
-        write_whole(trial.folder / "config.json", json.dumps(config, indent=1))
+        path, content = trial.folder / "config.json", json.dumps(config, indent=1)
+        if "owner" in trial.config:
+            write_whole(path, content)  # from here on, no earlier worker writes
+        elif not create_whole(path, content) and (read_json(path) or {}).get("owner") != config["owner"]:
+            raise InputError(f"{trial.folder} holds a trial that cannot be read; move it elsewhere, and run again")
         trial.config = config
         self.refresh(trial)
         if not trial.settled:
@@ -244,5 +257,5 @@ class Ledger:
         if not path.is_file():
             self.check_key()
             write_whole(path, secrets.token_hex(32), mode=0o600)
-        key = path.read_bytes()
+        key = read_whole(path)
         return ["P-" + hmac.new(key, patient.encode(), hashlib.sha256).hexdigest()[:10] for patient in patient_ids]

@@ -96,8 +96,8 @@ class TrialFolder:
         unseen = f"{socket.gethostname()} does not see the study's folder"
         try:
             config = read_json(self._folder / "config.json")
-        except Exception as error:  # every object store has its own kinds
-            raise FolderNotVisibleError(f"{unseen} ({type(error).__name__})") from error
+        except OSError as error:
+            raise FolderNotVisibleError(f"{unseen} ({error.strerror or error})") from error
         if config is None:
             raise FolderNotVisibleError(unseen)
         if config.get("owner") != self._owner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from datetime import datetime
@@ -34,6 +35,31 @@ def test_what_was_begun_and_finished_is_found_again(ledger: Ledger, open_ledger:
         (1, "running", False),
     ]
     assert again.of("cell", "search")[1].config == second.config
+
+
+def test_a_new_trial_replaces_none_that_was_not_found(ledger: Ledger) -> None:
+    unseen = ledger.begin(ledger.add("cell", dict(CONFIG)))
+    ledger.trials.clear()
+    with pytest.raises(InputError, match="cell/0 holds a trial that cannot be read; move it elsewhere"):
+        ledger.begin(ledger.add("cell", dict(CONFIG)))
+    assert json.loads((unseen.folder / "config.json").read_text())["owner"] == unseen.config["owner"]
+
+
+def test_a_result_that_cannot_be_read_just_now_is_not_dropped(
+    ledger: Ledger, open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
+    (unfinished,) = open_ledger(ledger.folder).of("cell", "search")
+    TrialFolder(trial.folder, trial.config["owner"]).finish({"status": "done"})
+
+    def fail(*_: object) -> bytes:
+        raise OSError(116, "Stale file handle")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.read_bytes", fail)
+        with pytest.raises(OSError, match="Stale"):
+            ledger.begin(unfinished)
+    assert ledger.begin(unfinished).settled
 
 
 def test_a_result_cut_in_half_counts_as_none(ledger: Ledger, open_ledger: OpenLedger) -> None:
