@@ -146,7 +146,7 @@ class Ledger:
 
     @property
     def lost(self) -> bool:
-        """True once a driver on another machine has taken this one for dead, and the study over."""
+        """True once a driver on another machine has taken this one for dead, and the study over; or may have."""
         return self._lease is not None and self._lease.lost
 
     @property

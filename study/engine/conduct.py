@@ -13,6 +13,7 @@ from rich.console import Console
 
 from analysis.dashboard import write_dashboard
 from analysis.records.records import write_records
+from ledger.lease import EXPIRY
 from ledger.ledger import Ledger
 from ledger.storage import Folder, StorageError, open_folder, reachable
 from sldd.data.summary import summary
@@ -115,7 +116,11 @@ def conduct(
     finally:
         ledger.close()
     if taken_over:
-        print("study.run: another driver took this one for dead and goes on with the study", file=sys.stderr)
+        print(
+            "study.run: another driver took this one for dead and goes on with the study, or the study's folder could "
+            f"not be read for {EXPIRY:.0f} s; the same command goes on, or names the other",
+            file=sys.stderr,
+        )
         return 1
     return _conclude(ended, plan)
 
