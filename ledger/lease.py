@@ -47,7 +47,8 @@ class Lease:
     """Whether another driver has taken it over, or may have: it could not be read for ``EXPIRY`` seconds."""
     full: bool = False
     """Whether the last renewal found no room on the disk."""
-    _token: str = field(default_factory=lambda: secrets.token_hex(8))
+    token: str = field(default_factory=lambda: secrets.token_hex(8), init=False)
+    """Of this holder, and of no other."""
     _renewals: int = 0
     _ended: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -72,7 +73,7 @@ class Lease:
         if self._thread is not None:
             self._thread.join()
         with suppress(OSError), store_errors():
-            if (read_json(self.path) or {}).get("token") == self._token:
+            if (read_json(self.path) or {}).get("token") == self.token:
                 self.path.unlink(missing_ok=True)
 
     def _content(self) -> str:
@@ -80,7 +81,7 @@ class Lease:
         process = psutil.Process()
         return json.dumps(
             {
-                "token": self._token,
+                "token": self.token,
                 "process": process.pid,
                 "since": process.create_time(),
                 "host": socket.gethostname(),
@@ -105,7 +106,7 @@ class Lease:
 
     def _check(self) -> None:
         holder = read_json(self.path) or {}
-        if holder.get("token") != self._token:
+        if holder.get("token") != self.token:
             raise InputError(f"{self.path.parent} is being run by {_name(holder)}; wait for it or stop it")
 
     def _keep(self) -> None:
@@ -113,7 +114,7 @@ class Lease:
         while not self.lost and not self._ended.wait(RENEWAL):
             try:
                 holder = parsed(read_whole(self.path))
-                if holder is not None and holder.get("token") != self._token:
+                if holder is not None and holder.get("token") != self.token:
                     self.lost = True
                     return
                 seen = time.monotonic()  # even where the disk is full: nobody else has it

@@ -60,8 +60,8 @@ class Ledger:
 
     @property
     def stop_path(self) -> Folder:
-        """Workers that see this file checkpoint and stop."""
-        return self.folder / ".stop"
+        """This driver's workers checkpoint and stop once they see this file; those of one that takes over do not."""
+        return self.folder / (".stop" if self._lease is None else f".stop-{self._lease.token}")
 
     def header(self) -> dict[str, Any] | None:
         """The content of ``study.yaml``; None for a study that was never started.
@@ -105,11 +105,12 @@ class Ledger:
         try:
             make(self.folder)
             lease.take()
+            for path in [path for path in self.folder.iterdir() if path.name.startswith(".stop")]:
+                path.unlink(missing_ok=True)  # of a driver that was killed
         except OSError as error:
             reason = error.strerror or error
             raise InputError(f"cannot write to {self.folder} ({reason}); choose another --out") from None
         self._lease = lease
-        self.stop_path.unlink(missing_ok=True)
 
     def start(self, header: dict[str, Any]) -> None:
         """Write the study's header and read its trials."""
@@ -120,8 +121,7 @@ class Ledger:
         """Let go of the study; one that never started leaves nothing."""
         if self._lease is None:
             return
-        if not self._lease.lost:
-            self.stop_path.unlink(missing_ok=True)
+        self.stop_path.unlink(missing_ok=True)
         self._lease.release()
         self._lease = None
         if isinstance(self.folder, Path):  # an object store has no empty folders

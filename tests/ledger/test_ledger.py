@@ -62,6 +62,25 @@ def test_a_result_that_cannot_be_read_just_now_is_not_dropped(
     assert ledger.begin(unfinished).settled
 
 
+def test_a_driver_stops_its_own_workers_only(ledger: Ledger, open_ledger: OpenLedger) -> None:
+    """One that another has taken for dead may not know yet."""
+    ledger.header_path.with_name(".lock").unlink()
+    successor = Ledger(ledger.folder)
+    successor.hold()
+    ledger.stop_path.touch()
+    assert not successor.stop_path.exists()
+    successor.close()
+    assert not list(open_ledger(ledger.folder).folder.glob(".stop*"))
+
+
+def test_what_a_killed_driver_left_stops_nobody(ledger: Ledger, open_ledger: OpenLedger) -> None:
+    left = [ledger.folder / name for name in (".stop", ".stop-0123456789abcdef")]
+    for path in left:
+        path.touch()
+    again = open_ledger(ledger.folder)
+    assert not any(path.exists() for path in [*left, again.stop_path])
+
+
 def test_a_result_cut_in_half_counts_as_none(ledger: Ledger, open_ledger: OpenLedger) -> None:
     trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
     (trial.folder / "result.json").write_text('{"status": "do')
