@@ -36,7 +36,7 @@ from ledger import safe_yaml as plain_yaml
 from ledger.lease import Lease
 from ledger.storage import Folder, create_whole, make, move, read_whole, store_errors, write_whole
 from ledger.trial import Trial
-from ledger.trial_files import read_json, read_result, read_trials
+from ledger.trial_files import MOVED, read_json, read_result, read_trials
 from ledger.trial_folder import LOST, WORKER, failure
 from sldd.errors import InputError
 
@@ -136,8 +136,9 @@ class Ledger:
         for trials in self.trials.values():
             trials.sort(key=lambda trial: trial.index)
         aside = self.folder / "superseded"
-        for cell in aside.iterdir() if aside.is_dir() else ():
-            self._superseded[cell.name] = max(int(path.name.partition("-")[0]) for path in cell.iterdir())
+        for cell in aside.iterdir() if aside.is_dir() else ():  # a person may have put anything there
+            named = [MOVED.fullmatch(path.name) for path in (cell.iterdir() if cell.is_dir() else ())]
+            self._superseded[cell.name] = max((int(each[1]) for each in named if each), default=-1)
 
     def begun(self) -> set[str]:
         """Names of the cells that have trials, without reading any."""

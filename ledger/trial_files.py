@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 from ledger.storage import Folder, read_many, read_whole
 
 _FILES = re.compile(r"[^/]+/[0-9]+/(config|result)\.json")
-ASIDE = re.compile(r"[^/]+/[0-9]+-[0-9a-f]+/(config|result)\.json")
+MOVED = re.compile(r"([0-9]+)-[0-9a-f]+")
+"""Name of a trial's folder under ``superseded``: its index, and what tells it from others of that index."""
+ASIDE = re.compile(rf"[^/]+/{MOVED.pattern}/(config|result)\.json")
 
 
 class TrialFiles(NamedTuple):

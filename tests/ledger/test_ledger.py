@@ -149,6 +149,16 @@ def test_superseded_trial_is_moved_not_lost(ledger: Ledger) -> None:
     assert len(list(ledger.folder.glob("superseded/cell/*/result.json"))) == 1
 
 
+def test_what_else_lies_among_superseded_trials_is_left_alone(ledger: Ledger, open_ledger: OpenLedger) -> None:
+    ledger.supersede(ledger.begin(ledger.add("cell", dict(CONFIG))))
+    aside = ledger.folder / "superseded"
+    (aside / "emptied").mkdir()
+    for stray in (aside / ".DS_Store", aside / "cell" / ".DS_Store", aside / "cell" / "notes-of-mine"):
+        stray.touch()
+    again = open_ledger(ledger.folder)
+    assert [again.add(cell, dict(CONFIG)).index for cell in ("cell", "emptied")] == [1, 0]
+
+
 def test_pseudonyms_are_the_studys_own(ledger: Ledger, tmp_path: Path, open_ledger: OpenLedger) -> None:
     names = ledger.pseudonyms(["Jane Doe", "John Roe"])
     assert names == ledger.pseudonyms(["Jane Doe", "John Roe"])
