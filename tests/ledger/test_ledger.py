@@ -180,6 +180,18 @@ def test_worker_started_again_by_ray_replaces_the_one_before(ledger: Ledger) -> 
     assert TrialFolder(trial.folder, trial.config["owner"]).finished
 
 
+def test_what_was_measured_counts_as_getting_ahead(ledger: Ledger) -> None:
+    trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
+    lost = []
+    for rows in range(3):
+        worker = TrialFolder(trial.folder, trial.config["owner"])
+        lost.append(worker.lost)
+        worker.save_measured({"rows": [{}] * rows})
+    assert TrialFolder(trial.folder, trial.config["owner"]).lost == 0
+    assert TrialFolder(trial.folder, trial.config["owner"]).lost == 1, "this one measured nothing"
+    assert lost == [0, 1, 0]
+
+
 def test_result_of_an_orphaned_worker_is_kept(ledger: Ledger, open_ledger: OpenLedger) -> None:
     """The driver dies, a new one reads the ledger, and only then the old worker finishes."""
     trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
