@@ -17,6 +17,8 @@ from ledger.storage import Folder, create_whole, delete, make, no_room, write_wh
 from ledger.trial_files import read_json, read_result
 
 PACKAGE, CARD = "package.safetensors", "card.md"
+WEIGHTS = "weights.safetensors"
+"""What a confirm trial on another collection leaves, for the trials that start from its network."""
 MEASURED = "measured.json"
 """In a checkpoint's folder: what was measured of the best state, after the last step, until the result has it."""
 WORKER = "worker.json"

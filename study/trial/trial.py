@@ -10,7 +10,7 @@ from typing import Any, NotRequired, TypedDict
 
 import torch
 
-from ledger.trial_folder import CARD, PACKAGE, TrialFolder, now
+from ledger.trial_folder import CARD, PACKAGE, WEIGHTS, TrialFolder, now
 from sldd.backbones.registry import parameter_count
 from sldd.backbones.start import check_start
 from sldd.distillation.footprint import footprint
@@ -24,7 +24,7 @@ from study.grid.spec import TrialSpec
 from study.trial.context import TrialContext, patient_pseudonyms
 from study.trial.fresh import fresh_scores
 from study.trial.memory import device_memory_mib, peak_memory_mib, reset_peak_memory
-from study.trial.network import WEIGHTS, to_bytes
+from study.trial.network import to_bytes
 from study.trial.result import describe_result, score_fresh
 from study.trial.running_trial import RunningTrial, build_trial
 
