@@ -111,6 +111,8 @@ def conduct(
     header = describe(config, patients.cohort, split, plan, list(words), before, patients.collections, networks)
     ledger.hold(say=lambda words: _print(console, [words]))
     try:
+        if ledger.header() != before:  # checks and measurements took a while, and nobody held it
+            raise InputError(f"{ledger.folder} was changed by another start meanwhile; run again")
         ended = _run_trials(config, ledger, header, plan, patients, prior, address, console)
         taken_over = ledger.lost
     finally:
