@@ -80,10 +80,11 @@ def run_trial(spec: TrialSpec, context: TrialContext, folder: TrialFolder, gpus:
 
     def checkpoint() -> Report:
         nonlocal reported
-        state = {"loop": trial.loop.state_dict(), "start": trial.fingerprints, "starts": starts} | cost()
+        taken = cost()
+        state = {"loop": trial.loop.state_dict(), "start": trial.fingerprints, "starts": starts, **taken}
         folder.save_checkpoint(trial.loop.progress.step, state)
         since, reported = reported, len(trial.loop.progress.history)
-        return _report(trial, state["seconds"], since)
+        return _report(trial, taken["seconds"], since)
 
     try:
         yield from _improve(trial, folder, checkpoint)
