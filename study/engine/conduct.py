@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,7 +72,7 @@ def conduct(
     check_chains(asked, config.sources)
     grid = with_stages(asked)
     address = find_cluster(address)
-    ledger = Ledger(_folder(out) / config.name)
+    ledger = Ledger(_folder(out, config.name, dry_run=dry_run))
     before = ledger.header()
     patients = open_patients(config, grid)
     _print(console, announce_films(config, patients))  # what was left out may be why the next line refuses them
@@ -196,18 +197,27 @@ def _print(console: Console, lines: Iterable[str]) -> None:
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def _folder(out: str) -> Folder:
+def _folder(out: str, name: str, *, dry_run: bool) -> Folder:
+    """The study's folder, where it can be written: said in a dry run too, and not when all is measured."""
     try:
         folder = open_folder(out)
         reachable(folder)
     except StorageError as error:
         raise InputError(f"--out {error}") from None
-    if isinstance(folder, Path):  # said in a dry run too, and not in a queue a day later
-        there = next(path for path in (folder, *folder.parents) if os.access(path, os.F_OK))
-        if not there.is_dir() or not os.access(there, os.W_OK):
-            reason = "cannot be written to" if there.is_dir() else "is a file"
+    study = folder / name
+    if isinstance(study, Path):
+        there = next(path for path in (study, *study.parents) if os.access(path, os.F_OK))
+        reason = None if os.access(there, os.W_OK) else "cannot be written to"
+        if not there.is_dir():
+            reason = "is a file"
+        elif reason is None and not dry_run:
+            try:
+                tempfile.TemporaryFile(dir=there).close()  # some file systems refuse what they say they allow
+            except OSError as error:
+                reason = f"cannot be written to ({error.strerror or error})"
+        if reason is not None:
             raise InputError(f"--out {out}: {there} {reason}; name another folder")
-    return folder
+    return study
 
 
 def _note(config: StudyConfig, searches: list[Search], ledger: Ledger) -> str | None:

@@ -72,8 +72,8 @@ def take_prior(config: StudyConfig, fingerprint: str, study: Folder) -> list[Obs
         raise InputError(f"search.prior: {where} is a study of task {task}, and this one of {config.task}")
     if header["provenance"]["cohort"]["fingerprint"] == fingerprint:
         raise InputError(
-            f"search.prior: {where} is of the same patients (fingerprint), some of whom may have validated there and be "
-            "tested here; take a study of others"
+            f"search.prior: {where} is of the same patients, some of whom may have validated there and be tested here; "
+            "take a study of others"
         )
     methods = {method for block in config.grid for method in block.method}
     observed = list(_observed(folder, config))
