@@ -103,7 +103,8 @@ class TrialFolder:
         try:
             config = read_json(self._folder / "config.json")
         except OSError as error:
-            raise FolderNotVisibleError(f"{unseen} ({error.strerror or error})") from error
+            kind = type(error.__cause__ or error).__name__  # and no more: stores' messages may name anything
+            raise FolderNotVisibleError(f"{unseen} ({kind})") from error
         if config is None:
             raise FolderNotVisibleError(unseen)
         if config.get("owner") != self._owner:

@@ -200,10 +200,9 @@ def test_an_object_store_that_lets_nobody_in_is_not_seen(
     def refuse(_: Path) -> None:
         raise NoCredentialsError("key of Jane Doe")
 
-    monkeypatch.setattr(trial_folder, "read_json", refuse)
-    assert next(run_with_retries(_asked(begin()), context))["waiting"].endswith(
-        "the study's folder (NoCredentialsError)"
-    )
+    asked = _asked(begin())
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert next(run_with_retries(asked, context))["waiting"].endswith("the study's folder (NoCredentialsError)")
 
 
 class _FullDisk:
