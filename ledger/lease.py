@@ -3,7 +3,8 @@
 No file lock: those of network file systems differ, and object stores have none. No clock is compared with another
 machine's either: a lease is dead when whoever wants it has watched it unchanged for ``EXPIRY`` seconds, or when its
 holder was a process of this machine that is no more. A driver that finds another's name in its lease has been taken
-for dead, by a machine that could not see it renew: it stops.
+for dead, by a machine that could not see it renew: it stops. So does one that has not seen its own name for as long:
+nobody can know whose the study is by then. A read or write that fails is tried again until then.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from typing import Any
 
 import psutil
 
-from ledger.storage import Folder, create_whole, no_room, write_whole
-from ledger.trial_files import read_json
+from ledger.storage import Folder, create_whole, no_room, read_whole, store_errors, write_whole
+from ledger.trial_files import parsed, read_json
 from sldd.errors import InputError
 
 RENEWAL = 5.0
@@ -43,10 +44,11 @@ class Lease:
     path: Folder
     say: Callable[[str], None] = lambda _: None
     lost: bool = False
-    """Whether another driver has taken it over."""
+    """Whether another driver has taken it over, or may have: it could not be read for ``EXPIRY`` seconds."""
     full: bool = False
     """Whether the last renewal found no room on the disk."""
-    _token: str = field(default_factory=lambda: secrets.token_hex(8))
+    token: str = field(default_factory=lambda: secrets.token_hex(8), init=False)
+    """Of this holder, and of no other."""
     _renewals: int = 0
     _ended: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -70,8 +72,8 @@ class Lease:
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
-        with suppress(OSError):
-            if (read_json(self.path) or {}).get("token") == self._token:
+        with suppress(OSError), store_errors():
+            if (read_json(self.path) or {}).get("token") == self.token:
                 self.path.unlink(missing_ok=True)
 
     def _content(self) -> str:
@@ -79,7 +81,7 @@ class Lease:
         process = psutil.Process()
         return json.dumps(
             {
-                "token": self._token,
+                "token": self.token,
                 "process": process.pid,
                 "since": process.create_time(),
                 "host": socket.gethostname(),
@@ -104,20 +106,25 @@ class Lease:
 
     def _check(self) -> None:
         holder = read_json(self.path) or {}
-        if holder.get("token") != self._token:
+        if holder.get("token") != self.token:
             raise InputError(f"{self.path.parent} is being run by {_name(holder)}; wait for it or stop it")
 
     def _keep(self) -> None:
-        while not self._ended.wait(RENEWAL):
+        seen = time.monotonic()
+        while not self.lost and not self._ended.wait(RENEWAL):
             try:
-                self._check()
+                holder = parsed(read_whole(self.path))
+                if holder is not None and holder.get("token") != self.token:
+                    self.lost = True
+                    return
+                seen = time.monotonic()  # even where the disk is full: nobody else has it
                 write_whole(self.path, self._content())
                 self.full = False
-            except InputError:
+            except FileNotFoundError:  # whoever took it over has let it go
                 self.lost = True
-                return
-            except OSError as error:  # or a store out of reach for a moment: the next renewal may succeed
+            except Exception as error:  # of whatever kind: a thread that ended would leave nobody to tell
                 self.full = no_room(error)
+                self.lost = time.monotonic() - seen >= EXPIRY
 
 
 def lives_here(holder: dict[str, Any]) -> bool | None:

@@ -34,9 +34,9 @@ import yaml
 
 from ledger import safe_yaml as plain_yaml
 from ledger.lease import Lease
-from ledger.storage import Folder, create_whole, make, move, write_whole
+from ledger.storage import Folder, create_whole, make, move, read_whole, store_errors, write_whole
 from ledger.trial import Trial
-from ledger.trial_files import read_json, read_result, read_trials
+from ledger.trial_files import MOVED, read_json, read_result, read_trials
 from ledger.trial_folder import LOST, WORKER, failure
 from sldd.errors import InputError
 
@@ -60,8 +60,8 @@ class Ledger:
 
     @property
     def stop_path(self) -> Folder:
-        """Workers that see this file checkpoint and stop."""
-        return self.folder / ".stop"
+        """This driver's workers checkpoint and stop once they see this file; those of one that takes over do not."""
+        return self.folder / (".stop" if self._lease is None else f".stop-{self._lease.token}")
 
     def header(self) -> dict[str, Any] | None:
         """The content of ``study.yaml``; None for a study that was never started.
@@ -70,12 +70,19 @@ class Ledger:
             InputError: the folder holds something else.
         """
         try:
-            if not self.header_path.is_file():
+            with store_errors():
+                there = self.header_path.is_file()
                 # A dot file is ours: the lock of a driver that was killed before it began.
-                if self.folder.is_dir() and any(not path.name.startswith(".") for path in self.folder.iterdir()):
-                    raise InputError(f"{self.folder} is not empty and holds no study; choose another --out or name")
+                foreign = (
+                    not there
+                    and self.folder.is_dir()
+                    and any(not path.name.startswith(".") for path in self.folder.iterdir())
+                )
+            if foreign:
+                raise InputError(f"{self.folder} is not empty and holds no study; choose another --out or name")
+            if not there:
                 return None
-            header = plain_yaml.load(self.header_path.read_text(encoding="utf-8"))
+            header = plain_yaml.load(read_whole(self.header_path).decode())
         except OSError as error:
             raise InputError(f"cannot read {self.folder} ({error.strerror or error}); choose another --out") from None
         except (yaml.YAMLError, UnicodeDecodeError):
@@ -98,11 +105,12 @@ class Ledger:
         try:
             make(self.folder)
             lease.take()
+            for path in [path for path in self.folder.iterdir() if path.name.startswith(".stop")]:
+                path.unlink(missing_ok=True)  # of a driver that was killed
         except OSError as error:
             reason = error.strerror or error
             raise InputError(f"cannot write to {self.folder} ({reason}); choose another --out") from None
         self._lease = lease
-        self.stop_path.unlink(missing_ok=True)
 
     def start(self, header: dict[str, Any]) -> None:
         """Write the study's header and read its trials."""
@@ -113,8 +121,7 @@ class Ledger:
         """Let go of the study; one that never started leaves nothing."""
         if self._lease is None:
             return
-        if not self._lease.lost:
-            self.stop_path.unlink(missing_ok=True)
+        self.stop_path.unlink(missing_ok=True)
         self._lease.release()
         self._lease = None
         if isinstance(self.folder, Path):  # an object store has no empty folders
@@ -129,8 +136,9 @@ class Ledger:
         for trials in self.trials.values():
             trials.sort(key=lambda trial: trial.index)
         aside = self.folder / "superseded"
-        for cell in aside.iterdir() if aside.is_dir() else ():
-            self._superseded[cell.name] = max(int(path.name.partition("-")[0]) for path in cell.iterdir())
+        for cell in aside.iterdir() if aside.is_dir() else ():  # a person may have put anything there
+            named = [MOVED.fullmatch(path.name) for path in (cell.iterdir() if cell.is_dir() else ())]
+            self._superseded[cell.name] = max((int(each[1]) for each in named if each), default=-1)
 
     def begun(self) -> set[str]:
         """Names of the cells that have trials, without reading any."""
@@ -139,7 +147,7 @@ class Ledger:
 
     @property
     def lost(self) -> bool:
-        """True once a driver on another machine has taken this one for dead, and the study over."""
+        """True once a driver on another machine has taken this one for dead, and the study over; or may have."""
         return self._lease is not None and self._lease.lost
 
     @property
@@ -155,6 +163,9 @@ class Ledger:
         """Write a trial's configuration, under a new owner, before it starts; a failed one counts a new attempt.
 
         A worker of a driver that was killed may have finished the trial meanwhile: it is then settled, and not begun.
+
+        Raises:
+            InputError: a new trial's place is taken by one that this driver did not find when it read the study.
         """
         failed = trial.status == "failed"
         config = trial.config | {
@@ -162,8 +173,11 @@ class Ledger:
             "owner": secrets.token_hex(8),
         }
         make(trial.folder)
-        # From here on, no earlier worker writes.
-        write_whole(trial.folder / "config.json", json.dumps(config, indent=1))
+        path, content = trial.folder / "config.json", json.dumps(config, indent=1)
+        if "owner" in trial.config:
+            write_whole(path, content)  # from here on, no earlier worker writes
+        elif not create_whole(path, content) and (read_json(path) or {}).get("owner") != config["owner"]:
+            raise InputError(f"{trial.folder} holds a trial that cannot be read; move it elsewhere, and run again")
         trial.config = config
         self.refresh(trial)
         if not trial.settled:
@@ -244,5 +258,5 @@ class Ledger:
         if not path.is_file():
             self.check_key()
             write_whole(path, secrets.token_hex(32), mode=0o600)
-        key = path.read_bytes()
+        key = read_whole(path)
         return ["P-" + hmac.new(key, patient.encode(), hashlib.sha256).hexdigest()[:10] for patient in patient_ids]

@@ -13,7 +13,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -59,12 +59,37 @@ def reachable(folder: Folder) -> None:
     if isinstance(folder, Path):
         return
     try:
-        folder.fs.ls(folder.path)
+        with store_errors():
+            folder.fs.ls(folder.path)
     except FileNotFoundError:
         pass  # nothing there yet
-    except Exception as error:  # every store has its own kinds
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise StorageError(f"{folder}: {reason}") from None
+    except OSError as error:
+        raise StorageError(f"{folder}: {error.strerror or error}") from None
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Raise as an OSError what a store raises: botocore and others have kinds of their own, callers know one."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise _as_os_error(error) from error
+
+
+def _as_os_error(error: Exception) -> OSError:
+    return error if isinstance(error, OSError) else OSError(errno.EIO, (str(error).splitlines() or [repr(error)])[0])
+
+
+def read_whole(path: Folder) -> bytes:
+    """A file's content.
+
+    Raises:
+        OSError: it is missing (FileNotFoundError), or cannot be read just now.
+    """
+    with store_errors():
+        return path.read_bytes()
 
 
 def make(folder: Folder) -> None:
@@ -77,7 +102,8 @@ def write_whole(path: Folder, content: bytes | str, *, mode: int = 0o644) -> Non
     """Write a file that appears whole or not at all, and survives a power cut once written; text as UTF-8."""
     content = content.encode() if isinstance(content, str) else content
     if not isinstance(path, Path):
-        path.write_bytes(content)  # one put, or one completed upload of parts
+        with store_errors():
+            path.write_bytes(content)  # one put, or one completed upload of parts
         return
     draft = _draft(path, content, mode)
     try:
@@ -91,7 +117,8 @@ def create_whole(path: Folder, content: bytes | str) -> bool:
     content = content.encode() if isinstance(content, str) else content
     try:
         if not isinstance(path, Path):
-            path.fs.pipe_file(path.path, content, mode="create")
+            with store_errors():
+                path.fs.pipe_file(path.path, content, mode="create")
             return True
         draft = _draft(path, content, 0o644)
         try:
@@ -125,6 +152,9 @@ def read_many(folder: Folder, pattern: re.Pattern[str]) -> Iterator[tuple[str, b
     """The files below a folder whose path, from the folder and with ``/``, matches in full: path and content, sorted.
 
     What goes missing between listing and reading is left out.
+
+    Raises:
+        OSError: a file cannot be read just now; one that was left out would be taken for none.
     """
     if isinstance(folder, Path):
         for path in _walk(str(folder), ""):
@@ -135,13 +165,20 @@ def read_many(folder: Folder, pattern: re.Pattern[str]) -> Iterator[tuple[str, b
         return
     base = folder.path.rstrip("/") + "/"
     try:
-        listed = sorted(str(path) for path in folder.fs.find(folder.path))
+        with store_errors():
+            listed = sorted(str(path) for path in folder.fs.find(folder.path))
     except FileNotFoundError:
         return
     wanted = [path for path in listed if pattern.fullmatch(path.removeprefix(base))]
     for first in range(0, len(wanted), _AT_ONCE):
-        read = folder.fs.cat(wanted[first : first + _AT_ONCE], on_error="omit")
-        yield from sorted((str(path).removeprefix(base), content) for path, content in read.items())
+        with store_errors():
+            read = folder.fs.cat(wanted[first : first + _AT_ONCE], on_error="return")
+        for path, content in sorted(read.items()):
+            if isinstance(content, FileNotFoundError):
+                continue
+            if isinstance(content, Exception):
+                raise _as_os_error(content)
+            yield str(path).removeprefix(base), content
 
 
 def listing(folder: Folder, pattern: re.Pattern[str]) -> dict[str, tuple[Any, ...]]:
@@ -156,7 +193,8 @@ def listing(folder: Folder, pattern: re.Pattern[str]) -> dict[str, tuple[Any, ..
         return found
     base = folder.path.rstrip("/") + "/"
     try:
-        listed = folder.fs.find(folder.path, detail=True)
+        with store_errors():
+            listed = folder.fs.find(folder.path, detail=True)
     except FileNotFoundError:
         return {}
     names = ("size", "ETag", "LastModified", "mtime", "updated")  # stores differ in how they tell a change
@@ -184,7 +222,7 @@ def delete(folder: Folder) -> None:
     if isinstance(folder, Path):
         shutil.rmtree(folder, ignore_errors=True)
         return
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError), store_errors():
         folder.fs.rm(folder.path, recursive=True)
 
 
@@ -194,6 +232,10 @@ def move(folder: Folder, target: Folder) -> None:
         make(target.parent)
         folder.rename(target)
         return
-    for path, content in read_many(folder, re.compile(".*")):
+    left = listing(folder, every := re.compile(".*"))
+    for path, content in read_many(folder, every):
         write_whole(target / path, content)
+        left.pop(path, None)
+    if left:
+        raise OSError(errno.EIO, f"{folder} was not moved: {next(iter(left))} could not be read")
     delete(folder)

@@ -15,10 +15,12 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from ledger.storage import Folder, read_many
+from ledger.storage import Folder, read_many, read_whole
 
 _FILES = re.compile(r"[^/]+/[0-9]+/(config|result)\.json")
-ASIDE = re.compile(r"[^/]+/[0-9]+-[0-9a-f]+/(config|result)\.json")
+MOVED = re.compile(r"([0-9]+)-[0-9a-f]+")
+"""Name of a trial's folder under ``superseded``: its index, and what tells it from others of that index."""
+ASIDE = re.compile(rf"[^/]+/{MOVED.pattern}/(config|result)\.json")
 
 
 class TrialFiles(NamedTuple):
@@ -50,10 +52,14 @@ LANDSCAPE = "landscape.json"
 
 
 def read_json(path: Folder) -> dict[str, Any] | None:
-    """A JSON object; None where the file is missing or damaged."""
+    """A JSON object; None where the file is missing or damaged.
+
+    Raises:
+        OSError: it cannot be read just now, which says nothing of what is in it.
+    """
     try:
-        return parsed(path.read_bytes())
-    except OSError:
+        return parsed(read_whole(path))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
 
 

@@ -17,6 +17,10 @@ from ledger.storage import Folder, create_whole, delete, make, no_room, write_wh
 from ledger.trial_files import read_json, read_result
 
 PACKAGE, CARD = "package.safetensors", "card.md"
+WEIGHTS = "weights.safetensors"
+"""What a confirm trial on another collection leaves, for the trials that start from its network."""
+MEASURED = "measured.json"
+"""In a checkpoint's folder: what was measured of the best state, after the last step, until the result has it."""
 WORKER = "worker.json"
 """Who runs the trial, and what became of those before since the driver began it."""
 LOST = "the worker was lost: its process or machine died"
@@ -67,11 +71,13 @@ class TrialFolder:
         self.attempt: int = config.get("attempt", 1)
         before = read_json(folder / WORKER) or {"ended": True}
         step = max((int(path.stem) for path in self._checkpoints()), default=0)
-        in_vain = not before.get("ended") and step == before.get("step")
+        rows = len(self.measured().get("rows", ()))
+        in_vain = not before.get("ended") and (step, rows) == (before.get("step"), before.get("rows", rows))
         self._told: dict[str, Any] = {
             "worker": secrets.token_hex(8),
             "host": socket.gethostname(),
             "step": step,
+            "rows": rows,
             "lost": _count(before.get("lost")) + 1 if in_vain else 0,
             "errors": _count(before.get("errors")),
             "error": before.get("error"),
@@ -96,8 +102,9 @@ class TrialFolder:
         unseen = f"{socket.gethostname()} does not see the study's folder"
         try:
             config = read_json(self._folder / "config.json")
-        except Exception as error:  # every object store has its own kinds
-            raise FolderNotVisibleError(f"{unseen} ({type(error).__name__})") from error
+        except OSError as error:
+            kind = type(error.__cause__ or error).__name__  # and no more: stores' messages may name anything
+            raise FolderNotVisibleError(f"{unseen} ({kind})") from error
         if config is None:
             raise FolderNotVisibleError(unseen)
         if config.get("owner") != self._owner:
@@ -183,6 +190,20 @@ class TrialFolder:
                 continue
             return state
         return None
+
+    def save_measured(self, content: dict[str, Any]) -> None:
+        """Keep what was measured so far of the best state: ``rows``, and what they took.
+
+        Raises:
+            ReplacedError: another worker owns the trial now.
+        """
+        self._check_owner()
+        make(self._folder / "checkpoint")
+        self._patiently(lambda: write_whole(self._folder / "checkpoint" / MEASURED, json.dumps(content)))
+
+    def measured(self) -> dict[str, Any]:
+        """What ``save_measured`` kept; empty where there is nothing."""
+        return read_json(self._folder / "checkpoint" / MEASURED) or {}
 
     def note_error(self, error: str) -> None:
         """Keep the reason for whoever tries next, and for the driver should there be no next."""

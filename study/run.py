@@ -28,7 +28,8 @@ from rich.console import Console
 
 from ledger.storage import no_room
 from sldd.errors import InputError
-from study.config.presets import presets
+from study.config.presets import about, presets
+from study.config.values import load_value
 
 if TYPE_CHECKING:
     from study.engine.from_python import Study
@@ -67,14 +68,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
+    known = presets()
+    width = max(map(len, known))
     parser = argparse.ArgumentParser(
-        prog="python -m study.run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m study.run",
+        description=__doc__,
+        epilog="\n".join(["presets:", *(f"  {name:{width}}  {about(name)}" for name in known)]).replace("%", "%%"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "words",
         nargs="*",
         metavar="PRESET | FILE.yaml | KEY=VALUE",
-        help=f"a preset ({', '.join(presets())}; demo unless given) or a study file, then any settings",
+        help="a preset (below; demo unless given) or a study file, then any settings",
     )
     parser.add_argument("--dry-run", action="store_true", help="print cells, trials, steps and time, and stop")
     parser.add_argument(
@@ -87,11 +93,16 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "(by ray up or ray start), else local",
     )
     options = parser.parse_intermixed_args(arguments)
+    options.settings = [word for word in options.words if "=" in word]
     names = [word for word in options.words if "=" not in word]
     if len(names) > 1:
+        try:
+            for word in options.settings:
+                load_value(*word.split("=", 1))
+        except InputError as error:  # a list that the shell has cut at its spaces
+            parser.error(str(error))
         parser.error(f"one preset or file at a time, got {', '.join(names)}")
     options.study = names[0] if names else "demo"
-    options.settings = [word for word in options.words if "=" in word]
     return options
 
 

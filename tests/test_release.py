@@ -83,7 +83,7 @@ def test_a_wheel_holds_every_file_that_the_rooms_have(installed: Path) -> None:
     [
         ("study", ["--version"], f"sldd-study {PROJECT['version']}"),
         ("study.run", SETTINGS, "convnet_w32-m2-one_hot-as_is-sldd-near_linear-s1e1"),
-        ("study.run", ["table5", "--dry-run", "data.root=nowhere"], "data.root: there is no manifest.csv in"),
+        ("study.run", ["table5", "--dry-run", "data.root=nowhere"], "data.root: there is no "),
         ("study.settings", ["outer.steps"], "outer.steps"),
         ("analysis.dashboard", ["nowhere"], "no such folder"),
     ],

@@ -97,10 +97,10 @@ def _whole(settings: DataSettings) -> Source:
             "data.root: not given; name the folder that holds the files and their table (data.root=FOLDER)"
         )
     root, size = Path(settings.root).expanduser(), settings.film_size
-    if settings.source == "folder":
-        return FolderSource(root, channels)
     if not root.exists():
         raise InputError(f"data.root: there is no {root}; name the folder that holds the files and their table")
+    if settings.source == "folder":
+        return FolderSource(root, channels)
     if settings.source == "nih":
         return read_nih(root, settings.nih, size, channels)
     if settings.source == "chexpert":

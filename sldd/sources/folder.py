@@ -22,6 +22,7 @@ from sldd.io.safe_path import inside
 from sldd.sources.labelled_films import COLOUR, RESPELLED
 
 MANIFEST = "manifest.csv"
+COLUMNS = "patient_id,image,mask,label[,split]"
 REQUIRED = ("patient_id", "image", "label")
 OPTIONAL = ("mask", "label", "split")
 
@@ -44,7 +45,10 @@ class FolderSource:
         self._channels = channels
         path = root / MANIFEST
         if table is None and not path.is_file():
-            raise InputError(f"data.root: there is no {MANIFEST} in {root}; see the README for its columns")
+            raise InputError(
+                f"data.root: there is no {MANIFEST} in {root}; it needs one with {COLUMNS} (example: "
+                "python -m sldd.sources.phantom DIR)"
+            )
         rows = read_manifest(path, table=table)
         self.notes: Sequence[str] = rows.notes
         self._respelled = rows.respelled

@@ -23,7 +23,8 @@ from sldd.training.losses import CROSS_ENTROPY, Loss
 from sldd.training.siamese import identity, siamese
 
 _MOMENTUM, _DECAY = 0.9, 5e-4
-_BATCH = 256
+BATCH = 256
+"""Distilled images a step, at most."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def train_fresh(
         found.backward()
         optimiser.step()
         losses.append(found.detach())
-    load_statistics(network, measure_statistics(network, network, flat.split(_BATCH)))
+    load_statistics(network, measure_statistics(network, network, flat.split(BATCH)))
     network.eval().requires_grad_(False)
     return float(torch.stack(losses[-max(1, settings.steps // 20) :]).mean())
 
@@ -96,5 +97,5 @@ def _batches(count: int, seed: int) -> Iterator[np.ndarray]:
     number = 0
     while True:
         order = stream(seed, "fresh order", number).permutation(count)
-        yield from (order[begin : begin + _BATCH] for begin in range(0, count, _BATCH))
+        yield from (order[begin : begin + BATCH] for begin in range(0, count, BATCH))
         number += 1

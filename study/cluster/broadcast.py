@@ -58,7 +58,7 @@ def share(cohorts: Iterable[Cohort], files: Iterable[str]) -> Shared:
     """Put decoded films and weight files into Ray's object store."""
     return Shared(
         {cohort.fingerprint: _shared(cohort) for cohort in cohorts},
-        {path: SharedFile(f"{file_digest(Path(path))[:16]}-{Path(path).name}", _pieces(Path(path))) for path in files},
+        {path: SharedFile(_named(Path(path)), _pieces(Path(path))) for path in files},
     )
 
 
@@ -101,6 +101,15 @@ def fetch_file(shared: SharedFile, cache: Path | None) -> Path:
     """
     name = shared.name.partition("-")[2]
     return _once(f"file-{shared.name}", cache, lambda scratch: _write(shared, scratch / name)) / name
+
+
+def is_same(shared: SharedFile, path: Path) -> bool:
+    """Whether a file on this machine has the content of a shared one."""
+    return path.is_file() and _named(path).partition("-")[0] == shared.name.partition("-")[0]
+
+
+def _named(path: Path) -> str:
+    return f"{file_digest(path)[:16]}-{path.name}"
 
 
 def _write(shared: SharedFile, path: Path) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import psutil
 import torch
 
 from sldd.errors import InputError
@@ -159,7 +158,9 @@ def memory_per_trial(settings: ResourceSettings, address: str | None) -> int | N
     slots = slots_here(settings)
     if slots.gpus:
         return int(torch.cuda.mem_get_info()[1] * min(1.0, slots.gpus))
-    return psutil.virtual_memory().total // slots.concurrent
+    from ray._private.utils import get_system_memory
+
+    return int(get_system_memory()) // slots.concurrent  # a container's, where it has a limit
 
 
 def slots_here(settings: ResourceSettings) -> Slots:
@@ -168,8 +169,10 @@ def slots_here(settings: ResourceSettings) -> Slots:
     Raises:
         InputError: this machine cannot hold a single trial.
     """
+    from ray._private.utils import get_num_cpus  # as Ray itself will count them: a container has fewer than its host
+
     gpus = torch.cuda.device_count() if settings.gpus_per_trial != 0 else 0
-    return _slots(settings, float(os.cpu_count() or 1), float(gpus))
+    return _slots(settings, float(get_num_cpus(override_docker_cpu_warning=True)), float(gpus))
 
 
 def _slots(settings: ResourceSettings, cpus: float, gpus: float) -> Slots:

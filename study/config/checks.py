@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -11,15 +11,18 @@ from sldd.data.cohort import Cohort
 from sldd.errors import InputError
 from study.config.cells import cells
 from study.config.methods import METHODS
+from study.config.methods.matching import Matched
+from study.config.pruners import PRUNERS
 from study.config.samplers import SHARED
 from study.config.schema import StudyConfig
 from study.config.tasks import TASKS
+from study.config.tasks.films import FilmsTask
 
 
 def with_task_defaults(tree: dict[str, Any]) -> dict[str, Any]:
     """The configuration's tree with the defaults of its task filled in."""
     task = tree.get("task", StudyConfig.task)
-    return TASKS[task].with_defaults(tree) if task in TASKS else tree
+    return TASKS[task].with_defaults(tree) if isinstance(task, str) and task in TASKS else tree
 
 
 def check_names(config: StudyConfig) -> None:
@@ -60,6 +63,48 @@ def check_task(config: StudyConfig) -> None:
                 "leave it out"
             )
     task.check(config)
+
+
+def _names(key: str, names: Iterable[str]) -> str:
+    *first, last = (f"{key}={name}" for name in names)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _searches_counts(config: StudyConfig) -> bool:
+    return any(block.images == "search" for block in config.grid)
+
+
+def _matches(config: StudyConfig) -> bool:
+    return any(isinstance(METHODS[method], Matched) for block in config.grid for method in block.method)
+
+
+_NEEDED: tuple[tuple[str, str, Callable[[StudyConfig], bool]], ...] = (
+    ("search.rungs", "search.pruner=halving", lambda config: PRUNERS[config.search.pruner].rungs),
+    ("search.stop_after", "search.pruner=median", lambda config: config.search.pruner == "median"),
+    ("search.warm_trials", "grid.images=search", _searches_counts),
+    ("grid.most_images", "grid.images=search", _searches_counts),
+    ("grid.transfer", "grid.chain", lambda config: any(block.chain != [[]] for block in config.grid)),
+    ("evaluate.", "evaluate.starts=1 or more", lambda config: config.evaluate.starts > 0),
+    (
+        "augment.",
+        _names("task", (name for name, task in TASKS.items() if isinstance(task, FilmsTask))),
+        lambda config: isinstance(TASKS[config.task], FilmsTask),
+    ),
+    (
+        "match.",
+        _names("grid.method", (name for name, method in METHODS.items() if isinstance(method, Matched))),
+        _matches,
+    ),
+)
+"""Settings, alone or a group, that do nothing without another: what they need, in words, and whether it is there."""
+
+
+def check_needed(config: StudyConfig, given: Iterable[str]) -> None:
+    """Raise an InputError where a setting that was typed does nothing, for want of another."""
+    for key in given:
+        for name, needed, there in _NEEDED:
+            if key.startswith(name) and key != "evaluate.starts" and not there(config):
+                raise InputError(f"{key}: does nothing without {needed}; give that too, or leave it out")
 
 
 def check_cohort(config: StudyConfig, cohort: Cohort) -> None:

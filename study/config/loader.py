@@ -18,10 +18,10 @@ from sldd.backbones.start import FILE_ENDINGS, XAVIER
 from sldd.data.settings import DataSettings
 from sldd.errors import InputError
 from study.config.cells import cells
-from study.config.checks import check_names, check_task, with_task_defaults
+from study.config.checks import check_names, check_needed, check_task, with_task_defaults
 from study.config.presets import read
 from study.config.schema import Grid, StudyConfig, declared
-from study.config.values import check_finite, check_truths
+from study.config.values import check_finite, check_truths, load_value
 from study.grid.axes import IMAGES, GridSettings
 
 # A study may grow along these and its grid; everything else is what its numbers mean.
@@ -54,11 +54,20 @@ def load(study: str, overrides: list[str]) -> StudyConfig:
         InputError: no such preset or file, an unknown key, or a value that does not fit.
     """
     config = parse(read(study, overrides))
-    _check_steps(config, {override.partition("=")[0] for override in overrides})
+    given = _typed(overrides)
+    _check_steps(config, given)
+    check_needed(config, given)
     return config
 
 
-def _check_steps(config: StudyConfig, given: set[str]) -> None:
+def _typed(overrides: list[str]) -> list[str]:
+    """Keys of the settings that are given a value, also in groups (``search={rungs: [9]}``)."""
+    pairs = (override.partition("=") for override in overrides)
+    flat = _flatten({key: load_value(key, text) for key, _, text in pairs})
+    return [key for key, value in flat.items() if value is not None]
+
+
+def _check_steps(config: StudyConfig, given: list[str]) -> None:
     """Refuse a typed number of steps that a preset's epochs would overrule."""
     deciding = "outer" if config.outer.epochs is not None else "grid"
     if "outer.steps" in given and (deciding == "outer" or all(block.epochs is not None for block in config.grid)):

@@ -7,7 +7,10 @@ grid: [table1, table3]     take the blocks of these presets
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
+import re
+import textwrap
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -19,6 +22,7 @@ from sldd.errors import InputError
 from study.config.values import ValueMeantOtherwiseError, load_settings, load_value
 
 Tree = dict[str, Any]
+_WIDTH = 96  # characters of a line about a preset
 
 
 def presets() -> list[str]:
@@ -27,22 +31,34 @@ def presets() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
+def about(preset: str) -> str:
+    """What a preset is, in a line: the first sentence of the comment that its file begins with."""
+    lines = (resources.files("study") / "presets" / f"{preset}.yaml").read_text(encoding="utf-8").splitlines()
+    comment = " ".join(line.strip("# ") for line in itertools.takewhile(lambda line: line.startswith("#"), lines))
+    return textwrap.shorten(re.split(r"\.(?=\s+[A-Z]|$)", comment)[0], _WIDTH, placeholder=" ...")
+
+
 def read(study: str, overrides: list[str]) -> Tree:
     """The settings of a preset or a YAML file as nested mappings, ``key=value`` settings applied, nothing else checked.
 
     Raises:
         InputError: no such preset or file, or a text that is no mapping or no value.
     """
+    given = list(map(_setting, overrides))  # before the study: what a shell has cut off a list is taken for its name
     tree = _merged(study, ())
     tree.setdefault("name", Path(study).stem)
     _expand(tree)
-    for override in overrides:
-        key, separator, text = override.partition("=")
-        if not separator:
-            raise InputError(f"{override!r} is neither a setting (key=value) nor the study's only name")
-        _set(tree, key, load_value(key, text))
+    for key, value in given:
+        _set(tree, key, value)
         _expand(tree)
     return tree
+
+
+def _setting(override: str) -> tuple[str, Any]:
+    key, separator, text = override.partition("=")
+    if not separator:
+        raise InputError(f"{override!r} is neither a setting (key=value) nor the study's only name")
+    return key, load_value(key, text)
 
 
 def _merged(study: str, seen: tuple[str, ...]) -> Tree:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from analysis.dashboard import write_dashboard
 from analysis.records.records import write_records
+from ledger.lease import EXPIRY
 from ledger.ledger import Ledger
 from ledger.storage import Folder, StorageError, open_folder, reachable
 from sldd.data.summary import summary
@@ -70,7 +72,7 @@ def conduct(
     check_chains(asked, config.sources)
     grid = with_stages(asked)
     address = find_cluster(address)
-    ledger = Ledger(_folder(out) / config.name)
+    ledger = Ledger(_folder(out, config.name, dry_run=dry_run))
     before = ledger.header()
     patients = open_patients(config, grid)
     _print(console, announce_films(config, patients))  # what was left out may be why the next line refuses them
@@ -110,12 +112,18 @@ def conduct(
     header = describe(config, patients.cohort, split, plan, list(words), before, patients.collections, networks)
     ledger.hold(say=lambda words: _print(console, [words]))
     try:
+        if ledger.header() != before:  # checks and measurements took a while, and nobody held it
+            raise InputError(f"{ledger.folder} was changed by another start meanwhile; run again")
         ended = _run_trials(config, ledger, header, plan, patients, prior, address, console)
         taken_over = ledger.lost
     finally:
         ledger.close()
     if taken_over:
-        print("study.run: another driver took this one for dead and goes on with the study", file=sys.stderr)
+        print(
+            "study.run: another driver took this one for dead and goes on with the study, or the study's folder could "
+            f"not be read for {EXPIRY:.0f} s; the same command goes on, or names the other",
+            file=sys.stderr,
+        )
         return 1
     return _conclude(ended, plan)
 
@@ -189,18 +197,27 @@ def _print(console: Console, lines: Iterable[str]) -> None:
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def _folder(out: str) -> Folder:
+def _folder(out: str, name: str, *, dry_run: bool) -> Folder:
+    """The study's folder, where it can be written: said in a dry run too, and not when all is measured."""
     try:
         folder = open_folder(out)
         reachable(folder)
     except StorageError as error:
         raise InputError(f"--out {error}") from None
-    if isinstance(folder, Path):  # said in a dry run too, and not in a queue a day later
-        there = next(path for path in (folder, *folder.parents) if os.access(path, os.F_OK))
-        if not there.is_dir() or not os.access(there, os.W_OK):
-            reason = "cannot be written to" if there.is_dir() else "is a file"
+    study = folder / name
+    if isinstance(study, Path):
+        there = next(path for path in (study, *study.parents) if os.access(path, os.F_OK))
+        reason = None if os.access(there, os.W_OK) else "cannot be written to"
+        if not there.is_dir():
+            reason = "is a file"
+        elif reason is None and not dry_run:
+            try:
+                tempfile.TemporaryFile(dir=there).close()  # some file systems refuse what they say they allow
+            except OSError as error:
+                reason = f"cannot be written to ({error.strerror or error})"
+        if reason is not None:
             raise InputError(f"--out {out}: {there} {reason}; name another folder")
-    return folder
+    return study
 
 
 def _note(config: StudyConfig, searches: list[Search], ledger: Ledger) -> str | None:

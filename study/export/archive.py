@@ -10,7 +10,8 @@ The file holds ``study.yaml``, ``config.json`` and ``result.json`` of trials tha
 
 Patients stand in results under the study's pseudonyms. The key that makes them stays behind, so nobody who reads the
 file can name a patient, or go on with the study. ``--key`` puts it in, for phantoms or for a place that has the
-patients anyway: there ``python -m study.run`` goes on with the study where the file ends.
+patients anyway: there ``python -m study.run`` goes on with the study where the file ends. The networks that chained
+cells start from come with the key.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from analysis.records.records import NotAStudyError, Study, read_study
 from ledger.ledger import KEY
 from ledger.storage import Folder, listing, make, write_whole
 from ledger.trial_files import ASIDE, LANDSCAPE, read_trials
-from ledger.trial_folder import PACKAGE
+from ledger.trial_folder import PACKAGE, WEIGHTS
 from sldd.errors import InputError
 
 _OF_STUDY = ("study.yaml", "prior.json", LANDSCAPE)
@@ -37,7 +38,7 @@ _LARGEST = 2 * 1024**3  # bytes of all files together: a result has a few ten th
 _NAME = r"[^/\\\x00-\x1f]+"
 _MEMBER = re.compile(
     rf"({_NAME})/(?:(?:{'|'.join(map(re.escape, (*_OF_STUDY, KEY)))})"
-    rf"|trials/{_NAME}/[0-9]+/(?:config\.json|result\.json|{re.escape(PACKAGE)})"
+    rf"|trials/{_NAME}/[0-9]+/(?:config\.json|result\.json|{re.escape(PACKAGE)}|{re.escape(WEIGHTS)})"
     rf"|superseded/{_NAME}/[0-9]+-[0-9a-f]+/(?:config|result)\.json)"
 )
 
@@ -47,16 +48,23 @@ def pack(study: Study, file: Path, *, packages: bool = False, key: bool = False)
 
     Args:
         packages: distilled images too.
-        key: the key of its pseudonyms too.
+        key: the key of its pseudonyms too, and networks that other trials start from.
 
     Raises:
-        InputError: the file cannot be written, or no trial has ended.
+        InputError: the file cannot be written or would be too large to be read again, or no trial has ended.
     """
-    content, trials = io.BytesIO(), 0
+    content, trials, size = io.BytesIO(), 0, 0
     with tarfile.open(fileobj=content, mode="w:xz", format=tarfile.PAX_FORMAT) as archive:
         for path in _files(study.folder, packages=packages, key=key):
             trials += path.endswith("/result.json") and path.startswith("trials/")
-            _add(archive, f"{study.name}/{path}", (study.folder / path).read_bytes())
+            found = (study.folder / path).read_bytes()
+            size += len(found) + 2 * tarfile.BLOCKSIZE
+            if size > _LARGEST:
+                raise InputError(
+                    f"{study.folder}: more than {_LARGEST / 2**30:.0f} GiB, which one file cannot hold; leave out "
+                    "--packages, or --key where cells start from each other"
+                )
+            _add(archive, f"{study.name}/{path}", found)
     if not trials:
         raise InputError(f"{study.folder}: no trial has ended, there is nothing to pack")
     try:
@@ -75,8 +83,8 @@ def _files(folder: Folder, *, packages: bool, key: bool) -> Iterator[str]:
         place = f"trials/{trial.cell}/{trial.number}"
         yield f"{place}/config.json"
         yield f"{place}/result.json"
-        if packages and (folder / place / PACKAGE).is_file():
-            yield f"{place}/{PACKAGE}"
+        asked = ((PACKAGE, packages), (WEIGHTS, key and trial.config.get("stage")))
+        yield from (f"{place}/{name}" for name, wanted in asked if wanted and (folder / place / name).is_file())
     yield from (f"superseded/{path}" for path in sorted(listing(folder / "superseded", ASIDE)))
 
 

@@ -1,8 +1,9 @@
 """Optuna export: one Optuna study a cell, since each cell was searched on its own.
 
-A search trial is an Optuna trial, with the parameters that were suggested, their ranges, and as its value what its cell
-maximises: HM on validation patients at their best threshold. Confirm trials were not searched for anything; they are an
-attribute of the cell's study.
+A search trial is an Optuna trial, with the parameters that were suggested, their ranges, and as its value what tables
+and figures compare cells by: HM on validation patients at their best threshold, or the score of the study's task. A
+cell's own search compares its trials by that where ``search.score`` is ``headline``. Confirm trials were not searched
+for anything; they are an attribute of the cell's study.
 """
 
 from __future__ import annotations

@@ -17,8 +17,10 @@ from analysis.records.tasks import told
 from ledger.ledger import FORMAT
 from sldd.data.cohort import Cohort
 from sldd.data.split import Split
+from sldd.io.film import file_digest
 from study.config.loader import as_tree
 from study.config.methods import METHODS
+from study.config.paths import weights_files
 from study.config.schema import StudyConfig
 from study.config.tasks import TASKS
 from study.planning.plan import PlannedCell
@@ -67,6 +69,7 @@ def describe(
                 "splits": splits,
             },
             **_sources(collections, before),
+            **_weights(config, before),
             "threads": config.resources.threads,
             "started": before["provenance"]["started"] if before else now,
         },
@@ -100,6 +103,13 @@ def _sources(collections: Mapping[str, Collection], before: dict[str, Any] | Non
     known = (before or {}).get("provenance", {}).get("sources") or {}
     known = known | {name: each.cohort.fingerprint for name, each in collections.items()}
     return {"sources": known} if known else {}
+
+
+def _weights(config: StudyConfig, before: dict[str, Any] | None) -> dict[str, Any]:
+    """Digests of the files that networks start from, by path: the same path may hold another file later."""
+    known = (before or {}).get("provenance", {}).get("weights") or {}
+    known = known | {path: file_digest(Path(path)) for path in weights_files(config)}
+    return {"weights": known} if known else {}
 
 
 def _plain(value: Any) -> Any:

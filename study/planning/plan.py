@@ -26,20 +26,21 @@ from study.config.search_settings import ConfirmSettings
 from study.config.tasks.base import TaskData
 from study.grid.axes import Cell
 from study.grid.chains import starts_from
-from study.planning.step_time import StepTime, time_step, trial_seconds
+from study.planning.step_time import StepTime, fresh_seconds, time_step, trial_seconds
 from study.trial.network import build_network, mixed_bodies
 
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell, its network's size, either the reason it is refused or what a trial is expected to take, and the steps at
-    which its search trials wait for each other."""
+    """A cell, its network's size, either the reason it is refused or what a trial is expected to take, the steps at
+    which its search trials wait for each other, and what confirm trials take besides, for fresh starts."""
 
     cell: Cell
     parameters: int | None
     refused: str | None
     seconds: float | None
     rungs: tuple[int, ...] = ()
+    fresh_seconds: float = 0.0
 
 
 def plan_cells(
@@ -69,6 +70,15 @@ def plan_cells(
     config.compute.apply(config.resources.threads)
 
     clocks: dict[tuple[object, ...], StepTime | str] = {}
+
+    def clock(cell: Cell, outer: OuterSettings, data: TaskData) -> StepTime | str:
+        # One image is timed apart: it is the one that batch norm may refuse.
+        one = 1 if cell.images == 1 else None
+        key = (cell.backbone, cell.norm, cell.method, one, mixed_bodies(cell), outer.batch_size)
+        if key not in clocks:
+            clocks[key] = time_step(cell, config, outer, data)
+        return clocks[key]
+
     checked: dict[Cell, tuple[int | None, str | None]] = {}
     largest: dict[Cell, int] = {}
     for shapes in map(_shapes, cells):
@@ -97,22 +107,28 @@ def plan_cells(
                 checked[shapes] = checked[whole] if fits else _check(cell, config, outer, memory, data)
         parameters, refused = checked[shapes]
         refused = refused or data.refusal(cell) or METHODS[cell.method].refusal(cell, config, data)
-        seconds = None
+        seconds, fresh = None, 0.0
         if refused is None and cell in timed:
-            # One image is timed apart: it is the one that batch norm may refuse.
-            key = (cell.backbone, cell.norm, cell.method, 1 if cell.images == 1 else None, mixed_bodies(cell))
-            if key not in clocks:
-                clocks[key] = time_step(cell, config, outer, data)
-            step = clocks[key]
+            step = clock(cell, outer, data)
             if isinstance(step, str):
                 refused = step
             else:
                 seconds = trial_seconds(cell, step, config, outer, data)
-        planned.append(PlannedCell(cell, parameters, refused, seconds, rung_steps(config.search, outer)))
+                others = [clock(other, outer, data) for other in _fresh_networks(cell, config)]
+                fresh = fresh_seconds(cell, others, config, outer, data)
+        planned.append(PlannedCell(cell, parameters, refused, seconds, rung_steps(config.search, outer), fresh))
     if torch.cuda.is_initialized():  # what the clocks' networks took on a GPU is for the trials
         gc.collect()
         torch.cuda.empty_cache()
     return planned
+
+
+def _fresh_networks(cell: Cell, config: StudyConfig) -> list[Cell]:
+    """Cells of ordinary training, of the networks that its confirm trials train on their images."""
+    if not config.evaluate.starts or cell.images is None or cell.stage is not None:
+        return []
+    backbones = dict.fromkeys([cell.backbone, *config.evaluate.backbones])
+    return [Cell(backbone, "train", cell.norm) for backbone in backbones]
 
 
 def _shapes(cell: Cell) -> Cell:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ledger.storage import Folder
 from sldd.backbones.start import PRETRAINED
 from sldd.data.cohort import Cohort
 from sldd.errors import InputError
+from sldd.io.film import file_digest
 from study.config.loader import as_tree, differences
+from study.config.paths import weights_files
 from study.config.schema import StudyConfig
 from study.planning.cohorts import StudyPatients
 
@@ -30,6 +33,10 @@ def check_same_study(before: dict[str, Any], config: StudyConfig, patients: Stud
     for name, fingerprint in (provenance.get("sources") or {}).items():
         if name in patients.collections:
             changed += _changed_data(f"sources.{name}: ", fingerprint, patients.collections[name].cohort)
+    began = provenance.get("weights") or {}  # older studies have none
+    for path in weights_files(config):
+        if path in began and began[path] != file_digest(Path(path)):
+            changed.append(f"the content of {path} changed")
     for name in config.pretrained.keys() - (before["config"].get("pretrained") or {}).keys():
         if any(
             cell["backbone"] == name and cell["start"] == PRETRAINED and not cell["refused"] for cell in before["cells"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from sldd.backbones.init import initialise
 from sldd.pipeline.refusal import why_not
 from sldd.rng import stream
+from sldd.training.fresh_start import BATCH
 from sldd.training.outer_settings import OuterSettings
 from sldd.training.supervised import Training
 from study.config.methods import METHODS
@@ -101,3 +103,17 @@ def trial_seconds(cell: Cell, step: StepTime, config: StudyConfig, outer: OuterS
         return inner + (kept + measured + looks * scored) * step.forward
     seconds = inner + outer.steps * (step.batch + step.plain)
     return seconds + (scored + measured) * step.forward * (outer.evaluations + 1)
+
+
+def fresh_seconds(
+    cell: Cell, networks: Iterable[StepTime | str], config: StudyConfig, outer: OuterSettings, data: TaskData
+) -> float:
+    """Expected seconds that a confirm trial takes besides, for fresh starts of networks: of those that can be timed."""
+    rows = min(BATCH, (cell.images or 0) * (cell.distill_steps or 1))
+    validated, tested = len(data.split.validation), len(data.split.test)
+    scored = data.scored(cell) * (1 + tested / max(1, validated))
+    return config.evaluate.starts * sum(
+        config.evaluate.steps * step.plain * rows / outer.batch_size + scored * step.forward
+        for step in networks
+        if isinstance(step, StepTime)
+    )

@@ -1,8 +1,9 @@
 """What an earlier study found, on other patients, as observations that the shared model begins with (``search.prior``).
 
 A study keeps what it took in ``prior.json``, so that its suggestions follow from its own folder, whatever becomes of
-the other. These observations suggest settings and are never confirmed: the answer is of this study's trials alone. A
-study of the same patients is refused, since patients who validated there may be tested here.
+the other. These observations suggest settings and are never confirmed: the answer is of this study's trials alone.
+Patients who validated there must not be tested here. A study of the same cohort is refused for that; one that shares
+some of its patients cannot be told from others, since each study has its own names for them.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def take_prior(config: StudyConfig, fingerprint: str, study: Folder) -> list[Obs
         study: its folder.
 
     Raises:
-        InputError: the folder holds no study, or one of another task or method, or of the same patients, or the
+        InputError: the folder holds no study, or one of another task or method, or of the same cohort, or the
             study's sampler does not learn from it.
     """
     where = config.search.prior
@@ -71,7 +72,8 @@ def take_prior(config: StudyConfig, fingerprint: str, study: Folder) -> list[Obs
         raise InputError(f"search.prior: {where} is a study of task {task}, and this one of {config.task}")
     if header["provenance"]["cohort"]["fingerprint"] == fingerprint:
         raise InputError(
-            f"search.prior: {where} is of the same patients, some of whom may have validated there and be tested here"
+            f"search.prior: {where} is of the same patients, some of whom may have validated there and be tested here; "
+            "take a study of others"
         )
     methods = {method for block in config.grid for method in block.method}
     observed = list(_observed(folder, config))

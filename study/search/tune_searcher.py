@@ -120,9 +120,9 @@ class StudySearcher(Searcher):
         """Read what the trial left in the ledger; one that left nothing after its last retry has failed."""
         search, trial = self.running.pop(trial_id)
         self._in_vain = None
-        self._ledger.refresh(trial)
-        if trial.result is None and not self.stopping and not self._ledger.lost:
-            with suppress(OSError):  # a full disk: it counts as unfinished, and the next start tries it again
+        with suppress(OSError):  # a full disk, a store out of reach: it counts as unfinished, for the next start
+            self._ledger.refresh(trial)
+            if trial.result is None and not self.stopping and not self._ledger.lost:
                 self._ledger.fail(trial, (result or {}).get("failed"))
         search.ended(trial, given_up=not self.stopping)
         self._on_change()

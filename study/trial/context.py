@@ -12,7 +12,7 @@ from sldd.data.patches import PatchSettings
 from sldd.data.settings import DataSettings
 from sldd.data.split import SplitSettings
 from sldd.errors import InputError
-from study.cluster.broadcast import Shared, fetch_cohort, fetch_file
+from study.cluster.broadcast import Shared, fetch_cohort, fetch_file, is_same
 from study.config.schema import StudyConfig
 from study.config.tasks import TASKS
 from study.config.tasks.base import TaskData
@@ -71,13 +71,14 @@ def patient_pseudonyms(context: TrialContext, stage: str | None) -> list[str]:
 
 
 def weights_file(context: TrialContext, path: str) -> str:
-    """Path on this machine of a weight file, from that on the driver's; other values of ``start`` stay.
+    """Path on this machine of a weight file, from that on the driver's; other values of ``start`` stay. A file that
+    lies there already is taken where it has the content of the driver's.
 
     Raises:
         InputError: it cannot be brought here.
     """
     shared = context.shared.files.get(path) if context.shared else None
-    return path if shared is None or Path(path).is_file() else str(fetch_file(shared, _cache(context)))
+    return path if shared is None or is_same(shared, Path(path)) else str(fetch_file(shared, _cache(context)))
 
 
 def _here(context: TrialContext, folder: Path, fingerprint: str) -> tuple[Path, str]:

@@ -6,7 +6,8 @@ measured for every method, by one protocol (``sldd.training.fresh_start``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +33,8 @@ def fresh_scores(
     *,
     seed: int,
     device: torch.device,
-) -> list[dict[str, Any]]:
+    known: int = 0,
+) -> Iterator[dict[str, Any]]:
     """A row a network and start: ``backbone``, ``start``, ``loss`` of its training, ``score`` and ``auc`` on test
     patients, or ``error``, why that network cannot be trained so.
 
@@ -40,21 +42,18 @@ def fresh_scores(
         state: images and labels, of the best state.
         score: test scores of a network, as of ``Scores.describe``.
         seed: of the trial; names the starts.
+        known: rows that are there already, the first ones, and are left out.
     """
-    rows: list[dict[str, Any]] = []
-    for backbone in dict.fromkeys([cell.backbone, *settings.backbones]):
-        for start in range(settings.starts):
-            row: dict[str, Any] = {"backbone": backbone, "start": start}
-            try:
-                network = build_network(replace(cell, backbone=backbone), data.input).to(device)
-                name = int(stream(seed, "fresh start", start).integers(2**62))  # never the trial's own
-                initialise(network, name)
-                loss = train_fresh(
-                    network, state["images"], state["labels"], settings=settings, seed=name, loss=data.loss
-                )
-                found = score(network)
-                row |= {"loss": loss, "score": task.main_score(found), "auc": found.get("auc")}
-            except (RuntimeError, ValueError) as error:  # whatever a network says about its input
-                row["error"] = (str(error).splitlines() or [type(error).__name__])[0]
-            rows.append(row)
-    return rows
+    backbones = dict.fromkeys([cell.backbone, *settings.backbones])
+    for backbone, start in list(itertools.product(backbones, range(settings.starts)))[known:]:
+        row: dict[str, Any] = {"backbone": backbone, "start": start}
+        try:
+            network = build_network(replace(cell, backbone=backbone), data.input).to(device)
+            name = int(stream(seed, "fresh start", start).integers(2**62))  # never the trial's own
+            initialise(network, name)
+            loss = train_fresh(network, state["images"], state["labels"], settings=settings, seed=name, loss=data.loss)
+            found = score(network)
+            row |= {"loss": loss, "score": task.main_score(found), "auc": found.get("auc")}
+        except (RuntimeError, ValueError) as error:  # whatever a network says about its input
+            row["error"] = (str(error).splitlines() or [type(error).__name__])[0]
+        yield row

@@ -9,6 +9,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from ledger.storage import Folder
+from ledger.trial_folder import WEIGHTS
 from sldd.backbones.init import initialise
 from sldd.backbones.mixed import Mixed, build_mixed, carry_over, set_mixed_start
 from sldd.backbones.registry import build
@@ -18,9 +19,6 @@ from sldd.ops.types import InputSpec
 from sldd.package.rebuild.rebuild import set_start
 from study.grid.axes import Cell
 from study.grid.spec import TrialSpec
-
-WEIGHTS = "weights.safetensors"
-"""What a confirm trial on another collection leaves in its folder."""
 
 
 def build_network(cell: Cell, spec: InputSpec) -> nn.Module:

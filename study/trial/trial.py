@@ -10,7 +10,7 @@ from typing import Any, NotRequired, TypedDict
 
 import torch
 
-from ledger.trial_folder import CARD, PACKAGE, TrialFolder, now
+from ledger.trial_folder import CARD, PACKAGE, WEIGHTS, TrialFolder, now
 from sldd.backbones.registry import parameter_count
 from sldd.backbones.start import check_start
 from sldd.distillation.footprint import footprint
@@ -24,7 +24,7 @@ from study.grid.spec import TrialSpec
 from study.trial.context import TrialContext, patient_pseudonyms
 from study.trial.fresh import fresh_scores
 from study.trial.memory import device_memory_mib, peak_memory_mib, reset_peak_memory
-from study.trial.network import WEIGHTS, to_bytes
+from study.trial.network import to_bytes
 from study.trial.result import describe_result, score_fresh
 from study.trial.running_trial import RunningTrial, build_trial
 
@@ -66,18 +66,25 @@ def run_trial(spec: TrialSpec, context: TrialContext, folder: TrialFolder, gpus:
         spent, starts = saved["seconds"], saved["starts"]
         worked = saved.get("core_seconds", 0.0)  # of checkpoints from before it was counted
         del saved  # on a GPU, it would be there a second time to the end
+    measured = folder.measured()
+    spent, worked = measured.get("seconds", spent), measured.get("core_seconds", worked)
     starts.append(trial.loop.progress.step)
     begun, from_core = time.monotonic(), time.process_time()
     reported = 0
 
+    def cost() -> dict[str, float]:
+        return {
+            "seconds": spent + time.monotonic() - begun,
+            "core_seconds": worked + time.process_time() - from_core,
+        }
+
     def checkpoint() -> Report:
         nonlocal reported
-        seconds = spent + time.monotonic() - begun
-        state = {"loop": trial.loop.state_dict(), "start": trial.fingerprints, "seconds": seconds, "starts": starts}
-        state["core_seconds"] = worked + time.process_time() - from_core
+        taken = cost()
+        state = {"loop": trial.loop.state_dict(), "start": trial.fingerprints, "starts": starts, **taken}
         folder.save_checkpoint(trial.loop.progress.step, state)
         since, reported = reported, len(trial.loop.progress.history)
-        return _report(trial, seconds, since)
+        return _report(trial, taken["seconds"], since)
 
     try:
         yield from _improve(trial, folder, checkpoint)
@@ -92,6 +99,13 @@ def run_trial(spec: TrialSpec, context: TrialContext, folder: TrialFolder, gpus:
     best = trial.loop.best if spec.cell.images is not None else None
     stored = None if best is None else store_images(best, config.package)
     patients = patient_pseudonyms(context, spec.cell.stage)
+    fresh: list[dict[str, Any]] = measured.get("rows", [])
+    for row in _fresh(trial, patients, device, len(fresh)) if error is None else ():
+        fresh.append(row)
+        folder.save_measured({"rows": fresh} | cost())
+        yield _report(trial, cost()["seconds"], reported)
+        if folder.stopping():
+            return
     result = describe_result(spec, trial.loop, trial.data.split, error, patients)
     result["attempt"] = folder.attempt
     waits = error is None and trial.waits
@@ -99,9 +113,8 @@ def run_trial(spec: TrialSpec, context: TrialContext, folder: TrialFolder, gpus:
     result["ended"] = "diverged" if error else trial.ended
     result["rung"] = len(spec.taken_up) + 1 if waits else None
     result["starts"] = starts  # the step at which each start of this trial began; [0] where nothing interrupted it
-    result["seconds"] = spent + time.monotonic() - begun
-    result["core_seconds"] = worked + time.process_time() - from_core
-    result["fresh"] = _fresh(trial, patients, device) if best is not None and error is None else []
+    result |= cost()
+    result["fresh"] = fresh
     result["finished"] = now()
     result["gpus"] = gpus
     result["peak_memory_mib"] = peak_memory_mib(device)
@@ -122,15 +135,16 @@ def run_trial(spec: TrialSpec, context: TrialContext, folder: TrialFolder, gpus:
     folder.finish(result, keep_checkpoint=waits)
 
 
-def _fresh(trial: RunningTrial, pseudonyms: list[str], device: torch.device) -> list[dict[str, Any]]:
-    """Scores of other starts and networks on the best state's images; of confirm trials, where asked for."""
+def _fresh(trial: RunningTrial, pseudonyms: list[str], device: torch.device, known: int) -> Iterator[dict[str, Any]]:
+    """Scores of other starts and networks on the best state's images, but for those ``known``; of confirm trials of a
+    distillation, where asked for."""
     spec, config, best = trial.spec, trial.context.config, trial.loop.best
-    if spec.phase != "confirm" or spec.cell.stage or not config.evaluate.starts or best is None:
-        return []
+    if spec.phase != "confirm" or spec.cell.stage or spec.cell.images is None or best is None:
+        return iter(())
     return fresh_scores(
         spec.cell, best.state, trial.data, TASKS[spec.task], config.evaluate,
         lambda network: score_fresh(trial.loop, network, trial.data.split, pseudonyms),
-        seed=spec.seed, device=device,
+        seed=spec.seed, device=device, known=known,
     )  # fmt: skip
 
 

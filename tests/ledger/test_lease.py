@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,13 @@ def held(path: Path) -> Iterator[Lease]:
     lease.take()
     yield lease
     lease.release()
+
+
+def _soon(reached: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not reached() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return reached()
 
 
 def test_a_second_driver_on_this_machine_is_refused_at_once(held: Lease, path: Path) -> None:
@@ -85,10 +92,7 @@ def test_a_driver_that_was_taken_for_dead_learns_of_it(path: Path) -> None:
     lease.take()
     assert not lease.lost
     path.write_text(json.dumps(ELSEWHERE))
-    deadline = time.monotonic() + 5
-    while not lease.lost:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    assert _soon(lambda: lease.lost)
     lease.release()
     assert json.loads(path.read_text()) == ELSEWHERE, "the other's lease is left alone"
 
@@ -107,14 +111,32 @@ def test_a_holder_knows_of_a_full_disk_and_of_its_end(held: Lease, monkeypatch: 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    def soon(expected: bool) -> bool:
-        deadline = time.monotonic() + 10
-        while held.full != expected and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return held.full == expected
-
     monkeypatch.setattr(module, "write_whole", full)
-    assert soon(True)
+    assert _soon(lambda: held.full)
+    time.sleep(module.EXPIRY)
+    assert not held.lost, "its name is in the file, so nobody else's is"
     monkeypatch.setattr(module, "write_whole", write)
-    assert soon(False)
+    assert _soon(lambda: not held.full)
     assert not held.lost
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ESTALE, "Stale file handle"), ZeroDivisionError("of a store's client")]
+)
+def test_a_renewal_that_fails_is_tried_again(held: Lease, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    failed = 0
+
+    def fail(_: Path) -> bytes:
+        nonlocal failed
+        failed += 1
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "EXPIRY", 600.0)
+        patched.setattr(module, "read_whole", fail)
+        assert _soon(lambda: failed > 2)
+        assert not held.lost
+    renewals = held._renewals
+    assert _soon(lambda: held._renewals > renewals), "it goes on"
+    monkeypatch.setattr(module, "read_whole", fail)
+    assert _soon(lambda: held.lost), "for so long that nobody knows who has it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from datetime import datetime
@@ -34,6 +35,50 @@ def test_what_was_begun_and_finished_is_found_again(ledger: Ledger, open_ledger:
         (1, "running", False),
     ]
     assert again.of("cell", "search")[1].config == second.config
+
+
+def test_a_new_trial_replaces_none_that_was_not_found(ledger: Ledger) -> None:
+    unseen = ledger.begin(ledger.add("cell", dict(CONFIG)))
+    ledger.trials.clear()
+    with pytest.raises(InputError, match="cell/0 holds a trial that cannot be read; move it elsewhere"):
+        ledger.begin(ledger.add("cell", dict(CONFIG)))
+    assert json.loads((unseen.folder / "config.json").read_text())["owner"] == unseen.config["owner"]
+
+
+def test_a_result_that_cannot_be_read_just_now_is_not_dropped(
+    ledger: Ledger, open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
+    (unfinished,) = open_ledger(ledger.folder).of("cell", "search")
+    TrialFolder(trial.folder, trial.config["owner"]).finish({"status": "done"})
+
+    def fail(*_: object) -> bytes:
+        raise OSError(116, "Stale file handle")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.read_bytes", fail)
+        with pytest.raises(OSError, match="Stale"):
+            ledger.begin(unfinished)
+    assert ledger.begin(unfinished).settled
+
+
+def test_a_driver_stops_its_own_workers_only(ledger: Ledger, open_ledger: OpenLedger) -> None:
+    """One that another has taken for dead may not know yet."""
+    ledger.header_path.with_name(".lock").unlink()
+    successor = Ledger(ledger.folder)
+    successor.hold()
+    ledger.stop_path.touch()
+    assert not successor.stop_path.exists()
+    successor.close()
+    assert not list(open_ledger(ledger.folder).folder.glob(".stop*"))
+
+
+def test_what_a_killed_driver_left_stops_nobody(ledger: Ledger, open_ledger: OpenLedger) -> None:
+    left = [ledger.folder / name for name in (".stop", ".stop-0123456789abcdef")]
+    for path in left:
+        path.touch()
+    again = open_ledger(ledger.folder)
+    assert not any(path.exists() for path in [*left, again.stop_path])
 
 
 def test_a_result_cut_in_half_counts_as_none(ledger: Ledger, open_ledger: OpenLedger) -> None:
@@ -104,6 +149,16 @@ def test_superseded_trial_is_moved_not_lost(ledger: Ledger) -> None:
     assert len(list(ledger.folder.glob("superseded/cell/*/result.json"))) == 1
 
 
+def test_what_else_lies_among_superseded_trials_is_left_alone(ledger: Ledger, open_ledger: OpenLedger) -> None:
+    ledger.supersede(ledger.begin(ledger.add("cell", dict(CONFIG))))
+    aside = ledger.folder / "superseded"
+    (aside / "emptied").mkdir()
+    for stray in (aside / ".DS_Store", aside / "cell" / ".DS_Store", aside / "cell" / "notes-of-mine"):
+        stray.touch()
+    again = open_ledger(ledger.folder)
+    assert [again.add(cell, dict(CONFIG)).index for cell in ("cell", "emptied")] == [1, 0]
+
+
 def test_pseudonyms_are_the_studys_own(ledger: Ledger, tmp_path: Path, open_ledger: OpenLedger) -> None:
     names = ledger.pseudonyms(["Jane Doe", "John Roe"])
     assert names == ledger.pseudonyms(["Jane Doe", "John Roe"])
@@ -123,6 +178,18 @@ def test_worker_started_again_by_ray_replaces_the_one_before(ledger: Ledger) -> 
     assert not again.finished
     again.finish({"status": "done"})
     assert TrialFolder(trial.folder, trial.config["owner"]).finished
+
+
+def test_what_was_measured_counts_as_getting_ahead(ledger: Ledger) -> None:
+    trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
+    lost = []
+    for rows in range(3):
+        worker = TrialFolder(trial.folder, trial.config["owner"])
+        lost.append(worker.lost)
+        worker.save_measured({"rows": [{}] * rows})
+    assert TrialFolder(trial.folder, trial.config["owner"]).lost == 0
+    assert TrialFolder(trial.folder, trial.config["owner"]).lost == 1, "this one measured nothing"
+    assert lost == [0, 1, 0]
 
 
 def test_result_of_an_orphaned_worker_is_kept(ledger: Ledger, open_ledger: OpenLedger) -> None:

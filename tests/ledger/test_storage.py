@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from ledger.storage import (
     Folder,
@@ -68,6 +69,37 @@ def test_a_folder_moves_with_all_below_it(folder: Folder) -> None:
     delete(folder / "b")
     delete(folder / "never")
     assert list(read_many(folder, re.compile(".*"))) == []
+
+
+class ThrottledError(Exception):
+    """As of a store whose errors are no OSErrors."""
+
+
+def test_what_a_store_does_not_give_just_now_is_no_file_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger that took it for missing would name the next trial over an existing one."""
+    folder = open_folder("memory://throttled")
+    for name in ("a", "b"):
+        write_whole(folder / name, name)
+    read = MemoryFileSystem.cat_file
+
+    def fail_with(error: type[Exception]) -> None:
+        def some(store: MemoryFileSystem, path: str, *given: object, **named: object) -> bytes:
+            if path.endswith("b"):
+                raise error("slow down")
+            return bytes(read(store, path, *given, **named))
+
+        monkeypatch.setattr(MemoryFileSystem, "cat_file", some)
+
+    fail_with(FileNotFoundError)
+    assert dict(read_many(folder, re.compile(".*"))) == {"a": b"a"}, "it went missing between listing and reading"
+    with pytest.raises(OSError, match="throttled was not moved: b"):
+        move(folder, folder.parent / "target")
+    fail_with(ThrottledError)
+    for read_all in (lambda: list(read_many(folder, re.compile(".*"))), lambda: move(folder, folder.parent / "target")):
+        with pytest.raises(OSError, match="slow down"):
+            read_all()
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "b"]
+    delete(folder)
 
 
 def test_places_are_told_apart(tmp_path: Path) -> None:

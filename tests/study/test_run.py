@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from ledger.ledger import Ledger
 from sldd.overlay import overlay
 from sldd.package.rebuild.verify import verify
 from sldd.sources.phantom import PhantomSettings, PhantomSource
+from study.config.presets import presets
 from study.run import main
 from tests.conftest import write_manifest
 from tests.study.command import TINY, Here, Study
@@ -67,6 +69,38 @@ def test_folder_that_cannot_be_written(
     file.touch()
     out = str(file.joinpath(*below))
     assert f"--out {out}: {file} is a file; name another folder" in _said(capsys, *TINY, *how, "--out", out)
+
+
+def test_a_study_whose_own_folder_cannot_be_written_is_refused_before_films_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.engine.conduct.open_patients", lambda *_: pytest.fail("films were read"))
+    (tmp_path / "tiny").touch()
+    assert f"{tmp_path / 'tiny'} is a file; name another folder" in _said(capsys, *TINY, "--out", str(tmp_path))
+
+    def read_only(**_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", read_only)
+    said = _said(capsys, *TINY, "--out", str(tmp_path / "new"))
+    assert f"{tmp_path} cannot be written to (Read-only file system)" in said
+
+
+def test_a_list_that_the_shell_has_cut_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    says = "grid.images: '[1,' cannot be read as a value; quote lists as grid.images='[a, b]'"
+    assert says in _said(capsys, "grid.images=[1,", "2]")
+    with pytest.raises(SystemExit, match="2"):
+        main(["demo", "grid.images=[1,", "2]"])
+    assert says in capsys.readouterr().err
+
+
+def test_help_has_a_line_for_every_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    *_, said = capsys.readouterr().out.partition("presets:")
+    lines = [line.split(maxsplit=1) for line in said.strip().splitlines()]
+    assert [name for name, _ in lines] == presets()
+    assert dict(lines)["demo"].startswith("The default: phantom patients, five small backbones")  # type: ignore[arg-type]
 
 
 def test_dry_run_names_every_cell_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ from study.config.schema import StudyConfig
 from study.config.tasks import TASKS
 from study.config.tasks.base import TaskData
 from study.planning.budget import outlook
-from study.planning.plan import PlannedCell, cell_budget, trials_of
+from study.planning.plan import PlannedCell, cell_budget, confirm_settings, trials_of
 from study.search.count_search import trained_beside
 from study.search.halving import halved_steps
 
@@ -53,7 +53,11 @@ def print_plan(
         + (trials[entry.cell] - config.search.trials) * most[entry.cell]
         for entry in runnable
     }
-    seconds = sum((entry.seconds or 0.0) * taken[entry.cell] / most[entry.cell] for entry in runnable)
+    seconds = sum(
+        (entry.seconds or 0.0) * taken[entry.cell] / most[entry.cell]
+        + entry.fresh_seconds * confirm_settings(config, entry.cell).repeats
+        for entry in runnable
+    )
     steps = sum(taken.values())
     impatient = config.outer.patience is not None
     ended = config.search.pruner == "median" or config.search.core_seconds is not None
@@ -97,13 +101,16 @@ def _design(config: StudyConfig, plan: list[PlannedCell], patients: int) -> Desi
 
 
 def shares_taken(study: Folder, most: Mapping[str, int]) -> list[float]:
-    """The share of its cell's most steps that each finished trial of a study took."""
+    """The share of its cell's most steps that each finished trial of a study took, but for those that rungs ended."""
     if not study.is_dir():
         return []
     return [
         min(1.0, trial.result["outer_steps"] / most[trial.cell])
         for trial in read_trials(study)
-        if trial.cell in most and trial.result is not None and trial.result["status"] == "done"
+        if trial.cell in most
+        and trial.result is not None
+        and trial.result["status"] == "done"
+        and trial.result.get("ended") != "rung"  # the plan has its rungs already
     ]
 
 

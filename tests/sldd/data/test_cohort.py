@@ -162,7 +162,7 @@ def test_bad_manifest_gets_one_line(cohort_folder: Path, rows: list[str], header
 
 
 def test_missing_folder_is_named() -> None:
-    with pytest.raises(InputError, match=r"data\.root"):
+    with pytest.raises(InputError, match=r"data\.root: there is no nowhere/at/all; name the folder"):
         open_source(DataSettings(source="folder", root="nowhere/at/all"))
 
 

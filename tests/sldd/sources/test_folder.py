@@ -32,6 +32,13 @@ def _text(rows: list[str] = ROWS, header: str = HEADER) -> str:
     return "\n".join([header, *rows]) + "\n"
 
 
+def test_a_folder_without_a_manifest_is_told_what_it_needs(folder: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"no manifest.csv in .*; it needs one with patient_id,image,mask,label\[,split\]"
+    ):
+        open_source(DataSettings(source="folder", root=str(folder)))
+
+
 SAVED = {
     "byte order mark": lambda text: "\ufeff" + text,
     "semicolons": lambda text: text.replace(",", ";"),

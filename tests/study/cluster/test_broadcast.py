@@ -17,7 +17,7 @@ from sldd.sources.phantom import PhantomSettings
 from study.cluster import broadcast as sharing
 from study.cluster.broadcast import fetch_cohort, fetch_file, share
 from study.config.loader import load
-from study.trial.context import CollectionContext, TrialContext, patient_pseudonyms, trial_data
+from study.trial.context import CollectionContext, TrialContext, patient_pseudonyms, trial_data, weights_file
 from tests.sldd.finding_cohort import finding_cohort
 
 
@@ -75,6 +75,20 @@ def test_files_keep_their_names_and_are_told_apart_by_content(cohort: Cohort, tm
     fetched = [fetch_file(shared[str(path)], tmp_path / "cache") for path in paths]
     assert [path.name for path in fetched] == ["start.safetensors"] * 2
     assert [path.read_bytes() for path in fetched] == [b"first", b"second"]
+
+
+def test_a_file_that_a_machine_has_is_taken_where_it_is_the_drivers(cohort: Cohort, tmp_path: Path) -> None:
+    path = tmp_path / "start.safetensors"
+    path.write_bytes(b"the driver's")
+    shared = share([], [str(path)])
+    config = load("demo", [f"data.cache={tmp_path / 'cache'}"])
+    context = TrialContext(config, cohort.folder, cohort.fingerprint, [], tmp_path / ".stop", shared)
+    assert weights_file(context, str(path)) == str(path)
+    path.write_bytes(b"this machine's own")
+    assert Path(weights_file(context, str(path))).read_bytes() == b"the driver's"
+    path.unlink()
+    assert Path(weights_file(context, str(path))).read_bytes() == b"the driver's"
+    assert weights_file(context, "xavier") == "xavier"
 
 
 def test_what_fails_on_the_way_leaves_nothing(cohort: Cohort, tmp_path: Path, store: list[np.ndarray]) -> None:

@@ -13,7 +13,15 @@ import pytest
 from ray._private.utils import validate_socket_filepath
 
 from sldd.errors import InputError
-from study.cluster.ray_cluster import Slots, _check_growth, _slots, _start_here, find_cluster
+from study.cluster.ray_cluster import (
+    Slots,
+    _check_growth,
+    _slots,
+    _start_here,
+    find_cluster,
+    memory_per_trial,
+    slots_here,
+)
 from study.cluster.ray_temporary import check_temporary
 from study.config.resource_settings import ResourceSettings
 
@@ -32,6 +40,15 @@ from study.config.resource_settings import ResourceSettings
 )
 def test_slots(settings: ResourceSettings, cpus: float, gpus: float, expected: Slots) -> None:
     assert _slots(settings, cpus, gpus) == expected
+
+
+def test_a_plan_counts_what_a_container_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not what its host has: Ray starts as many trials as the container's limit lets it."""
+    monkeypatch.setattr("ray._private.utils.get_num_cpus", lambda **_: 3)
+    monkeypatch.setattr("ray._private.utils.get_system_memory", lambda: 6 * 2**30)
+    settings = ResourceSettings(gpus_per_trial=0)
+    assert slots_here(settings) == Slots(1, 0, 3)
+    assert memory_per_trial(settings, None) == 2 * 2**30
 
 
 @pytest.mark.parametrize("name", ["RAY_TMPDIR", "TMPDIR"])

@@ -44,6 +44,40 @@ def test_what_does_not_go_together_is_refused(settings: list[str], says: str) ->
         load("demo", settings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (["search.rungs=[0.3]"], "search.rungs: does nothing without search.pruner=halving; give that too"),
+        (["search={rungs: [0.3], pruner: median}"], "search.rungs: does nothing without search.pruner=halving"),
+        (["search.stop_after=0.3"], "search.stop_after: does nothing without search.pruner=median"),
+        (["search.warm_trials=2"], "search.warm_trials: does nothing without grid.images=search"),
+        (["grid.most_images=4"], "grid.most_images: does nothing without grid.images=search"),
+        (["evaluate.steps=10"], "evaluate.steps: does nothing without evaluate.starts=1 or more"),
+        (["augment.train=false"], "augment.train: does nothing without task=multilabel or task=classes"),
+        (
+            ["match.experts.count=3"],
+            r"match.experts.count: does nothing without grid.method=.*dm, .* or grid.method=mtt",
+        ),
+        ([*FINDINGS, "grid.transfer=mixed"], "grid.transfer: does nothing without grid.chain"),
+    ],
+)
+def test_what_is_typed_and_does_nothing_is_refused(settings: list[str], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        load("demo", settings)
+
+
+def test_what_is_typed_with_what_it_needs_is_taken() -> None:
+    load("demo", ["search={trials: 8, pruner: halving}", "search.rungs=[0.3]", "evaluate={starts: 1, steps: 10}"])
+    load("demo", ["grid.images=search", "search.warm_trials=null", "grid.most_images=4"])
+    load("demo", ["grid.method=[sldd, dm]", "match.augment=false", "evaluate.starts=0", "search.warm_trials=null"])
+
+
+@pytest.mark.parametrize("task", ["[1]", "{a: 1}"])
+def test_a_task_that_is_no_word_is_refused_in_a_line(task: str) -> None:
+    with pytest.raises(InputError, match=r"^task: input should be a valid string"):
+        load("demo", [f"task={task}"])
+
+
 def test_the_score_that_trials_are_compared_by() -> None:
     assert TASKS["patches"].main_score({"hm": 0.7, "auc": 0.9}) == 0.7
     assert TASKS["multilabel"].main_score({"val_auc": 0.6}, "val_") == 0.6

@@ -141,7 +141,7 @@ def test_a_truth_value_is_no_number(key: str, value: str) -> None:
 def test_true_in_a_list_is_no_number_either() -> None:
     with pytest.raises(InputError, match=r"grid\.images: true and false are no values"):
         load("demo", ["grid.images=[1, true]"])
-    assert load("demo", ["augment.train=true"]).augment.train is True
+    assert load("demo", ["compute.deterministic=true"]).compute.deterministic is True
 
 
 @pytest.mark.parametrize("value", ["inf", "-inf", "nan", "Infinity", "1e999"])

@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from ledger.ledger import KEY
+from ledger.trial_folder import WEIGHTS
 from study.export.archive import main
+from tests.analysis.conftest import Ledger
 from tests.study.command import Here, Study
 
 pytestmark = pytest.mark.slow  # all want the study that ran undisturbed
@@ -73,6 +75,30 @@ def test_packages_come_where_they_are_asked_for(undisturbed: Study, tmp_path: Pa
     for package in undisturbed.trials("package.safetensors"):
         there = tmp_path / "out" / "tiny" / package.relative_to(undisturbed.folder)
         assert there.read_bytes() == package.read_bytes()
+
+
+def test_networks_that_others_start_from_come_with_the_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = Ledger(tmp_path / "chained")
+    stage, own = study.cell("net", 1, None, cell="a", stage="nih"), study.cell("net", 1, None, cell="b", chain=["nih"])
+    (study.done(stage, 1) / WEIGHTS).write_bytes(b"weights")
+    study.done(own, 0)
+    (study.folder / KEY).write_text("key")
+    assert main(["pack", str(study.folder), str(tmp_path / "x.tar.xz")]) == 0
+    assert not any(name.endswith(WEIGHTS) for name in _names(tmp_path / "x.tar.xz"))
+    assert main(["pack", str(study.folder), str(tmp_path / "x.tar.xz"), "--key"]) == 0
+    assert main(["unpack", str(tmp_path / "x.tar.xz"), "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out/chained/trials/a/1" / WEIGHTS).read_bytes() == b"weights"
+
+
+def test_what_could_not_be_unpacked_is_not_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = Ledger(tmp_path / "large")
+    study.done(study.cell("net", 1, 3), 0)
+    monkeypatch.setattr("study.export.archive._LARGEST", 2000)
+    assert main(["pack", str(study.folder), str(tmp_path / "x.tar.xz")]) == 2
+    assert "which one file cannot hold" in capsys.readouterr().err
+    assert not (tmp_path / "x.tar.xz").exists()
 
 
 def test_the_same_records_are_the_same_bytes(undisturbed: Study, packed: Path, tmp_path: Path) -> None:

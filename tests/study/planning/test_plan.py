@@ -168,6 +168,21 @@ def test_more_inner_steps_are_expected_to_take_longer(cache: Path, monkeypatch: 
     assert times == pytest.approx({("sldd", 1): 80.0, ("sldd", 9): 480.0, ("train", None): 30.0})
 
 
+def test_fresh_starts_are_part_of_what_confirm_trials_take(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ("grid.backbone=test_resnet", "grid.images=3", "grid.method=[sldd,train]", "grid.distill_steps=2")
+    config = _config(*settings, "evaluate={starts: 2, backbones: [convnet, lenet], steps: 100}")
+    timed = {"test_resnet": 0.2, "convnet": 0.1}
+
+    def time_step(cell: Cell, *_: object) -> StepTime | str:
+        plain = timed.get(cell.backbone)
+        return "not here" if plain is None else StepTime(batch=0.0, plain=plain, inner=0.5, forward=0.0)
+
+    monkeypatch.setattr("study.planning.plan.time_step", time_step)
+    distilled, trained = _plan(config, cache)
+    assert distilled.fresh_seconds == pytest.approx(2 * 100 * (0.2 + 0.1) * 6 / 12)
+    assert trained.fresh_seconds == 0
+
+
 def test_unknown_backbone_ends_the_plan(cache: Path) -> None:
     with pytest.raises(InputError, match="did you mean resnet18"):
         _plan(_config("grid.backbone=resnet_18"), cache)

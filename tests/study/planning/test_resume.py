@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from sldd.data.cohort import Cohort, prepare
+from sldd.data.split import split_patients
 from sldd.errors import InputError
 from sldd.sources.folder import FolderSource
 from study.config.loader import as_tree, load
 from study.planning.cohorts import StudyPatients
+from study.planning.header import describe
 from study.planning.resume import check_same_study
 
 
@@ -32,6 +36,20 @@ def test_the_same_films_read_alike_go_on(cohort_folder: Path, tmp_path: Path) ->
 def test_other_films_are_said(cohort_folder: Path, tmp_path: Path) -> None:
     refusal = _refusal("0" * 64, prepare(FolderSource(cohort_folder), tmp_path / "cache"))
     assert "the data (fingerprint) changed; give this one another name" in str(refusal)
+
+
+def test_another_file_of_weights_under_the_same_path_is_said(cohort_folder: Path, tmp_path: Path) -> None:
+    cohort, file = prepare(FolderSource(cohort_folder), tmp_path / "cache"), tmp_path / "start.safetensors"
+    file.write_bytes(b"first")
+    config = load("demo", [f"grid.start={file}"])
+    split, patients = split_patients(cohort, config.data.split), StudyPatients(cohort, [], {}, {})
+    told = describe(config, cohort, split, [], [], None)
+    check_same_study(told, config, patients, Path("results/demo"))
+    file.write_bytes(b"second")
+    with pytest.raises(InputError, match=rf"the content of {file} changed; give this one another name"):
+        check_same_study(told, config, patients, Path("results/demo"))
+    del told["provenance"]["weights"]  # as in a study of before
+    check_same_study(told, config, patients, Path("results/demo"))
 
 
 def test_films_that_are_read_differently_are_said(cohort_folder: Path, tmp_path: Path) -> None:

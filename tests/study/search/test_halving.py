@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,7 @@ def test_killed_at_any_write_nothing_is_lost_or_run_twice(
 
         return dies
 
-    for module, name in ((ledger_module, "write_whole"), (trial_folder, "write_whole"), (trial_folder, "create_whole")):
+    for module, name in itertools.product((ledger_module, trial_folder), ("write_whole", "create_whole")):
         monkeypatch.setattr(module, name, deadly(getattr(module, name)))
     for moment in range(2, 56, 2):
         finished: Counter[tuple[str, int]] = Counter()

@@ -19,11 +19,12 @@ from ledger.trial import Trial
 from ledger.trial_folder import FolderNotVisibleError, TrialFolder
 from sldd.data.cohort import prepare
 from sldd.data.settings import open_source
+from sldd.training.fresh_start import FreshSettings
 from study.config.cells import cells
 from study.config.loader import load
 from study.grid.spec import TrialSpec
 from study.search.trial_record import TrialRecord
-from study.trial import worker
+from study.trial import fresh, worker
 from study.trial.context import TrialContext
 from study.trial.trial import Report
 from study.trial.worker import PreemptedError, run_with_retries
@@ -199,10 +200,9 @@ def test_an_object_store_that_lets_nobody_in_is_not_seen(
     def refuse(_: Path) -> None:
         raise NoCredentialsError("key of Jane Doe")
 
-    monkeypatch.setattr(trial_folder, "read_json", refuse)
-    assert next(run_with_retries(_asked(begin()), context))["waiting"].endswith(
-        "the study's folder (NoCredentialsError)"
-    )
+    asked = _asked(begin())
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert next(run_with_retries(asked, context))["waiting"].endswith("the study's folder (NoCredentialsError)")
 
 
 class _FullDisk:
@@ -288,4 +288,32 @@ def test_a_trial_that_is_taken_up_from_its_rung_ends_as_one_that_never_waited(
     list(run_with_retries(_asked(ledger.begin(trial)), context))
     assert _outcome(ledger, trial) == _outcome(ledger, whole)
     assert (trial.result or {})["starts"] == [0, 6]
+    assert not (trial.folder / "checkpoint").exists()
+
+
+def test_fresh_starts_are_trained_once_each_though_the_study_stops_between_two(
+    ledger: Ledger, context: TrialContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(context.config, evaluate=FreshSettings(starts=3, steps=2))
+    context = replace(context, config=config)
+    spec = TrialSpec(cells(config.grid, None)[0], "confirm", 0, outer_lr=0.03, inner_lr=0.02, source=0)
+    undisturbed, trial = (ledger.begin(ledger.add(spec.cell.name, spec.to_json())) for _ in range(2))
+    list(run_with_retries(_asked(undisturbed), context))
+    trained, train = [], fresh.train_fresh
+
+    def stop_after(*given: Any, **named: Any) -> float:
+        trained.append(named["seed"])
+        if len(trained) == 2:
+            context.stop_path.touch()
+        return train(*given, **named)
+
+    monkeypatch.setattr(fresh, "train_fresh", stop_after)
+    list(run_with_retries(_asked(trial), context))
+    assert len(trained) == 2
+    assert not (trial.folder / "result.json").exists()
+    context.stop_path.unlink()
+    list(run_with_retries(_asked(trial), context))
+    assert len(set(trained)) == len(trained) == 3
+    told = {"inner_graphs": "keep"}  # of a worker that took no step of its own, what it would have done
+    assert _outcome(ledger, trial) | told == _outcome(ledger, undisturbed)
     assert not (trial.folder / "checkpoint").exists()

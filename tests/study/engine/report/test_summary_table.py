@@ -38,9 +38,16 @@ def test_likely_cost_is_by_what_finished_trials_took(tmp_path: Path, open_ledger
     most = {CELL.name: 100}
     assert shares_taken(ledger.folder, most) == []
     assert "finished trials will tell" in likely([], 600.0)
-    for steps, status in ((40, "done"), (100, "done"), (10, "diverged")):
+    for steps, status, ended in (
+        (40, "done", "patience"),
+        (100, "done", "steps"),
+        (10, "diverged", ""),
+        (5, "done", "rung"),
+    ):
         trial = ledger.begin(ledger.add(CELL.name, TrialSpec(CELL, "search", steps, outer_lr=0.1).to_json()))
-        TrialFolder(trial.folder, trial.config["owner"]).finish({"status": status, "outer_steps": steps})
+        TrialFolder(trial.folder, trial.config["owner"]).finish(
+            {"status": status, "outer_steps": steps, "ended": ended}
+        )
     taken = shares_taken(ledger.folder, most)
     assert sorted(taken) == [0.4, 1.0]
     assert likely(taken, 600.0) == (
