@@ -99,6 +99,8 @@ def _batch_norm(
     statistics = running_mean is not None or running_var is not None
     if not training or statistics or not input.is_cpu or (weight is not None and input.dtype != weight.dtype):
         return None
+    if input.numel() == input.shape[1]:  # one value a channel, which PyTorch refuses
+        return None
     return batch_norm(input, weight, bias, eps)
 
 
