@@ -96,7 +96,10 @@ def plan_cells(
                 fits = checked[whole][1] is None
                 checked[shapes] = checked[whole] if fits else _check(cell, config, outer, memory, data)
         parameters, refused = checked[shapes]
-        refused = refused or data.refusal(cell) or METHODS[cell.method].refusal(cell, config, data)
+        # A method that has batches of its own has them from its settings, which have its name.
+        whose = "outer" if outer.batch_size == config.outer.batch_size else cell.method
+        few = data.batch_refusal(outer.batch_size, f"{whose}.batch_size")
+        refused = refused or few or data.refusal(cell) or METHODS[cell.method].refusal(cell, config, data)
         seconds = None
         if refused is None and cell in timed:
             # One image is timed apart: it is the one that batch norm may refuse.

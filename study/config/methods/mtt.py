@@ -28,7 +28,7 @@ class _MTT(Matched):
                 f"{self.name}: a student that begins at snapshot {experts.latest - 1} of an expert has no "
                 f"{experts.span} after it; raise match.experts.snapshots to {experts.latest + experts.span - 1}"
             )
-        return super().refusal(cell, config, data)
+        return super().refusal(cell, config, data) or data.batch_refusal(experts.batch_size, "match.experts.batch_size")
 
     def timed(self, config: StudyConfig) -> StudyConfig:
         """With an expert that is no more than begun."""

@@ -154,3 +154,9 @@ def test_a_student_that_outruns_its_expert_is_refused(cache: Path, data: PatchDa
     config = _config(cache, "mtt", "match={experts: {snapshots: 4, latest: 4, span: 2}}")
     (cell,) = cells(config.grid)
     assert "raise match.experts.snapshots to 5" in str(METHODS["mtt"].refusal(cell, config, data))
+
+
+def test_experts_see_every_class(cache: Path, data: PatchData) -> None:
+    config = _config(cache, "mtt", "match={experts: {batch_size: 2}}")
+    (cell,) = cells(config.grid)
+    assert "match.experts.batch_size: 2, and there are 3 classes" in str(METHODS["mtt"].refusal(cell, config, data))
