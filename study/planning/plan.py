@@ -180,6 +180,8 @@ def _check(
             return parameters, reason
     try:
         wanted = METHODS[cell.method].memory(network, cell, config, outer, data)
+    except InputError as error:
+        return parameters, str(error)
     except NotImplementedError as error:
         if "derivative" in str(error):
             return parameters, why_not(error, cell.backbone, cell.images, side)

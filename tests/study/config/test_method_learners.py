@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from sldd.data.cohort import prepare
 from sldd.data.patches import Patches
 from sldd.data.settings import open_source
 from sldd.data.split import split_patients
+from sldd.errors import InputError
 from sldd.training.outer_loop import OuterLoop
 from study.config.cells import cells
 from study.config.loader import load
@@ -160,3 +162,15 @@ def test_experts_see_every_class(cache: Path, data: PatchData) -> None:
     config = _config(cache, "mtt", "match={experts: {batch_size: 2}}")
     (cell,) = cells(config.grid)
     assert "match.experts.batch_size: 2, and there are 3 classes" in str(METHODS["mtt"].refusal(cell, config, data))
+
+
+def test_experts_have_room_or_are_refused(cache: Path, data: PatchData) -> None:
+    needed, refused = [], pytest.raises(InputError, match=r"100 experts of convnet_w32 take .* GiB")
+    for room in (0, 1, 0.001):
+        config = _config(cache, "mtt", "match={experts: {count: 100}}", f"resources.feature_cache={room}")
+        (cell,) = cells(config.grid)
+        with torch.device("meta"):
+            network = build_network(cell, data.input)
+        with refused if room == 0.001 else nullcontext():
+            needed.append(METHODS["mtt"].memory(network, cell, config, config.outer, data))
+    assert needed[0] - needed[1] == 100 * 21 * sum(parameter.nbytes for parameter in network.parameters())
