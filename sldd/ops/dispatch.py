@@ -57,6 +57,16 @@ class Kernels(TorchFunctionMode):
         return func(*args, **(kwargs or {})) if found is None else found
 
     @contextmanager
+    def seeing(self, images: torch.Tensor) -> Iterator[None]:
+        """Context of a forward pass on these images, whose gradients ``asking`` may leave out."""
+        self._scope.leaf = images
+        try:
+            with self:
+                yield
+        finally:
+            self._scope.leaf = None
+
+    @contextmanager
     def asking(self, *, images: bool, parameters: bool) -> Iterator[None]:
         """Context in which backward passes compute the gradients of these leaves only."""
         self._scope.images, self._scope.parameters = images, parameters
