@@ -174,3 +174,15 @@ def test_experts_have_room_or_are_refused(cache: Path, data: PatchData) -> None:
         with refused if room == 0.001 else nullcontext():
             needed.append(METHODS["mtt"].memory(network, cell, config, config.outer, data))
     assert needed[0] - needed[1] == 100 * 21 * sum(parameter.nbytes for parameter in network.parameters())
+
+
+def test_rates_that_follow_are_worked_out_where_a_state_is_evaluated(
+    cache: Path, data: PatchData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, asked = _loop(data, _config(cache, "dm")), []
+    rates_at = loop.learner._rates_at  # type: ignore[attr-defined]
+    monkeypatch.setattr(loop.learner, "_rates_at", lambda found: asked.append(loop.progress.step) or rates_at(found))
+    finish(loop)
+    assert asked == [4], "of four steps, after the last"
+    assert loop.best is not None
+    assert torch.equal(loop.best.state["rates"], loop.learner.state()["rates"])
