@@ -26,9 +26,10 @@ _NORMS = (*BEFORE_ACTIVATIONS, nn.LayerNorm)
 def initialise(network: nn.Module, seed: int, *, shift: float = 0.0) -> None:
     """Set every parameter in place and reset the batch-norm statistics.
 
-    Weights of two or more dimensions: Xavier uniform (Glorot & Bengio 2010; Li et al. 2022, 4.1). Norm layers: scale 1,
-    shift 0. Other biases: 0. Free-standing parameters: kept where constant (layer scales), else uniform with deviation
-    0.02 (class tokens, position tables).
+    Parameters named ``weight``, of two or more dimensions: Xavier uniform (Glorot & Bengio 2010; Li et al. 2022, 4.1).
+    Norm layers: scale 1, shift 0. Other vectors with ``bias`` in their names: 0. All others, whatever their shape: kept
+    where constant (layer scales), else uniform with deviation 0.02 (class tokens, position tables, ``in_proj_weight``
+    of attention, ``weight_ih_l0`` of recurrent layers). One of a single value is not kept but drawn.
 
     Args:
         shift: of norms that stand before activations, in standard deviations of what they give.

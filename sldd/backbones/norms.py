@@ -102,8 +102,9 @@ def set_norm(network: nn.Module, norm: str) -> None:
     """Change a network's normalisation in place.
 
     ``as_is``: as built. ``batch``: a batch-norm layer after every convolution of a network that has none. ``none``:
-    batch-norm layers removed. ``group``: replaced by group norm (groups of up to 16 channels). ``instance``: replaced
-    by instance norm with learned scale.
+    batch-norm layers removed. ``group``: replaced by group norm, of C channels in gcd(C, C // 16) groups: 16 channels
+    each where 16 divides C, else more (120 channels are one group, 40 are two), and all in one group where C is less
+    than 32. ``instance``: replaced by instance norm with learned scale.
     """
     if norm not in NORMS:
         raise ValueError(f"norm {norm!r}: one of {', '.join(NORMS)}")

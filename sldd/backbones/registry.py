@@ -69,7 +69,9 @@ def distillable(network: nn.Module) -> nn.Module:
         # The same start must always give the same network: what is random in training is off (method.md, section 2).
         if isinstance(module, (nn.modules.dropout._DropoutNd, torchvision.ops.StochasticDepth)):
             module.p = 0.0
-        for rate in ("drop_prob", "drop_rate"):  # timm's stochastic depth, and dropout without a layer of its own
+        if isinstance(module, (nn.MultiheadAttention, nn.RNNBase)):  # dropout without a layer of its own
+            module.dropout = 0.0
+        for rate in ("drop_prob", "drop_rate"):  # timm's stochastic depth and dropout
             if hasattr(module, rate):
                 setattr(module, rate, 0.0)
         if hasattr(module, "inplace"):  # an overwritten activation cannot be differentiated a second time

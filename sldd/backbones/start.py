@@ -16,6 +16,7 @@ import torch
 import torchvision
 from torch import nn
 
+from sldd.backbones.head import last_layer
 from sldd.backbones.init import initialise, layer_fingerprints
 from sldd.backbones.near_linear import norm_shift
 from sldd.backbones.registry import check_name
@@ -78,6 +79,7 @@ def copy_weights(
         InputError: a layer is missing, has another shape, or is not finite.
     """
     parameters = dict(network.named_parameters())
+    last = set(last_layer(network)[1].parameters())
     weights = named_as(weights, [name for name, value in parameters.items() if value.shape[:1] != (classes,)], where)
     for name, parameter in parameters.items():
         given = weights.get(name)
@@ -87,7 +89,7 @@ def copy_weights(
             given = given.sum(1, keepdim=True)
         if given is not None and given.shape == parameter.shape:
             parameter.copy_(given)
-        elif not _other_classes(given, parameter, classes):
+        elif not _other_classes(given, parameter, classes, is_last=parameter in last):
             if given is not None and given.ndim == 4 and given.shape[1] == 1 and parameter.shape[1] == 3:
                 raise InputError(
                     f"grid.start: the weights of {where} are of a network for gray films, and these are in colour; "
@@ -106,10 +108,11 @@ def copy_weights(
             )
 
 
-def _other_classes(given: torch.Tensor | None, parameter: torch.Tensor, classes: int) -> bool:
+def _other_classes(given: torch.Tensor | None, parameter: torch.Tensor, classes: int, *, is_last: bool) -> bool:
     """Whether this is a classifier's layer, and the weights know other classes or none."""
-    same_features = given is None or given.shape[1:] == parameter.shape[1:]
-    return parameter.shape[0] == classes and same_features
+    # A body's layer may be as wide as there are classes: of what is missing, only the last layer is a classifier.
+    fits = is_last if given is None else given.shape[1:] == parameter.shape[1:]
+    return parameter.shape[:1] == (classes,) and fits
 
 
 def check_start(network: nn.Module, expected: dict[str, str], where: str) -> None:

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt, Le
 
 from sldd.data.cohort import Cohort
+from sldd.data.prefetch import in_turns
 from sldd.errors import InputError
 from sldd.ops.digest import digest
 from sldd.ops.pixels import at_least, planes, standardise
@@ -289,8 +290,8 @@ class BalancedBatches:
         return {name: len(windows) for name, windows in zip(CLASSES, self._windows, strict=True)}
 
     def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(count, channels, input, input) float32 patches and (count,) int64 classes, in turns I, N, P (or fewer)."""
-        classes = np.array(self._turns)[np.arange(count) % len(self._turns)]
+        """(count, channels, input, input) patches and (count,) int64 classes ``in_turns``: I, N, P, or fewer."""
+        classes = np.array(self._turns)[in_turns(count, len(self._turns))]
         return self.of_classes(random, classes.tolist()), torch.from_numpy(classes)
 
     def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:

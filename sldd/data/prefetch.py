@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from sldd.errors import InputError
+
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -18,6 +20,17 @@ class BatchSource(Protocol):
     def draw(self, random: np.random.Generator, count: int) -> Batch:
         """(count, channels, h, w) float32 images and (count,) int64 classes, or (count, classes) float32 findings."""
         ...
+
+
+def in_turns(count: int, classes: int) -> np.ndarray:
+    """(count,) int64 numbers of classes, in turns.
+
+    Raises:
+        InputError: there are more classes than that: the last would never be drawn.
+    """
+    if count < classes:
+        raise InputError(f"a batch of {count} cannot hold each of {classes} classes; draw {classes} or more")
+    return np.arange(count) % classes
 
 
 class NumberedBatches(Protocol):

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 from sldd.data.cohort import Cohort
 from sldd.data.patches import CLASSES, NEGATIVE, POSITIVE
+from sldd.data.prefetch import in_turns
 from sldd.errors import InputError
 from sldd.ops.digest import digest
 from sldd.ops.pixels import at_least, planes, standardise
@@ -140,8 +141,12 @@ class ClassBatches:
         return sum(map(len, self._of_class))
 
     def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(count, channels, side, side) float32 films and (count,) int64 classes, in turns."""
-        classes = np.arange(count) % len(self._of_class)
+        """(count, channels, side, side) float32 films and (count,) int64 classes, in turns.
+
+        Raises:
+            InputError: as of ``in_turns``.
+        """
+        classes = in_turns(count, len(self._of_class))
         return self.of_classes(random, classes.tolist()), torch.from_numpy(classes)
 
     def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:

@@ -29,6 +29,7 @@ from sldd.distillation.initial_labels import initial_labels
 from sldd.errors import InputError
 from sldd.rng import stream
 from sldd.sources.phantom import PhantomSettings, PhantomSource
+from sldd.training.compute import ComputeSettings
 
 GUESSING = math.log(len(CLASSES))
 LEARNED = 2 / 3
@@ -123,7 +124,7 @@ def in_processes(
     """Short distillations of many (family, backbone) in parallel processes, yielded as they end."""
     phantoms()  # drawn once, before all ask for them
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(workers, spawn, initializer=ComputeSettings().apply, initargs=(1,)) as pool:
         running = [
             pool.submit(first_steps, family, member, steps=steps, device=device, start=start)
             for family, member in members

@@ -193,6 +193,10 @@ class ImageLearner(ABC):
 
     def state(self) -> State:
         """The shared state: images (S, M, ...), soft labels (S, M, C), inner rates (E, S[, T]), for the inner steps."""
+        return self.learned()
+
+    def learned(self) -> State:
+        """The same by what is learned alone."""
         chosen = self._learned if self._average is None else self._average
         return {name: value.detach() for name, value in self._inner_inputs(chosen).items()}
 

@@ -82,7 +82,7 @@ class EagerGradient:
         weights = [weight.detach().requires_grad_() for weight in theta]
         # Fused attention has no second derivative; the math kernel gives the same values up to rounding.
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-            with self._precision(x), self._kernels:
+            with self._precision(x), self._kernels.seeing(x):
                 logits = self._forward(weights, x)
             loss = self._loss(logits.to(y.dtype), y)
             with self._kernels.asking(images=False, parameters=True):

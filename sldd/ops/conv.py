@@ -109,6 +109,8 @@ class Scope:
 
     images: bool = True
     parameters: bool = True
+    leaf: torch.Tensor | None = None
+    """The images; any other leaf is a parameter, whatever it is used for."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class _Call:
     geometry: Geometry
     scope: Scope
     of_images: bool
-    """The input is not made from other tensors."""
+    """The input is the images themselves."""
     of_parameters: bool
     """The weight is not made from other tensors."""
 
@@ -171,5 +173,6 @@ def convolve(
         bias: (out channels,).
     """
     geometry = Geometry(stride, padding, (x.shape[2], x.shape[3]), (weight.shape[2], weight.shape[3]))
-    out: torch.Tensor = _Member.apply(_Call(geometry, scope, x.is_leaf, weight.is_leaf), "output", x, weight, bias)
+    call = _Call(geometry, scope, x is scope.leaf, weight.is_leaf)
+    out: torch.Tensor = _Member.apply(call, "output", x, weight, bias)
     return out

@@ -57,6 +57,16 @@ class Kernels(TorchFunctionMode):
         return func(*args, **(kwargs or {})) if found is None else found
 
     @contextmanager
+    def seeing(self, images: torch.Tensor) -> Iterator[None]:
+        """Context of a forward pass on these images, whose gradients ``asking`` may leave out."""
+        self._scope.leaf = images
+        try:
+            with self:
+                yield
+        finally:
+            self._scope.leaf = None
+
+    @contextmanager
     def asking(self, *, images: bool, parameters: bool) -> Iterator[None]:
         """Context in which backward passes compute the gradients of these leaves only."""
         self._scope.images, self._scope.parameters = images, parameters
@@ -98,6 +108,8 @@ def _batch_norm(
 ) -> torch.Tensor | None:
     statistics = running_mean is not None or running_var is not None
     if not training or statistics or not input.is_cpu or (weight is not None and input.dtype != weight.dtype):
+        return None
+    if input.numel() == input.shape[1]:  # one value a channel, which PyTorch refuses
         return None
     return batch_norm(input, weight, bias, eps)
 

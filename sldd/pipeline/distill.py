@@ -25,7 +25,7 @@ from sldd.pipeline.distilled import Distilled
 from sldd.pipeline.packing import Start, claims, complete, package_of, store_images
 from sldd.pipeline.progress import progress
 from sldd.pipeline.refusal import why_not
-from sldd.pipeline.task_data import check_batch, check_labels, task_data, task_of
+from sldd.pipeline.task_data import check_labels, task_data, task_of
 from sldd.training.compute import ComputeSettings
 from sldd.training.outer_loop import OuterLoop
 from sldd.training.outer_settings import OuterSettings
@@ -87,7 +87,8 @@ def distill(
     outer.check()
     compute.apply(torch.get_num_threads())
     data = task_data(cohort, patches, split_patients(cohort, split))
-    check_batch(outer.batch_size, data.input)
+    if (few := data.batch_refusal(outer.batch_size)) is not None:
+        raise InputError(few)
     label_init = _label_start(label_init, data.label_starts, task)
     built, origin = _started(network, data.input, norm, str(start), seed)
     labels = data.initial_labels(label_init, images, seed)

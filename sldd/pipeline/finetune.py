@@ -110,7 +110,8 @@ def finetune(
         done: called after every training.
 
     Raises:
-        InputError: the cohort is none that the package is for, or a count is none that it has.
+        InputError: the cohort is none that the package is for, a count is none that it has, or batches are
+            too small for its classes.
     """
     if not set(settings.arms) <= {ALONE, PACKAGE, BESIDE}:
         raise InputError(f"--arms: choose from {ALONE}, {PACKAGE}, {BESIDE}")
@@ -120,6 +121,8 @@ def finetune(
     counts = counts_of(settings, len(split.train), fewest)
     data = _data(package, cohort, split)
     _check_classes(package, data)
+    if (few := data.batch_refusal(settings.batch_size, "--batch")) is not None:
+        raise InputError(few)
     with Kernels(twice=False):
         found = data.evaluator().score(network, split.test, batch=OuterSettings.score_batch, device=_CPU)
     drawn = _bootstrap(found, cohort, split, settings.seeds)

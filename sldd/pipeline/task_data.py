@@ -42,6 +42,7 @@ class TaskData(ABC):
         input: what networks see of an image, and tell of it.
         batches: training images, as they are.
         size: how many of them there are.
+        fewest: images of a batch that holds each class.
     """
 
     loss: Loss
@@ -51,6 +52,16 @@ class TaskData(ABC):
     input: InputSpec
     batches: BatchSource
     size: int
+    fewest: int = 1
+
+    def batch_refusal(self, size: int, setting: str = "outer.batch_size") -> str | None:
+        """Why batches of so many images, as a setting says, cannot hold each class; None where they do."""
+        if size >= self.fewest:
+            return None
+        return (
+            f"{setting}: {size}, and there are {self.fewest} classes, each of which is to be in every batch; set it to "
+            "that or more"
+        )
 
     @abstractmethod
     def evaluator(self, delta: float | None = None) -> Evaluator:
@@ -93,6 +104,7 @@ class PatchData(TaskData):
     """
 
     loss, label_starts = CROSS_ENTROPY, STARTS
+    fewest = len(CLASSES)
 
     def __init__(self, patches: Patches, split: Split) -> None:
         self.cohort, self.patches, self.split = patches.cohort, patches, split
@@ -178,7 +190,7 @@ class ClassData(TaskData):
         self.cohort, self.films, self.split = films.cohort, films, split
         classes, self.numbers = exclusive_classes(self.cohort)
         self.batches: ClassBatches = ClassBatches(films, split.train, self.numbers, classes)
-        self.size = self.batches.size
+        self.size, self.fewest = self.batches.size, len(classes)
         self.input = InputSpec(films.side, classes, films.mean, films.std, self.cohort.channels, exclusive=True)
 
     def evaluator(self, delta: float | None = None) -> Evaluator:
@@ -237,15 +249,6 @@ def check_labels(task: TaskName, labels: Collection[str]) -> None:
         )
     if task == "classes" and "sigmoid" in labels:
         raise InputError("distill.labels: an image is of one class, so sigmoid is no choice; take raw or softmax")
-
-
-def check_batch(size: int, spec: InputSpec) -> None:
-    """Raise an InputError where batches of so many images cannot hold each class."""
-    if spec.exclusive and size < len(spec.classes):
-        raise InputError(
-            f"outer.batch_size: {size}, and there are {len(spec.classes)} classes, each of which is to be in every "
-            "batch; set it to that or more"
-        )
 
 
 def task_of(cohort: Cohort) -> TaskName:

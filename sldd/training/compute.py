@@ -6,6 +6,7 @@ wanted, in the pass over real patches, it was no faster than eager code on a CPU
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ class ComputeSettings:
         """Set what PyTorch and the C library keep for the whole process."""
         torch.set_num_threads(threads)
         keep_freed_memory()
+        if self.deterministic:  # cuBLAS wants to hear it before CUDA is used, and PyTorch refuses products without
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(self.deterministic)
         torch.backends.cudnn.benchmark = not self.deterministic
         # Float32 is float32: by default NVIDIA's convolutions round to TF32's ten bits, and what a receiver rebuilds on

@@ -56,8 +56,12 @@ class Learner(Protocol):
         """Batch-norm statistics that go with ``weights``; ``real`` are batches of patches to measure them over."""
         ...
 
+    def learned(self) -> State:
+        """What of the state the steps change, by name: asked for after each, so nothing is worked out for it."""
+        ...
+
     def state(self) -> State:
-        """The network's current state, by name: detached, not copied."""
+        """The current state, by name: what is learned and what follows from it; detached, not copied."""
         ...
 
     def state_dict(self) -> dict[str, Any]:

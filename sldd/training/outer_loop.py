@@ -37,6 +37,12 @@ def _all_finite(tensors: Iterable[torch.Tensor]) -> bool:
     return not finite or bool(torch.stack(finite).all())
 
 
+def _check_state(state: State, step: int) -> None:
+    if not _all_finite(state.values()):
+        name = next(name for name, value in state.items() if not _all_finite([value]))
+        raise DivergedError(f"{name} is not finite after outer step {step}")
+
+
 @dataclass
 class Best:
     """The best state seen, by its scores on validation patients."""
@@ -130,10 +136,7 @@ class OuterLoop:
         loss = self.learner.step(inputs, classes, self._scheduled(number))
         if not math.isfinite(loss):
             raise DivergedError(f"the loss is {loss} at outer step {number + 1}")
-        state = self.learner.state()
-        if not _all_finite(state.values()):
-            name = next(name for name, value in state.items() if not _all_finite([value]))
-            raise DivergedError(f"{name} is not finite after outer step {number + 1}")
+        _check_state(self.learner.learned(), number + 1)
         self.progress.step += 1
         self.progress.losses.append(loss)
         if self.progress.step in self._evaluate_at:
@@ -189,6 +192,7 @@ class OuterLoop:
 
     def _evaluate(self) -> None:
         state = self.learner.state()
+        _check_state(state, self.progress.step)
         weights = self.learner.weights(state)
         if not _all_finite(weights):
             raise DivergedError(f"the network's weights are not finite after outer step {self.progress.step}")

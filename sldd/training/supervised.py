@@ -109,9 +109,11 @@ class Training:
             return statistics(self.network)
         return measure_statistics(self.network, lambda images: self.forward(weights, images), real)
 
-    def state(self) -> State:
+    def learned(self) -> State:
         """All weights by name."""
         return {name: weight.detach() for name, weight in zip(self._names, self._weights, strict=True)}
+
+    state = learned
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, Adam's moments and running statistics."""

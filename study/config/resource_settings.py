@@ -27,7 +27,8 @@ class ResourceSettings:
     """Times that a trial is tried again after an error or the loss of its machine."""
     feature_cache: Annotated[float, Ge(0)] = 8
     """GiB in ``data.cache``, on every machine, for features of real patches where only the last layer changes: all
-    trials of a start have them. Those that were used longest ago go first. 0: none is kept."""
+    trials of a start have them; and for all experts of ``mtt``. Those that were used longest ago go first. 0: none is
+    kept."""
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def traits_of(
 
 
 def _measured(cell: Cell, config: StudyConfig, data: TaskData) -> dict[str, Any] | None:
-    images, targets = data.batches.draw(stream(config.seed, "traits"), _PATCHES)
+    images, targets = data.batches.draw(stream(config.seed, "traits"), max(_PATCHES, data.fewest))
     try:
         network = build_network(cell, data.input)
         start = start_of(cell.backbone, cell.start, config.pretrained)

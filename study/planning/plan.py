@@ -106,7 +106,10 @@ def plan_cells(
                 fits = checked[whole][1] is None
                 checked[shapes] = checked[whole] if fits else _check(cell, config, outer, memory, data)
         parameters, refused = checked[shapes]
-        refused = refused or data.refusal(cell) or METHODS[cell.method].refusal(cell, config, data)
+        # A method that has batches of its own has them from its settings, which have its name.
+        whose = "outer" if outer.batch_size == config.outer.batch_size else cell.method
+        few = data.batch_refusal(outer.batch_size, f"{whose}.batch_size")
+        refused = refused or few or data.refusal(cell) or METHODS[cell.method].refusal(cell, config, data)
         seconds, fresh = None, 0.0
         if refused is None and cell in timed:
             step = clock(cell, outer, data)
@@ -193,6 +196,8 @@ def _check(
             return parameters, reason
     try:
         wanted = METHODS[cell.method].memory(network, cell, config, outer, data)
+    except InputError as error:
+        return parameters, str(error)
     except NotImplementedError as error:
         if "derivative" in str(error):
             return parameters, why_not(error, cell.backbone, cell.images, side)

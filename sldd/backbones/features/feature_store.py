@@ -7,6 +7,7 @@ Of two writers, the later one replaces the same bytes. Features are made of pati
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -33,8 +34,8 @@ _AT_ONCE = 2**24
 class Draft:
     """A file as it is written: rows of ``features`` one batch after the other, then the other arrays."""
 
-    def __init__(self, file: BinaryIO | None) -> None:
-        self._file, self._sum = file, hashlib.sha256()
+    def __init__(self, file: BinaryIO | None, limit: int = 0) -> None:
+        self._file, self._limit, self._sum = file, limit, hashlib.sha256()
         self._rows, self._length, self._like = 0, 0, torch.empty(0)
         self.error: OSError | None = None
 
@@ -60,6 +61,9 @@ class Draft:
             return
         self._sum.update(content)
         self._length += len(content)
+        if self._length > self._limit:
+            self.error = OSError(errno.EFBIG, f"more than the {self._limit / 2**30:.3g} GiB of resources.feature_cache")
+            return
         try:
             self._file.write(content)
         except OSError as error:
@@ -81,6 +85,7 @@ class FeatureStore:
         self._folder, self._limit = folder, limit
         self._opened: dict[str, Arrays] = {}
         self.trouble: str | None = None
+        self._said = ""
 
     def check(self) -> str | None:
         """``trouble``, after a file was written and removed."""
@@ -99,8 +104,12 @@ class FeatureStore:
             except (OSError, ValueError, KeyError, TypeError):
                 return None
             self._opened[key] = found
-        with suppress(OSError):
+        try:
             os.utime(path)
+        except FileNotFoundError:  # removed for others' sake: its disk space is free once nobody has it mapped
+            return self._opened.pop(key)
+        except OSError:
+            pass
         return self._opened[key]
 
     @contextmanager
@@ -115,7 +124,7 @@ class FeatureStore:
         except OSError as error:
             self._give_up(error)
         try:
-            yield (draft := Draft(file))
+            yield (draft := Draft(file, self._limit))
             if file is None:
                 return
             try:
@@ -123,9 +132,8 @@ class FeatureStore:
                     raise draft.error
                 file.flush()
                 os.fsync(file.fileno())
-                if path.stat().st_size <= self._limit:
-                    path.replace(self._folder / f"{key}{_ENDING}")
-                    self._make_room()
+                path.replace(self._folder / f"{key}{_ENDING}")
+                self._make_room()
             except OSError as error:
                 self._give_up(error)
         finally:
@@ -135,8 +143,12 @@ class FeatureStore:
                 path.unlink(missing_ok=True)
 
     def _give_up(self, error: OSError) -> None:
-        self.trouble = f"features are not kept in {self._folder} ({error.strerror}) but worked out each time"
-        logging.getLogger(__name__).warning(self.trouble)
+        said = f"features are not kept in {self._folder} ({error.strerror}) but worked out each time"
+        if error.errno != errno.EFBIG:  # others may be smaller
+            self.trouble = said
+        if said != self._said:
+            logging.getLogger(__name__).warning(said)
+        self._said = said
 
     def _make_room(self) -> None:
         """Remove the files that were used longest ago, and drafts that a kill left."""
@@ -155,6 +167,7 @@ class FeatureStore:
             with suppress(OSError):
                 total -= Path(path).stat().st_size
                 Path(path).unlink()  # whoever has it mapped keeps it
+                self._opened.pop(Path(path).name.removesuffix(_ENDING), None)
 
 
 def _open(path: Path) -> Arrays:

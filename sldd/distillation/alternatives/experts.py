@@ -10,6 +10,8 @@ expert at most.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -28,6 +30,11 @@ _SEED = 0
 """Of all experts: they are nobody's in particular."""
 _DECIDING = ("snapshots", "every", "batch_size", "rate", "momentum")
 """Settings by which an expert becomes what it is; the others are of who follows it."""
+
+
+def experts_bytes(network: nn.Module, settings: ExpertSettings) -> int:
+    """What the trajectories of all experts take."""
+    return settings.count * (settings.snapshots + 1) * sum(parameter.nbytes for parameter in network.parameters())
 
 
 class ExpertBuffer:
@@ -63,23 +70,27 @@ class ExpertBuffer:
         found = None if self._store is None else self._store.read(key)
         if found is not None:
             return found["features"]
-        made = self._make(number)
         self.made += 1
-        if self._store is not None:
+        if self._store is not None and self._store.trouble is None:
             with self._store.writing(key) as draft:
-                draft.append(made)
+                for weights in self._make(number):
+                    draft.append(weights[None])
                 draft.finish()
             if (kept := self._store.read(key)) is not None:
                 return kept["features"]
+        made = torch.empty(self._settings.snapshots + 1, sum(p.numel() for p in self._network.parameters()))
+        for place, weights in enumerate(self._make(number)):
+            made[place] = weights
         self._memory[number] = made
         return made
 
-    def _make(self, number: int) -> torch.Tensor:
-        """Gradient descent with momentum on batches of real images, from a fresh start."""
+    def _make(self, number: int) -> Iterator[torch.Tensor]:
+        """Weights along gradient descent with momentum on batches of real images, from a fresh start. One at a time:
+        all of a large network's would take its memory many times over."""
         settings, names = self._settings, [name for name, _ in self._network.named_parameters()]
         weights = [weight.requires_grad_() for weight in self._networks(number)]
         optimiser = torch.optim.SGD(weights, settings.rate, momentum=settings.momentum)
-        kept = [_flat(weights)]
+        yield _flat(weights)
         self._network.train()
         for step in range(settings.snapshots * settings.every):
             images, classes = self._batches.draw(stream(_SEED, "expert", number, step), settings.batch_size)
@@ -91,8 +102,7 @@ class ExpertBuffer:
             F.cross_entropy(logits, classes.to(logits.device)).backward()
             optimiser.step()
             if (step + 1) % settings.every == 0:
-                kept.append(_flat(weights))
-        return torch.stack(kept)
+                yield _flat(weights)
 
 
 def _flat(weights: Weights) -> torch.Tensor:

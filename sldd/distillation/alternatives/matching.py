@@ -89,8 +89,8 @@ class Matching(ImageLearner):
         return loss
 
     def state(self) -> State:
-        """As of ``ImageLearner``, with the rates that the images have now."""
-        found = super().state()
+        """As of ``ImageLearner``, with the rates that the images have now: S inner gradients."""
+        found = self.learned()
         return found | {"rates": self._rates_at(found)}
 
     def _change(self) -> Change:

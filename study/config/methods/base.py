@@ -80,6 +80,7 @@ class Method(ABC):
         """Bytes that a trial of a cell needs; the network lies on the meta device.
 
         Raises:
+            InputError: something else than memory has no room for it.
             Exception: whatever the network says of its input, or of second derivatives.
         """
 

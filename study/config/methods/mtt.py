@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import nn
 
-from sldd.distillation.alternatives.experts import ExpertBuffer
+from sldd.distillation.alternatives.experts import ExpertBuffer, experts_bytes
 from sldd.distillation.alternatives.trajectories import TrajectoryMatching
 from sldd.distillation.image_learner import ImageLearner
+from sldd.errors import InputError
 from sldd.training.dp_sgd import PrivateGradient
 from sldd.training.outer_settings import OuterSettings
 from study.config.methods.matching import Matched
@@ -28,7 +29,7 @@ class _MTT(Matched):
                 f"{self.name}: a student that begins at snapshot {experts.latest - 1} of an expert has no "
                 f"{experts.span} after it; raise match.experts.snapshots to {experts.latest + experts.span - 1}"
             )
-        return super().refusal(cell, config, data)
+        return super().refusal(cell, config, data) or data.batch_refusal(experts.batch_size, "match.experts.batch_size")
 
     def timed(self, config: StudyConfig) -> StudyConfig:
         """With an expert that is no more than begun."""
@@ -40,9 +41,20 @@ class _MTT(Matched):
         return cell.distill_steps or 0
 
     def memory(self, network: nn.Module, cell: Cell, config: StudyConfig, outer: OuterSettings, data: TaskData) -> int:
-        """That of an unroll of as many steps as the student takes."""
+        """That of an unroll of as many steps as the student takes, and of all experts where no file keeps them.
+
+        Raises:
+            InputError: files are to keep them, and there is no room for all.
+        """
+        experts, room = experts_bytes(network, config.match.experts), config.resources.feature_cache
+        if 0 < room * 2**30 < experts:
+            raise InputError(
+                f"{self.name}: {config.match.experts.count} experts of {cell.backbone} take {experts / 2**30:.3g} GiB, "
+                f"and resources.feature_cache is {room:g}: they would be made again and again; raise it, or lower "
+                "match.experts.count or match.experts.snapshots"
+            )
         student = replace(cell, distill_epochs=config.match.experts.student_epochs)
-        return super().memory(network, student, config, outer, data)
+        return super().memory(network, student, config, outer, data) + (0 if room else experts)
 
     def made(self, data: TaskData, config: StudyConfig, private: PrivateGradient | None, **given: Any) -> ImageLearner:
         network = given["network"].to(given["device"])

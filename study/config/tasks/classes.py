@@ -32,7 +32,6 @@ class ClassData(pipeline.ClassData, WholeFilmData):
         self.views = ImageViews(films, self.numbers, self.input.classes)
 
     def learned(self, spec: TrialSpec, config: StudyConfig, *, augment: bool) -> Learned:
-        pipeline.check_batch(config.outer.batch_size, self.input)
         drawn = self.augmented(config.augment) if augment else self.batches
         return Learned(self.evaluator(), drawn, self.batches)
 

@@ -91,6 +91,16 @@ def test_a_layer_that_does_not_fit_is_named(tmp_path: Path) -> None:
         set_start(_gray(), backbone="test_resnet", start=str(tmp_path / "other.safetensors"), seed=0)
 
 
+def test_a_file_without_its_classifier_is_a_start_and_one_without_a_body_layer_as_wide_is_none() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten(), nn.Linear(12, 3))
+    weights = {"0.weight": torch.ones(3, 1, 3, 3), "0.bias": torch.ones(3)}
+    copy_weights(network, weights, where="f", classes=3)
+    assert torch.equal(network.get_parameter("0.bias"), weights["0.bias"])
+    del weights["0.bias"]
+    with pytest.raises(InputError, match=r"layer 0\.bias is missing in the weights of f"):
+        copy_weights(network, weights, where="f", classes=3)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -114,6 +114,12 @@ def test_batches_are_balanced_and_repeatable(cohort: Cohort) -> None:
     assert not torch.equal(images, other)
 
 
+def test_batches_that_cannot_hold_every_class_are_refused(cohort: Cohort) -> None:
+    batches = BalancedBatches(Patches(cohort, SMALL, 0.0, 1.0), [3, 8])
+    with pytest.raises(InputError, match="a batch of 2 cannot hold each of 3 classes"):
+        batches.draw(stream(0, "batch"), 2)
+
+
 def test_fewer_patches_of_fewer_classes(cohort: Cohort) -> None:
     whole = BalancedBatches(Patches(cohort, SMALL, 0.0, 1.0), range(8))
     few = whole.subset(stream(0, "subset"), classes="NP", per_class=5)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sldd.data.cohort import Cohort, prepare
-from sldd.data.whole_films import WholeBatches, WholeFilms
+from sldd.data.whole_films import ClassBatches, WholeBatches, WholeFilms
 from sldd.errors import InputError
 from sldd.metrics.patient_votes import count_votes
 from sldd.rng import stream
@@ -41,6 +41,14 @@ def test_batches_hold_training_films_of_both_labels(cohort: Cohort) -> None:
     assert set(drawn[1::2]) == {1, 5}
     with pytest.raises(InputError, match="no training patient of class P"):
         WholeBatches(films, [0, 2, 4])
+
+
+def test_batches_of_classes_hold_each_or_are_refused(cohort: Cohort) -> None:
+    films, numbers = WholeFilms(cohort, 16, 0.0, 1.0), np.arange(12) % 4
+    batches = ClassBatches(films, list(range(6)), numbers, "abcd")
+    assert batches.draw(stream(0, "batch"), 6)[1].tolist() == [0, 1, 2, 3, 0, 1]
+    with pytest.raises(InputError, match="a batch of 3 cannot hold each of 4 classes; draw 4 or more"):
+        batches.draw(stream(0, "batch"), 3)
 
 
 def test_a_film_votes_with_its_probabilities(cohort: Cohort) -> None:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import csv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from sldd.distillation import first_steps as module
 from sldd.distillation.audit import main
-from sldd.distillation.first_steps import FirstSteps, first_steps, read_first_steps, write_first_steps
+from sldd.distillation.first_steps import (
+    FirstSteps,
+    first_steps,
+    in_processes,
+    read_first_steps,
+    write_first_steps,
+)
 
 CPU = torch.device("cpu")
 
@@ -28,6 +37,17 @@ def test_what_goes_wrong_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     row = first_steps("", "test_resnet", steps=2, device=CPU, start="xavier")
     assert not row.learned
     assert row.note == "at 512 px: the loss is nan at outer step 1"
+
+
+def test_processes_compute_as_trials_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pool(workers: int, _: object, **first: Any) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(workers, **first)
+
+    monkeypatch.setattr(module, "ProcessPoolExecutor", pool)
+    monkeypatch.setattr(module, "phantoms", lambda: None)
+    monkeypatch.setattr(module, "first_steps", lambda *_, **__: torch.backends.cudnn.allow_tf32)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    assert list(in_processes([("", "lenet")], steps=1, device=CPU, start="xavier", workers=1)) == [False]
 
 
 @pytest.mark.slow

@@ -133,6 +133,29 @@ def test_what_may_be_otherwise_the_next_time_has_no_program(network: Scaled) -> 
     assert TracedGradient.of(eager, theta, torch.ones(2, 1, 6, 6), torch.eye(3)[:2]) is None
 
 
+class Template(nn.Module):
+    """A parameter is the input of a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 4, 3), nn.Linear(64, 3)
+        self.template = nn.Parameter(torch.randn(1, 1, 6, 6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head((self.conv(x) + self.conv(self.template)).flatten(1))
+        return logits
+
+
+def test_a_parameter_that_is_convolved_has_its_gradient() -> None:
+    network, x, y = Template(), torch.randn(2, 1, 6, 6), torch.eye(3)[:2]
+    theta = [parameter.detach() for parameter in network.parameters()]
+    expected = torch.autograd.grad(soft_cross_entropy(network(x), y), list(network.parameters()))
+    eager = EagerGradient(Unroll(network).forward, soft_cross_entropy, None)
+    for found in (eager.gradient(theta, x, y), eager.linearised(theta, x, y)[0]):
+        for ours, theirs in zip(found, expected, strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
 def test_other_shapes_go_by_autograd() -> None:
     network = _network("lenet")
     unroll = Unroll(network)

@@ -52,6 +52,7 @@ def test_third_derivatives_are_there():
 )
 def test_only_the_leaves_in_scope_are_worked_out(scope, worked_out):
     x, w = random(1, 2, 4, 4).requires_grad_(), random(3, 2, 3, 3).requires_grad_()
+    scope.leaf = x
     out = convolve(x, w, stride=(1, 1), padding=(0, 0), scope=scope)
     found = torch.autograd.grad(out.sum(), [x, w], allow_unused=True)
     assert [gradient is not None for gradient in found] == worked_out

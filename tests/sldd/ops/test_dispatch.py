@@ -44,6 +44,11 @@ def test_other_layers_differ_by_rounding(layer):
     torch.testing.assert_close(ours, layer(x))
 
 
+def test_one_value_a_channel_is_refused_as_the_library_does():
+    with Kernels(), pytest.raises(ValueError, match="more than 1 value per channel"):
+        torch.nn.BatchNorm2d(4, track_running_stats=False)(torch.randn(1, 4, 1, 1))
+
+
 def test_autocast_convolves_in_its_type():
     layer, x = torch.nn.Conv2d(4, 6, 3), torch.randn(2, 4, 8, 8)
     with torch.autocast("cpu", torch.bfloat16), Kernels():

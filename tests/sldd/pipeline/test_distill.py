@@ -156,6 +156,7 @@ class Odd(Net):
         ("lenet", {"outer": sldd.OuterSettings(patience=20)}, "outer.patience: 20 evaluations without a better state"),
         ("lenet", {"device": "gpu"}, "device: there is no 'gpu'; use cpu or cuda"),
         ("lenet", {"device": "meta"}, "device: distillations run on cpu or cuda"),
+        ("test_resnet", {"images": 1}, "batch norm sees one value a channel: 1 image a step and a last map of 1"),
         ("lenet", {"split": sldd.SplitSettings(test=0.0)}, "the test split has no class that some of its images have"),
     ],
 )

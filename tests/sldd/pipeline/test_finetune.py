@@ -192,3 +192,5 @@ def test_films_of_another_kind_or_of_other_classes_are_refused(
     other = sldd.open_cohort(films, list("abcd") * 3, cache=tmp_path / "cache")
     with pytest.raises(InputError, match="its classes are a, b, c, d, and the package's are 0, 1, 2"):
         finetune(told, rebuild(told), other)
+    with pytest.raises(InputError, match="--batch: 2, and there are 3 classes, each of which is to be in every batch"):
+        finetune(told, rebuild(told), images, dataclasses.replace(TINY, counts=(0, 3), batch_size=2))

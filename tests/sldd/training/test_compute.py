@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
@@ -72,9 +74,14 @@ def test_inner_steps_in_bfloat16_are_near() -> None:
     assert torch.nn.functional.cosine_similarity(found[0][1].images.flatten(), found[1][1].images.flatten(), 0) > 0.9
 
 
-def test_settings_reach_pytorch() -> None:
+def test_settings_reach_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delitem(os.environ, "CUBLAS_WORKSPACE_CONFIG")
     try:
+        ComputeSettings().apply(threads=1)
+        assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
         ComputeSettings(deterministic=True).apply(threads=1)
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8", "or PyTorch refuses every product on a GPU"
         assert torch.are_deterministic_algorithms_enabled()
         assert not torch.backends.cudnn.benchmark
         assert not torch.backends.cudnn.allow_tf32, "a receiver's CPU knows no TF32"

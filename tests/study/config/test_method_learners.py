@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from sldd.data.cohort import prepare
 from sldd.data.patches import Patches
 from sldd.data.settings import open_source
 from sldd.data.split import split_patients
+from sldd.errors import InputError
 from sldd.training.outer_loop import OuterLoop
 from study.config.cells import cells
 from study.config.loader import load
@@ -154,3 +156,33 @@ def test_a_student_that_outruns_its_expert_is_refused(cache: Path, data: PatchDa
     config = _config(cache, "mtt", "match={experts: {snapshots: 4, latest: 4, span: 2}}")
     (cell,) = cells(config.grid)
     assert "raise match.experts.snapshots to 5" in str(METHODS["mtt"].refusal(cell, config, data))
+
+
+def test_experts_see_every_class(cache: Path, data: PatchData) -> None:
+    config = _config(cache, "mtt", "match={experts: {batch_size: 2}}")
+    (cell,) = cells(config.grid)
+    assert "match.experts.batch_size: 2, and there are 3 classes" in str(METHODS["mtt"].refusal(cell, config, data))
+
+
+def test_experts_have_room_or_are_refused(cache: Path, data: PatchData) -> None:
+    needed, refused = [], pytest.raises(InputError, match=r"100 experts of convnet_w32 take .* GiB")
+    for room in (0, 1, 0.001):
+        config = _config(cache, "mtt", "match={experts: {count: 100}}", f"resources.feature_cache={room}")
+        (cell,) = cells(config.grid)
+        with torch.device("meta"):
+            network = build_network(cell, data.input)
+        with refused if room == 0.001 else nullcontext():
+            needed.append(METHODS["mtt"].memory(network, cell, config, config.outer, data))
+    assert needed[0] - needed[1] == 100 * 21 * sum(parameter.nbytes for parameter in network.parameters())
+
+
+def test_rates_that_follow_are_worked_out_where_a_state_is_evaluated(
+    cache: Path, data: PatchData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, asked = _loop(data, _config(cache, "dm")), []
+    rates_at = loop.learner._rates_at  # type: ignore[attr-defined]
+    monkeypatch.setattr(loop.learner, "_rates_at", lambda found: asked.append(loop.progress.step) or rates_at(found))
+    finish(loop)
+    assert asked == [4], "of four steps, after the last"
+    assert loop.best is not None
+    assert torch.equal(loop.best.state["rates"], loop.learner.state()["rates"])

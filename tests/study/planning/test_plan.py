@@ -63,6 +63,14 @@ def test_one_value_a_channel_is_refused(cache: Path) -> None:
     assert [entry.parameters for entry in planned] == [372_691] * 2
 
 
+def test_batches_without_room_for_a_class_are_refused(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ("grid.backbone=lenet", "grid.method=[sldd,train]", "grid.images=2", "train={batch_size: 6}")
+    monkeypatch.setattr(PatchData, "fewest", 13)
+    distilled, trained = (str(entry.refused) for entry in _plan(_config(*settings), cache, timed=set()))
+    assert distilled.startswith("outer.batch_size: 12, and there are 13 classes, each of which is to be in every batch")
+    assert trained.startswith("train.batch_size: 6, and there are 13 classes")
+
+
 def test_where_the_most_images_fit_fewer_are_not_asked(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int | None] = []
     too_many = 99

@@ -84,8 +84,30 @@ def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
         "one.features", "three.features", "four.features", ".new.draft",
     }  # fmt: skip
     assert torch.equal(opened["features"], values(1, 100))  # whoever has it mapped keeps it
-    keep(store, "large", values(5, 1000))
-    assert not (tmp_path / "large.features").exists()
+    assert list(store._opened) == [], "nor is its disk space taken for ever"
+
+
+def test_what_others_removed_is_let_go(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path, ROOM)
+    keep(store, "one", values(1))
+    assert store.read("one") is not None
+    (tmp_path / "one.features").unlink()
+    found = store.read("one")
+    assert found is not None
+    assert torch.equal(found["features"], values(1))
+    assert store.read("one") is None
+
+
+def test_what_is_too_large_is_said_once_and_smaller_files_are_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = FeatureStore(tmp_path, 3 * 4000)
+    for key in ("large", "larger"):
+        keep(store, key, values(5, 1000))
+    keep(store, "small", values(5, 100))
+    assert [path.name for path in tmp_path.iterdir()] == ["small.features"]
+    (record,) = caplog.records
+    assert "(more than the 1.12e-05 GiB of resources.feature_cache) but worked out each time" in record.message
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not Path("/dev/full").exists(), reason="no disk can be made full")

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from sldd.backbones.features.feature_store import FeatureStore
-from sldd.distillation.alternatives.experts import ExpertBuffer
+from sldd.distillation.alternatives.experts import ExpertBuffer, experts_bytes
 from sldd.distillation.alternatives.settings import ExpertSettings
 from sldd.rng import stream
 
@@ -77,6 +77,18 @@ def test_what_is_torn_is_made_again(tmp_path: Path) -> None:
     assert again.made == 1
 
 
+def test_a_store_without_room_is_said_and_experts_are_in_memory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    buffer = _buffer(tmp_path)
+    assert experts_bytes(buffer._network, SETTINGS) == 2 * 3 * 6 * 4
+    buffer._store = FeatureStore(tmp_path, 3 * 6 * 4 - 1)
+    assert torch.equal(buffer.trajectory(0), _buffer(None).trajectory(0))
+    assert list(tmp_path.iterdir()) == []
+    assert "more than the 6.61e-08 GiB of resources.feature_cache" in caplog.text
+    assert buffer.trajectory(0) is buffer.trajectory(0)
+
+
 def test_patients_without_a_fingerprint_are_not_kept(tmp_path: Path) -> None:
     batches = Batches()
     batches.fingerprint = None
@@ -97,10 +109,9 @@ buffer = _buffer(Path(sys.argv[1]))
 buffer.trajectory(0)
 make = buffer._make
 def killed(number):
-    made = make(number)
-    with buffer._store.writing("whatever") as draft:
-        draft.append(made)
-        os.kill(os.getpid(), signal.SIGKILL)
+    for weights in make(number):
+        yield weights
+    os.kill(os.getpid(), signal.SIGKILL)
 buffer._make = killed
 buffer.trajectory(1)
 """
