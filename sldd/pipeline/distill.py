@@ -119,7 +119,7 @@ def distill(
         _improve(loop, show_progress)
     except (InputError, ArithmeticError):
         raise
-    except (RuntimeError, ValueError) as error:  # whatever a network says of its input, or of second derivatives
+    except (AssertionError, RuntimeError, ValueError) as error:  # a network, of its input or of second derivatives
         raise InputError(why_not(error, origin.backbone, images, data.input.side)) from error
     best = loop.best
     assert best is not None  # the last step is evaluated

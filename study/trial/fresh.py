@@ -54,6 +54,6 @@ def fresh_scores(
             loss = train_fresh(network, state["images"], state["labels"], settings=settings, seed=name, loss=data.loss)
             found = score(network)
             row |= {"loss": loss, "score": task.main_score(found), "auc": found.get("auc")}
-        except (RuntimeError, ValueError) as error:  # whatever a network says about its input
+        except (AssertionError, RuntimeError, ValueError) as error:  # whatever a network says about its input
             row["error"] = (str(error).splitlines() or [type(error).__name__])[0]
         yield row
