@@ -75,7 +75,13 @@ def distil(
         epochs=options.epochs,
         inner_lr=options.inner_lr,
         learned=LEARNED if method == "sldd" else ("images", "rates"),
-        settings=DistillSettings(rates=options.rates, clip=options.clip, average=options.average),
+        settings=DistillSettings(
+            rates=options.rates,
+            rate_unit="absolute",
+            rate_lr=options.rate_lr,
+            clip=options.clip,
+            average=options.average,
+        ),
         compute=ComputeSettings(memory="keep"),
         seed=seed,
         device=CPU,
@@ -112,6 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--outer-lr", type=float, default=0.1)
     parser.add_argument("--inner-lr", type=float, default=0.02)
+    parser.add_argument("--rate-lr", type=float, default=1.0, help="pace of the inner rates, in outer rates; default 1")
     parser.add_argument(
         "--rates", choices=["step", "tensor"], default="tensor", help="inner rates: one a step, or more"
     )
