@@ -1,44 +1,21 @@
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 import re
 from html.parser import HTMLParser
-from pathlib import Path
-from typing import Any
 
 import pytest
-from plotly.offline import get_plotlyjs
 
 from analysis.dashboard import main, write_dashboard
 from analysis.records.records import read_study
 from analysis.records.tasks import TASKS, USUAL
 from analysis.text.summary import ONCE, headline, highlights, smallest_counts
 from tests.analysis.conftest import voters
+from tests.analysis.pages import cells_of, data_of, everything_in, page_of
 
 PANELS = [
     "minimum", "hm-by-parameters", "hm-by-images", "operating", "sharing", "search", "parallel", "cell-chart",
 ]  # fmt: skip
-
-
-def page_of(path: Path) -> str:
-    """The page without plotly.js, which has to be in it exactly once."""
-    before, *after = path.read_text(encoding="utf-8").split(get_plotlyjs())
-    assert len(after) == 1
-    return before + after[0]
-
-
-def data_of(page: str, name: str) -> Any:
-    """What the page's scripts read: `id="content"`, or a cell's."""
-    (text,) = re.findall(rf'<script type="text/plain" {name}>(.*?)</script>', page, re.DOTALL)
-    return json.loads(gzip.decompress(base64.b64decode(text)))
-
-
-def cells_of(page: str) -> dict[str, Any]:
-    """The pieces of all cells."""
-    names = re.findall(r'plain" data-cell="([^"]+)"', page)
-    return {name: data_of(page, f'data-cell="{re.escape(name)}"') for name in names}
 
 
 class Loads(HTMLParser):
@@ -251,6 +228,7 @@ def test_markup_in_a_study_is_shown_not_obeyed(ledger):
     for chart in data_of(page, 'id="content"')["charts"].values():
         drawn = json.dumps([[trace.get(name) for name in ("name", "hovertext", "text")] for trace in chart["data"]])
         assert "<img" not in drawn, "plotly reads a little HTML"
+    assert "<img src=x" not in json.dumps(data_of(page, 'id="content"')["words"]), "and so in its boxes"
 
 
 def test_an_empty_study_says_so(ledger):
@@ -296,8 +274,9 @@ def test_the_papers_protocol_is_called_what_it_is(ledger):
     study.done(cell, 1, "search")
     page = page_of(write_dashboard(study.folder))
     assert "states were chosen on the test patients themselves" in page
+    whole = everything_in(page)
     for denial in (TASKS[USUAL].protocol, "never met a test patient", "validation patients", "HM on<br>validation"):
-        assert denial not in page
+        assert denial not in whole
     for panel in (
         "HM by parameters",
         "HM by distilled images",

@@ -17,6 +17,7 @@ from sldd.package.rebuild.verify import verify
 from sldd.sources.phantom import PhantomSettings, PhantomSource
 from study.config.presets import presets
 from study.run import main
+from tests.analysis.pages import everything_in
 from tests.conftest import write_manifest
 from tests.study.command import TINY, Here, Study
 
@@ -151,6 +152,7 @@ def test_a_whole_study(undisturbed: Study) -> None:
     for path in undisturbed.folder.rglob("*"):
         if path.is_file():
             assert b"PHANTOM-" not in path.read_bytes(), f"{path.name} names a patient"
+    assert "PHANTOM-" not in everything_in((undisturbed.folder / "dashboard.html").read_text())
     packages = undisturbed.trials("package.safetensors")
     assert len(packages) == 6
     for path in packages:

@@ -244,9 +244,10 @@ def test_every_point_of_a_figure_has_the_key_of_its_cell(demo):
         (search_frame, parallel_figure),
     ]
     for numbers, draw in frames:
-        for trace in draw(numbers(study)).data:
-            if trace.meta:
-                assert len(trace.meta["keys"]) == len(trace.x), draw
+        keyed = [trace for trace in draw(numbers(study)).data if trace.meta]
+        assert keyed, draw
+        for trace in keyed:
+            assert len(trace.meta["keys"]) == len(trace.x), draw
 
 
 @pytest.mark.parametrize(

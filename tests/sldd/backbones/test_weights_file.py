@@ -60,8 +60,7 @@ def test_weights_are_found(tmp_path: Path, weights: Weights, kind: str) -> None:
     torch.save(FOUND[kind](weights), tmp_path / "start.pt")
     found, tolerance = _started(tmp_path / "start.pt"), 1e-3 if kind == "half precision" else 0
     for name in ("layer1.0.conv1.weight", "layer4.0.conv2.weight", "bn1.weight"):
-        if name in found:
-            assert (found[name] - weights[name]).abs().max() <= tolerance
+        assert (found[name] - weights[name]).abs().max() <= tolerance
     assert (found["conv1.0.weight"] - weights["conv1.0.weight"].sum(1, keepdim=True)).abs().max() <= tolerance * 10
 
 
