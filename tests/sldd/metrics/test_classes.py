@@ -73,7 +73,8 @@ def test_runs_are_resampled_by_subject_and_beside_each_other() -> None:
     better = ClassRun(run.patients, run.labels, run.labels)
     found = resampled_balanced_accuracies([run], [better], 200, np.random.default_rng(0))
     assert found is not None
-    scores, drawn = found
+    scores, drawn, patients = found
+    assert 0 < patients <= len(set(run.patients))
     assert scores == pytest.approx([1.0, SCORES.headline])
     assert (drawn[0] == 1).all()
     assert drawn[1].min() < SCORES.headline < drawn[1].max()

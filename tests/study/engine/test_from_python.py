@@ -44,7 +44,7 @@ def test_a_study_is_run_opened_and_read(
     assert found.networks["verdict"].tolist() == ["not judged"]
     assert "hm-by-parameters" in list(found.figures)
     assert found.figures["hm-by-parameters"].data
-    with pytest.raises(KeyError, match="no figure 'hm'; there are: hm-by-parameters"):
+    with pytest.raises(KeyError, match="no figure 'hm'; there are: minimum, hm-by-parameters"):
         found.figures["hm"]
     assert repr(found) == f"Study('tiny', 2 trials, {tmp_path / 'tiny'})"
     command = yaml.safe_load((tmp_path / "tiny" / "study.yaml").read_text())["command"]
