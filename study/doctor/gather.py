@@ -72,8 +72,9 @@ def gather(config: StudyConfig, out: Folder, wanted: int | None) -> Facts:
         if name in silent:
             return Machine(name, silent[name])
         return Machine(
-            name, **told[name], **stored[name], **_counted(nodes[name], config.resources), ahead=_ahead(examiners[name]),
-            step=steps.get(name), trial=trials.get(name), failure=idle.get(name) or failures.get(name),
+            name, **told[name], **stored[name], **_counted(nodes[name], config.resources),
+            ahead=_ahead(examiners[name]), step=steps.get(name), trial=trials.get(name),
+            failure=idle.get(name) or failures.get(name),
         )  # fmt: skip
 
     if made:
