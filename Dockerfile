@@ -30,6 +30,8 @@ COPY analysis analysis
 COPY study study
 RUN pip install --no-cache-dir --no-deps --force-reinstall . && rm -rf build
 
+# Ray reads the home of its file_mounts here, and the NVIDIA runtime which devices it is to show.
+ENV HOME=/home/sldd NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 # No entry point: Ray starts its nodes in the image by commands of its own.
 USER 1000
 WORKDIR /home/sldd

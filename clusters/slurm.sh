@@ -19,6 +19,8 @@ else
     source "${SLDD_VENV:-$HOME/sldd-venv}/bin/activate"
 fi
 export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
+# Since Slurm 22.05 srun takes these from its own setting only, and would give Ray one CPU.
+export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300
 
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)

@@ -28,6 +28,7 @@ from ledger.storage import Folder
 from ledger.trial_files import read_json
 from ledger.trial_folder import WORKER
 
+_SETTLED = ["done", "diverged", "failed"]
 _MOST_ROWS = 12
 _WATCH_SECONDS = 5.0
 
@@ -66,16 +67,22 @@ class Status:
 
     @property
     def remaining(self) -> int:
-        """Trials that the plan still holds; an upper bound where image counts are searched."""
+        """Trials that the plan still holds; an upper bound where ``at_most``."""
         records = self.study.records
-        settled = records[records["status"].isin(["done", "diverged", "failed"])]
+        settled = records[records["status"].isin(_SETTLED)]
         had = settled.groupby(["cell", "phase"]).size()
         left = 0
         for cell in self.study.cells:
-            each = {"search": self.study.config["search"]["trials"], "confirm": _repeats(self.study, cell)}
+            each = {"search": _searches(self.study, cell), "confirm": _repeats(self.study, cell)}
             if not cell.get("refused"):
                 left += sum(max(0, count - int(had.get((cell["cell"], phase), 0))) for phase, count in each.items())
         return left
+
+    @property
+    def at_most(self) -> bool:
+        """True where image counts are searched, or trials end with the search's core seconds."""
+        counted = any(cell.get("counted") for cell in self.study.cells)
+        return counted or bool(self.study.config["search"].get("core_seconds"))
 
     @property
     def seconds_left(self) -> float | None:
@@ -145,9 +152,8 @@ def _age(path: Folder) -> float | None:
 def describe(status: Status) -> RenderableType:
     """The state in a few lines and tables."""
     study, counts = status.study, status.counts
-    counted = any(cell.get("counted") for cell in study.cells)
     ended = ", ".join(f"{counts[word]} {word}" for word in ("done", "running", "diverged", "failed") if counts[word])
-    left = f", {'at most ' if counted else ''}{status.remaining} to go" if status.remaining else ""
+    left = f", {'at most ' if status.at_most else ''}{status.remaining} to go" if status.remaining else ""
     if status.seconds_left is not None:
         left += f", about {duration(status.seconds_left)}"
     searched = compared(study.records[study.records["phase"] == "search"])
@@ -165,6 +171,17 @@ def describe(status: Status) -> RenderableType:
     for _, row in failed.head(_MOST_ROWS).iterrows():
         parts.append(Text(f"failed: {row['trial']}: {row['error']}", style="red"))
     return Group(*parts)
+
+
+def _searches(study: Study, cell: dict[str, Any]) -> int:
+    """Search trials that a cell gets: until its core seconds are spent, as far as they have ended."""
+    most, budget = int(study.config["search"]["trials"]), study.config["search"].get("core_seconds")
+    had = study.records[(study.records["cell"] == cell["cell"]) & (study.records["phase"] == "search")]
+    if not budget or had.empty:
+        return most
+    spent = had["core_seconds"].fillna(had["seconds"]).fillna(0.0).cumsum()
+    enough = ((spent >= budget) & had["status"].isin(_SETTLED)).tolist()
+    return min(most, enough.index(True) + 1) if True in enough else most
 
 
 def _repeats(study: Study, cell: dict[str, Any]) -> int:

@@ -11,11 +11,12 @@ const cells = {
     return find() && unpacked(find());
   },
 
-  // The cell asked for in an article, or the first that is not filtered out.
+  // The cell asked for in an article, or the first; neither where it is filtered out.
   chosen(article) {
     const asked = state.asked.get("cell");
-    if (asked?.startsWith(`${article}/`)) return asked;
-    return document.querySelector(`#${article} select[data-cells] option:not([hidden])`)?.value;
+    const options = [...document.querySelectorAll(`select[data-cells="${article}"] option`)];
+    if (asked?.startsWith(`${article}/`) && !options.find(option => option.value === asked)?.hidden) return asked;
+    return options.find(option => !option.hidden)?.value ?? "";
   },
 
   show() {
@@ -28,20 +29,20 @@ const cells = {
     for (const option of menu.options) option.hidden = !keep(option.dataset.key);
     const name = this.chosen(article);
     // News of a running study may have made the menu anew, while what it shows stays.
-    if ([...menu.options].some(option => option.value === name)) menu.value = name;
+    if (!name || [...menu.options].some(option => option.value === name)) menu.value = name;
     if (view.dataset.shown === name && !view.dataset.old) return;
     view.dataset.shown = name;
     delete view.dataset.old;
     const piece = await this.read(name);
     if (view.dataset.shown !== name) return;  // another was chosen meanwhile
+    const id = `${article}-cell-chart`;
+    content.charts[id] = {data: piece?.data ?? [], layout: content.cellLayouts[article]};
+    charts.refresh([id]);
     if (!piece) {
       view.textContent = name ? "This page has no such cell; choose one above." : "No cell is left.";
       return;
     }
     view.innerHTML = piece.html;  // escaped where it was made
-    const id = `${article}-cell-chart`;
-    content.charts[id] = {data: piece.data, layout: content.cellLayouts[article]};
-    charts.refresh([id]);
     this.contrast(article);
   },
 
@@ -59,7 +60,7 @@ const cells = {
   openKey(article, key) {
     const wanted = content.keys[key];
     const menu = document.querySelector(`select[data-cells="${article}"]`);
-    const found = [...menu?.options ?? []].find(option =>
+    const found = [...menu?.options ?? []].find(option => !option.hidden &&
       content.keys[option.dataset.key].every((value, axis) => wanted[axis] === "" || value === "" || wanted[axis] === value));
     if (found) this.open(found.value);
   },

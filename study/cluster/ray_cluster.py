@@ -178,14 +178,18 @@ def slots_here(settings: ResourceSettings) -> Slots:
 def _slots(settings: ResourceSettings, cpus: float, gpus: float) -> Slots:
     per_trial = settings.gpus_per_trial
     wanted = (1.0 if gpus else 0.0) if per_trial == "auto" else per_trial
-    fitting = int(cpus // settings.cpus_per_trial)
-    if wanted:
-        fitting = min(fitting, int(gpus / wanted + 1e-9))
+    fitting = fitting_trials(settings, cpus, gpus)
     if settings.concurrent is None and fitting < 1:
         raise InputError(
             f"resources: a trial takes {settings.cpus_per_trial:g} CPUs and {wanted:g} GPUs, the cluster has "
             f"{cpus:g} and {gpus:g}; lower resources.cpus_per_trial or resources.gpus_per_trial"
         )
-    if per_trial == "auto" and gpus:
-        fitting = min(int(cpus // settings.cpus_per_trial), int(gpus) * settings.trials_per_gpu)
     return Slots(settings.cpus_per_trial, wanted, settings.concurrent or fitting)
+
+
+def fitting_trials(settings: ResourceSettings, cpus: float, gpus: float) -> int:
+    """Trials for which there is room at once; where they may come to share GPUs, as many as would then fit."""
+    fitting, per_trial = int(cpus // settings.cpus_per_trial), settings.gpus_per_trial
+    if per_trial == "auto":
+        return min(fitting, int(gpus) * settings.trials_per_gpu) if gpus else fitting
+    return min(fitting, int(gpus / per_trial + 1e-9)) if per_trial else fitting

@@ -164,13 +164,12 @@ def gpus(facts: Facts) -> Iterator[tuple[str, str, str]]:
 def memory(facts: Facts) -> Iterator[tuple[str, str, str]]:
     """Enough for as many trials as will run at once, and for Ray's object store."""
     for machine in facts.answering:
-        trials = max(1, int(machine.cpus // facts.cpus))
-        if machine.memory / trials < LEAST_MEMORY:
+        if machine.memory / machine.trials < LEAST_MEMORY:
             yield (
                 machine.host,
-                f"{trials} trials at once have {machine.memory / GIB:.1f} GiB between them, and each needs "
+                f"{machine.trials} trials at once have {machine.memory / GIB:.1f} GiB between them, and each needs "
                 f"{LEAST_MEMORY / GIB:.0f}",
-                "take a machine with more memory, or raise resources.cpus_per_trial",
+                "take a machine with more memory, raise resources.cpus_per_trial, or give resources.concurrent",
             )
         if (machine.shared or 0) < machine.store:
             yield (

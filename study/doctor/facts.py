@@ -39,6 +39,8 @@ class Machine:
     """GPUs that its operating system has."""
     cuda: bool = False
     """Whether PyTorch can use them."""
+    trials: int = 1
+    """As many as will run there at once."""
     memory: int = 0
     """For trials, as Ray counts it."""
     store: int = 0

@@ -18,6 +18,7 @@ from ledger.storage import Folder, make
 from sldd.data.settings import open_source
 from sldd.errors import InputError
 from study.cluster.nodes import answers, on, trial_nodes
+from study.cluster.ray_cluster import fitting_trials
 from study.config.paths import cache_folder
 from study.config.resource_settings import ResourceSettings
 from study.config.schema import StudyConfig
@@ -71,8 +72,9 @@ def gather(config: StudyConfig, out: Folder, wanted: int | None) -> Facts:
         if name in silent:
             return Machine(name, silent[name])
         return Machine(
-            name, **told[name], **stored[name], **_counted(nodes[name]), ahead=_ahead(examiners[name]),
-            step=steps.get(name), trial=trials.get(name), failure=idle.get(name) or failures.get(name),
+            name, **told[name], **stored[name], **_counted(nodes[name], config.resources),
+            ahead=_ahead(examiners[name]), step=steps.get(name), trial=trials.get(name),
+            failure=idle.get(name) or failures.get(name),
         )  # fmt: skip
 
     if made:
@@ -95,13 +97,23 @@ def ask(examiners: Mapping[str, Any], question: str, *given: Any) -> tuple[dict[
 
 
 def _await(wanted: int, settings: ResourceSettings) -> None:
-    """Ask the autoscaler, where there is one, for so many machines with room for a trial, and wait for them."""
+    """Ask the autoscaler, where there is one, for so many machines with room for a trial, and wait for them.
+
+    It packs what is asked for onto few machines. So those that are there are asked for whole, and each that is missing
+    is to be as large as the smallest of them: at least one more comes each time, and all at once where they are alike.
+    """
     gpus = 0 if settings.gpus_per_trial == "auto" else settings.gpus_per_trial
-    request_resources(bundles=[{"CPU": settings.cpus_per_trial} | ({"GPU": gpus} if gpus else {})] * wanted)
     deadline = time.monotonic() + _COMING_SECONDS
-    while len(trial_nodes()) < wanted and time.monotonic() < deadline:
-        time.sleep(_LOOK_SECONDS)
-    request_resources(bundles=[])
+    try:
+        while len(nodes := trial_nodes()) < wanted and time.monotonic() < deadline:
+            there = [{kind: node["Resources"].get(kind, 0.0) for kind in ("CPU", "GPU")} for node in nodes]
+            least = min((each["CPU"] for each in there), default=0.0)
+            missing = {"CPU": max(settings.cpus_per_trial, least), "GPU": gpus}
+            bundles = [*there, *[missing] * (wanted - len(nodes))]
+            request_resources(bundles=[{kind: number for kind, number in each.items() if number} for each in bundles])
+            time.sleep(_LOOK_SECONDS)
+    finally:
+        request_resources(bundles=[])  # it would hold for good, and machines cost money
 
 
 def _by_name(nodes: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -147,9 +159,11 @@ def _storage(driver: Examiner, examiners: Mapping[str, Any], out: Folder) -> dic
     return stored
 
 
-def _counted(node: Mapping[str, Any]) -> dict[str, Any]:
+def _counted(node: Mapping[str, Any], settings: ResourceSettings) -> dict[str, Any]:
     has = node["Resources"]
+    fitting = max(1, fitting_trials(settings, has.get("CPU", 0.0), has.get("GPU", 0.0)))
     return {
+        "trials": min(fitting, settings.concurrent or fitting),
         "cpus": has.get("CPU", 0.0),
         "gpus": has.get("GPU", 0.0),
         "memory": int(has.get("memory", 0)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, TypeAlias
@@ -78,6 +78,7 @@ class TrialMetadata:
         status: as in ``records.csv``.
         stopped: it ended early, because it did worse than its cell's earlier ones.
         waits: it is at a rung, from which it may go on.
+        went_on: it has left a rung.
         setting: the columns ``SETTING`` that it has, and its seed.
         suggested: rates, threshold and options that it was to run with.
         scores: the columns ``SCORES`` that it has; ``chosen_delta``, the threshold at which they hold, the best one on
@@ -95,6 +96,7 @@ class TrialMetadata:
     status: str
     stopped: bool
     waits: bool
+    went_on: bool
     error: str | None
     setting: dict[str, Value]
     suggested: dict[str, Value | None]
@@ -112,6 +114,13 @@ def read_cells(study: Study) -> Iterator[tuple[str, list[TrialMetadata]]]:
         if known:
             known.sort(key=lambda trial: trial.number)
             yield cell, [_metadata(trial, rows[f"{cell}/{trial.number}"]) for trial in known]
+
+
+def read_exported(study: Study) -> Iterator[tuple[str, list[TrialMetadata]]]:
+    """As ``read_cells``; what waits at a rung still runs, until its cell's search is over and confirm trials begin."""
+    for cell, trials in read_cells(study):
+        searching = all(trial.phase == "search" for trial in trials)
+        yield cell, [replace(trial, status="running") if searching and trial.waits else trial for trial in trials]
 
 
 def read_trial(study: Study, name: str) -> TrialMetadata | None:
@@ -181,6 +190,7 @@ def _metadata(files: TrialFiles, row: dict[Any, Any]) -> TrialMetadata:
         scores=scores,
         costs=_numbers({name: row[name] for name in COSTS}),
         waits=result.get("ended") == "rung",
+        went_on=bool(config.get("taken_up")),
         history=curve(result.get("history")),
     )
 

@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from analysis.records.records import Study
 from sldd.errors import InputError
-from study.export.cells import Curve, TrialMetadata, check_same, identity, read_cells, when
+from study.export.cells import Curve, TrialMetadata, check_same, identity, read_exported, when
 from study.export.picture import picture
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # a new database is no news
@@ -50,7 +50,7 @@ def export(study: Study, where: str, *, packages: bool = False) -> str:
         InputError: the store cannot be used, or holds another study of this name.
     """
     runs = Runs(study, where, packages=packages)
-    changes = [runs.put(trial) for _, trials in read_cells(study) for trial in trials]
+    changes = [runs.put(trial) for _, trials in read_exported(study) for trial in trials]
     new, changed = (sum(each) for each in zip(*changes, strict=True)) if changes else (0, 0)
     return f"{new} runs new, {changed + runs.supersede()} changed, in experiment {study.name}"
 
@@ -86,15 +86,15 @@ class Runs:
         with _told():
             changed = self._end_earlier(trial)
             run, new = self._run(trial)
-            ends = run.status == "RUNNING" and trial.status in _STATES
+            sent, last = int(run.tags.get(_SENT, -1)), trial.history[-1][0] if trial.history else -1
+            ends = trial.status in _STATES and (run.status == "RUNNING" or (trial.went_on and last > sent))
             shares = self._packages and trial.status in _STATES and "sldd.package" not in run.tags
             shared = shares and self._add_package(run, trial)
             if ends:
                 began, ended = when(self._study, trial)
                 at = _milliseconds(ended or began) or 0
-                sent = int(run.tags.get(_SENT, -1))
-                last = {_SENT: str(trial.history[-1][0])} if trial.history else {}  # should it go on from a rung
-                self._log(run, metrics=_metrics(trial, at, sent), tags=_tags(trial) | last)
+                step = {_SENT: str(last)} if trial.history else {}  # should it go on from a rung
+                self._log(run, metrics=_metrics(trial, at, sent), tags=_tags(trial) | step)
                 self._client.set_terminated(run.run, _STATES[trial.status], end_time=at)
                 run.status = _STATES[trial.status]
         return (1, changed) if new else (0, changed + int(ends or shared))

@@ -25,7 +25,7 @@ from study.config.methods import METHODS
 from study.config.schema import StudyConfig
 from study.config.search_settings import SearchSettings
 from study.config.tasks import TASKS
-from study.export.cells import HISTORY, TrialMetadata, check_same, identity, read_cells, when
+from study.export.cells import HISTORY, TrialMetadata, check_same, identity, read_exported, when
 from study.search.sampler import Space, search_space
 
 _OURS = "sldd study"
@@ -41,7 +41,7 @@ def export(study: Study, where: str) -> str:
         shown = make_url(where).render_as_string(hide_password=True)
         storage = RDBStorage(where)
         settings = TypeAdapter(SearchSettings).validate_python(study.config.get("search") or {})
-        counts = [_export_cell(study, cell, trials, settings, storage) for cell, trials in read_cells(study)]
+        counts = [_export_cell(study, cell, trials, settings, storage) for cell, trials in read_exported(study)]
     except ValidationError as error:
         raise InputError(
             f"{study.folder}: its search settings are of another version ({error.errors()[0]['msg']})"

@@ -1,6 +1,6 @@
 """TensorBoard export of finished trials, as ``<study>/<cell>/<i>``: curves, results, parameters, distilled images.
 
-A run is one file, which appears whole; a trial that has one is never written again.
+A run is one file, which appears whole; a trial that has one is written again only if it went on from a rung since.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tensorboardX.summary import hparams, scalar
 from analysis.records.records import Study
 from ledger.storage import Folder, StorageError, make, open_folder, write_whole
 from sldd.errors import InputError
-from study.export.cells import Curve, TrialMetadata, check_same, identity, read_cells
+from study.export.cells import Curve, TrialMetadata, check_same, identity, read_exported
 from study.export.picture import picture
 
 FILE = "events.out.tfevents.0.study"  # TensorBoard goes by the middle of the name
@@ -37,7 +37,7 @@ def export(study: Study, where: str) -> str:
         InputError: the folder cannot be written, or holds another study of this name.
     """
     runs = Runs(study, where)
-    written = [runs.put(trial) for _, trials in read_cells(study) for trial in trials]
+    written = [runs.put(trial) for _, trials in read_exported(study) for trial in trials]
     return f"{written.count(True)} runs new, {written.count(False)} there before, in {where}"
 
 
@@ -61,7 +61,7 @@ class Runs:
             return None  # a failed trial may be tried again, and has no curve
         run = self._folder / trial.cell / str(trial.number)
         with self._told():
-            if new := not (run / FILE).is_file():
+            if new := not (run / FILE).is_file() or self._older(run / FILE, trial):
                 content = _events(self._study, trial)
                 make(run)
                 write_whole(run / FILE, content)
@@ -70,6 +70,11 @@ class Runs:
             if isinstance(run, Path):
                 (run / LIVE).unlink(missing_ok=True)  # all of it is in the other
         return new
+
+    def _older(self, file: Folder, trial: TrialMetadata) -> bool:
+        """Whether a run's file is from when its trial waited at a rung, from which it went on since."""
+        result = self._study.trial_folder(trial.trial) / "result.json"
+        return trial.went_on and file.stat().st_mtime < result.stat().st_mtime
 
     def follow(self, trial: TrialMetadata, points: Curve) -> None:
         """Add points to the curves of a trial that runs; an object store's files cannot grow, and get none."""

@@ -1,7 +1,8 @@
 """Weights & Biases: a run a trial, in a project, grouped by cell; offline where ``WANDB_MODE`` says so.
 
-A run's identifier follows from its study, trial and attempt, so that a trial never has two. That a finished one was
-sent is noted in its folder (``wandb.json``): offline, nobody could be asked. Nothing of the machine is sent.
+A run's identifier follows from its study, trial and attempt, so that a trial never has two in a project. That a
+finished one was sent, and where to, is noted in its folder (``wandb.json``): offline, nobody could be asked. Nothing of
+the machine is sent.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import netrc
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from analysis.records.records import Study
 from ledger.storage import write_whole
 from ledger.trial_files import read_json
 from sldd.errors import InputError
-from study.export.cells import Curve, TrialMetadata, identity, read_cells
+from study.export.cells import Curve, TrialMetadata, identity, read_exported
 from study.export.picture import picture
 
 MARK = "wandb.json"
@@ -40,7 +41,7 @@ def export(study: Study, where: str, *, packages: bool = False) -> str:
     check()
     runs = Runs(study, where, packages=packages)
     try:
-        sent = [runs.put(trial) for _, trials in read_cells(study) for trial in trials]
+        sent = [runs.put(trial) for _, trials in read_exported(study) for trial in trials]
     finally:
         runs.close()
     return f"{sent.count(True)} runs new, {sent.count(False)} there before, in project {runs.project}"
@@ -50,13 +51,17 @@ def check() -> None:
     """Raise an InputError where runs are to be sent and there is no key to do so: nobody may be there to be asked."""
     if os.environ.get("WANDB_MODE") in ("offline", "disabled") or os.environ.get("WANDB_API_KEY"):
         return
-    host = urlparse(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname
+    host = urlparse(_server()).hostname
     try:
         known = netrc.netrc(os.environ.get("NETRC")).authenticators(str(host))
     except (OSError, netrc.NetrcParseError):
         known = None
     if known is None:
         raise InputError("--wandb: there is no key here; wandb login, WANDB_API_KEY=..., or WANDB_MODE=offline")
+
+
+def _server() -> str:
+    return os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
 
 
 class Runs:
@@ -74,11 +79,11 @@ class Runs:
         """The last outer step that the curves of an open run have."""
 
     def put(self, trial: TrialMetadata) -> bool | None:
-        """Send a trial that has ended; False where it was sent, None where it has not ended."""
+        """Send a trial that has ended; False where it was sent, None where it has not ended or W&B is disabled."""
         if trial.status not in _ENDED:
             return None
         mark = self._study.trial_folder(trial.trial) / MARK
-        if (read_json(mark) or {}).get("run") == self._name(trial):
+        if self._was_sent(trial, read_json(mark) or {}):
             return False
         with _told():
             run = self._run(trial)
@@ -90,8 +95,21 @@ class Runs:
                 self._add_package(run, trial)
             run.finish(exit_code=0 if trial.status == "done" else 1)
             del self._open[trial.trial]
-            write_whole(mark, json.dumps({"run": self._name(trial), "project": self.project}))
+            if run.settings.mode == "disabled":
+                return None
+            last = trial.history[-1][0] if trial.history else -1
+            sent = {"run": self._name(trial), "project": self.project, "step": last}
+            # A run that is kept offline goes wherever wandb sync sends it.
+            write_whole(mark, json.dumps(sent | ({} if run.settings.mode == "offline" else {"server": _server()})))
         return True
+
+    def _was_sent(self, trial: TrialMetadata, mark: Mapping[str, Any]) -> bool:
+        """Whether a trial's mark says that all of it went to this project; marks of old say less."""
+        if mark.get("run") != self._name(trial) or mark.get("project") != self.project:
+            return False
+        more = bool(trial.history) and trial.went_on and trial.history[-1][0] > mark.get("step", -1)
+        elsewhere = os.environ.get("WANDB_MODE") != "offline" and mark.get("server", _server()) != _server()
+        return not more and not elsewhere
 
     def follow(self, trial: TrialMetadata, points: Curve) -> None:
         """Add points to the curves of a trial that runs."""

@@ -83,6 +83,11 @@ def test_slurm_file_is_shell() -> None:
     assert _shell_problem(str(ROOT / "clusters/slurm.sh")) == ""
 
 
+def test_ray_on_slurm_has_the_cpus_that_it_is_told_of() -> None:
+    before, _, _ = (ROOT / "clusters/slurm.sh").read_text().partition("$(srun")
+    assert "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK" in before.splitlines()
+
+
 def test_kubernetes_file_is_what_the_others_are() -> None:
     cluster = _read("clusters/kuberay.yaml")
     spec = cluster["spec"]
@@ -120,7 +125,11 @@ def test_aws_has_the_same_machines_with_the_image() -> None:
 def test_a_job_on_kubernetes_has_the_cluster_that_stands_alone() -> None:
     job = _read("clusters/rayjob.yaml")
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
-    assert job["spec"]["rayClusterSpec"] == _read("clusters/kuberay.yaml")["spec"]
+    # The operator and the pod that submits the command reach the head's dashboard over the network.
+    alone = _read("clusters/kuberay.yaml")["spec"]
+    alone["headGroupSpec"]["rayStartParams"]["dashboard-host"] = "0.0.0.0"
+    assert job["spec"]["rayClusterSpec"] == alone
+    assert alone["authOptions"] == {"mode": "token"}
     assert job["spec"]["entrypoint"].startswith("python -m study.run ")
     assert job["spec"]["shutdownAfterJobFinishes"] is True
 
@@ -132,14 +141,27 @@ def test_every_file_names_the_image_of_this_version() -> None:
     assert named == {f"registry.example.org/sldd-study:{version}"}
 
 
+def _image_environment() -> dict[str, str]:
+    """What Ray, and the NVIDIA runtime, read of the image."""
+    lines = (line.removeprefix("ENV ") for line in (ROOT / "Dockerfile").read_text().splitlines() if line[:4] == "ENV ")
+    return dict(word.split("=", 1) for line in lines for word in shlex.split(line))
+
+
 def test_ray_starts_the_container_with_the_token() -> None:
     config = _read("clusters/aws.yaml")
     docker, mounts = config["docker"], config["file_mounts"]
     given = docker["image"], mounts, docker["container_name"], docker["run_options"]
-    words = shlex.split(docker_start_cmds("ubuntu", *given, config["cluster_name"], "/home/sldd", "docker"))
+    image = _image_environment()
+    words = shlex.split(docker_start_cmds("ubuntu", *given, config["cluster_name"], image["HOME"], "docker"))
     assert words[-2:] == [docker["image"], "bash"], "an image with an entry point would not run it"
     assert "RAY_AUTH_MODE=token" in words
     assert any(word.endswith(":/home/sldd/.ray/auth_token") for word in words)
+
+
+def test_the_image_has_the_gpus_that_ray_asks_the_runtime_for() -> None:
+    image = _image_environment()
+    assert image["NVIDIA_VISIBLE_DEVICES"] == "all"
+    assert image["NVIDIA_DRIVER_CAPABILITIES"] == "compute,utility"
 
 
 def _lint(dockerfile: str) -> str:

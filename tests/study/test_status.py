@@ -98,6 +98,20 @@ def test_finished_means_that_nothing_is_left(tmp_path: Path) -> None:
     assert read_status(str(study)).finished
 
 
+def test_a_search_ends_where_its_core_seconds_are_spent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = _study(tmp_path / "ours")
+    header = yaml.safe_load((study / "study.yaml").read_text())
+    header["config"]["search"] = {"trials": 9, "core_seconds": 50.0}
+    (study / "study.yaml").write_text(yaml.safe_dump(header))
+    for number, phase in enumerate(("search", "search", "confirm")):
+        _trial(study, "a", number, phase, {"status": "done", "seconds": 40.0, "core_seconds": 30.0})
+    assert main([str(study)]) == 0
+    assert "at most 10 to go" in capsys.readouterr().out, "all of the other cell's"
+    _trial(study, "b", 0, "search", {"status": "done", "seconds": 60.0})
+    _trial(study, "b", 1, "confirm", {"status": "done", "seconds": 60.0})
+    assert read_status(str(study)).finished
+
+
 def test_watching_ends_with_the_driver(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _study(study, process=3, since=0.0, host="elsewhere")
     monkeypatch.setattr(module.time, "sleep", lambda _: os.utime(study / ".lock", (0, 0)))

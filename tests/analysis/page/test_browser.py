@@ -110,6 +110,18 @@ def test_a_cell_has_an_address_that_opens_it(page, opened):
     expect(opened(page, "#cell=study-0/nowhere").locator(".cell-view")).to_contain_text("no such cell")
 
 
+def test_what_is_filtered_out_is_not_looked_into(page, opened):
+    tab = opened(page, f"#backbone=test_resnet&cell=study-0/{CELL}")
+    all_drawn(tab)
+    assert "test_resnet" in tab.locator("select").input_value()
+    assert points(tab, "cell-chart") > 0
+    tab.evaluate("location.hash = 'backbone=none'")
+    expect(tab.locator(".cell-view")).to_have_text("No cell is left.")
+    all_drawn(tab)
+    assert points(tab, "cell-chart") == 0
+    assert tab.locator("select").input_value() == ""
+
+
 def test_a_point_opens_its_cell(page, opened):
     tab = opened(page)
     all_drawn(tab)

@@ -17,7 +17,7 @@ ROOMS = {kind: Room(f"/{kind}", 50 * GIB, 100 * GIB) for kind in ("studies", "ca
 def _machine(host: str, **other: Any) -> Machine:
     return replace(
         Machine(
-            host, versions=VERSIONS, rooms=ROOMS, cpus=4, gpus=1, devices=1, cuda=True, memory=16 * GIB,
+            host, versions=VERSIONS, rooms=ROOMS, cpus=4, gpus=1, devices=1, cuda=True, trials=4, memory=16 * GIB,
             store=4 * GIB, shared=8 * GIB, step=0.01, trial=2.0, ahead=0.01,
         ),
         **other,
@@ -68,6 +68,10 @@ FAULTS = {
     "a machine that is gone": _third("machines", "every port", silent="The node died", trial=None),
     "workers that do not come": ("machines", "cluster", "monitor", _facts(wanted=8)),
 }
+
+
+def test_memory_is_for_the_trials_that_run_at_once() -> None:
+    assert findings(_facts(third={"cpus": 64, "trials": 2, "memory": 3 * GIB})) == []
 
 
 def test_nothing_is_found_on_a_healthy_cluster() -> None:

@@ -15,6 +15,7 @@ from ray.exceptions import RayError
 from ledger.storage import write_whole
 from study.cluster import broadcast, nodes, ray_cluster
 from study.config.loader import load
+from study.config.resource_settings import ResourceSettings
 from study.doctor import gather as module
 from study.doctor import machine as machine_module
 from study.doctor.__main__ import main
@@ -106,6 +107,72 @@ def test_a_trial_whose_result_does_not_appear_has_failed(two: dict[str, Stand], 
         two[name] = Stand(Examiner(gpu=False, threads=1), trial=lambda *_: 1.0, step=lambda: 0.01)
     facts = gather(load("demo", [f"data.cache={tmp_path / 'cache'}"]), tmp_path / "out", None)
     assert [machine.failure for machine in facts.machines] == ["its result does not appear here"] * 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "trials"),
+    [
+        (ResourceSettings(gpus_per_trial=0), 64),
+        (ResourceSettings(gpus_per_trial=1), 2),
+        (ResourceSettings(gpus_per_trial="auto", trials_per_gpu=3), 6),
+        (ResourceSettings(gpus_per_trial=0, concurrent=5), 5),
+        (ResourceSettings(gpus_per_trial=4), 1),
+    ],
+)
+def test_a_machine_counts_the_trials_that_will_run_there(settings: ResourceSettings, trials: int) -> None:
+    assert module._counted({"Resources": {"CPU": 64.0, "GPU": 2.0}}, settings)["trials"] == trials
+
+
+class Autoscaler:
+    """Starts machines of four CPUs and a GPU for what is asked for, and packs that as Ray does."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, float]] = []
+        self.machines = 0
+        self.looks = 0
+
+    def request(self, bundles: list[dict[str, float]]) -> None:
+        self.asked = bundles
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Resources": {"CPU": 4.0, "GPU": 1.0}}] * self.machines
+
+    def start(self, _: float) -> None:
+        self.looks += 1
+        machines: list[float] = []
+        for bundle in self.asked:
+            place = next((place for place, left in enumerate(machines) if left >= bundle["CPU"]), None)
+            if place is None:
+                machines.append(4.0)
+                place = len(machines) - 1
+            machines[place] -= bundle["CPU"]
+        self.machines = max(self.machines, len(machines))
+
+
+@pytest.fixture
+def autoscaler(monkeypatch: pytest.MonkeyPatch) -> Autoscaler:
+    autoscaler = Autoscaler()
+    monkeypatch.setattr(module, "request_resources", autoscaler.request)
+    monkeypatch.setattr(module, "trial_nodes", autoscaler.nodes)
+    monkeypatch.setattr(module.time, "sleep", autoscaler.start)
+    monkeypatch.setattr(module, "_COMING_SECONDS", 1.0)
+    return autoscaler
+
+
+def test_as_many_machines_come_as_are_wanted(autoscaler: Autoscaler) -> None:
+    module._await(8, ResourceSettings(gpus_per_trial=0))
+    assert (autoscaler.machines, autoscaler.looks) == (8, 2)
+    assert autoscaler.asked == []
+
+
+def test_an_interrupted_wait_keeps_no_machine(autoscaler: Autoscaler, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        module._await(2, ResourceSettings(gpus_per_trial=1))
+    assert autoscaler.asked == []
 
 
 def test_a_folder_that_is_not_shared_is_unread(tmp_path: Path) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sqlite3
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from analysis.records.records import read_study
 from study.export.__main__ import main
-from study.export.cells import read_cells
+from study.export.cells import read_cells, read_exported
 from tests.analysis.conftest import Ledger
-from tests.study.export.conftest import told
+from tests.study.export.conftest import HISTORY, told, validation
 
 # MLflow's tables use what SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
@@ -29,6 +32,32 @@ def test_nothing_of_a_patient_leaves(run, study, mlflow, tmp_path):
     assert b"backbone" in written
     for word in (b"P-0123", b"votes", b"pseudonym", str(tmp_path).encode()):
         assert word not in written, word
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_a_trial_at_a_rung_still_runs_until_its_cell_is_confirmed(study, confirmed):
+    cell = "net-m2-one_hot-as_is-sldd-s1e1"
+    study.end(study.folder / "trials" / cell / "1", validation=validation(0.5), history=HISTORY[:1], ended="rung")
+    if not confirmed:
+        shutil.rmtree(study.folder / "trials" / cell / "11")
+    trials = next(trials for name, trials in read_exported(read_study(study.folder)) if name == cell)
+    assert [trial.status for trial in trials[:2]] == ["done", "done" if confirmed else "running"]
+
+
+@pytest.mark.parametrize("target", ["tensorboard", "mlflow"])
+def test_a_run_that_was_taken_for_ended_is_completed_where_its_trial_goes_on(run, study, mlflow, tmp_path, target):
+    where = {"tensorboard": str(tmp_path / "logs"), "mlflow": mlflow}[target]
+    folder = study.folder / "trials" / "net-m2-one_hot-as_is-sldd-s1e1" / "1"
+    study.end(folder, validation=validation(0.5), history=HISTORY[:1], ended="rung")
+    run(f"--{target}", where)  # its cell is confirmed; then it is searched for longer
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"taken_up": [0.5]}))
+    study.end(folder, validation=validation(0.6), history=HISTORY)
+    os.utime(folder / "result.json", (time.time() + 60,) * 2)
+    (first,) = run(f"--{target}", where)
+    assert {"tensorboard": "1 runs new, 4 there", "mlflow": "0 runs new, 1 changed"}[target] in first
+    if target == "mlflow":
+        assert "0 runs new, 0 changed" in run("--mlflow", where)[0]
 
 
 def test_facts_are_plain_values(study):

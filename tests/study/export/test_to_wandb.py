@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 from wandb.proto.wandb_internal_pb2 import Record
 
+from analysis.records.records import read_study
 from study.export.__main__ import main
+from study.export.cells import read_cells
+from study.export.to_wandb import MARK, Runs
 
 CELL = "net-m2-one_hot-as_is-sldd-s1e1"
 
@@ -90,6 +94,35 @@ def test_wandb_has_a_run_a_trial_once(run, study):
     assert (confirmed["exit"], runs[f"{CELL}/2"]["exit"]) == (0, 1)
     assert run("--wandb", "ours") == ["wandb: 0 runs new, 5 there before, in project ours"]
     assert len(wandb_runs(study.folder)) == 5
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.usefixtures("offline")
+def test_wandb_sends_to_another_project_what_one_has(run, study):
+    for project in ("ours", "theirs"):
+        assert run("--wandb", project) == [f"wandb: 5 runs new, 0 there before, in project {project}"]
+    assert len(wandb_runs(study.folder)) == 10
+
+
+@pytest.mark.usefixtures("offline")
+def test_wandb_that_is_disabled_notes_nothing(run, study, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    wandb.teardown()  # it reads its settings once a process
+    try:
+        assert run("--wandb", "ours") == ["wandb: 0 runs new, 0 there before, in project ours"]
+    finally:
+        wandb.teardown()
+    assert list(study.folder.rglob(MARK)) == []
+
+
+def test_wandb_sends_to_another_server_what_one_has(study, monkeypatch):
+    runs, (_, (trial, *_)) = Runs(read_study(study.folder), "ours"), next(read_cells(read_study(study.folder)))
+    mark = {"run": runs._name(trial), "project": "ours"}
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_BASE_URL", "https://one.example")
+    assert runs._was_sent(trial, mark), "by an earlier version, or offline"
+    assert runs._was_sent(trial, mark | {"server": "https://one.example"})
+    assert not runs._was_sent(trial, mark | {"server": "https://two.example"})
 
 
 @pytest.mark.usefixtures("offline")
