@@ -116,10 +116,11 @@ def resampled_runs(
 
 def worth_of(run: FilmRun) -> float:
     """How many patients a mean over the run's classes is `worth`: of each class by those who have it or those who have
-    not, whoever are fewer."""
+    not, whoever are fewer; never more than there are."""
     places = np.unique(np.array(run.patients), return_inverse=True)[1]
     kinds = [run.labels == 1, run.labels == 0]
-    return worth(min(len(set(places[kind[:, column]])) for kind in kinds) for column in range(run.labels.shape[1]))
+    each = (min(len(set(places[kind[:, column]])) for kind in kinds) for column in range(run.labels.shape[1]))
+    return min(worth(each), float(places.max() + 1))
 
 
 def _macro(score: Macro, weights: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
