@@ -3,6 +3,7 @@
     python -m benchmarks.distillation.methods  # all methods, 1 and 10 images a class, three seeds: hours
     python -m benchmarks.distillation.methods --methods dm dc --images 1 --seeds 1 --steps 300
     python -m benchmarks.distillation.methods --out docs/methods.jsonl  # goes on with what it has; prints the table
+    python -m benchmarks.distillation.methods --methods dm dc frepo mtt --epochs 30  # as many steps as a receiver takes
 
 MNIST's 10,000 test digits (idx files, named by --data), split by order: 8,000 to train, of which the last 500 choose
 the state, and 2,000 to test, which are looked at once. Published figures are of 60,000 training digits.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import time
@@ -24,9 +26,11 @@ import torch
 
 from benchmarks.distillation.digits import Digits, read_digits
 from benchmarks.measure import one_thread
+from benchmarks.runs_file import RunsFile, settings_of
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
 from sldd.distillation.initial_labels import class_labels
+from sldd.errors import InputError
 from sldd.metrics.evaluators import Evaluator
 from sldd.ops.types import InputSpec
 from sldd.rng import stream
@@ -96,7 +100,9 @@ def measure(method: str, each: int, seed: int, options: argparse.Namespace) -> d
     settings += [f"grid.distill_epochs={options.epochs}", *options.set]
     config = load("demo", ["task=classes", "data.source=classes", *settings])
     (cell,) = cells(config.grid, task="classes")
-    spec = TrialSpec(cell, "search", seed, outer_lr=options.outer_lr, inner_lr=options.inner_lr, task="classes")
+    ends = getattr(config.search, METHODS[method].ranges["inner_lr"])
+    inner_lr = math.sqrt(ends[0] * ends[1]) if options.inner_lr is None else options.inner_lr
+    spec = TrialSpec(cell, "search", seed, outer_lr=options.outer_lr, inner_lr=inner_lr, task="classes")
     network = build(options.backbone, input_size=28, classes=CLASSES)
     initialise(network, seed)
     begun = time.process_time()
@@ -117,7 +123,7 @@ def measure(method: str, each: int, seed: int, options: argparse.Namespace) -> d
     fresh = FreshSettings(steps=options.fresh_steps)
     seeds = [1000 + seed * 100 + start for start in range(options.starts)]
     others = [_fresh_accuracy(state, other, fresh, test, options.backbone) for other in seeds]
-    return {"method": method, "each": each, "seed": seed, "steps": options.steps, "backbone": options.backbone,
+    return {"method": method, "each": each, "seed": seed, "inner_lr": inner_lr,
             "known": _accuracy(learner, state, test), "fresh": others, "core_seconds": round(seconds, 1)}  # fmt: skip
 
 
@@ -170,27 +176,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=250)
     parser.add_argument("--backbone", default="convnet")
     parser.add_argument("--outer-lr", type=float, default=0.03)
-    parser.add_argument("--inner-lr", type=float, default=0.02)
+    parser.add_argument("--inner-lr", type=float, help="default: the middle of each method's own range")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of distill and match")
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--out", type=Path, metavar="FILE.jsonl", help="keep each run; what is there is not run again")
     options = parser.parse_args(arguments)
     one_thread()
-    rows: list[dict[str, Any]] = []
-    if options.out is not None and options.out.exists():
-        rows = [json.loads(line) for line in options.out.read_text().splitlines()]
-    done = {(row["method"], row["each"], row["seed"]) for row in rows}
+    try:
+        runs = RunsFile(options.out, settings_of(options, "methods", "images"))
+    except InputError as error:
+        print(f"benchmarks.distillation.methods: {error}", file=sys.stderr)
+        return 2
+    done = {(row["method"], row["each"], row["seed"]) for row in runs.rows}
     for each in options.images:
         for seed in range(options.seeds):
             for method in options.methods:
                 if (method, each, seed) in done:
                     continue
-                rows.append(measure(method, each, seed, options))
-                print(json.dumps(rows[-1]), flush=True)
-                if options.out is not None:
-                    with options.out.open("a") as file:
-                        file.write(json.dumps(rows[-1]) + "\n")
-    print(table(rows))
+                runs.append([measure(method, each, seed, options)])
+                print(json.dumps(runs.rows[-1]), flush=True)
+    print(table(runs.rows))
     return 0
 
 

@@ -11,45 +11,47 @@ One cohort is divided by patients. A share is tested, in every arm the same; the
     exposure     films of the first are brighter, those of the last darker (a gamma of each hospital's own)
     device       films of the first are blurred and clean, those of the last sharp and noisy
 
-Test patients are of all hospitals in turn, as their hospital takes films. Each hospital distils its own patients, from
+Test patients are of all hospitals in turn, as their hospital takes films, and the same for all seeds; who of the others
+is in which hospital differs by seed, so that intervals hold that luck too. Each hospital distils its own patients, from
 the same start, and then
 
     alone         each package by itself, their AUCs averaged
     pooled        one distillation of all patients, which nobody could make
+    matched       the same with as many images and outer steps as all hospitals have together
     sequence      inner steps of one after those of the other; reversed; shrunk: rates divided by the number
     interleaved   a step of each in turn (differs from sequence where --distill-steps is above 1)
     beside        all images in one step, at the mean rates
     average       weights averaged: one round of federated averaging
     votes         patch votes of all networks added
 
-Rows of --out are runs, with the score of every test patient by number; a run that is there already is not run again.
+Rows of --out are runs, with the score of every test patient by number. A run that is there already is not run again,
+and runs of other settings are not gone on with.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
 from torch import nn
 
 import sldd
 from benchmarks.measure import one_thread
+from benchmarks.runs_file import RunsFile, settings_of
+from benchmarks.sharing.divide import SHIFTS, cohort_of, divide
 from benchmarks.sharing.patients import add_options, patch_settings, source_of
-from sldd.data.cohort import Cohort, default_cache, prepare
+from sldd.data.cohort import Cohort, default_cache
 from sldd.data.patches import Patches
 from sldd.errors import InputError
-from sldd.io.film import Radiograph, Source
+from sldd.io.film import Source
 from sldd.metrics.auc_bootstrap import AucBootstrap, estimate
 from sldd.metrics.patient_votes import Votes, count_votes
 from sldd.package import Package
@@ -57,123 +59,8 @@ from sldd.package.combine.images import combine, pooled
 from sldd.package.combine.votes import add_votes
 from sldd.package.combine.weights import average
 from sldd.package.rebuild.rebuild import rebuild
-from sldd.rng import stream
 
-SHIFTS = ("even", "prevalence", "exposure", "device")
-GAMMAS = (0.7, 1.4)
-"""Of the first and the last hospital's films: 255 (v / 255) ** gamma."""
-SHARES = (0.2, 0.8)
-"""Of positive patients in the first and the last hospital, relative to each other, where prevalence differs."""
-BLURS, NOISES = (0.006, 0.0), (0.0, 0.04)
-"""Of the first and the last hospital's films: deviations of a Gaussian, in shares of the shorter side, and of white."""
 CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class Device:
-    """How a hospital takes films: gamma, then blur, then noise, measured as ``GAMMAS``, ``BLURS`` and ``NOISES``."""
-
-    gamma: float = 1.0
-    blur: float = 0.0
-    noise: float = 0.0
-
-    def take(self, pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """(height, width) pixels as this device shows them; the same ones where it changes nothing."""
-        white, shown = np.iinfo(pixels.dtype).max, pixels
-        if self.gamma != 1:
-            shown = white * (shown / white) ** self.gamma
-        if self.blur:
-            shown = gaussian_filter(shown.astype(np.float64), self.blur * min(shown.shape))
-        if self.noise:
-            shown = shown + self.noise * white * random.standard_normal(shown.shape)
-        return pixels if shown is pixels else np.rint(shown).clip(0, white).astype(pixels.dtype)
-
-
-class HospitalSource:
-    """Some patients of a source, with a split and a device each.
-
-    Args:
-        source: all patients, with one label each.
-        parts: split and device of each patient that is taken, by number.
-    """
-
-    classes: Sequence[str] = ()
-    smallest_class = None
-
-    def __init__(self, source: Source, parts: dict[int, tuple[str, Device]]) -> None:
-        self._source, chosen = source, sorted(parts)
-        number = {patient: place for place, patient in enumerate(chosen)}
-        self._films = [film for film, each in enumerate(source.films) if each.patient in number]
-        self._devices = [parts[source.films[film].patient][1] for film in self._films]
-        self.patient_ids = [source.patient_ids[patient] for patient in chosen]
-        self.films = [
-            replace(each, patient=number[each.patient], split=parts[each.patient][0])
-            for each in (source.films[film] for film in self._films)
-        ]
-        self._parts = parts
-
-    def fingerprint(self) -> str:
-        """SHA-256 over that of the whole, and parts."""
-        return hashlib.sha256(f"{self._source.fingerprint()} {sorted(self._parts.items())}".encode()).hexdigest()
-
-    def read(self, film: int) -> Any:
-        """One film, as its hospital takes it."""
-        number = self._films[film]
-        pixels, mask = self._source.read(number)
-        shown = pixels.pixels if isinstance(pixels, Radiograph) else pixels
-        return self._devices[film].take(shown, stream(0, "device", number)), mask
-
-
-@dataclass(frozen=True)
-class Division:
-    """Patients by number: those of each hospital who train and validate, those who are tested, and devices of all."""
-
-    train: list[list[int]]
-    validation: list[list[int]]
-    test: list[int]
-    devices: dict[int, Device]
-
-
-def divide(labels: Sequence[int], hospitals: int, shift: str, tested: float = 0.4) -> Division:
-    """Divide patients; which are tested does not depend on how many hospitals there are.
-
-    Raises:
-        InputError: a hospital has too few patients of a label to train and to validate.
-    """
-    train: list[list[int]] = [[] for _ in range(hospitals)]
-    validation: list[list[int]] = [[] for _ in range(hospitals)]
-    test: list[int] = []
-    devices: dict[int, Device] = {}
-    kinds = {"exposure": {"gamma": GAMMAS}, "device": {"blur": BLURS, "noise": NOISES}}.get(shift, {})
-    levels = {name: np.linspace(*ends, hospitals).tolist() for name, ends in kinds.items()}
-    own = [Device(**{name: values[number] for name, values in levels.items()}) for number in range(hospitals)]
-    for label in (0, 1):
-        order = stream(0, "hospitals", label).permutation(np.flatnonzero(np.array(labels) == label)).tolist()
-        count = round(tested * len(order))
-        test += order[:count]
-        devices |= {patient: own[turn % hospitals] for turn, patient in enumerate(order[:count])}
-        shares = np.linspace(*(SHARES if label else SHARES[::-1]), hospitals)
-        shares = shares if shift == "prevalence" else np.ones(hospitals)
-        ends = np.rint(np.cumsum(shares) / shares.sum() * (len(order) - count)).astype(int) + count
-        for number, (begin, end) in enumerate(zip([count, *ends[:-1]], ends, strict=True)):
-            group = order[begin:end]
-            if len(group) < 2:
-                raise InputError(
-                    f"{hospitals} hospitals: one has {len(group)} patients of label {label}; ask for fewer"
-                )
-            held = max(1, round(0.2 * len(group)))
-            validation[number] += group[:held]
-            train[number] += group[held:]
-            devices |= dict.fromkeys(group, own[number])
-    return Division(train, validation, sorted(test), devices)
-
-
-def _cohort(source: Source, division: Division, hospitals: Sequence[int], cache: Path) -> Cohort:
-    """Patients of these hospitals who train and validate, with the test patients."""
-    parts = {patient: ("test", division.devices[patient]) for patient in division.test}
-    for name, groups in (("train", division.train), ("validation", division.validation)):
-        parts |= {patient: (name, division.devices[patient]) for number in hospitals for patient in groups[number]}
-    return prepare(HospitalSource(source, parts), cache)
 
 
 def arms_of(packages: Sequence[Package]) -> Iterator[tuple[str, Package, nn.Module]]:
@@ -206,20 +93,20 @@ def run(source: Source, shift: str, hospitals: int, seed: int, options: argparse
     labels = [0] * len(source.patient_ids)
     for film in source.films:
         labels[film.patient] = film.label
-    division = divide(labels, hospitals, shift)
+    division = divide(labels, hospitals, shift, seed)
     cache = default_cache() if options.cache is None else options.cache
 
-    def distilled(which: Sequence[int]) -> tuple[Package, Cohort]:
-        cohort = _cohort(source, division, which, cache)
+    def distilled(which: Sequence[int], times: int = 1) -> tuple[Package, Cohort]:
+        cohort = cohort_of(source, division, which, cache)
         made = sldd.distill(
             options.backbone,
             cohort,
-            images=options.images,
+            images=times * options.images,
             distill_steps=options.distill_steps,
             norm=options.norm,
             outer_lr=options.outer_lr,
             patches=patch_settings(options),
-            outer=sldd.OuterSettings(steps=options.steps, batch_size=options.batch, evaluations=4),
+            outer=sldd.OuterSettings(steps=times * options.steps, batch_size=options.batch, evaluations=4),
             seed=seed,
             show_progress=False,
         )
@@ -227,8 +114,10 @@ def run(source: Source, shift: str, hospitals: int, seed: int, options: argparse
 
     packages = [distilled([number])[0] for number in range(hospitals)]
     everybody, cohort = distilled(range(hospitals))
+    matched, _ = distilled(range(hospitals), hospitals)
     alone = [_votes(rebuild(package), package, cohort) for package in packages]
-    scores = {"pooled": _votes(rebuild(everybody), everybody, cohort), "votes": add_votes(alone)}
+    scores = {name: _votes(rebuild(made), made, cohort) for name, made in (("pooled", everybody), ("matched", matched))}
+    scores["votes"] = add_votes(alone)
     for name, package, network in arms_of(packages):
         scores[name] = _votes(network, package, cohort)
     return {
@@ -284,13 +173,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--outer-lr", type=float, default=0.03)
     options = parser.parse_args(arguments)
     one_thread()
-    rows = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
     try:
-        if options.table is None:
-            source, known = (
-                source_of(options, options.data),
-                {(row["shift"], row["hospitals"], row["seed"]) for row in rows},
-            )
+        if options.table is not None:
+            rows = RunsFile(options.out).rows
+        else:
+            runs = RunsFile(options.out, settings_of(options, "hospitals", "shifts"))
+            rows, source = runs.rows, source_of(options, options.data)
+            known = {(row["shift"], row["hospitals"], row["seed"]) for row in rows}
             jobs = [(s, n, seed) for seed in range(options.seeds) for s in options.shifts for n in options.hospitals]
             for shift, hospitals, seed in jobs:
                 if (shift, hospitals, seed) in known:
@@ -298,9 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
                 begun = time.process_time()
                 row = run(source, shift, hospitals, seed, options)
                 spent = time.process_time() - begun
-                rows.append(row | {"core_seconds": round(spent, 1)})
-                with options.out.open("a") as file:
-                    file.write(json.dumps(rows[-1]) + "\n")
+                runs.append([row | {"core_seconds": round(spent, 1)}])
                 print(f"{shift}, {hospitals} hospitals, seed {seed}: {spent:.0f} core seconds", flush=True)
     except InputError as error:
         print(f"benchmarks.sharing.hospitals: {error}", file=sys.stderr)

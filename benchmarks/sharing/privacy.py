@@ -11,14 +11,14 @@ state is kept. Intervals are a bootstrap over patients and seeds, paired with ``
 control, a network trained on the patients themselves, has to be found: where it is not, nothing that is not found says
 anything.
 
-Rows of --out are runs; one that is there already is not run again. Patients are numbers in them.
+Rows of --out are runs; one that is there already is not run again, and runs of other settings are not gone on with.
+Patients are numbers in them.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -29,6 +29,7 @@ import numpy as np
 import torch
 
 from benchmarks.measure import one_thread
+from benchmarks.runs_file import RunsFile, settings_of
 from benchmarks.sharing.patients import add_options, source_of
 from benchmarks.sharing.privacy_arms import ARMS, CPU, NO_NOISE, Made, applies, make
 from sldd.data.cohort import Cohort, default_cache, prepare
@@ -152,10 +153,12 @@ def main(arguments: list[str] | None = None) -> int:
     """``python -m benchmarks.sharing.privacy``; 1 where the control is not found, 2 for bad input."""
     options = _options(arguments)
     one_thread()
-    rows = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
     try:
-        if options.table is None:
-            cohort, public = _cohorts(options)
+        if options.table is not None:
+            rows = RunsFile(options.out).rows
+        else:
+            runs = RunsFile(options.out, settings_of(options, "arms"))
+            rows, (cohort, public) = runs.rows, _cohorts(options)
             known = {(row["arm"], row["seed"]) for row in rows}
             for seed in range(options.seeds):
                 for name in options.arms:
@@ -168,9 +171,7 @@ def main(arguments: list[str] | None = None) -> int:
                         print(f"{name}, seed {seed}: diverged ({error}); left out", flush=True)
                         continue
                     spent = round(time.process_time() - begun, 1)
-                    rows += [row | {"core_seconds": spent} for row in made]
-                    with options.out.open("a") as file:
-                        file.write("".join(json.dumps(row) + "\n" for row in rows[-len(made) :]))
+                    runs.append(row | {"core_seconds": spent} for row in made)
                     print(f"{name}, seed {seed}: {spent:.0f} core seconds", flush=True)
     except InputError as error:
         print(f"benchmarks.sharing.privacy: {error}", file=sys.stderr)

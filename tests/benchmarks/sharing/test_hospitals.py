@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.sharing.hospitals import Device, HospitalSource, divide, main
+from benchmarks.sharing.divide import Device, HospitalSource, divide
+from benchmarks.sharing.hospitals import main
 from sldd.errors import InputError
 from sldd.sources.phantom import PhantomSettings, PhantomSource
 
@@ -23,6 +24,12 @@ def test_every_patient_is_in_one_place(shift: str) -> None:
     everybody = [*itertools.chain(*divided.train, *divided.validation), *divided.test]
     assert sorted(everybody) == list(range(80))
     assert divided.test == divide(LABELS, 2, "even").test
+    other = divide(LABELS, 4, shift, seed=1)
+    assert other.test == divided.test
+    assert {patient: other.devices[patient] for patient in other.test} == {
+        patient: divided.devices[patient] for patient in divided.test
+    }
+    assert other.train != divided.train
     shares = [np.mean([LABELS[patient] for patient in divided.train[number]]) for number in range(4)]
     devices = [{divided.devices[patient] for patient in divided.train[number]} for number in range(4)]
     if shift == "prevalence":
@@ -79,7 +86,7 @@ def test_a_run_resumes_and_makes_a_table(tmp_path: Path, capsys: pytest.CaptureF
     command = ["--out", str(out), *small.split()]
     assert main([*command, "--seeds", "1"]) == 0
     (row,) = map(json.loads, out.read_text().splitlines())
-    arms = {"pooled", "votes", "sequence", "reversed", "shrunk", "beside", "interleaved", "average"}
+    arms = {"pooled", "matched", "votes", "sequence", "reversed", "shrunk", "beside", "interleaved", "average"}
     assert row["scores"].keys() == arms
     assert {len(scores) for scores in [*row["scores"].values(), *row["alone"]]} == {len(row["labels"])} == {6}
     assert main([*command, "--seeds", "1"]) == 0
@@ -91,3 +98,6 @@ def test_a_run_resumes_and_makes_a_table(tmp_path: Path, capsys: pytest.CaptureF
     assert lines["pooled"]["over pooled"] == lines["alone"]["over alone"] == ""
     assert main([*command, "--hospitals", "9"]) == 2
     assert "9 hospitals" in capsys.readouterr().err
+    assert main([*command, "--steps", "5"]) == 2
+    assert "holds runs of other settings (steps 4 there, 5 here); choose another --out" in capsys.readouterr().err
+    assert len(out.read_text().splitlines()) == 1

@@ -1,0 +1,55 @@
+"""File of a benchmark's runs, a JSON object a line, with which its command goes on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sldd.errors import InputError
+
+
+def settings_of(options: argparse.Namespace, *others: str) -> dict[str, Any]:
+    """What a run depends on: all options but those that choose ``others``, which runs there are, and where they go."""
+    left_out = {"out", "table", "cache", "verbose", "seeds", *others}
+    kept = {name: value for name, value in vars(options).items() if name not in left_out}
+    known: dict[str, Any] = json.loads(json.dumps(kept, default=str))
+    return known
+
+
+class RunsFile:
+    """Runs of one command's settings; those of others are not gone on with, or the table would mix them.
+
+    Args:
+        path: the file; None keeps nothing.
+        settings: of all its runs, plain values; None reads whatever is there.
+
+    Attributes:
+        rows: the runs, in the order in which they ended.
+
+    Raises:
+        InputError: the file holds runs of other settings.
+    """
+
+    def __init__(self, path: Path | None, settings: dict[str, Any] | None = None) -> None:
+        self._path, self._settings = path, settings
+        there = path.read_text().splitlines() if path is not None and path.exists() else []
+        self.rows: list[dict[str, Any]] = [json.loads(line) for line in there]
+        if settings is None:
+            return
+        for row in self.rows:
+            had = row.get("settings", {})
+            names = [name for name in {**settings, **had} if settings.get(name) != had.get(name)]
+            if names:
+                differ = ", ".join(f"{name} {had.get(name)!r} there, {settings.get(name)!r} here" for name in names[:3])
+                raise InputError(f"{path} holds runs of other settings ({differ}); choose another --out")
+
+    def append(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Add runs that have ended."""
+        added = [row | {"settings": self._settings} for row in rows]
+        self.rows += added
+        if self._path is not None:
+            with self._path.open("a") as file:
+                file.write("".join(json.dumps(row) + "\n" for row in added))
