@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 import sldd
@@ -131,7 +132,10 @@ def kernels(bench: Bench) -> Iterator[Row]:
                 work()
             bench.wait()
         spent = "self_device_time_total" if bench.cuda else "self_cpu_time_total"
-        events = sorted(record.key_averages(), key=lambda event: -float(getattr(event, spent)))
+        # Operators have their kernels' time as well: counted with these, the GPU would work twice.
+        device = DeviceType.CUDA if bench.cuda else DeviceType.CPU
+        averages = [event for event in record.key_averages() if event.device_type == device]
+        events = sorted(averages, key=lambda event: -float(getattr(event, spent)))
         total = sum(float(getattr(event, spent)) for event in events)
         if bench.cuda:
             busy = total / 1e6 / wall
