@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from analysis.figures.methods import methods_frame
 from analysis.figures.parts.scores import hm_hover, score_axis, score_points, seed_bars
 from analysis.figures.parts.spec import FigureSpec
-from analysis.figures.parts.theme import FAINT, FILLINGS, SYMBOLS, figure, log_axis, look, plain
+from analysis.figures.parts.theme import figure, log_axis, look, symbol_legend, symbols_of
 from analysis.records.records import Study
 from analysis.text.words import images_word
 
@@ -27,21 +27,12 @@ def cost_figure(frame: pd.DataFrame) -> go.Figure:
     """Mean test score against core seconds, a colour a method and a symbol a network, as far as symbols go."""
     seconds = log_axis("core seconds of a trial", frame["core_seconds"].astype(float), _seconds)
     drawn = figure(xaxis=seconds, yaxis=score_axis(frame))
-    networks = frame.sort_values("parameters", kind="stable")["backbone"].unique()
-    symbols = {name: _symbol(place) for place, name in enumerate(networks)}
+    symbols = symbols_of(frame.sort_values("parameters", kind="stable")["backbone"])
     for place, (method, rows) in enumerate(frame.groupby("label", sort=False)):
         at = {"x": rows["core_seconds"].round(2).tolist(), "y": rows["hm"].tolist()}
         marker = look(place, 0)["marker"] | {"symbol": [symbols[name] for name in rows["backbone"]]}
         drawn.add_trace(score_points(rows, method, hm_hover, **at, error_y=seed_bars(rows), marker=marker))
-    if 1 < len(networks) <= len(SYMBOLS) * len(FILLINGS):  # more than these would share some
-        for name, symbol in symbols.items():
-            marker = {"symbol": symbol, "color": FAINT, "size": 11, "line": {"width": 2, "color": FAINT}}
-            drawn.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=plain(name), marker=marker))
-    return drawn
-
-
-def _symbol(place: int) -> str:
-    return SYMBOLS[place % len(SYMBOLS)] + FILLINGS[place // len(SYMBOLS) % len(FILLINGS)]
+    return drawn.add_traces(symbol_legend(symbols))
 
 
 def _seconds(value: float) -> str:

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from analysis.figures.parts.scores import hm_hover, published_caption, published_traces, score_points
 from analysis.figures.parts.spec import FigureSpec
-from analysis.figures.parts.theme import FAINT, INK, SYMBOLS, figure, look, plain
+from analysis.figures.parts.theme import FAINT, INK, figure, look, symbol_legend, symbols_of
 from analysis.published import scored_points
 from analysis.records.cell_means import cell_means, training_means
 from analysis.records.records import Study, score_word
@@ -56,17 +56,14 @@ def operating_figure(frame: pd.DataFrame) -> go.Figure:
         drawn.add_annotation(x=hm, y=hm, text=f"HM {hm:g}", showarrow=False, font={"size": 11, "color": FAINT})
     published = scored_points()
     places = {count: place for place, count in enumerate(sorted({*frame["images"].dropna(), *published["images"]}))}
-    symbols = {backbone: place for place, backbone in enumerate(frame["backbone"].unique())}
+    symbols = symbols_of(frame["backbone"])
     for count, rows in frame.groupby("images", dropna=False):
         colour = INK if pd.isna(count) else look(places[count])["marker"]["color"]
-        named = [SYMBOLS[symbols[backbone] % len(SYMBOLS)] for backbone in rows["backbone"]]
+        named = [symbols[backbone] for backbone in rows["backbone"]]
         at = {"x": rows["specificity"].tolist(), "y": rows["sensitivity"].tolist()}
         marker = {"size": 12, "color": colour, "symbol": named, "line": {"width": 1, "color": "white"}}
         drawn.add_trace(score_points(rows, images_word(rows["images"].iloc[0]), hm_hover, **at, marker=marker))
-    if len(symbols) > 1:
-        for backbone, place in symbols.items():  # a legend of symbols: traces without a point
-            marker = {"size": 11, "color": FAINT, "symbol": SYMBOLS[place % len(SYMBOLS)]}
-            drawn.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=plain(backbone), marker=marker))
+    drawn.add_traces(symbol_legend(symbols))
     return drawn.add_traces(published_traces(published, places, "specificity", "sensitivity"))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from analysis.records.cell_means import cell_means
+from analysis.records.controls import are_controls
 from analysis.records.records import Study, score_word
 from analysis.text.words import images_word, listed, number
 from ledger.schema import SETTING
@@ -20,7 +21,7 @@ def not_beaten(study: Study) -> pd.DataFrame:
     `control` (its method) and `control_hm`."""
     means = cell_means(study)
     means = means[means["hm"].notna()]
-    control = means["method"].map(lambda name: bool(study.method(str(name))["control"]))
+    control = are_controls(study, means["method"])
     best = means[control].sort_values("hm").drop_duplicates(_ALIKE, keep="last")
     best = best[[*_ALIKE, "method", "hm"]].rename(columns={"method": "control", "hm": "control_hm"})
     beside = means[~control].merge(best, on=_ALIKE, how="inner")

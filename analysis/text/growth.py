@@ -35,8 +35,8 @@ def whether_it_grows(study: Study) -> str:
     if len(points) < FEWEST:
         return ""
     sentence = _sentence(points, len(answer))
-    open_ = answer["outcome"].eq(WAITING).any()
-    return f"So far: {sentence[0].lower()}{sentence[1:]}" if open_ else sentence
+    unfinished = answer["outcome"].eq(WAITING).any()
+    return f"So far: {sentence[0].lower()}{sentence[1:]}" if unfinished else sentence
 
 
 def _sentence(points: pd.DataFrame, networks: int) -> str:

@@ -62,6 +62,25 @@ def look(place: int, variant: int = 0) -> dict[str, Any]:
     }
 
 
+def symbols_of(names: Iterable[str]) -> dict[str, str]:
+    """A symbol for each name, of as many as there are, filled and hollow; beyond that some share one."""
+    return {
+        name: SYMBOLS[place % len(SYMBOLS)] + FILLINGS[place // len(SYMBOLS) % len(FILLINGS)]
+        for place, name in enumerate(dict.fromkeys(names))
+    }
+
+
+def symbol_legend(symbols: dict[str, str]) -> list[go.Scatter]:
+    """A legend of symbols: traces without a point. None where there is one symbol, or some share one."""
+    if len(symbols) < 2 or len(set(symbols.values())) < len(symbols):
+        return []
+    marker = {"size": 11, "color": FAINT, "line": {"width": 2, "color": FAINT}}
+    return [
+        go.Scatter(x=[None], y=[None], mode="markers", name=plain(name), marker=marker | {"symbol": symbol})
+        for name, symbol in symbols.items()
+    ]
+
+
 def figure(**layout: Any) -> go.Figure:
     """An empty figure in the theme."""
     return go.Figure(layout={"template": TEMPLATE, **layout})

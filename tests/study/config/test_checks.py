@@ -67,9 +67,16 @@ def test_what_is_typed_and_does_nothing_is_refused(settings: list[str], says: st
 
 
 def test_what_is_typed_with_what_it_needs_is_taken() -> None:
-    load("demo", ["search={trials: 8, pruner: halving}", "search.rungs=[0.3]", "evaluate={starts: 1, steps: 10}"])
-    load("demo", ["grid.images=search", "search.warm_trials=null", "grid.most_images=4"])
-    load("demo", ["grid.method=[sldd, dm]", "match.augment=false", "evaluate.starts=0", "search.warm_trials=null"])
+    halved = load(
+        "demo", ["search={trials: 8, pruner: halving}", "search.rungs=[0.3]", "evaluate={starts: 1, steps: 10}"]
+    )
+    assert (list(halved.search.rungs), halved.evaluate.steps) == ([0.3], 10)
+    searched = load("demo", ["grid.images=search", "search.warm_trials=null", "grid.most_images=4"])
+    assert (searched.search.warm_trials, searched.grid[0].most_images) == (None, 4)
+    matched = load(
+        "demo", ["grid.method=[sldd, dm]", "match.augment=false", "evaluate.starts=0", "search.warm_trials=null"]
+    )
+    assert (matched.match.augment, matched.evaluate.starts) == (False, 0)
 
 
 @pytest.mark.parametrize("task", ["[1]", "{a: 1}"])
