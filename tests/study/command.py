@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
@@ -60,13 +61,20 @@ class Study:
 class Here(Study):
     """``study.run`` in this process, to its end: a second where another process takes twenty.
 
-    Without Ray, its trials run here too, one after another; with it, in workers that are started for them.
+    Without Ray, its trials run here too, one after another; with it, in workers that are started for them. The page is
+    drawn for a test that looks at it.
     """
 
-    def __init__(self, out: Path, *settings: str, ray: bool = False) -> None:
+    def __init__(self, out: Path, *settings: str, ray: bool = False, page: bool = False) -> None:
         super().__init__(out)
-        where = nullcontext() if ray else without_ray()
-        with self.log.open("a") as log, redirect_stdout(log), redirect_stderr(log), where:
+        with ExitStack() as stack:
+            log = stack.enter_context(self.log.open("a"))
+            stack.enter_context(redirect_stdout(log))
+            stack.enter_context(redirect_stderr(log))
+            if not ray:
+                stack.enter_context(without_ray())
+            if not page:
+                stack.enter_context(patch("study.engine.conduct.write_dashboard", lambda folder: folder / "no page"))
             self.status = main([*TINY, *settings, "--out", str(out), "--address", "local"])
 
 
@@ -100,7 +108,44 @@ def _run_trials(run: StudyRun) -> int:
     raise AssertionError
 
 
-class Command(Study):
+class Started(Study):
+    """A command that runs in a process of its own, which a test can wait for."""
+
+    def ended(self) -> int | None:
+        """The status it ended with; None while it runs."""
+        raise NotImplementedError
+
+    def kill(self) -> None:
+        """As by the system: nothing is said, nothing is tidied up."""
+        raise NotImplementedError
+
+    def until(self, happened: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 120
+        while not happened():
+            assert self.ended() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.02)
+
+
+class Forked(Started):
+    """``study.run`` without Ray, in a fork of a process that has imported it: there at once, and can be killed."""
+
+    def __init__(self, out: Path, *settings: str) -> None:
+        super().__init__(out)
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])
+        self.process = context.Process(target=Here, args=(out, *settings), daemon=True)
+        self.process.start()
+
+    def ended(self) -> int | None:
+        return self.process.exitcode
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+
+
+class Command(Started):
     """``python -m study.run`` in a process of its own."""
 
     running: ClassVar[list[Command]] = []  # of which a test that failed may not have seen the end
@@ -121,19 +166,14 @@ class Command(Study):
         self.running.remove(self)
         return status
 
+    def ended(self) -> int | None:
+        return self.process.poll()
+
     def kill(self) -> None:
-        """As by the system: nothing is said, nothing is tidied up."""
         orphans = self.workers()
         os.kill(self.process.pid, signal.SIGKILL)
         self.wait()
         psutil.wait_procs(orphans, timeout=30)  # they end by themselves
-
-    def until(self, happened: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 120
-        while not happened():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.02)
 
     def workers(self) -> list[psutil.Process]:
         """The processes that run trials."""

@@ -55,7 +55,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Study:
     with (shared / "undisturbed.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (out / "tiny" / "dashboard.html").exists():
-            study = Here(out)
+            study = Here(out, page=True)
             assert study.status == 0, study.log.read_text()
     return Study(out)
 

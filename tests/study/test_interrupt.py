@@ -15,7 +15,7 @@ from tests.study.command import Command, Here, Study
 
 @pytest.mark.slow
 def test_a_budget_ends_the_command_and_a_larger_one_goes_on(undisturbed: Study, tmp_path: Path) -> None:
-    command = Here(tmp_path / "out", "budget.hours=1e-3", ray=True)  # 3.6 seconds: trials have begun
+    command = Here(tmp_path / "out", "budget.hours=1e-3", ray=True, page=True)  # 3.6 seconds: trials have begun
     assert command.status == 0, command.log.read_text()
     log = command.log.read_text()
     assert "stopping, budget.hours=0.001 is used up: running trials are writing their checkpoints" in log
@@ -24,7 +24,7 @@ def test_a_budget_ends_the_command_and_a_larger_one_goes_on(undisturbed: Study, 
     assert len(command.records()) == len(command.checkpoints()) > 0
     left = command.checkpoints()
 
-    command = Here(tmp_path / "out", "budget.trials=3", ray=True)
+    command = Here(tmp_path / "out", "budget.trials=3")
     assert command.status == 0, command.log.read_text()
     assert command.log.read_text().splitlines()[-1].startswith("budget.trials=3 is used up")
     assert set(command.records()["status"]) == {"done"}
@@ -70,7 +70,7 @@ def test_interrupt_then_resume_then_grow(undisturbed: Study, tmp_path: Path) -> 
     left = command.checkpoints()
     assert left
 
-    resumed = Here(tmp_path / "out", ray=True)
+    resumed = Here(tmp_path / "out")
     assert resumed.status == 0, resumed.log.read_text()
     for folder, step in left.items():
         assert step in json.loads((folder / "result.json").read_text())["starts"]

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from study.grid.axes import Cell
-from tests.study.command import Command, Here, Study
+from tests.study.command import Command, Forked, Here, Started, Study
 
 
 @pytest.mark.slow
@@ -20,17 +20,20 @@ def test_killed_twice_loses_and_repeats_nothing(undisturbed: Study, tmp_path: Pa
     finished: dict[Path, bytes] = {}
     resumed: dict[Path, list[int]] = {}
 
-    def confirming(command: Command) -> bool:
+    def confirming(command: Started) -> bool:
         return any(
             json.loads((folder / "config.json").read_text())["phase"] == "confirm" for folder in command.checkpoints()
         )
 
-    moments: list[Callable[[Command], bool]] = [
-        lambda command: bool(command.trials("result.json")) and bool(command.checkpoints()),
-        confirming,
+    def under_way(command: Started) -> bool:
+        return bool(command.trials("result.json")) and bool(command.checkpoints())
+
+    starts: list[tuple[Callable[[Path], Started], Callable[[Started], bool]]] = [
+        (Command, under_way),
+        (Forked, confirming),
     ]
-    for moment in moments:
-        command = Command(tmp_path / "out")
+    for start, moment in starts:
+        command = start(tmp_path / "out")
         command.until(lambda: moment(command))  # noqa: B023
         command.kill()
         for folder, step in command.checkpoints().items():
@@ -84,7 +87,7 @@ def test_a_kill_does_not_change_which_trials_are_stopped(tmp_path: Path) -> None
     assert said in " ".join(whole.log.read_text().split())
 
     later = [str(trial) for trial in stopped["trial"]]
-    command = Command(tmp_path / "out", *settings)
+    command = Forked(tmp_path / "out", *settings)
     command.until(lambda: any(command.folder / "trials" / trial in command.checkpoints() for trial in later))
     command.kill()
     last = Here(tmp_path / "out", *settings)
@@ -152,12 +155,12 @@ def test_a_driver_killed_at_a_rung_loses_and_repeats_nothing(tmp_path: Path) -> 
         found = [json.loads(path.read_text()) for path in study.trials("config.json")]
         return [study.folder / "trials" / config["trial"] for config in found if config["taken_up"]]
 
-    moments: list[Callable[[Command], bool]] = [
+    moments: list[Callable[[Forked], bool]] = [
         lambda command: len(waiting(command)) >= 2,
         lambda command: bool(taken_up(command)),
     ]
     for moment in moments:
-        command = Command(tmp_path / "out", *settings)
+        command = Forked(tmp_path / "out", *settings)
         command.until(lambda: moment(command))  # noqa: B023
         command.kill()
     last = Here(tmp_path / "out", *settings)

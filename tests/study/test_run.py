@@ -264,6 +264,7 @@ def test_the_papers_protocol_is_marked_wherever_its_numbers_are(tmp_path: Path) 
         "data.split.validation=0",
         "search.trials=1",
         "outer={steps: 4, batch_size: 6, evaluations: 2, statistics_batches: 1}",
+        page=True,
     )
     assert study.status == 0, study.log.read_text()
     records = study.records()
