@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -77,33 +78,37 @@ def test_a_wheel_holds_every_file_that_the_rooms_have(installed: Path) -> None:
     assert "sldd-study = study.__main__:main" in entries.read_text()
 
 
+_RUN = """
+import contextlib, json, runpy, sys
+commands, rooms, installed = json.loads(sys.argv[1])
+for module, arguments in commands:
+    sys.argv[1:] = arguments
+    for stream in (sys.stdout, sys.stderr):
+        print("====", file=stream, flush=True)
+    with contextlib.suppress(SystemExit):
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+used = [m.__file__ for name, m in sys.modules.items() if name.split(".")[0] in rooms and m.__file__]
+assert all(file.startswith(installed) for file in used), used
+"""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("module", "arguments", "says"),
-    [
-        ("study", ["--version"], f"sldd-study {PROJECT['version']}"),
-        ("study.run", SETTINGS, "convnet_w32-m2-one_hot-as_is-sldd-near_linear-s1e1"),
-        ("study.run", ["table5", "--dry-run", "data.root=nowhere"], "data.root: there is no "),
-        ("study.settings", ["outer.steps"], "outer.steps"),
-        ("analysis.dashboard", ["nowhere"], "no such folder"),
-    ],
-)
-def test_a_wheel_runs_in_an_empty_folder(
-    installed: Path, tmp_path: Path, module: str, arguments: list[str], says: str
-) -> None:
-    code = (
-        "import runpy, sys\n"
-        f"sys.argv[1:] = {arguments!r}\n"
-        "try:\n"
-        f"    runpy.run_module({module!r}, run_name='__main__', alter_sys=True)\n"
-        "finally:\n"
-        f"    rooms = {(*ROOMS, 'benchmarks')!r}\n"
-        "    used = [m.__file__ for n, m in sys.modules.items() if n.split('.')[0] in rooms and m.__file__]\n"
-        f"    assert all(file.startswith({str(installed)!r}) for file in used), used\n"
-    )
+def test_a_wheel_runs_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
+    """Its commands, one after another in one interpreter: what it takes to start is the same for all."""
+    said = {
+        ("study", "--version"): f"sldd-study {PROJECT['version']}",
+        ("study.run", *SETTINGS): "convnet_w32-m2-one_hot-as_is-sldd-near_linear-s1e1",
+        ("study.run", "table5", "--dry-run", "data.root=nowhere"): "data.root: there is no ",
+        ("study.settings", "outer.steps"): "outer.steps",
+        ("analysis.dashboard", "nowhere"): "no such folder",
+    }
+    given = json.dumps([[(module, words) for module, *words in said], [*ROOMS, "benchmarks"], str(installed)])
     environment = os.environ | {"PYTHONPATH": str(installed), "PYTHONWARNINGS": "ignore"}
     found = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", _RUN, given], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
     )
-    assert says in found.stdout + found.stderr
+    assert found.returncode == 0, found.stderr
     assert "Error" not in found.stderr
+    parts = zip(found.stdout.split("====")[1:], found.stderr.split("====")[1:], strict=True)
+    for words, part in zip(said.values(), parts, strict=True):
+        assert words in "".join(part)

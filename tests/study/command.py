@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -29,6 +28,7 @@ from study.export.live import LiveTracking
 from study.run import main
 from study.search.tune_searcher import StudySearcher
 from study.trial.worker import PROCESS, run_with_retries
+from tests.forks import FORKS
 
 TINY = [
     "demo", "name=tiny", "grid.backbone=[test_resnet]", "grid.images=[2,3]", "grid.method=sldd",
@@ -128,13 +128,11 @@ class Started(Study):
 
 
 class Forked(Started):
-    """``study.run`` without Ray, in a fork of a process that has imported it: there at once, and can be killed."""
+    """``study.run`` without Ray, in a process that is there at once, and that a test can kill."""
 
     def __init__(self, out: Path, *settings: str) -> None:
         super().__init__(out)
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])
-        self.process = context.Process(target=Here, args=(out, *settings), daemon=True)
+        self.process = FORKS.Process(target=Here, args=(out, *settings), daemon=True)
         self.process.start()
 
     def ended(self) -> int | None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import subprocess
-import sys
 import time
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
 import torch
 
 from sldd.backbones.features.feature_store import FeatureStore
+from tests.forks import FORKS
 
 ROOM = 2**30
 
@@ -136,7 +135,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def _write_and_read(folder: Path, wrong: multiprocessing.Queue[int]) -> None:
+def _write_and_read(folder: Path, wrong: SimpleQueue[int]) -> None:
     bad = 0
     for turn in range(40):
         store = FeatureStore(folder, 3 * 4000)  # room for three of five
@@ -150,44 +149,39 @@ def _write_and_read(folder: Path, wrong: multiprocessing.Queue[int]) -> None:
 
 
 def test_two_writers_at_once(tmp_path: Path) -> None:
-    spawn = multiprocessing.get_context("spawn")
-    wrong = spawn.Queue()
-    writers = [spawn.Process(target=_write_and_read, args=(tmp_path, wrong)) for _ in range(2)]
+    wrong: SimpleQueue[int] = FORKS.SimpleQueue()
+    writers = [FORKS.Process(target=_write_and_read, args=(tmp_path, wrong)) for _ in range(2)]
     for writer in writers:
         writer.start()
-    assert [wrong.get(timeout=120) for _ in writers] == [0, 0]
     for writer in writers:
         writer.join()
+        assert writer.exitcode == 0
+    assert [wrong.get() for _ in writers] == [0, 0]
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 3 * 4000
 
 
-_ENDLESS = """
-import sys, torch
-from pathlib import Path
-from sldd.backbones.features.feature_store import FeatureStore
-store = FeatureStore(Path(sys.argv[1]), 2**30)
-print("begun", flush=True)
-while True:
-    for key in range(3):
-        features = torch.randn(40_000, 7, generator=torch.Generator().manual_seed(key))
-        with store.writing(str(key)) as draft:
-            for part in features.split(1000):
-                draft.append(part)
-            draft.finish()
-"""
+def _write_for_ever(folder: Path, begun: Event) -> None:
+    store = FeatureStore(folder, ROOM)
+    begun.set()
+    while True:
+        for key in range(3):
+            with store.writing(str(key)) as draft:
+                for part in values(key, 40_000).split(1000):
+                    draft.append(part)
+                draft.finish()
 
 
 def kill_while_writing(folder: Path, kills: int) -> tuple[int, int]:
     """Wrong values, and files that were there, over so many kills of a writer at a moment of its work."""
     wrong = whole = 0
     for number in range(kills):
-        writer = subprocess.Popen([sys.executable, "-c", _ENDLESS, str(folder)], stdout=subprocess.PIPE)
-        assert writer.stdout is not None
-        writer.stdout.readline()
+        begun = FORKS.Event()
+        writer = FORKS.Process(target=_write_for_ever, args=(folder, begun), daemon=True)
+        writer.start()
+        assert begun.wait(60)
         time.sleep(0.007 * number)
-        writer.send_signal(signal.SIGKILL)
-        writer.wait()
-        writer.stdout.close()
+        writer.kill()
+        writer.join()
         for key in range(3):
             found = FeatureStore(folder, ROOM).read(str(key))
             whole += found is not None
