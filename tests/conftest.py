@@ -43,6 +43,14 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _power_of_few_studies() -> Iterator[None]:
+    """Pages simulate a tenth of the studies: how sure their chances are is for other tests (tests/analysis/design)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analysis.design.power.STUDIES", 40)
+        yield
+
+
 def write_film(folder: Path, name: str, pixels: np.ndarray, mask: np.ndarray) -> None:
     """One radiograph and its mask, as PNG files."""
     for kind, values in (("images", pixels), ("masks", mask.astype(np.uint8) * 255)):

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from ray.tune.search import Searcher
 
-from analysis.design.power import power
 from ledger.ledger import Ledger
 from ledger.trial_folder import TrialFolder
 from study.search.tune_searcher import Search, StudySearcher
@@ -33,14 +32,6 @@ def _own_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     """The user's cache and cluster are not for tests."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "user-cache"))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-
-
-@pytest.fixture(autouse=True)
-def _power_of_few_studies(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Pages simulate a tenth of the studies: how sure their chances are is for other tests (tests/analysis/design)."""
-    monkeypatch.setattr("analysis.design.power.STUDIES", 40)
-    yield
-    power.cache_clear()
 
 
 @pytest.fixture(scope="session")
