@@ -11,8 +11,6 @@ records.csv that are not the undisturbed run's (times and memory aside). The exi
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import os
 import random
 import signal
@@ -21,152 +19,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import psutil
-import torch
 
-from analysis.records.records import MEASURED
-from ledger.trial_files import read_json
-from study.trial.worker import PROCESS
+from benchmarks.clusters.disturbed import WAIT, Count, Disturbed, starts_of, until, workers
 
-STUDY = [
-    "demo", "name=study", "grid.backbone=[test_resnet]", "grid.images=[2,3]", "grid.method=sldd",
-    "data.phantom={patients: 16, size: 128}", "data.split={validation: 0.2, test: 0.4}",
-    "patches={size: 24, stride: 8, input_size: 32}",
-    "outer={steps: 150, batch_size: 12, evaluations: 3, statistics_batches: 2, checkpoint_every: 5}",
-    "search.trials=4", "confirm.repeats=2",
-]  # fmt: skip
-_WAIT = 600.0
-
-
-@dataclass
-class Count:
-    """Losses through one kind of trouble."""
-
-    trouble: str
-    times: int = 0
-    """It was made so often."""
-    starts: int = 0
-    """Starts of trials, over all trials."""
-    again: int = 0
-    lost: int = 0
-    repeated: int = 0
-    different: int = 0
-    remark: str = ""
-
-    @property
-    def clean(self) -> bool:
-        """Nothing was lost, and nothing done twice."""
-        return not (self.again or self.lost or self.repeated or self.different)
-
-
-@dataclass
-class Disturbed:
-    """A study under disturbance, and its state before each."""
-
-    out: Path
-    finished: dict[Path, bytes] = field(default_factory=dict)
-    checkpoints: dict[Path, dict[int, int]] = field(default_factory=dict)
-    """Steps of the checkpoints seen, of each trial, with how many starts it had had by then."""
-
-    @property
-    def study(self) -> Path:
-        return self.out / "study"
-
-    def start(self, *more: str) -> subprocess.Popen[bytes]:
-        """Start the command; what it says goes to ``<out>.log``."""
-        with self.out.with_suffix(".log").open("a") as log:
-            command = [sys.executable, "-W", "ignore", "-m", "study.run", *STUDY, "--out", str(self.out), *more]
-            return subprocess.Popen(command, stdout=log, stderr=log)
-
-    def end(self) -> None:
-        """Run the command until it ends, undisturbed."""
-        status = self.start().wait(_WAIT)
-        if status:
-            raise RuntimeError(f"exit status {status}:\n{self.said()}")
-
-    def said(self) -> str:
-        """The command's output so far."""
-        log = self.out.with_suffix(".log")
-        return log.read_text() if log.exists() else ""
-
-    def saved(self) -> dict[Path, int]:
-        """The step of the last checkpoint of every trial without a result."""
-        found = sorted(self.study.glob("trials/*/*/checkpoint/*.pt"))
-        return {path.parents[1]: int(path.stem) for path in found if not (path.parents[1] / "result.json").exists()}
-
-    def ahead(self) -> bool:
-        """Whether each trial that runs has a checkpoint of the worker that runs it now."""
-        found = self.study.glob("trials/*/*/worker.json")
-        running = [path for path in found if not (path.parent / "result.json").exists()]
-        saved = self.saved()
-        return bool(running) and all(
-            saved.get(path.parent, 0) > (read_json(path) or {"step": math.inf})["step"] for path in running
-        )
-
-    def look(self) -> None:
-        """Remember what is finished and what has a checkpoint: neither may be computed again."""
-        for path in self.study.glob("trials/*/*/result.json"):
-            self.finished.setdefault(path, path.read_bytes())
-        for folder, step in self.saved().items():
-            with suppress(FileNotFoundError):  # the next has just taken its place
-                self.checkpoints.setdefault(folder, {})[step] = _starts(folder / "checkpoint" / f"{step:09}.pt")
-
-    def count(self, trouble: str, times: int, undisturbed: pd.DataFrame, remark: str = "") -> Count:
-        """Compare what is there now with what was seen, and with an undisturbed run."""
-        count = Count(trouble, times, remark=remark)
-        for path, content in self.finished.items():
-            if not path.exists():
-                count.lost += 1
-            elif path.read_bytes() != content:
-                count.again += 1
-        for path in self.study.glob("trials/*/*/result.json"):
-            starts = json.loads(path.read_text())["starts"]
-            count.starts += len(starts)
-            for step, before in self.checkpoints.get(path.parent, {}).items():
-                count.repeated += max(0, step - min(starts[before:], default=step))
-        records = self.records()
-        rows = set(records["trial"]) ^ set(undisturbed["trial"])
-        if not rows:
-            differing = (records != undisturbed) & ~(records.isna() & undisturbed.isna())
-            rows = set(records["trial"][differing.any(axis=1)])
-        count.different = len(rows)
-        return count
-
-    def records(self) -> pd.DataFrame:
-        """records.csv without what is measured."""
-        return pd.read_csv(self.study / "records.csv").drop(columns=MEASURED)
-
-
-def _starts(checkpoint: Path) -> int:
-    """How many starts a trial had had when it wrote this."""
-    return len(torch.load(checkpoint, map_location="cpu", weights_only=True)["starts"])
-
-
-def until(happened: Callable[[], bool], process: subprocess.Popen[bytes]) -> bool:
-    """Wait for something to happen; False where the process ended before."""
-    deadline = time.monotonic() + _WAIT
-    while not happened():
-        if process.poll() is not None:
-            return False
-        if time.monotonic() > deadline:
-            raise RuntimeError("what was waited for did not happen")
-        time.sleep(0.05)
-    return True
-
-
-def workers(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The processes that run trials."""
-    found = []
-    for process in psutil.Process(driver.pid).children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            if process.name().startswith(PROCESS):
-                found.append(process)
-    return found
+HALVING = ("search={trials: 8, pruner: halving, rungs: [0.2, 0.6]}",)
 
 
 def kill_driver(study: Disturbed, kills: int, chance: random.Random) -> tuple[int, str]:
@@ -204,9 +64,34 @@ def kill_workers(study: Disturbed, kills: int, chance: random.Random) -> tuple[i
                 killed.add(worker.pid)
                 study.look()
                 break
-    if driver.wait(_WAIT):
+    if driver.wait(WAIT):
         raise RuntimeError(study.said())
     return len(killed), "SIGKILL for worker processes, one after another"
+
+
+def kill_at_rungs(study: Disturbed, kills: int, chance: random.Random) -> tuple[int, str]:
+    """SIGKILL for the driver and for all workers by turns, once a trial has come to a rung or goes on from one."""
+    driver, done, before = study.start(), 0, study.at_rungs()
+    went_on = 0
+    while done < kills and until(lambda: study.at_rungs() != before, driver):  # noqa: B023
+        time.sleep(chance.uniform(0, 0.2))
+        went_on += study.at_rungs()[1] > before[1]
+        before = study.at_rungs()
+        running = workers(driver)
+        if done % 2:
+            for worker in running:
+                worker.kill()
+        else:
+            driver.kill()
+            driver.wait()
+            time.sleep(4)  # workers of a dead driver end by themselves
+        study.look()
+        if not done % 2:
+            driver = study.start()
+        done += 1
+    if driver.wait(WAIT):
+        raise RuntimeError(study.said())
+    return done, f"SIGKILL for the driver and for all workers by turns; {went_on} as a trial went on from its rung"
 
 
 def warn_workers(study: Disturbed, kills: int, chance: random.Random) -> tuple[int, str]:
@@ -219,7 +104,7 @@ def warn_workers(study: Disturbed, kills: int, chance: random.Random) -> tuple[i
             warned += 1
         time.sleep(2)
         study.look()
-    if driver.wait(_WAIT):
+    if driver.wait(WAIT):
         raise RuntimeError(study.said())
     return warned, "SIGTERM for worker processes: each wrote a checkpoint"
 
@@ -229,7 +114,7 @@ def cut_files(study: Disturbed, kills: int, chance: random.Random) -> tuple[int,
     driver = study.start()
     until(lambda: len(list(study.study.glob("trials/*/*/result.json"))) > 1 and bool(study.saved()), driver)
     driver.send_signal(signal.SIGINT)
-    driver.wait(_WAIT)
+    driver.wait(WAIT)
     study.look()
     result = sorted(study.finished)[0]
     result.write_bytes(result.read_bytes()[: len(study.finished.pop(result)) // 2])
@@ -237,7 +122,7 @@ def cut_files(study: Disturbed, kills: int, chance: random.Random) -> tuple[int,
     checkpoint = folder / "checkpoint" / f"{step:09}.pt"
     checkpoint.write_bytes(checkpoint.read_bytes()[: checkpoint.stat().st_size // 2])
     before = [path for path in checkpoint.parent.glob("*.pt") if path != checkpoint]
-    study.checkpoints[folder] = {int(path.stem): _starts(path) for path in before}
+    study.checkpoints[folder] = {int(path.stem): starts_of(path) for path in before}
     study.end()
     return 2, "the trial whose result was cut ran again; the other went on from the checkpoint before"
 
@@ -260,7 +145,7 @@ def fill_disk(study: Disturbed, kills: int, chance: random.Random) -> tuple[int,
     time.sleep(10)
     study.look()
     ballast.unlink()
-    if driver.wait(_WAIT):
+    if driver.wait(WAIT):
         raise RuntimeError(study.said())
     said = "trials were paused with a line that says so" if paused else "the study ended before it noticed"
     return 1, f"{said}; nothing was done by hand but freeing the disk"
@@ -270,14 +155,9 @@ def second_driver(study: Disturbed, kills: int, chance: random.Random) -> tuple[
     """A second command on the same study."""
     driver = study.start()
     until(lambda: bool(study.saved()), driver)
-    second = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "study.run", *STUDY, "--out", str(study.out)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    second = subprocess.run(study.command, capture_output=True, text=True, check=False)
     study.look()
-    if driver.wait(_WAIT):
+    if driver.wait(WAIT):
         raise RuntimeError(study.said())
     named = second.returncode == 2 and f"process {driver.pid} on " in second.stderr
     if not named:
@@ -285,31 +165,47 @@ def second_driver(study: Disturbed, kills: int, chance: random.Random) -> tuple[
     return 1, "the second is refused (exit status 2) and told the process and machine of the first"
 
 
-TROUBLES: dict[str, tuple[str, Callable[[Disturbed, int, random.Random], tuple[int, str]]]] = {
-    "driver": ("the driver is killed", kill_driver),
-    "workers": ("workers are killed", kill_workers),
-    "warned": ("workers are warned", warn_workers),
-    "cut": ("a checkpoint and a result are cut in half", cut_files),
-    "disk": ("the disk is full, then freed", fill_disk),
-    "second": ("two drivers on one study", second_driver),
+@dataclass(frozen=True)
+class Trouble:
+    """A kind of trouble, and what makes it: a study, how many kills and a source of chance -> times and a remark.
+
+    Attributes:
+        more: settings of the study that it is for.
+    """
+
+    title: str
+    make: Callable[[Disturbed, int, random.Random], tuple[int, str]]
+    more: tuple[str, ...] = ()
+
+
+TROUBLES = {
+    "driver": Trouble("the driver is killed", kill_driver),
+    "workers": Trouble("workers are killed", kill_workers),
+    "rungs": Trouble("driver and workers are killed at rungs", kill_at_rungs, HALVING),
+    "warned": Trouble("workers are warned", warn_workers),
+    "cut": Trouble("a checkpoint and a result are cut in half", cut_files),
+    "disk": Trouble("the disk is full, then freed", fill_disk),
+    "second": Trouble("two drivers on one study", second_driver),
 }
 
 
 def measure(names: list[str], kills: int, seed: int, folder: Path) -> list[Count]:
     """Make the troubles named, one after another, each on a study of its own."""
-    undisturbed = Disturbed(folder / "undisturbed")
-    undisturbed.end()
-    records = undisturbed.records()
+    undisturbed: dict[tuple[str, ...], pd.DataFrame] = {}
     counts = []
     for name in names:
-        title, make = TROUBLES[name]
+        trouble = TROUBLES[name]
         if name == "disk" and os.geteuid() != 0:
             print("disk: only root can mount a small one; left out", file=sys.stderr)
             continue
-        study = Disturbed(folder / name)
+        if trouble.more not in undisturbed:
+            calm = Disturbed(folder / f"undisturbed-{len(undisturbed)}", trouble.more)
+            calm.end()
+            undisturbed[trouble.more] = calm.records()
+        study = Disturbed(folder / name, trouble.more)
         try:
-            times, remark = make(study, kills, random.Random(f"{seed}/{name}"))
-            counts.append(study.count(title, times, records, remark))
+            times, remark = trouble.make(study, kills, random.Random(f"{seed}/{name}"))
+            counts.append(study.count(trouble.title, times, undisturbed[trouble.more], remark))
             print(_row(counts[-1]), flush=True)
         finally:
             if os.path.ismount(study.out):
