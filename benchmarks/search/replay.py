@@ -40,8 +40,8 @@ from study.search.cell_search import CellSearch
 from study.search.shared_model import SharedModel
 
 _RUNGS = (1, 2)
-NEAREST = 6
-"""Neighbours whose mean is what a setting can expect: of 96 settings, those within a seventh of a range or so."""
+NEAREST = 1 / 16
+"""Share of a network's settings whose mean is what one of them can expect: those within a seventh of a range or so."""
 _STEPS = 4
 """Steps of a run that the table has scores of: a quarter, half, all."""
 
@@ -80,7 +80,8 @@ def expected(rows: Sequence[Row], row: Row) -> tuple[float, float]:
     """Smooth score and HM on test patients that a setting can expect of a fresh seed."""
     at = unit(row.outer_lr, row.inner_lr)
     others = [each for each in rows if each.network == row.network and each.setting != row.setting]
-    near = sorted(others, key=lambda each: math.dist(at, unit(each.outer_lr, each.inner_lr)))[:NEAREST]
+    near = sorted(others, key=lambda each: math.dist(at, unit(each.outer_lr, each.inner_lr)))
+    near = near[: math.ceil(NEAREST * len(others))]
     return statistics.fmean(each.test_smooth for each in near), statistics.fmean(each.test_hm for each in near)
 
 
@@ -204,9 +205,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--trials", nargs="+", type=int, default=[3, 8], help="search trials a cell")
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--networks", nargs="+", metavar="NAME", help="of the table; default: all")
+    parser.add_argument("--settings", type=int, help="the table's first so many; default: all")
     parser.add_argument("--table", type=Path, default=TABLE, metavar="FILE.csv")
     options = parser.parse_args(arguments)
-    rows = read(options.table)
+    rows = read(options.table, options.networks, options.settings)
     whole = {row.setting for row in rows}
     for name in {row.network for row in rows}:
         whole &= {row.setting for row in rows if row.network == name}

@@ -1,14 +1,15 @@
 """Scores of real distillations on a dense table of rates, which searches are replayed on: ``truth.csv`` beside this.
 
-    python -m benchmarks.search.truth              # goes on with the table; 2,000 core seconds
+    python -m benchmarks.search.truth              # goes on with the table; 14,000 core seconds
     python -m benchmarks.search.truth --settings 32 --out FILE.csv
     python -m benchmarks.search.truth --correlations    # what of a table's scores says something of the others
 
-Three small networks with batch norm, from the near-linear start and through all weights, learn three images from
-phantom patients (difficulty 0.5), at Sobol points of outer and inner rate; the ranges are wider than those of a study,
-so that a part of the table is one. In five to eight seconds on one core one learns and two begin to; of networks that
-do not leave the plateau where patients look alike, no setting would be better than another. ``truth_head.csv`` is of
-an earlier design: eight networks, Xavier's weights, and only the last layer changed in the inner step.
+Eight networks of 20 thousand to 5 million parameters, with batch or instance norm, from the near-linear start and
+through all weights, learn three images from phantom patients (difficulty 0.5), at Sobol points of outer and inner rate;
+the ranges are wider than those of a study, so that a part of the table is one. In four to fourteen seconds on one core
+some learn and others begin to; of networks that do not leave the plateau where patients look alike, no setting would be
+better than another. ``truth_head.csv`` is of an earlier design: Xavier's weights, and only the last layer changed in
+the inner step.
 Patches are 48 of 256 pixels, shown at 32. All settings of a network have the same patients, start, images and batches.
 A row has what a search may see, scores on validation patients, of the whole run and of its best state after a quarter
 and half of the steps, and what it may not: scores on test patients, at the threshold that validation patients chose.
@@ -46,11 +47,20 @@ from sldd.training.outer_loop import DivergedError, OuterLoop
 from sldd.training.outer_settings import OuterSettings
 
 TABLE = Path(__file__).with_name("truth.csv")
-NETWORKS = {"test_resnet": 100, "paper/resnet18/8:batch": 200, "test_efficientnet": 200}
+NETWORKS = {
+    "test_resnet": 100,
+    "paper/resnet18/8:batch": 200,
+    "test_efficientnet": 200,
+    "resnet10t": 48,
+    "paper/vgg16/8:batch": 120,
+    "convnet_w32": 300,
+    "convnet_w64": 160,
+    "test_byobnet": 120,
+}
 """Outer steps by network, multiples of four; after a colon, its norm."""
 OUTER, INNER = (0.005, 0.2), (0.0025, 0.16)
 """Ranges of the rates, around the middle of a study's."""
-SETTINGS = 96
+SETTINGS = 200
 _SIDE = 32
 _TRAIN, _VALIDATION, _TEST = 64, 16, 80
 """Patients."""
@@ -149,13 +159,21 @@ def distil(name: str, setting: int, outer_lr: float, inner_lr: float) -> Row:
     )
 
 
-def read(path: Path = TABLE) -> list[Row]:
-    """Rows of a table, in the order in which they were measured; none where there is no such file."""
+def read(path: Path = TABLE, networks: Sequence[str] | None = None, count: int | None = None) -> list[Row]:
+    """Rows of a table, in the order in which they were measured; none where there is no such file.
+
+    Args:
+        networks: those whose rows are wanted; all of the table unless given.
+        count: only the first so many settings.
+    """
     if not path.exists():
         return []
     kinds = {"str": str, "int": int, "float": float}
     with path.open(newline="") as file:
-        return [Row(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(Row)}) for row in csv.DictReader(file)]
+        rows = [Row(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(Row)}) for row in csv.DictReader(file)]
+    return [
+        row for row in rows if (networks is None or row.network in networks) and (count is None or row.setting < count)
+    ]
 
 
 def measure(path: Path, networks: Sequence[str], count: int) -> Iterator[Row]:
@@ -214,7 +232,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--correlations", action="store_true", help="print them, and measure nothing")
     options = parser.parse_args(arguments)
     if options.correlations:
-        print("\n".join(correlations(read(options.out))))
+        print("\n".join(correlations(read(options.out, options.networks, options.settings))))
         return 0
     one_thread()
     for row in measure(options.out, options.networks, options.settings):
