@@ -117,6 +117,16 @@ class Ledger:
         write_whole(self.header_path, yaml.safe_dump(header, sort_keys=False, width=120))
         self._scan()
 
+    def finish(self, at: str) -> None:
+        """Write into the header when the study's last trial had ended; the next start takes it out again.
+
+        Only who ran the searches knows that no trial is left: where image counts are searched, files do not tell.
+        """
+        header = self.header()
+        assert header is not None
+        header["provenance"]["finished"] = at
+        write_whole(self.header_path, yaml.safe_dump(header, sort_keys=False, width=120))
+
     def close(self) -> None:
         """Let go of the study; one that never started leaves nothing."""
         if self._lease is None:

@@ -68,6 +68,8 @@ class Status:
     @property
     def remaining(self) -> int:
         """Trials that the plan still holds; an upper bound where ``at_most``."""
+        if self.study.provenance.get("finished") and not self.alive and not self.running:
+            return 0  # a driver saw its end: image counts that the answer did not need are no trials to go
         records = self.study.records
         settled = records[records["status"].isin(_SETTLED)]
         had = settled.groupby(["cell", "phase"]).size()

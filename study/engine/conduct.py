@@ -17,6 +17,7 @@ from analysis.records.records import write_records
 from ledger.lease import EXPIRY
 from ledger.ledger import Ledger
 from ledger.storage import Folder, StorageError, open_folder, reachable
+from ledger.trial_folder import now
 from sldd.data.summary import summary
 from sldd.errors import InputError
 from study.cluster.broadcast import share
@@ -169,7 +170,10 @@ def _run_trials(
         )
         runnable = [entry for entry in plan if entry.refused is None]
         run = StudyRun(config, ledger, runnable, slots, context, console, prior)
-        return _Ended(run, run_trials(run), run.budget.used_up)
+        signal = run_trials(run)
+        if not signal and not ledger.lost and all(search.finished for search in run.searches):
+            ledger.finish(now())
+        return _Ended(run, signal, run.budget.used_up)
 
 
 def _conclude(ended: _Ended, plan: list[PlannedCell]) -> int:

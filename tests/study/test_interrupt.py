@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis.records.records import read_study
 from tests.study.command import Command, Here, Study
 
 
@@ -67,11 +68,13 @@ def test_interrupt_then_resume_then_grow(undisturbed: Study, tmp_path: Path) -> 
     assert command.wait() == 130, command.log.read_text()
     assert "the same command goes on" in command.log.read_text()
     assert (command.folder / "dashboard.html").exists()
+    assert not read_study(command.folder).provenance.get("finished")
     left = command.checkpoints()
     assert left
 
     resumed = Here(tmp_path / "out")
     assert resumed.status == 0, resumed.log.read_text()
+    assert read_study(resumed.folder).provenance["finished"]
     for folder, step in left.items():
         assert step in json.loads((folder / "result.json").read_text())["starts"]
     pd.testing.assert_frame_equal(resumed.records(), undisturbed.records(), check_exact=True)

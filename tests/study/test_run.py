@@ -17,6 +17,7 @@ from sldd.package.rebuild.verify import verify
 from sldd.sources.phantom import PhantomSettings, PhantomSource
 from study.config.presets import presets
 from study.run import main
+from study.status import read_status
 from tests.analysis.pages import everything_in
 from tests.conftest import write_manifest
 from tests.study.command import TINY, Here, Study
@@ -253,6 +254,8 @@ def test_folds_rotate_and_counts_are_searched(tmp_path: Path) -> None:
     log = study.log.read_text()
     assert "searching image counts spared 2 cells and 10 trials of the full grid" in " ".join(log.split())
     assert "not needed" in log
+    status = read_status(str(study.folder))
+    assert (status.finished, status.remaining) == (True, 0), "the count between is no trial to go"
 
 
 def test_the_papers_protocol_is_marked_wherever_its_numbers_are(tmp_path: Path) -> None:

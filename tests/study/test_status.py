@@ -98,6 +98,24 @@ def test_finished_means_that_nothing_is_left(tmp_path: Path) -> None:
     assert read_status(str(study)).finished
 
 
+def test_a_search_for_counts_is_finished_when_its_driver_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = _study(tmp_path / "ours")
+    header = yaml.safe_load((study / "study.yaml").read_text())
+    header["cells"][0]["counted"] = header["cells"][1]["counted"] = True
+    (study / "study.yaml").write_text(yaml.safe_dump(header))
+    for number, phase in enumerate(("search", "search", "confirm")):
+        _trial(study, "a", number, phase, {"status": "done", "seconds": 1.0})
+    assert not read_status(str(study)).finished, "whether the other count is needed, files do not tell"
+    header["provenance"]["finished"] = "2026-01-01T00:00:00+00:00"
+    (study / "study.yaml").write_text(yaml.safe_dump(header))
+    assert main([str(study)]) == 0
+    said = capsys.readouterr().out
+    assert "ours: finished" in said
+    assert "to go" not in said
+
+
 def test_a_search_ends_where_its_core_seconds_are_spent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = _study(tmp_path / "ours")
     header = yaml.safe_load((study / "study.yaml").read_text())
