@@ -179,13 +179,13 @@ def _check(
     parameters = parameter_count(network)
     if isinstance(network, Mixed) and PRETRAINED in cell.chain:
         try:
-            read_weights(cell.backbone, start_of(cell.backbone, PRETRAINED, config.pretrained))
+            read_weights(cell.backbone, start_of(cell.backbone, PRETRAINED, config.pretrained), cell.norm)
         except InputError as error:
             return parameters, str(error)
     elif cell.start not in SEEDED and not cell.chain:
         try:
             start = start_of(cell.backbone, cell.start, config.pretrained)
-            weights = read_weights(cell.backbone, start)
+            weights = read_weights(cell.backbone, start, cell.norm)
             copy_weights(network, weights, where=Path(start).name, classes=classes)
         except InputError as error:
             return parameters, str(error)

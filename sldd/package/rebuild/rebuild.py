@@ -89,15 +89,24 @@ def set_start(network: nn.Module, *, backbone: str, start: str, seed: int, class
     copy_weights(network, weights, where=Path(start).name, classes=count)
 
 
-def read_weights(backbone: str, start: str) -> dict[str, torch.Tensor]:
+def read_weights(backbone: str, start: str, norm: str) -> dict[str, torch.Tensor]:
     """Weights by parameter name; as ``sldd.backbones.start.read_weights``, and of the network of a package.
 
+    Args:
+        norm: of the network that is to start from them; under another, a package's weights make another network.
+
     Raises:
-        InputError: as of ``set_start``.
+        InputError: as of ``set_start``, or the package's norm is another.
     """
     if not (start.endswith(FILE_ENDINGS) and is_package(Path(start))):
         return starts.read_weights(backbone, start)
-    return _weights_of(_package_at(backbone, start))
+    package = _package_at(backbone, start)
+    if package.norm != norm:
+        raise InputError(
+            f"grid.start: {start} is a package of {printable(backbone)} with norm {package.norm}, not {norm}; set "
+            f"grid.norm=[{package.norm}]"
+        )
+    return _weights_of(package)
 
 
 def _package_at(backbone: str, start: str) -> Package:

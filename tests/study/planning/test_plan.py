@@ -237,6 +237,16 @@ def test_a_package_is_a_start_of_its_own_network(cache: Path, tmp_path: Path) ->
     assert all(map(torch.equal, network.parameters(), wanted.parameters()))
 
 
+def test_a_package_is_no_start_under_another_norm(cache: Path, tmp_path: Path) -> None:
+    make(backbone="test_resnet", norm="as_is").save(tmp_path / "theirs.safetensors")
+    config = _config(
+        "grid.backbone=test_resnet", "grid.norm=[group]", "grid.images=3", f"grid.start={tmp_path}/theirs.safetensors"
+    )
+    (planned,) = _plan(config, cache, timed=set())
+    assert planned.refused is not None, "its tensors have the same names and shapes"
+    assert "with norm as_is, not group; set grid.norm=[as_is]" in planned.refused
+
+
 def test_weights_that_do_not_fit_are_refused(cache: Path, tmp_path: Path) -> None:
     torch.save({"fc.weight": torch.zeros(3, 96)}, tmp_path / "elsewhere.pt")
     config = _config("grid.backbone=test_resnet", "grid.images=3", f"grid.start=[xavier,{tmp_path}/elsewhere.pt]")
