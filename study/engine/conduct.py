@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from ledger.lease import EXPIRY
 from ledger.ledger import Ledger
 from ledger.storage import Folder, StorageError, open_folder, reachable
 from ledger.trial_folder import now
+from sldd.data.split import Split
 from sldd.data.summary import summary
 from sldd.errors import InputError
 from study.cluster.broadcast import share
@@ -27,11 +28,13 @@ from study.config.cells import cells
 from study.config.checks import check_cohort
 from study.config.paths import weights_files, with_absolute_paths
 from study.config.schema import StudyConfig
+from study.config.tasks.base import TaskData
 from study.engine.ray_run import run_trials
 from study.engine.report.dry_run import print_plan, print_refused
 from study.engine.report.summary_table import end_table, spared, without_effect
 from study.engine.study_run import StudyRun
 from study.export.live import check_tracker
+from study.grid.axes import Cell
 from study.grid.chains import check_chains, with_stages
 from study.grid.protocol import make_split
 from study.planning.cohorts import StudyPatients, announce_features, announce_films, announce_parts, open_patients
@@ -68,54 +71,24 @@ def conduct(
         InputError: films, settings or the study's folder are not as they should be.
     """
     config = with_absolute_paths(config)
-    check_tracker(config)
-    asked = cells(config.grid, config.confirm.folds, config.task)
-    check_chains(asked, config.sources)
-    grid = with_stages(asked)
     address = find_cluster(address)
-    ledger = Ledger(_folder(out, config.name, dry_run=dry_run))
-    before = ledger.header()
-    patients = open_patients(config, grid)
-    _print(console, announce_films(config, patients))  # what was left out may be why the next line refuses them
-    if dry_run:
-        _print(console, (f"{config.name}: {line}" for line in summary(patients.cohort)))
-    check_cohort(config, patients.cohort)
-    if before is not None:
-        check_same_study(before, config, patients, ledger.folder)
-        ledger.check_key()
-    prior = take_prior(config, patients.cohort.fingerprint, ledger.folder)
-    split = make_split(patients.cohort, config.data.split, config.protocol, config.confirm.folds, None)
-    data_by_stage = patients.data_by_stage(config, grid, split)
-    _print(console, [announce_parts(config, data_by_stage[None]), *announce_features(config)])
-
-    # Cells that were planned before have shown that they run; those that were refused may do now.
-    known = {
-        each["cell"]: each.get("expected_seconds") for each in (before or {}).get("cells", ()) if not each["refused"]
-    }
-    timed = {cell for cell in grid if dry_run or cell.name not in known}
-    memory = memory_per_trial(config.resources, address)
-    if timed:
-        _print(console, ["measuring a step of each network on this machine; large ones take minutes on a CPU"])
-    plan = [
-        entry if entry.cell in timed else replace(entry, seconds=known[entry.cell.name])
-        for entry in plan_cells(grid, config, data_by_stage, timed=timed, memory=memory, missing=patients.missing)
-    ]
+    study = _open(config, out, console, dry_run=dry_run)
+    plan = _plan(study, memory_per_trial(config.resources, address), console, all_timed=dry_run)
     runnable = any(entry.refused is None for entry in plan)
     if dry_run:
-        tested = patients.cohort.patients if config.confirm.folds else len(split.test)
-        print_plan(console, config, plan, data_by_stage, ledger.folder, tested)
+        tested = study.patients.cohort.patients if config.confirm.folds else len(study.split.test)
+        print_plan(console, config, plan, study.data_by_stage, study.ledger.folder, tested)
         return 0 if runnable else 2
     if not runnable:
         raise InputError(f"every cell is refused; {plan[0].cell.name}: {plan[0].refused}")
     print_refused(console, plan)
-    known_traits = (before or {}).get("networks") or ()
-    networks = traits_of(plan, config, data_by_stage[None], known_traits, lambda words: _print(console, [words]))
-    header = describe(config, patients.cohort, split, plan, list(words), before, patients.collections, networks)
+    header = _header(study, plan, words, console)
+    ledger = study.ledger
     ledger.hold(say=lambda words: _print(console, [words]))
     try:
-        if ledger.header() != before:  # checks and measurements took a while, and nobody held it
+        if ledger.header() != study.before:  # checks and measurements took a while, and nobody held it
             raise InputError(f"{ledger.folder} was changed by another start meanwhile; run again")
-        ended = _run_trials(config, ledger, header, plan, patients, prior, address, console)
+        ended = _run_trials(study, header, plan, address, console)
         taken_over = ledger.lost
     finally:
         ledger.close()
@@ -130,6 +103,69 @@ def conduct(
 
 
 @dataclass(frozen=True)
+class _OpenStudy:
+    """A study whose configuration, folder and patients fit together."""
+
+    config: StudyConfig
+    ledger: Ledger
+    before: dict[str, Any] | None
+    """What ``study.yaml`` said so far; None where the study is new."""
+    grid: list[Cell]
+    patients: StudyPatients
+    prior: list[Observed]
+    split: Split
+    data_by_stage: Mapping[str | None, TaskData]
+
+
+def _open(config: StudyConfig, out: str, console: Console, *, dry_run: bool) -> _OpenStudy:
+    """Check what can be checked before networks are built; writes nothing but the cache of films."""
+    check_tracker(config)
+    asked = cells(config.grid, config.confirm.folds, config.task)
+    check_chains(asked, config.sources)
+    grid = with_stages(asked)
+    ledger = Ledger(_folder(out, config.name, dry_run=dry_run))
+    before = ledger.header()
+    patients = open_patients(config, grid)
+    _print(console, announce_films(config, patients))  # what was left out may be why the next line refuses them
+    if dry_run:
+        _print(console, (f"{config.name}: {line}" for line in summary(patients.cohort)))
+    check_cohort(config, patients.cohort)
+    if before is not None:
+        check_same_study(before, config, patients, ledger.folder)
+        ledger.check_key()
+    prior = take_prior(config, patients.cohort.fingerprint, ledger.folder)
+    split = make_split(patients.cohort, config.data.split, config.protocol, config.confirm.folds, None)
+    data_by_stage = patients.data_by_stage(config, grid, split)
+    _print(console, [announce_parts(config, data_by_stage[None]), *announce_features(config)])
+    return _OpenStudy(config, ledger, before, grid, patients, prior, split, data_by_stage)
+
+
+def _plan(study: _OpenStudy, memory: int | None, console: Console, *, all_timed: bool) -> list[PlannedCell]:
+    """Check every cell, and measure those that are new, or all of them."""
+    # Cells that were planned before have shown that they run; those that were refused may do now.
+    known = {
+        each["cell"]: each.get("expected_seconds")
+        for each in (study.before or {}).get("cells", ())
+        if not each["refused"]
+    }
+    timed = {cell for cell in study.grid if all_timed or cell.name not in known}
+    if timed:
+        _print(console, ["measuring a step of each network on this machine; large ones take minutes on a CPU"])
+    plan = plan_cells(
+        study.grid, study.config, study.data_by_stage, timed=timed, memory=memory, missing=study.patients.missing
+    )
+    return [entry if entry.cell in timed else replace(entry, seconds=known[entry.cell.name]) for entry in plan]
+
+
+def _header(study: _OpenStudy, plan: list[PlannedCell], words: Sequence[str], console: Console) -> dict[str, Any]:
+    """What ``study.yaml`` is to say, networks' traits measured where it does not say them yet."""
+    config, before, patients = study.config, study.before, study.patients
+    known = (before or {}).get("networks") or ()
+    networks = traits_of(plan, config, study.data_by_stage[None], known, lambda words: _print(console, [words]))
+    return describe(config, patients.cohort, study.split, plan, list(words), before, patients.collections, networks)
+
+
+@dataclass(frozen=True)
 class _Ended:
     """How the trials of a start came to an end."""
 
@@ -141,16 +177,10 @@ class _Ended:
 
 
 def _run_trials(
-    config: StudyConfig,
-    ledger: Ledger,
-    header: dict[str, Any],
-    plan: list[PlannedCell],
-    patients: StudyPatients,
-    prior: list[Observed],
-    address: str | None,
-    console: Console,
+    study: _OpenStudy, header: dict[str, Any], plan: list[PlannedCell], address: str | None, console: Console
 ) -> _Ended:
     """Start Ray or join it, and run what the ledger, held by this process, does not have yet."""
+    config, ledger, patients = study.config, study.ledger, study.patients
     with connect(address, config.resources) as (where, slots):
         _print(console, [where])
         if slots.gpus:
@@ -161,7 +191,7 @@ def _run_trials(
             cohorts = [patients.cohort, *(each.cohort for each in patients.collections.values())]
             shared = share(cohorts, weights_files(config))
         ledger.start(header)
-        keep_prior(prior, ledger.folder)
+        keep_prior(study.prior, ledger.folder)
         pseudonyms = ledger.pseudonyms(patients.patient_ids)
         others = contexts(patients.collections, ledger.pseudonyms)
         own = patients.cohort
@@ -169,7 +199,7 @@ def _run_trials(
             config, own.folder, own.fingerprint, pseudonyms, ledger.stop_path, shared=shared, collections=others
         )
         runnable = [entry for entry in plan if entry.refused is None]
-        run = StudyRun(config, ledger, runnable, slots, context, console, prior)
+        run = StudyRun(config, ledger, runnable, slots, context, console, study.prior)
         signal = run_trials(run)
         if not signal and not ledger.lost and all(search.finished for search in run.searches):
             ledger.finish(now())

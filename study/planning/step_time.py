@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from study.config.schema import StudyConfig
 from study.config.tasks.base import TaskData
 from study.grid.axes import Cell
 from study.grid.spec import TrialSpec
-from study.trial.network import build_network
+from study.trial.network import build_network, mixed_bodies
 
 _PASS_SECONDS = 1.0
 """On a CPU, a network whose forward pass takes longer is timed with fewer patches: each takes as long."""
@@ -36,6 +37,28 @@ class StepTime:
     """What else a step takes: one inner step and its adjoint, or what its method has instead."""
     forward: float
     """A patch at scoring time, cropping included."""
+
+
+class StepClock:
+    """Times of steps on this machine, each network's measured once."""
+
+    def __init__(self, config: StudyConfig) -> None:
+        self._config = config
+        self._known: dict[tuple[object, ...], StepTime | str] = {}
+
+    def time(self, cell: Cell, outer: OuterSettings, data: TaskData) -> StepTime | str:
+        """As ``time_step``, of a cell like this one."""
+        one = 1 if cell.images == 1 else None  # timed apart: it is the one that batch norm may refuse
+        key = (cell.backbone, cell.norm, cell.method, one, mixed_bodies(cell), outer.batch_size)
+        if key not in self._known:
+            self._known[key] = time_step(cell, self._config, outer, data)
+        return self._known[key]
+
+    def close(self) -> None:
+        """Give back what the timed networks took on a GPU: it is for the trials."""
+        if torch.cuda.is_initialized():
+            gc.collect()
+            torch.cuda.empty_cache()
 
 
 def time_step(cell: Cell, config: StudyConfig, outer: OuterSettings, data: TaskData) -> StepTime | str:

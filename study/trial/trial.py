@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any, NotRequired, TypedDict
 
 import torch
@@ -50,41 +50,19 @@ def run_trial(spec: TrialSpec, context: TrialContext, folder: TrialFolder, gpus:
     """Run or resume a trial, checkpoint as it goes, and write its result; without one where the study is stopping."""
     config = context.config
     config.compute.apply(config.resources.threads)
-    if gpus and not torch.cuda.is_available():
-        # Of a machine that joined later (``nodes.check_gpus``). The next try may be on another one.
-        raise RuntimeError(
-            f"PyTorch {torch.__version__} cannot use the GPU of {socket.gethostname()} that Ray has found"
-        )
-    device = torch.device("cuda" if gpus else "cpu")
+    device = _device(gpus)
     reset_peak_memory(device)
     trial = build_trial(spec, context, device, folder.trials)
-    spent, worked, starts = 0.0, 0.0, []
-    saved = folder.load_checkpoint(device)
-    if saved is not None:
-        check_start(trial.network, saved["start"], f"checkpoint of {folder.name}")
-        trial.loop.load_state_dict(saved["loop"])
-        spent, starts = saved["seconds"], saved["starts"]
-        worked = saved.get("core_seconds", 0.0)  # of checkpoints from before it was counted
-        del saved  # on a GPU, it would be there a second time to the end
-    measured = folder.measured()
-    spent, worked = measured.get("seconds", spent), measured.get("core_seconds", worked)
-    starts.append(trial.loop.progress.step)
-    begun, from_core = time.monotonic(), time.process_time()
+    spent, starts = _resume(trial, folder, device)
     reported = 0
-
-    def cost() -> dict[str, float]:
-        return {
-            "seconds": spent + time.monotonic() - begun,
-            "core_seconds": worked + time.process_time() - from_core,
-        }
 
     def checkpoint() -> Report:
         nonlocal reported
-        taken = cost()
-        state = {"loop": trial.loop.state_dict(), "start": trial.fingerprints, "starts": starts, **taken}
+        cost = spent.cost()
+        state = {"loop": trial.loop.state_dict(), "start": trial.fingerprints, "starts": starts, **cost}
         folder.save_checkpoint(trial.loop.progress.step, state)
         since, reported = reported, len(trial.loop.progress.history)
-        return _report(trial, taken["seconds"], since)
+        return _report(trial, cost["seconds"], since)
 
     try:
         yield from _improve(trial, folder, checkpoint)
@@ -99,40 +77,90 @@ def run_trial(spec: TrialSpec, context: TrialContext, folder: TrialFolder, gpus:
     best = trial.loop.best if spec.cell.images is not None else None
     stored = None if best is None else store_images(best, config.package)
     patients = patient_pseudonyms(context, spec.cell.stage)
-    fresh: list[dict[str, Any]] = measured.get("rows", [])
+    fresh: list[dict[str, Any]] = folder.measured().get("rows", [])
     for row in _fresh(trial, patients, device, len(fresh)) if error is None else ():
         fresh.append(row)
-        folder.save_measured({"rows": fresh} | cost())
-        yield _report(trial, cost()["seconds"], reported)
+        folder.save_measured({"rows": fresh} | spent.cost())
+        yield _report(trial, spent.cost()["seconds"], reported)
         if folder.stopping():
             return
     result = describe_result(spec, trial.loop, trial.data.split, error, patients)
-    result["attempt"] = folder.attempt
-    waits = error is None and trial.waits
-    result["stopped"] = trial.stopped or waits
-    result["ended"] = "diverged" if error else trial.ended
-    result["rung"] = len(spec.taken_up) + 1 if waits else None
-    result["starts"] = starts  # the step at which each start of this trial began; [0] where nothing interrupted it
-    result |= cost()
-    result["fresh"] = fresh
-    result["finished"] = now()
-    result["gpus"] = gpus
-    result["peak_memory_mib"] = peak_memory_mib(device)
-    result["device_memory_mib"] = device_memory_mib(device)
-    result["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    result["micro_batch"] = config.compute.micro_batch
-    result["inner_graphs"] = trial.learner.memory
-    if config.privacy.noise is not None:
-        result["epsilon"] = config.privacy.epsilon(
-            steps=trial.loop.progress.step,
-            batch_size=trial.loop.settings.batch_size,
-            patients=len(trial.data.split.train),
-        )
+    result |= _ending(trial, error) | {"attempt": folder.attempt, "starts": starts, "fresh": fresh}
+    result |= spent.cost() | {"finished": now(), "gpus": gpus} | _machine(trial, device)
     if best is not None and stored is not None:
         result |= _share(trial, best, *stored, result, folder)
     if spec.cell.stage and spec.phase == "confirm" and trial.loop.best is not None:
         folder.save(WEIGHTS, to_bytes(list(trial.fingerprints), trial.loop.best.state))
-    folder.finish(result, keep_checkpoint=waits)
+    folder.finish(result, keep_checkpoint=result["rung"] is not None)
+
+
+def _device(gpus: float) -> torch.device:
+    if gpus and not torch.cuda.is_available():
+        # Of a machine that joined later (``nodes.check_gpus``). The next try may be on another one.
+        raise RuntimeError(
+            f"PyTorch {torch.__version__} cannot use the GPU of {socket.gethostname()} that Ray has found"
+        )
+    return torch.device("cuda" if gpus else "cpu")
+
+
+@dataclass(frozen=True)
+class _Spent:
+    """What a trial takes, from what its earlier starts took and since when this one runs."""
+
+    seconds: float
+    core_seconds: float
+    _begun: float = field(default_factory=time.monotonic)
+    _core_begun: float = field(default_factory=time.process_time)
+
+    def cost(self) -> dict[str, float]:
+        """Seconds and core seconds of all starts until now."""
+        return {
+            "seconds": self.seconds + time.monotonic() - self._begun,
+            "core_seconds": self.core_seconds + time.process_time() - self._core_begun,
+        }
+
+
+def _resume(trial: RunningTrial, folder: TrialFolder, device: torch.device) -> tuple[_Spent, list[int]]:
+    """Go on from a trial's last checkpoint, where it has one.
+
+    Returns what it has taken, and the outer step at which each of its starts began: [0] where nothing interrupts it.
+    """
+    saved, measured = folder.load_checkpoint(device) or {}, folder.measured()
+    if saved:
+        check_start(trial.network, saved["start"], f"checkpoint of {folder.name}")
+        trial.loop.load_state_dict(saved["loop"])
+    # Checkpoints from before they were counted have no core seconds.
+    taken = [measured.get(name, saved.get(name, 0.0)) for name in ("seconds", "core_seconds")]
+    return _Spent(*taken), [*saved.get("starts", ()), trial.loop.progress.step]
+
+
+def _ending(trial: RunningTrial, error: str | None) -> dict[str, Any]:
+    """Why a trial that is over ended, whether before its time, and the rung at which it waits."""
+    waits = error is None and trial.waits
+    return {
+        "stopped": trial.stopped or waits,
+        "ended": "diverged" if error else trial.ended,
+        "rung": len(trial.spec.taken_up) + 1 if waits else None,
+    }
+
+
+def _machine(trial: RunningTrial, device: torch.device) -> dict[str, Any]:
+    """Where a trial ran, the memory that it took, and epsilon where it was private."""
+    config = trial.context.config
+    described: dict[str, Any] = {
+        "peak_memory_mib": peak_memory_mib(device),
+        "device_memory_mib": device_memory_mib(device),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "micro_batch": config.compute.micro_batch,
+        "inner_graphs": trial.learner.memory,
+    }
+    if config.privacy.noise is not None:
+        described["epsilon"] = config.privacy.epsilon(
+            steps=trial.loop.progress.step,
+            batch_size=trial.loop.settings.batch_size,
+            patients=len(trial.data.split.train),
+        )
+    return described
 
 
 def _fresh(trial: RunningTrial, pseudonyms: list[str], device: torch.device, known: int) -> Iterator[dict[str, Any]]:

@@ -127,7 +127,7 @@ def test_a_network_that_was_planned_is_not_measured_again(tmp_path: Path, monkey
         asked.append(cell.images)
         return "not today"
 
-    monkeypatch.setattr("study.planning.plan.time_step", refuse)
+    monkeypatch.setattr("study.planning.step_time.time_step", refuse)
     again = Here(tmp_path / "out", "grid.images=[3,4]", "search.trials=0", "confirm.repeats=2")
     assert again.status == 0, again.log.read_text()
     assert asked == [4]

@@ -24,7 +24,7 @@ from study.config.schema import StudyConfig
 from study.config.tasks.patches import PatchData
 from study.grid.axes import Cell
 from study.grid.spec import TrialSpec
-from study.planning import plan, step_time
+from study.planning import shape_check, step_time
 from study.planning.plan import PlannedCell, plan_cells
 from study.planning.step_time import StepTime, trial_seconds
 from study.trial.network import build_network, set_transfer_start
@@ -74,13 +74,13 @@ def test_batches_without_room_for_a_class_are_refused(cache: Path, monkeypatch: 
 def test_where_the_most_images_fit_fewer_are_not_asked(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int | None] = []
     too_many = 99
-    check = plan._check
+    check = shape_check._check
 
     def counting(cell: Cell, *rest: Any) -> tuple[int | None, str | None]:
         asked.append(cell.images)
         return (1, "too large") if cell.images == too_many else check(cell, *rest)
 
-    monkeypatch.setattr(plan, "_check", counting)
+    monkeypatch.setattr(shape_check, "_check", counting)
     config = _config("grid.backbone=test_resnet", "grid.images=[1,2,3,5,8]")
     planned = _plan(config, cache, timed=set())
     assert asked == [1, 8]
@@ -170,7 +170,7 @@ def test_more_inner_steps_are_expected_to_take_longer(cache: Path, monkeypatch: 
     config = _config(*settings, "outer.steps=100", "train.steps=null")
     assert all(entry.seconds for entry in _plan(config, cache)), "each is timed"
     monkeypatch.setattr(
-        "study.planning.plan.time_step", lambda *_: StepTime(batch=0.1, plain=0.2, inner=0.5, forward=0.0)
+        "study.planning.step_time.time_step", lambda *_: StepTime(batch=0.1, plain=0.2, inner=0.5, forward=0.0)
     )
     times = {(e.cell.method, e.cell.distill_steps): e.seconds for e in _plan(config, cache)}
     assert times == pytest.approx({("sldd", 1): 80.0, ("sldd", 9): 480.0, ("train", None): 30.0})
@@ -185,7 +185,7 @@ def test_fresh_starts_are_part_of_what_confirm_trials_take(cache: Path, monkeypa
         plain = timed.get(cell.backbone)
         return "not here" if plain is None else StepTime(batch=0.0, plain=plain, inner=0.5, forward=0.0)
 
-    monkeypatch.setattr("study.planning.plan.time_step", time_step)
+    monkeypatch.setattr("study.planning.step_time.time_step", time_step)
     distilled, trained = _plan(config, cache)
     assert distilled.fresh_seconds == pytest.approx(2 * 100 * (0.2 + 0.1) * 6 / 12)
     assert trained.fresh_seconds == 0
