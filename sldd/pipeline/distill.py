@@ -19,13 +19,13 @@ from sldd.distillation.distill import Distillation
 from sldd.distillation.image_learner import DistillSettings
 from sldd.errors import InputError
 from sldd.ops.types import InputSpec
-from sldd.package import PackageSettings
+from sldd.package import Package, PackageSettings
 from sldd.package.rebuild.rebuild import set_start
 from sldd.pipeline.distilled import Distilled
 from sldd.pipeline.packing import Start, claims, complete, package_of, store_images
 from sldd.pipeline.progress import progress
 from sldd.pipeline.refusal import why_not
-from sldd.pipeline.task_data import check_labels, task_data, task_of
+from sldd.pipeline.task_data import TaskData, check_labels, task_data, task_of
 from sldd.training.compute import ComputeSettings
 from sldd.training.outer_loop import OuterLoop
 from sldd.training.outer_settings import OuterSettings
@@ -121,25 +121,7 @@ def distill(
         raise
     except (AssertionError, RuntimeError, ValueError) as error:  # a network, of its input or of second derivatives
         raise InputError(why_not(error, origin.backbone, images, data.input.side)) from error
-    best = loop.best
-    assert best is not None  # the last step is evaluated
-    original, stored = store_images(best, package)
-    names = [str(patient) for patient in range(cohort.patients)]  # claims are counts and scores, and keep none
-    validation = loop.score(data.split.validation)
-    delta = validation.threshold
-    tested = loop.score(data.split.test).describe(names, delta) if confirm else None
-    made = package_of(
-        best,
-        origin,
-        data,
-        distill=settings,
-        inner_precision=compute.inner_precision,
-        patches=patches,
-        delta=delta,
-        stored=stored,
-        claims=claims(data, validation.describe(names, delta), tested, images=stored.images),
-    )
-    made = complete(made, origin, original, weights=package.weights)
+    made = _packed(loop, origin, data, settings, compute, patches, package, confirm=confirm)
     return Distilled(made, loop.progress.history, origin.own, data)
 
 
@@ -185,6 +167,39 @@ def _improve(loop: OuterLoop, shown: bool | None) -> None:
                 done(f"loss {loss:.3f}" + (f", score {loop.best.score:.3f}" if loop.best else ""))
     finally:
         loop.close()
+
+
+def _packed(
+    loop: OuterLoop,
+    origin: Start,
+    data: TaskData,
+    settings: DistillSettings,
+    compute: ComputeSettings,
+    patches: PatchSettings,
+    package: PackageSettings,
+    *,
+    confirm: bool,
+) -> Package:
+    """The best state's package, with what it claims; test patients are scored where it is to ``confirm``."""
+    best = loop.best
+    assert best is not None  # the last step is evaluated
+    original, stored = store_images(best, package)
+    names = [str(patient) for patient in range(data.cohort.patients)]  # claims are counts and scores, and keep none
+    validation = loop.score(data.split.validation)
+    delta = validation.threshold
+    tested = loop.score(data.split.test).describe(names, delta) if confirm else None
+    made = package_of(
+        best,
+        origin,
+        data,
+        distill=settings,
+        inner_precision=compute.inner_precision,
+        patches=patches,
+        delta=delta,
+        stored=stored,
+        claims=claims(data, validation.describe(names, delta), tested, images=stored.images),
+    )
+    return complete(made, origin, original, weights=package.weights)
 
 
 def _device(device: torch.device | str) -> torch.device:
