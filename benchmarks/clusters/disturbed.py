@@ -28,6 +28,7 @@ STUDY = [
     "search.trials=4", "confirm.repeats=2",
 ]  # fmt: skip
 WAIT = 600.0
+"""Most seconds that a start of a disturbed study may take."""
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Scores of real distillations on a dense table of rates, which searches are replayed on: ``truth.csv`` beside this.
 
-    python -m benchmarks.search.truth              # goes on with the table; 14,000 core seconds
+    python -m benchmarks.search.truth              # goes on with the table; 15,300 core seconds
     python -m benchmarks.search.truth --settings 32 --out FILE.csv
     python -m benchmarks.search.truth --correlations    # what of a table's scores says something of the others
 

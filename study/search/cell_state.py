@@ -133,10 +133,14 @@ class CellState:
     @property
     def remaining(self) -> int:
         """Trials still to run, those running included."""
-        if self.stranded:
+        return self.remaining_of("search") + self.remaining_of("confirm")
+
+    def remaining_of(self, phase: Phase) -> int:
+        """Trials of a phase still to run, those running included."""
+        if self.stranded or (phase == "confirm" and self.searched and self.nothing_to_confirm):
             return 0
-        planned = self.trials if self.searched and self.nothing_to_confirm else self.trials + self.repeats
-        return max(0, planned - sum(map(self.over, self.records)))
+        planned, begun = (self.trials, self.of(phase)) if phase == "search" else (self.repeats, self.confirming)
+        return max(0, planned - sum(map(self.over, begun)))
 
     @property
     def interrupted(self) -> bool:

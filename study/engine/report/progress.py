@@ -9,7 +9,7 @@ import math
 import os
 import time
 from collections import defaultdict
-from typing import Any
+from typing import Any, get_args
 
 from ray.tune import Callback
 from rich.console import Console
@@ -19,7 +19,7 @@ from rich.text import Text
 from analysis.text.words import duration
 from ledger.ledger import Ledger
 from study.config.tasks import TASKS
-from study.grid.spec import TrialSpec
+from study.grid.spec import Phase, TrialSpec
 from study.planning.plan import PlannedCell
 from study.search.tune_searcher import Search, StudySearcher
 
@@ -38,7 +38,7 @@ class ProgressLine:
 
     def __init__(self, console: Console, name: str, plan: list[PlannedCell], ledger: Ledger, slots: int) -> None:
         self._console, self._name, self._ledger, self._slots = console, name, ledger, slots
-        self._planned = {entry.cell.name: entry.seconds for entry in plan}
+        self._planned = {entry.cell.name: entry for entry in plan}
         self._live = Live(console=console, transient=True, refresh_per_second=4) if console.is_terminal else None
         self._quiet = self._live is None and bool(os.environ.get("CI"))
         self._shown = -math.inf
@@ -114,24 +114,34 @@ class ProgressLine:
         return f"{self._name}: {', '.join(parts)}"
 
     def _seconds_left(self) -> float | None:
-        measured: dict[str, list[float]] = defaultdict(list)
+        measured: dict[tuple[str, str], list[float]] = defaultdict(list)
         for cell, group in self._ledger.trials.items():
-            measured[cell] += [trial.seconds for trial in group if trial.seconds]
+            for trial in group:
+                if trial.seconds:
+                    measured[cell, trial.phase].append(trial.seconds)
         overall = [seconds for group in measured.values() for seconds in group]
 
-        def each(cell: str) -> float | None:
-            planned = self._planned.get(cell)
-            known = measured[cell] or ([planned] if planned else overall)
-            return sum(known) / len(known) if known else None
+        def each(cell: str, phase: str) -> float | None:
+            """What a trial takes: those of searches may end early, and confirm trials train fresh starts."""
+            if known := measured.get((cell, phase)):
+                return sum(known) / len(known)
+            entry = self._planned.get(cell)
+            fresh = entry.fresh_seconds if entry is not None and phase == "confirm" else 0.0
+            if searched := measured.get((cell, "search")):
+                return max(searched) + fresh
+            if entry is not None and entry.seconds is not None:
+                return entry.seconds + fresh
+            return sum(overall) / len(overall) if overall else None
 
         total = 0.0
         for waiting in [cell for search in self.searches for cell in search.waiting]:
-            seconds = each(waiting.cell.name)
-            if seconds is None:
-                return None
-            total += waiting.state.remaining * seconds
+            for phase in get_args(Phase):
+                remaining, seconds = waiting.state.remaining_of(phase), each(waiting.cell.name, phase)
+                if remaining and seconds is None:
+                    return None
+                total += remaining * (seconds or 0.0)
         for _, trial in self.searcher.running.values() if self.searcher else ():
-            total -= self._shares.get(str(trial.folder), 0.0) * (each(trial.cell) or 0.0)
+            total -= self._shares.get(str(trial.folder), 0.0) * (each(trial.cell, trial.phase) or 0.0)
         return max(0.0, total) / self._slots
 
 

@@ -55,6 +55,29 @@ def test_line_counts_and_estimates(tmp_path: Path, open_ledger: OpenLedger) -> N
     assert line.text() == "demo: 1/4 trials done, 0 running, 0 failed, best validation HM 0.75, about 60 s left"
 
 
+def test_confirm_trials_are_expected_to_take_their_own_time(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path / "study")
+    plan = [replace(PLAN[0], fresh_seconds=50.0)]
+    line = ProgressLine(Console(file=io.StringIO()), "demo", plan, ledger, slots=1)
+    search = CellSearch(CELL, SearchSettings(trials=1), ConfirmSettings(2), ledger, seed=0)
+    line.searcher, line.searches = StudySearcher([search], ledger), [search]
+    assert "about 7 min left" in line.text(), "100 s, and twice 150 s"
+    validation = {"hm": 0.75, "auc": 0.8, "patch_accuracy": 0.5, "curve": {"delta": [1.0], "hm": [0.75]}}
+    done = {"status": "done", "delta": 0.5, "validation": validation}
+
+    def run(seconds: float) -> None:
+        config = line.searcher.suggest(str(seconds)) if line.searcher else None
+        assert isinstance(config, dict)
+        TrialFolder(Path(config["folder"]), config["owner"]).finish(done | {"seconds": seconds})
+        assert line.searcher is not None
+        line.searcher.on_trial_complete(str(seconds))
+
+    run(20.0)
+    assert "about 2 min left" in line.text(), "twice as long as the search trial took, and 50 s"
+    run(40.0)
+    assert "about 40 s left" in line.text()
+
+
 def test_counts_that_are_searched_may_ask_for_more(tmp_path: Path, open_ledger: OpenLedger) -> None:
     ledger = open_ledger(tmp_path / "study")
     cells = [replace(CELL, images=images, counted=True) for images in (1, 2, 3)]
