@@ -77,7 +77,7 @@ def test_without_a_browser_there_is_one_line_and_soon(study, tmp_path, monkeypat
     monkeypatch.setattr("analysis.publish._PATIENCE", 0.5)
     started = time.monotonic()
     assert main([str(study), "--figure", "hm-by-images"]) == 2
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 50, "the one that hangs does so for a minute"
     (said,) = capsys.readouterr().err.splitlines()
     assert says in said
     assert not (study / "figures").exists()

@@ -42,7 +42,7 @@ def held(path: Path) -> Iterator[Lease]:
 
 
 def _soon(reached: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not reached() and time.monotonic() < deadline:
         time.sleep(0.01)
     return reached()

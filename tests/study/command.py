@@ -120,7 +120,7 @@ class Started(Study):
         raise NotImplementedError
 
     def until(self, happened: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not happened():
             assert self.ended() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()

@@ -101,14 +101,14 @@ def test_nothing_is_left_behind(tmp_path: Path, killed: bool) -> None:
     )
     assert maker.stdout is not None
     namespace = maker.stdout.readline().strip()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while len(_of(namespace)) <= 2:  # its hosts are on their way
         assert time.monotonic() < deadline
         time.sleep(0.05)
     if killed:
         maker.kill()
     maker.communicate()  # the end of its standard input: unless killed, it ends the block itself
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while _of(namespace):
         assert killed
         assert time.monotonic() < deadline
