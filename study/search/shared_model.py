@@ -18,23 +18,20 @@ from __future__ import annotations
 import math
 import warnings
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
 from typing import Any
 
 import torch
-from optuna.distributions import CategoricalDistribution, FloatDistribution
-from scipy.stats import qmc
 
-from ledger.families import family
 from ledger.ledger import Ledger
 from ledger.trial import Trial
 from study.config.methods.base import Space
 from study.config.tasks import TASKS
 from study.grid.axes import Cell
 from study.grid.spec import TrialSpec
+from study.search.encoding import Encoding, Sized, candidates_of, inside
 from study.search.prior import Observed
 from study.search.sampler import middle
 
@@ -43,21 +40,6 @@ FEWEST = 4
 MOST = 200
 """Trials that it is made of; with more, the latest of each cell: a suggestion takes no longer in long studies."""
 _GROWTH = 1.25
-_CANDIDATES = 512
-_NUMBERS: tuple[Callable[[Cell, int | None], float], ...] = (
-    lambda _, parameters: math.log10(parameters or 1),
-    lambda cell, _: math.log2(cell.images or 1),
-    lambda cell, _: math.log2(cell.inner_steps or 1),
-)
-_KINDS: tuple[Callable[[Cell], str], ...] = (
-    lambda cell: family(cell.backbone),
-    lambda cell: cell.norm,
-    lambda cell: cell.method,
-    lambda cell: cell.start,
-    lambda cell: str(cell.label_init),
-)
-Sized = tuple[Cell, int | None]
-"""A cell and the parameters of its network."""
 
 
 @cache
@@ -103,7 +85,7 @@ class SharedModel:
             for number, each in enumerate(prior)
         ]
         self._known: dict[tuple[str, float | None], _Seen] = {}
-        self._encodings: dict[tuple[str, bool, bool], _Encoding] = {}
+        self._encodings: dict[tuple[str, bool, bool], Encoding] = {}
         self._fitted: dict[tuple[Any, ...], dict[str, torch.Tensor]] = {}
         self._latest_model: tuple[Any, Any] = (None, None)
         """What it was made of, and the model."""
@@ -119,7 +101,7 @@ class SharedModel:
         if len(done) < FEWEST:
             return None
         encoding = self._encoding(space, done)
-        candidates = _candidates(space, zlib.crc32(name.encode()))
+        candidates = candidates_of(space, zlib.crc32(name.encode()))
         points = torch.stack([encoding.point(cell, settings) for settings in candidates])
         own = cell.name
         tried, pending = (
@@ -155,7 +137,7 @@ class SharedModel:
 
         def fits(seen: _Seen) -> bool:
             settings = seen.settings
-            return settings.keys() == names and all(_inside(space[name], settings[name]) for name in names)
+            return settings.keys() == names and all(inside(space[name], settings[name]) for name in names)
 
         groups = (self._ledger.trials.get(name, []) for name in self._names)
         searched = [trial for group in groups for trial in group if trial.phase == "search"]
@@ -164,12 +146,12 @@ class SharedModel:
         prior = _latest(list(filter(fits, self._prior)), MOST // 2)
         return prior + done, [each for each in alike if each.score is None]
 
-    def _encoding(self, space: Space, done: Sequence[_Seen]) -> _Encoding:
+    def _encoding(self, space: Space, done: Sequence[_Seen]) -> Encoding:
         others = list(self._others.items()) if any(seen.prior for seen in done) else []
         rungs = any(seen.short for seen in done)
         key = (repr(space), bool(others), rungs)
         if key not in self._encodings:
-            self._encodings[key] = _Encoding(self._cells, space, others, rungs=rungs)
+            self._encodings[key] = Encoding(self._cells, space, others, rungs=rungs)
         return self._encodings[key]
 
     def _seen(self, trial: Trial) -> _Seen:
@@ -186,7 +168,7 @@ class SharedModel:
             self._known[trial.name, trial.seconds] = known
         return known
 
-    def _model(self, done: list[_Seen], encoding: _Encoding) -> Any:
+    def _model(self, done: list[_Seen], encoding: Encoding) -> Any:
         """The model of the latest of these trials, with lengths and noise fitted to the first of them."""
 
         def data(seen: Sequence[_Seen]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -222,84 +204,3 @@ def _latest(done: list[_Seen], most: int) -> list[_Seen]:
         ranked.append((ranks[seen.name], len(ranked), seen))
     chosen = {id(seen) for _, _, seen in sorted(ranked, key=lambda entry: entry[:2])[:most]}
     return [seen for seen in done if id(seen) in chosen]
-
-
-class _Encoding:
-    """Points of the model: searched settings, what cells are, and a number for each cell.
-
-    Attributes:
-        settings: what is searched, without the threshold.
-        others: cells of another study; whether a point is of one of them is then a number of the context.
-        rungs: whether some scores are of runs that wait at a rung: one more number of the context.
-        columns: how many there are of settings and of context; the last column is the cell's number.
-    """
-
-    def __init__(
-        self, cells: Sequence[Sized], space: Space, others: Sequence[Sized] = (), *, rungs: bool = False
-    ) -> None:
-        self._rungs = rungs
-        self.settings = {name: each for name, each in space.items() if name != "delta"}
-        listed = [(cell, parameters, False) for cell, parameters in sorted(cells, key=lambda each: each[0].name)]
-        listed += [(cell, parameters, True) for cell, parameters in sorted(others, key=lambda each: each[0].name)]
-        numbers = {
-            (cell, other): [number(cell, parameters) for number in _NUMBERS] for cell, parameters, other in listed
-        }
-        spans = [(min(column), max(column)) for column in zip(*numbers.values(), strict=True)]
-        kinds = [(kind, sorted({kind(cell) for cell, _ in numbers})) for kind in _KINDS]
-        self._contexts = {
-            (cell, other): [
-                *((value - low) / (high - low) for value, (low, high) in zip(row, spans, strict=True) if low < high),
-                *(float(kind(cell) == name) for kind, names in kinds if len(names) > 1 for name in names),
-                *([float(other)] if others else []),
-                float(number),
-            ]
-            for number, ((cell, other), row) in enumerate(numbers.items())
-        }
-        widths = [len(e.choices) if isinstance(e, CategoricalDistribution) else 1 for e in self.settings.values()]
-        self.columns = (sum(widths), len(next(iter(self._contexts.values()))) - 1 + rungs)
-
-    def point(
-        self, cell: Cell, settings: Mapping[str, Any], short: float = 0.0, *, prior: bool = False
-    ) -> torch.Tensor:
-        """(settings + context + 1,) float64 in [0, 1], but for the cell's number."""
-        values: list[float] = []
-        for name, each in self.settings.items():
-            if isinstance(each, CategoricalDistribution):
-                values += [float(settings[name] == choice) for choice in each.choices]
-            else:
-                values.append(_unit(each, settings[name]))
-        values += [short] if self._rungs else []
-        return torch.tensor(values + self._contexts[cell, prior], dtype=torch.float64)
-
-
-def _inside(distribution: Any, value: Any) -> bool:
-    """Whether a setting is one of a space: ranges are the methods'."""
-    return not isinstance(distribution, FloatDistribution) or distribution.low <= value <= distribution.high
-
-
-def _unit(distribution: Any, value: float) -> float:
-    assert isinstance(distribution, FloatDistribution)
-    low, high, at = distribution.low, distribution.high, value
-    if distribution.log:
-        low, high, at = math.log(low), math.log(high), math.log(at)
-    return (at - low) / (high - low)
-
-
-def _candidates(space: Space, seed: int) -> list[dict[str, Any]]:
-    """The middle, and Sobol points of the rates with every choice of the options in turn; the threshold's middle."""
-    rates = {n: e for n, e in space.items() if isinstance(e, FloatDistribution) and n != "delta"}
-    options = {n: e.choices for n, e in space.items() if isinstance(e, CategoricalDistribution)}
-    choices = [dict(zip(options, values, strict=True)) for values in product(*options.values())]
-    sobol = qmc.Sobol(len(rates), seed=seed).random(_CANDIDATES)
-    found = [middle(space)]
-    for number, row in enumerate(sobol.tolist()):
-        point = {name: _value(each, unit) for (name, each), unit in zip(rates.items(), row, strict=True)}
-        found.append(found[0] | choices[number % len(choices)] | point)
-    return found
-
-
-def _value(distribution: FloatDistribution, unit: float) -> float:
-    low, high = distribution.low, distribution.high
-    if not distribution.log:
-        return low + unit * (high - low)
-    return min(max(math.exp(math.log(low) + unit * (math.log(high) - math.log(low))), low), high)

@@ -1,0 +1,117 @@
+"""Points of the shared model: searched settings and what cells are, as numbers between 0 and 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import torch
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from scipy.stats import qmc
+
+from ledger.families import family
+from study.config.methods.base import Space
+from study.grid.axes import Cell
+from study.search.sampler import middle
+
+_CANDIDATES = 512
+_NUMBERS: tuple[Callable[[Cell, int | None], float], ...] = (
+    lambda _, parameters: math.log10(parameters or 1),
+    lambda cell, _: math.log2(cell.images or 1),
+    lambda cell, _: math.log2(cell.inner_steps or 1),
+)
+_KINDS: tuple[Callable[[Cell], str], ...] = (
+    lambda cell: family(cell.backbone),
+    lambda cell: cell.norm,
+    lambda cell: cell.method,
+    lambda cell: cell.start,
+    lambda cell: str(cell.label_init),
+)
+Sized = tuple[Cell, int | None]
+"""A cell and the parameters of its network."""
+
+
+class Encoding:
+    """Points of the model: searched settings, what cells are, and a number for each cell.
+
+    Args:
+        cells, others: of the study, and of another one; whether a point is of the other is then a number of the context.
+        space: what is searched.
+        rungs: whether some scores are of runs that wait at a rung: one more number of the context.
+
+    Attributes:
+        settings: what is searched, without the threshold.
+        columns: how many there are of settings and of context; the last column is the cell's number.
+    """
+
+    def __init__(
+        self, cells: Sequence[Sized], space: Space, others: Sequence[Sized] = (), *, rungs: bool = False
+    ) -> None:
+        self._rungs = rungs
+        self.settings = {name: each for name, each in space.items() if name != "delta"}
+        listed = [(cell, parameters, False) for cell, parameters in sorted(cells, key=lambda each: each[0].name)]
+        listed += [(cell, parameters, True) for cell, parameters in sorted(others, key=lambda each: each[0].name)]
+        numbers = {
+            (cell, other): [number(cell, parameters) for number in _NUMBERS] for cell, parameters, other in listed
+        }
+        spans = [(min(column), max(column)) for column in zip(*numbers.values(), strict=True)]
+        kinds = [(kind, sorted({kind(cell) for cell, _ in numbers})) for kind in _KINDS]
+        self._contexts = {
+            (cell, other): [
+                *((value - low) / (high - low) for value, (low, high) in zip(row, spans, strict=True) if low < high),
+                *(float(kind(cell) == name) for kind, names in kinds if len(names) > 1 for name in names),
+                *([float(other)] if others else []),
+                float(number),
+            ]
+            for number, ((cell, other), row) in enumerate(numbers.items())
+        }
+        widths = [len(e.choices) if isinstance(e, CategoricalDistribution) else 1 for e in self.settings.values()]
+        self.columns = (sum(widths), len(next(iter(self._contexts.values()))) - 1 + rungs)
+
+    def point(
+        self, cell: Cell, settings: Mapping[str, Any], short: float = 0.0, *, prior: bool = False
+    ) -> torch.Tensor:
+        """(settings + context + 1,) float64 in [0, 1], but for the cell's number."""
+        values: list[float] = []
+        for name, each in self.settings.items():
+            if isinstance(each, CategoricalDistribution):
+                values += [float(settings[name] == choice) for choice in each.choices]
+            else:
+                values.append(_unit(each, settings[name]))
+        values += [short] if self._rungs else []
+        return torch.tensor(values + self._contexts[cell, prior], dtype=torch.float64)
+
+
+def inside(distribution: Any, value: Any) -> bool:
+    """Whether a setting is one of a space: ranges are the methods'."""
+    return not isinstance(distribution, FloatDistribution) or distribution.low <= value <= distribution.high
+
+
+def _unit(distribution: Any, value: float) -> float:
+    assert isinstance(distribution, FloatDistribution)
+    low, high, at = distribution.low, distribution.high, value
+    if distribution.log:
+        low, high, at = math.log(low), math.log(high), math.log(at)
+    return (at - low) / (high - low)
+
+
+def candidates_of(space: Space, seed: int) -> list[dict[str, Any]]:
+    """The middle, and Sobol points of the rates with every choice of the options in turn; the threshold's middle."""
+    rates = {n: e for n, e in space.items() if isinstance(e, FloatDistribution) and n != "delta"}
+    options = {n: e.choices for n, e in space.items() if isinstance(e, CategoricalDistribution)}
+    choices = [dict(zip(options, values, strict=True)) for values in product(*options.values())]
+    sobol = qmc.Sobol(len(rates), seed=seed).random(_CANDIDATES)
+    found = [middle(space)]
+    for number, row in enumerate(sobol.tolist()):
+        point = {name: _value(each, unit) for (name, each), unit in zip(rates.items(), row, strict=True)}
+        found.append(found[0] | choices[number % len(choices)] | point)
+    return found
+
+
+def _value(distribution: FloatDistribution, unit: float) -> float:
+    low, high = distribution.low, distribution.high
+    if not distribution.log:
+        return low + unit * (high - low)
+    return min(max(math.exp(math.log(low) + unit * (math.log(high) - math.log(low))), low), high)
