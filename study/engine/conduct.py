@@ -133,8 +133,10 @@ def _open(config: StudyConfig, out: str, console: Console, *, dry_run: bool) -> 
     if before is not None:
         check_same_study(before, config, patients, ledger.folder)
         ledger.check_key()
-    prior = take_prior(config, patients.cohort.fingerprint, ledger.folder)
     split = make_split(patients.cohort, config.data.split, config.protocol, config.confirm.folds, None)
+    numbers = range(patients.cohort.patients) if config.confirm.folds else split.test
+    tested = [patients.patient_ids[number] for number in numbers]
+    prior = take_prior(config, patients.cohort.fingerprint, ledger.folder, tested)
     data_by_stage = patients.data_by_stage(config, grid, split)
     _print(console, [announce_parts(config, data_by_stage[None]), *announce_features(config)])
     return _OpenStudy(config, ledger, before, grid, patients, prior, split, data_by_stage)

@@ -37,7 +37,7 @@ class Encoding:
     """Points of the model: searched settings, what cells are, and a number for each cell.
 
     Args:
-        cells, others: of the study, and of another one; whether a point is of the other is then a number of the context.
+        cells, others: of the study, and of another one: whether a point is of that is then a number of the context.
         space: what is searched.
         rungs: whether some scores are of runs that wait at a rung: one more number of the context.
 
