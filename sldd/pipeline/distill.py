@@ -154,7 +154,7 @@ def _started(network: str | nn.Module, spec: InputSpec, norm: str, start: str, s
     else:
         raise InputError(f"network: {type(network).__name__} is neither a backbone's name nor a torch.nn.Module")
     if start != GIVEN:
-        set_start(built, backbone=name, start=start, seed=seed, classes=spec.classes)
+        set_start(built, backbone=name, start=start, seed=seed, norm=norm, classes=spec.classes)
     return built, Start(name, norm, start, seed, layer_fingerprints(built), own)
 
 

@@ -213,7 +213,14 @@ def _trained(
     else:
         network = started(package, start)
         if arm == ALONE and package.start in SEEDED:
-            set_start(network, backbone=package.backbone, start=package.start, seed=seed, classes=package.classes)
+            set_start(
+                network,
+                backbone=package.backbone,
+                start=package.start,
+                seed=seed,
+                norm=package.norm,
+                classes=package.classes,
+            )
     try:
         data = _data(package, cohort, split, own=arm == ALONE)
     except InputError as error:

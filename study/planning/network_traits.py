@@ -57,7 +57,9 @@ def _measured(cell: Cell, config: StudyConfig, data: TaskData) -> dict[str, Any]
     try:
         network = build_network(cell, data.input)
         start = start_of(cell.backbone, cell.start, config.pretrained)
-        set_start(network, backbone=cell.backbone, start=start, seed=config.seed, classes=data.input.classes)
+        set_start(
+            network, backbone=cell.backbone, start=start, seed=config.seed, norm=cell.norm, classes=data.input.classes
+        )
         return asdict(
             measure_traits(network, images, targets, lambda outputs, truth: data.loss.outer(outputs, truth, truth))
         )

@@ -57,7 +57,7 @@ def set_transfer_start(network: nn.Module, spec: TrialSpec, start: str, classes:
         initialise(network, seed)
         carry_over(network, _weights(trials, earlier[0]), where=earlier[0], classes=len(classes))
     else:
-        set_start(network, backbone=backbone, start=start, seed=seed, classes=classes)
+        set_start(network, backbone=backbone, start=start, seed=seed, norm=spec.cell.norm, classes=classes)
 
 
 def _weights(trials: Folder, trial: str) -> dict[str, torch.Tensor]:

@@ -62,16 +62,22 @@ def started(package: Package, start: Path | str | None = None, own: nn.Module | 
         copy_weights(network, package.weights, where="the package", classes=len(package.classes))
     else:
         source = _source(package, start)
-        set_start(network, backbone=package.backbone, start=source, seed=package.seed, classes=package.classes)
+        # Packages began from others of whatever norm; the fingerprints tell.
+        backbone, seed, classes = package.backbone, package.seed, package.classes
+        set_start(network, backbone=backbone, start=source, seed=seed, norm=None, classes=classes)
     check_start(network, package.start_fingerprints, f"package for {printable(package.backbone)}")
     return network
 
 
-def set_start(network: nn.Module, *, backbone: str, start: str, seed: int, classes: Sequence[str]) -> None:
+def set_start(
+    network: nn.Module, *, backbone: str, start: str, seed: int, norm: str | None, classes: Sequence[str]
+) -> None:
     """Set every parameter in place; as ``sldd.backbones.start.set_start``, where ``start`` may also be a package: the
     weights are then those of the network that it stands for, but for the classifier where its classes are others.
 
     Args:
+        norm: of the network, which a package's has to be, too: under another its weights make another network. None for
+            what is checked by fingerprints.
         classes: that the network tells, in their order.
 
     Raises:
@@ -81,7 +87,7 @@ def set_start(network: nn.Module, *, backbone: str, start: str, seed: int, class
     if not (start.endswith(FILE_ENDINGS) and is_package(Path(start))):
         starts.set_start(network, backbone=backbone, start=start, seed=seed, classes=count)
         return
-    package = _package_at(backbone, start)
+    package = _package_at(backbone, start, norm)
     weights = _weights_of(package)
     if package.classes != tuple(classes):
         weights = {name: value for name, value in weights.items() if name not in _classifier(package)}
@@ -92,28 +98,24 @@ def set_start(network: nn.Module, *, backbone: str, start: str, seed: int, class
 def read_weights(backbone: str, start: str, norm: str) -> dict[str, torch.Tensor]:
     """Weights by parameter name; as ``sldd.backbones.start.read_weights``, and of the network of a package.
 
-    Args:
-        norm: of the network that is to start from them; under another, a package's weights make another network.
-
     Raises:
-        InputError: as of ``set_start``, or the package's norm is another.
+        InputError: as of ``set_start``, whose arguments these are.
     """
     if not (start.endswith(FILE_ENDINGS) and is_package(Path(start))):
         return starts.read_weights(backbone, start)
-    package = _package_at(backbone, start)
-    if package.norm != norm:
+    return _weights_of(_package_at(backbone, start, norm))
+
+
+def _package_at(backbone: str, start: str, norm: str | None) -> Package:
+    """The package of a backbone with a norm that a network is to start from."""
+    package = Package.load(Path(start))
+    if package.backbone != backbone:
+        raise InputError(f"grid.start: {start} is a package of {printable(package.backbone)}, not of {backbone}")
+    if norm is not None and package.norm != norm:
         raise InputError(
             f"grid.start: {start} is a package of {printable(backbone)} with norm {package.norm}, not {norm}; set "
             f"grid.norm=[{package.norm}]"
         )
-    return _weights_of(package)
-
-
-def _package_at(backbone: str, start: str) -> Package:
-    """The package of a backbone that a network is to start from."""
-    package = Package.load(Path(start))
-    if package.backbone != backbone:
-        raise InputError(f"grid.start: {start} is a package of {printable(package.backbone)}, not of {backbone}")
     if package.weights is None and package.start not in SEEDED:
         raise InputError(
             f"grid.start: {start} is a package that starts from {printable(package.start)}; include that first "

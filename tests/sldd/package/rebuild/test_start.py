@@ -22,7 +22,7 @@ from tests.sldd.package.conftest import SIDE, make
 
 def _start(path: Path, seed: int = 9, classes: str = "INP", backbone: str = "lenet") -> dict[str, torch.Tensor]:
     network = build(backbone, input_size=SIDE, norm="batch", classes=len(classes))
-    set_start(network, backbone=backbone, start=str(path), seed=seed, classes=list(classes))
+    set_start(network, backbone=backbone, start=str(path), seed=seed, norm="batch", classes=list(classes))
     return {name: value.detach().clone() for name, value in network.named_parameters()}
 
 
@@ -69,6 +69,7 @@ def test_a_receivers_own_package_starts_there_and_verifies(saved: Path, tmp_path
     [
         ({"start": "weights.pt"}, "convert --weights"),
         ({"backbone": "convnet_w32"}, "is a package of convnet_w32, not of lenet"),
+        ({"norm": "group"}, "with norm group, not batch; set grid.norm="),
     ],
 )
 def test_what_cannot_be_a_start_says_why(saved: Path, package: Package, change: dict[str, str], words: str) -> None:
