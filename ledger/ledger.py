@@ -120,12 +120,13 @@ class Ledger:
     def finish(self, at: str) -> None:
         """Write into the header when the study's last trial had ended; the next start takes it out again.
 
-        Only who ran the searches knows that no trial is left: where image counts are searched, files do not tell.
+        Only who ran the searches knows that no trial is left: where image counts are searched, files do not tell. Where
+        it cannot be written just now, the study only looks unfinished.
         """
-        header = self.header()
-        assert header is not None
-        header["provenance"]["finished"] = at
-        write_whole(self.header_path, yaml.safe_dump(header, sort_keys=False, width=120))
+        with suppress(OSError), store_errors():
+            header = plain_yaml.load(read_whole(self.header_path).decode())
+            header["provenance"]["finished"] = at
+            write_whole(self.header_path, yaml.safe_dump(header, sort_keys=False, width=120))
 
     def close(self) -> None:
         """Let go of the study; one that never started leaves nothing."""

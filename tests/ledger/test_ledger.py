@@ -81,6 +81,25 @@ def test_what_a_killed_driver_left_stops_nobody(ledger: Ledger, open_ledger: Ope
     assert not any(path.exists() for path in [*left, again.stop_path])
 
 
+def test_a_study_is_finished_until_it_is_started_again(
+    ledger: Ledger, open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def finished(ledger: Ledger) -> str | None:
+        provenance: dict[str, str] = (ledger.header() or {})["provenance"]
+        return provenance.get("finished")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ledger.ledger.write_whole", full)
+        ledger.finish("2026-01-01")
+    assert finished(ledger) is None, "it only looks unfinished"
+    ledger.finish("2026-01-01")
+    assert finished(ledger) == "2026-01-01"
+    assert finished(open_ledger(ledger.folder)) is None
+
+
 def test_a_result_cut_in_half_counts_as_none(ledger: Ledger, open_ledger: OpenLedger) -> None:
     trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
     (trial.folder / "result.json").write_text('{"status": "do')
