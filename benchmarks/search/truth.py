@@ -6,7 +6,7 @@
 
 Eight networks of 20 thousand to 5 million parameters, with batch or instance norm, from the near-linear start and
 through all weights, learn three images from phantom patients (difficulty 0.5), at Sobol points of outer and inner rate;
-the ranges are wider than those of a study, so that a part of the table is one. In four to fourteen seconds on one core
+the ranges are wider than those of a study, so that a part of the table is one. In three to eighteen seconds on one core
 some learn and others begin to; of networks that do not leave the plateau where patients look alike, no setting would be
 better than another. ``truth_head.csv`` is of an earlier design: Xavier's weights, and only the last layer changed in
 the inner step.

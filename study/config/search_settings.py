@@ -65,9 +65,8 @@ class SearchSettings:
     is confirmed. Needs BoTorch: ``pip install 'sldd-study[shared]'``."""
     prior: str | None = None
     """Folder of an earlier study of the same task on other patients, with whose search trials ``shared`` begins; none
-    of them is confirmed. What was taken of it is kept in the study. Refused are the same
-    cohort and a study that has validated on patients who are tested here, if its ``pseudonyms.key`` is in its folder;
-    without that, it is for you to see to."""
+    of them is confirmed. What was taken of it is kept in the study. The same cohort is refused; that no patient is in
+    both is for you to see to."""
     parallel: Annotated[int, Ge(1)] = 1
     """Search trials of a cell that run at a time. Later ones then know less; with 1, what a trial knows never depends
     on timing."""

@@ -76,8 +76,7 @@ def conduct(
     plan = _plan(study, memory_per_trial(config.resources, address), console, all_timed=dry_run)
     runnable = any(entry.refused is None for entry in plan)
     if dry_run:
-        tested = study.patients.cohort.patients if config.confirm.folds else len(study.split.test)
-        print_plan(console, config, plan, study.data_by_stage, study.ledger.folder, tested)
+        print_plan(console, config, plan, study.data_by_stage, study.ledger.folder, len(study.tested))
         return 0 if runnable else 2
     if not runnable:
         raise InputError(f"every cell is refused; {plan[0].cell.name}: {plan[0].refused}")
@@ -114,6 +113,8 @@ class _OpenStudy:
     patients: StudyPatients
     prior: list[Observed]
     split: Split
+    tested: list[int]
+    """Patients that confirm trials meet: all of them where folds rotate."""
     data_by_stage: Mapping[str | None, TaskData]
 
 
@@ -134,12 +135,11 @@ def _open(config: StudyConfig, out: str, console: Console, *, dry_run: bool) -> 
         check_same_study(before, config, patients, ledger.folder)
         ledger.check_key()
     split = make_split(patients.cohort, config.data.split, config.protocol, config.confirm.folds, None)
-    numbers = range(patients.cohort.patients) if config.confirm.folds else split.test
-    tested = [patients.patient_ids[number] for number in numbers]
-    prior = take_prior(config, patients.cohort.fingerprint, ledger.folder, tested)
+    tested = list(range(patients.cohort.patients)) if config.confirm.folds else split.test
+    prior = take_prior(config, patients.cohort.fingerprint, ledger.folder)
     data_by_stage = patients.data_by_stage(config, grid, split)
     _print(console, [announce_parts(config, data_by_stage[None]), *announce_features(config)])
-    return _OpenStudy(config, ledger, before, grid, patients, prior, split, data_by_stage)
+    return _OpenStudy(config, ledger, before, grid, patients, prior, split, tested, data_by_stage)
 
 
 def _plan(study: _OpenStudy, memory: int | None, console: Console, *, all_timed: bool) -> list[PlannedCell]:

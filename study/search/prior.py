@@ -2,19 +2,18 @@
 
 A study keeps what it took in ``prior.json``, so that its suggestions follow from its own folder, whatever becomes of
 the other. These observations suggest settings and are never confirmed: the answer is of this study's trials alone.
-Patients who validated there must not be tested here. A study of the same cohort is refused for that, and one that has
-validated on patients who are tested here, where its folder has the key of its pseudonyms; without it, nobody can tell,
-since each study has its own names for patients.
+Patients who validated there must not be tested here. A study of the same cohort is refused for that; one that shares
+some of its patients cannot be told from others, since each study has its own names for them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ledger.ledger import KEY, Ledger
+from ledger.ledger import Ledger
 from ledger.storage import Folder, StorageError, open_folder, write_whole
 from ledger.trial_files import read_json, read_trials
 from sldd.errors import InputError
@@ -42,17 +41,16 @@ class Observed:
     score: float
 
 
-def take_prior(config: StudyConfig, fingerprint: str, study: Folder, tested: Sequence[str]) -> list[Observed]:
+def take_prior(config: StudyConfig, fingerprint: str, study: Folder) -> list[Observed]:
     """Observations of ``search.prior``, or those that the study has kept of it; none where it has none.
 
     Args:
         fingerprint: of the study's own cohort.
         study: its folder.
-        tested: the patients that it will test, by the names that their source has for them.
 
     Raises:
-        InputError: the folder holds no study, or one of another task or method, or of the same cohort or some of the
-            patients that are tested here, or the study's sampler does not learn from it.
+        InputError: the folder holds no study, or one of another task or method, or of the same cohort, or the
+            study's sampler does not learn from it.
     """
     where = config.search.prior
     if where is None:
@@ -77,12 +75,6 @@ def take_prior(config: StudyConfig, fingerprint: str, study: Folder, tested: Seq
             f"search.prior: {where} is of the same patients, some of whom may have validated there and be tested here; "
             "take a study of others"
         )
-    both = _validated(folder) & set(_names_there(folder, tested))
-    if both:
-        raise InputError(
-            f"search.prior: {where} has validated on {len(both)} of the patients who are tested here, so that its "
-            "settings suit them; take a study of others"
-        )
     methods = {method for block in config.grid for method in block.method}
     observed = list(_observed(folder, config))
     if not any(each.cell.method in methods for each in observed):
@@ -95,17 +87,6 @@ def keep_prior(observed: list[Observed], study: Folder) -> None:
     """Write what was taken into the study's folder, once."""
     if observed and not (study / PRIOR).is_file():
         write_whole(study / PRIOR, json.dumps({"observed": [asdict(each) for each in observed]}))
-
-
-def _names_there(folder: Folder, patients: Sequence[str]) -> list[str]:
-    """What another study calls these patients; empty where it came without its key."""
-    return Ledger(folder).pseudonyms(patients) if (folder / KEY).is_file() else []
-
-
-def _validated(folder: Folder) -> set[str]:
-    """Pseudonyms of the patients on whom a study's trials were compared."""
-    validations = ((trial.result or {}).get("validation") or {} for trial in read_trials(folder))
-    return {patient["patient"] for validation in validations for patient in validation.get("patients", ())}
 
 
 def _observed(folder: Folder, config: StudyConfig) -> Iterator[Observed]:

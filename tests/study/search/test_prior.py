@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ledger.ledger import FORMAT, KEY, Ledger
+from ledger.ledger import FORMAT, Ledger
 from ledger.trial_folder import TrialFolder
 from sldd.errors import InputError
 from study.config.loader import as_tree, load
@@ -34,7 +33,6 @@ def _earlier(folder: Path, *settings: str, method: str = "sldd", best: float = 0
     ledger.hold()
     config = as_tree(load("demo", [*settings]))
     ledger.start({"format": FORMAT, "name": "x", "config": config, "provenance": {"cohort": {"fingerprint": "theirs"}}})
-    validated = [{"patient": name} for name in ledger.pseudonyms(["Jane", "John"])]
     for number in range(6):
         rate = 0.01 * 10 ** (number / 5)
         score = math.exp(-(math.log(rate / best) ** 2))
@@ -42,16 +40,14 @@ def _earlier(folder: Path, *settings: str, method: str = "sldd", best: float = 0
             Cell("resnet10", method, "as_is", 3, "one_hot", 1, 1), "search", 0, rate, 0.02, parameters=1000
         )
         trial = ledger.begin(ledger.add(spec.cell.name, spec.to_json()))
-        scores = {"hm": 1 - score, "auc": score, "patch_accuracy": score, "patients": validated}
+        scores = {"hm": 1 - score, "auc": score, "patch_accuracy": score}
         TrialFolder(trial.folder, trial.config["owner"]).finish({"status": "done", "validation": scores})
     ledger.close()
     return folder
 
 
-def _taken(
-    study: Path, prior: Path, *settings: str, fingerprint: str = "ours", tested: Sequence[str] = ()
-) -> list[Observed]:
-    return take_prior(load("demo", [*HERE, f"search.prior={prior}", *settings]), fingerprint, study, tested)
+def _taken(study: Path, prior: Path, *settings: str, fingerprint: str = "ours") -> list[Observed]:
+    return take_prior(load("demo", [*HERE, f"search.prior={prior}", *settings]), fingerprint, study)
 
 
 def test_the_first_trial_is_what_was_best_there_and_none_of_theirs_is_confirmed(tmp_path: Path) -> None:
@@ -82,7 +78,6 @@ def test_what_was_taken_is_kept_whatever_becomes_of_the_other_study(tmp_path: Pa
     [
         ({}, {"settings": ("search.sampler=tpe",)}, "sampler tpe learns from its own cell alone"),
         ({}, {"fingerprint": "theirs"}, "is of the same patients"),
-        ({}, {"tested": ["Jack", "Jane"]}, "has validated on 1 of the patients who are tested here"),
         ({}, {"settings": ("grid.method=train",)}, "has sldd, and this study train"),
         ({"settings": ("task=classes", "data={source: classes, root: x}")}, {}, "is a study of task classes, and this"),
     ],
@@ -94,13 +89,6 @@ def test_a_prior_that_says_nothing_of_this_study_is_refused(
     with pytest.raises(InputError, match=says) as caught:
         _taken(tmp_path / "ours", prior, *ours.pop("settings", ()), **ours)
     assert "\n" not in str(caught.value)
-
-
-def test_of_a_prior_without_its_key_nobody_can_tell_whom_it_validated_on(tmp_path: Path) -> None:
-    prior = _earlier(tmp_path / "theirs")
-    (prior / KEY).unlink()
-    assert _taken(tmp_path / "ours", prior, tested=["Jack", "Jane"])
-    assert not (prior / KEY).exists(), "another study's folder is left as it is"
 
 
 def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
