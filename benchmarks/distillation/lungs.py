@@ -6,7 +6,7 @@
     python -m benchmarks.distillation.lungs --variants lite lite_pretext lite_imagenet --keep lungs  # three starts
 
 138 films (NLM Montgomery County set) by --data, a cohort folder. Five patient-wise folds; the scores of all test
-patients are pooled. The last state is scored: nothing is chosen on test patients. VARIANTS is the ablation. Each
+patients are pooled. The last state is scored: nothing is chosen on test patients. The variants are the ablation. Each
 distilled run is packed, rebuilt in a fresh process, and must give every patch the same vote. The start of some variants
 is made first: of the films below --films, public ones of other patients (NIH ChestX-ray14; sldd.training.pretext), or
 of ImageNet weights (python -m sldd.backbones.imagenet). What --keep has already is not run again.
@@ -22,27 +22,24 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
+from benchmarks.distillation.lungs_variants import VARIANTS, Variant
 from benchmarks.measure import one_thread
-from sldd.backbones.imagenet import imagenet_start
 from sldd.backbones.init import layer_fingerprints
 from sldd.backbones.registry import build
-from sldd.backbones.start import XAVIER, set_start
+from sldd.backbones.start import SEEDED, XAVIER, set_start
 from sldd.data.cohort import default_cache, prepare
 from sldd.data.patches import BalancedBatches, Patches, PatchSettings
 from sldd.data.settings import DataSettings, open_source
 from sldd.data.split import Split, SplitSettings, fold_patients
 from sldd.distillation.distill import Distillation
-from sldd.distillation.image_learner import DistillSettings
 from sldd.distillation.initial_images import initial_images
 from sldd.distillation.initial_labels import initial_labels
 from sldd.errors import InputError
@@ -54,75 +51,11 @@ from sldd.training.compute import ComputeSettings
 from sldd.training.learner import Learner
 from sldd.training.outer_loop import Best, OuterLoop
 from sldd.training.outer_settings import OuterSettings
-from sldd.training.pretext import PretextSettings, read_films, train_start
 from sldd.training.supervised import Training
 
 FOLDS = 5
 TARGET = -0.03
-PRETEXT = PretextSettings(patch=75 / 512)
 CPU = torch.device("cpu")
-
-
-# As measured in docs/lungs.md, before rates by tensor.
-ONE_RATE = DistillSettings(rates="step", rate_unit="absolute", rate_lr=1.0, clip=None, average=0.0)
-HEAD = replace(ONE_RATE, image_init="real", inner_weights="head")
-# Today's defaults, with a bank that a slower network fills in the same time.
-LITE = DistillSettings(inner_weights="head", feature_bank=6000)
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A configuration of training or distillation."""
-
-    backbone: str = "convnet_w32"
-    method: str = "sldd"
-    start: str = XAVIER
-    """That, or ``pretext`` or ``imagenet``: a file, made first."""
-    input_size: int = 48
-    steps: int = 1000
-    batch_size: int = 96
-    statistics_batches: int = 10
-    outer_lr: float = 0.05
-    inner_lr: float = 0.02
-    epochs: int = 1
-    distill: DistillSettings = field(default_factory=lambda: replace(ONE_RATE, image_init="real"))
-
-    def start_in(self, folder: str | Path) -> str:
-        """The start as ``set_start`` takes it."""
-        if self.start == XAVIER:
-            return XAVIER
-        return str(Path(folder) / f"{self.start}-{self.backbone}-{self.input_size}.safetensors")
-
-    def make_start(self, folder: Path, films: Path) -> None:
-        """Make the start's file, unless it is there."""
-        if self.start == XAVIER or (path := Path(self.start_in(folder))).exists():
-            return
-        if self.start == "imagenet":
-            weights = imagenet_start(self.backbone)
-        else:
-            settings = replace(PRETEXT, backbone=self.backbone, input_size=self.input_size)
-            weights = train_start(read_films(films), settings)
-        save_file({name: value.contiguous() for name, value in weights.items()}, path)
-
-
-VARIANTS = {
-    "train": Variant(method="train", outer_lr=0.003, steps=600),
-    "train_pretext": Variant(method="train", start="pretext", outer_lr=0.003, steps=600),
-    "sldd": Variant(start="pretext", steps=6000, batch_size=510, distill=HEAD),
-    "head": Variant(steps=6000, batch_size=510, distill=HEAD),
-    "defaults": Variant(steps=2000, outer_lr=0.03, distill=DistillSettings()),
-    "all_weights": Variant(),
-    "noise": Variant(distill=ONE_RATE),
-    "naive": Variant(backbone="test_resnet", outer_lr=0.02, distill=ONE_RATE),
-    "naive_train": Variant(backbone="test_resnet", method="train", outer_lr=0.002, steps=600),
-    "lite": (
-        lite := Variant(
-            "tf_efficientnet_lite0", input_size=64, steps=6000, batch_size=510, statistics_batches=2, distill=LITE
-        )
-    ),
-    "lite_pretext": replace(lite, start="pretext"),
-    "lite_imagenet": replace(lite, start="imagenet"),
-}
 
 
 def _fold(root: str, variant: Variant, fold: int) -> tuple[Patches, Split]:
@@ -220,7 +153,7 @@ def rebuilt_counts(root: str, name: str, seed: int, fold: int, folder: str, part
     one_thread()
     variant = VARIANTS[name]
     patches, split = _fold(root, variant, fold)
-    start = None if variant.start == XAVIER else Path(variant.start_in(folder))
+    start = None if variant.start in SEEDED else Path(variant.start_in(folder))
     network = rebuild(Package.load(Path(folder) / f"{name}-{seed}-{fold}.safetensors"), start)
     votes = count_votes(network, patches, getattr(split, part), batch=32, device=CPU)
     counts: list[list[int]] = votes.counts.tolist()

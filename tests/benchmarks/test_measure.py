@@ -15,7 +15,8 @@ import torch
 
 from benchmarks.__main__ import main as benchmarks
 from benchmarks.distillation.digits import main as digits
-from benchmarks.distillation.lungs import VARIANTS, pooled, pooled_auc
+from benchmarks.distillation.lungs import pooled, pooled_auc
+from benchmarks.distillation.lungs_variants import VARIANTS
 from benchmarks.measure import Figure, peak_bytes, private_bytes, ratio
 from benchmarks.speed.peer import check_peer, peer_step
 from benchmarks.speed.scoring import trial_seconds
@@ -130,12 +131,12 @@ def test_intervals_of_one_variant_hold_its_mean() -> None:
 
 def test_starts_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "benchmarks.distillation.lungs.imagenet_start", lambda backbone: {"conv_stem.weight": torch.ones(2)}
+        "benchmarks.distillation.lungs_variants.imagenet_start", lambda backbone: {"conv_stem.weight": torch.ones(2)}
     )
     variant = VARIANTS["lite_imagenet"]
     VARIANTS["lite"].make_start(tmp_path, tmp_path)
     variant.make_start(tmp_path, tmp_path)
-    monkeypatch.delattr("benchmarks.distillation.lungs.imagenet_start")
+    monkeypatch.delattr("benchmarks.distillation.lungs_variants.imagenet_start")
     variant.make_start(tmp_path, tmp_path)
     (made,) = tmp_path.iterdir()
     assert variant.start_in(tmp_path) == str(made)
