@@ -170,6 +170,7 @@ RELATED = Design(correlation=0.7)
 ATLAS = Design(
     seeds=3, patients=200, seed_spread=0.07, counts=(1, 2, 3, 4, 6, 8), searched=True, middle=1.2, correlation=0.7
 )
+KIN = replace(ATLAS, networks=28, families=20, alike=0.5)
 TABLES: dict[str, dict[str, Design]] = {
     "coverage": {
         **{f"1 network, 2 seeds, {patients} patients": Design(networks=1, patients=patients) for patients in (60, 200)},
@@ -177,6 +178,13 @@ TABLES: dict[str, dict[str, Design]] = {
             f"6 networks, {seeds} seeds, {patients} patients": Design(seeds=seeds, patients=patients)
             for seeds in (2, 3, 5)
             for patients in (60, 200)
+        },
+        **{
+            f"6 steady networks, {seeds} seeds, 200 patients, {failing:.0%} fail with 1 image": replace(
+                STEADY, seeds=seeds, best=0.93, trained=0.94, failing=failing
+            )
+            for seeds in (2, 3)
+            for failing in (0.0, 0.4)
         },
     },
     "level": {
@@ -206,7 +214,8 @@ TABLES: dict[str, dict[str, Design]] = {
             for networks in (16, 20, 24, 28)
             for seeds, patients in ((2, 200), (3, 200), (3, 400))
         },
-        "28 of 20 families, alike 0.5, 3 seeds, 200 patients": replace(ATLAS, networks=28, families=20, alike=0.5),
+        "28 of 20 families, alike 0.5, 3 seeds, 200 patients": KIN,
+        "28 of 20 families, 40% fail with 1 image": replace(KIN, failing=0.4),
     },
     "chance": {
         f"{seeds} seed{'s' * (seeds > 1)}, {patients} patients, training {trained:g}": Design(

@@ -9,7 +9,7 @@ whole analysis, `analysis.design.power` through its tests alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import expit, logit
@@ -39,6 +39,8 @@ class Design:
     """How many; None: each network is of its own."""
     alike: float = 0.0
     """Intra-class correlation of families, in size and in need."""
+    failing: float = field(default=0.0, repr=False)  # no part of a stream's name: the same runs, of which some fail
+    """Share of the runs with a single image that call every patient negative."""
     chance: bool = False
     """Whether every network calls at an HM of 0.45, whatever it is given."""
     best: float = 0.85
@@ -69,9 +71,15 @@ class Design:
 
 
 def true_hm(design: Design, curve: np.ndarray) -> np.ndarray:
-    """Mean HM over all seeds, of so many patients that they are all there are; ``curve`` is in logits, of any shape."""
+    """Mean HM over all seeds, of so many patients that they are all there are; ``curve`` is in logits (networks,
+    1 + counts), of ordinary training first."""
     spread = np.hypot(design.logit_spread, PATIENT_SPREAD)
-    return expit(np.asarray(curve)[..., None] + spread * NODES) @ WEIGHTS / WEIGHTS.sum()
+    return expit(curve[..., None] + spread * NODES) @ WEIGHTS / WEIGHTS.sum() * (1 - _failing(design))
+
+
+def _failing(design: Design) -> np.ndarray:
+    """(1 + counts,) the share of runs that fail, of ordinary training first."""
+    return np.array([0.0, *(design.failing * (count == 1) for count in every_count(design))])
 
 
 def curves(design: Design, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +114,11 @@ def right_calls(design: Design, curve: np.ndarray, rng: np.random.Generator) -> 
     """(networks, 1 + counts, seeds, patients) bool: whether a run calls a patient right; odd patients are positive."""
     hard = PATIENT_SPREAD * rng.standard_normal(design.patients)
     lucky = design.logit_spread * rng.standard_normal((*curve.shape, design.seeds))
-    return rng.random((*lucky.shape, design.patients)) < expit((curve[..., None] + lucky)[..., None] + hard)
+    right = rng.random((*lucky.shape, design.patients)) < expit((curve[..., None] + lucky)[..., None] + hard)
+    if not design.failing:
+        return right  # the same calls as ever
+    fails = rng.random(lucky.shape) < _failing(design)[:, None]
+    return np.where(fails[..., None], np.arange(design.patients) % 2 == 0, right)
 
 
 def hms_of(right: np.ndarray) -> np.ndarray:

@@ -57,6 +57,8 @@ def count_evidence(study: Study) -> pd.DataFrame:
         found += [setting | row for row in _resampled(study, names, own, runs, rule)]
     means = cell_means(study).merge(_frame(found, CELL, [*PARTS, *TRAINED_PARTS]), on=CELL, how="left")
     means = means.merge(_frame(beside, by, [], TRAINED), on=by, how="left")
+    # Cells of a group differ in their network alone.
+    means = means.assign(group=means.groupby([*SETTING, "images"], dropna=False, sort=False).ngroup())
     # Seeds of real images may differ by more or less than those of distilled ones, which alone stand beside training.
     control = are_controls(study, means["method"])
     pools = [means[kind] for kind in (~control, control) if kind.any()] or [means]
@@ -64,7 +66,7 @@ def count_evidence(study: Study) -> pd.DataFrame:
     reference = _trained_intervals(means, rule.level, pools[0])
     means = means.join(shortfalls(means, reference))
     means = means.assign(trained_low=reference["interval_low"], trained_high=reference["interval_high"])
-    means = means.drop(columns=[*PARTS, *TRAINED_PARTS, "variance", "trained_seeds", "trained_as"])
+    means = means.drop(columns=[*PARTS, *TRAINED_PARTS, "group", "variance", "trained_seeds", "trained_as"])
     # Where a bound is missing, no comparison holds.
     means = means.assign(learns=means["trained_low"] >= rule.floor, works=means["interval_low"] >= rule.floor)
     enough = (means["shortfall_high"] <= rule.margin + SLACK) & means["works"] & means["learns"]
@@ -87,14 +89,15 @@ def _frame(
 
 
 def _trained_intervals(means: pd.DataFrame, level: float, pool: pd.DataFrame) -> pd.DataFrame:
-    """`hm` and `intervals` of each row's ordinary training. A study has few cells of it: what seeds differ by is pooled
-    over these and the `pool`, where it is hardly less; the other way round it would make images look steadier."""
+    """`hm` and `intervals` of each row's ordinary training, a group of its own. A study has few cells of it: what seeds
+    differ by is pooled over these and the `pool`, where it is hardly less; the other way round it would make images
+    look steadier."""
     trained = means[["trained_hm", "trained_seeds", *TRAINED_PARTS]].set_axis(["hm", "seeds", *PARTS], axis=1)
     trained = trained.assign(trial=means["trained_as"])
     # The same training may stand beside several settings: it counts once, those of the pool first.
     once = trained.assign(beside=~trained.index.isin(pool.index))[trained["trial"].notna()]
-    once = once.sort_values(["beside", "patients_variance"]).drop_duplicates("trial")
-    known = once.join(intervals(once, level, pd.concat([once, pool])[PARTS])).set_index("trial")[
+    once = once.sort_values(["beside", "patients_variance"]).drop_duplicates("trial").assign(group=-1)
+    known = once.join(intervals(once, level, pd.concat([once, pool])[[*PARTS, "group"]])).set_index("trial")[
         ["interval_low", "interval_high", "variance"]
     ]
     return trained[["hm", "trial"]].join(known, on="trial")

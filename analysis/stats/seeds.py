@@ -5,6 +5,10 @@ seeds drawn anew would. So each cell takes its patients' variance from the boots
 pooled over the cells of the study, on the logit scale, where it is about the same at every score. The interval is
 logit(mean) +- t * sqrt(patients + between / seeds), with the degrees of freedom of Satterthwaite (1946).
 
+It is not the same in all cells: with one image, say, half of the runs may fail. So cells that differ in their network
+alone are a group; where groups differ by more than chance, each has a variance of its own, drawn to that of all (as
+Smyth 2004 does with genes; not cell by cell, where a lucky one would look steady).
+
 Resampled patients differ from run to run in what a run made of them too, and so do seeds: that share of the variance is
 in both, and is taken off the seeds'. Degrees of freedom are of what was seen, before it is taken off: that leaves less
 variance, and as much doubt about it.
@@ -18,11 +22,13 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
+from scipy.special import expit, gammaln, logit
 from scipy.stats import t
 
 PARTS = ["patients_variance", "seeds_squares", "runs_squares", "seeds_freedom", "patients_covariance", "nearest"]
 NEAREST = 0.01  # a mean of 0 or 1 has no logit: it counts as so near, and stays in its interval
+LENT = (1, 2, 4, 8, 16, 32, 64)  # degrees of freedom that all groups may lend to one; more are as good as one pool
+DIFFERS = 1.35  # by so much groups must be likelier than one pool: half of 2.71, which chance passes in 5 % of cases
 
 
 def parts(scores: np.ndarray, resampled: np.ndarray, images: np.ndarray, patients: float) -> pd.DataFrame:
@@ -62,27 +68,73 @@ def intervals(cells: pd.DataFrame, level: float, pool: pd.DataFrame | None = Non
     logits squared), with the index of `cells`.
 
     Args:
-        cells: a row a cell of a study: `hm` (the mean), `seeds` (how many) and PARTS.
+        cells: a row a cell of a study: `hm` (the mean), `seeds` (how many) and PARTS; `group` unless all are of one.
         level: of confidence.
-        pool: the cells over which the variance between seeds is pooled, where it is not these.
+        pool: the cells over which the variance between seeds is pooled, where it is not these: PARTS and `group`.
 
     Missing everywhere where none of these has two seeds, since nothing is known then of how far seeds differ; and where
     a cell was not resampled.
     """
     pool = cells if pool is None else pool
-    freedom = float(pool["seeds_freedom"].sum())
-    if not freedom:
+    if not pool["seeds_freedom"].sum():
         return pd.DataFrame(np.nan, index=cells.index, columns=["interval_low", "interval_high", "variance"])
+    pooled = _pooled(pool, cells.get("group", pd.Series(0, cells.index)))
     seeds = cells["seeds"].astype("float64")
-    between, seen = (float(pool[name].sum()) / freedom / seeds for name in ("seeds_squares", "runs_squares"))
+    between, seen = pooled["between"] / seeds, pooled["seen"] / seeds
     variance = cells["patients_variance"] + between.clip(lower=0)
     known = np.divide(variance, seen, out=np.full(len(cells), np.inf), where=(seen > 0).to_numpy())
-    reach = t.ppf((1 + level) / 2, freedom * np.square(known)) * np.sqrt(variance)
+    reach = t.ppf((1 + level) / 2, pooled["freedom"] * np.square(known)) * np.sqrt(variance)
     middle = logit(cells["hm"].clip(cells["nearest"], 1 - cells["nearest"]))
     low, high = np.minimum(expit(middle - reach), cells["hm"]), np.maximum(expit(middle + reach), cells["hm"])
     resampled = cells["patients_variance"].notna()
     found = {"interval_low": low.where(resampled), "interval_high": high.where(resampled), "variance": variance}
     return pd.DataFrame(found)
+
+
+def _pooled(pool: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
+    """Variance of a run's score between seeds, with the index of `groups`, each cell's group: columns `between`, `seen`
+    (patients' share included) and `freedom`, the degrees by which they are known.
+
+    Where groups differ, the variance seen in one is that of all times a scaled inverse chi-square with the degrees of
+    freedom that all lend it, found by maximum likelihood (Smyth 2004 by moments, which a variance of 0 upsets).
+    """
+    columns = ["seeds_squares", "runs_squares", "seeds_freedom"]
+    sums = pool[columns].groupby(pool.get("group", pd.Series(0, pool.index))).sum()
+    total = sums.sum()
+    own, all_freedom = sums[sums["seeds_freedom"] > 0], float(total["seeds_freedom"])
+    lent, seen = _lent((own["runs_squares"] / own["seeds_freedom"]).to_numpy(), own["seeds_freedom"].to_numpy())
+    if not lent:
+        whole = {"between": total["seeds_squares"] / all_freedom, "seen": total["runs_squares"] / all_freedom}
+        return pd.DataFrame(whole | {"freedom": all_freedom}, index=groups.index)
+    patients = (total["runs_squares"] - total["seeds_squares"]) / all_freedom
+    squares, runs, freedom = (sums[name].reindex(groups).fillna(0.0).set_axis(groups.index) for name in columns)
+    both = lent + freedom
+    between, seen_here = (lent * (seen - patients) + squares) / both, (lent * seen + runs) / both
+    return pd.DataFrame({"between": between, "seen": seen_here, "freedom": both.clip(upper=all_freedom)})
+
+
+def _lent(seen: np.ndarray, freedom: np.ndarray) -> tuple[int, float]:
+    """Degrees of freedom that all groups lend to each, and the variance that they lend; none where one pool will do.
+
+    Args:
+        seen: (groups,) variance seen in each.
+        freedom: (groups,) its degrees of freedom, 1 or more.
+    """
+    whole = float(np.average(seen, weights=freedom))
+    if len(seen) < 2 or whole <= 0:
+        return 0, whole
+    found = (float(-(freedom / 2 * (np.log(whole) + seen / whole)).sum()) + DIFFERS, 0, whole)
+    for lent in LENT:
+        scale = max(float(np.median(seen)), 1e-6 * whole)
+        for _ in range(200):  # each step is towards the likeliest scale
+            weights = freedom * (freedom + lent) / (lent + freedom * seen / scale)
+            scale, before = float((weights * seen).sum() / freedom.sum()), scale
+            if abs(scale - before) <= 1e-6 * before:
+                break
+        fall = freedom * np.log(scale) + (freedom + lent) * np.log1p(freedom * seen / (lent * scale))
+        chances = gammaln((freedom + lent) / 2) - gammaln(lent / 2) - freedom / 2 * np.log(lent / 2) - fall / 2
+        found = max(found, (float(chances.sum()), lent, scale))
+    return found[1:]
 
 
 def shortfalls(cells: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:

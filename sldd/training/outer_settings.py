@@ -31,7 +31,7 @@ class OuterSettings:
     """Times that validation patients are scored, evenly spaced, the last after the last step."""
     statistics: Literal["precise", "exponential"] = "precise"
     """``theta_bn``: measured anew under the weights that are evaluated, or the running average of the outer steps' own
-    batches, as published."""
+    batches, as published; methods that match have no such batches, and always measure."""
     statistics_batches: Annotated[int, Ge(1)] = 10
     """Real training batches averaged for precise statistics."""
     score_batch: Annotated[int, Ge(1)] = 256

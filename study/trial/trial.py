@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NotRequired, TypedDict
 
 import torch
@@ -231,6 +231,8 @@ def _share(
             fold=cell.fold,
         ),
     )
+    if config.privacy.noise is not None:
+        package = replace(package, sides=())  # epsilon does not cover the sizes of training patients' films
     metadata = dict(vars(footprint(parameter_count(trial.network), package.images, package.theta_bn)))
     metadata["rates"] = package.rates.tolist()
     if METHODS[cell.method].no_package is None:

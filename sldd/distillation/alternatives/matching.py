@@ -58,6 +58,7 @@ class Matching(ImageLearner):
 
     def __init__(self, *given: Any, classes: Sequence[int], match: MatchSettings, **others: Any) -> None:
         super().__init__(*given, **others)
+        self._track_statistics = False  # no step runs real batches under the evaluated weights: nothing to follow
         steps = len(self._learned["images"])
         self._match = match
         self._classes = torch.tensor(list(classes) * steps, device=self._device)

@@ -51,6 +51,6 @@ class Matched(Distilling):
         classes = data.image_classes(given["labels"])
         assert classes is not None
         settings = given.pop("settings")
-        if "labels" in self.learned and settings.labels == "raw":
+        if "labels" in self.learned:
             settings = replace(settings, labels="softmax")  # a receiver that trains on them to the end needs shares
         return self.learns(settings=settings, classes=classes, match=config.match, **given)

@@ -18,8 +18,9 @@ from analysis.design.simulation import (
 )
 
 
-def test_calls_have_the_hm_they_were_given():
-    design = Design(networks=1, counts=(1, 2), seeds=400, patients=400)
+@pytest.mark.parametrize("failing", [0.0, 0.4])
+def test_calls_have_the_hm_they_were_given(failing: float):
+    design = Design(networks=1, counts=(1, 2), seeds=400, patients=400, failing=failing)
     rng = np.random.default_rng(1)
     _, curve = curves(design, rng)
     found = hms_of(right_calls(design, curve, rng)).mean(axis=-1)

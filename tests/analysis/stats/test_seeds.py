@@ -43,6 +43,43 @@ def test_patients_share_taken_off_leaves_no_more_degrees_of_freedom_than_were_se
     assert found["interval_low"].tolist() == pytest.approx([expit(logit(0.7) - reach)] * 2)
 
 
+def groups(*spreads: tuple[float, int]) -> pd.DataFrame:
+    """Cells of HM 0.9 with two seeds, so many of each variance between seeds, a group of each."""
+    rows = [cells((0.9, 2, 0.0, variance, 1.0)).assign(group=group) for group, (variance, _) in enumerate(spreads)]
+    return pd.concat(
+        [row for row, (_, many) in zip(rows, spreads, strict=True) for _ in range(many)], ignore_index=True
+    )
+
+
+def test_groups_that_are_alike_are_one_pool():
+    apart, together = groups((0.2, 6), (0.3, 6)), groups((0.2, 6), (0.3, 6)).drop(columns="group")
+    pd.testing.assert_frame_equal(intervals(apart, 0.95), intervals(together, 0.95))
+
+
+def test_a_group_whose_runs_fail_does_not_make_the_others_unsure():
+    """One image, where half of the runs call all patients alike, beside groups of two and three."""
+    found = intervals(groups((7.0, 6), (0.1, 6), (0.1, 6)), 0.95)
+    pooled = intervals(groups((7.0, 6), (0.1, 6), (0.1, 6)).drop(columns="group"), 0.95)
+    width = (found["interval_high"] - found["interval_low"]).groupby(np.repeat([0, 1, 2], 6)).first()
+    assert width[0] > (pooled["interval_high"] - pooled["interval_low"])[0]
+    alone = intervals(groups((0.1, 12)), 0.95)
+    assert width[1] == pytest.approx((alone["interval_high"] - alone["interval_low"])[0], rel=0.6)
+    assert width[1] < 0.4 * (pooled["interval_high"] - pooled["interval_low"])[0]
+
+
+def test_a_group_without_second_seeds_takes_what_all_lend_it():
+    found = intervals(pd.concat([groups((7.0, 6), (0.1, 6)), cells((0.9, 1, 0.0, 0.0, 0.0)).assign(group=2)]), 0.95)
+    widths = (found["interval_high"] - found["interval_low"]).tolist()
+    assert widths[6] < widths[-1]
+    assert np.isfinite(widths[-1])
+
+
+def test_seeds_that_all_agree_in_one_group_are_no_error():
+    found = intervals(groups((0.0, 3), (0.1, 3), (0.2, 3)), 0.95)
+    assert found.notna().all(axis=None)
+    assert (found["interval_low"] < 0.9).all()
+
+
 def test_a_mean_of_one_has_an_interval_that_holds_it():
     found = intervals(cells((1.0, 2, 0.0, 0.0, 1.0), (0.7, 2, 0.1, 1.0, 1.0)), 0.95).iloc[0]
     assert found["interval_low"] < 0.99

@@ -12,6 +12,7 @@ from analysis.records.records import read_study
 from sldd.data.cohort import prepare
 from sldd.data.patches import Patches
 from sldd.data.settings import open_source
+from sldd.package import Package
 from sldd.training.dp_sgd import PrivacySettings
 from study.config.cells import cells
 from study.config.loader import load
@@ -38,12 +39,14 @@ def test_a_private_trial_keeps_its_last_state_and_tells_its_epsilon(
     records = read_study(tmp_path / "tiny").records
     assert "epsilon" in records.columns
     assert records["epsilon"].tolist() == [expected]
-    assert (path.parent / "package.safetensors").is_file()
+    assert Package.load(path.parent / "package.safetensors").sides == (), "epsilon does not cover film sizes"
 
 
 def test_a_trial_that_is_not_private_has_no_epsilon(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     run_here(tmp_path / "tiny", tmp_path_factory.getbasetemp() / "cohorts", (1,))
     assert pd.isna(read_study(tmp_path / "tiny").records["epsilon"].iloc[0])
+    (package,) = (tmp_path / "tiny").rglob("package.safetensors")
+    assert Package.load(package).sides
 
 
 def test_cells_that_cannot_be_private_are_refused_by_the_plan(tmp_path_factory: pytest.TempPathFactory) -> None:

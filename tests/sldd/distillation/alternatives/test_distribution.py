@@ -38,6 +38,19 @@ def test_loss_and_gradient_by_hand() -> None:
     assert torch.allclose(learner.state()["images"] - before, torch.tensor([0.01, 0, 0, 0]).view_as(before), atol=1e-6)
 
 
+def test_statistics_of_batch_norm_are_measured_however_they_are_kept_elsewhere() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(2, 2))
+    learner = DistributionMatching(
+        network, torch.zeros(1, 2, 1, 1, 2), torch.eye(2), classes=[0, 1], match=PLAIN, inner_lr=0.1, seed=0,
+        learned=("images",), settings=DistillSettings(average=0.0), track_statistics=True, device=torch.device("cpu"),
+    )  # fmt: skip
+    real = 3 + 2 * torch.randn(64, 1, 1, 2, generator=torch.Generator().manual_seed(0))
+    learner.step(real, torch.tensor([0, 1] * 32), 0.01)
+    found = learner.theta_bn(learner.weights(learner.state()), [real])
+    assert torch.allclose(found["0.running_mean"], torch.tensor([3.0]), atol=0.5)
+    assert torch.allclose(found["0.running_var"], torch.tensor([4.0]), atol=1.0)
+
+
 def test_means_of_classes() -> None:
     rows = torch.tensor([[1.0], [3.0], [10.0]])
     assert class_means(rows, torch.tensor([2, 2, 0]), torch.tensor([0, 1, 2])).tolist() == [[10.0], [0.0], [2.0]]
