@@ -80,8 +80,8 @@ def fold_patients(cohort: Cohort, folds: int, settings: SplitSettings, needed: S
         )
     if any(cohort.splits):
         raise InputError(
-            "confirm.folds: every patient is to be tested once, and the manifest's split column says who is; "
-            "remove the column or set confirm.folds to null"
+            "confirm.folds: every patient is to be tested once, and the data say who is (the manifest's split column, "
+            "folders of splits, MedMNIST's own parts); leave these out or set confirm.folds to null"
         )
     if cohort.classes:
         splits = [_finding_fold(cohort, folds, fold, settings) for fold in range(folds)]
@@ -118,6 +118,10 @@ def _checked(cohort: Cohort, split: Split, needed: Sequence[str]) -> Split:
             labels = cohort.film_labels[[film for patient in patients for film in cohort.films_of[patient]]]
             if not ((labels == 1).any(0) & (labels == 0).any(0)).any():
                 (whose, what), of = cohort.words, "class" if cohort.words[1] == "image" else "finding"
+                if any(cohort.splits) and not patients:
+                    raise InputError(
+                        f"the data divide their {whose}s, and none are for {part}; add some, or no division"
+                    )
                 raise InputError(
                     f"the {part} split has no {of} that some of its {what}s have and others have not "
                     f"({len(patients)} {whose}s in all); change data.split or confirm.folds, or add {whose}s"

@@ -68,7 +68,7 @@ class PatientScores:
             "auc": votes.auc,
             "patch_accuracy": votes.patch_accuracy,
             "undecided_patients": votes.undecided,
-            "curve": vars(threshold_curve(votes)),
+            "curve": None if at.hm is None else vars(threshold_curve(votes)),
             "patients": [
                 {"patient": pseudonyms[patient], "label": int(label), "votes": counts.tolist()}
                 for patient, label, counts in zip(votes.patients, votes.labels, votes.counts, strict=True)

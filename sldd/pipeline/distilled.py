@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import nn
@@ -24,7 +25,7 @@ from sldd.package import Package
 from sldd.package.cli.pictures import sheet, to_png
 from sldd.package.rebuild.rebuild import rebuild
 from sldd.pipeline.received_cohort import check_films
-from sldd.pipeline.task_data import TaskData, task_of
+from sldd.pipeline.task_data import FindingData, TaskData, task_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,8 @@ class Distilled:
     def score(
         self, cohort: Cohort | None = None, *, start: Path | str | None = None, batch: int = 256
     ) -> dict[str, float | None]:
-        """Scores of the receiver's network, by name; None where one is undefined.
+        """Scores of the receiver's network, by name; None where one is undefined. Hamming loss calls findings by how
+        many training films have them, which only a distillation knows: a package that was loaded has none.
 
         Args:
             cohort: whose patients are scored, all of them; the test patients that the distillation kept back unless
@@ -104,16 +106,24 @@ class Distilled:
             scores = evaluator.score(network, patients, batch=batch, device=torch.device("cpu"))
         names = [str(patient) for patient in range(max(patients) + 1)]
         described = scores.describe(names, self.package.delta)
+        described.pop("curve", None)  # no score, though it may be None as one
+        if self._counts is None:
+            described.pop("hamming_loss", None)
         return {name: value for name, value in described.items() if value is None or isinstance(value, int | float)}
 
     def _scored(self, cohort: Cohort | None) -> tuple[Evaluator, list[int]]:
         if cohort is not None:
-            return _evaluator(self.package, cohort), list(range(cohort.patients))
+            return _evaluator(self.package, cohort, self._counts), list(range(cohort.patients))
         if self._data is None:
             raise InputError("cohort: not given; a package that was loaded has kept no patients back")
         if not self._data.split.test:
             raise InputError("cohort: not given, and the distillation kept no test patients back (data.split.test)")
         return self._data.evaluator(), self._data.split.test
+
+    @property
+    def _counts(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Training films with and without each finding; None where there are no findings, or no training films."""
+        return self._data.batches.counts if isinstance(self._data, FindingData) else None
 
     def save(self, path: Path | str) -> Path:
         """Write the package, one file, unsigned (``python -m sldd.package sign``); returns its path."""
@@ -128,13 +138,17 @@ def load(path: Path | str, network: nn.Module | None = None) -> Distilled:
         network: the module, where the package was made of its maker's own; its weights do not matter.
 
     Raises:
-        InputError: not a package, one that was changed after it was made, or one of another network.
+        InputError: not a package, or one that was changed after it was made. Whether the network is its own shows when
+            it is rebuilt (``Distilled.train_receiver``).
     """
     return Distilled(Package.load(Path(path)), network=network)
 
 
-def _evaluator(package: Package, cohort: Cohort) -> Evaluator:
+def _evaluator(package: Package, cohort: Cohort, counts: tuple[np.ndarray, np.ndarray] | None) -> Evaluator:
     """What scores a cohort's patients as the package was made for.
+
+    Args:
+        counts: ``label_counts`` of the training films; where None Hamming loss means nothing.
 
     Raises:
         InputError: its films have other channels, depths or classes.
@@ -148,7 +162,7 @@ def _evaluator(package: Package, cohort: Cohort) -> Evaluator:
         classes, numbers = exclusive_classes(cohort) if task == "classes" else (tuple(cohort.classes), None)
         if classes == package.classes:
             if numbers is None:
-                return FilmEvaluator(films, label_counts(cohort.film_labels))
+                return FilmEvaluator(films, counts or label_counts(cohort.film_labels))
             return ClassEvaluator(films, classes, numbers)
     of = ", ".join(cohort.classes) or "I, N, P"
     raise InputError(f"cohort: its classes are {of}, and the package's {', '.join(package.classes)}")

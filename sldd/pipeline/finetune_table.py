@@ -12,12 +12,15 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from sldd.data.cohort import Cohort
 from sldd.errors import InputError
+from sldd.package import Package
 from sldd.package.cli.console import BAD, GOOD, accepted, check_outputs, progress
 from sldd.package.format.atomic_file import write_file
 from sldd.package.rebuild.verify import verify
@@ -45,8 +48,7 @@ def finetune_command(options: argparse.Namespace, console: Console) -> int:
     verdict = verify(options.package, start=options.start, key=options.key)
     if not accepted(verdict, console) or verdict.network is None:
         return BAD
-    kept = verdict.package.film_size
-    cohort = open_cohort(options.cohort) if kept is None else open_cohort(options.cohort, film_size=kept)
+    cohort = _opened(options.cohort, verdict.package)
     own = len([count for count in settings.counts if 0 < count < cohort.patients]) + 1
     with progress(own * len(settings.arms) * settings.seeds, "trainings") as done:
         curve = finetune(verdict.package, verdict.network, cohort, settings, start=options.start, done=done)
@@ -57,6 +59,13 @@ def finetune_command(options: argparse.Namespace, console: Console) -> int:
         write_file(options.out, as_csv(curve) if options.out.suffix == ".csv" else as_json(curve))
         console.print(f"curve: {options.out}")
     return GOOD
+
+
+def _opened(where: Path, package: Package) -> Cohort:
+    """The cohort, its films read as the package's maker read theirs."""
+    colours = "gray" if package.channels == 1 else "rgb"
+    said: dict[str, Any] = {"channels": colours, "film_size": package.film_size, "slice": package.slice}
+    return open_cohort(where, **{name: value for name, value in said.items() if value is not None})
 
 
 def as_table(curve: FinetuneCurve) -> Table:

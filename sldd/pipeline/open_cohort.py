@@ -20,8 +20,11 @@ from sldd.io.label_table import Table, find_column
 from sldd.pipeline.array_source import ArraySource
 from sldd.sources.classes import read_classes
 from sldd.sources.folder import FolderSource
+from sldd.sources.subset import PartOfPatients
 
 _TABLE = "table"
+_OF_IMAGES = ("film_size", "cache")
+"""Settings that images in memory have."""
 
 
 def open_cohort(
@@ -50,12 +53,15 @@ def open_cohort(
         subjects: (images,) whom each is of; a subject is in one split. Each is its own unless given.
         splits: (images,) ``train``, ``validation`` or ``test``; drawn by ``sldd.SplitSettings`` unless given.
         classes: names, in the order of their numbers.
-        settings: of ``sldd.DataSettings``.
+        settings: of ``sldd.DataSettings``; for images in memory ``film_size`` and ``cache``. ``split`` is given to
+            ``sldd.distill``, which divides the patients.
 
     Raises:
         InputError: something cannot be used; the message says what, where, and what to do.
     """
     data = _settings(settings)
+    if "split" in settings:
+        raise InputError("data.split: patients are not divided here; give split to sldd.distill, which does that")
     cache = Path(data.cache).expanduser() if data.cache else default_cache()
     extras = {"labels": labels, "masks": masks, "subjects": subjects, "splits": splits}
     given = [name for name, value in extras.items() if value is not None]
@@ -63,6 +69,9 @@ def open_cohort(
         if given:
             raise InputError(f"{given[0]}: goes with images in memory; a folder or a table says so itself")
         return prepare(_source(films, data, "source" in settings), cache)
+    for name in settings:
+        if name not in _OF_IMAGES:
+            raise InputError(f"data.{name}: is for files, and images in memory are taken as they are; leave it out")
     if isinstance(films, torch.utils.data.IterableDataset) or not hasattr(films, "__len__"):
         raise InputError("films: a data set without a length; give one whose items can be asked for by number")
     if isinstance(films, torch.utils.data.Dataset):
@@ -146,7 +155,12 @@ def _source(films: Any, data: DataSettings, named: bool) -> Source:
         if not named and not root.exists():
             raise InputError(f"data.root: there is no {root}; name the folder that holds the files and their table")
         return open_source(data if named else replace(data, source=find_source(root)))
-    root, table, channels = Path(data.root or ".").expanduser(), _cells(films), CHANNELS[data.channels]
+    whole = _of_table(_cells(films), data)
+    return whole if data.part is None else PartOfPatients(whole, data.part)
+
+
+def _of_table(table: Table, data: DataSettings) -> Source:
+    root, channels = Path(data.root or ".").expanduser(), CHANNELS[data.channels]
     if find_column(table[0], _TABLE, data.classes.column) is None:
         return FolderSource(root, channels, table)
     return read_classes(root, data.classes, data.film_size, channels, data.slice, table)

@@ -37,7 +37,7 @@ def read_mapping(path: Path) -> dict[str, str | None]:
 
 
 def classes_of(mapping: dict[str, str | None]) -> list[str]:
-    """Classes in the order in which the mapping names them first."""
+    """Classes in the order in which the mapping names them last."""
     classes = list({name.casefold(): name for name in reversed(list(mapping.values())) if name}.values())[::-1]
     if not classes:
         raise InputError(f"{_MAPPING}: it names no class; write lines of category: class")

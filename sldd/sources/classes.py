@@ -24,7 +24,11 @@ from sldd.io.safe_path import inside
 from sldd.sources.film_files import find_films
 from sldd.sources.labelled_films import LABEL_TABLE, LabelledFilms, Row
 
-_SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 
 
 @dataclass(frozen=True)
@@ -90,9 +94,12 @@ def read_classes(
     path, notes = root / settings.table, list[str]()
     if table or path.is_file():
         images = list(listed(path, settings, table))
+    elif settings.table != ClassesSettings.table:
+        raise InputError(f"data.classes.table: there is no {settings.table} in {root}; correct the name")
     else:
         found = find_films(root, named=_named)
         images = list(_in_folders(root, found.paths))
+        _check_divided(root, found.paths)
         notes += [f"data.root: left out, as no images: {words}" for words in [found.in_words()] if words]
     _check_files(images)
     _check_splits(images)
@@ -153,6 +160,20 @@ def _in_folders(root: Path, paths: Sequence[Path]) -> Iterator[ClassImage]:
             raise InputError(f"{root}: {where} lies in no folder of a class; put it into one, or give a table")
         split = _SPLITS[folders.pop(0).casefold()] if divided[0] else None
         yield ClassImage(path, _class_name(folders[0], where), None, split, where, 0)
+
+
+def _check_divided(root: Path, paths: Sequence[Path]) -> None:
+    """Raise an InputError where what is taken for classes looks like parts that hold the same classes each."""
+    below: defaultdict[str, set[str]] = defaultdict(set)
+    for path in paths:
+        top, *rest = path.relative_to(root).parts
+        below[top].update(rest[:-1][:1])
+    same = set.intersection(*below.values())
+    if len(below) > 1 and len(same) > 1 and not any(top.casefold() in _SPLITS for top in below):
+        raise InputError(
+            f"{root}: its {len(below)} folders hold the same {len(same)} folders ({', '.join(sorted(same)[:3])}); "
+            "which are the classes? Call parts train, val and test, or give a table"
+        )
 
 
 def _class_name(cell: str, where: str) -> str:

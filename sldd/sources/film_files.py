@@ -24,7 +24,10 @@ _SYSTEM = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "lost+found"}
 _KINDS = r"masks?|seg|segs|segmentations?|annotations?|rois?|contours?|ground[-_ ]?truth"
 _MASKS = re.compile(rf"(^|.*[-_ ])({_KINDS})", re.IGNORECASE)
 _MASK_OF = re.compile(rf".*[-_ .]({_KINDS})|({_KINDS})[-_ .].*", re.IGNORECASE)
-_ORDER = ("hidden files", "files in folders of masks", "masks by their names", "directories of discs", "other files")
+_LINKS = "folders that are links, with all that is in them"
+_ORDER = (
+    "hidden files", "files in folders of masks", "masks by their names", "directories of discs", _LINKS, "other files",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,11 @@ def find_films(
     left_out: Counter[str] = Counter(dict.fromkeys(_ORDER, 0))
     linked = 0
     for path in sorted(folder.rglob("*")):
-        if not exists(path):
-            continue
         kind = _kind(path.relative_to(folder), named)
+        if not exists(path):
+            if kind is None and path.is_symlink() and path.is_dir():  # nothing looks into it
+                left_out[_LINKS] += 1
+            continue
         outside = received and linked_outside(folder, path)
         if kind is None and not path.name.lower().endswith(ENDINGS) and (outside or not is_film(path)):
             kind = "other files"
@@ -102,6 +107,7 @@ def _one(kind: str) -> str:
     singular = {
         "masks by their names": "mask by its name",
         "directories of discs": "directory of a disc",
+        _LINKS: "folder that is a link, with all that is in it",
         "DICOM files without an image": "DICOM file without an image",
     }
     return singular.get(kind, kind.replace("files", "file", 1))

@@ -110,12 +110,18 @@ class LabelledFilms:
 
 
 def scaled(film: Radiograph, side: int) -> Radiograph:
-    """A film and its padding, each side at most ``side``; the film itself where it is no larger."""
+    """A film and its padding, each side at most ``side``; the film itself where it is no larger.
+
+    Raises:
+        InputError: what is no padding is too thin to be seen at that size.
+    """
     if max(film.pixels.shape[:2]) <= side:
         return film
     padding = film.padding
     if padding is not None:
         padding = scale(padding.astype(np.uint8) * 255, side) > 127
+        if padding.all():
+            raise InputError("the film is padding (PixelPaddingValue) but for thin lines; remove it")
     return replace(film, pixels=scale(film.pixels, side), padding=padding)
 
 

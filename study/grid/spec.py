@@ -28,6 +28,7 @@ class TrialSpec:
         rungs: steps at which it waits to be taken up again; empty where it does not.
         taken_up: its best score by each rung from which it was.
         starts_from: names of the trials whose networks it starts from; None for a body that starts pretrained.
+        number: of a search trial, counted from 0 in its cell: what it tries follows from it. Older ones have none.
         score: what search trials of its cell are compared by.
         parameters, protocol, task: what its records say of it, besides.
     """
@@ -44,6 +45,7 @@ class TrialSpec:
     rungs: list[int] = field(default_factory=list)
     taken_up: list[float] = field(default_factory=list)
     starts_from: list[str | None] = field(default_factory=list)
+    number: int | None = None
     score: Score = "headline"
     parameters: int | None = None
     protocol: Protocol = "validation"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import Any
 
 from ledger.ledger import Ledger
@@ -176,7 +177,7 @@ class CellSearch:
             return self._trial(waiting[0])
         if len(search) < state.trials:
             full = len(begun) >= self._search.parallel
-            return self._suggest(len(search), state.starts_from) if new and not full else None
+            return self._suggest(state.free_number, state.starts_from) if new and not full else None
         if state.promoted and len(begun) < self._search.parallel:
             return self._take_up(state.promoted[0])
         if unfinished:
@@ -189,7 +190,7 @@ class CellSearch:
             if not state.over(record) and record.index not in self._running:
                 return self._trial(record)
         if len(state.confirming) < state.repeats and new:
-            return self._confirm(state.best, len(state.confirming), state.starts_from)
+            return self._confirm(state.best, state.starts_from)
         return None
 
     def _take_up(self, record: TrialRecord) -> Trial:
@@ -238,6 +239,7 @@ class CellSearch:
             stop_below=stop_below(earlier, self._search, partial(self.task.compared, score=self._score, prefix="val_")),
             rungs=self._rungs,
             starts_from=starts_from,
+            number=number,
         )
         return self._ledger.add(self.cell.name, spec.to_json())
 
@@ -253,11 +255,12 @@ class CellSearch:
             return {}
         return TrialSpec.of(self.neighbour._trial(state.best)).parameters_in(self._space)
 
-    def _confirm(self, best: TrialRecord | None, repeat: int, starts_from: list[str | None]) -> Trial:
+    def _confirm(self, best: TrialRecord | None, starts_from: list[str | None]) -> Trial:
         chosen = middle(self._space) if best is None else TrialSpec.of(self._trial(best)).settings
+        taken = {TrialSpec.of(trial).seed for trial in self._ledger.of(self.cell.name, "confirm")}
         spec = self._spec(
             phase="confirm",
-            seed=self._seed + 1 + repeat,  # fresh: none equals the search's
+            seed=next(seed for seed in count(self._seed + 1) if seed not in taken),  # none equals the search's
             outer_lr=chosen["outer_lr"],
             inner_lr=chosen.get("inner_lr"),
             delta=self._delta,  # where it is not fixed, it is chosen anew on this run's validation patients

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 
 from study.grid.spec import Phase
 from study.search.halving import promoted
@@ -38,6 +39,17 @@ class CellState:
     def of(self, phase: Phase) -> list[TrialRecord]:
         """Trials of a phase, oldest first."""
         return [record for record in self.records if record.phase == phase]
+
+    @cached_property
+    def numbers(self) -> dict[int, int]:
+        """By the indices of search trials, their numbers; of older studies' trials, their places."""
+        search = enumerate(self.of("search"))
+        return {record.index: place if record.number is None else record.number for place, record in search}
+
+    @property
+    def free_number(self) -> int:
+        """Number of the next search trial: one that was lost is made up for, and no other is repeated."""
+        return next(number for number in count() if number not in self.numbers.values())
 
     def over(self, record: TrialRecord) -> bool:
         """True where a trial is not to run again."""
@@ -98,7 +110,7 @@ class CellState:
     def middle_is_best(self) -> bool:
         """True where no search trial is better than the first, which takes the middle of the ranges (or what a shared
         model suggests, by which no cell goes without a search)."""
-        return self.best is None or self.best is self.of("search")[0]
+        return self.best is None or self.numbers[self.best.index] == 0
 
     @property
     def nothing_to_confirm(self) -> bool:

@@ -24,6 +24,7 @@ class TrialRecord:
         rungs: how many there are.
         taken_up: its scores by the rungs from which it has gone on.
         rung_scores: by all rungs that it has been at.
+        number: of a search trial, counted from 0 in its cell; None in older studies.
     """
 
     index: int
@@ -39,6 +40,7 @@ class TrialRecord:
     rungs: int = 0
     taken_up: Sequence[float] = ()
     rung_scores: Sequence[float] = ()
+    number: int | None = None
 
     @classmethod
     def of(cls, trial: Trial) -> TrialRecord:
@@ -63,6 +65,7 @@ class TrialRecord:
             rungs=len(spec.rungs),
             taken_up=spec.taken_up,
             rung_scores=scores,
+            number=spec.number,
         )
 
     @property

@@ -95,7 +95,7 @@ def films_of_classes(where: Path, classes: Sequence[str]) -> ClassFilms:
             raise InputError(f"{image.where}: class {image.name} is none of the package's ({', '.join(classes)})")
         if linked_outside(table.parent, image.file):
             raise InputError(f"{image.where}: a symbolic link leads out of the table's folder; copy the image there")
-        film = FilmFile(image.file, image.where)
+        film = FilmFile(image.file, image.where, listed=True)
         found.append(ClassFilm(film, image.subject or str(image.file), classes.index(image.name)))
     return ClassFilms(found, {})
 
@@ -141,7 +141,7 @@ def tell(
             remarks.add(subjects.setdefault(film.subject, len(subjects)), film.film, radiograph, pixels)
             read.append(film)
         except InputError as error:
-            if isinstance(error, NoImageError) and film.truth is None:
+            if isinstance(error, NoImageError) and not film.film.listed:
                 reports += 1
             else:
                 unread.append((film, str(error)))

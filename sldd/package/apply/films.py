@@ -24,10 +24,12 @@ _WHITE = 65535 // 255
 
 @dataclass(frozen=True)
 class FilmFile:
-    """A radiograph's file; ``where`` names it in messages without naming the patient."""
+    """A radiograph's file; ``where`` names it in messages without naming the patient. A table has ``listed`` it, or
+    else it was found in a folder."""
 
     path: Path
     where: str
+    listed: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,5 +143,5 @@ def _listed(manifest: Path) -> list[Patient]:
         first, earlier = labels.setdefault(row["patient_id"], (line, label))
         if earlier != label:
             raise InputError(f"{where}: the patient of line {first} has another label there; correct one")
-        films[row["patient_id"]].append(FilmFile(path, where))
+        films[row["patient_id"]].append(FilmFile(path, where, listed=True))
     return [Patient(name, labels[name][1], tuple(films[name])) for name in sorted(films)]

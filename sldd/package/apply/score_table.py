@@ -77,9 +77,11 @@ def names_csv(patients: Sequence[Patient], names: Sequence[str]) -> bytes:
 
 
 def without_reports(received: Received, scored: Scored) -> tuple[list[Patient], Scored, str]:
-    """Patients and scores without what is no radiograph, such as reports, and words for all that is left out."""
-    reports = [each for each in scored.unread if each.no_image and len(received.patients[each.patient].films) == 1]
-    gone = {each.patient for each in reports}
+    """Patients and scores without what is no radiograph, such as reports, and words for all that is left out.
+
+    Only of what was found in a folder, a patient a file: who is listed in a table has a row, whatever the file is.
+    """
+    gone = {each.patient for each in scored.unread if each.no_image and not each.film.listed}
     rows = [row for row in range(len(received.patients)) if row not in gone]
     new = {row: place for place, row in enumerate(rows)}
     votes = scored.votes

@@ -121,11 +121,10 @@ def fragility(
         try:
             rebuilt = network()
             probabilities = outputs(rebuilt.cpu(), seen)
-        except InputError as error:
-            yield Row(variant, level, "cannot run", len(patients), note=str(error))
-            continue
-        if not bool(torch.isfinite(probabilities).all()):
-            yield Row(variant, level, "cannot run", len(patients), note="its outputs are not finite")
+            if not bool(torch.isfinite(probabilities).all()):
+                raise InputError("its outputs are not finite")
+        except (ValueError, RuntimeError) as error:  # batch norm of a single value, say
+            yield Row(variant, level, "cannot run", len(patients), note=str(error).partition("\n")[0])
             continue
         scored = score(rebuilt, package, patients, batch=batch, device=device, done=done)
         votes = labelled(scored, patients)
@@ -170,15 +169,10 @@ def _variants(
     single = "there is one image in a step" if images.shape[1] == 1 else ""
     yield "as made", "", of(), ""
     yield "order: labels", "", of(labels=labels.roll(1, 1)) if not single else _cannot(single), ""
-    if len(images) > 1:
-        yield "order: steps", "", of(images=images.flip(0), labels=labels.flip(0)), ""
-    else:
-        yield "order: steps", "", _cannot("there is one step"), ""
-    one = (
-        _cannot("there is a single rate")
-        if rates.numel() == 1
-        else of(rates=torch.full_like(rates, float(rates.mean())))
-    )
+    reverse = of(images=images.flip(0), labels=labels.flip(0))
+    yield "order: steps", "", reverse if len(images) > 1 else _cannot("there is one step"), ""
+    mean = of(rates=torch.full_like(rates, float(rates.mean())))
+    one = mean if rates.numel() > 1 else _cannot("there is a single rate")
     yield "rate: mean", f"{float(rates.mean()):.4g}", one, ""
     yield "rate: halved", "", of(rates=rates / 2), ""
     yield "rate: doubled", "", of(rates=rates * 2), ""

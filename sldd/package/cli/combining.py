@@ -19,8 +19,7 @@ from sldd.package.format.package import Package
 def combine_command(options: argparse.Namespace, console: Console) -> int:
     """``combine PACKAGE PACKAGE --how sequence --out FILE``"""
     paths: list[Path] = options.packages
-    for path in paths:
-        new_file(options.out, path)
+    new_file(options.out, *paths, *(options.keys or []), options.start)
     names = [path.name for path in paths]
     if len({path.resolve() for path in paths}) < len(paths):
         raise InputError("a package is named twice; it would count twice")

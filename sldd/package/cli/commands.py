@@ -34,7 +34,7 @@ from rich.text import Text
 
 from sldd.errors import InputError
 from sldd.package.cli.combining import combine_command
-from sldd.package.cli.console import BAD, GOOD, INTERRUPTED, UNUSABLE, new_file
+from sldd.package.cli.console import BAD, GOOD, INTERRUPTED, UNUSABLE, accepted, new_file
 from sldd.package.cli.exports import card_command, export_command
 from sldd.package.cli.info import info
 from sldd.package.cli.options import parse
@@ -50,6 +50,7 @@ from sldd.package.format.signature import generate, read_private, to_signed_byte
 from sldd.package.rebuild.compare import differences
 from sldd.package.rebuild.rebuild import with_weights
 from sldd.package.rebuild.self_test import with_self_test
+from sldd.package.rebuild.verify import verify
 
 Command = Callable[[argparse.Namespace, Console], int]
 
@@ -103,13 +104,16 @@ def _compare(options: argparse.Namespace, console: Console) -> int:
 
 
 def _convert(options: argparse.Namespace, console: Console) -> int:
-    out = new_file(options.out, options.package)
+    out = new_file(options.out, options.package, options.start)
     package = Package.load(options.package)
     how: Images = options.images or package.stored.images
     if how != package.stored.images != "float32":
         raise InputError(
             f"{options.package}: its images are {package.stored.images}; convert a package with float32 ones"
         )
+    # Its new self-test is of what it is now: one that is no longer what its maker made would pass from here on.
+    if package.self_test is not None and not accepted(verify(options.package, start=options.start), console):
+        return BAD
     before = package.images
     received, cost = stored(before.numpy(), how)
     changed = how != package.stored.images
@@ -135,7 +139,7 @@ def _keygen(options: argparse.Namespace, console: Console) -> int:
 
 
 def _sign(options: argparse.Namespace, console: Console) -> int:
-    out = new_file(options.out, options.package)
+    out = new_file(options.out, options.package, options.key)
     container = read(options.package)
     try:
         from_container(container)

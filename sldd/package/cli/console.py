@@ -62,11 +62,12 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def new_file(out: Path, package: Path) -> Path:
-    """A file that can be written and is not the package itself; InputError else."""
-    if out.exists() and out.samefile(package):
-        raise InputError(f"--out {out}: the package itself; name another file")
-    check_output(out)
+def new_file(out: Path, *read: Path | str | None, option: str = "--out") -> Path:
+    """A file that can be written and is none of those that the command reads; InputError else, which names the
+    option."""
+    check_output(out, option)
+    if out.exists() and any(Path(each).exists() and out.samefile(each) for each in read if each is not None):
+        raise InputError(f"{option} {out}: a file that is read here; name another")
     return out
 
 
@@ -81,14 +82,12 @@ def check_outputs(outputs: Mapping[str, Path | None], films: Path, *others: Path
     Raises:
         InputError: names the option.
     """
-    read = [films / MANIFEST if films.is_dir() else films, *(Path(other) for other in others if other is not None)]
+    table = films / MANIFEST if films.is_dir() else films
     taken: dict[Path, str] = {}
     for option, path in outputs.items():
         if path is None:
             continue
-        check_output(path, option)
-        if path.exists() and any(other.exists() and path.samefile(other) for other in read):
-            raise InputError(f"{option} {path}: a file that is read here; name another")
+        new_file(path, table, *others, option=option)
         earlier = taken.setdefault(path.resolve(), option)
         if earlier != option:
             raise InputError(f"{option} {path}: {earlier} is the same file; name another")

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from sldd.errors import InputError
 from sldd.package.cli.console import BAD, GOOD, accepted, new_file
-from sldd.package.export.model_card import as_markdown, model_card, read_anonymity
+from sldd.package.export.model_card import REPORT, as_markdown, model_card, read_anonymity
 from sldd.package.export.network import check_ending, to_bytes
-from sldd.package.format.atomic_file import check_output, write_file
+from sldd.package.format.atomic_file import write_file
 from sldd.package.format.container import read
 from sldd.package.format.package import Package
 from sldd.package.rebuild.verify import verify
@@ -20,7 +20,7 @@ from sldd.package.rebuild.verify import verify
 def export_command(options: argparse.Namespace, console: Console) -> int:
     """``export PACKAGE NETWORK.onnx``"""
     ending = check_ending(options.out)
-    out = new_file(options.out, options.package)
+    out = new_file(options.out, options.package, options.key, options.start, option="export")
     verdict = verify(options.package, start=options.start, key=options.key)
     if not accepted(verdict, console) or verdict.network is None:
         return BAD
@@ -36,7 +36,8 @@ def card_command(options: argparse.Namespace, console: Console) -> int:
     if options.out is not None and options.out.suffix not in (".md", ".json"):
         raise InputError(f"--out {options.out}: name a .md or a .json file")
     if options.out is not None:
-        check_output(options.out)
+        beside = options.package.with_name(REPORT)
+        new_file(options.out, options.package, options.anonymity or beside)
     package = Package.load(options.package)
     card = model_card(package, read(options.package), read_anonymity(options.anonymity, options.package))
     as_json = options.out is not None and options.out.suffix == ".json"

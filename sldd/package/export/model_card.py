@@ -26,11 +26,18 @@ from sldd.package.format.signature import check
 from sldd.package.rebuild.self_test import TOLERANCE
 
 FORMAT = "sldd-card/1"
+REPORT = "anonymity.json"
+"""What ``study.anonymity`` writes; read where it lies beside the package."""
 NOT_STATED = "not stated"
 _NO_ATTACKS = f"attacks on it {NOT_STATED} (python -m study.anonymity)"
 _MOST_BYTES = 10_000_000
 _MEASURES = ("sensitivity", "specificity", "hm", "auc")
 _WORDS = {"hm": "HM", "auc": "AUC"}
+_METRICS = {
+    "patches": "sensitivity, specificity, their harmonic mean and AUC",
+    "multilabel": "AUC, the mean over the findings",
+    "classes": "means over the classes, each against the others: sensitivity (balanced accuracy), specificity and AUC",
+}
 
 
 def model_card(package: Package, container: Container, anonymity: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -71,7 +78,7 @@ def read_anonymity(path: Path | None, package: Path) -> dict[str, Any] | None:
     Raises:
         InputError: it is no such report, or one on another package.
     """
-    found = package.with_name("anonymity.json") if path is None else path
+    found = package.with_name(REPORT) if path is None else path
     if path is None and not found.is_file():
         return None
     try:
@@ -113,7 +120,7 @@ def _scores(package: Package) -> Iterator[dict[str, Any]]:
     for part, scores in () if claims is None else (("test", claims.test), ("validation", claims.validation)):
         if scores is None:
             continue
-        ends = intervals(scores, package.exclusive)
+        ends = intervals(scores, package.task)
         for measure in _MEASURES:
             value, found = getattr(scores, measure), ends.get(measure)
             if value is not None:
@@ -164,18 +171,16 @@ def _items(package: Package, signed: dict[str, str] | None, attacks: str | None)
     yield 25, "Training approach", f"soft-label dataset distillation: {inner}"
     chosen = NOT_STATED
     if claims is not None:
-        chosen = (
-            "state and threshold chosen on validation patients"
-            if claims.protocol == "validation"
-            else "state chosen on the TEST patients, threshold fixed at 0.4 (the papers' protocol)"
-        )
+        voted = package.task == "patches"  # only votes have a threshold
+        chosen = f"state{' and threshold' if voted else ''} chosen on validation patients"
+        if claims.protocol == "paper":
+            fixed = ", threshold fixed at 0.4" if voted else ""
+            chosen = f"state chosen on the TEST patients{fixed} (the papers' protocol)"
     yield 26, "Selection of the final model", chosen
-    yield 28, "Metrics", "sensitivity, specificity, their harmonic mean and AUC" if claims else NOT_STATED
-    yield (
-        29,
-        "Uncertainty",
-        "Wilson (shares) and Newcombe (AUC) intervals, from the counts" if claims else NOT_STATED,
-    )
+    yield 28, "Metrics", _METRICS[package.task] if claims else NOT_STATED
+    counted = claims is not None and package.task == "patches"
+    ends = "Wilson (shares) and Newcombe (AUC) intervals, from the counts" if counted else NOT_STATED
+    yield 29, "Uncertainty", ends
     yield 32, "Evaluation on internal data", _evaluated(None if claims is None else claims.test)
     yield 33, "Testing on external data", NOT_STATED + " (yours: python -m sldd.package verify PACKAGE --films COHORT)"
     yield 35, "Numbers of patients", _numbers(package)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from sldd.metrics.intervals import Estimate, Z, area, share
+from sldd.ops.types import TaskName
 from sldd.package.format.header import Scores
 
 
-def intervals(scores: Scores, exclusive: bool = False, z: float = Z) -> dict[str, Estimate | None]:
-    """Sensitivity, specificity and AUC with intervals; None where counts or the score are missing."""
+def intervals(scores: Scores, task: TaskName = "patches", z: float = Z) -> dict[str, Estimate | None]:
+    """Sensitivity, specificity and AUC with intervals; None where counts or the score are missing, and of whole films,
+    whose scores are means over findings or classes."""
     positive, negative = scores.positive, scores.patients - scores.positive
     found: dict[str, Estimate | None] = dict.fromkeys(("sensitivity", "specificity", "auc"))
-    if exclusive or positive < 1 or negative < 1:
+    if task != "patches" or positive < 1 or negative < 1:
         return found
     if scores.sensitivity is not None:
         found["sensitivity"] = share(scores.sensitivity, positive, z)

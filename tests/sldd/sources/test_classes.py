@@ -82,7 +82,7 @@ def test_the_splits_are_in_the_fingerprint(tmp_path: Path) -> None:
     assert _source(root).fingerprint() != before
 
 
-@pytest.mark.parametrize("splits", [(), ("train", "val", "test")])
+@pytest.mark.parametrize("splits", [(), ("train", "val", "test"), ("Training", "validation", "Testing")])
 def test_folders_are_classes(tmp_path: Path, splits: tuple[str, ...]) -> None:
     root = tmp_path / "images"
     for split in splits or ("",):
@@ -118,7 +118,7 @@ def test_a_class_may_be_called_as_masks_are_and_what_is_left_out_is_noted(tmp_pa
             r"line 9: the subject of label table line 2 is in two splits \(train and test\)",
         ),
         ([*ROWS, "h.png,red,s5,"], "line 9: the split is empty"),
-        ([*ROWS, "h.png,red,s5,later"], "line 9: the split is not one of train, val"),
+        ([*ROWS, "h.png,red,s5,later"], "line 9: the split is not one of train, training, val"),
         ([*ROWS, "h.png,,s5,test"], "line 9: class is empty"),
         ([*ROWS, "h.png,red,,test"], "line 9: subject is empty"),
         ([*ROWS, "h.png,#N/A,s5,test"], "line 9: the class is a missing value"),
@@ -143,3 +143,18 @@ def test_folders_that_cannot_be_used_get_one_line(tmp_path: Path) -> None:
         _image(tmp_path / "b" / name)
     with pytest.raises(InputError, match="image 3 of 3 by name lies in no folder of a class"):
         _source(tmp_path / "b")
+    for name in ("site 1/red/0.png", "site 1/blue/0.png", "site 2/red/0.png", "site 2/blue/0.png"):
+        _image(tmp_path / "c" / name)
+    with pytest.raises(InputError, match=r"2 folders hold the same 2 folders \(blue, red\); which are the classes"):
+        _source(tmp_path / "c")
+    with pytest.raises(InputError, match=r"data.classes.table: there is no labels.csv in"):
+        _source(tmp_path / "c", table="labels.csv")
+
+
+def test_a_folder_that_is_a_link_is_counted(tmp_path: Path) -> None:
+    for name in ("a/red/0.png", "a/red/1.png", "a/blue/0.png", "a/blue/1.png", "elsewhere/0.png", "elsewhere/1.png"):
+        _image(tmp_path / name)
+    (tmp_path / "a" / "green").symlink_to(tmp_path / "elsewhere")
+    assert _source(tmp_path / "a").notes == [
+        "data.root: left out, as no images: 1 folder that is a link, with all that is in it"
+    ]

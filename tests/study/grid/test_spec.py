@@ -22,7 +22,7 @@ def test_a_stored_configuration_is_read_whole(path: Path) -> None:
     written = json.loads(json.dumps(spec.to_json()))
     assert written | {name: config[name] for name in LEDGERS_OWN} == config | {
         "stop_below": config.get("stop_below", []), "starts_from": config.get("starts_from", []), "score": "headline",
-        "rungs": [], "taken_up": [],
+        "rungs": [], "taken_up": [], "number": None,
     }  # fmt: skip
     assert spec.cell.name == config["cell"], "its folder is found again"
     assert TrialSpec.from_json(written) == spec

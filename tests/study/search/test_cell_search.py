@@ -261,3 +261,25 @@ def test_core_seconds_end_a_search_where_they_are_spent(
         assert len(ledger.of(cell.name, "search")) == trials
         assert len(ledger.of(cell.name, "confirm")) == 1
     assert _run(open_ledger(tmp_path), _settings(6, 1, core_seconds=budget)) == []
+
+
+@pytest.mark.parametrize("sampler", ["qmc", "random"])
+@pytest.mark.parametrize("lost", range(6))
+def test_a_lost_trial_is_made_up_for_and_no_other_is_repeated(
+    tmp_path: Path, open_ledger: OpenLedger, lost: int, sampler: str
+) -> None:
+    settings = _settings(4, 3, sampler=sampler)
+    whole = open_ledger(tmp_path)
+    _run(whole, settings)
+    points = {cell: _points(whole, cell) for cell in whole.trials}
+    for cell in points:
+        (tmp_path / "trials" / cell / str(lost) / "config.json").write_text("{")
+    ledger = open_ledger(tmp_path)
+    _run(ledger, settings)
+    assert {cell: _points(ledger, cell) for cell in ledger.trials} == points
+    assert _run(open_ledger(tmp_path), settings) == []
+
+
+def _points(ledger: Ledger, cell: str) -> list[tuple[str, int, float]]:
+    """What the trials of a cell run, in no order."""
+    return sorted((trial.phase, trial.config["seed"], trial.config["outer_lr"]) for trial in ledger.trials[cell])

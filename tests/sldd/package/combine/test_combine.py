@@ -212,7 +212,7 @@ def test_the_command_writes_a_package_or_weights(
     key = str(tmp_path / "key.pub")
     for more, said in (
         (["--keys", key], "2 packages; name one for each"),
-        (["--out", str(paths[0])], "the package itself"),
+        (["--out", str(paths[0])], "a file that is read here"),
     ):
         assert main([*words, "--how", "sequence", *more]) == 2
         assert said in capsys.readouterr().err
