@@ -39,7 +39,7 @@ WHY = {
     UNDECIDED: "undecided",
     MORE: "more than were tried",
     FAILED: "could not be distilled",
-    UNLEARNED: "training does not learn",
+    UNLEARNED: "training not shown to learn",
     UNJUDGED: "not judged",
     WAITING: "not confirmed yet",
 }

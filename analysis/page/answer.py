@@ -14,13 +14,13 @@ from analysis.text.conclusion import describe_published
 from analysis.text.growth import whether_it_grows
 from analysis.text.leaning import leaning
 from analysis.text.relation import reach
-from analysis.text.summary import headline, protocol, smallest_counts, split_sizes, state
+from analysis.text.summary import headline, protocol, smallest_counts, state
 
 
 def story(study: Study) -> str:
     """Warnings, the answer at a glance, the same in full, and how test patients were used."""
     answer = minimum_images(study)
-    sentence = in_a_sentence(study, answer, split_sizes(study).get("test"))
+    sentence = in_a_sentence(study, answer)
     growth = whether_it_grows(study)
     grows = f'<p class="grows">{escape(growth)}</p>\n' if growth else ""
     caption = f'<p class="caption">{escape(how_to_read(study))}</p>'

@@ -13,7 +13,7 @@ from analysis.text.answer import network_names
 from analysis.text.at_a_glance import count_words, how_to_read, in_a_sentence, reached_words, verdict_words
 from analysis.text.growth import whether_it_grows
 from analysis.text.relation import curves_verdict
-from analysis.text.summary import smallest_counts, split_sizes, state
+from analysis.text.summary import smallest_counts, state
 from analysis.text.words import parameters_word
 
 
@@ -21,7 +21,7 @@ def answer_tables(study: Study) -> list[Table]:
     """A row a network and setting, as on the page; then a row a trait, where the study has traits of enough
     networks."""
     answer, score = minimum_images(study), score_word(study.records)
-    sentence = in_a_sentence(study, answer, split_sizes(study).get("test"))
+    sentence = in_a_sentence(study, answer)
     frame = answer.assign(study=study.name, network=network_names(answer)).sort_values(
         "parameters", kind="stable", ignore_index=True
     )

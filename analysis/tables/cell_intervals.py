@@ -16,8 +16,7 @@ def with_intervals(cells: pd.DataFrame, study: Study) -> pd.DataFrame:
     `count_evidence`; missing where no cell has two seeds, and for training that no image count is held against."""
     evidence = count_evidence(study)
     cells = cells.merge(evidence[[*CELL, *INTERVAL]], on=CELL, how="left")
-    training = full_training(cells)
-    beside = trained_beside(training)
+    beside = trained_beside(full_training(cells[cells["hm"].notna()]))
     for row in evidence[evidence["trained_low"].notna()].to_dict("records"):
         cells.loc[beside(row).index, INTERVAL] = [row["trained_low"], row["trained_high"]]
     return cells

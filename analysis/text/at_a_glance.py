@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.design.planned import tested_patients
 from analysis.records.cell_means import run_rows
 from analysis.records.records import Study, compared, score_word
 from analysis.records.rule import Rule
@@ -32,12 +33,11 @@ _LEFT = {
 }
 
 
-def in_a_sentence(study: Study, answer: pd.DataFrame, tested: int | None) -> str:
+def in_a_sentence(study: Study, answer: pd.DataFrame) -> str:
     """Which counts suffice for how many networks, how sure that is, and what is left.
 
     Args:
         answer: of `minimum_images`.
-        tested: test patients, where the study says how many.
     """
     if run_rows(study).empty:
         return "There is no answer yet: nothing is confirmed on test patients."
@@ -54,7 +54,8 @@ def in_a_sentence(study: Study, answer: pd.DataFrame, tested: int | None) -> str
         whose = f"{whom}, one of {of}" if len(found) == 1 and len(answer) > 1 else f"{whom} of {of}"
         whose = whom if len(answer) == 1 else f"all {of}" if len(found) == len(answer) > 1 else whose
         shown = f"{ends} suffice{'s' * (counts == [1])} for {whose}"
-    patients = f", {tested} test patients" if tested else ""
+    tested, folds = tested_patients(study), folds_of(study)
+    patients = f", {tested} {f'patients in {folds} folds' if folds else 'test patients'}" if tested else ""
     others = answer[answer["outcome"] != SHOWN]
     left = []
     for words, rows in others.groupby(others["outcome"].map(_LEFT), sort=False):
@@ -125,7 +126,7 @@ def verdict_words(row: Mapping[Any, Any]) -> str:
         UNDECIDED: f"undecided with up to {most}",
         MORE: f"needs more than {most}",
         FAILED: "could not be distilled",
-        UNLEARNED: "not judged: ordinary training does not learn",
+        UNLEARNED: "not judged: ordinary training is not shown to learn",
         UNJUDGED: "not judged",
     }.get(row["outcome"], "not confirmed yet")
 

@@ -17,7 +17,7 @@ from analysis.records import records
 from analysis.stats.minimum import minimum_images
 from analysis.text.at_a_glance import in_a_sentence, networks
 from analysis.text.growth import whether_it_grows
-from analysis.text.summary import headline, split_sizes
+from analysis.text.summary import headline
 from ledger.storage import Folder
 from sldd.errors import InputError
 from study.config.loader import load
@@ -84,7 +84,7 @@ class Study:
     @property
     def answer(self) -> str:
         """The answer in a sentence or two, then question and answer in full, as on the page."""
-        sentence = in_a_sentence(self._study, minimum_images(self._study), split_sizes(self._study).get("test"))
+        sentence = in_a_sentence(self._study, minimum_images(self._study))
         return "\n\n".join(filter(None, [sentence, whether_it_grows(self._study), *headline(self._study)]))
 
     @property

@@ -49,7 +49,7 @@ def test_controls_change_nothing_of_the_answer(pair: tuple[Study, Study]) -> Non
     assert curves_verdict(beside) == curves_verdict(plain) != ""
     assert_frame_equal(leads(beside), leads(plain))
     assert len(leads(beside))
-    assert "suffice for all 12 networks (" in in_a_sentence(beside, minimum_images(beside), 24)
+    assert "suffice for all 12 networks (" in in_a_sentence(beside, minimum_images(beside))
     assert headline(beside)[1:] == headline(plain)[1:]
     assert [tile for tile in highlights(beside) if "best" in tile[1]] == [
         tile for tile in highlights(plain) if "best" in tile[1]

@@ -45,10 +45,10 @@ def test_every_outcome_has_a_row_and_a_place_in_the_sentence(glance) -> None:
         ["good", "10", "1", "0.90", "0.90", "1 image suffices"],
         ["poor", "11", "3 or more", "0.70 (with 2)", "0.95", "needs more than 2 images"],
         ["dead", "12", "open", "0.50 (with 2)", "0.90", "could not be distilled"],
-        ["hard", "13", "open", "0.50 (with 1)", "0.50", "not judged: ordinary training does not learn"],
+        ["hard", "13", "open", "0.50 (with 1)", "0.50", "not judged: ordinary training is not shown to learn"],
         ["alone", "14", "open", "0.80 (with 1)", "n/a", "not judged"],
     ]
-    assert in_a_sentence(study, answer, 24) == (
+    assert in_a_sentence(study, answer) == (
         "1 image suffices for good, one of 5 networks (95 % level, 24 test patients). The count is more than was tried "
         "for poor, could not be found for dead and is not judged for 2 of them."
     )
@@ -70,14 +70,22 @@ def test_every_outcome_has_a_row_and_a_place_in_the_sentence(glance) -> None:
 )
 def test_the_sentence_counts_the_networks(glance, names, begins) -> None:
     study, answer = glance(*names)
-    assert in_a_sentence(study, answer, 24).startswith(begins)
+    assert in_a_sentence(study, answer).startswith(begins)
+
+
+def test_where_patients_rotate_the_sentence_counts_those_of_all_folds(glance, monkeypatch) -> None:
+    study, answer = glance("good")
+    for where in ("text.at_a_glance", "design.planned"):
+        monkeypatch.setattr(f"analysis.{where}.folds_of", lambda _: 3)
+    study.provenance["cohort"]["patients"] = 60
+    assert in_a_sentence(study, answer).endswith("(95 % level, 60 patients in 3 folds).")
 
 
 def test_without_a_confirmed_cell_there_is_no_answer(ledger) -> None:
     study = ledger()
     study.cell("net", 10, 1)
     read = read_study(study.folder)
-    assert in_a_sentence(read, minimum_images(read), 24) == (
+    assert in_a_sentence(read, minimum_images(read)) == (
         "There is no answer yet: nothing is confirmed on test patients."
     )
 

@@ -115,7 +115,7 @@ def test_networks_to_come_are_counted_and_the_answer_is_one_so_far(made: Made) -
     assert answer["outcome"].tolist().count(WAITING) == 1
     assert whether_it_grows(study).startswith("So far: larger networks need more images: ")
     assert "8 of 9 networks (8 families)" in whether_it_grows(study)
-    said = in_a_sentence(study, answer, 24)
+    said = in_a_sentence(study, answer)
     assert said.endswith("suffice for 8 of 9 networks (95 % level, 24 test patients). The count is still open for "
                          "ghostnet_050.")  # fmt: skip
 
