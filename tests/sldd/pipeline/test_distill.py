@@ -84,6 +84,11 @@ def test_findings_and_patients_are_distilled_too(tmp_path: Path) -> None:
     assert (made.package.task, made.package.delta) == ("multilabel", None)
     assert made.score()["auc"] is not None
     assert set(made.score(findings)) >= {"auc", "average_precision", "hamming_loss"}
+    received = sldd.load(made.save(tmp_path / "findings.safetensors")).score(findings)
+    assert received == {name: value for name, value in made.score(findings).items() if name != "hamming_loss"}
+    assert made._data is not None
+    counts = [vars(evaluator)["_counts"] for evaluator in (made._scored(findings)[0], made._data.evaluator())]
+    assert np.array_equal(*counts), "thresholds come from training films, whoever is scored"
     phantoms = {"patients": 20, "size": 64, "difficulty": 0.0}
     patients = sldd.open_cohort(source="phantom", phantom=phantoms, cache=tmp_path)
     cut = sldd.PatchSettings(size=24, stride=8, input_size=16)
@@ -94,6 +99,10 @@ def test_findings_and_patients_are_distilled_too(tmp_path: Path) -> None:
     assert called.package.delta is not None
     assert set(called.score()) >= {"hm", "sensitivity", "specificity", "auc"}
     assert set(called.score(patients)) == set(called.score())
+    films, masks = zip(*((patients.pixels(film), patients.mask(film)) for film in range(4)), strict=True)
+    positive = called.score(sldd.open_cohort(list(films), [1] * 4, masks=list(masks), cache=tmp_path))
+    assert set(positive) == set(called.score())
+    assert (positive["auc"], positive["specificity"]) == (None, None), "of one label there is no curve"
     with pytest.raises(sldd.InputError, match="cohort: its classes are I, N, P, and the package's finding 1"):
         made.score(patients)
 

@@ -20,6 +20,7 @@ from sldd.package.rebuild.rebuild import rebuild
 from sldd.pipeline.finetune import ALONE, BESIDE, PACKAGE, FinetuneSettings, counts_of, finetune
 from sldd.pipeline.finetune import _break_even as break_even
 from tests.conftest import write_cohort
+from tests.sldd.package.conftest import make
 
 TINY = FinetuneSettings(counts=(0, 2, 4), arms=(ALONE, PACKAGE, BESIDE), seeds=2, steps=3, batch_size=12, test=0.4)
 
@@ -154,6 +155,25 @@ def test_images_of_one_class_each_have_a_curve_by_subjects(told: Package, images
     assert points[PACKAGE, 3] > points[ALONE, 3]
     with pytest.raises(InputError, match="0, or 3 and more"):
         finetune(told, rebuild(told), images, dataclasses.replace(TINY, counts=(2,)))
+
+
+@pytest.mark.parametrize(("channels", "place"), [(3, None), (1, 0.5)])
+def test_the_command_reads_colours_and_slices_as_the_package_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, place: float | None
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    random, classes = np.random.default_rng(0), ("a", "b", "c")
+    rows = [f"{number}.npy,{classes[number % 3]}" for number in range(12)]
+    for number in range(12):
+        shape = (20, 20, 3) if channels == 3 else (5, 20, 20)
+        np.save(tmp_path / f"{number}.npy", random.integers(0, 255, shape).astype(np.uint8))
+    (tmp_path / "manifest.csv").write_text("\n".join(["image,class", *rows, ""]))
+    file = tmp_path / "package.safetensors"
+    make(norm="none", channels=channels, slice=place, classes=classes, exclusive=True, delta=None, claims=None).save(
+        file
+    )
+    words = ["--counts", "0", "3", "--steps", "1", "--seeds", "1", "--batch", "6"]
+    assert main(["finetune", str(file), str(tmp_path), *words]) == 0
 
 
 def test_usual_counts_leave_out_those_that_are_too_few() -> None:

@@ -105,6 +105,12 @@ def test_a_table_names_files_below_its_root(tmp_path: Path, cohort_folder: Path,
         opened(table.assign(image="/etc/hostname"), root=tmp_path)
 
 
+def test_a_part_of_a_table_is_that_of_its_folder(cohort_folder: Path, opened: Open) -> None:
+    part = opened(pd.read_csv(cohort_folder / "manifest.csv"), root=cohort_folder, part="1/3")
+    assert part.patients == 4
+    assert part.fingerprint == opened(cohort_folder, part="1/3").fingerprint
+
+
 def test_a_row_whose_patient_is_not_known_is_refused(tmp_path: Path, opened: Open) -> None:
     table = pd.DataFrame({"image": ["a.png", "b.png"], "class": ["x", "y"], "subject": pd.array([1, None], "Int64")})
     with pytest.raises(sldd.InputError, match="label table line 2: subject is empty"):
@@ -159,6 +165,18 @@ MASKS = np.ones(IMAGES.shape, bool)
         ((Shaken(),), {}, "image 1: it is another one each time it is read; leave out random transforms"),
         ((iter([1]), CLASSES), {}, "films: a data set without a length"),
         (("there", CLASSES), {}, "labels: goes with images in memory"),
+        (("there",), {"split": {"test": 0.5}}, r"data\.split: .* give split to sldd\.distill"),
+        *(
+            ((IMAGES, CLASSES), given, rf"data\.{name}: is for files, .* leave it out")
+            for name, given in (
+                ("part", {"film_size": 16, "part": "1/2"}),
+                ("slice", {"slice": 0.5}),
+                ("channels", {"channels": "rgb"}),
+                ("source", {"source": "folder"}),
+                ("root", {"root": "there"}),
+            )
+        ),
+        ((Items(lambda image: image),), {"part": "1/2"}, r"data\.part: is for files"),
         ((), {"chanels": "rgb"}, r"unknown setting data\.chanels; did you mean data\.channels\?"),
         ((), {"source": "phantom", "film_size": 3}, r"data\.film_size: input should be greater than or equal to 16"),
     ],

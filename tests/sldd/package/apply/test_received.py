@@ -176,15 +176,39 @@ def test_reports_among_the_films_are_left_out(
     saved: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _dicom(folder / "IM1", 0)
-    report = dcmread(_dicom(folder / "SR1", 0))
-    for tag in ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData"):
-        delattr(report, tag)
-    report.save_as(folder / "SR1")
+    _report(folder / "SR1")
     status, said, rows = _applied(saved, folder, tmp_path / "s.csv", capsys)
     assert status == 0
     assert [row["patient"] == "(left out)" for row in rows] == [False, True]
     assert rows[-1]["note"] == "1 DICOM file without an image"
     assert "1 patients" in said
+
+
+def test_a_report_in_a_patients_row_is_not_read(
+    saved: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _dicom(folder / "IM1", 0)
+    _report(folder / "SR1")
+    write_manifest(folder, ["a,IM1,,1", "b,SR1,,0"])
+    findings = tmp_path / "findings.safetensors"
+    make(norm="none", classes=("a", "b", "c"), delta=None, claims=None).save(findings)
+    status, said, rows = _applied(saved, folder, tmp_path / "s.csv", capsys)
+    assert status == 1
+    assert "manifest.csv line 3: " in said
+    assert sorted(row["note"] for row in rows)[1] == "1 of 1 radiographs could not be read"
+    assert len(rows) == 2
+    main(["verify", str(saved), "--films", str(folder)])
+    assert "NOT READ: 1 of 2 radiographs" in capsys.readouterr().out
+    main(["verify", str(findings), "--films", str(folder)])
+    assert "NOT READ: 1 of 2 images" in capsys.readouterr().out
+
+
+def _report(path: Path) -> None:
+    """A DICOM file without an image."""
+    report = dcmread(_dicom(path, 0))
+    for tag in ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData"):
+        delattr(report, tag)
+    report.save_as(path)
 
 
 @pytest.mark.parametrize("all_of_them", [False, True])

@@ -28,6 +28,7 @@ from sldd.package.apply.scoring import score
 from sldd.package.apply.sensitivity import COLUMNS
 from sldd.package.cli.commands import main
 from sldd.package.rebuild.rebuild import rebuild
+from sldd.package.rebuild.self_test import with_self_test
 from tests.conftest import write_manifest
 from tests.sldd.package.conftest import Files, make
 
@@ -282,6 +283,27 @@ def test_convert_and_sign(saved: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "Hospital A" in _ran(capsys, "info", signed)[1]
     assert _ran(capsys, "convert", out, "--images", "float16", "--out", tmp_path / "x")[0] == 2
     assert _ran(capsys, "sign", out, "--key", key, "--signer", "A", "--out", out)[0] == 2
+    secret = key.read_bytes()
+    for words in (
+        ("sign", out, "--key", key, "--signer", "A", "--out", key),
+        ("convert", out, "--start", key, "--out", key),
+    ):
+        status, said = _ran(capsys, *words)
+        assert (status, "a file that is read here" in said) == (2, True)
+    assert key.read_bytes() == secret
+
+
+def test_convert_makes_no_good_package_of_a_bad_one(
+    package: Package, file_of: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.safetensors"
+    changed = file_of(replace(package, images=package.images.roll(1, 1)))
+    status, said = _ran(capsys, "convert", changed, "--weights", "--out", out)
+    assert status == 1
+    assert "FAILS images     the order is another" in said
+    assert not out.exists()
+    untested = file_of(replace(package, self_test=None, expected=None))
+    assert _ran(capsys, "convert", untested, "--out", out)[0] == 0
 
 
 def test_fragility(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -318,6 +340,20 @@ def test_what_cannot_run_says_why(films: Path, tmp_path: Path, capsys: pytest.Ca
     assert rows["theta_bn: dropped"]["note"] == "the network has no batch norm"
     assert "no backbone 'vgg_99'" in rows["backbone"]["note"]
     assert rows["backbone"]["status"] == "cannot run"
+
+
+def test_a_network_that_takes_no_single_image_cannot_run(
+    films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package, path, out = make(), tmp_path / "package.safetensors", tmp_path / "t.json"
+    one = replace(package, images=package.images[:1, :1], labels=package.labels[:1, :1], rates=package.rates[:, :1])
+    with_self_test(one).save(path)
+    status, _ = _ran(capsys, "fragility", path, films, "--seeds", 0, "--backbones", "test_resnet", "--out", out)
+    assert status == 0
+    rows = {row["variant"]: row for row in json.loads(out.read_text())}
+    assert rows["backbone"]["status"] == "cannot run"
+    assert rows["backbone"]["note"].startswith("Expected more than 1 value per channel")
+    assert rows["theta_bn: receiver"]["status"] == "done"
 
 
 @pytest.mark.slow

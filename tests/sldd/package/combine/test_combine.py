@@ -213,6 +213,8 @@ def test_the_command_writes_a_package_or_weights(
     for more, said in (
         (["--keys", key], "2 packages; name one for each"),
         (["--out", str(paths[0])], "a file that is read here"),
+        (["--out", key, "--keys", key, key], "a file that is read here"),
+        (["--out", key, "--start", key], "a file that is read here"),
     ):
         assert main([*words, "--how", "sequence", *more]) == 2
         assert said in capsys.readouterr().err

@@ -71,7 +71,30 @@ def test_scores_over_classes_have_no_counts_for_an_interval(saved: Path, package
     replace(
         package, classes=("a", "b", "c"), exclusive=True, delta=None, claims=Claims("validation", scores, scores)
     ).save(saved)
-    assert {row["low"] for row in _card(saved)["scores"]} == {None}
+    card = _card(saved)
+    assert {row["low"] for row in card["scores"]} == {None}
+    assert "balanced accuracy" in _said(card, 28)
+    assert _said(card, 29) == "not stated"
+
+
+def test_means_over_findings_have_no_interval_and_no_threshold(saved: Path, package: Package) -> None:
+    scores = Scores(100, 60, 0, None, None, None, 0.8)
+    replace(package, classes=("a", "b", "c"), delta=None, claims=Claims("validation", scores, None)).save(saved)
+    card = _card(saved)
+    assert [(row["measure"], row["low"], row["high"]) for row in card["scores"]] == [("auc", None, None)]
+    assert _said(card, 26) == "state chosen on validation patients"
+    assert _said(card, 28) == "AUC, the mean over the findings"
+    assert _said(card, 29) == "not stated"
+
+
+def test_a_card_does_not_overwrite_the_report(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reports = [saved.with_name(name) for name in ("anonymity.json", "other.json")]
+    for report in reports:
+        report.write_text(json.dumps(_report(saved)))
+    assert main(["card", str(saved), "--out", str(reports[0])]) == 2
+    assert main(["card", str(saved), "--out", str(reports[1]), "--anonymity", str(reports[1])]) == 2
+    assert capsys.readouterr().err.count("a file that is read here") == 2
+    assert [json.loads(report.read_text()) for report in reports] == [_report(saved)] * 2
 
 
 def test_an_anonymity_report_is_of_this_very_package(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
