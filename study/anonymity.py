@@ -34,9 +34,11 @@ import argparse
 import hashlib
 import json
 import sys
+import tempfile
 import warnings
 from collections import defaultdict
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +73,14 @@ def main(arguments: list[str] | None = None) -> int:
         _measure(study, options)
     except InputError as error:
         print(f"study.anonymity: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        reason = error.strerror or error
+        print(
+            f"study.anonymity: {options.study} cannot be read or written ({reason}); the same command goes on with the "
+            "package that it was at",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("study.anonymity: interrupted; the same command goes on with the next package", file=sys.stderr)
@@ -114,6 +124,7 @@ def _measure(study: OpenedStudy, options: argparse.Namespace) -> None:
     views_of(study.context, chosen[0])  # refused now rather than after networks are built
     settings = {"references": options.references, "features": options.features, "seed": study.config.seed}
     waiting = [trial for trial in chosen if not _measured(trial, settings)]
+    _check_writable(waiting)
     if options.references and waiting:
         seconds = sum(float(trial.result["seconds"]) for trial in waiting) * options.references
         print(
@@ -149,6 +160,16 @@ def _chosen(study: OpenedStudy, names: list[str] | None, most: int | None) -> li
         none = ", ".join(name for name, method in METHODS.items() if method.no_package)
         raise InputError(f"no confirmed package in this study; run it to its end first (these leave none: {none})")
     return [trial for cell, trials in cells.items() if names is None or cell in names for trial in trials[:most]]
+
+
+def _check_writable(trials: list[Confirmed]) -> None:
+    """Refuse now what would fail when all is measured; an object store tells only then."""
+    for folder in [trial.folder for trial in trials if isinstance(trial.folder, Path)]:
+        try:
+            tempfile.TemporaryFile(dir=folder).close()  # some file systems refuse what they say they allow
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(f"{folder} cannot be written to ({reason}), where its report goes; allow that") from None
 
 
 def _measured(trial: Confirmed, settings: dict[str, Any]) -> bool:

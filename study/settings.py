@@ -39,7 +39,7 @@ a study's YAML file; a preset may say otherwise. Where there is no text, [study.
 
 _REGISTERED: dict[str, Collection[str]] = {
     "grid.method": METHODS,
-    "grid.label_init": [start for task in TASKS.values() for start in task.label_starts],
+    "grid.label_init": dict.fromkeys(start for task in TASKS.values() for start in task.label_starts),
     "task": TASKS,
 }
 """Settings whose words are no part of their types."""

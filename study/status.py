@@ -13,6 +13,7 @@ import math
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ from rich.text import Text
 from analysis.records.records import NotAStudyError, Study, compared, read_study, score, score_word
 from analysis.text.words import duration
 from ledger.lease import EXPIRY, lives_here
-from ledger.storage import Folder
+from ledger.storage import Folder, store_errors
 from ledger.trial_files import read_json
 from ledger.trial_folder import WORKER
 
@@ -100,6 +101,7 @@ def read_status(where: str) -> Status:
 
     Raises:
         NotAStudyError: there is no study at this place.
+        OSError: it cannot be read just now.
     """
     study = read_study(where)
     asked = [study.config.get(room) for room in ("search", "confirm")]
@@ -132,16 +134,24 @@ def _driver(folder: Folder, holder: dict[str, Any] | None) -> tuple[str, bool]:
 def _running(study: Study, trial: str) -> Running:
     folder = study.trial_folder(trial)
     worker = read_json(folder / WORKER)
-    checkpoints = folder / "checkpoint"
-    saved = sorted(path.name for path in checkpoints.iterdir()) if checkpoints.is_dir() else []
-    saved = [name for name in saved if name.removesuffix(".pt").isdecimal()]
-    newest = checkpoints / saved[-1] if saved else folder / WORKER
+    saved = _saved(folder / "checkpoint")
+    newest = folder / "checkpoint" / saved[-1] if saved else folder / WORKER
     return Running(
         trial,
         str(worker["host"]) if worker and "host" in worker else None,
         int(saved[-1].removesuffix(".pt")) if saved else 0,
         _age(newest) if worker or saved else None,
     )
+
+
+def _saved(checkpoints: Folder) -> list[str]:
+    """Names of a trial's checkpoints, in order; none once it has ended, perhaps while we look."""
+    try:
+        with store_errors():
+            names = sorted(path.name for path in checkpoints.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [name for name in names if name.removesuffix(".pt").isdecimal()]
 
 
 def _age(path: Folder) -> float | None:
@@ -212,7 +222,7 @@ def _running_table(status: Status) -> Table:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit status: 1 where trials have failed, 2 where there is no study."""
+    """Run the command; returns its exit status: 1 where trials have failed, 2 where no study can be read."""
     parser = argparse.ArgumentParser(
         prog="python -m study.status", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -236,6 +246,10 @@ def main(arguments: list[str] | None = None) -> int:
     except NotAStudyError as error:
         print(f"status: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        reason = error.strerror or error
+        print(f"status: {options.study} cannot be read just now ({reason}); try again later", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 0
     return 1 if status.counts["failed"] else 0
@@ -245,8 +259,9 @@ def _watch(where: str, status: Status, seconds: float, console: Console) -> Stat
     with Live(describe(status), console=console, auto_refresh=False) as live:
         while status.alive:
             time.sleep(seconds)
-            status = read_status(where)
-            live.update(describe(status), refresh=True)
+            with suppress(OSError):  # the next look may be luckier
+                status = read_status(where)
+                live.update(describe(status), refresh=True)
     return status
 
 

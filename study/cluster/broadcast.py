@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import ray
 
-from sldd.data.cohort import INDEX, Cohort, default_cache, open_decoded
+from sldd.data.cohort import INDEX, Cohort, open_decoded
 from sldd.errors import InputError
 from sldd.io.film import file_digest
 
@@ -75,11 +75,11 @@ def _pieces(path: Path) -> list[Any]:
     return [ray.put(np.array(content[at : at + _PIECE])) for at in range(0, len(content), _PIECE)]
 
 
-def fetch_cohort(shared: SharedCohort, cache: Path | None) -> Cohort:
+def fetch_cohort(shared: SharedCohort, cache: Path) -> Cohort:
     """Open a shared cohort on this machine; the first trial that asks brings it here, and the others wait.
 
     Args:
-        cache: where decoded films are kept, if not in the user's own cache.
+        cache: where decoded films are kept.
 
     Raises:
         InputError: there is no room for it.
@@ -93,7 +93,7 @@ def fetch_cohort(shared: SharedCohort, cache: Path | None) -> Cohort:
     return open_decoded(_once(shared.name, cache, bring))
 
 
-def fetch_file(shared: SharedFile, cache: Path | None) -> Path:
+def fetch_file(shared: SharedFile, cache: Path) -> Path:
     """A shared file on this machine, under its own name; the first trial that asks brings it here.
 
     Raises:
@@ -118,9 +118,8 @@ def _write(shared: SharedFile, path: Path) -> None:
             file.write(ray.get(piece))
 
 
-def _once(name: str, cache: Path | None, bring: Callable[[Path], None]) -> Path:
+def _once(name: str, cache: Path, bring: Callable[[Path], None]) -> Path:
     """A cache folder, filled by the first process on this machine that asks for it."""
-    cache = cache or default_cache()
     folder = cache / name
     try:
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -37,7 +37,8 @@ class BudgetSettings:
     starts."""
 
     trials: Annotated[int, Ge(1)] | None = None
-    """Trials of the study, over all starts, that are begun, whatever becomes of them. Running ones finish."""
+    """Trials of the study, over all starts, that are begun, also those that fail or diverge; those that were superseded
+    are not counted. Running ones finish."""
     hours: Annotated[float, Gt(0)] | None = None
     """Wall time of one start of the command, from when trials may begin: a night, or what a reservation leaves.
     Running trials write their checkpoints and stop. The next start has as much again."""

@@ -26,8 +26,10 @@ from ledger.storage import open_folder, write_whole
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
 from sldd.data.cohort import default_cache
+from sldd.data.settings import DataSettings
 from study.cluster.nodes import SAME_EVERYWHERE
 from study.cluster.ray_temporary import temporary_folder
+from study.config.paths import cache_folder
 from study.doctor.facts import Room
 from study.trial.context import TrialContext
 from study.trial.worker import run_with_retries
@@ -104,9 +106,9 @@ class Examiner:
             pass
         return time.monotonic() - begun
 
-    def forget(self, cache: str | None, cohort: str) -> None:
+    def forget(self, data: DataSettings, cohort: str) -> None:
         """Delete a cohort that was brought here."""
-        folder = Path(cache) if cache else default_cache()
+        folder = cache_folder(data)
         shutil.rmtree(folder / cohort, ignore_errors=True)
         (folder / f".{cohort}.lock").unlink(missing_ok=True)
 

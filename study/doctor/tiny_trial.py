@@ -81,7 +81,7 @@ def run_tiny_trials(
         delete(ledger.folder)
         if brought is not None:
             delete(cache / brought)
-            answers({name: each.forget.remote(tiny.data.cache, brought) for name, each in examiners.items()})
+            answers({name: each.forget.remote(tiny.data, brought) for name, each in examiners.items()})
 
 
 def _begin(ledger: Ledger, config: StudyConfig) -> Trial:

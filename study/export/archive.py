@@ -132,7 +132,7 @@ def _read(file: Path) -> dict[str, bytes]:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             for member in archive:
                 found = _MEMBER.fullmatch(member.name)
-                if found is None or not member.isfile() or ".." in member.name.split("/"):
+                if found is None or not member.isfile() or {".", ".."} & set(member.name.split("/")):
                     raise InputError(
                         f"{file}: holds what no study's records have; it was not made by study.export.archive"
                     )

@@ -18,6 +18,7 @@ import pandas as pd
 
 from analysis.records.records import Study, records_of
 from ledger.schema import AXES
+from ledger.storage import read_whole
 from ledger.trial_files import TrialFiles, read_json, read_result, read_trials
 from sldd.errors import InputError
 
@@ -132,6 +133,15 @@ def read_trial(study: Study, name: str) -> TrialMetadata | None:
     files = TrialFiles(cell, int(name.rpartition("/")[2]), config, read_result(folder), b"")
     (row,) = records_of([files]).to_dict("records")
     return _metadata(files, row)
+
+
+def is_gone(study: Study, name: str) -> bool:
+    """Whether the trial ``<cell>/<i>`` is no longer where trials are; False where that cannot be told just now."""
+    try:
+        read_whole(study.trial_folder(name) / "config.json")
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
+    return False
 
 
 def when(study: Study, trial: TrialMetadata) -> tuple[datetime, datetime | None]:

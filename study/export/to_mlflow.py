@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from analysis.records.records import Study
 from sldd.errors import InputError
-from study.export.cells import Curve, TrialMetadata, check_same, identity, read_exported, when
+from study.export.cells import Curve, TrialMetadata, check_same, identity, is_gone, read_exported, when
 from study.export.picture import picture
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # a new database is no news
@@ -114,11 +114,12 @@ class Runs:
                 self._log(run, metrics=metrics, tags={_SENT: str(new[-1][0])})
 
     def supersede(self) -> int:
-        """Mark the runs of trials that were not put: a longer search has overtaken them; returns how many are new."""
+        """Mark the runs of trials that are gone: a longer search has overtaken them; returns how many are new."""
         gone = [
             run
             for (trial, _), run in self._known.items()
-            if trial not in self._there and "sldd.superseded" not in run.tags
+            if trial is not None and trial not in self._there and "sldd.superseded" not in run.tags
+            if is_gone(self._study, trial)  # and was not begun after the study was read
         ]
         with _told():
             for run in gone:

@@ -16,7 +16,9 @@ from typing import Any
 from ledger.ledger import Ledger
 from ledger.storage import Folder, StorageError, open_folder, write_whole
 from ledger.trial_files import read_json, read_trials
+from sldd.distillation.image_learner import DistillSettings
 from sldd.errors import InputError
+from study.config.loader import FORMER
 from study.config.samplers import SHARED
 from study.config.schema import StudyConfig
 from study.config.tasks import TASKS
@@ -24,6 +26,8 @@ from study.grid.axes import Cell
 from study.grid.spec import TrialSpec
 
 PRIOR = "prior.json"
+_OF_INNER_RATES = ("rate_unit", "inner_weights")
+"""Settings of ``distill`` that say what an inner rate means."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,8 @@ def take_prior(config: StudyConfig, fingerprint: str, study: Folder) -> list[Obs
         study: its folder.
 
     Raises:
-        InputError: the folder holds no study, or one of another task or method, or of the same cohort, or the
-            study's sampler does not learn from it.
+        InputError: the folder holds no study, or one of another task or method, or of the same cohort, or one whose
+            inner rates mean something else, or the study's sampler does not learn from it.
     """
     where = config.search.prior
     if where is None:
@@ -80,13 +84,27 @@ def take_prior(config: StudyConfig, fingerprint: str, study: Folder) -> list[Obs
     if not any(each.cell.method in methods for each in observed):
         found = ", ".join(sorted({each.cell.method for each in observed})) or "no search trials that are done"
         raise InputError(f"search.prior: {where} has {found}, and this study {', '.join(sorted(methods))}")
-    return [each for each in observed if each.cell.method in methods]
+    taken = [each for each in observed if each.cell.method in methods]
+    if any("inner_lr" in each.settings for each in taken):
+        _check_inner_rates(header["config"], config)
+    return taken
 
 
 def keep_prior(observed: list[Observed], study: Folder) -> None:
     """Write what was taken into the study's folder, once."""
     if observed and not (study / PRIOR).is_file():
         write_whole(study / PRIOR, json.dumps({"observed": [asdict(each) for each in observed]}))
+
+
+def _check_inner_rates(before: Mapping[str, Any], config: StudyConfig) -> None:
+    for name in _OF_INNER_RATES:
+        usual = FORMER.get(f"distill.{name}", getattr(DistillSettings, name))
+        there, here = (before.get("distill") or {}).get(name, usual), getattr(config.distill, name)
+        if there != here and name not in config.search.options:
+            raise InputError(
+                f"search.prior: {config.search.prior} has distill.{name}={there}, and this study {here}, so its inner "
+                "rates mean something else; take a study of the same"
+            )
 
 
 def _observed(folder: Folder, config: StudyConfig) -> Iterator[Observed]:

@@ -13,6 +13,7 @@ from sldd.data.settings import DataSettings
 from sldd.data.split import SplitSettings
 from sldd.errors import InputError
 from study.cluster.broadcast import Shared, fetch_cohort, fetch_file, is_same
+from study.config.paths import cache_folder
 from study.config.schema import StudyConfig
 from study.config.tasks import TASKS
 from study.config.tasks.base import TaskData
@@ -78,19 +79,16 @@ def weights_file(context: TrialContext, path: str) -> str:
         InputError: it cannot be brought here.
     """
     shared = context.shared.files.get(path) if context.shared else None
-    return path if shared is None or is_same(shared, Path(path)) else str(fetch_file(shared, _cache(context)))
+    if shared is None or is_same(shared, Path(path)):
+        return path
+    return str(fetch_file(shared, cache_folder(context.config.data)))
 
 
 def _here(context: TrialContext, folder: Path, fingerprint: str) -> tuple[Path, str]:
     """Local folder of a cohort, from the driver's folder and its fingerprint."""
     if not folder.is_dir() and context.shared is not None:
-        folder = fetch_cohort(context.shared.cohorts[fingerprint], _cache(context)).folder
+        folder = fetch_cohort(context.shared.cohorts[fingerprint], cache_folder(context.config.data)).folder
     return folder, fingerprint
-
-
-def _cache(context: TrialContext) -> Path | None:
-    cache = context.config.data.cache
-    return Path(cache) if cache else None
 
 
 @lru_cache(maxsize=4)

@@ -144,6 +144,29 @@ def test_bad_input_gets_one_line(study: Path, tmp_path: Path, capsys: pytest.Cap
         main([str(study), "--references", "3"])
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_measured(
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("study.anonymity.feature_network", lambda *_, **__: pytest.fail("it measures"))
+    monkeypatch.setattr("study.anonymity.tempfile.TemporaryFile", read_only)
+    said = _said(capsys, str(study), "--features", "lenet")
+    assert "cannot be written to (Read-only file system), where its report goes" in said
+
+
+def test_a_disk_that_fills_meanwhile_is_told_in_one_line(
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("study.anonymity._report", lambda *_: {})
+    monkeypatch.setattr("study.anonymity.write_whole", full)
+    assert "(No space left on device); the same command goes on" in _said(capsys, str(study), "--features", "lenet")
+
+
 def test_other_patients_are_refused(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changed = tmp_path / "changed"
     changed.mkdir()

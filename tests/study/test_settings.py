@@ -42,6 +42,12 @@ def test_every_setting_of_a_study_is_there_with_its_default() -> None:
             assert yaml.safe_load(default) == (list(value) if isinstance(value, tuple) else value), key
 
 
+def test_every_choice_is_listed_once() -> None:
+    for setting in settings():
+        choices = setting.meaning.rpartition("One of ")[2].split(", ")
+        assert len(choices) == len(set(choices)), setting.key
+
+
 def test_the_command_shows_a_group(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["outer", "search.trials"]) == 0
     said = capsys.readouterr().out

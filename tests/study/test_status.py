@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import shutil
 import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from analysis.records.records import read_study
 from ledger.ledger import FORMAT
 from study import status as module
 from study.status import main, read_status
@@ -139,3 +143,45 @@ def test_watching_ends_with_the_driver(study: Path, monkeypatch: pytest.MonkeyPa
 def test_no_study_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 2
     assert "it has no study.yaml" in capsys.readouterr().err
+
+
+def test_a_store_that_does_not_answer_is_told_in_one_line(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "read_study", _flaky(0))
+    assert main([str(study)]) == 2
+    assert capsys.readouterr().err == f"status: {study} cannot be read just now (Input/output error); try again later\n"
+
+
+def test_watching_goes_on_where_a_store_does_not_answer_once(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _study(study, process=3, since=0.0, host="elsewhere")
+    looks = iter([None, study])
+    monkeypatch.setattr(module, "read_study", _flaky(1))
+    monkeypatch.setattr(module.time, "sleep", lambda _: next(looks) and os.utime(study / ".lock", (0, 0)))
+    assert main([str(study), "--watch", "1"]) == 1
+    assert next(looks, None) is None
+
+
+def _flaky(failing: int) -> Callable[[str], Any]:
+    """Reads a study but at one of the calls, counted from 0."""
+    calls = itertools.count()
+
+    def read(where: str) -> Any:
+        if next(calls) == failing:
+            raise OSError(5, "Input/output error")
+        return read_study(where)
+
+    return read
+
+
+def test_a_trial_that_ends_while_it_is_looked_at_is_no_error(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = Path.iterdir
+
+    def gone(folder: Path) -> Iterator[Path]:
+        if folder.name == "checkpoint":
+            shutil.rmtree(folder)
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", gone)
+    (running,) = read_status(str(study)).running
+    assert (running.host, running.step) == ("node-7", 0)

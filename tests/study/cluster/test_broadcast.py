@@ -17,6 +17,7 @@ from sldd.sources.phantom import PhantomSettings
 from study.cluster import broadcast as sharing
 from study.cluster.broadcast import fetch_cohort, fetch_file, share
 from study.config.loader import load
+from study.doctor.machine import Examiner
 from study.trial.context import CollectionContext, TrialContext, patient_pseudonyms, trial_data, weights_file
 from tests.sldd.finding_cohort import finding_cohort
 
@@ -89,6 +90,22 @@ def test_a_file_that_a_machine_has_is_taken_where_it_is_the_drivers(cohort: Coho
     path.unlink()
     assert Path(weights_file(context, str(path))).read_bytes() == b"the driver's"
     assert weights_file(context, "xavier") == "xavier"
+
+
+def test_a_cache_at_home_is_each_machines_own(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    start = tmp_path / "start.safetensors"
+    start.write_bytes(b"the driver's")
+    shared = share([cohort], [str(start)])
+    start.unlink()
+    gone = tmp_path / "only on the driver's machine"
+    small = ["patches={size: 16, stride: 8, input_size: 32}", "data.split={validation: 0.25, test: 0.25}"]
+    config = load("demo", ["data.cache=~/films", *small])
+    context = TrialContext(config, gone, cohort.fingerprint, [], tmp_path / ".stop", shared)
+    assert Path(weights_file(context, str(start))).parents[1] == tmp_path / "home" / "films"
+    assert trial_data(context, None).cohort.folder == tmp_path / "home" / "films" / cohort.folder.name
+    Examiner(gpu=False, threads=1).forget(config.data, cohort.folder.name)
+    assert not (tmp_path / "home" / "films" / cohort.folder.name).exists()
 
 
 def test_what_fails_on_the_way_leaves_nothing(cohort: Cohort, tmp_path: Path, store: list[np.ndarray]) -> None:

@@ -129,6 +129,16 @@ def test_a_file_with_anything_else_in_it_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("names", [["./study.yaml"], ["tiny/study.yaml", "tiny/trials/./0/result.json"]])
+def test_a_name_that_names_no_folder_of_its_own_is_refused(
+    names: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = _write(tmp_path / "x.tar.xz", dict.fromkeys(names, b"{}"))
+    assert main(["unpack", str(file), "--out", str(tmp_path / "out")]) == 2
+    assert "holds what no study's records have" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_links_and_folders_are_refused(tmp_path: Path) -> None:
     file = _write(tmp_path / "x.tar.xz", {"tiny/study.yaml": b""}, kind=tarfile.SYMTYPE)
     assert main(["unpack", str(file), "--out", str(tmp_path / "out")]) == 2

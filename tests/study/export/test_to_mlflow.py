@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
+from analysis.records.records import read_study
 from study.export.__main__ import main
+from study.export.to_mlflow import export
 from tests.analysis.conftest import Ledger
-from tests.study.export.conftest import HISTORY, interrupted, validation
+from tests.study.export.conftest import HISTORY, interrupted, search, validation
 
 # MLflow's tables use what SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
@@ -78,3 +80,11 @@ def test_mlflow_marks_what_a_longer_search_has_overtaken(run, study, mlflow):
     (study.folder / "trials" / cell / "11").rename(study.folder / "overtaken")
     assert "0 runs new, 1 changed" in run("--mlflow", mlflow)[0]
     assert mlflow_runs(mlflow, study)[f"{cell}/11"].data.tags["sldd.superseded"] == "true"
+
+
+def test_mlflow_does_not_mark_what_was_begun_after_the_study_was_read(run, study, mlflow):
+    cell, before = "net-m2-one_hot-as_is-sldd-s1e1", read_study(study.folder)
+    search(study, cell, 12, ended=False)
+    run("--mlflow", mlflow)
+    assert "0 runs new, 0 changed" in export(before, mlflow)
+    assert "sldd.superseded" not in mlflow_runs(mlflow, study)[f"{cell}/12"].data.tags

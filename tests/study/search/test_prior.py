@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ledger.ledger import FORMAT, Ledger
 from ledger.trial_folder import TrialFolder
@@ -79,6 +80,8 @@ def test_what_was_taken_is_kept_whatever_becomes_of_the_other_study(tmp_path: Pa
         ({}, {"settings": ("search.sampler=tpe",)}, "sampler tpe learns from its own cell alone"),
         ({}, {"fingerprint": "theirs"}, "is of the same patients"),
         ({}, {"settings": ("grid.method=train",)}, "has sldd, and this study train"),
+        ({"settings": ("distill.rate_unit=absolute",)}, {}, "has distill.rate_unit=absolute, and this study share"),
+        ({"settings": ("distill.inner_weights=head",)}, {}, "has distill.inner_weights=head, and this study all"),
         ({"settings": ("task=classes", "data={source: classes, root: x}")}, {}, "is a study of task classes, and this"),
     ],
 )
@@ -94,3 +97,21 @@ def test_a_prior_that_says_nothing_of_this_study_is_refused(
 def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no study"):
         _taken(tmp_path / "ours", tmp_path / "none")
+
+
+def test_a_study_of_before_there_was_a_choice_has_inner_rates_as_published(tmp_path: Path) -> None:
+    prior = _earlier(tmp_path / "theirs")
+    header = yaml.safe_load((prior / "study.yaml").read_text())
+    del header["config"]["distill"]
+    (prior / "study.yaml").write_text(yaml.safe_dump(header))
+    with pytest.raises(InputError, match=r"has distill.rate_unit=absolute, and this study share"):
+        _taken(tmp_path / "ours", prior)
+    assert len(_taken(tmp_path / "ours", prior, "distill.rate_unit=absolute")) == 6
+
+
+def test_what_is_searched_here_or_of_no_inner_rate_is_not_held_against_it(tmp_path: Path) -> None:
+    prior = _earlier(tmp_path / "theirs", "distill.inner_weights=head")
+    assert len(_taken(tmp_path / "ours", prior, "search.options={inner_weights: [all, head]}")) == 6
+    for path in prior.glob("trials/*/*/config.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"inner_lr": None}))
+    assert len(_taken(tmp_path / "ours", prior)) == 6
