@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.design.simulation import Design, own_luck
 from analysis.records.cell_means import distilled, run_rows
+from analysis.records.controls import without_controls
 from analysis.records.records import Study
 from analysis.records.runs import folds_of
 from analysis.stats.shared_counts import shared
@@ -56,7 +57,8 @@ def planned(
 
 
 def design_of(study: Study) -> Design | None:
-    """`planned` of a study as its ledger has it, with the spread of its seeds where that is known."""
+    """`planned` of a study as its ledger has it, `without_controls`, with the spread of its seeds where known."""
+    study = without_controls(study)
     repeats = (study.config.get("confirm") or {}).get("repeats")
     seeds = run_rows(study).groupby("cell")["seed"].nunique().max() if len(run_rows(study)) else repeats
     return planned(
@@ -79,9 +81,9 @@ def tested_patients(study: Study) -> int | None:
 def measured_spread(study: Study) -> float | None:
     """SD of HM from seed to seed, at an HM of 0.75, by a study's confirm trials; None without two seeds of a cell.
 
-    What a seed's own luck with so many patients adds is taken off.
+    Controls are left out, and what a seed's own luck with so many patients adds is taken off.
     """
-    rows = distilled(run_rows(study))
+    rows = distilled(run_rows(without_controls(study)))
     runs = rows.groupby([*SETTING, "backbone", "images"], dropna=False)["test_hm"].agg(["mean", "var", "size"])
     runs = runs[runs["var"].notna()]
     patients = tested_patients(study)

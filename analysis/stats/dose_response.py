@@ -10,7 +10,8 @@ was tried at more counts is not measured otherwise. The reference is the network
 none, the line's steepness is compared instead of its level: what more images add. Families and networks may add
 anything, in any distribution, if only networks of a family are exchangeable, and families of equal size: the tests are
 permutations that keep families together (`analysis.stats.ranks.block_orders`), of Spearman's correlation, and the
-interval of `b` holds the values that such a test does not reject (Sen 1968). So p and interval cannot disagree.
+interval of `b` ends where such a test begins to reject values (Sen 1968), sought from zero on, where the test is that
+of p itself: so p and interval cannot disagree.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ from ledger.schema import SETTING
 
 LEVEL, STEEPNESS = "level", "steepness"
 ENDS = (0.01, 0.99)  # a mean of 0 or 1 has no logit: it counts as this
-CONFIDENCE = 0.90  # of the interval: its lower end is above zero where the one-sided p is below 0.05
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,15 @@ def lose_nothing(study: Study, rows: pd.DataFrame) -> pd.Series:
 
 
 def relations(study: Study) -> dict[str, Relation]:
-    """`relation` of every series of networks, over the counts that all of them have, without those that
+    """`relation` of every series of `related`, over the counts that all of its networks have."""
+    return {str(series): relation_of(own) for series, own in related(study).groupby("series", sort=False)}
+
+
+def related(study: Study) -> pd.DataFrame:
+    """The rows of `curves` that are related to parameters: of networks of known size, without those that
     `lose_nothing`."""
     rows = curves(study).dropna(subset="parameters")
-    rows = rows[~lose_nothing(study, rows)]
-    return {str(series): relation_of(own) for series, own in rows.groupby("series", sort=False)}
+    return rows[~lose_nothing(study, rows)]
 
 
 def relation_of(rows: pd.DataFrame) -> Relation:
@@ -181,16 +185,22 @@ def _end(
     placed: np.ndarray,
     exact: bool,
     sign: int,
-    level: float = (1 - CONFIDENCE) / 2,
+    level: float = SIGNIFICANT,
 ) -> float:
-    """The lower (sign 1) or upper end of the slopes that are not rejected: by halving, between two of `slopes`."""
+    """The lower (sign 1) or upper end of the slopes that are not rejected: by halving, between two of `slopes`.
+
+    Where families are kept together p need not rise with the slope, and several gaps may end what is rejected. The
+    halving begins at zero, so that the end is on the side of it that p says.
+    """
     slopes = slopes if sign == 1 else slopes[::-1]
-    between = np.concatenate([[slopes[0] - sign], (slopes[1:] + slopes[:-1]) / 2])
-    sizes, rejected, kept = _ranks(x), -1, len(between)
+    between = np.concatenate([[slopes[0] - sign], (slopes[1:] + slopes[:-1]) / 2, [slopes[-1] + sign]])
+    zero = int(np.searchsorted(sign * slopes, 0.0, side="right"))
+    between[zero] = 0.0
+    sizes, rejected, kept, middle = _ranks(x), -1, len(slopes), zero
     while kept - rejected > 1:
-        middle = (kept + rejected) // 2
         p = _share(sizes, sign * _ranks(values - between[middle] * x), placed, exact)
         rejected, kept = (middle, kept) if p <= level else (rejected, middle)
+        middle = (kept + rejected) // 2
     return float(slopes[rejected]) if rejected >= 0 else -sign * np.inf
 
 

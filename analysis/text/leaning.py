@@ -5,6 +5,7 @@ Plain text; whoever puts it on a page escapes it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ import pandas as pd
 from analysis.records.records import Study
 from analysis.records.rule import Rule
 from analysis.stats.counts import smallest_sufficient
-from analysis.stats.dose_response import curves, lose_nothing, relation_of
+from analysis.stats.dose_response import related, relation_of
 from analysis.stats.minimum import minimum_images, percent
 from analysis.stats.ranks.rank_tests import spearman
 from analysis.stats.shared_counts import alike
@@ -25,12 +26,19 @@ MOST_TOGETHER = 30  # networks whose intervals are worked out once more, for all
 
 def leaning(study: Study) -> list[str]:
     """Sentences: without any one family, with other margins, and for all networks at once."""
-    lines = []
-    networks = curves(alike(study)).dropna(subset="parameters")
-    for series, rows in networks[~lose_nothing(study, networks)].groupby("series", sort=False):
-        of = f"With {series!s}: " if series else ""
-        lines += [of + line for line in (_without_a_family(rows), _by_margin(rows, Rule.of(study.config))) if line]
-    return [*lines, *filter(None, [_together(study)])]
+    rule = Rule.of(study.config)
+    return [
+        *_each_series(related(study), _without_a_family),
+        *_each_series(related(alike(study)), lambda rows: _by_margin(rows, rule)),
+        *filter(None, [_together(study)]),
+    ]
+
+
+def _each_series(networks: pd.DataFrame, said: Callable[[pd.DataFrame], str]) -> Iterator[str]:
+    """What is `said` of each series of the rows of `related`, where there is anything to say."""
+    for series, rows in networks.groupby("series", sort=False):
+        if line := said(rows):
+            yield f"With {series!s}: {line}" if series else line
 
 
 def _without_a_family(rows: pd.DataFrame) -> str:

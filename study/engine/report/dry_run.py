@@ -16,6 +16,7 @@ from ledger.storage import Folder
 from ledger.trial_files import read_trials
 from sldd.errors import InputError
 from study.cluster.ray_cluster import slots_here
+from study.config.methods import METHODS
 from study.config.resource_settings import ResourceSettings
 from study.config.schema import StudyConfig
 from study.config.tasks import TASKS
@@ -95,7 +96,7 @@ def _design(config: StudyConfig, plan: list[PlannedCell], patients: int) -> Desi
     cells = [
         asdict(entry.cell) | {"parameters": entry.parameters, "refused": entry.refused}
         for entry in plan
-        if entry.cell.stage is None
+        if entry.cell.stage is None and not METHODS[entry.cell.method].control
     ]
     return planned(cells, seeds=config.confirm.repeats, patients=patients)
 

@@ -7,7 +7,9 @@ import pytest
 from analysis.design import planned as plans
 from analysis.design.planned import design_of, measured_spread, planned
 from analysis.design.simulation import Design
+from analysis.records.records import read_study
 from benchmarks.statistics import simulate
+from tests.analysis.conftest import voters
 
 
 def cells(sizes: dict[str, int | None], counts: tuple[int, ...] = (1, 2, 3), **more: Any) -> list[dict[str, Any]]:
@@ -61,3 +63,23 @@ def test_a_study_of_one_seed_says_nothing_of_their_spread():
     assert design_of(study).seeds == 1
     study.provenance["cohort"] = "damaged"
     assert plans.tested_patients(study) is None
+
+
+def test_controls_are_no_part_of_a_design_and_say_nothing_of_its_seeds(ledger):
+    def read(folder, controls):
+        study = ledger(folder, methods={"random_real": {"control": True}})
+        for name, size in (("a", 10), ("b", 100)):
+            for images in (1, 2):
+                cell = study.cell(name, size, images)
+                for index, right in enumerate((0.8, 0.85)):
+                    study.done(cell, index, hm=right, patients=voters(right))
+            if controls:
+                cell = study.cell(name, size, 3, cell=f"{name}-real", method="random_real")
+                for index, right in enumerate((0.3, 0.6, 0.9)):
+                    study.done(cell, index, hm=right, patients=voters(right))
+        return read_study(study.folder)
+
+    beside, plain = read("beside", True), read("plain", False)
+    assert measured_spread(beside) == measured_spread(plain)
+    assert design_of(beside) == design_of(plain)
+    assert design_of(beside).seeds == 2

@@ -85,3 +85,14 @@ def test_where_nothing_differs_nothing_is_said(sizes, scores, counts, reference)
 def test_scores_of_zero_and_one_are_read():
     found = relation(SIZES, np.array([[1.0, 1.0, 1.0]] * 3 + [[0.0, 0.0, 0.0]] * 3), COUNTS, np.ones(6), KIN)
     assert found.p == pytest.approx(36 / 720)
+
+
+@pytest.mark.parametrize("kin", ["aabbcde", "aabbcd", "aabbc"])
+def test_interval_and_p_agree_where_families_of_unequal_size_are_kept_together(kin):
+    rng = np.random.default_rng(1)
+    for _ in range(80):
+        sizes = 10 ** (6.5 + 0.7 * rng.standard_normal(len(kin)))
+        level = rng.standard_normal(len(kin)) + rng.choice([0, 1, 2]) * np.log10(sizes / 10**6.5)
+        found = relation(sizes, expit(1 - level)[:, None], (1,), np.full(len(kin), 0.8), list(kin))
+        assert (found.low > 0) == (found.p <= 0.05)
+        assert found.low <= found.slope <= found.high

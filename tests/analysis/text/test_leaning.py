@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from analysis.design.simulation import Design
+from analysis.stats.dose_response import relations
 from analysis.text.leaning import leaning
 from benchmarks.statistics import simulate
 from tests.analysis.stats.test_shared_counts import study
@@ -16,6 +17,13 @@ def test_p_without_each_family_and_with_other_margins_is_said():
         "With margins of 0.05, 0.10, 0.15 and 0.20 the p of smallest counts by the papers' rule is "
     )
     assert margins.endswith("undefined, undefined and undefined.")
+
+
+def test_p_with_all_is_that_of_whole_curves_where_a_network_with_nothing_to_lose_was_tried_at_fewer_counts():
+    crossing = {f"{kin}1": {1: 0.85 - 0.05 * place, 2: second, None: 0.9}
+                for place, (kin, second) in enumerate(zip("abcd", (0.6, 0.8, 0.82, 0.86), strict=True))}  # fmt: skip
+    found = study(crossing | {"e1": {1: 0.5, None: 0.55}})
+    assert f"the p of whole curves, {relations(found)[''].p:.2g} with all," in leaning(found)[0]
 
 
 def test_one_network_or_family_leans_on_nothing_that_could_be_left_out():

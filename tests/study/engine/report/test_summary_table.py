@@ -8,6 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from ledger.trial_folder import TrialFolder
+from study.config.loader import load
+from study.engine.report import dry_run
 from study.engine.report.dry_run import likely, plan_table, shares_taken
 from study.engine.report.summary_table import end_table
 from study.grid.axes import Cell
@@ -67,3 +69,15 @@ def test_end_table_averages_the_confirm_trials(tmp_path: Path, open_ledger: Open
     assert "a note" in drawn
     assert "0.85 (0.80 to 0.90)" in drawn
     assert "2 done" in drawn
+
+
+def test_power_is_planned_without_controls() -> None:
+    config = load("demo", [])
+    cells = [PlannedCell(Cell(name, "sldd", "as_is", images), size, None, 1.0)
+             for name, size in (("net", 10), ("deep", 99)) for images in (1, 2)]  # fmt: skip
+    cells.append(PlannedCell(Cell("wide", "sldd", "as_is", 1), 999, "too wide", None))
+    real = [PlannedCell(Cell(name, "random_real", "as_is", 3), size, None, 1.0)
+            for name, size in (("net", 10), ("deep", 99), ("wide", 999))]  # fmt: skip
+    design = dry_run._design(config, cells + real, patients=24)
+    assert design is not None
+    assert design == dry_run._design(config, cells, patients=24)
