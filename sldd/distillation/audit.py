@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,7 @@ from sldd.distillation.first_steps import in_processes, read_first_steps, write_
 from sldd.distillation.memory_estimate import NoClassScoresError, needs
 from sldd.distillation.unroll import Unroll
 from sldd.errors import InputError
+from sldd.io.atomic_file import check_output, write_file
 from sldd.ops.memory import free_memory
 from sldd.rng import stream
 from sldd.training.compute import ComputeSettings, outer_gradient
@@ -85,11 +87,12 @@ def audit(names: Sequence[str]) -> Iterator[Row]:
 
 
 def write_table(rows: Sequence[Row], path: Path) -> None:
-    """The rows as CSV."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+    """The rows as CSV; errors as of ``write_file``."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, [field.name for field in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    write_file(path, table.getvalue().encode())
 
 
 class _RandomError(Exception):
@@ -166,6 +169,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     try:
+        if options.out is not None:  # before hours of work
+            check_output(options.out)
         return (_audit if options.command == "audit" else _learn)(options)
     except InputError as error:
         print(error, file=sys.stderr)

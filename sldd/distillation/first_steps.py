@@ -7,6 +7,7 @@ falls to two thirds of that of guessing (ln 3) or below.
 from __future__ import annotations
 
 import csv
+import io
 import math
 import multiprocessing
 import statistics
@@ -27,6 +28,7 @@ from sldd.distillation.distill import Distillation
 from sldd.distillation.initial_images import noise_images
 from sldd.distillation.initial_labels import initial_labels
 from sldd.errors import InputError
+from sldd.io.atomic_file import write_file
 from sldd.rng import stream
 from sldd.sources.phantom import PhantomSettings, PhantomSource
 from sldd.training.compute import ComputeSettings
@@ -137,17 +139,20 @@ def read_first_steps(path: Path, steps: int, start: str) -> list[FirstSteps]:
     """The rows that ``write_first_steps`` left in a file; none where there is no file.
 
     Raises:
-        InputError: they are of another number of steps, or of another start.
+        InputError: it is another file, or they are of another number of steps, or of another start.
     """
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = TypeAdapter(list[FirstSteps]).validate_python(
-            [
-                {key: value or (None if key in _NUMBERS else "") for key, value in row.items()}
-                for row in csv.DictReader(file)
-            ]
-        )
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            table = csv.DictReader(file)
+            if set(table.fieldnames or ()) - {field.name for field in fields(FirstSteps)}:
+                raise ValueError("other columns")
+            rows = TypeAdapter(list[FirstSteps]).validate_python(
+                [{key: value or (None if key in _NUMBERS else "") for key, value in row.items()} for row in table]
+            )
+    except (ValueError, csv.Error, OSError):  # no text, no table, other columns, a folder
+        raise InputError(f"--out {path}: exists and is no table of this command; name another file") from None
     others = {(row.steps, row.start) for row in rows} - {(steps, start)}
     if others:
         had, begun = min(others)
@@ -156,10 +161,11 @@ def read_first_steps(path: Path, steps: int, start: str) -> list[FirstSteps]:
 
 
 def write_first_steps(rows: Sequence[FirstSteps], path: Path) -> None:
-    """The rows as CSV, by family and member."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(FirstSteps)], lineterminator="\n")
-        writer.writeheader()
-        for row in sorted(rows, key=lambda row: (row.family, row.member)):
-            numbers = {"loss": row.loss, "share": row.share, "step_seconds": row.step_seconds}
-            writer.writerow(asdict(row) | {key: None if v is None else round(v, 4) for key, v in numbers.items()})
+    """The rows as CSV, by family and member; errors as of ``write_file``."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, [field.name for field in fields(FirstSteps)], lineterminator="\n")
+    writer.writeheader()
+    for row in sorted(rows, key=lambda row: (row.family, row.member)):
+        numbers = {"loss": row.loss, "share": row.share, "step_seconds": row.step_seconds}
+        writer.writerow(asdict(row) | {key: None if v is None else round(v, 4) for key, v in numbers.items()})
+    write_file(path, table.getvalue().encode())

@@ -1,1 +1,1 @@
-"""Files of radiographs and labels: PNG, JPEG, TIFF, DICOM, tables, and paths that stay inside their folder."""
+"""Files of radiographs and labels: PNG, JPEG, TIFF, DICOM, tables; paths that stay inside their folder, whole writes."""

@@ -20,9 +20,9 @@ from rich.table import Table
 
 from sldd.data.cohort import Cohort
 from sldd.errors import InputError
+from sldd.io.atomic_file import write_file
 from sldd.package import Package
 from sldd.package.cli.console import BAD, GOOD, accepted, check_outputs, progress
-from sldd.package.format.atomic_file import write_file
 from sldd.package.rebuild.verify import verify
 from sldd.pipeline.finetune import ALONE, FinetuneCurve, FinetuneSettings, counts_of, finetune
 from sldd.pipeline.open_cohort import open_cohort

@@ -20,12 +20,13 @@ from typing import get_args
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from sldd.backbones.head import Head
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
 from sldd.errors import InputError
+from sldd.io.atomic_file import check_output, write_file
 from sldd.io.film import CHANNELS, ChannelsError, Colours, channels_of
 from sldd.io.radiograph import read_film
 from sldd.ops.dispatch import Kernels
@@ -119,7 +120,8 @@ def train_start(films: list[np.ndarray], settings: PretextSettings, *, say: bool
         say: print the loss as it goes.
 
     Raises:
-        InputError: the backbone is unknown, or has no last layer that gives class scores.
+        InputError: the backbone is unknown, does not take patches of that size, or has no last layer that gives class
+            scores.
     """
     places = settings.places**2
     channels, classes = channels_of(films[0]), places + len(films)
@@ -128,6 +130,7 @@ def train_start(films: list[np.ndarray], settings: PretextSettings, *, say: bool
     last = Head(network).path
     network.train().requires_grad_(True)
     patches = PlacedPatches(films, settings)
+    _check_side(network, channels, settings)
     optimiser = torch.optim.Adam(network.parameters())
     every = max(1, settings.steps // 20)
     hits = 0.0
@@ -145,6 +148,16 @@ def train_start(films: list[np.ndarray], settings: PretextSettings, *, say: bool
         if (number + 1) % every == 0:
             hits = 0.0
     return {name: value.detach() for name, value in network.named_parameters() if not name.startswith(f"{last}.")}
+
+
+def _check_side(network: torch.nn.Module, channels: int, settings: PretextSettings) -> None:
+    side = settings.input_size
+    try:
+        with torch.no_grad():
+            network(torch.zeros(2, channels, side, side))
+    except (RuntimeError, ValueError, AssertionError) as error:  # a network may object to a size in any way
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"backbone {settings.backbone}: does not take {side} x {side} pixels ({reason})") from None
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -173,7 +186,6 @@ def main(arguments: list[str] | None = None) -> int:
         "--threads", type=int, default=1, help="of PyTorch; the weights differ with it in their last bits (default: 1)"
     )
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
     settings = PretextSettings(
         backbone=options.backbone,
         input_size=options.input_size,
@@ -186,15 +198,16 @@ def main(arguments: list[str] | None = None) -> int:
             raise InputError(f"--out {options.out}: name a .safetensors file")
         if not 0 < options.patch <= 1:
             raise InputError(f"--patch {options.patch:g}: a share of the film's shorter side, above 0 and at most 1")
-        if options.steps < 1:
-            raise InputError(f"--steps {options.steps}: at least 1")
-        if not options.out.parent.is_dir():
-            raise InputError(f"--out {options.out}: there is no folder {options.out.parent}")
+        for name, least in (("steps", 1), ("threads", 1), ("input-size", 8)):
+            if (given := getattr(options, name.replace("-", "_"))) < least:
+                raise InputError(f"--{name} {given}: at least {least}")
+        check_output(options.out)
+        torch.set_num_threads(options.threads)
         weights = train_start(read_films(options.films, CHANNELS[options.channels]), settings, say=True)
+        write_file(options.out, save({name: value.contiguous() for name, value in weights.items()}))
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    save_file({name: value.contiguous() for name, value in weights.items()}, options.out)
     print(f"{options.out}: set grid.start to this file; send it to whoever is to use the packages")
     return 0
 

@@ -9,10 +9,10 @@ from rich.console import Console
 from safetensors.torch import save
 
 from sldd.errors import InputError
+from sldd.io.atomic_file import write_file
 from sldd.package.cli.console import BAD, GOOD, new_file, verify_all
 from sldd.package.combine.images import combine
 from sldd.package.combine.weights import average
-from sldd.package.format.atomic_file import write_file
 from sldd.package.format.package import Package
 
 

@@ -33,6 +33,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sldd.errors import InputError
+from sldd.io.atomic_file import write_file
 from sldd.package.cli.combining import combine_command
 from sldd.package.cli.console import BAD, GOOD, INTERRUPTED, UNUSABLE, accepted, new_file
 from sldd.package.cli.exports import card_command, export_command
@@ -41,7 +42,6 @@ from sldd.package.cli.options import parse
 from sldd.package.cli.pictures import export
 from sldd.package.cli.scoring import apply_command, fragility_command
 from sldd.package.cli.verifying import verify_command
-from sldd.package.format.atomic_file import write_file
 from sldd.package.format.container import read
 from sldd.package.format.header import Images
 from sldd.package.format.image_encoding import stored

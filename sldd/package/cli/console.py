@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from sldd.errors import InputError
-from sldd.package.format.atomic_file import check_output
+from sldd.io.atomic_file import check_output
 from sldd.package.rebuild.verify import Verdict, verify
 from sldd.sources.folder import MANIFEST
 

@@ -8,10 +8,10 @@ import json
 from rich.console import Console
 
 from sldd.errors import InputError
+from sldd.io.atomic_file import write_file
 from sldd.package.cli.console import BAD, GOOD, accepted, new_file
 from sldd.package.export.model_card import REPORT, as_markdown, model_card, read_anonymity
 from sldd.package.export.network import check_ending, to_bytes
-from sldd.package.format.atomic_file import write_file
 from sldd.package.format.container import read
 from sldd.package.format.package import Package
 from sldd.package.rebuild.verify import verify

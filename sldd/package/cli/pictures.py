@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sldd.data.patches import CLASSES
 from sldd.errors import InputError
-from sldd.package.format.atomic_file import check_output, write_file
+from sldd.io.atomic_file import check_output, write_file
 from sldd.package.format.header import printable
 from sldd.package.format.package import Package
 

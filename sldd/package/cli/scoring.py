@@ -12,6 +12,7 @@ from rich.text import Text
 from torch import nn
 
 from sldd.errors import InputError
+from sldd.io.atomic_file import write_file
 from sldd.metrics.patient_votes import UNDECIDED
 from sldd.package.apply.classes import classes_csv, file_words, films_of_classes, in_words, tell
 from sldd.package.apply.films import Patient, find_patients, look_through
@@ -22,7 +23,6 @@ from sldd.package.cli.console import BAD, GOOD, accepted, check_outputs, device_
 from sldd.package.combine.alike import check_same_films
 from sldd.package.combine.images import delta_of
 from sldd.package.combine.votes import added
-from sldd.package.format.atomic_file import write_file
 from sldd.package.format.package import Package
 from sldd.package.rebuild.verify import verify
 from sldd.sources.folder import manifest_notes

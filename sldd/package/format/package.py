@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sldd.errors import InputError
-from sldd.package.format.atomic_file import write_file
+from sldd.io.atomic_file import write_file
 from sldd.package.format.container import Container, Tensors, digest, metadata_of, read, to_bytes
 from sldd.package.format.header import FORMATS, Header, printable, read_header
 from sldd.package.format.image_encoding import decode, encode, names

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from sldd.errors import InputError
-from sldd.package.format.atomic_file import write_file
+from sldd.io.atomic_file import write_file
 from sldd.package.format.container import Container, load_json, to_bytes
 from sldd.package.format.header import printable
 

@@ -78,6 +78,27 @@ def test_command_goes_on_with_what_its_table_has(tmp_path: Path, capsys: pytest.
     assert table.read_bytes() == written
 
 
+@pytest.mark.parametrize("content", [b"patient,label\n", b"patient,label\n1,0\n", b"family,steps\nvit,7\n", b"\xff\xfe"])
+def test_a_file_of_something_else_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    other = tmp_path / "labels.csv"
+    other.write_bytes(content)
+    assert main(["learn", "test_resnet", "--steps", "1", "--out", str(other)]) == 2
+    assert "is no table of this command; name another file" in capsys.readouterr().err
+    assert other.read_bytes() == content
+
+
+@pytest.mark.parametrize("command", ["audit", "learn"])
+def test_a_missing_folder_is_found_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr("sldd.distillation.audit._one_step", lambda *_: pytest.fail("worked first"))
+    monkeypatch.setattr("sldd.distillation.audit.in_processes", lambda *_, **__: pytest.fail("worked first"))
+    assert main([command, "test_resnet", "--out", str(tmp_path / "none" / "table.csv")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [(["--steps", "0"], "--steps 0: at least 1"), (["--device", "tpu"], "--device tpu: there is none here")],

@@ -102,3 +102,19 @@ def test_a_start_for_colour(films: Path, tmp_path: Path, capsys: pytest.CaptureF
     name, first = next(iter(network.named_parameters()))
     assert torch.equal(first, load_file(out)[name])
     assert first.shape[1] == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--threads", "0"], "--threads 0: at least 1"),
+        (["--input-size", "0"], "--input-size 0: at least 8"),
+        (["--input-size", "9", "--backbone", "vgg11"], "backbone vgg11: does not take 9 x 9 pixels"),
+    ],
+)
+def test_numbers_that_serve_no_network_are_refused(
+    films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    assert pretext.main([str(films), "--out", str(tmp_path / "start.safetensors"), *options]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "start.safetensors").exists()
