@@ -28,7 +28,7 @@ from sldd.backbones.norms import batch_norms, keep_no_statistics
 from sldd.backbones.registry import build, check_name, parameter_count
 from sldd.backbones.start import NEAR_LINEAR, SEEDED
 from sldd.data.patches import CLASSES
-from sldd.distillation.first_steps import in_processes, read_first_steps, write_first_steps
+from sldd.distillation.first_steps import NOT_RUN, in_processes, read_first_steps, write_first_steps
 from sldd.distillation.memory_estimate import NoClassScoresError, needs
 from sldd.distillation.unroll import Unroll
 from sldd.errors import InputError
@@ -204,8 +204,11 @@ def _learn(options: argparse.Namespace) -> int:
     for name in names:
         if name not in known:
             check_name(name)
+    if families_asked := sum(name in known for name in names):
+        print(f"looking for the smallest members of {families_asked} families ...", flush=True)
     members = [(name, smallest_member(name)) if name in known else ("", name) for name in names]
     rows = [] if options.out is None else read_first_steps(options.out, options.steps, options.start)
+    rows = [row for row in rows if not row.note.startswith(NOT_RUN)]
     done = {row.member for row in rows}
     members = [(family, member) for family, member in members if member not in done]
     if done:

@@ -13,7 +13,9 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -27,8 +29,10 @@ from sldd.data.patches import CLASSES, BalancedBatches, Patches, PatchSettings
 from sldd.distillation.distill import Distillation
 from sldd.distillation.initial_images import noise_images
 from sldd.distillation.initial_labels import initial_labels
+from sldd.distillation.memory_estimate import needs
 from sldd.errors import InputError
 from sldd.io.atomic_file import write_file
+from sldd.ops.memory import free_memory
 from sldd.rng import stream
 from sldd.sources.phantom import PhantomSettings, PhantomSource
 from sldd.training.compute import ComputeSettings
@@ -39,10 +43,15 @@ LEARNED = 2 / 3
 SIDES = (96, 128, 160, 192, 224, 240, 256, 288, 320, 384, 448, 512)
 """Input sides that are tried, in pixels; the first is that of the small presets."""
 
+NOT_RUN = "not run here"
+"""How the note of a backbone begins that another machine may well distil."""
+
 _NUMBERS = {"parameters", "input_size", "loss", "share", "step_seconds"}
 """Columns that are empty where a backbone failed."""
 _IMAGES, _BATCH = 3, 48
 _OUTER_LR, _SHARE = 0.03, 0.02
+_USED = 0.9
+"""Of the free memory."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ def phantoms() -> Cohort:
 def first_steps(family: str, name: str, *, steps: int, device: torch.device, start: str) -> FirstSteps:
     """Distil for ``steps`` at the smallest of ``SIDES`` that the network accepts."""
     parameters, note = None, ""
-    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    kind = _kind(device)
     for side in SIDES:
         try:
             network = build(name, input_size=side)
@@ -123,16 +132,56 @@ def _distil(network: torch.nn.Module, side: int, steps: int, device: torch.devic
 def in_processes(
     members: Sequence[tuple[str, str]], *, steps: int, device: torch.device, start: str, workers: int
 ) -> Iterator[FirstSteps]:
-    """Short distillations of many (family, backbone) in parallel processes, yielded as they end."""
+    """Short distillations of many (family, backbone), each in a process of its own, yielded as they end.
+
+    What needs least memory comes first, and no more run at a time than fit into what is free at the beginning.
+    """
     phantoms()  # drawn once, before all ask for them
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, initializer=ComputeSettings().apply, initargs=(1,)) as pool:
-        running = [
-            pool.submit(first_steps, family, member, steps=steps, device=device, start=start)
-            for family, member in members
-        ]
-        for future in as_completed(running):
-            yield future.result()
+    free = int(_USED * free_memory(device))
+    waiting = sorted(((_demand(member), family, member) for family, member in members), reverse=True)
+    running: dict[Future[FirstSteps], tuple[int, str, str]] = {}
+    while waiting or running:
+        while waiting and len(running) < workers:
+            demand, family, member = waiting[-1]
+            if running and demand + sum(taken for taken, _, _ in running.values()) > free:
+                break
+            waiting.pop()
+            if demand > free:
+                yield _failed(family, member, steps, device, start, f"{NOT_RUN}: needs about {demand / 2**30:.0f} GiB")
+                continue
+            pool = ProcessPoolExecutor(
+                1, multiprocessing.get_context("spawn"), initializer=ComputeSettings().apply, initargs=(1,)
+            )
+            future = pool.submit(first_steps, family, member, steps=steps, device=device, start=start)
+            pool.shutdown(wait=False)  # takes no more, and ends with this one
+            running[future] = demand, family, member
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            _, family, member = running.pop(future)
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                note = f"{NOT_RUN} to its end: its process was killed, perhaps for want of memory"
+                yield _failed(family, member, steps, device, start, note)
+
+
+def _demand(name: str) -> int:
+    """Bytes that a short distillation needs, as far as shapes tell; 0 where they do not."""
+    for side in SIDES:
+        with suppress(Exception), torch.device("meta"):  # a network may object to a size in any way
+            network = build(name, input_size=side)
+            need = needs(network, images=_IMAGES, side=side, batch=_BATCH, compute=ComputeSettings())
+            return need.distilling(1, "keep")
+    return 0
+
+
+def _failed(family: str, name: str, steps: int, device: torch.device, start: str, note: str) -> FirstSteps:
+    with torch.device("meta"):
+        parameters = parameter_count(build(name, input_size=SIDES[-1]))
+    return FirstSteps(family, name, parameters, None, steps, None, None, None, _kind(device), note, start)
+
+
+def _kind(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def read_first_steps(path: Path, steps: int, start: str) -> list[FirstSteps]:

@@ -1,1 +1,1 @@
-"""Files of radiographs and labels: PNG, JPEG, TIFF, DICOM, tables; paths that stay inside their folder, whole writes."""
+"""Files: radiographs and labels (PNG, JPEG, TIFF, DICOM, tables), paths that stay in their folder, whole writes."""

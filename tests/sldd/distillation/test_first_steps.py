@@ -78,7 +78,9 @@ def test_command_goes_on_with_what_its_table_has(tmp_path: Path, capsys: pytest.
     assert table.read_bytes() == written
 
 
-@pytest.mark.parametrize("content", [b"patient,label\n", b"patient,label\n1,0\n", b"family,steps\nvit,7\n", b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content", [b"patient,label\n", b"patient,label\n1,0\n", b"family,steps\nvit,7\n", b"\xff\xfe"]
+)
 def test_a_file_of_something_else_is_left_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:
