@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import torch
 from sldd.distillation import first_steps as module
 from sldd.distillation.audit import main
 from sldd.distillation.first_steps import (
+    NOT_RUN,
     FirstSteps,
     first_steps,
     in_processes,
@@ -48,6 +52,57 @@ def test_processes_compute_as_trials_do(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(module, "first_steps", lambda *_, **__: torch.backends.cudnn.allow_tf32)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     assert list(in_processes([("", "lenet")], steps=1, device=CPU, start="xavier", workers=1)) == [False]
+
+
+def test_no_more_run_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Demands of 1, 2, 3 and 9 of 4 that are free: 3 waits until 1 and 2 are done, 9 is never tried."""
+    demands, at_work, seen = {"a": 1, "b": 2, "c": 3, "d": 9}, set[str](), []
+
+    def work(family: str, name: str, **_: object) -> FirstSteps:
+        at_work.add(name)
+        time.sleep(0.2)
+        seen.append(frozenset(at_work))
+        at_work.remove(name)
+        return FirstSteps(family, name, 1, 96, 1, 0.5, 0.5, 0.1, "cpu", "")
+
+    monkeypatch.setattr(module, "ProcessPoolExecutor", lambda *_, **__: ThreadPoolExecutor(1))
+    monkeypatch.setattr(module, "phantoms", lambda: None)
+    monkeypatch.setattr(module, "first_steps", work)
+    monkeypatch.setattr(module, "free_memory", lambda _: 4 / module._USED + 1e-9)
+    monkeypatch.setattr(module, "_demand", demands.__getitem__)
+    monkeypatch.setattr(module, "parameter_count", lambda _: 1)
+    monkeypatch.setattr(module, "build", lambda *_, **__: None)
+    found = list(in_processes([("", name) for name in "dcba"], steps=1, device=CPU, start="xavier", workers=3))
+    assert sorted(row.member for row in found if row.learned) == ["a", "b", "c"]
+    assert [row.note for row in found if row.member == "d"] == ["not run here: needs about 0 GiB"]
+    assert {"a", "b"} in seen
+    assert all(sum(demands[name] for name in together) <= 4 for together in seen)
+
+
+@pytest.mark.slow
+def test_a_killed_process_takes_no_other_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "phantoms", lambda: None)
+    monkeypatch.setattr(module, "first_steps", _killed_or_done)
+    rows = in_processes([("", "test_vit"), ("", "test_resnet")], steps=1, device=CPU, start="xavier", workers=2)
+    found = {row.member: row for row in rows}
+    assert found["test_resnet"].learned
+    assert found["test_vit"].note.startswith(f"{NOT_RUN} to its end: its process was killed")
+
+
+def _killed_or_done(family: str, name: str, **_: object) -> FirstSteps:
+    if name == "test_vit":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return FirstSteps(family, name, 1, 96, 1, 0.5, 0.5, 0.1, "cpu", "")
+
+
+def test_what_memory_kept_from_running_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "table.csv"
+    note = f"{NOT_RUN}: needs about 40 GiB"
+    write_first_steps([FirstSteps("", "test_vit", 1, None, 7, None, None, None, "cpu", note, "xavier")], table)
+    done = FirstSteps("", "test_vit", 1, 96, 7, 0.5, 0.5, 0.1, "cpu", "", "xavier")
+    monkeypatch.setattr("sldd.distillation.audit.in_processes", lambda *_, **__: iter([done]))
+    assert main(["learn", "test_vit", "--steps", "7", "--start", "xavier", "--out", str(table)]) == 0
+    assert read_first_steps(table, 7, "xavier") == [done]
 
 
 @pytest.mark.slow
