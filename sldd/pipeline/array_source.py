@@ -68,7 +68,7 @@ class ArraySource:
         self.patient_ids = sorted(set(names))
         patient = {name: number for number, name in enumerate(self.patient_ids)}
         parts = [None] * count if splits is None else [_split(part, row) for row, part in enumerate(splits)]
-        found = _array(labels)
+        found = _rectangular(labels)
         self.classes: list[str] = []
         findings: list[tuple[float, ...]] = [()] * count
         if masks is None:
@@ -109,7 +109,10 @@ class ArraySource:
         pixels = to_pixels(self._read(number), f"image {number + 1}")
         if self.film_size is not None:
             return scale(pixels, self.film_size), None
-        mask = _array(self._masks[number])
+        try:
+            mask = _array(self._masks[number])
+        except ValueError:  # NumPy makes no array of rows of several lengths
+            raise InputError(f"image {number + 1}: its mask has rows of several lengths") from None
         if mask.dtype != bool and set(np.unique(mask).tolist()) <= {0, 1}:
             mask = mask.astype(bool)
         if mask.dtype != bool or mask.shape != pixels.shape[:2]:
@@ -163,6 +166,19 @@ def _array(values: Any) -> np.ndarray:
     return np.asarray(values)
 
 
+def _is_name(label: object, row: int) -> bool:
+    if not isinstance(label, (str, int, np.integer)):
+        raise InputError(f"image {row}: its label is a {type(label).__name__}; give a whole number or a name")
+    return isinstance(label, str)
+
+
+def _rectangular(labels: Any) -> np.ndarray:
+    try:
+        return _array(labels)
+    except ValueError:  # NumPy makes no array of rows of several lengths
+        raise InputError("labels: not as many for each image; give each a class, or 0 and 1 for each finding") from None
+
+
 def _words(values: np.ndarray) -> str:
     return f"{' x '.join(map(str, values.shape)) or 'a single value'} of {values.dtype}"
 
@@ -192,7 +208,10 @@ def _findings(labels: np.ndarray, names: Sequence[str]) -> tuple[list[str], list
     """Names of the classes or findings, and for each film a value of each."""
     if labels.ndim == 2:
         known = list(names) or [f"finding {number + 1}" for number in range(labels.shape[1])]
-        table = labels.astype(np.float64)
+        try:
+            table = labels.astype(np.float64)
+        except (TypeError, ValueError):  # names among them
+            table = np.full(labels.shape, np.inf)
         if not (np.isnan(table) | (table == 0) | (table == 1)).all():
             raise InputError("labels: findings are 0, 1, or NaN where they are not known; another value is among them")
         if len(known) != labels.shape[1]:
@@ -212,6 +231,8 @@ def _findings(labels: np.ndarray, names: Sequence[str]) -> tuple[list[str], list
         for row, label in enumerate(labels.tolist(), 1):
             if is_missing(str(label)) and str(label) not in names:
                 raise InputError(f"image {row}: its label is a missing value; give it one or leave the image out")
+        if len({_is_name(label, row) for row, label in enumerate(labels.tolist(), 1)}) > 1:
+            raise InputError("labels: names and numbers among them; give all as names or all as numbers")
         known = list(names) or list(map(str, np.unique(labels)))
         place = {name: number for number, name in enumerate(known)}
         unknown = [str(label) for label in labels if str(label) not in place]
