@@ -2,7 +2,7 @@
 
     python -m benchmarks.distillation.methods  # all methods, 1 and 10 images a class, three seeds: hours
     python -m benchmarks.distillation.methods --methods dm dc --images 1 --seeds 1 --steps 300
-    python -m benchmarks.distillation.methods --out docs/methods.jsonl  # goes on with what it has; prints the table
+    python -m benchmarks.distillation.methods --out docs/records/methods.jsonl  # prints the table
     python -m benchmarks.distillation.methods --methods dm dc frepo mtt --epochs 30  # as many steps as a receiver takes
 
 MNIST's 10,000 test digits (idx files, named by --data), split by order: 8,000 to train, of which the last 500 choose

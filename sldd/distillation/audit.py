@@ -2,7 +2,7 @@
 
     python -m sldd.backbones audit                              # every timm family by its smallest member
     python -m sldd.backbones audit resnet18 test_vit            # these, families or backbones
-    python -m sldd.backbones audit --out docs/backbones.csv     # keep the table
+    python -m sldd.backbones audit --out docs/records/backbones.csv     # keep the table
     python -m sldd.backbones learn --workers 2 --out learn.csv  # distil each for a while; goes on with the file
 
 A backbone passes when one outer step gives the images a finite gradient that is not zero, at the smallest input that
