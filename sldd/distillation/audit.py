@@ -204,15 +204,16 @@ def _learn(options: argparse.Namespace) -> int:
     for name in names:
         if name not in known:
             check_name(name)
-    if families_asked := sum(name in known for name in names):
-        print(f"looking for the smallest members of {families_asked} families ...", flush=True)
-    members = [(name, smallest_member(name)) if name in known else ("", name) for name in names]
     rows = [] if options.out is None else read_first_steps(options.out, options.steps, options.start)
     rows = [row for row in rows if not row.note.startswith(NOT_RUN)]
     done = {row.member for row in rows}
-    members = [(family, member) for family, member in members if member not in done]
     if done:
         print(f"{len(done)} are in {options.out} already")
+    names = [name for name in names if name not in done | {row.family for row in rows}]
+    if looked_up := sum(name in known for name in names):
+        print(f"looking for the smallest members of {looked_up} families ...", flush=True)
+    members = [(name, smallest_member(name)) if name in known else ("", name) for name in names]
+    members = [(family, member) for family, member in members if member not in done]
     device = torch.device(options.device)
     for row in in_processes(members, steps=options.steps, device=device, start=options.start, workers=options.workers):
         rows.append(row)

@@ -12,11 +12,13 @@ import math
 import multiprocessing
 import statistics
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -136,18 +138,19 @@ def in_processes(
 ) -> Iterator[FirstSteps]:
     """Short distillations of many (family, backbone), each in a process of its own, yielded as they end.
 
-    What needs least memory comes first, and no more run at a time than fit into what is free at the beginning.
+    Those of few parameters come first, and no more run at a time than fit into what is free at the beginning.
     """
     phantoms()  # drawn once, before all ask for them
     free = int(_USED * free_memory(device))
-    waiting = sorted(((_demand(member), family, member) for family, member in members), reverse=True)
+    waiting = deque(sorted(members, key=lambda pair: _parameters(pair[1])))
     running: dict[Future[FirstSteps], tuple[int, str, str]] = {}
     while waiting or running:
         while waiting and len(running) < workers:
-            demand, family, member = waiting[-1]
+            family, member = waiting[0]
+            demand = _demand(member)
             if running and demand + sum(taken for taken, _, _ in running.values()) > free:
                 break
-            waiting.pop()
+            waiting.popleft()
             if demand > free:
                 yield _failed(family, member, steps, device, start, f"{NOT_RUN}: needs about {demand / 2**30:.0f} GiB")
                 continue
@@ -166,6 +169,12 @@ def in_processes(
                 yield _failed(family, member, steps, device, start, note)
 
 
+def _parameters(name: str) -> int:
+    with torch.device("meta"):
+        return parameter_count(build(name, input_size=SIDES[-1]))
+
+
+@lru_cache(maxsize=1)  # of the one that waits; it takes seconds
 def _demand(name: str) -> int:
     """Bytes that a short distillation needs, as far as shapes tell; 0 where they do not."""
     for side in SIDES:
@@ -177,9 +186,7 @@ def _demand(name: str) -> int:
 
 
 def _failed(family: str, name: str, steps: int, device: torch.device, start: str, note: str) -> FirstSteps:
-    with torch.device("meta"):
-        parameters = parameter_count(build(name, input_size=SIDES[-1]))
-    return FirstSteps(family, name, parameters, None, steps, None, None, None, _kind(device), note, start)
+    return FirstSteps(family, name, _parameters(name), None, steps, None, None, None, _kind(device), note, start)
 
 
 def _kind(device: torch.device) -> str:

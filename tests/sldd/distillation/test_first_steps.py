@@ -70,8 +70,7 @@ def test_no_more_run_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "first_steps", work)
     monkeypatch.setattr(module, "free_memory", lambda _: 4 / module._USED + 1e-9)
     monkeypatch.setattr(module, "_demand", demands.__getitem__)
-    monkeypatch.setattr(module, "parameter_count", lambda _: 1)
-    monkeypatch.setattr(module, "build", lambda *_, **__: None)
+    monkeypatch.setattr(module, "_parameters", demands.__getitem__)
     found = list(in_processes([("", name) for name in "dcba"], steps=1, device=CPU, start="xavier", workers=3))
     assert sorted(row.member for row in found if row.learned) == ["a", "b", "c"]
     assert [row.note for row in found if row.member == "d"] == ["not run here: needs about 0 GiB"]
