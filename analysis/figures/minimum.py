@@ -44,7 +44,8 @@ WHY = {
     WAITING: "not confirmed yet",
 }
 """What stands beside a network without a count that is shown to suffice."""
-MOST_REASONS = 3  # side by side; beyond, hover boxes say them
+MOST_REASONS = 3  # side by side; of more, names that would run into another are left out, and hover boxes say why
+_LETTER = 0.009  # of the axis, on a page of 800 pixels
 
 
 def minimum_frame(study: Study) -> pd.DataFrame:
@@ -98,7 +99,9 @@ def minimum_figure(frame: pd.DataFrame, line: pd.DataFrame | None = None) -> go.
     lane = frame["series"].map(variants).astype(float) - (len(variants) - 1) / 2
     logs = frame["parameters"].astype(float).map(math.log10)
     spread = max(logs.max() - logs.min(), 0.5) if len(frame) else 0.5
-    frame = frame.assign(log=logs, x=10 ** (logs + 0.025 * spread * lane)).pipe(_labelled, 0.03 * spread + 0.006)
+    axis = parameters_axis(pd.concat([frame, published]), 0.2)
+    letter = _LETTER * (axis["range"][1] - axis["range"][0])
+    frame = frame.assign(log=logs, x=10 ** (logs + 0.025 * spread * lane)).pipe(_labelled, letter)
     most = int(frame["height"].max()) if len(frame) else 1
     shown_counts = pd.concat([frame[name] for name in ("by_points", "at_least", "minimum_images")]).dropna()
     ticks = list(range(1, most + 1)) if most <= 12 else sorted(shown_counts.unique())
@@ -107,8 +110,8 @@ def minimum_figure(frame: pd.DataFrame, line: pd.DataFrame | None = None) -> go.
     named_above = frame.loc[frame["height"] == most, "side"].str.startswith("top").any()
     room = max(0.6, 0.35 * most) if named_above else 0.6  # for a name of two lines
     title = {"text": "smallest sufficient image count"}
-    axis = {"title": title, "range": [0.4, most + room], "tickvals": ticks}
-    drawn = figure(xaxis=parameters_axis(pd.concat([frame, published]), 0.2), yaxis=axis)
+    counts = {"title": title, "range": [0.4, most + room], "tickvals": ticks}
+    drawn = figure(xaxis=axis, yaxis=counts)
     if line is not None and len(line):
         drawn.add_traces(_growth_traces(line))
     if len(published):
@@ -157,7 +160,8 @@ def _published_trace(published: pd.DataFrame) -> go.Scatter:
 
 def _labelled(frame: pd.DataFrame, letter: float) -> pd.DataFrame:
     """`text` and `side` of each point's name: once a height, beside its bar and towards the middle of the figure; above
-    the point (at the top: under it), unless that would run into a neighbour's name. A `letter` is so many decades."""
+    the point (at the top: under it), else on the other side; of more than MOST_REASONS none where it would run into a
+    neighbour's name on either, for hover boxes say it, and the table. A `letter` is so many decades."""
     frame = frame.assign(text="", side="top right").sort_values(["height", "log"], kind="stable")
     middle = (frame["log"].min() + frame["log"].max()) / 2
     for _, level in frame.groupby("height", sort=False):
@@ -166,13 +170,16 @@ def _labelled(frame: pd.DataFrame, letter: float) -> pd.DataFrame:
             if point["backbone"] in named:
                 continue
             words = [point["backbone"]]
-            if not (point["works"] or point["by_rule"]) and level["backbone"].nunique() <= MOST_REASONS:
+            few = level["backbone"].nunique() <= MOST_REASONS
+            if few and not (point["works"] or point["by_rule"]):
                 words.append(WHY[point["outcome"]])
             width = letter * max(map(len, words))
             beside = "right" if point["log"] <= middle else "left"
             start = point["log"] - (width if beside == "left" else 0)
             usual, other = ("top", "bottom") if point["works"] else ("bottom", "top")
-            side = other if start < ends[usual] and start >= ends[other] else usual
+            side = next((side for side in (usual, other) if start >= ends[side]), usual if few else None)
+            if side is None:
+                continue
             ends[side] = start + width
             frame.loc[place, ["text", "side"]] = ["<br>".join(map(plain, words)), f"{side} {beside}"]
             named.add(point["backbone"])

@@ -22,6 +22,7 @@ from analysis.stats.searched import searched_settings
 from analysis.text.anonymity import reports
 from analysis.text.answer import network_names
 from analysis.text.words import images_word, listed, number, parameters_word, protocol_mark
+from ledger.schema import SETTING
 
 _LEFT = {
     UNDECIDED: "is undecided for {}",
@@ -73,9 +74,11 @@ def _of(answer: pd.DataFrame) -> str:
 
 
 def networks(study: Study, answer: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Headings, and a row for each network and setting: parameters, the smallest count with its interval, the score at
-    it (or the best that was reached), that of ordinary training, and the verdict."""
+    """Headings, and a row for each network and setting, by parameters in each setting: parameters, the smallest count
+    with its interval, the score at it (or the best that was reached), that of ordinary training, and the verdict."""
     word = score_word(study.records)
+    places = answer.groupby(SETTING, sort=False, dropna=False).ngroup()
+    answer = answer.assign(place=places).sort_values(["place", "parameters"], kind="stable")
     headings = ["network", "parameters", "images", word, f"{word} of ordinary training", "verdict"]
     rows = zip(network_names(answer), answer.to_dict("records"), strict=True)
     return headings, [

@@ -103,3 +103,33 @@ def test_the_papers_six_stand_behind_where_hm_is_drawn(mixed):
     assert gray.x == (5_984_915, 11_176_963, 21_285_123, 57_000_643, 134_271_683, 139_581_379)
     assert gray.y == (1, 1, 1, 1, 2, 2)
     assert not any("published" in str(trace.name) for trace in minimum_figure(frame.assign(score="AUC")).data)
+
+
+def test_names_of_many_networks_do_not_run_into_each_other():
+    names = [f"network_{number}" for number in range(12)]
+    answer = pd.DataFrame(
+        {
+            "backbone": names,
+            "parameters": [1_000_000 + 20_000 * number for number in range(11)] + [100_000_000],
+            "minimum_images": pd.array([3] * 12, "Int64"),
+            "at_least": pd.array([1] * 12, "Int64"),
+            "by_points": pd.array([2] * 12, "Int64"),
+            "largest_images": pd.array([3] * 12, "Int64"),
+            "hm_by_points": 0.8,
+            "minimum_hm": 0.8,
+            "trained_hm": 0.86,
+            "outcome": "shown",
+            "best_images": pd.array([3] * 12, "Int64"),
+            "best_hm": 0.85,
+            "tried": "1, 2, 3",
+            "level": 0.95,
+            "censored": False,
+            "reason": "",
+            "series": "",
+            "top": 4,
+        }
+    )
+    *_, points = minimum_figure(answer).data
+    assert [text for text in points.text if text] == [names[0], names[1], names[11]]
+    assert points.textposition[:2] == ("top right", "bottom right")
+    assert list(points.hovertext)[5].startswith("<b>network_5"), "a name that is left out is in its box"
