@@ -25,7 +25,8 @@ class JoinedFilms(WholeFilms):
         parts: of the same side.
 
     Raises:
-        InputError: one has patients with one label instead of films with findings, or other channels.
+        InputError: one has patients with one label instead of films with findings, other channels, or a class that
+            another one spells otherwise.
     """
 
     def __init__(self, parts: Sequence[WholeFilms]) -> None:
@@ -52,6 +53,11 @@ def join(cohorts: Sequence[Cohort]) -> Cohort:
     if len({cohort.channels for cohort in cohorts}) > 1:
         raise InputError("sources: gray collections and such in colour cannot be trained on together")
     classes = list(dict.fromkeys(name for cohort in cohorts for name in cohort.classes))
+    spelled: dict[str, str] = {}
+    for name in classes:  # each would be unknown of the other's films: neither wrong nor right, and half learned
+        other = spelled.setdefault("".join(filter(str.isalnum, name.casefold())), name)
+        if other != name and not any({name, other} <= set(cohort.classes) for cohort in cohorts):
+            raise InputError(f"sources: {other!r} and {name!r} would be two classes; spell them alike in both tables")
     firsts = _firsts([cohort.patients for cohort in cohorts])
     findings: list[list[float | None]] = []
     for cohort in cohorts:

@@ -62,3 +62,12 @@ def test_patients_with_one_label_cannot_be_joined(parts: list[WholeFilms]) -> No
     parts[1].cohort = replace(parts[1].cohort, classes=[], findings=[])
     with pytest.raises(InputError, match="only collections of films with findings"):
         JoinedFilms(parts)
+
+
+def test_a_class_that_is_spelled_in_two_ways_is_refused(parts: list[WholeFilms]) -> None:
+    parts[1].cohort = replace(parts[1].cohort, classes=["edema", "Nodule", "Mass "])
+    with pytest.raises(InputError, match=r"'Mass' and 'Mass ' would be two classes|'Edema' and 'edema' would be two"):
+        JoinedFilms(parts)
+    parts[0].cohort = replace(parts[0].cohort, classes=["Mass", "Edema", "edema"])
+    parts[1].cohort = replace(parts[1].cohort, classes=["edema", "Nodule", "Mass"])
+    assert JoinedFilms(parts).cohort.classes == ["Mass", "Edema", "edema", "Nodule"], "two that one collection tells"
