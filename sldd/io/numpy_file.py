@@ -15,7 +15,7 @@ import numpy as np
 
 from sldd.errors import InputError
 from sldd.io.film import Radiograph
-from sldd.io.volume import check_bytes, check_growth, check_size, chosen, film_of
+from sldd.io.volume import SMALL, check_bytes, check_growth, check_size, chosen, film_of
 
 ENDINGS = (".npy", ".npz")
 _WHAT = "the NumPy file"
@@ -41,11 +41,12 @@ def read_numpy(path: Path, channels: int = 1, place: float | None = None) -> Rad
         ) from None
 
 
-def read_member(archive: zipfile.ZipFile, name: str, what: str) -> np.ndarray:
+def read_member(archive: zipfile.ZipFile, name: str, what: str, small: int = SMALL) -> np.ndarray:
     """One array of an archive, once its header and the archive's agree on a size that such a file can have.
 
     Args:
         what: the archive is called, with its article.
+        small: as of ``check_growth``.
 
     Raises:
         KeyError: there is none of that name.
@@ -53,7 +54,7 @@ def read_member(archive: zipfile.ZipFile, name: str, what: str) -> np.ndarray:
         Exception: of any kind where it is no such array.
     """
     told = archive.getinfo(name)
-    check_growth(told.file_size, told.compress_size, what)
+    check_growth(told.file_size, told.compress_size, what, small)
     with archive.open(told) as member:
         _read_shape(member, told.file_size)
     with archive.open(told) as member:

@@ -14,19 +14,20 @@ from sldd.io.film import MAX_PIXELS, ChannelsError, Radiograph, VolumeError, sli
 
 MOST_BYTES = 2**30
 """Of a volume: 2,000 slices of 512 x 512 in 16 bits."""
-_SMALL, _MOST_RATIO = 64 * 2**20, 100
+SMALL, _MOST_RATIO = 64 * 2**20, 100
 """Bytes, and what larger arrays take in memory for each byte in a file; images compress to a half or a third."""
 _LIFT, _FEWEST_STEPS = 2**15, 255
 _WHITE = np.iinfo(np.uint16).max
 
 
-def check_growth(claimed: int, stored: int, what: str) -> None:
+def check_growth(claimed: int, stored: int, what: str, small: int = SMALL) -> None:
     """Raise an InputError where a header asks for far more bytes than its file has compressed.
 
     Args:
         what: the file is called, with its article.
+        small: bytes that a file may take in memory whatever it has compressed.
     """
-    if claimed > max(_SMALL, _MOST_RATIO * stored):
+    if claimed > max(small, _MOST_RATIO * stored):
         raise InputError(f"{what} would grow a hundredfold, which no images do; get it again")
 
 

@@ -25,6 +25,8 @@ from sldd.sources.medmnist_sets import classes_of, set_file
 
 _PARTS = dict(zip(("train", "val", "test"), SPLITS, strict=True))
 _MOST_CLASSES = 1000
+_LARGEST_SHAPES = 2**29
+"""Bytes of the largest sets of shapes (vessels, adrenal glands: two values, 64 x 64 x 64), which compress without end."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ def _read_part(path: Path, part: str, channels: int, place: float | None) -> tup
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             images, labels = (
-                read_member(archive, f"{part}_{what}.npy", "data.root: the .npz file") for what in ("images", "labels")
+                read_member(archive, f"{part}_{what}.npy", "data.root: the .npz file", _LARGEST_SHAPES)
+                for what in ("images", "labels")
             )
     except InputError:
         raise
