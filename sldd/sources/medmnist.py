@@ -26,7 +26,7 @@ from sldd.sources.medmnist_sets import classes_of, set_file
 _PARTS = dict(zip(("train", "val", "test"), SPLITS, strict=True))
 _MOST_CLASSES = 1000
 _LARGEST_SHAPES = 2**29
-"""Bytes of the largest sets of shapes (vessels, adrenal glands: two values, 64 x 64 x 64), which compress without end."""
+"""Bytes of the largest sets of shapes (vessels, adrenal glands: two values, 64 x 64 x 64), which compress a lot."""
 
 
 @dataclass(frozen=True)
