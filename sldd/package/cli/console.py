@@ -14,6 +14,7 @@ from rich.text import Text
 
 from sldd.errors import InputError
 from sldd.io.atomic_file import check_output
+from sldd.io.radiograph import is_film
 from sldd.package.rebuild.verify import Verdict, verify
 from sldd.sources.folder import MANIFEST
 
@@ -72,7 +73,7 @@ def new_file(out: Path, *read: Path | str | None, option: str = "--out") -> Path
 
 
 def check_outputs(outputs: Mapping[str, Path | None], films: Path, *others: Path | str | None) -> None:
-    """Check before the work that files can be written, and are neither one and the same nor read by the command.
+    """Check before the work that tables can be written, and that none is another, a radiograph, or read by the command.
 
     Args:
         outputs: by option.
@@ -87,7 +88,8 @@ def check_outputs(outputs: Mapping[str, Path | None], films: Path, *others: Path
     for option, path in outputs.items():
         if path is None:
             continue
-        new_file(path, table, *others, option=option)
+        if is_film(new_file(path, table, *others, option=option)):
+            raise InputError(f"{option} {path}: a radiograph; name another")
         earlier = taken.setdefault(path.resolve(), option)
         if earlier != option:
             raise InputError(f"{option} {path}: {earlier} is the same file; name another")

@@ -193,11 +193,13 @@ def test_outputs_are_two_files_and_none_that_is_read(
 ) -> None:
     folder, out = shutil.copytree(films, tmp_path / "films"), tmp_path / "out.csv"
     table, other = folder / "manifest.csv", shutil.copy(saved, tmp_path / "other.safetensors")
-    before = {path: path.read_bytes() for path in (saved, Path(other), table)}
+    film = next((folder / "images").iterdir())
+    before = {path: path.read_bytes() for path in (saved, Path(other), table, film)}
     for words, says in (
         (["--out", out, "--names", tmp_path / "films" / ".." / "out.csv"], "--out is the same file"),
         (["--out", saved], "--out .*: a file that is read here"),
         (["--out", table], "--out .*: a file that is read here"),
+        (["--out", film], "--out .*: a radiograph; name another"),
         (["--out", out, "--names", table], "--names .*: a file that is read here"),
         (["--out", out, "--names", other, "--with", other], "--names .*: a file that is read here"),
     ):
