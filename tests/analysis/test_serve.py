@@ -101,7 +101,7 @@ def test_an_open_page_follows_and_does_not_flicker(running, address, browser: Br
     tab.wait_for_timeout(1500)  # some ticks of the clock
     assert tab.evaluate(counts) == before, "nothing is drawn again because a clock ticked"
     finish(running, 3)
-    tab.get_by_text("All 28 trials").wait_for()
+    tab.get_by_text("All 28 trials").wait_for(timeout=120_000)  # of a machine that does other things beside
     tab.wait_for_timeout(1000)
     after = tab.evaluate(counts)
     assert after["study-0-hm-by-images"] > before["study-0-hm-by-images"]

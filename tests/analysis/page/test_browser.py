@@ -177,7 +177,7 @@ def test_filters_can_be_used_without_a_mouse(page, opened):
     assert tab.locator("#filters details").first.get_attribute("open") is not None
     tab.keyboard.press("Tab")
     tab.keyboard.press("Space")
-    assert tab.url.endswith("#backbone=test_convnet")
+    tab.wait_for_function("location.hash === '#backbone=test_convnet'")
     tab.keyboard.press("Escape")
     assert tab.locator("#filters details[open]").count() == 0
     assert tab.evaluate("document.activeElement.tagName") == "SUMMARY"
