@@ -205,18 +205,19 @@ def _learn(options: argparse.Namespace) -> int:
         if name not in known:
             check_name(name)
     rows = [] if options.out is None else read_first_steps(options.out, options.steps, options.start)
-    rows = [row for row in rows if not row.note.startswith(NOT_RUN)]
-    done = {row.member for row in rows}
+    had = [row for row in rows if not row.note.startswith(NOT_RUN)]
+    done = {row.member for row in had}
     if done:
         print(f"{len(done)} are in {options.out} already")
-    names = [name for name in names if name not in done | {row.family for row in rows}]
+    names = [name for name in names if name not in done | {row.family for row in had}]
     if looked_up := sum(name in known for name in names):
         print(f"looking for the smallest members of {looked_up} families ...", flush=True)
     members = [(name, smallest_member(name)) if name in known else ("", name) for name in names]
     members = [(family, member) for family, member in members if member not in done]
     device = torch.device(options.device)
-    for row in in_processes(members, steps=options.steps, device=device, start=options.start, workers=options.workers):
-        rows.append(row)
+    found = in_processes(members, steps=options.steps, device=device, start=options.start, workers=options.workers)
+    for number, row in enumerate(found, len(done) + 1):
+        rows = [*(other for other in rows if other.member != row.member), row]
         if row.share is None or row.step_seconds is None:
             verdict = f"FAILS: {row.note}"
         else:
@@ -224,7 +225,7 @@ def _learn(options: argparse.Namespace) -> int:
             verdict = f"loss {row.share:.2f} of guessing, {row.step_seconds:.3f} s a step: {word}"
         side = row.input_size or "-"
         facts = f"{row.parameters or 0:>13,} parameters  input {side:>3}"
-        print(f"{len(rows):>3}/{len(done) + len(members)}  {row.member:<36} {facts}  {verdict}", flush=True)
+        print(f"{number:>3}/{len(done) + len(members)}  {row.member:<36} {facts}  {verdict}", flush=True)
         if options.out is not None:  # kept as it goes: a machine may be taken away
             write_first_steps(rows, options.out)
     passed = sum(row.learned for row in rows)

@@ -97,11 +97,12 @@ def _killed_or_done(family: str, name: str, **_: object) -> FirstSteps:
 def test_what_memory_kept_from_running_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = tmp_path / "table.csv"
     note = f"{NOT_RUN}: needs about 40 GiB"
-    write_first_steps([FirstSteps("", "test_vit", 1, None, 7, None, None, None, "cpu", note, "xavier")], table)
+    waiting = FirstSteps("", "vgg11", 1, None, 7, None, None, None, "cpu", note, "xavier")
+    write_first_steps([FirstSteps("", "test_vit", 1, None, 7, None, None, None, "cpu", note, "xavier"), waiting], table)
     done = FirstSteps("", "test_vit", 1, 96, 7, 0.5, 0.5, 0.1, "cpu", "", "xavier")
     monkeypatch.setattr("sldd.distillation.audit.in_processes", lambda *_, **__: iter([done]))
-    assert main(["learn", "test_vit", "--steps", "7", "--start", "xavier", "--out", str(table)]) == 0
-    assert read_first_steps(table, 7, "xavier") == [done]
+    assert main(["learn", "test_vit", "--steps", "7", "--start", "xavier", "--out", str(table)]) == 1
+    assert read_first_steps(table, 7, "xavier") == [done, waiting], "what was not asked for keeps its row"
 
 
 @pytest.mark.slow
