@@ -36,8 +36,8 @@ from sldd.data.settings import DataSettings, open_source
 from sldd.data.split import SplitSettings, split_patients
 from sldd.distillation.distill import Distillation
 from sldd.distillation.image_learner import DistillSettings
-from sldd.distillation.initial_images import initial_images
-from sldd.distillation.initial_labels import initial_labels
+from sldd.distillation.initial.images import initial_images
+from sldd.distillation.initial.labels import initial_labels
 from sldd.errors import InputError
 from sldd.metrics.patient_evaluator import PatientEvaluator, PatientScores
 from sldd.metrics.patient_votes import choose_threshold, operate

@@ -16,8 +16,8 @@ PRETEXT = PretextSettings(patch=75 / 512)
 # As measured in docs/lungs.md, before rates by tensor.
 ONE_RATE = DistillSettings(rates="step", rate_unit="absolute", rate_lr=1.0, clip=None, average=0.0)
 HEAD = replace(ONE_RATE, image_init="real", inner_weights="head")
-# Today's defaults, with a bank that a slower network fills in the same time.
-LITE = DistillSettings(inner_weights="head", feature_bank=6000)
+# Today's defaults but for pink noise, with a bank that a slower network fills in the same time.
+LITE = DistillSettings(image_init="pink", inner_weights="head", feature_bank=6000)
 
 
 @dataclass(frozen=True)

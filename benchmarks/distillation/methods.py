@@ -29,7 +29,7 @@ from benchmarks.measure import one_thread
 from benchmarks.runs_file import RunsFile, settings_of
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
-from sldd.distillation.initial_labels import class_labels
+from sldd.distillation.initial.labels import class_labels
 from sldd.errors import InputError
 from sldd.metrics.evaluators import Evaluator
 from sldd.ops.types import InputSpec

@@ -21,8 +21,8 @@ from sldd.data.patches import BalancedBatches, Patches, PatchSettings
 from sldd.data.split import SplitSettings, split_patients
 from sldd.distillation.distill import Distillation
 from sldd.distillation.image_learner import DistillSettings
-from sldd.distillation.initial_images import noise_images
-from sldd.distillation.initial_labels import initial_labels
+from sldd.distillation.initial.images import noise_images
+from sldd.distillation.initial.labels import initial_labels
 from sldd.metrics.patient_evaluator import PatientEvaluator
 from sldd.sources.phantom import PhantomSettings, PhantomSource
 from sldd.training.outer_loop import OuterLoop

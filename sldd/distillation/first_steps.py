@@ -29,8 +29,8 @@ from sldd.backbones.start import XAVIER, set_start
 from sldd.data.cohort import Cohort, default_cache, prepare
 from sldd.data.patches import CLASSES, BalancedBatches, Patches, PatchSettings
 from sldd.distillation.distill import Distillation
-from sldd.distillation.initial_images import noise_images
-from sldd.distillation.initial_labels import initial_labels
+from sldd.distillation.initial.images import noise_images
+from sldd.distillation.initial.labels import initial_labels
 from sldd.distillation.memory_estimate import needs
 from sldd.errors import InputError
 from sldd.io.atomic_file import write_file

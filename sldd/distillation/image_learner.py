@@ -22,8 +22,8 @@ from sldd.backbones.head import Head, last_layer
 from sldd.backbones.norms import keep_no_statistics, load_statistics, measure_statistics, statistics
 from sldd.data.prefetch import NumberedBatches
 from sldd.distillation.clip import AdaptiveClip
-from sldd.distillation.initial_images import ImageInit
-from sldd.distillation.initial_rates import relative_rate, relative_rates
+from sldd.distillation.initial.images import ImageInit
+from sldd.distillation.initial.rates import relative_rate, relative_rates
 from sldd.distillation.unroll import Unroll
 from sldd.ops.types import InnerWeights, Memory, ScoredPart, Weights
 from sldd.training.compute import ComputeSettings, autocast_type
@@ -43,7 +43,8 @@ class DistillSettings:
     """How distilled images are learned; all of it may be searched (``search.options``)."""
 
     image_init: ImageInit = "noise"
-    """Where images start: noise, as published, or real training patches."""
+    """Where images start: white noise, as published; pink noise, which pretrained networks tell apart; or real training
+    patches."""
     labels: Literal["raw", "softmax", "sigmoid"] = "raw"
     """Soft labels as they are learned, free of any constraint, or as the softmax of what is learned, or its sigmoid,
     entry by entry: that of films with several findings."""

@@ -14,7 +14,7 @@ from torch import nn
 from sldd.data.augment import AugmentSettings
 from sldd.distillation.distill import Distillation
 from sldd.distillation.image_learner import DistillSettings, ImageLearner
-from sldd.distillation.initial_images import ImageInit
+from sldd.distillation.initial.images import ImageInit
 from sldd.distillation.memory_estimate import needs
 from sldd.training.dp_sgd import PrivateGradient
 from sldd.training.learner import Learner

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sldd.data.patches import BalancedBatches
-from sldd.distillation.initial_images import initial_images
+from sldd.distillation.initial.images import initial_images
 from sldd.errors import InputError
 from sldd.privacy_attacks.report import Candidates, look_alike
 from sldd.privacy_attacks.similarity import MEASURES, Features

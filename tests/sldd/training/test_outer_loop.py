@@ -18,8 +18,8 @@ from sldd.data.patches import BalancedBatches, Patches, PatchSettings
 from sldd.data.split import Split
 from sldd.distillation.distill import Distillation
 from sldd.distillation.image_learner import LEARNED, DistillSettings
-from sldd.distillation.initial_images import initial_images
-from sldd.distillation.initial_labels import initial_labels
+from sldd.distillation.initial.images import initial_images
+from sldd.distillation.initial.labels import initial_labels
 from sldd.errors import InputError
 from sldd.metrics.patient_evaluator import PatientEvaluator, PatientScores
 from sldd.metrics.patient_votes import count_votes

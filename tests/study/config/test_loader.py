@@ -77,7 +77,7 @@ def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
             ["grid.start=[a/net.pt,b/net.pt]"],
             "grid.start: two starts are called net, and so would their cells be; rename",
         ),
-        (["distill.image_init=noisy"], "distill.image_init: input should be 'noise' or 'real'"),
+        (["distill.image_init=noisy"], "distill.image_init: input should be 'noise', 'pink' or 'real'"),
         (["search.inner_lr=[0.1, 1.0e+9]"], "search.inner_lr.1: input should be less than 1000000"),
         (["search.delta=[0.1, 1.5]"], "search.delta.1: input should be less than 1"),
         (["grid.images=[1,1]"], "grid.images"),

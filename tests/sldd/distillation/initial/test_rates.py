@@ -11,9 +11,9 @@ from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
 from sldd.distillation.distill import Distillation
 from sldd.distillation.image_learner import DistillSettings
-from sldd.distillation.initial_images import noise_images
-from sldd.distillation.initial_labels import initial_labels
-from sldd.distillation.initial_rates import LAST_LAYER, STEEPEST, relative_rate, relative_rates
+from sldd.distillation.initial.images import noise_images
+from sldd.distillation.initial.labels import initial_labels
+from sldd.distillation.initial.rates import LAST_LAYER, STEEPEST, relative_rate, relative_rates
 
 CPU = torch.device("cpu")
 NAMES = ["body.weight", "body.bias", "token", "head.weight", "head.bias"]

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sldd.distillation.initial_labels import STARTS, image_classes, initial_labels
+from sldd.distillation.initial.labels import STARTS, image_classes, initial_labels
 from sldd.errors import InputError
 
 

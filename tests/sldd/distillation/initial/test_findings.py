@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sldd.distillation.initial_findings import FINDING_STARTS, initial_findings
+from sldd.distillation.initial.findings import FINDING_STARTS, initial_findings
 
 # Two often together, one alone and rarer, most films without.
 LABELS = np.array([[0, 0, 0]] * 8 + [[1, 0, 1]] * 5 + [[0, 1, 0]] * 2 + [[0, np.nan, 0]])

@@ -1,0 +1,1 @@
+"""Where a distillation starts: images, soft labels and inner rates."""

@@ -1,0 +1,58 @@
+"""Initial distilled images: white or pink noise, or real training patches."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+
+from sldd.data.patches import BalancedBatches
+from sldd.distillation.initial.labels import image_classes
+from sldd.rng import stream
+
+ImageInit = Literal["noise", "pink", "real"]
+
+
+def initial_images(start: ImageInit, *, steps: int, images: int, seed: int, batches: BalancedBatches) -> torch.Tensor:
+    """Distilled patches at the start of a distillation.
+
+    Args:
+        start: ``noise``, standard normal as published; ``pink``, as ``pink_images``; ``real``, as ``real_patches``.
+        steps, images: S and M.
+        batches: say how large a patch is, and where real ones come from.
+
+    Returns:
+        (S, M, channels, side, side) float32.
+    """
+    if start == "real":
+        return real_patches(steps=steps, images=images, seed=seed, batches=batches)
+    drawn = pink_images if start == "pink" else noise_images
+    return drawn(steps=steps, images=images, side=batches.side, channels=batches.channels, seed=seed)
+
+
+def real_patches(*, steps: int, images: int, seed: int, batches: BalancedBatches) -> torch.Tensor:
+    """(S, M, channels, side, side) training patches, each of the class that its image's label starts with (Wang et al.
+    2018 found such a start to work as well as noise; it learns faster)."""
+    random = stream(seed, "real start")
+    return torch.stack([batches.of_classes(random, image_classes(images)) for _ in range(steps)])
+
+
+def noise_images(*, steps: int, images: int, side: int, channels: int = 1, seed: int) -> torch.Tensor:
+    """(steps, images, channels, side, side) float32, standard normal."""
+    shape = (steps, images, channels, side, side)
+    return torch.from_numpy(stream(seed, "noise").standard_normal(shape, dtype="float32"))
+
+
+def pink_images(*, steps: int, images: int, side: int, channels: int = 1, seed: int) -> torch.Tensor:
+    """(steps, images, channels, side, side) float32 noise whose amplitude falls as 1 / frequency, as that of natural
+    images does (Field 1987, JOSA A 4); each plane has mean 0 and deviation 1.
+
+    A network that was trained on images sees different things in two of them. Of white noise it makes much the same
+    features each time, of which an inner step of the last layer has nothing to teach.
+    """
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side))
+    frequency[0, 0] = np.inf  # no mean
+    white = stream(seed, "pink noise").standard_normal((steps, images, channels, side, side))
+    pink = np.fft.irfft2(np.fft.rfft2(white) / frequency, s=(side, side))
+    return torch.from_numpy((pink / pink.std((-2, -1), keepdims=True)).astype(np.float32))
