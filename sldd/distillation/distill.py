@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -12,12 +12,29 @@ import torch
 from sldd.backbones.features.kept_features import FeatureBatches
 from sldd.backbones.norms import measure_statistics, tracking_statistics
 from sldd.data.prefetch import NumberedBatches
-from sldd.distillation.image_learner import ImageLearner
+from sldd.distillation.image_learner import LEARNED, DistillSettings, ImageLearner
+from sldd.distillation.label_solver import FIRST_UPDATES, UPDATES, solved_labels
+from sldd.errors import InputError
 from sldd.ops.digest import digest
 from sldd.rng import stream
 from sldd.training.compute import outer_gradient
 from sldd.training.dp_sgd import PrivateGradient
+from sldd.training.learner import State
 from sldd.training.losses import CROSS_ENTROPY, Loss
+
+
+def unsolvable(settings: DistillSettings, loss: Loss, *, inner_steps: int, private: bool) -> str | None:
+    """Why labels cannot be solved for images (``sldd.distillation.label_solver``); None where they can."""
+    for bars, what in (
+        (settings.inner_weights != "head", "the inner step changes all weights (distill.inner_weights)"),
+        (inner_steps > 1, f"there are {inner_steps} inner steps"),
+        (settings.labels != "raw", f"labels are {settings.labels} outputs (distill.labels)"),
+        (loss is not CROSS_ENTROPY, "films have findings and no classes"),
+        (private, "a private result looks at patients through noise only"),
+    ):
+        if bars:
+            return f"distill.label_update: labels cannot be solved where {what}; use auto or gradient"
+    return None
 
 
 class Distillation(ImageLearner):
@@ -31,9 +48,17 @@ class Distillation(ImageLearner):
     def __init__(
         self, *given: Any, private: PrivateGradient | None = None, loss: Loss = CROSS_ENTROPY, **others: Any
     ) -> None:
+        self._private = private is not None
         super().__init__(*given, loss=loss, **others)
         self._outer_gradient = private or partial(outer_gradient, loss=loss.outer)
-        self._private = private is not None
+
+    def _by_gradient(self, learned: Sequence[str]) -> Sequence[str]:
+        how = self._settings.label_update
+        reason = unsolvable(self._settings, self._loss, inner_steps=self.inner_steps, private=self._private)
+        if how == "solved" and reason is not None:
+            raise InputError(reason)
+        self._solves = how != "gradient" and reason is None and "labels" in learned
+        return [name for name in learned if name != "labels" or not self._solves]
 
     def begin(self, batches: NumberedBatches, real: Iterable[torch.Tensor]) -> NumberedBatches:
         """Batches for ``step``: of patches, or of features, for which ``real`` give ``theta_bn``."""
@@ -69,6 +94,10 @@ class Distillation(ImageLearner):
         """One outer step: Algorithm 1, lines 4 to 6. Returns L on the batch before the update."""
         params = {name: value.detach().requires_grad_() for name, value in self._learned.items()}
         inner_inputs = self._with_features(self._inner_inputs(params))
+        if self._solves:
+            solved = self._solved(inner_inputs, inputs, classes)
+            self._learned["labels"].copy_(solved)
+            inner_inputs["labels"] = solved
         theta = self._unroll.steps(*inner_inputs.values(), stop=self._stop(), window=self._settings.window)
         with tracking_statistics(self.network) if self._track_statistics else nullcontext():
             if self._private and len(inputs):
@@ -82,6 +111,19 @@ class Distillation(ImageLearner):
         gradients = dict(zip(names, param_grads, strict=True))
         self._update(gradients, rate)
         return loss
+
+    def _solved(self, inner_inputs: State, real: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        """(1, M, C) labels for the features of the images at hand, by those of a batch of real ones."""
+        images, labels, rates = (inner_inputs[name].detach() for name in LEARNED)
+        return solved_labels(
+            self._unroll.start,
+            rates[0, 0],
+            made=images[0],
+            labels=labels[0],
+            real=real,
+            truth=truth,
+            updates=UPDATES if self._taken else FIRST_UPDATES,
+        )[None]
 
     def _stop(self) -> int | None:
         window = self._settings.window

@@ -53,8 +53,13 @@ class DistillSettings:
     rate_unit: Literal["share", "absolute"] = "share"
     """What ``search.inner_lr`` says: the share of a tensor's norm that the inner steps change at the start, ten times
     as much in the last layer; or the inner rate itself, as published, which suits few networks."""
+    label_update: Literal["auto", "gradient", "solved"] = "auto"
+    """How soft labels are learned: along their gradient, as published; or solved for the images at hand at every outer
+    step (``sldd.distillation.label_solver``), which needs fewer steps, and a single inner step of the last layer, of
+    classes. ``auto``: solved where that can be."""
     label_lr: Annotated[float, Gt(0)] = 1.0
-    """Adam's rate on soft labels, in multiples of the outer rate, which is that on images."""
+    """Adam's rate on soft labels that follow their gradient, in multiples of the outer rate, which is that on
+    images."""
     rate_lr: Annotated[float, Gt(0)] = 3.0
     """Adam's rate on the logarithms of inner rates, in multiples of the outer rate."""
     inner_weights: InnerWeights = "all"
@@ -131,7 +136,7 @@ class ImageLearner(ABC):
         self._inner_lr, self._epochs = inner_lr, epochs
         self._learned["rates"] = self._first_rates().log()
         self._average = {name: value.clone() for name, value in self._learned.items()} if settings.average else None
-        self._optimised = [name for name in self._learned if name in learned]
+        self._optimised = [name for name in self._learned if name in self._by_gradient(learned)]
         paces = {"images": 1.0, "labels": settings.label_lr, "rates": settings.rate_lr}
         self._paces = [paces[name] for name in self._optimised]
         self._adam = torch.optim.Adam([{"params": [self._learned[name]]} for name in self._optimised])
@@ -155,6 +160,10 @@ class ImageLearner(ABC):
     def inputs(self, images: torch.Tensor) -> torch.Tensor:
         """The images themselves."""
         return images
+
+    def _by_gradient(self, learned: Sequence[str]) -> Sequence[str]:
+        """What of ``learned`` Adam learns."""
+        return learned
 
     @abstractmethod
     def step(self, inputs: torch.Tensor, classes: torch.Tensor, rate: float) -> float:

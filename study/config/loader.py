@@ -40,6 +40,8 @@ FORMER: dict[str, Any] = {
     "distill.rate_lr": "that of images, on another scale",
 }
 """What studies did from before there was a choice, where it is not what the default does now."""
+FORMER_OF_HEADS = {"distill.label_update": "gradient"}
+"""The same where inner steps change the last layer."""
 FORMER_START = {"start": XAVIER}
 """The same of their grids' blocks."""
 
@@ -142,7 +144,9 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         _flatten({name: value for name, value in tree.items() if name != "grid"})
         for tree in (as_tree(StudyConfig("", [])), old, new)
     )
-    before = defaults | FORMER | before  # a setting that there was not yet did what its default does, but for some
+    heads = "head" in {before.get("distill.inner_weights"), *(before.get("search.options.inner_weights") or [])}
+    former = FORMER | (FORMER_OF_HEADS if heads else {})
+    before = defaults | former | before  # a setting that there was not yet did what its default does, but for some
     for key in sorted(before.keys() | after.keys()):
         was, now = before.get(key), after.get(key)
         if was == now or (key.startswith(FREE) and key != "resources.threads"):

@@ -12,7 +12,7 @@ from optuna.distributions import CategoricalDistribution
 from torch import nn
 
 from sldd.data.augment import AugmentSettings
-from sldd.distillation.distill import Distillation
+from sldd.distillation.distill import Distillation, unsolvable
 from sldd.distillation.image_learner import DistillSettings, ImageLearner
 from sldd.distillation.initial.images import ImageInit
 from sldd.distillation.memory_estimate import needs
@@ -26,6 +26,8 @@ from study.config.search_settings import SearchSettings
 from study.config.tasks.base import Task, TaskData
 from study.grid.axes import Cell, GridSettings
 from study.grid.spec import TrialSpec
+
+_OF_LABEL_UPDATES = ("label_update", "inner_weights", "labels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,18 @@ class Distilling(Method):
                 distill_epochs=epochs,
                 counted=counted,
             )
+
+    def refusal(self, cell: Cell, config: StudyConfig, data: TaskData) -> str | None:
+        wanted = {name: config.search.options.get(name, [getattr(config.distill, name)]) for name in _OF_LABEL_UPDATES}
+        if "labels" not in self.learned or "solved" not in wanted["label_update"]:
+            return None
+        private = config.privacy.noise is not None
+        for part, labels in itertools.product(wanted["inner_weights"], wanted["labels"]):
+            settings = replace(config.distill, inner_weights=part, labels=labels)
+            reason = unsolvable(settings, data.loss, inner_steps=cell.inner_steps, private=private)
+            if reason is not None:
+                return reason
+        return None
 
     def search_space(self, settings: SearchSettings, delta: Space) -> Space:
         options = {name: CategoricalDistribution(choices) for name, choices in settings.options.items()}

@@ -33,9 +33,9 @@ class Matched(Distilling):
         options, classes = config.search.options, len(data.input.classes)
         assert cell.images is not None
         assert cell.label_init is not None
-        for name, value in (("inner_weights", "all"), ("window", None)):
-            if set(options.get(name, [getattr(config.distill, name)])) != {value}:
-                only = "null" if value is None else value
+        for name, fits in (("inner_weights", ["all"]), ("window", [None]), ("label_update", ["auto", "gradient"])):
+            if not set(options.get(name, [getattr(config.distill, name)])) <= set(fits):
+                only = "null" if fits[0] is None else fits[0]
                 return f"{self.name} takes no inner steps to learn by: distill.{name} is for sldd and dd; set {only}"
         found = data.image_classes(data.initial_labels(cell.label_init, cell.images, config.seed))
         if found is None:

@@ -162,6 +162,12 @@ def test_study_may_grow_and_nothing_else() -> None:
     del older["search"]["score"]
     assert differences(older, before) == ["search.score was 'headline' and is now 'smooth'"]
     older["search"]["score"] = "smooth"
+    del older["distill"]["label_update"]
+    assert differences(older, before) == [], "all weights"
+    older["distill"]["inner_weights"] = "head"
+    head = as_tree(load("demo", ["distill.inner_weights=head"]))
+    assert differences(older, head) == ["distill.label_update was 'gradient' and is now 'auto'"]
+    older["distill"]["inner_weights"] = "all"
     (line,) = differences(older, as_tree(load("demo", ["search.trials=3", "search.stop=median"])))
     assert line == "search.pruner was 'none' and is now 'median'"
     (line,) = differences(older, as_tree(load("demo", ["search.trials=3", "search.sampler=random"])))

@@ -130,6 +130,7 @@ MATCHED = [name for name, method in METHODS.items() if isinstance(method, Matche
     [
         (["distill.inner_weights=head"], "takes no inner steps to learn by: distill.inner_weights is for sldd and dd"),
         (["search.options={window: [null, 2]}"], "distill.window is for sldd and dd; set null"),
+        (["distill.label_update=solved"], "distill.label_update is for sldd and dd; set auto"),
     ],
 )
 def test_what_has_no_meaning_is_refused(
@@ -186,3 +187,21 @@ def test_rates_that_follow_are_worked_out_where_a_state_is_evaluated(
     assert asked == [4], "of four steps, after the last"
     assert loop.best is not None
     assert torch.equal(loop.best.state["rates"], loop.learner.state()["rates"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (["distill.label_update=solved"], "the inner step changes all weights"),
+        (["distill.label_update=solved", "distill.inner_weights=head", "grid.distill_epochs=2"], "2 inner steps"),
+        (["search.options={label_update: [auto, solved], inner_weights: [head, all]}"], "changes all weights"),
+        (["distill.label_update=solved", "distill.inner_weights=head"], None),
+        (["distill.inner_weights=all"], None),
+    ],
+)
+def test_labels_that_cannot_be_solved_are_refused_in_the_plan(
+    cache: Path, data: PatchData, settings: list[str], says: str | None
+) -> None:
+    config = _config(cache, "sldd", *settings)
+    found = [METHODS["sldd"].refusal(cell, config, data) for cell in cells(config.grid)]
+    assert all(says in str(line) if says else line is None for line in found)
