@@ -8,6 +8,7 @@
     python -m benchmarks features                  # trials through the last layer that find features kept
     python -m benchmarks.gpu                       # every CUDA path on one GPU, within eight minutes
     python -m benchmarks.distillation.digits       # ten digits instead of eight thousand
+    python -m benchmarks.distillation.race         # against the two peers in equal core seconds, from checkouts
     python -m benchmarks.distillation.lungs        # three images against all patches, on films
     python -m benchmarks.folds DIR                 # how well folds of patients share findings out
     python -m benchmarks.search.simulated          # what samplers confirm, on simulated cells
@@ -28,8 +29,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.measure import one_thread
+from benchmarks.peers import check_peer
 from benchmarks.speed import features, reading, scoring, steps
-from benchmarks.speed.peer import check_peer
 from sldd.errors import InputError
 
 PARTS = {

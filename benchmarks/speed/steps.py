@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch.func import functional_call
 
 from benchmarks.measure import Figure, peak_bytes, ratio
-from benchmarks.speed.peer import peer_step
+from benchmarks.peers import Peer
 from sldd.backbones.init import initialise
 from sldd.backbones.norms import keep_no_statistics
 from sldd.backbones.registry import build
@@ -52,6 +52,10 @@ class Problem:
                 torch._foreach_sub_(weights, gradient, alpha=1e-4)
 
         return step
+
+    def taken_by(self, step: Callable[[torch.Tensor, torch.Tensor], object]) -> Callable[[], object]:
+        """Somebody else's step, on the same batch."""
+        return lambda: step(self._real, self._truth)
 
     def distilling(self, *, steps: int = 1, epochs: int = 1, compute: ComputeSettings) -> Callable[[], object]:
         """One whole outer step: inner steps, outer pass, adjoint, Adam."""
@@ -117,7 +121,7 @@ def figures(peer: Path | None = None) -> Iterator[Figure]:
         yield Figure(f"three inner steps, programs / autograd, {name}, 96 px", value, 0.85)
     if peer is not None:
         for steps, epochs, target in ((1, 1, 1.0), (1, 3, 0.90), (3, 3, 0.90), (9, 3, 1.0)):
-            theirs = peer_step(peer, steps=steps, epochs=epochs, batch=256)
+            theirs = lenet.taken_by(Peer(peer, steps=steps, epochs=epochs).step)
             value = ratio(lenet.distilling(steps=steps, epochs=epochs, compute=keep), theirs, 61)
             yield Figure(f"outer step / dataset-distillation's, LeNet, S = {steps}, E = {epochs}", value, target)
 

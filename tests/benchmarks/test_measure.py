@@ -18,7 +18,7 @@ from benchmarks.distillation.digits import main as digits
 from benchmarks.distillation.lungs import pooled, pooled_auc
 from benchmarks.distillation.lungs_variants import VARIANTS
 from benchmarks.measure import Figure, peak_bytes, private_bytes, ratio
-from benchmarks.speed.peer import check_peer, peer_step
+from benchmarks.peers import Peer, check_peer
 from benchmarks.speed.scoring import trial_seconds
 from benchmarks.speed.steps import Problem
 from sldd.errors import InputError
@@ -87,8 +87,9 @@ def test_the_peer_is_read_from_its_folder(tmp_path: Path) -> None:
         "        (self.data.grad,) = gradients\n"
     )
     with patch.dict(sys.modules):
-        step = peer_step(tmp_path, steps=3, epochs=1, batch=20)
-    assert [step(), step(), step()] == [0.0, -3.0, -6.0]
+        peer = Peer(tmp_path, steps=3, epochs=1)
+    step = Problem("lenet", side=28, batch=20, classes=10, images=10).taken_by(peer.step)
+    assert [step(), step(), step()] == pytest.approx([0.0, -0.03, -0.06])
 
 
 def test_scoring_is_a_part_of_a_trial(tmp_path: Path) -> None:
