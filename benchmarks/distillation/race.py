@@ -31,7 +31,7 @@ import torch
 from benchmarks.distillation.digits import CPU, Digits, accuracy, read_digits
 from benchmarks.measure import one_thread
 from benchmarks.peers import Peer
-from benchmarks.runs_file import RunsFile, settings_of
+from benchmarks.runs_file import RunsFile
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
 from sldd.distillation.distill import Distillation
@@ -150,7 +150,8 @@ def main(arguments: list[str] | None = None) -> int:
             if folder is not None and not (folder / "train_distilled_image.py").is_file():
                 raise InputError(f"{folder}: no checkout of dataset-distillation (train_distilled_image.py)")
         read_digits(options.data)
-        file = RunsFile(options.out, settings_of(options, "data", "dd", "sldd", "seconds", "workers"))
+        rates = {"outer_lr": OUTER_LR, "inner_lr": INNER_LR, "peer_rates": PEER_RATES}
+        file = RunsFile(options.out, {"epochs": EPOCHS, "batch": BATCH} | rates)
     except OSError as error:
         print(f"{options.data}: no idx files ({error.strerror}); name their folder with --data", file=sys.stderr)
         return 2
