@@ -52,13 +52,12 @@ class Distillation(ImageLearner):
         super().__init__(*given, loss=loss, **others)
         self._outer_gradient = private or partial(outer_gradient, loss=loss.outer)
 
-    def _by_gradient(self, learned: Sequence[str]) -> Sequence[str]:
+    def _solved_apart(self) -> Sequence[str]:
         how = self._settings.label_update
         reason = unsolvable(self._settings, self._loss, inner_steps=self.inner_steps, private=self._private)
         if how == "solved" and reason is not None:
             raise InputError(reason)
-        self._solves = how != "gradient" and reason is None and "labels" in learned
-        return [name for name in learned if name != "labels" or not self._solves]
+        return ["labels"] if how != "gradient" and reason is None else []
 
     def begin(self, batches: NumberedBatches, real: Iterable[torch.Tensor]) -> NumberedBatches:
         """Batches for ``step``: of patches, or of features, for which ``real`` give ``theta_bn``."""
@@ -94,7 +93,7 @@ class Distillation(ImageLearner):
         """One outer step: Algorithm 1, lines 4 to 6. Returns L on the batch before the update."""
         params = {name: value.detach().requires_grad_() for name, value in self._learned.items()}
         inner_inputs = self._with_features(self._inner_inputs(params))
-        if self._solves:
+        if "labels" in self._apart:
             solved = self._solved(inner_inputs, inputs, classes)
             self._learned["labels"].copy_(solved)
             inner_inputs["labels"] = solved
