@@ -3,6 +3,8 @@
     python -m sldd.training.pretext FOLDER --out start.safetensors
     python -m sldd.training.pretext FOLDER --backbone resnet18 --input-size 224 --patch 0.1 --out start.safetensors
     python -m study.run lungs data.root=DIR name=ours grid.start='[start.safetensors]'
+    python -m sldd.training.pretext FOLDER --backbone resnet18 test_vit paper/vgg16 --out starts
+    python -m study.run cohort data.root=DIR name=ours grid.start=pretrained pretrained=starts
 
 The network learns to say where in a radiograph a patch was cut out, and of which (Doersch et al. 2015 let it place two
 patches to each other). What it needs for that, its first layers, is then a better start than random weights.
@@ -13,7 +15,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -24,7 +26,7 @@ from safetensors.torch import save
 
 from sldd.backbones.head import Head
 from sldd.backbones.init import initialise
-from sldd.backbones.registry import build
+from sldd.backbones.registry import build, check_name
 from sldd.errors import InputError
 from sldd.io.atomic_file import check_output, write_file
 from sldd.io.film import CHANNELS, ChannelsError, Colours, channels_of
@@ -169,9 +171,17 @@ def main(arguments: list[str] | None = None) -> int:
     )
     default = PretextSettings()
     parser.add_argument("films", type=Path, metavar="FOLDER", help="radiographs, no manifest (docs/reading.md)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors", help="the file of weights")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="PATH", help="a .safetensors file, or a folder for one a backbone"
+    )
+    parser.add_argument(
+        "--backbone",
+        nargs="+",
+        default=[default.backbone],
+        metavar="NAME",
+        help="as the study's grid.backbone; what the folder has already is left as it is (default: convnet_w32)",
+    )
     for name, kind, words in (
-        ("backbone", str, "as the study's grid.backbone"),
         ("input-size", int, "pixels; as the study's patches.input_size"),
         ("patch", float, "side, as a share of the radiograph's shorter one"),
         ("steps", int, "steps of training"),
@@ -187,29 +197,56 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     settings = PretextSettings(
-        backbone=options.backbone,
-        input_size=options.input_size,
-        patch=options.patch,
-        steps=options.steps,
-        seed=options.seed,
+        input_size=options.input_size, patch=options.patch, steps=options.steps, seed=options.seed
     )
     try:
-        if options.out.suffix != ".safetensors":
-            raise InputError(f"--out {options.out}: name a .safetensors file")
+        outputs = _outputs(options.out, options.backbone)
         if not 0 < options.patch <= 1:
             raise InputError(f"--patch {options.patch:g}: a share of the film's shorter side, above 0 and at most 1")
         for name, least in (("steps", 1), ("threads", 1), ("input-size", 8)):
             if (given := getattr(options, name.replace("-", "_"))) < least:
                 raise InputError(f"--{name} {given}: at least {least}")
-        check_output(options.out)
+        if _is_file(options.out):
+            check_output(options.out)
         torch.set_num_threads(options.threads)
-        weights = train_start(read_films(options.films, CHANNELS[options.channels]), settings, say=True)
-        write_file(options.out, save({name: value.contiguous() for name, value in weights.items()}))
+        films = read_films(options.films, CHANNELS[options.channels])
+        for backbone, path in outputs.items():
+            if len(options.backbone) > 1:
+                print(f"{backbone} -> {path}", flush=True)
+            weights = train_start(films, replace(settings, backbone=backbone), say=True)
+            _make_folder(path.parent)
+            write_file(path, save({name: value.contiguous() for name, value in weights.items()}))
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"{options.out}: set grid.start to this file; send it to whoever is to use the packages")
+    use = "grid.start to this file" if _is_file(options.out) else "grid.start=pretrained and pretrained to this folder"
+    print(f"{options.out}: set {use}; send it to whoever is to use the packages")
     return 0
+
+
+def _is_file(out: Path) -> bool:
+    return out.suffix == ".safetensors"
+
+
+def _outputs(out: Path, backbones: list[str]) -> dict[str, Path]:
+    """Files to be written, by backbone: all in ``out``, or those that it has not yet where it is a folder."""
+    if _is_file(out):
+        if len(backbones) > 1:
+            raise InputError(f"--out {out}: one file cannot hold {len(backbones)} networks; name a folder")
+        return {backbones[0]: out}
+    if out.is_file() or (out.suffix and not out.is_dir()):
+        raise InputError(f"--out {out}: name a .safetensors file, or a folder")
+    for backbone in backbones:
+        check_name(backbone)
+    paths = {backbone: out / f"{backbone}.safetensors" for backbone in backbones}
+    return {backbone: path for backbone, path in paths.items() if not path.exists()}
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {folder}: cannot be made ({error.strerror})") from None
 
 
 if __name__ == "__main__":

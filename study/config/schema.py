@@ -7,14 +7,15 @@ import re
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, MinLen
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from analysis.records.rule import Rule
-from sldd.backbones.start import PRETRAINED
+from sldd.backbones.start import FILE_ENDINGS, PRETRAINED
 from sldd.data.augment import AugmentSettings
 from sldd.data.patches import PatchSettings
 from sldd.data.settings import DataSettings
@@ -36,6 +37,20 @@ def _plain_name(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9_]+", name) or name == PRETRAINED:
         raise PydanticCustomError("name", "a collection is called by small letters, digits and '_'")
     return name
+
+
+def _files_below(given: Any) -> Any:
+    """Weights by backbone, of a folder with a file each: ``resnet18.safetensors``, ``paper/vgg16.safetensors``."""
+    if not isinstance(given, str):
+        return given
+    folder = Path(given).expanduser()
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in FILE_ENDINGS and path.is_file())
+    files = {path.relative_to(folder).with_suffix("").as_posix(): str(path) for path in paths}
+    if not files:
+        raise PydanticCustomError("weights", "is no folder with files of weights named by backbone")
+    if len(files) < len(paths):
+        raise PydanticCustomError("weights", "the folder has two files of weights of one backbone")
+    return files
 
 
 # One block of axes is a list of one.
@@ -72,9 +87,9 @@ class StudyConfig:
     confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
     protocol: Protocol = "validation"
     """``paper``: states are chosen on the test patients, at a threshold of 0.4, as the source papers did."""
-    pretrained: dict[str, str] = field(default_factory=dict)
-    """Files of weights by backbone, for ``grid.start: pretrained`` where there is no network or nobody publishes
-    any."""
+    pretrained: Annotated[dict[str, str], BeforeValidator(_files_below)] = field(default_factory=dict)
+    """Files of weights by backbone, for ``grid.start: pretrained`` where there is no network or nobody publishes any;
+    or a folder with a file each (``resnet18.safetensors``)."""
     minimum: Rule = field(default_factory=Rule)
     resources: ResourceSettings = field(default_factory=ResourceSettings)
     budget: BudgetSettings = field(default_factory=BudgetSettings)

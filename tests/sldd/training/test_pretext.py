@@ -88,6 +88,26 @@ def test_any_backbone_can_be_started(films: Path) -> None:
     assert all(bool(value.isfinite().all()) for value in weights.values())
 
 
+def test_starts_of_several_networks_are_a_folder_that_goes_on(
+    films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, options = tmp_path / "made" / "starts", ["--input-size", "28", "--steps", "2", "--backbone"]
+    command = [str(films), "--out", str(out), *options]
+    assert pretext.main([*command, "lenet", "paper/lenet"]) == 2
+    assert "no backbone 'paper/lenet'" in capsys.readouterr().err
+    assert not out.exists()
+    assert pretext.main([str(films), "--out", str(tmp_path / "a.safetensors"), *options, "lenet", "test_vit"]) == 2
+    assert "one file cannot hold 2 networks; name a folder" in capsys.readouterr().err
+    assert pretext.main([*command, "lenet", "convnet_w32"]) == 0
+    assert "grid.start=pretrained and pretrained to this folder" in capsys.readouterr().out
+    made = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert made.keys() == {"lenet.safetensors", "convnet_w32.safetensors"}
+    (out / "lenet.safetensors").write_bytes(b"as it was")
+    assert pretext.main([*command, "lenet", "paper/resnet18/8"]) == 0
+    assert (out / "lenet.safetensors").read_bytes() == b"as it was"
+    assert (out / "paper" / "resnet18" / "8.safetensors").is_file()
+
+
 def test_a_start_for_colour(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "start.safetensors"
     command = [str(films), "--backbone", "lenet", "--input-size", "16", "--steps", "2", "--out", str(out)]

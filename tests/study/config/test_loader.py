@@ -141,6 +141,19 @@ def test_a_pass_is_a_pass_whatever_the_size_of_the_batches() -> None:
         assert (budget.batch_size, budget.steps * size) == (size, 30 * 9600)
 
 
+def test_a_folder_of_weights_names_them_by_backbone(tmp_path: Path) -> None:
+    (tmp_path / "paper").mkdir()
+    for name in ("lenet.safetensors", "paper/vgg16.pt", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    found = {"lenet": str(tmp_path / "lenet.safetensors"), "paper/vgg16": str(tmp_path / "paper" / "vgg16.pt")}
+    assert load("demo", [f"pretrained={tmp_path}"]).pretrained == found
+    (tmp_path / "lenet.pt").write_bytes(b"")
+    with pytest.raises(InputError, match=r"^pretrained: the folder has two files of weights of one backbone"):
+        load("demo", [f"pretrained={tmp_path}"])
+    with pytest.raises(InputError, match=r"^pretrained: is no folder with files of weights named by backbone"):
+        load("demo", [f"pretrained={tmp_path / 'nowhere'}"])
+
+
 def test_study_may_grow_and_nothing_else() -> None:
     before = as_tree(load("demo", []))
     grown = ["search.trials=30", "confirm.repeats=9", "grid.images=[1,2,3,5]", "resources.threads=1", "data.cache=/x"]
