@@ -47,7 +47,9 @@ def _files_below(given: Any) -> Any:
     paths = sorted(path for path in folder.rglob("*") if path.suffix in FILE_ENDINGS and path.is_file())
     files = {path.relative_to(folder).with_suffix("").as_posix(): str(path) for path in paths}
     if not files:
-        raise PydanticCustomError("weights", "is no folder with files of weights named by backbone")
+        raise PydanticCustomError(
+            "weights", "should be {BACKBONE: FILE, ...}, or a folder of such files named by backbone"
+        )
     if len(files) < len(paths):
         raise PydanticCustomError("weights", "the folder has two files of weights of one backbone")
     return files

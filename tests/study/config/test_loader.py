@@ -85,7 +85,7 @@ def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
         (["grid.images=serach"], "grid.images.0: an image count is a whole number; 'search' looks for the smallest"),
         (["search.train_lr=0.1"], "search.train_lr: should be two values, [lowest, highest] (got 0.1)"),
         (["resources.gpus_per_trial=half"], "resources.gpus_per_trial: should be a number, or auto (got 'half')"),
-        (["pretrained=x.safetensors"], "pretrained: should be a group, {NAME: VALUE, ...} (got 'x.safetensors')"),
+        (["pretrained=x.safetensors"], "pretrained: should be {BACKBONE: FILE, ...}, or a folder of such files"),
         (["grid.backbone=null"], "grid.backbone.0: no value is given; "),
         (["norm=group"], "unknown setting norm; did you mean grid.norm?"),
         (["steps=100"], "unknown setting steps; did you mean outer.steps or train.steps or evaluate.steps?"),
@@ -150,7 +150,7 @@ def test_a_folder_of_weights_names_them_by_backbone(tmp_path: Path) -> None:
     (tmp_path / "lenet.pt").write_bytes(b"")
     with pytest.raises(InputError, match=r"^pretrained: the folder has two files of weights of one backbone"):
         load("demo", [f"pretrained={tmp_path}"])
-    with pytest.raises(InputError, match=r"^pretrained: is no folder with files of weights named by backbone"):
+    with pytest.raises(InputError, match=r"^pretrained: should be .BACKBONE: FILE, \.\.\.., or a folder of such files"):
         load("demo", [f"pretrained={tmp_path / 'nowhere'}"])
 
 
