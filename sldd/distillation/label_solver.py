@@ -6,7 +6,7 @@ bias, the step leads to logits that are linear in the labels (adding up to one e
     z_t = z0_t + sum_m k_tm d_m,      d_m = y_m - softmax(z0_m),      k_tm = (a_W <f_t, f_m> + a_b) / M,
 
 so that the outer loss is convex in them. Images that are learned under the best labels for them, solved anew at every
-outer step, need a tenth of the steps of images and labels that wait for each other (Golub & Pereyra 1973; the envelope
+outer step, need fewer steps than images and labels that wait for each other (Golub & Pereyra 1973; the envelope
 theorem leaves the images' gradient as it is). The best labels are approached by steps that cannot raise the loss of
 their batch of n, whose curvature in the logits is at most 1/2 (Boehning & Lindsay 1988; Boehning 1992):
 
