@@ -91,6 +91,12 @@ class Peer:
         return float((logits.argmax(1) == classes).float().mean())
 
 
+def check_checkout(folder: Path | None) -> None:
+    """Raise an InputError where a folder is given, and is no checkout."""
+    if folder is not None and not (folder / "train_distilled_image.py").is_file():
+        raise InputError(f"{folder}: no checkout of dataset-distillation (train_distilled_image.py)")
+
+
 def check_peer(folder: Path | None) -> None:
     """Raise an InputError where a folder is given, and the code is not there or cannot be imported."""
     if folder is not None:
@@ -98,8 +104,7 @@ def check_peer(folder: Path | None) -> None:
 
 
 def _imported(folder: Path) -> tuple[Any, Any]:
-    if not (folder / "train_distilled_image.py").is_file():
-        raise InputError(f"{folder}: no checkout of dataset-distillation (train_distilled_image.py)")
+    check_checkout(folder)
     sys.path.insert(0, str(folder))
     for name in _NOT_NEEDED:
         stand_in: Any = ModuleType(name)

@@ -16,8 +16,8 @@ PRETEXT = PretextSettings(patch=75 / 512)
 # As measured in docs/lungs.md, before rates by tensor.
 ONE_RATE = DistillSettings(rates="step", rate_unit="absolute", rate_lr=1.0, clip=None, average=0.0)
 HEAD = replace(ONE_RATE, image_init="real", inner_weights="head", label_update="gradient")
+# Today's defaults; and with pink noise, with a bank that a slower network fills in the same time.
 SOLVED = DistillSettings(inner_weights="head")
-# Today's defaults but for pink noise, with a bank that a slower network fills in the same time.
 LITE = DistillSettings(image_init="pink", inner_weights="head", feature_bank=6000)
 
 
@@ -61,8 +61,7 @@ VARIANTS = {
     "train_pretext": Variant(method="train", start="pretext", outer_lr=0.003, steps=600),
     "sldd": Variant(start="pretext", steps=6000, batch_size=510, distill=HEAD),
     "head": Variant(steps=6000, batch_size=510, distill=HEAD),
-    "solved": (solved := Variant(steps=2000, batch_size=510, distill=SOLVED)),
-    "solved_pretext": replace(solved, start="pretext"),
+    "solved": Variant(steps=2000, batch_size=510, distill=SOLVED),
     "defaults": (defaults := Variant(steps=2000, outer_lr=0.03, distill=DistillSettings())),
     "near_linear": replace(defaults, start=NEAR_LINEAR),
     "all_weights": Variant(),

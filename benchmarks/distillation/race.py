@@ -30,7 +30,7 @@ import torch
 
 from benchmarks.distillation.digits import CPU, Digits, accuracy, read_digits
 from benchmarks.measure import one_thread
-from benchmarks.peers import Peer
+from benchmarks.peers import Peer, check_checkout
 from benchmarks.runs_file import RunsFile
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
@@ -147,8 +147,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         for folder in (options.dd, options.sldd):
-            if folder is not None and not (folder / "train_distilled_image.py").is_file():
-                raise InputError(f"{folder}: no checkout of dataset-distillation (train_distilled_image.py)")
+            check_checkout(folder)
         read_digits(options.data)
         rates = {"outer_lr": OUTER_LR, "inner_lr": INNER_LR, "peer_rates": PEER_RATES}
         file = RunsFile(options.out, {"epochs": EPOCHS, "batch": BATCH} | rates)

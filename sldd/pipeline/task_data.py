@@ -19,7 +19,7 @@ from sldd.data.prefetch import BatchSource
 from sldd.data.split import Split
 from sldd.data.whole_films import ClassBatches, WholeFilms, exclusive_classes
 from sldd.distillation.initial.findings import FINDING_STARTS, initial_findings
-from sldd.distillation.initial.images import ImageInit, noise_images, pink_images, real_patches
+from sldd.distillation.initial.images import ImageInit, drawn_images, real_patches
 from sldd.distillation.initial.labels import CLASS_STARTS, STARTS, class_labels, image_classes, initial_labels
 from sldd.errors import InputError
 from sldd.metrics.classes import ClassEvaluator
@@ -76,8 +76,7 @@ class TaskData(ABC):
         if start == "real":
             return self.real_images(labels, steps, seed)
         side, channels = self.input.side, self.input.channels
-        drawn = pink_images if start == "pink" else noise_images
-        return drawn(steps=steps, images=len(labels), side=side, channels=channels, seed=seed)
+        return drawn_images(start, steps=steps, images=len(labels), side=side, channels=channels, seed=seed)
 
     @abstractmethod
     def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:

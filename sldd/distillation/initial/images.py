@@ -27,8 +27,8 @@ def initial_images(start: ImageInit, *, steps: int, images: int, seed: int, batc
     """
     if start == "real":
         return real_patches(steps=steps, images=images, seed=seed, batches=batches)
-    drawn = pink_images if start == "pink" else noise_images
-    return drawn(steps=steps, images=images, side=batches.side, channels=batches.channels, seed=seed)
+    side, channels = batches.side, batches.channels
+    return drawn_images(start, steps=steps, images=images, side=side, channels=channels, seed=seed)
 
 
 def real_patches(*, steps: int, images: int, seed: int, batches: BalancedBatches) -> torch.Tensor:
@@ -36,6 +36,14 @@ def real_patches(*, steps: int, images: int, seed: int, batches: BalancedBatches
     2018 found such a start to work as well as noise; it learns faster)."""
     random = stream(seed, "real start")
     return torch.stack([batches.of_classes(random, image_classes(images)) for _ in range(steps)])
+
+
+def drawn_images(
+    start: Literal["noise", "pink"], *, steps: int, images: int, side: int, channels: int = 1, seed: int
+) -> torch.Tensor:
+    """(steps, images, channels, side, side) float32 noise, white or pink."""
+    draw = pink_images if start == "pink" else noise_images
+    return draw(steps=steps, images=images, side=side, channels=channels, seed=seed)
 
 
 def noise_images(*, steps: int, images: int, side: int, channels: int = 1, seed: int) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,8 @@ from sldd.distillation.initial.images import noise_images, pink_images
 
 
 @pytest.mark.parametrize("drawn", [noise_images, pink_images])
-def test_a_seed_names_its_images(drawn):
-    given = {"steps": 2, "images": 3, "side": 8, "channels": 3}
+def test_a_seed_names_its_images(drawn: Callable[..., torch.Tensor]) -> None:
+    given: dict[str, int] = {"steps": 2, "images": 3, "side": 8, "channels": 3}
     images = drawn(**given, seed=1)
     assert images.shape == (2, 3, 3, 8, 8)
     assert images.dtype == torch.float32
@@ -21,13 +23,13 @@ def test_a_seed_names_its_images(drawn):
 
 
 @pytest.mark.parametrize("side", [2, 33, 64])
-def test_pink_planes_have_the_scale_of_patches(side):
+def test_pink_planes_have_the_scale_of_patches(side: int) -> None:
     images = pink_images(steps=1, images=5, side=side, seed=0)
     assert torch.allclose(images.mean((-2, -1)), torch.zeros(1), atol=1e-6)
     assert torch.allclose(images.std((-2, -1), correction=0), torch.ones(1), atol=1e-5)
 
 
-def test_the_amplitude_of_pink_noise_falls_as_one_by_frequency():
+def test_the_amplitude_of_pink_noise_falls_as_one_by_frequency() -> None:
     side = 64
     spectrum = np.abs(np.fft.fft2(pink_images(steps=1, images=200, side=side, seed=0).numpy()[0, :, 0])) ** 2
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side))
