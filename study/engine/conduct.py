@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from study.planning.cohorts import StudyPatients, announce_features, announce_fi
 from study.planning.header import describe
 from study.planning.network_traits import traits_of
 from study.planning.plan import PlannedCell, plan_cells
-from study.planning.resume import check_same_study
+from study.planning.resume import check_same_study, planned_before
 from study.planning.source_cohorts import contexts
 from study.search.prior import Observed, keep_prior, take_prior
 from study.search.tune_searcher import Search
@@ -144,19 +144,14 @@ def _open(config: StudyConfig, out: str, console: Console, *, dry_run: bool) -> 
 
 def _plan(study: _OpenStudy, memory: int | None, console: Console, *, all_timed: bool) -> list[PlannedCell]:
     """Check every cell, and measure those that are new, or all of them."""
-    # Cells that were planned before have shown that they run; those that were refused may do now.
-    known = {
-        each["cell"]: each.get("expected_seconds")
-        for each in (study.before or {}).get("cells", ())
-        if not each["refused"]
-    }
-    timed = {cell for cell in study.grid if all_timed or cell.name not in known}
+    known = planned_before(study.before, study.config, study.grid)
+    timed = [cell for cell in study.grid if all_timed or cell not in known]
     if timed:
         _print(console, ["measuring a step of each network on this machine; large ones take minutes on a CPU"])
-    plan = plan_cells(
-        study.grid, study.config, study.data_by_stage, timed=timed, memory=memory, missing=study.patients.missing
+    missing = study.patients.missing
+    return plan_cells(
+        study.grid, study.config, study.data_by_stage, timed=timed, memory=memory, known=known, missing=missing
     )
-    return [entry if entry.cell in timed else replace(entry, seconds=known[entry.cell.name]) for entry in plan]
 
 
 def _header(study: _OpenStudy, plan: list[PlannedCell], words: Sequence[str], console: Console) -> dict[str, Any]:

@@ -58,8 +58,7 @@ def describe(
         "command": f"python -m study.run {shlex.join(words)}".strip(),
         "config": _plain(as_tree(config)),
         "provenance": {
-            "versions": {"python": platform.python_version()}
-            | {name: importlib.metadata.version(name) for name in _VERSIONED},
+            "versions": versions(),
             "revision": _revision(),
             "cohort": {
                 "fingerprint": cohort.fingerprint,
@@ -78,11 +77,26 @@ def describe(
         **({"networks": list(networks)} if networks else {}),
         "cells": [
             {"cell": entry.cell.name, "parameters": entry.parameters, "refused": entry.refused}
-            | ({} if entry.seconds is None else {"expected_seconds": round(entry.seconds, 1)})
+            | _costs(entry)
             | _plain(asdict(entry.cell))
             for entry in plan
         ],
     }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that results or plans depend on."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _VERSIONED}
+
+
+def _costs(entry: PlannedCell) -> dict[str, Any]:
+    """What the plan found a trial to take: a study that is resumed does not measure it again."""
+    costs = {
+        "expected_seconds": None if entry.seconds is None else round(entry.seconds, 1),
+        "fresh_seconds": round(entry.fresh_seconds, 1) or None,
+        "memory": entry.memory,
+    }
+    return {name: cost for name, cost in costs.items() if cost is not None}
 
 
 def _method(name: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -17,21 +17,26 @@ from study.config.search_settings import ConfirmSettings
 from study.config.tasks.base import TaskData
 from study.grid.axes import Cell
 from study.grid.chains import starts_from
-from study.planning.shape_check import ShapeCheck
+from study.planning.shape_check import ShapeCheck, Shapes
 from study.planning.step_time import StepClock, fresh_seconds, trial_seconds
 
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell, its network's size, either the reason it is refused or what a trial is expected to take, the steps at
-    which its search trials wait for each other, and what confirm trials take besides, for fresh starts."""
+    """A cell, and either the reason it is refused or what its trials are expected to take."""
 
     cell: Cell
     parameters: int | None
+    """Of its network; None where that cannot be built."""
     refused: str | None
     seconds: float | None
+    """Of a trial."""
     rungs: tuple[int, ...] = ()
+    """Steps at which its search trials wait for each other."""
     fresh_seconds: float = 0.0
+    """What confirm trials take besides, for fresh starts."""
+    memory: int | None = None
+    """Bytes that a trial needs at most; None where shapes do not tell."""
 
 
 def plan_cells(
@@ -39,8 +44,9 @@ def plan_cells(
     config: StudyConfig,
     data_by_stage: Mapping[str | None, TaskData],
     *,
-    timed: set[Cell],
+    timed: Container[Cell],
     memory: int | None,
+    known: Mapping[Cell, PlannedCell] = MappingProxyType({}),
     missing: Mapping[str, str] = MappingProxyType({}),
 ) -> list[PlannedCell]:
     """Check every cell and, for those in ``timed``, measure one outer step a backbone.
@@ -49,6 +55,8 @@ def plan_cells(
         data_by_stage: what cells are trained on: the study's own patients (None), or collections by name.
         missing: why a collection is not there.
         memory: bytes that a trial can have; None where the machines are not known.
+        known: cells that were planned before and run. Their networks are not checked again where their memory is had
+            here, and what their trials take is as it was found, unless they are ``timed``.
 
     Raises:
         InputError: a backbone's name is unknown, a rung lies beyond a cell's last step, or what a private study needs
@@ -69,9 +77,13 @@ def plan_cells(
             continue
         data = data_by_stage[cell.stage]
         outer = cell_budget(config, cell, data)
-        parameters, refused = shapes.check(cell, outer, data)
-        refused = refused or _unfit(cell, config, outer, data)
-        seconds, fresh = None, 0.0
+        before = known.get(cell)
+        if before is not None and shapes.fits(before.memory):
+            found = Shapes(before.parameters, memory=before.memory)
+        else:
+            found = shapes.check(cell, outer, data)
+        refused = found.refused or _unfit(cell, config, outer, data)
+        seconds, fresh = (None, 0.0) if before is None else (before.seconds, before.fresh_seconds)
         if refused is None and cell in timed:
             step = clock.time(cell, outer, data)
             if isinstance(step, str):
@@ -80,7 +92,8 @@ def plan_cells(
                 seconds = trial_seconds(cell, step, config, outer, data)
                 others = [clock.time(other, outer, data) for other in _fresh_networks(cell, config)]
                 fresh = fresh_seconds(cell, others, config, outer, data)
-        planned.append(PlannedCell(cell, parameters, refused, seconds, rung_steps(config.search, outer), fresh))
+        rungs = rung_steps(config.search, outer)
+        planned.append(PlannedCell(cell, found.parameters, refused, seconds, rungs, fresh, found.memory))
     clock.close()
     return planned
 

@@ -1,9 +1,9 @@
-"""Check that a command resumes the study that its folder holds."""
+"""Check that a command resumes the study that its folder holds, and what that study's plan found."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ledger.storage import Folder
 from sldd.backbones.start import PRETRAINED
@@ -13,9 +13,14 @@ from sldd.io.film import file_digest
 from study.config.loader import as_tree, differences
 from study.config.paths import weights_files
 from study.config.schema import StudyConfig
+from study.grid.axes import Cell
 from study.planning.cohorts import StudyPatients
+from study.planning.header import versions
+from study.planning.plan import PlannedCell
 
 _NAMED = 3
+_OF_SHAPES: Final = ("torch", "torchvision", "timm")
+"""Libraries whose release decides what a network's layers are, and what they need."""
 
 
 def check_same_study(before: dict[str, Any], config: StudyConfig, patients: StudyPatients, folder: Folder) -> None:
@@ -47,6 +52,31 @@ def check_same_study(before: dict[str, Any], config: StudyConfig, patients: Stud
         raise InputError(
             f"{folder} holds another study: {'; '.join(changed[:_NAMED])}{more}; give this one another name (name=...)"
         )
+
+
+def planned_before(before: dict[str, Any] | None, config: StudyConfig, grid: list[Cell]) -> dict[Cell, PlannedCell]:
+    """Cells that the study's plan of before did not refuse, with what it found; those that it refused may run now.
+
+    Memory is told where this machine's libraries, and ``compute.memory``, are those of before.
+    """
+    if before is None:
+        return {}
+    there, here = before["provenance"].get("versions") or {}, versions()
+    kept = (before["config"].get("compute") or {}).get("memory")
+    same = kept == config.compute.memory and all(there.get(name) == here[name] for name in _OF_SHAPES)
+    found = {each["cell"]: each for each in before["cells"] if not each["refused"]}
+    return {
+        cell: PlannedCell(
+            cell,
+            entry["parameters"],
+            None,
+            entry.get("expected_seconds"),
+            fresh_seconds=entry.get("fresh_seconds", 0.0),
+            memory=entry.get("memory") if same else None,
+        )
+        for cell in grid
+        if (entry := found.get(cell.name)) is not None
+    }
 
 
 def _changed_data(where: str, fingerprint: str, cohort: Cohort) -> list[str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
 
 from study.grid.axes import Cell
+from study.planning import shape_check
+from study.planning.shape_check import Shapes
 from tests.study.command import Command, Forked, Here, Started, Study
 
 
@@ -118,6 +121,7 @@ def test_trials_that_stay_at_a_rung_are_kept_there_until_a_larger_search_wants_t
 
 def test_a_network_that_was_planned_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether it can be distilled is known, and what a trial takes stands in study.yaml; a new one is measured."""
+    check, checked = shape_check._check, list[int | None]()
     settings = ("grid.images=3", "search.trials=0")
     first = Here(tmp_path / "out", *settings)
     assert first.status == 0, first.log.read_text()
@@ -127,10 +131,15 @@ def test_a_network_that_was_planned_is_not_measured_again(tmp_path: Path, monkey
         asked.append(cell.images)
         return "not today"
 
+    def watched(cell: Cell, *rest: Any) -> Shapes:
+        checked.append(cell.images)
+        return check(cell, *rest)
+
     monkeypatch.setattr("study.planning.step_time.time_step", refuse)
+    monkeypatch.setattr(shape_check, "_check", watched)
     again = Here(tmp_path / "out", "grid.images=[3,4]", "search.trials=0", "confirm.repeats=2")
     assert again.status == 0, again.log.read_text()
-    assert asked == [4]
+    assert asked == checked == [4]
     records = again.records()
     assert records.loc[records["images"].eq(3), "status"].tolist() == ["done", "done"]
     assert records.loc[records["images"].eq(4), "error"].tolist() == ["not today"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from study.grid.axes import Cell
 from study.grid.spec import TrialSpec
 from study.planning import shape_check, step_time
 from study.planning.plan import PlannedCell, plan_cells
+from study.planning.shape_check import Shapes
 from study.planning.step_time import StepTime, trial_seconds
 from study.trial.network import build_network, set_transfer_start
 from tests.sldd.package.conftest import make
@@ -37,14 +40,20 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _plan(
-    config: StudyConfig, cache: Path, timed: set[Cell] | None = None, memory: int | None = None
+    config: StudyConfig,
+    cache: Path,
+    timed: set[Cell] | None = None,
+    memory: int | None = None,
+    known: Iterable[PlannedCell] = (),
 ) -> list[PlannedCell]:
     cohort = prepare(open_source(config.data), cache)
     split = split_patients(cohort, config.data.split)
     patches = Patches(cohort, config.patches, *cohort.intensity(split.train))
     grid = cells(config.grid)
     data_by_stage = {None: PatchData(patches, split)}
-    return plan_cells(grid, config, data_by_stage, timed=set(grid) if timed is None else timed, memory=memory)
+    timed = set(grid) if timed is None else timed
+    before = {entry.cell: entry for entry in known}
+    return plan_cells(grid, config, data_by_stage, timed=timed, memory=memory, known=before)
 
 
 def _config(*settings: str) -> StudyConfig:
@@ -76,9 +85,9 @@ def test_where_the_most_images_fit_fewer_are_not_asked(cache: Path, monkeypatch:
     too_many = 99
     check = shape_check._check
 
-    def counting(cell: Cell, *rest: Any) -> tuple[int | None, str | None]:
+    def counting(cell: Cell, *rest: Any) -> Shapes:
         asked.append(cell.images)
-        return (1, "too large") if cell.images == too_many else check(cell, *rest)
+        return Shapes(1, "too large") if cell.images == too_many else check(cell, *rest)
 
     monkeypatch.setattr(shape_check, "_check", counting)
     config = _config("grid.backbone=test_resnet", "grid.images=[1,2,3,5,8]")
@@ -90,6 +99,21 @@ def test_where_the_most_images_fit_fewer_are_not_asked(cache: Path, monkeypatch:
     planned = _plan(config, cache, timed=set())
     assert asked == [1, 8, 2, 3, 5], "one that does not fit says nothing of the others"
     assert [entry.refused is None for entry in planned] == [False, True, True, True, False]
+
+
+def test_a_network_that_ran_before_is_checked_again_only_where_it_may_not_fit(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = _config("grid.backbone=test_resnet", "grid.images=3")
+    (first,) = _plan(config, cache)
+    assert first.memory is not None
+    with monkeypatch.context() as patched:
+        patched.setattr(shape_check, "_check", lambda *_: pytest.fail("checked again"))
+        assert _plan(config, cache, timed=set(), memory=first.memory, known=[first]) == [first]
+    (small,) = _plan(config, cache, timed=set(), memory=first.memory - 1, known=[first])
+    assert "test_resnet at 32 x 32 needs about" in str(small.refused)
+    (unknown,) = _plan(config, cache, timed=set(), known=[replace(first, memory=None)])
+    assert unknown == first, "what shapes tell is found again, and what was timed is kept"
 
 
 @pytest.mark.parametrize(("most", "patches"), [(1e9, {12}), (0.0, {8})])

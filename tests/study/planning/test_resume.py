@@ -11,10 +11,12 @@ from sldd.data.cohort import Cohort, prepare
 from sldd.data.split import split_patients
 from sldd.errors import InputError
 from sldd.sources.folder import FolderSource
+from study.config.cells import cells
 from study.config.loader import as_tree, load
 from study.planning.cohorts import StudyPatients
 from study.planning.header import describe
-from study.planning.resume import check_same_study
+from study.planning.plan import PlannedCell
+from study.planning.resume import check_same_study, planned_before
 
 
 def _refusal(before: str, cohort: Cohort) -> str | None:
@@ -58,3 +60,18 @@ def test_films_that_are_read_differently_are_said(cohort_folder: Path, tmp_path:
     refusal = _refusal(source.fingerprint(), cohort)
     assert "films are read differently by this version (mask: 1, padding: 12; docs/reading.md)" in str(refusal)
     assert _refusal("1" * 64, cohort) is None
+
+
+def test_what_a_plan_found_is_read_back(cohort_folder: Path, tmp_path: Path) -> None:
+    cohort = prepare(FolderSource(cohort_folder), tmp_path / "cache")
+    config = load("demo", ["grid.backbone=[lenet, test_resnet]", "grid.images=2", "grid.method=sldd"])
+    first, second = grid = cells(config.grid)
+    ran = PlannedCell(first, 61_000, None, 2.5, fresh_seconds=0.5, memory=10**9)
+    refused = PlannedCell(second, 372_691, "batch norm sees one value a channel", None)
+    told = describe(config, cohort, split_patients(cohort, config.data.split), [ran, refused], [], None)
+    assert planned_before(told, config, grid) == {first: ran}, "what was refused may run now"
+    assert planned_before(None, config, grid) == {}
+    keeping = load("demo", ["compute.memory=keep"])
+    assert planned_before(told, keeping, grid) == {first: replace(ran, memory=None)}
+    told["provenance"]["versions"]["timm"] = "0.9"
+    assert planned_before(told, config, grid) == {first: replace(ran, memory=None)}
