@@ -25,6 +25,9 @@ from sldd.sources.subset import PartOfPatients
 _TABLE = "table"
 _OF_IMAGES = ("film_size", "cache")
 """Settings that images in memory have."""
+_OF_TABLES = ("root", "channels", "part", "cache")
+_OF_CLASSES = (*_OF_TABLES, "classes", "film_size", "slice")
+"""Settings that tables in memory have: all of them, and those with a class a row."""
 
 
 def open_cohort(
@@ -68,7 +71,7 @@ def open_cohort(
     if isinstance(films, str | Path) or films is None or _is_table(films):
         if given:
             raise InputError(f"{given[0]}: goes with images in memory; a folder or a table says so itself")
-        return prepare(_source(films, data, "source" in settings), cache)
+        return prepare(_source(films, data, list(settings)), cache)
     for name in settings:
         if name not in _OF_IMAGES:
             raise InputError(f"data.{name}: is for files, and images in memory are taken as they are; leave it out")
@@ -144,7 +147,8 @@ def _settings(given: dict[str, Any]) -> DataSettings:
         raise InputError(f"data.{place}: {message} (got {first['input']!r})") from None
 
 
-def _source(films: Any, data: DataSettings, named: bool) -> Source:
+def _source(films: Any, data: DataSettings, given: Sequence[str]) -> Source:
+    named = "source" in given
     if films is None:
         if not named:
             raise InputError("films: not given; give a folder, images, a Dataset or a table, or source='phantom'")
@@ -155,13 +159,18 @@ def _source(films: Any, data: DataSettings, named: bool) -> Source:
         if not named and not root.exists():
             raise InputError(f"data.root: there is no {root}; name the folder that holds the files and their table")
         return open_source(data if named else replace(data, source=find_source(root)))
-    whole = _of_table(_cells(films), data)
+    whole = _of_table(_cells(films), data, given)
     return whole if data.part is None else PartOfPatients(whole, data.part)
 
 
-def _of_table(table: Table, data: DataSettings) -> Source:
+def _of_table(table: Table, data: DataSettings, given: Sequence[str]) -> Source:
     root, channels = Path(data.root or ".").expanduser(), CHANNELS[data.channels]
-    if find_column(table[0], _TABLE, data.classes.column) is None:
+    patients = find_column(table[0], _TABLE, data.classes.column) is None
+    for name in given:
+        if name not in (_OF_TABLES if patients else _OF_CLASSES):
+            kind = "patients with a label and masks" if patients else "images with a class"
+            raise InputError(f"data.{name}: a table of {kind}, which its columns make this one, has none; leave it out")
+    if patients:
         return FolderSource(root, channels, table)
     return read_classes(root, data.classes, data.film_size, channels, data.slice, table)
 

@@ -111,6 +111,21 @@ def test_a_part_of_a_table_is_that_of_its_folder(cohort_folder: Path, opened: Op
     assert part.fingerprint == opened(cohort_folder, part="1/3").fingerprint
 
 
+@pytest.mark.parametrize(
+    ("label", "settings", "kind"),
+    [
+        ("label", {"slice": 0.5}, "patients with a label and masks"),
+        ("label", {"film_size": 64}, "patients with a label and masks"),
+        ("class", {"source": "nih"}, "images with a class"),
+    ],
+)
+def test_what_a_table_does_not_take_is_refused(opened: Open, label: str, settings: dict[str, Any], kind: str) -> None:
+    table = pd.DataFrame({"patient_id": ["a", "b"], "image": ["a.png", "b.png"], "mask": "", label: [0, 1]})
+    (name,) = settings
+    with pytest.raises(sldd.InputError, match=f"data.{name}: a table of {kind}, .* has none; leave it out"):
+        opened(table, **settings)
+
+
 def test_a_row_whose_patient_is_not_known_is_refused(tmp_path: Path, opened: Open) -> None:
     table = pd.DataFrame({"image": ["a.png", "b.png"], "class": ["x", "y"], "subject": pd.array([1, None], "Int64")})
     with pytest.raises(sldd.InputError, match="label table line 2: subject is empty"):
