@@ -32,9 +32,15 @@ class DivergedError(ArithmeticError):
 
 
 def _all_finite(tensors: Iterable[torch.Tensor]) -> bool:
-    """Asked of the device once, however many tensors there are: each answer would make it wait."""
-    finite = [tensor.isfinite().all() for tensor in tensors]
-    return not finite or bool(torch.stack(finite).all())
+    """Asked of the device once, however many tensors there are: each answer would make it wait.
+
+    A sum is finite only where all it adds are, and takes one pass where ``isfinite`` takes five; where large values
+    overflow it, they are looked at one by one.
+    """
+    known = list(tensors)
+    if not known or bool(torch.stack([tensor.sum(dtype=torch.float32) for tensor in known]).isfinite().all()):
+        return True
+    return all(bool(tensor.isfinite().all()) for tensor in known)
 
 
 def _check_state(state: State, step: int) -> None:
