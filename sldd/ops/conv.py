@@ -13,7 +13,7 @@ wins where a layer has many weights and few positions, as the last layers have, 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,8 +99,21 @@ def _library(
     return found
 
 
+_MEMBERS: Mapping[str, Callable[..., torch.Tensor]] = {"output": _conv, "input": _to_input, "weight": _to_weight}
 _ARGUMENTS = {"output": ("input", "weight"), "input": ("output", "weight"), "weight": ("output", "input")}
 """What each member of the family is computed from, in the order its function takes them."""
+
+
+def _work_out(wanted: Sequence[str], known: Mapping[str, torch.Tensor], geometry: Geometry) -> dict[str, torch.Tensor]:
+    """Members of the family, from the others that are known. Where the library is to work out both gradients of an
+    output, it is asked once: it brings tensors into its own order for each."""
+    if set(wanted) == {"input", "weight"}:
+        g, x, w = known["output"], known["input"], known["weight"]
+        shape = (g.numel() // len(w), len(w), geometry, w.dtype)
+        if w.shape[1] > 1 and not any(_product_is_faster(role, *shape) for role in wanted):
+            to_input, to_weight, _ = _library(g, x, w, geometry, (True, True, False))
+            return {"input": to_input, "weight": to_weight}
+    return {role: _MEMBERS[role](*(known[name] for name in _ARGUMENTS[role]), geometry) for role in wanted}
 
 
 @dataclass
@@ -139,18 +152,21 @@ class _Member(torch.autograd.Function):
         ctx.save_for_backward(one, other)
         if role == "output":
             return _conv(one, other, call.geometry, bias)
-        return (_to_input if role == "input" else _to_weight)(one, other, call.geometry)
+        return _MEMBERS[role](one, other, call.geometry)
 
     @staticmethod
     def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         arguments = _ARGUMENTS[ctx.role]
         known = {ctx.role: outer[0], **dict(zip(arguments, ctx.saved_tensors, strict=True))}
-        found = [
-            _Member.apply(ctx.call, role, *(known[name] for name in _ARGUMENTS[role]))
-            if needed and ctx.call.wanted(role)
-            else None
-            for role, needed in zip(arguments, ctx.needs_input_grad[2:4], strict=True)
-        ]
+        needed = zip(arguments, ctx.needs_input_grad[2:4], strict=True)
+        wanted = [role for role, asked in needed if asked and ctx.call.wanted(role)]
+        if torch.is_grad_enabled():  # there may be another derivative
+            applied = {
+                role: _Member.apply(ctx.call, role, *(known[name] for name in _ARGUMENTS[role])) for role in wanted
+            }
+        else:
+            applied = _work_out(wanted, known, ctx.call.geometry)
+        found = [applied.get(role) for role in arguments]
         biased = len(ctx.needs_input_grad) == 5
         to_bias = [outer[0].sum((0, 2, 3)) if ctx.needs_input_grad[4] else None] if biased else []
         return None, None, *found, *to_bias

@@ -64,6 +64,24 @@ def test_scope_is_for_leaves():
     assert all(gradient is not None for gradient in torch.autograd.grad(out.sum(), [x, w]))
 
 
+@pytest.mark.parametrize(("again", "asked"), [(False, [(True, True)]), (True, [(True, False), (False, True)])])
+def test_the_library_is_asked_once_for_both_gradients(monkeypatch, again, asked):
+    """Unless they are to be differentiated."""
+    masks, library = [], convolution._library
+
+    def watched(g, x, w, geometry, wanted):
+        masks.append(wanted[:2])
+        return library(g, x, w, geometry, wanted)
+
+    monkeypatch.setattr(convolution, "_library", watched)
+    x, w = torch.randn(4, 3, 9, 9, requires_grad=True), torch.randn(5, 3, 3, 3, requires_grad=True)
+    out = convolve(x, w, stride=(1, 1), padding=(1, 1), scope=Scope())
+    found = torch.autograd.grad(out.sin().sum(), [x, w], create_graph=again)
+    assert masks == asked
+    theirs = torch.autograd.grad(F.conv2d(x, w, padding=1).sin().sum(), [x, w])
+    torch.testing.assert_close(found, theirs)
+
+
 def test_the_last_layers_weights_go_through_a_product(monkeypatch):
     calls = []
     monkeypatch.setattr(convolution, "_library", lambda *_: calls.append(1))
