@@ -31,6 +31,7 @@ from torch.func import functional_call
 
 from sldd.distillation.inner_gradient import EagerGradient, Products, TracedGradient
 from sldd.distillation.snapshots import next_snapshot
+from sldd.ops.layout import channels_last, gains_in_training
 from sldd.ops.memory import SavedTensors, free_memory
 from sldd.ops.types import Memory, Weights
 from sldd.training.losses import soft_cross_entropy
@@ -98,7 +99,8 @@ class Unroll:
         self.names = [name for name, _ in network.named_parameters()]
         self.start = [parameter.detach() for parameter in network.parameters()]
         self._momentum = momentum
-        self._eager = EagerGradient(self.forward, loss, autocast)
+        self._turned = gains_in_training(network)
+        self._eager = EagerGradient(self._logits, loss, autocast)
         self._program: TracedGradient | None = None
         self._to_trace = traced
         self.memory = memory  # what ``auto`` chose, after the first steps
@@ -113,7 +115,10 @@ class Unroll:
         return self._program is not None
 
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
-        """Logits of the network under ``weights``: (batch, classes)."""
+        """Logits of the network under ``weights``, (batch, classes), for at most one derivative."""
+        return self._logits(channels_last(weights) if self._turned else weights, images)
+
+    def _logits(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = functional_call(self._network, dict(zip(self.names, weights, strict=True)), (images,))
         return logits
 

@@ -16,6 +16,7 @@ import torch
 from annotated_types import Ge
 
 from sldd.ops.dispatch import Kernels
+from sldd.ops.layout import as_weights_lie
 from sldd.ops.memory import keep_freed_memory
 from sldd.ops.types import Memory, Precision, Weights
 from sldd.training.losses import cross_entropy
@@ -90,8 +91,9 @@ def outer_gradient(
         with _cast(images.device, settings.precision), Kernels():
             logits = forward(weights, part)
         part_loss = loss(logits.float(), truth, classes)
-        gradient = torch.autograd.grad(part_loss, weights, allow_unused=True, materialize_grads=True)
-        total = list(gradient) if total is None else list(torch._foreach_add(total, gradient))
+        found = torch.autograd.grad(part_loss, weights, allow_unused=True, materialize_grads=True)
+        gradient = as_weights_lie(found, weights)
+        total = gradient if total is None else list(torch._foreach_add(total, gradient))
         summed += part_loss.detach()
     assert total is not None
     return summed.item(), total

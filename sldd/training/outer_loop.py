@@ -21,6 +21,7 @@ from sldd.data.split import Split
 from sldd.metrics.evaluators import Evaluator, Scores, SelectionKey
 from sldd.ops.digest import digest
 from sldd.ops.dispatch import Kernels
+from sldd.ops.layout import channels_last, lay_out
 from sldd.ops.types import Weights
 from sldd.rng import stream
 from sldd.training.learner import Learner, State
@@ -164,13 +165,15 @@ class OuterLoop:
         state, scores = self._best_scores or (None, None)
         if scores is not None and state is self.best.state and patients == self._split.validation:
             return scores
-        return self._scores(self.learner.weights(self.best.state), self.best.theta_bn, patients)
+        weights = channels_last(self.learner.weights(self.best.state))
+        return self._scores(weights, self.best.theta_bn, patients)
 
     @torch.no_grad()
     def score_network(self, network: nn.Module, patients: list[int]) -> Scores:
         """Scores of another network, in evaluation mode, by the same evaluator."""
+        predict, batch = lay_out(network), self.settings.score_batch
         with Kernels(twice=False):
-            return self._evaluator.score(network, patients, batch=self.settings.score_batch, device=self._device)
+            return self._evaluator.score(predict, patients, batch=batch, device=self._device)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to resume bit for bit on the same machine and thread count."""
@@ -199,7 +202,7 @@ class OuterLoop:
     def _evaluate(self) -> None:
         state = self.learner.state()
         _check_state(state, self.progress.step)
-        weights = self.learner.weights(state)
+        weights = channels_last(self.learner.weights(state))
         if not _all_finite(weights):
             raise DivergedError(f"the network's weights are not finite after outer step {self.progress.step}")
         theta_bn = self.learner.theta_bn(weights, self._real())
