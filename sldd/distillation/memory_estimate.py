@@ -50,13 +50,13 @@ class Needs:
         kept = inner_steps * (self.inner + self.changed)
         recomputed = self.inner + (1 + min(inner_steps - 1, SNAPSHOTS)) * self.changed
         tape = kept if memory == "keep" else min(kept, recomputed)
-        outer_pass = 2 * self.changed + self.outer  # theta_opt and its gradient
+        outer_pass = 3 * self.changed + self.outer  # theta_opt, the same with channels last, and its gradient
         backward = 4 * self.changed + self.inner  # theta_opt, lambda, nu, what is pulled back, and its own temporaries
         return _RUNTIME + self.weights + 2 * bank * self.features + tape + max(outer_pass, backward)
 
     def training(self) -> int:
-        """Peak of ordinary training with Adam: weights twice, gradient, two moments."""
-        return _RUNTIME + 5 * self.weights + self.outer
+        """Peak of ordinary training with Adam: weights twice and with channels last, gradient, two moments."""
+        return _RUNTIME + 6 * self.weights + self.outer
 
 
 def needs(
