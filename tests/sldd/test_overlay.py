@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sldd import overlay as module
@@ -34,11 +35,16 @@ class Stub:
         return 0.5
 
 
+class Bright(torch.nn.Module):
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        return bright(crops)
+
+
 @pytest.fixture
 def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     def rebuild(package: Stub, start: Path | None) -> object:
         assert start is None
-        return bright
+        return Bright()
 
     monkeypatch.setattr(module.Package, "load", lambda path: Stub())
     monkeypatch.setattr(module, "rebuild", rebuild)
