@@ -23,7 +23,7 @@ from PIL import Image
 
 from sldd.errors import InputError
 from sldd.io.mask import read_mask
-from sldd.ops.layout import lay_out
+from sldd.ops.layout import to_channels_last
 from sldd.package import Package
 from sldd.package.apply.films import read_for
 from sldd.package.apply.vote_map import FilmVotes, film_votes
@@ -48,7 +48,7 @@ def overlay(
     content = Package.load(package)
     pixels = _read("RADIOGRAPH", lambda path: read_for(path, content.channels).pixels, radiograph)
     organ = None if mask is None else _read("--mask", read_mask, mask)
-    network = lay_out(rebuild(content, None if start is None else Path(start)))
+    network = to_channels_last(rebuild(content, None if start is None else Path(start)))
     votes = film_votes(
         network,
         pixels,

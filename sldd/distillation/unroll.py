@@ -99,7 +99,7 @@ class Unroll:
         self.names = [name for name, _ in network.named_parameters()]
         self.start = [parameter.detach() for parameter in network.parameters()]
         self._momentum = momentum
-        self._turned = gains_in_training(network)
+        self._channels_last = gains_in_training(network)
         self._eager = EagerGradient(self._logits, loss, autocast)
         self._program: TracedGradient | None = None
         self._to_trace = traced
@@ -116,7 +116,7 @@ class Unroll:
 
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
         """Logits of the network under ``weights``, (batch, classes), for at most one derivative."""
-        return self._logits(channels_last(weights) if self._turned else weights, images)
+        return self._logits(channels_last(weights) if self._channels_last else weights, images)
 
     def _logits(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = functional_call(self._network, dict(zip(self.names, weights, strict=True)), (images,))

@@ -16,7 +16,7 @@ from torch import nn
 
 from sldd.ops.types import Weights
 
-_SLOW_TURNED = (nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
+_SLOW_CHANNELS_LAST = (nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
 """Norms whose backward pass takes longer with channels last than convolutions gain."""
 _FEWEST = 8
 """Channels of the first map: float32 values in a vector of AVX2."""
@@ -35,7 +35,7 @@ def channels_last(weights: Weights) -> Weights:
     ]
 
 
-def lay_out(network: nn.Module) -> nn.Module:
+def to_channels_last(network: nn.Module) -> nn.Module:
     """The network, its own weights in the layout of ``channels_last``."""
     parameters = list(network.parameters())
     for parameter, turned in zip(parameters, channels_last([each.data for each in parameters]), strict=True):
@@ -45,10 +45,10 @@ def lay_out(network: nn.Module) -> nn.Module:
 
 def gains_in_training(network: nn.Module) -> bool:
     """Whether a pass with one derivative, in training mode, is faster with channels last as well."""
-    return not any(isinstance(module, _SLOW_TURNED) for module in network.modules())
+    return not any(isinstance(module, _SLOW_CHANNELS_LAST) for module in network.modules())
 
 
-def as_weights_lie(gradient: Sequence[torch.Tensor], weights: Weights) -> Weights:
+def in_layout_of(gradient: Sequence[torch.Tensor], weights: Weights) -> Weights:
     """A gradient in the layout of its weights, which optimisers and adjoints go through together."""
     return [
         part if part.stride() == weight.stride() else torch.empty_like(weight).copy_(part)

@@ -21,7 +21,7 @@ from sldd.metrics.evaluators import Evaluator
 from sldd.metrics.film_evaluator import FilmEvaluator
 from sldd.metrics.patient_evaluator import PatientEvaluator
 from sldd.ops.dispatch import Kernels
-from sldd.ops.layout import lay_out
+from sldd.ops.layout import to_channels_last
 from sldd.package import Package
 from sldd.package.cli.pictures import sheet, to_png
 from sldd.package.rebuild.rebuild import rebuild
@@ -104,7 +104,7 @@ class Distilled:
         evaluator, patients = self._scored(cohort)
         network = self.train_receiver(start)
         with Kernels(twice=False):
-            scores = evaluator.score(lay_out(network), patients, batch=batch, device=torch.device("cpu"))
+            scores = evaluator.score(to_channels_last(network), patients, batch=batch, device=torch.device("cpu"))
         names = [str(patient) for patient in range(max(patients) + 1)]
         described = scores.describe(names, self.package.delta)
         described.pop("curve", None)  # no score, though it may be None as one

@@ -34,7 +34,7 @@ from sldd.metrics.film_evaluator import FilmScores
 from sldd.metrics.intervals import Estimate
 from sldd.metrics.patient_evaluator import PatientScores
 from sldd.ops.dispatch import Kernels
-from sldd.ops.layout import lay_out
+from sldd.ops.layout import to_channels_last
 from sldd.package import Package
 from sldd.package.rebuild.rebuild import rebuild, set_start, started
 from sldd.pipeline.own_patients import group_of, own_patients
@@ -125,7 +125,9 @@ def finetune(
     if (few := data.batch_refusal(settings.batch_size, "--batch")) is not None:
         raise InputError(few)
     with Kernels(twice=False):
-        found = data.evaluator().score(lay_out(network), split.test, batch=OuterSettings.score_batch, device=_CPU)
+        found = data.evaluator().score(
+            to_channels_last(network), split.test, batch=OuterSettings.score_batch, device=_CPU
+        )
     drawn = _bootstrap(found, cohort, split, settings.seeds)
     received = drawn.aucs(_values(found)[None])
     aucs: dict[tuple[str, int], np.ndarray] = {(PACKAGE, 0): received}

@@ -16,7 +16,7 @@ import torch
 from annotated_types import Ge
 
 from sldd.ops.dispatch import Kernels
-from sldd.ops.layout import as_weights_lie
+from sldd.ops.layout import in_layout_of
 from sldd.ops.memory import keep_freed_memory
 from sldd.ops.types import Memory, Precision, Weights
 from sldd.training.losses import cross_entropy
@@ -35,7 +35,8 @@ class ComputeSettings:
     micro_batch: Annotated[int, Ge(1)] | None = None
     """Real patches in memory at a time. The same gradient but for batch norm, which then sees smaller batches."""
     channels_last: bool = False
-    """Channels-last weights and images: meant for GPUs with tensor cores; on a CPU it was slower where measured."""
+    """Channels-last weights and images in all passes: meant for GPUs with tensor cores. On a CPU, passes with at most
+    one derivative have them anyway where that is faster, and inner steps were slower with them."""
     deterministic: bool = False
     """Only algorithms that always add in the same order; an operation without one is an error."""
 
@@ -92,7 +93,7 @@ def outer_gradient(
             logits = forward(weights, part)
         part_loss = loss(logits.float(), truth, classes)
         found = torch.autograd.grad(part_loss, weights, allow_unused=True, materialize_grads=True)
-        gradient = as_weights_lie(found, weights)
+        gradient = in_layout_of(found, weights)
         total = gradient if total is None else list(torch._foreach_add(total, gradient))
         summed += part_loss.detach()
     assert total is not None

@@ -21,7 +21,7 @@ from sldd.data.split import Split
 from sldd.metrics.evaluators import Evaluator, Scores, SelectionKey
 from sldd.ops.digest import digest
 from sldd.ops.dispatch import Kernels
-from sldd.ops.layout import channels_last, lay_out
+from sldd.ops.layout import channels_last, to_channels_last
 from sldd.ops.types import Weights
 from sldd.rng import stream
 from sldd.training.learner import Learner, State
@@ -171,7 +171,7 @@ class OuterLoop:
     @torch.no_grad()
     def score_network(self, network: nn.Module, patients: list[int]) -> Scores:
         """Scores of another network, in evaluation mode, by the same evaluator."""
-        predict, batch = lay_out(network), self.settings.score_batch
+        predict, batch = to_channels_last(network), self.settings.score_batch
         with Kernels(twice=False):
             return self._evaluator.score(predict, patients, batch=batch, device=self._device)
 

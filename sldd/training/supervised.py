@@ -66,7 +66,7 @@ class Training:
         self._soft_loss = loss.inner
         self._beside = None if beside is None else tuple(part.to(device) for part in beside)
         keep_no_statistics(network)
-        self._turned = gains_in_training(network)
+        self._channels_last = gains_in_training(network)
         self._names = [name for name, _ in network.named_parameters()]
         self._weights = [parameter.detach().clone().requires_grad_() for parameter in network.parameters()]
         self._adam = torch.optim.Adam(self._weights)
@@ -97,7 +97,7 @@ class Training:
 
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
         """(batch, 3) logits under ``weights``."""
-        weights = channels_last(weights) if self._turned else weights
+        weights = channels_last(weights) if self._channels_last else weights
         return functional_call(self.network, dict(zip(self._names, weights, strict=True)), (images,))
 
     def seen(self, parts: Iterator[ScoredPart], name: str | None) -> Iterator[ScoredPart]:

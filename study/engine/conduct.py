@@ -145,7 +145,7 @@ def _open(config: StudyConfig, out: str, console: Console, *, dry_run: bool) -> 
 def _plan(study: _OpenStudy, memory: int | None, console: Console, *, all_timed: bool) -> list[PlannedCell]:
     """Check every cell, and measure those that are new, or all of them."""
     known = planned_before(study.before, study.config, study.grid)
-    timed = [cell for cell in study.grid if all_timed or cell not in known]
+    timed = {cell for cell in study.grid if all_timed or cell not in known}
     if timed:
         _print(console, ["measuring a step of each network on this machine; large ones take minutes on a CPU"])
     missing = study.patients.missing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -44,7 +44,7 @@ def plan_cells(
     config: StudyConfig,
     data_by_stage: Mapping[str | None, TaskData],
     *,
-    timed: Container[Cell],
+    timed: set[Cell],
     memory: int | None,
     known: Mapping[Cell, PlannedCell] = MappingProxyType({}),
     missing: Mapping[str, str] = MappingProxyType({}),

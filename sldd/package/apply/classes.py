@@ -18,7 +18,7 @@ from sldd.io.dicom.reader import NoImageError
 from sldd.io.film import Radiograph
 from sldd.io.safe_path import linked_outside
 from sldd.metrics.classes import ClassScores
-from sldd.ops.layout import lay_out
+from sldd.ops.layout import to_channels_last
 from sldd.ops.pixels import at_once
 from sldd.package.apply.films import FilmFile, at_depth, look_through, read_film
 from sldd.package.apply.remarks import FilmLook, Remarks
@@ -129,7 +129,8 @@ def tell(
     Raises:
         InputError: no film can be read.
     """
-    network, read, unread, reports = lay_out(network.to(device)), list[ClassFilm](), list[tuple[ClassFilm, str]](), 0
+    network, reports = to_channels_last(network.to(device)), 0
+    read, unread = list[ClassFilm](), list[tuple[ClassFilm, str]]()
     probabilities = partial(torch.softmax, dim=1) if header.exclusive else torch.sigmoid
     found, waiting, remarks = [], [], Remarks(header)
     batch = at_once(batch, header.channels, header.patches.input_size)

@@ -16,7 +16,7 @@ from sldd.errors import InputError
 from sldd.io.dicom.reader import NoImageError
 from sldd.io.film import Radiograph
 from sldd.metrics.patient_votes import Operating, Votes, count_votes, operate
-from sldd.ops.layout import lay_out
+from sldd.ops.layout import to_channels_last
 from sldd.ops.pixels import at_once
 from sldd.package.apply.films import FilmFile, Patient, at_depth, read_film
 from sldd.package.apply.remarks import FilmLook, Remarks
@@ -85,7 +85,7 @@ def score(
     Raises:
         InputError: a radiograph cannot be read, or is not of the package's depth or size.
     """
-    network = lay_out(network.to(device))
+    network = to_channels_last(network.to(device))
     begun = time.perf_counter()
     cast: list[tuple[FilmFile, int, np.ndarray]] = []
     unread: list[Unread] = []

@@ -5,7 +5,7 @@ from torch.func import functional_call
 from sldd.backbones.norms import keep_no_statistics
 from sldd.backbones.registry import build
 from sldd.distillation.unroll import Unroll
-from sldd.ops.layout import channels_last, gains_in_training, lay_out
+from sldd.ops.layout import channels_last, gains_in_training, to_channels_last
 from sldd.training.compute import ComputeSettings, outer_gradient
 
 
@@ -19,7 +19,9 @@ def test_logits_are_the_same_up_to_rounding(backbone: str) -> None:
         turned = dict(zip(names, channels_last(list(weights)), strict=True))
         found = functional_call(network, turned, (images,))
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-        assert torch.equal(found, lay_out(network)(images)), "to the same bits whichever way a network is laid out"
+        assert torch.equal(found, to_channels_last(network)(images)), (
+            "to the same bits whichever way a network is laid out"
+        )
 
 
 def test_only_weights_of_convolutions_on_a_cpu_are_turned() -> None:
@@ -32,8 +34,8 @@ def test_only_weights_of_convolutions_on_a_cpu_are_turned() -> None:
     few = [torch.randn(6, 3, 3, 3), kernel]
     assert channels_last(few) is few, "fewer channels than a vector has places"
     network = torch.nn.Conv2d(3, 8, 3, device="meta")
-    assert lay_out(network).weight.is_contiguous()
-    assert lay_out(torch.nn.Linear(3, 4)).weight.is_contiguous()
+    assert to_channels_last(network).weight.is_contiguous()
+    assert to_channels_last(torch.nn.Linear(3, 4)).weight.is_contiguous()
 
 
 @pytest.mark.parametrize(("backbone", "gains"), [("test_resnet", True), ("test_vit", True), ("convnet_w32", False)])
