@@ -21,7 +21,9 @@ the same start, and then
     sequence      inner steps of one after those of the other; reversed; shrunk: rates divided by the number
     interleaved   a step of each in turn (differs from sequence where --distill-steps is above 1)
     beside        all images in one step, at the mean rates
-    average       weights averaged: one round of federated averaging
+    relay         each in turn distils from where the package before leads, so that what is handed on is one network
+    average       weights averaged: one round of federated averaging; measured: its batch-norm statistics are not the
+                  mean of the packages', but those of the validation patients' patches under the new weights
     votes         patch votes of all networks added
 
 Rows of --out are runs, with the score of every test patient by number. A run that is there already is not run again,
@@ -33,6 +35,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -48,19 +51,22 @@ from benchmarks.measure import one_thread
 from benchmarks.runs_file import RunsFile, settings_of
 from benchmarks.sharing.divide import SHIFTS, cohort_of, divide
 from benchmarks.sharing.patients import add_options, patch_settings, source_of
+from sldd.backbones.norms import keep_no_statistics, load_statistics, measure_statistics
 from sldd.data.cohort import Cohort, default_cache
-from sldd.data.patches import Patches
+from sldd.data.patches import BalancedBatches, Patches
 from sldd.errors import InputError
 from sldd.io.film import Source
 from sldd.metrics.auc_bootstrap import AucBootstrap, estimate
 from sldd.metrics.patient_votes import Votes, count_votes
-from sldd.package import Package
+from sldd.package import Package, PackageSettings
 from sldd.package.combine.images import combine, pooled
 from sldd.package.combine.votes import add_votes
 from sldd.package.combine.weights import average
 from sldd.package.rebuild.rebuild import rebuild
+from sldd.rng import stream
 
 CPU = torch.device("cpu")
+_OUTER = sldd.OuterSettings(evaluations=3, statistics_batches=16)
 
 
 def arms_of(packages: Sequence[Package]) -> Iterator[tuple[str, Package, nn.Module]]:
@@ -88,6 +94,19 @@ def _votes(network: nn.Module, package: Package, cohort: Cohort) -> Votes:
     return count_votes(network, patches, patients, batch=256, device=CPU)
 
 
+def _measured(
+    network: nn.Module, package: Package, cohort: Cohort, seed: int, options: argparse.Namespace
+) -> nn.Module:
+    """The network with batch-norm statistics of its own, on films, as a study that starts there takes them."""
+    patients = [patient for patient, part in enumerate(cohort.splits) if part == "validation"]
+    drawn = BalancedBatches(Patches(cohort, package.patches, package.mean, package.deviation), patients)
+    random = stream(seed, "hospitals", "statistics")
+    keep_no_statistics(network)
+    batches = (drawn.draw(random, options.batch)[0] for _ in range(_OUTER.statistics_batches))
+    load_statistics(network, measure_statistics(network, network, batches))
+    return network.eval()
+
+
 def run(source: Source, shift: str, hospitals: int, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """One row: the scores of all test patients by every arm; of ``alone`` a list for each hospital."""
     labels = [0] * len(source.patient_ids)
@@ -96,30 +115,42 @@ def run(source: Source, shift: str, hospitals: int, seed: int, options: argparse
     division = divide(labels, hospitals, shift, seed)
     cache = default_cache() if options.cache is None else options.cache
 
-    def distilled(which: Sequence[int], times: int = 1) -> tuple[Package, Cohort]:
+    def distilled(which: Sequence[int], times: int = 1, after: Package | None = None) -> tuple[Package, Cohort]:
         cohort = cohort_of(source, division, which, cache)
-        made = sldd.distill(
-            options.backbone,
-            cohort,
-            images=times * options.images,
-            distill_steps=options.distill_steps,
-            norm=options.norm,
-            outer_lr=options.outer_lr,
-            patches=patch_settings(options),
-            outer=sldd.OuterSettings(steps=times * options.steps, batch_size=options.batch, evaluations=4),
-            seed=seed,
-            show_progress=False,
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            start = Path(folder, "before.safetensors")
+            if after is not None:
+                after.save(start)
+            made = sldd.distill(
+                options.backbone,
+                cohort,
+                images=times * options.images,
+                distill_steps=options.distill_steps,
+                norm=options.norm,
+                start=options.start if after is None else start,
+                outer_lr=options.outer_lr,
+                patches=patch_settings(options),
+                outer=replace(_OUTER, steps=times * options.steps, batch_size=options.batch),
+                package=PackageSettings(weights=after is not None),
+                seed=seed,
+                show_progress=False,
+            )
         return made.package, cohort
 
     packages = [distilled([number])[0] for number in range(hospitals)]
+    relayed = packages[0]
+    for number in range(1, hospitals):
+        relayed = distilled([number], after=relayed)[0]
     everybody, cohort = distilled(range(hospitals))
     matched, _ = distilled(range(hospitals), hospitals)
     alone = [_votes(rebuild(package), package, cohort) for package in packages]
-    scores = {name: _votes(rebuild(made), made, cohort) for name, made in (("pooled", everybody), ("matched", matched))}
+    whole = {"pooled": everybody, "matched": matched, "relay": relayed}
+    scores = {name: _votes(rebuild(made), made, cohort) for name, made in whole.items()}
     scores["votes"] = add_votes(alone)
     for name, package, network in arms_of(packages):
         scores[name] = _votes(network, package, cohort)
+        if name == "average":
+            scores["measured"] = _votes(_measured(network, package, cohort, seed, options), package, cohort)
     return {
         "shift": shift,
         "hospitals": hospitals,
@@ -164,11 +195,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--hospitals", type=int, nargs="+", default=[2, 4, 8])
     parser.add_argument("--shifts", nargs="+", choices=SHIFTS, default=list(SHIFTS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--backbone", default="convnet_w32")
+    parser.add_argument("--backbone", default="test_resnet")
+    parser.add_argument("--start", default="near_linear")
     parser.add_argument("--norm", default="as_is")
     parser.add_argument("--images", type=int, default=3)
     parser.add_argument("--distill-steps", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=300, help="outer steps of every distillation")
+    parser.add_argument("--steps", type=int, default=120, help="outer steps of every distillation")
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--outer-lr", type=float, default=0.03)
     options = parser.parse_args(arguments)

@@ -5,10 +5,10 @@
     beside        the first steps of all as one step of more images, and so on, at the mean of their rates
 
 Each hospital's inner rates were learned from the start alone, so that one after another their steps may go too far:
-``shrink`` divides them by the number of packages. The combined network's batch-norm statistics are measured on the
-images, since nothing else is at hand; where only the last layer changes they are those of the start's features, and
-are averaged. Standardisation is by the mean and variance of all hospitals' values, each of the same weight; images
-stay as they are, in the units of their own.
+``shrink`` divides them by the number of packages. Batch-norm statistics are those of all hospitals' values, by what
+each package has: measured on the distilled images instead, networks are at chance (docs/receiving.md). Standardisation
+is by the mean and variance of all hospitals' values, each of the same weight; images stay as they are, in the units of
+their own.
 """
 
 from __future__ import annotations
@@ -21,17 +21,14 @@ from typing import Literal
 import numpy as np
 import torch
 
-from sldd.backbones.norms import batch_norms, keep_no_statistics, measure_statistics
 from sldd.errors import InputError
 from sldd.ops.types import PerChannel
 from sldd.package.combine.alike import check_alike
 from sldd.package.format.header import Stored, versions
 from sldd.package.format.package import Package
-from sldd.package.rebuild.rebuild import started, take_steps
 from sldd.package.rebuild.self_test import with_self_test
 
 Order = Literal["sequence", "interleaved", "beside"]
-_BATCH = 64
 
 
 def combine(
@@ -62,7 +59,7 @@ def combine(
         images=images,
         labels=labels,
         rates=rates,
-        theta_bn={},
+        theta_bn=mean_statistics(packages),
         mean=mean,
         deviation=deviation,
         delta=delta_of(packages),
@@ -73,7 +70,7 @@ def combine(
         expected=None,
         versions=versions(),
     )
-    return with_self_test(replace(joined, theta_bn=_statistics(joined, packages, start)), start)
+    return with_self_test(joined, start)
 
 
 def pooled(packages: Sequence[Package]) -> tuple[PerChannel, PerChannel]:
@@ -107,12 +104,6 @@ def mean_statistics(packages: Sequence[Package]) -> dict[str, torch.Tensor]:
     return found
 
 
-def batches(images: torch.Tensor) -> Sequence[torch.Tensor]:
-    """Images (..., channels, h, w) in batches of up to 64, as even as can be: batch norm needs more than one."""
-    flat = images.flatten(0, -4)
-    return flat.tensor_split(-(-len(flat) // _BATCH))
-
-
 def _check_shapes(packages: Sequence[Package], names: Sequence[str], order: Order) -> None:
     for package, name in zip(packages, names, strict=True):
         (steps, each), (wanted_steps, wanted) = package.images.shape[:2], packages[0].images.shape[:2]
@@ -141,18 +132,3 @@ def _turns(parts: Sequence[torch.Tensor], axis: int) -> list[torch.Tensor]:
     """Slices of one step, a step of each in turn, as long as each has any."""
     longest = max(part.shape[axis] for part in parts)
     return [part.narrow(axis, step, 1) for step in range(longest) for part in parts if step < part.shape[axis]]
-
-
-@torch.no_grad()
-def _measured(package: Package, start: Path | str | None) -> dict[str, torch.Tensor]:
-    network = started(package, start)
-    keep_no_statistics(network)
-    if not batch_norms(network):
-        return {}
-    with torch.enable_grad():
-        take_steps(package, network)
-    return measure_statistics(network, network, batches(package.images))
-
-
-def _statistics(joined: Package, packages: Sequence[Package], start: Path | str | None) -> dict[str, torch.Tensor]:
-    return mean_statistics(packages) if joined.inner_weights == "head" else _measured(joined, start)

@@ -11,16 +11,16 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sldd.backbones.norms import batch_norms, keep_no_statistics, load_statistics, measure_statistics
+from sldd.backbones.norms import load_statistics
 from sldd.package.combine.alike import check_alike
-from sldd.package.combine.images import batches, mean_statistics
+from sldd.package.combine.images import mean_statistics
 from sldd.package.format.package import Package
 from sldd.package.rebuild.rebuild import rebuild
 
 
 @torch.no_grad()
 def average(packages: Sequence[Package], names: Sequence[str], start: Path | str | None = None) -> nn.Module:
-    """The averaged network, in evaluation mode; its batch-norm statistics are measured on all packages' images.
+    """The averaged network, in evaluation mode; its batch-norm statistics are those of all hospitals' values.
 
     Args:
         names: of the packages, for messages.
@@ -34,11 +34,5 @@ def average(packages: Sequence[Package], names: Sequence[str], start: Path | str
     averaged = networks[0]
     for parameters in zip(*(network.parameters() for network in networks), strict=True):
         parameters[0].copy_(torch.stack(parameters).double().mean(0))
-    if batch_norms(averaged):
-        found = mean_statistics(packages)
-        if packages[0].inner_weights == "all":
-            keep_no_statistics(averaged)
-            images = torch.cat([package.images.flatten(0, 1) for package in packages])
-            found = measure_statistics(averaged, averaged, batches(images))
-        load_statistics(averaged, found)
+    load_statistics(averaged, mean_statistics(packages))
     return averaged.eval()

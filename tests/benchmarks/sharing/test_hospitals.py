@@ -86,7 +86,19 @@ def test_a_run_resumes_and_makes_a_table(tmp_path: Path, capsys: pytest.CaptureF
     command = ["--out", str(out), *small.split()]
     assert main([*command, "--seeds", "1"]) == 0
     (row,) = map(json.loads, out.read_text().splitlines())
-    arms = {"pooled", "matched", "votes", "sequence", "reversed", "shrunk", "beside", "interleaved", "average"}
+    arms = {
+        "pooled",
+        "matched",
+        "relay",
+        "votes",
+        "sequence",
+        "reversed",
+        "shrunk",
+        "beside",
+        "interleaved",
+        "average",
+        "measured",
+    }
     assert row["scores"].keys() == arms
     assert {len(scores) for scores in [*row["scores"].values(), *row["alone"]]} == {len(row["labels"])} == {6}
     assert main([*command, "--seeds", "1"]) == 0
