@@ -2,8 +2,10 @@
 #
 #   docker build -t sldd-study .                          CUDA 12.8, as PyTorch's own wheels bring it
 #   docker build -t sldd-study --build-arg TORCH=cpu .    far smaller, for machines without a GPU
+#   docker build -t sldd-study --build-arg PYTHON=3.13 .  the Python of machines outside: all of a cluster must have the same
 #   docker run --rm --gpus all --shm-size 8g sldd-study sldd-study doctor --out /tmp
-FROM python:3.12-slim-bookworm
+ARG PYTHON=3.12
+FROM python:${PYTHON}-slim-bookworm
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 
 # The head reaches workers by ssh, and Ray copies by rsync into containers.
@@ -12,10 +14,11 @@ RUN apt-get update && apt-get install --yes --no-install-recommends openssh-clie
     && rm -rf /var/lib/apt/lists/* && useradd --create-home --uid 1000 sldd
 
 # What changes least comes first: a new revision of this project leaves the layers above it as they are.
-# A folder of https://download.pytorch.org/whl: cpu, cu126, cu128, ...
+# A folder of the wheels: cpu, cu126, cu128, ...; behind a mirror, WHEELS is its address.
+ARG WHEELS=https://download.pytorch.org/whl
 ARG TORCH=cu128
 # hadolint ignore=DL3013
-RUN pip install --no-cache-dir torch torchvision --index-url "https://download.pytorch.org/whl/${TORCH}"
+RUN pip install --no-cache-dir torch torchvision --index-url "${WHEELS}/${TORCH}"
 
 # Of pyproject.toml: aws, gcp, azure (machines and storage there), dicom, shared, ...
 ARG EXTRAS=aws
