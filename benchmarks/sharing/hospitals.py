@@ -156,9 +156,14 @@ def run(source: Source, shift: str, hospitals: int, seed: int, options: argparse
         "hospitals": hospitals,
         "seed": seed,
         "labels": scores["pooled"].labels.tolist(),
-        "scores": {name: votes.scores.tolist() for name, votes in scores.items()},
-        "alone": [votes.scores.tolist() for votes in alone],
+        "scores": {name: _short(votes) for name, votes in scores.items()},
+        "alone": [_short(votes) for votes in alone],
     }
+
+
+def _short(votes: Votes) -> list[float]:
+    """Scores, which are shares of some hundred patches, in as many digits as tell them apart."""
+    return votes.scores.round(6).tolist()
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -36,6 +36,8 @@ def combine_command(options: argparse.Namespace, console: Console) -> int:
         content, words = made.to_bytes(), f"{_count(made)} images of {len(packages)} packages, unsigned, without claims"
     write_file(options.out, content)
     console.print(f"{options.out}: {words}")
+    if options.how != "average":
+        console.print("steps that were learned from the start need not fit together: measure it (verify --films) before use")
     return GOOD
 
 

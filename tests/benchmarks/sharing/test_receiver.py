@@ -1,0 +1,34 @@
+"""What a receiver's patients add to a package: rows resume, and a table has a line for each package."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.sharing.receiver import main
+
+
+def test_a_run_resumes_and_makes_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, small = tmp_path / "runs.jsonl", (
+        "--patients 20 --film 96 --size 24 --stride 12 --score-stride 24 --input 16 --backbone lenet --batch 6 "
+        f"--steps 4 --train-steps 2 --draws 2 --counts 0 2 4 --films noisier --cache {tmp_path}/cache"
+    )  # fmt: skip
+    command = ["--out", str(out), *small.split()]
+    assert main([*command, "--seeds", "1"]) == 0
+    (row,) = map(json.loads, out.read_text().splitlines())
+    assert (row["tested"], row["own"]) == (8, 6)
+    assert {(point["arm"], point["count"]) for point in row["points"]} == {
+        ("package", 0), *((arm, count) for arm in ("alone", "package") for count in (2, 4, 6)),
+    }  # fmt: skip
+    assert main([*command, "--seeds", "1"]) == 0
+    assert len(out.read_text().splitlines()) == 1
+    assert main(["--out", str(out), "--table", str(tmp_path / "table.csv")]) == 0
+    with (tmp_path / "table.csv").open(newline="") as file:
+        (line,) = csv.DictReader(file)
+    assert line["films"] == "noisier"
+    assert line["package adds 4"].count(" to ") == line["received"].count(" to ") == 1
+    assert main([*command, "--steps", "5"]) == 2
+    assert "holds runs of other settings (steps 4 there, 5 here)" in capsys.readouterr().err
