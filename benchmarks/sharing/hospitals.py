@@ -50,7 +50,7 @@ import sldd
 from benchmarks.measure import one_thread
 from benchmarks.runs_file import RunsFile, settings_of
 from benchmarks.sharing.divide import SHIFTS, cohort_of, divide
-from benchmarks.sharing.patients import add_options, patch_settings, source_of
+from benchmarks.sharing.options import add_distillation, add_patients, patch_settings, source_of
 from sldd.backbones.norms import keep_no_statistics, load_statistics, measure_statistics
 from sldd.data.cohort import Cohort, default_cache
 from sldd.data.patches import BalancedBatches, Patches
@@ -129,6 +129,7 @@ def run(source: Source, shift: str, hospitals: int, seed: int, options: argparse
                 norm=options.norm,
                 start=options.start if after is None else start,
                 outer_lr=options.outer_lr,
+                distill=sldd.DistillSettings(inner_weights=options.inner_weights),
                 patches=patch_settings(options),
                 outer=replace(_OUTER, steps=times * options.steps, batch_size=options.batch),
                 package=PackageSettings(weights=after is not None),
@@ -196,18 +197,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="RUNS.jsonl")
     parser.add_argument("--table", type=Path, metavar="TABLE.csv", help="write the table; run nothing")
-    add_options(parser, patients=160)
+    add_patients(parser, patients=160)
+    add_distillation(parser, steps=120)
     parser.add_argument("--hospitals", type=int, nargs="+", default=[2, 4, 8])
     parser.add_argument("--shifts", nargs="+", choices=SHIFTS, default=list(SHIFTS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--backbone", default="test_resnet")
-    parser.add_argument("--start", default="near_linear")
     parser.add_argument("--norm", default="as_is")
-    parser.add_argument("--images", type=int, default=3)
     parser.add_argument("--distill-steps", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=120, help="outer steps of every distillation")
-    parser.add_argument("--batch", type=int, default=48)
-    parser.add_argument("--outer-lr", type=float, default=0.03)
     options = parser.parse_args(arguments)
     one_thread()
     try:

@@ -30,7 +30,7 @@ import torch
 
 from benchmarks.measure import one_thread
 from benchmarks.runs_file import RunsFile, settings_of
-from benchmarks.sharing.patients import add_options, source_of
+from benchmarks.sharing.options import add_distillation, add_patients, source_of
 from benchmarks.sharing.privacy_arms import ARMS, CPU, NO_NOISE, Made, applies, make
 from sldd.data.cohort import Cohort, default_cache, prepare
 from sldd.data.split import Split, SplitSettings, split_patients
@@ -212,14 +212,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--references", type=int, default=8, help="distillations on halves, an even number; default 8")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--test", type=float, default=0.4, help="share of the patients held out")
-    add_options(parser, patients=100)
-    parser.add_argument("--backbone", default="test_resnet")
-    parser.add_argument("--start", default="near_linear")
-    parser.add_argument("--images", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=300, help="outer steps of every distillation")
-    parser.add_argument("--batch", type=int, default=48)
+    add_patients(parser, patients=100)
+    add_distillation(parser, steps=300)
     parser.add_argument("--statistics-batches", type=int, default=10)
-    parser.add_argument("--outer-lr", type=float, default=0.03)
     parser.add_argument("--inner-lr", type=float, default=0.02)
     parser.add_argument("--train-lr", type=float, default=0.002, help="of the control")
     options = parser.parse_args(arguments)

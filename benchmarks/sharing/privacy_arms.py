@@ -21,7 +21,7 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
-from benchmarks.sharing.patients import patch_settings
+from benchmarks.sharing.options import patch_settings
 from sldd.backbones.init import layer_fingerprints
 from sldd.backbones.norms import batch_norms, load_statistics
 from sldd.backbones.registry import build
@@ -148,7 +148,7 @@ def make(
             if arm.control:
                 yield name, Made(_trained(loop), patches, None)
                 return
-            package = _package(loop, start, data, settings)
+            package = _package(loop, start, data, settings, _distill(options))
             if due < outer.steps:
                 yield f"early-{100 * share // EVALUATIONS}", _made(package, patches)
     finally:
@@ -173,7 +173,7 @@ def _learner(
         labels,
         inner_lr=options.inner_lr,
         learned=arm.learned,
-        settings=DistillSettings(),
+        settings=_distill(options),
         private=None if arm.privacy is None else PrivateGradient(arm.privacy, batch),
         seed=seed,
         device=CPU,
@@ -185,9 +185,12 @@ def _public_batches(public: Cohort, settings: PatchSettings) -> BalancedBatches:
     return BalancedBatches(Patches(public, settings, *public.intensity(everybody)), everybody)
 
 
-def _package(loop: OuterLoop, start: Start, data: PatchData, settings: PatchSettings) -> Package:
+def _distill(options: argparse.Namespace) -> DistillSettings:
+    return DistillSettings(inner_weights=options.inner_weights)
+
+
+def _package(loop: OuterLoop, start: Start, data: PatchData, settings: PatchSettings, how: DistillSettings) -> Package:
     assert loop.best is not None
-    how = DistillSettings()
     return package_of(
         loop.best,
         start,

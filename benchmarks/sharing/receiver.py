@@ -33,7 +33,7 @@ import sldd
 from benchmarks.measure import one_thread
 from benchmarks.runs_file import RunsFile, settings_of
 from benchmarks.sharing.divide import Device, HospitalSource, divide
-from benchmarks.sharing.patients import add_options, patch_settings, source_of
+from benchmarks.sharing.options import add_distillation, add_patients, patch_settings, source_of
 from sldd.data.cohort import default_cache, prepare
 from sldd.errors import InputError
 from sldd.io.film import Source
@@ -66,6 +66,7 @@ def curve(source: Source, films: str, seed: int, options: argparse.Namespace) ->
         images=options.images,
         start=options.start,
         outer_lr=options.outer_lr,
+        distill=sldd.DistillSettings(inner_weights=options.inner_weights),
         patches=patch_settings(options),
         outer=sldd.OuterSettings(options.steps, options.batch, evaluations=3, statistics_batches=16),
         seed=seed,
@@ -135,18 +136,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="RUNS.jsonl")
     parser.add_argument("--table", type=Path, metavar="TABLE.csv", help="write the table; run nothing")
-    add_options(parser, patients=240)
+    add_patients(parser, patients=240)
+    add_distillation(parser, steps=300)
     parser.add_argument("--films", nargs="+", choices=list(FILMS), default=list(FILMS))
     parser.add_argument("--seeds", type=int, default=3, help="packages, each of another division and start")
     parser.add_argument("--draws", type=int, default=3, help="of the receiver's patients, for each package")
     parser.add_argument("--counts", type=int, nargs="+", default=[0, 5, 10, 20, 40])
-    parser.add_argument("--backbone", default="test_resnet")
-    parser.add_argument("--start", default="near_linear")
-    parser.add_argument("--images", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=300, help="outer steps of the distillation")
     parser.add_argument("--train-steps", type=int, default=150, help="steps of every training")
-    parser.add_argument("--batch", type=int, default=48)
-    parser.add_argument("--outer-lr", type=float, default=0.03)
     return parser.parse_args(arguments)
 
 

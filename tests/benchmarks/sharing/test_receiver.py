@@ -11,10 +11,14 @@ import pytest
 from benchmarks.sharing.receiver import main
 
 
-def test_a_run_resumes_and_makes_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("inner_weights", ["all", "head"])
+def test_a_run_resumes_and_makes_a_table(
+    inner_weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, small = tmp_path / "runs.jsonl", (
         "--patients 20 --film 96 --size 24 --stride 12 --score-stride 24 --input 16 --backbone lenet --batch 6 "
-        f"--steps 4 --train-steps 2 --draws 2 --counts 0 2 4 --films noisier --cache {tmp_path}/cache"
+        f"--steps 4 --train-steps 2 --draws 2 --counts 0 2 4 --films noisier --cache {tmp_path}/cache "
+        f"--inner-weights {inner_weights}"
     )  # fmt: skip
     command = ["--out", str(out), *small.split()]
     assert main([*command, "--seeds", "1"]) == 0
