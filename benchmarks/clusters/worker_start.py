@@ -13,6 +13,7 @@ machine is not in them. Linux, as root, with podman; nothing outlives it.
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -122,7 +123,7 @@ def _bytes(folder: Path) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """``python -m benchmarks.clusters.worker_start``; 2 where something is missing."""
+    """``python -m benchmarks.clusters.worker_start``; 1 where a command fails, 2 where something is missing."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.clusters.worker_start",
         description=__doc__,
@@ -134,8 +135,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scratch", type=Path, metavar="DIR", help="a folder with room for both, default the system's")
     options = parser.parse_args(arguments)
     try:
-        if MISSING:
-            raise InputError(f"no hosts can be made: {', '.join(MISSING)} missing")
+        missing = [*MISSING, *(["the program podman"] if shutil.which("podman") is None else [])]
+        if missing:
+            raise InputError(f"no hosts can be made: {', '.join(missing)} missing")
         for folder in (options.wheels, options.image):
             if not folder.is_dir():
                 raise InputError(f"{folder} is no folder")
@@ -143,6 +145,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"benchmarks.clusters.worker_start: {error}", file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 

@@ -37,7 +37,7 @@ def combine_command(options: argparse.Namespace, console: Console) -> int:
     write_file(options.out, content)
     console.print(f"{options.out}: {words}")
     if options.how != "average":
-        console.print("steps that were learned from the start need not fit together: measure it (verify --films) before use")
+        console.print("measure it before use (verify --films): one hospital's steps need not fit another's")
     return GOOD
 
 

@@ -196,7 +196,7 @@ def test_the_command_writes_a_package_or_weights(
         package.save(path)
     out, words = tmp_path / "out.safetensors", ["combine", *map(str, paths), "--out", str(tmp_path / "out.safetensors")]
     assert main([*words, "--how", "interleaved"]) == 0
-    assert "measure it (verify --films) before use" in capsys.readouterr().out
+    assert "measure it before use (verify --films)" in capsys.readouterr().out
     assert len(Package.load(out).images) == 4
     assert main([*words, "--how", "average"]) == 0
     assert "before use" not in capsys.readouterr().out
