@@ -5,7 +5,7 @@
     python -m benchmarks.sharing.receiver --out receiver.jsonl --table receiver.csv  # the table of what was run
 
 One cohort is divided by patients: a share is tested, the others go to a maker, who distils them, and to a receiver,
-who trains on k of his own, alone and from the package's network (``sldd.package finetune``). The receiver's films, and
+who trains on k of its own, alone and from the package's network (``sldd.package finetune``). The receiver's films, and
 those of all who are tested, are
 
     alike      as the maker's
