@@ -1,10 +1,11 @@
-"""File of a benchmark's runs, a JSON object a line, with which its command goes on."""
+"""File of a benchmark's runs, a JSON object a line, with which its command goes on; and the table of them."""
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,13 @@ class RunsFile:
         if self._path is not None:
             with self._path.open("a") as file:
                 file.write("".join(json.dumps(row) + "\n" for row in added))
+
+
+def write_table(path: Path, lines: Sequence[dict[str, Any]]) -> None:
+    """Write a CSV file of lines that have the same columns; none where there are no lines."""
+    if not lines:
+        return
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, lines[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)

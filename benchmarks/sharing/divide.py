@@ -90,6 +90,14 @@ class Division:
     devices: dict[int, Device]
 
 
+def labels_of(source: Source) -> list[int]:
+    """The label of each patient, positive where one of the films is, as in a cohort."""
+    labels = [0] * len(source.patient_ids)
+    for film in source.films:
+        labels[film.patient] = max(labels[film.patient], film.label)
+    return labels
+
+
 def divide(labels: Sequence[int], hospitals: int, shift: str, seed: int = 0, tested: float = 0.4) -> Division:
     """Divide patients, by a seed; which are tested, and by which device, does not depend on it, nor the former on how
     many hospitals there are.

@@ -33,7 +33,6 @@ and runs of other settings are not gone on with.
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 import tempfile
 import time
@@ -48,8 +47,8 @@ from torch import nn
 
 import sldd
 from benchmarks.measure import one_thread
-from benchmarks.runs_file import RunsFile, settings_of
-from benchmarks.sharing.divide import SHIFTS, cohort_of, divide
+from benchmarks.runs_file import RunsFile, settings_of, write_table
+from benchmarks.sharing.divide import SHIFTS, cohort_of, divide, labels_of
 from benchmarks.sharing.options import add_distillation, add_patients, patch_settings, source_of
 from sldd.backbones.norms import keep_no_statistics, load_statistics, measure_statistics
 from sldd.data.cohort import Cohort, default_cache
@@ -109,10 +108,7 @@ def _measured(
 
 def run(source: Source, shift: str, hospitals: int, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """One row: the scores of all test patients by every arm; of ``alone`` a list for each hospital."""
-    labels = [0] * len(source.patient_ids)
-    for film in source.films:
-        labels[film.patient] = film.label
-    division = divide(labels, hospitals, shift, seed)
+    division = divide(labels_of(source), hospitals, shift, seed)
     cache = default_cache() if options.cache is None else options.cache
 
     def distilled(which: Sequence[int], times: int = 1, after: Package | None = None) -> tuple[Package, Cohort]:
@@ -233,11 +229,8 @@ def main(arguments: list[str] | None = None) -> int:
                 for name, value in line.items()
             )
         )
-    if options.table is not None and lines:
-        with options.table.open("w", newline="") as file:
-            writer = csv.DictWriter(file, lines[0], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(lines)
+    if options.table is not None:
+        write_table(options.table, lines)
     return 0
 
 

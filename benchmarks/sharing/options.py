@@ -1,4 +1,4 @@
-"""Options of these benchmarks: the patients, phantoms or those of a cohort folder, their patches, and distillations."""
+"""Command-line options of the sharing benchmarks: patients (phantoms or a cohort folder), patches and distillations."""
 
 from __future__ import annotations
 

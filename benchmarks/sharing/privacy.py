@@ -18,7 +18,6 @@ Patients are numbers in them.
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -29,7 +28,7 @@ import numpy as np
 import torch
 
 from benchmarks.measure import one_thread
-from benchmarks.runs_file import RunsFile, settings_of
+from benchmarks.runs_file import RunsFile, settings_of, write_table
 from benchmarks.sharing.options import add_distillation, add_patients, source_of
 from benchmarks.sharing.privacy_arms import ARMS, CPU, NO_NOISE, Made, applies, make
 from sldd.data.cohort import Cohort, default_cache, prepare
@@ -179,11 +178,8 @@ def main(arguments: list[str] | None = None) -> int:
     lines = [*table(rows)]
     for line in lines:
         print("  ".join(f"{value!s:<22}" if "AUC" in name else f"{value!s:<13}" for name, value in line.items()))
-    if options.table is not None and lines:
-        with options.table.open("w", newline="") as file:
-            writer = csv.DictWriter(file, lines[0], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(lines)
+    if options.table is not None:
+        write_table(options.table, lines)
     return 0 if control_is_found(rows) else 1
 
 

@@ -20,7 +20,6 @@ of other settings are not gone on with.
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -31,8 +30,8 @@ from typing import Any
 
 import sldd
 from benchmarks.measure import one_thread
-from benchmarks.runs_file import RunsFile, settings_of
-from benchmarks.sharing.divide import Device, HospitalSource, divide
+from benchmarks.runs_file import RunsFile, settings_of, write_table
+from benchmarks.sharing.divide import Device, HospitalSource, divide, labels_of
 from benchmarks.sharing.options import add_distillation, add_patients, patch_settings, source_of
 from sldd.data.cohort import default_cache, prepare
 from sldd.errors import InputError
@@ -51,10 +50,7 @@ FILMS = {
 
 def curve(source: Source, films: str, seed: int, options: argparse.Namespace) -> FinetuneCurve:
     """A package of the maker, and what the receiver's patients add to it."""
-    labels = [0] * len(source.patient_ids)
-    for film in source.films:
-        labels[film.patient] = film.label
-    division = divide(labels, 2, "even", seed)
+    division = divide(labels_of(source), 2, "even", seed)
     cache = default_cache() if options.cache is None else options.cache
     parts = {"train": division.train[0], "validation": division.validation[0], "test": division.test}  # not scored
     maker = {patient: (part, Device()) for part, patients in parts.items() for patient in patients}
@@ -120,11 +116,8 @@ def main(arguments: list[str] | None = None) -> int:
     lines = [*table(rows)]
     for line in lines:
         print("  ".join(f"{name} {value}" for name, value in line.items()))
-    if options.table is not None and lines:
-        with options.table.open("w", newline="") as file:
-            writer = csv.DictWriter(file, lines[0], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(lines)
+    if options.table is not None:
+        write_table(options.table, lines)
     return 0
 
 
