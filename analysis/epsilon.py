@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from analysis.figures.epsilon import COLUMNS, hm_by_epsilon_figure, hm_by_epsilon_frame
+from analysis.figures.given_away.epsilon import COLUMNS, hm_by_epsilon_figure, hm_by_epsilon_frame
 from analysis.records.records import NotAStudyError, read_study
 from ledger.storage import open_folder, write_whole
 

@@ -21,6 +21,8 @@ folder, and the package's model card anew: counts and statistics only, nothing o
     reidentification  by measure: sldd.privacy_attacks.reidentification.Reidentification
     membership        raw, calibrated (or null): sldd.privacy_attacks.group_test.GroupTest
                       references {kind (halves, folds or null), number, each (fewest that a patient is compared with)}
+                      control {trial, found: GroupTest}: ordinary training of the same network, made anew and attacked
+                      with as many references of its own; null without --references or such a trial
     theta_bn          found: GroupTest; pools: [sldd.privacy_attacks.batch_norm.Pool] (control). null without batch norm
     controls          real, noise: nearest and reidentification with real patches of training patients, or noise, in the
                       images' place
@@ -52,15 +54,15 @@ from sldd.backbones.start import XAVIER
 from sldd.errors import InputError
 from sldd.package.export.model_card import card_beside
 from sldd.privacy_attacks.batch_norm import control, trace
-from sldd.privacy_attacks.group_test import MemberLabels, compare
-from sldd.privacy_attacks.membership import calibrated
+from sldd.privacy_attacks.group_test import MemberLabels
 from sldd.privacy_attacks.patient_losses import PatientFeatures, norm_moments
-from sldd.privacy_attacks.report import FEWEST, Candidates, feature_network, look_alike
+from sldd.privacy_attacks.report import Candidates, feature_network, look_alike
 from sldd.privacy_attacks.similarity import Features
 from study.config.methods import METHODS
+from study.trial.calibration import Calibration
 from study.trial.context import trial_data
 from study.trial.finished_study import Confirmed, OpenedStudy, open_study
-from study.trial.reference_networks import FoldReferences, References, halves, read_package, views_of
+from study.trial.reference_networks import read_package, views_of
 
 DEFAULT_FEATURES = "convnet_w32"
 
@@ -100,8 +102,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         type=int,
         default=0,
         metavar="N",
-        help="new distillations for each package, an even number, that calibrate the membership attack (default: the "
-        "packages of other folds, where folds rotate)",
+        help="new distillations for each package, an even number, that calibrate the membership attack; and as many "
+        "of each network's ordinary training, its control (default: the packages of other folds, where folds rotate)",
     )
     parser.add_argument(
         "--features",
@@ -126,27 +128,32 @@ def _measure(study: OpenedStudy, options: argparse.Namespace) -> None:
     waiting = [trial for trial in chosen if not _measured(trial, settings)]
     _check_writable(waiting)
     if options.references and waiting:
-        seconds = sum(float(trial.result["seconds"]) for trial in waiting) * options.references
-        print(
-            f"{len(waiting) * options.references} distillations as references, about {duration(seconds)} by what the "
-            "trials took",
-            flush=True,
-        )
+        print(_cost(study, waiting, options.references), flush=True)
     study.config.compute.apply(study.config.resources.threads)
     device = torch.device("cuda" if study.config.resources.gpus_per_trial != 0 and torch.cuda.is_available() else "cpu")
     backbone, _, file = options.features.partition("=")
     side, channels, seed = study.config.patches.input_size, study.cohort.channels, study.config.seed
     network = feature_network(backbone, file or XAVIER, input_size=side, channels=channels, seed=seed, device=device)
-    folds = FoldReferences(study, device)
+    calibration = Calibration(study, options.references, device)
     for trial in chosen:
         if trial in waiting:
-            report = _report(study, trial, settings, network, folds, device)
+            report = _report(study, trial, settings, network, calibration, device)
             write_whole(trial.folder / REPORT, json.dumps(report, indent=1, allow_nan=False))
             write_whole(trial.folder / CARD, card_beside(trial.content, report))
         read = read_report(trial.folder)
         for sentence in sentences(read) if read is not None else ():
             print(sentence, flush=True)
         print(flush=True)
+
+
+def _cost(study: OpenedStudy, waiting: list[Confirmed], references: int) -> str:
+    seconds = sum(float(trial.result["seconds"]) for trial in waiting) * references
+    parts = [f"{len(waiting) * references} distillations as references"]
+    beside = {found.name: found for trial in waiting if (found := study.training_beside(trial)) is not None}
+    if beside:
+        seconds += sum(float(trial.result["seconds"]) for trial in beside.values()) * (references + 1)
+        parts.append(f"{len(beside) * (references + 1)} trainings for the control")
+    return f"{' and '.join(parts)}, about {duration(seconds)} by what the trials took"
 
 
 def _chosen(study: OpenedStudy, names: list[str] | None, most: int | None) -> list[Confirmed]:
@@ -186,7 +193,7 @@ def _report(
     trial: Confirmed,
     settings: dict[str, Any],
     network: Features,
-    folds: FoldReferences,
+    calibration: Calibration,
     device: torch.device,
 ) -> dict[str, Any]:
     views, split = views_of(study.context, trial), trial_data(study.context, trial.spec.cell.fold).split
@@ -196,19 +203,6 @@ def _report(
     images = package.images.float().flatten(0, 1)
     alike = look_alike(images, candidates, network, seed=seed, batch=batch, device=device)
     reading, rebuilt = read_package(study, trial, views, candidates.patients, device)
-    if settings["references"]:
-        references: References | None = halves(
-            trial,
-            study.context,
-            candidates,
-            split,
-            count=settings["references"],
-            seed=seed,
-            device=device,
-            say=lambda words: print(words, file=sys.stderr, flush=True),
-        )
-    else:
-        references = folds.of(trial, candidates)
     return {
         "format": FORMAT,
         "trial": trial.name,
@@ -220,30 +214,10 @@ def _report(
         "patients": {"training": len(candidates.training), "held_out": len(candidates.held_out)},
         "divided": "manifest" if any(study.cohort.splits) else "random",
         "protocol": study.config.protocol,
-        "membership": _membership(reading, references, candidates.groups, seed),
+        "membership": calibration.membership(trial, reading.losses, candidates, split),
         "theta_bn": _traces(reading, norm_moments(rebuilt, package.theta_bn), candidates.groups, seed),
         **alike,
     }
-
-
-def _membership(
-    reading: PatientFeatures, references: References | None, groups: MemberLabels, seed: int
-) -> dict[str, Any]:
-    found: dict[str, Any] = {"raw": asdict(compare(-reading.losses, groups, seed)), "calibrated": None}
-    found["references"] = {"kind": None, "number": 0, "each": 0}
-    if references is None:
-        return found
-    scores = calibrated(reading.losses, references.losses, references.unseen)
-    known = np.isfinite(scores)
-    part = MemberLabels(groups.member[known], groups.labels[known])
-    sides = [
-        (part.member == member) & (part.labels == label) for member in (0, 1) for label in np.unique(groups.labels)
-    ]
-    if all(side.sum() >= FEWEST for side in sides):
-        found["calibrated"] = asdict(compare(scores[known], part, seed))
-        each = int(references.unseen.sum(0)[known].min())
-        found["references"] = {"kind": references.kind, "number": len(references.losses), "each": each}
-    return found
 
 
 def _traces(reading: PatientFeatures, pooled: np.ndarray, groups: MemberLabels, seed: int) -> dict[str, Any] | None:

@@ -6,7 +6,6 @@ What is here is in the order in which a reader asks.
 from analysis.figures import (
     compare_studies,
     cost,
-    epsilon,
     hm,
     importance,
     landscape,
@@ -15,9 +14,9 @@ from analysis.figures import (
     minimum,
     operating_point,
     search,
-    sharing,
 )
 from analysis.figures.cells import confusion, findings, threshold_curve
+from analysis.figures.given_away import epsilon, membership, sharing
 
 FIGURES = (
     minimum.FIGURE,
@@ -26,6 +25,7 @@ FIGURES = (
     hm.BY_IMAGES,
     operating_point.FIGURE,
     sharing.FIGURE,
+    membership.FIGURE,
     methods.FIGURE,
     cost.FIGURE,
     search.RATES,
@@ -37,5 +37,5 @@ FIGURES = (
 """Those of a study."""
 CELL_FIGURES = (threshold_curve.FIGURE, findings.FIGURE, confusion.FIGURE)
 """Those of one cell: the first that a study can have is drawn for every cell, from the frame's rows about it."""
-COMPARISONS = (compare_studies.FIGURE, epsilon.FIGURE)
+COMPARISONS = (compare_studies.FIGURE, epsilon.FIGURE, membership.COMPARISON)
 """Those of several studies."""

@@ -19,13 +19,14 @@ FORMAT = "sldd-anonymity/1"
 REPORT = "anonymity.json"
 LEVEL = 0.05
 """Of the tests of one package together, by Holm's (1979) correction."""
+MEMBERSHIP = "membership"
 MEASURES = {"pixel": "pixels", "ssim": "structure", "feature": "features"}
 RESOLVES = 100  # held-out patients from which on one in a hundred can be told from none
 
 COLUMNS = {
     "trial": "string",
     "cell": "string",
-    "subject": "string",  # package; or a control in its images' place: real, noise
+    "subject": "string",  # package; controls: real, noise in its images' place; trained, ordinary training
     "attack": "string",  # nearest, copy, similar, single, membership, theta_bn
     "measure": "string",  # pixel, ssim, feature; raw or calibrated for membership
     "value": "float64",
@@ -138,7 +139,10 @@ def _rows(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield of | {"attack": "single", "value": tied["tied"] / images, "chance": 0.0, "p": tied["tied_p"]}
     of = same | {"subject": "package"}
     kind = "calibrated" if report["membership"]["calibrated"] else "raw"
-    yield of | {"attack": "membership", "measure": kind} | _found(report["membership"][kind])
+    yield of | {"attack": MEMBERSHIP, "measure": kind} | _found(report["membership"][kind])
+    if (control := report["membership"].get("control")) is not None:  # younger than the format
+        trained = {"trial": control["trial"], "cell": control["trial"].partition("/")[0], "subject": "trained"}
+        yield of | trained | {"attack": MEMBERSHIP, "measure": "calibrated"} | _found(control["found"])
     if report["theta_bn"] is not None:
         yield of | {"attack": "theta_bn"} | _found(report["theta_bn"]["found"])
 
@@ -214,11 +218,21 @@ def _membership(report: Mapping[str, Any]) -> str:
             references["kind"]
         ]
         how = f"calibrated by {_count(references['number'], 'reference')} {kind}, {references['each']} for each patient"
-        return f"Membership inference, {how}: {_caught(attack['calibrated'])}"
+        return f"Membership inference, {how}: {_caught(attack['calibrated'])}{_control(attack.get('control'))}"
     return (
         f"Membership inference without references (--references): {_caught(attack['raw'])} Such an attack is weak: "
         "some patients are easy for any network."
     )
+
+
+def _control(control: Mapping[str, Any] | None) -> str:
+    """On the attack on the network that was trained on the patients themselves."""
+    if control is None:
+        return ""
+    found = control["found"]
+    words = f"AUC {found['auc']:.2f} ({found['auc_low']:.2f} to {found['auc_high']:.2f}, {_p(found['p'])})"
+    weak = "" if found["p"] <= LEVEL else ", so that it hardly finds members here, whatever they trained"
+    return f" As a control, on ordinary training of the same network ({control['trial']}) it has {words}{weak}."
 
 
 def _theta_bn(report: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.ledger import Ledger
+from ledger.schema import TRAINED_ALIKE
 from ledger.storage import Folder, StorageError, open_folder, reachable
 from ledger.trial_files import read_trials
 from ledger.trial_folder import PACKAGE
@@ -18,13 +19,14 @@ from sldd.errors import InputError
 from sldd.package import Package
 from study.config.loader import parse
 from study.config.schema import StudyConfig
+from study.grid.axes import Cell
 from study.grid.spec import TrialSpec
 from study.trial.context import TrialContext, weights_file
 
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A confirm trial that left a package."""
+    """A confirm trial that is done."""
 
     cell: str
     folder: Folder
@@ -43,7 +45,7 @@ class Confirmed:
 
     @property
     def content(self) -> bytes:
-        """The package's file."""
+        """The package's file, where it left one."""
         return (self.folder / PACKAGE).read_bytes()
 
 
@@ -55,6 +57,13 @@ class OpenedStudy:
     cohort: Cohort
     context: TrialContext
     confirmed: list[Confirmed]
+    """Those that left a package."""
+    trained: list[Confirmed]
+    """Those of ordinary training on all patients."""
+
+    def training_beside(self, trial: Confirmed) -> Confirmed | None:
+        """The first ordinary training of a trial's network, from its start and on its patients."""
+        return next((each for each in self.trained if _alike(each.spec.cell) == _alike(trial.spec.cell)), None)
 
     def package(self, trial: Confirmed) -> Package:
         """The package that a trial left."""
@@ -109,8 +118,19 @@ def open_study(where: str, *, root: str | None = None, cache: str | None = None)
         for trial in read_trials(folder)
         if trial.config.get("phase") == "confirm" and trial.result is not None and trial.result["status"] == "done"
     ]
-    found = [trial for trial in found if (trial.folder / PACKAGE).is_file()]
     found.sort(key=lambda trial: (trial.cell, int(trial.folder.name)))
+    packed = [trial for trial in found if (trial.folder / PACKAGE).is_file()]
+    trained = [trial for trial in found if _trains_on_all(trial.spec.cell)]
     pseudonyms = ledger.pseudonyms(source.patient_ids)
     context = TrialContext(config, cohort.folder, cohort.fingerprint, pseudonyms, ledger.stop_path)
-    return OpenedStudy(config, cohort, context, found)
+    return OpenedStudy(config, cohort, context, packed, trained)
+
+
+def _trains_on_all(cell: Cell) -> bool:
+    whole = cell.train_patches is None and cell.train_classes != "NP" and cell.train_view != "whole"
+    return cell.images is None and cell.stage is None and whole
+
+
+def _alike(cell: Cell) -> list[Any]:
+    """What ordinary training has in common with what is held against it."""
+    return [getattr(cell, name) for name in (*TRAINED_ALIKE, "fold")]

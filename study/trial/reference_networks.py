@@ -109,7 +109,7 @@ def halves(
     device: torch.device,
     say: Callable[[str], None],
 ) -> References:
-    """Distil anew on ``count`` halves of the training patients, with the trial's settings and its very start.
+    """Distil (or train) anew on ``count`` halves of the training patients, with the trial's settings and very start.
 
     Args:
         split: the trial's; its validation patients choose the references' states too.
@@ -129,22 +129,26 @@ def halves(
         second = sorted(set(split.train) - set(first))
         turn = random.integers(2, size=len(candidates.held_out))  # which of the two a held-out patient is compared with
         for number, half in enumerate((first, second)):
-            losses.append(_distil(trial, context, candidates, half, split, device))
+            losses.append(made_anew(trial, context, candidates, half, split, device))
             unseen.append(np.concatenate([~np.isin(candidates.training, half), turn == number]))
             say(f"{trial.name}: reference {len(losses)} of {count}")
     return References("halves", np.stack(losses), np.stack(unseen))
 
 
-def _distil(
+def made_anew(
     trial: Confirmed,
     context: TrialContext,
     candidates: Candidates,
-    half: list[int],
+    training: list[int],
     split: Split,
     device: torch.device,
 ) -> np.ndarray:
-    """(candidates,) losses of the network that comes of a half."""
-    config, division = context.config, Split(half, split.validation, split.test)
+    """(candidates,) losses of the network that comes of a trial's settings and start on these training patients.
+
+    Raises:
+        InputError: it diverges before its first evaluation.
+    """
+    config, division = context.config, Split(training, split.validation, split.test)
     data = TASKS[config.task].data(candidates.views.cohort, config.patches, division)
     loop = build_trial(trial.spec, context, device, trial.folder.parent.parent, data).loop
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from analysis.epsilon import main
-from analysis.figures.epsilon import hm_by_epsilon_figure, hm_by_epsilon_frame
+from analysis.figures.given_away.epsilon import hm_by_epsilon_figure, hm_by_epsilon_frame
 from analysis.page.content import make_content
 from analysis.records.records import read_study
 from tests.analysis.conftest import Ledger

@@ -185,6 +185,31 @@ def test_without_a_package_there_is_nothing_to_measure(
     assert "no confirmed package in this study" in _said(capsys, str(empty))
 
 
+def test_references_attack_ordinary_training_beside_the_package_as_the_control(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "tiny"
+    run_here(
+        folder,
+        tmp_path_factory.getbasetemp() / "cohorts",
+        (1,),
+        "grid.method=[sldd,random_real,train]",
+        "grid.backbone=[lenet]",
+        "train={steps: 40}",
+    )
+    study = open_study(str(folder))
+    assert [trial.spec.cell.method for trial in study.confirmed] == ["sldd"]
+    assert [trial.spec.cell.method for trial in study.trained] == ["train"]
+    assert main([str(folder), "--references", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "2 distillations as references and 3 trainings for the control, about" in said
+    _, report = _report(folder)
+    control = report["membership"]["control"]
+    assert control["trial"] == study.trained[0].name
+    assert control["found"]["training"] == 10
+    assert f"As a control, on ordinary training of the same network ({control['trial']}) it has AUC" in said
+
+
 @pytest.mark.slow
 def test_where_folds_rotate_the_other_folds_calibrate(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]

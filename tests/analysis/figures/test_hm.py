@@ -6,6 +6,7 @@ import yaml
 
 from analysis.figures import hm as figures
 from analysis.figures.cells.threshold_curve import hm_by_delta_figure, hm_by_delta_frame, shown_trials
+from analysis.figures.given_away.sharing import sharing_figure, sharing_frame
 from analysis.figures.methods import methods_figure, methods_frame
 from analysis.figures.minimum import minimum_figure, minimum_frame
 from analysis.figures.operating_point import contour, operating_figure, operating_frame
@@ -16,7 +17,6 @@ from analysis.figures.search import (
     rates_figure,
     search_frame,
 )
-from analysis.figures.sharing import sharing_figure, sharing_frame
 from analysis.published import scored_points
 from analysis.records.bootstrap import harmonic_mean
 from analysis.records.records import read_study

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable
 from html import escape
@@ -14,7 +13,6 @@ import pytest
 from analysis.dashboard import write_dashboard
 from analysis.text.anonymity import (
     COLUMNS,
-    FORMAT,
     REPORT,
     adjusted,
     anonymity_table,
@@ -24,46 +22,12 @@ from analysis.text.anonymity import (
     works,
 )
 from tests.analysis.conftest import Ledger
-
-MEASURES = ("pixel", "ssim", "feature")
-
-
-def _found(auc: float = 0.5, p: float = 0.6, held_out: int = 20) -> dict[str, Any]:
-    return {
-        "auc": auc, "auc_low": auc - 0.1, "auc_high": auc + 0.1, "p": p, "tpr": 0.05, "tpr_low": 0.0, "tpr_high": 0.15,
-        "false_alarms": held_out // 100, "training": 20, "held_out": held_out,
-    }  # fmt: skip
-
-
-def _subject(copies: int, p: float, matched: int | None = None) -> dict[str, Any]:
-    near = {
-        "training": 0.41, "held_out": 0.4, "effect": _found(), "highest": 0.45, "unseen": 0.6, "unseen_highest": 0.8,
-        "beyond": copies, "copies": copies, "copy_p": p,
-    }  # fmt: skip
-    tied = {
-        "images": 3, "chance": 0.5, "first": 2, "first_p": 0.4, "few": 0.53, "few_p": 0.4, "tied": copies, "tied_p": p,
-        "matched": matched,
-    }  # fmt: skip
-    return {
-        "nearest": {measure: copy.deepcopy(near) for measure in MEASURES},
-        "reidentification": {measure: dict(tied) for measure in MEASURES},
-    }
+from tests.analysis.reports import anonymity_report, found
 
 
 @pytest.fixture
 def report() -> dict[str, Any]:
-    """Nothing found, and the controls as they must be."""
-    return {
-        "format": FORMAT, "trial": "net-m3/4", "cell": "net-m3", "package": "00", "settings": {}, "images": 3,
-        "patients": {"training": 20, "held_out": 20}, "patches": {"training": 1234, "held_out": 1200},
-        "divided": "random", "protocol": "validation",
-        "membership": {
-            "raw": _found(0.6), "calibrated": _found(0.52), "references": {"kind": "halves", "number": 8, "each": 4}
-        },
-        "theta_bn": {"found": _found(0.55), "pools": [{"patients": 2, "auc": 0.97, "tpr": 0.9}]},
-        "controls": {"real": _subject(3, 0.0005, 3), "noise": _subject(0, 0.9)},
-        **_subject(0, 0.9),
-    }  # fmt: skip
+    return anonymity_report()
 
 
 def test_nothing_found_is_not_called_anonymous(report: dict[str, Any]) -> None:
@@ -120,13 +84,27 @@ def test_attacks_whose_controls_fail_say_nothing(
 def test_what_limits_a_report_is_said(report: dict[str, Any]) -> None:
     report |= {"divided": "manifest", "protocol": "paper", "theta_bn": None}
     report["membership"]["calibrated"] = None
-    report["membership"]["raw"] = _found(0.6, held_out=150)
+    report["membership"]["raw"] = found(0.6, held_out=150)
     together = " ".join(sentences(report))
     assert "without references (--references): AUC 0.60" in together
     assert "with 1 false alarm among 150 held-out patients it finds 5 %" in together
     assert "this package has none" in together
     assert "The manifest divided the patients" in together
     assert "chose states on the held-out patients" in together
+
+
+def test_the_control_of_the_membership_attack_is_said(report: dict[str, Any]) -> None:
+    report["membership"]["control"] = {"trial": "net-train/1", "found": found(0.75, 0.002)}
+    (said,) = (each for each in sentences(report) if each.startswith("Membership"))
+    assert said.endswith("As a control, on ordinary training of the same network (net-train/1) it has AUC 0.75 "
+                         "(0.65 to 0.85, p = 0.002).")  # fmt: skip
+    report["membership"]["control"]["found"]["p"] = 0.3
+    (said,) = (each for each in sentences(report) if each.startswith("Membership"))
+    assert said.endswith("p = 0.30), so that it hardly finds members here, whatever they trained.")
+    table = anonymity_table([report])
+    row = table[table["subject"] == "trained"].iloc[0]
+    assert (row["attack"], row["measure"], row["value"]) == ("membership", "calibrated", 0.75)
+    assert found_something(report) == []  # the control is no test of the package
 
 
 def test_the_table_has_a_row_for_every_subject_attack_and_measure(report: dict[str, Any]) -> None:
