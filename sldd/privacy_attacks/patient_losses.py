@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from sldd.backbones.norms import batch_norms
+from sldd.ops.dispatch import Kernels
 from sldd.privacy_attacks.views import Views
 
 
@@ -50,6 +51,7 @@ def patient_features(
     """
     losses, moments = [], []
     with ExitStack() as stack:
+        stack.enter_context(Kernels(twice=False))
         arriving: list[torch.Tensor] = []
         for layer in batch_norms(network).values():
             hook = layer.register_forward_pre_hook(lambda _, given: arriving.append(_moments(given[0])))
