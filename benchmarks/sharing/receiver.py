@@ -64,7 +64,7 @@ def curve(source: Source, films: str, seed: int, options: argparse.Namespace) ->
         outer_lr=options.outer_lr,
         distill=sldd.DistillSettings(inner_weights=options.inner_weights),
         patches=patch_settings(options),
-        outer=sldd.OuterSettings(options.steps, options.batch, evaluations=3, statistics_batches=16),
+        outer=sldd.OuterSettings(steps=options.steps, batch_size=options.batch, evaluations=3, statistics_batches=16),
         seed=seed,
         show_progress=False,
     ).package

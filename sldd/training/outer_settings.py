@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt
 from sldd.errors import InputError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OuterSettings:
     """The outer loop: budget, schedule, evaluation."""
 
