@@ -8,7 +8,7 @@ quarter        a quarter of the outer steps; quarter-batch: a quarter of the pat
 clipped        each patient's gradient in a step clipped to a norm of 1, without noise
 noise-1, noise-4    and with noise of so many times that: differentially private, by patient
 labels-only    images stay the noise that they start from; labels and rates are learned
-trained        the positive control: no package, the network itself trained on the patients for twice the steps
+trained        the positive control: no package, the network itself, trained on the patients (--train-steps)
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ ARMS = {
     "noise-1": Arm(privacy=PrivacySettings(1.0), norm="group"),
     "noise-4": Arm(privacy=PrivacySettings(4.0), norm="group"),
     "labels-only": Arm(learned=("labels", "rates")),
-    "trained": Arm(control=True, steps=2.0),
+    "trained": Arm(control=True),
 }
 
 
@@ -118,13 +118,13 @@ def make(
     arm = ARMS[name]
     settings = patch_settings(options)
     patches = Patches(cohort, settings, *cohort.intensity(split.train))
-    data, batch = PatchData(patches, split), max(3, round(arm.batch * options.batch))
+    data, (steps, batch) = PatchData(patches, split), _budget(arm, options)
     norm = arm.norm if batch_norms(_network(options, "as_is")) else "as_is"
     network = _network(options, norm)
     set_start(network, backbone=options.backbone, start=options.start, seed=seed)
     start = Start(options.backbone, norm, options.start, seed, layer_fingerprints(network))
     outer = OuterSettings(
-        steps=max(EVALUATIONS, round(arm.steps * options.steps)),
+        steps=steps,
         batch_size=batch,
         evaluations=EVALUATIONS if arm.early else 1,
         statistics_batches=options.statistics_batches,
@@ -155,6 +155,13 @@ def make(
         loop.close()
     for form, change in {name: lambda same: same, **arm.forms}.items():
         yield form, _made(change(package), patches)
+
+
+def _budget(arm: Arm, options: argparse.Namespace) -> tuple[int, int]:
+    """Outer steps, and patches in each."""
+    if arm.control:
+        return options.train_steps or 2 * options.steps, options.train_batch or options.batch
+    return max(EVALUATIONS, round(arm.steps * options.steps)), max(3, round(arm.batch * options.batch))
 
 
 def _network(options: argparse.Namespace, norm: str) -> nn.Module:
