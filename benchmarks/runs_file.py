@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,27 @@ class RunsFile:
         if self._path is not None:
             with self._path.open("a") as file:
                 file.write("".join(json.dumps(row) + "\n" for row in added))
+
+    def add_missing(
+        self, jobs: Iterable[dict[str, Any]], work: Callable[[dict[str, Any]], Iterable[dict[str, Any]]]
+    ) -> None:
+        """Run the jobs that no row is of, and say what each took.
+
+        Args:
+            jobs: columns that tell runs apart, with their values.
+            work: gives the other columns of a job's rows (``core_seconds`` of the whole job, unless they have their
+                own); no rows where there is nothing to keep.
+        """
+        for job in jobs:
+            if any(job.items() <= row.items() for row in self.rows):
+                continue
+            begun = time.process_time()
+            rows = list(work(job))
+            spent = round(time.process_time() - begun, 1)
+            self.append(job | {"core_seconds": spent} | row for row in rows)
+            if rows:
+                words = ", ".join(f"{name} {value}" for name, value in job.items())
+                print(f"{words}: {spent:.0f} core seconds", flush=True)
 
 
 def write_table(path: Path, lines: Sequence[dict[str, Any]]) -> None:

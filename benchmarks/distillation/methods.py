@@ -12,12 +12,12 @@ the state, and 2,000 to test, which are looked at once. Published figures are of
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 import sys
 import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ class DigitData(TaskData):
 
 
 def measure(method: str, each: int, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """One distillation: accuracy on test digits from the known start and from fresh ones, and its core seconds."""
+    """One distillation: accuracy on test digits from the known start and from fresh ones, and its own core seconds."""
     digits = read_digits(options.data)
     data, chooser, test = DigitData(digits.part(0, 7500)), digits.part(7500, 8000), digits.part(8000, 10000)
     settings = [f"grid.backbone={options.backbone}", f"grid.images={each * CLASSES}", f"grid.method={method}"]
@@ -123,8 +123,8 @@ def measure(method: str, each: int, seed: int, options: argparse.Namespace) -> d
     fresh = FreshSettings(steps=options.fresh_steps)
     seeds = [1000 + seed * 100 + start for start in range(options.starts)]
     others = [_fresh_accuracy(state, other, fresh, test, options.backbone) for other in seeds]
-    return {"method": method, "each": each, "seed": seed, "inner_lr": inner_lr,
-            "known": _accuracy(learner, state, test), "fresh": others, "core_seconds": round(seconds, 1)}  # fmt: skip
+    known = _accuracy(learner, state, test)
+    return {"inner_lr": inner_lr, "known": known, "fresh": others, "core_seconds": round(seconds, 1)}
 
 
 @torch.no_grad()
@@ -187,14 +187,11 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"benchmarks.distillation.methods: {error}", file=sys.stderr)
         return 2
-    done = {(row["method"], row["each"], row["seed"]) for row in runs.rows}
-    for each in options.images:
-        for seed in range(options.seeds):
-            for method in options.methods:
-                if (method, each, seed) in done:
-                    continue
-                runs.append([measure(method, each, seed, options)])
-                print(json.dumps(runs.rows[-1]), flush=True)
+    jobs = [
+        {"method": method, "each": each, "seed": seed}
+        for each, seed, method in product(options.images, range(options.seeds), options.methods)
+    ]
+    runs.add_missing(jobs, lambda job: [measure(**job, options=options)])
     print(table(runs.rows))
     return 0
 

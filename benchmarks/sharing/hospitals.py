@@ -35,9 +35,9 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ def _measured(
 
 
 def run(source: Source, shift: str, hospitals: int, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """One row: the scores of all test patients by every arm; of ``alone`` a list for each hospital."""
+    """Columns of a run: the scores of all test patients by every arm; of ``alone`` a list for each hospital."""
     division = divide(labels_of(source), hospitals, shift, seed)
     cache = default_cache() if options.cache is None else options.cache
 
@@ -149,9 +149,6 @@ def run(source: Source, shift: str, hospitals: int, seed: int, options: argparse
         if name == "average":
             scores["measured"] = _votes(_measured(network, package, cohort, seed, options), package, cohort)
     return {
-        "shift": shift,
-        "hospitals": hospitals,
-        "seed": seed,
         "labels": scores["pooled"].labels.tolist(),
         "scores": {name: _short(votes) for name, votes in scores.items()},
         "alone": [_short(votes) for votes in alone],
@@ -208,16 +205,11 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             runs = RunsFile(options.out, settings_of(options, "hospitals", "shifts"))
             rows, source = runs.rows, source_of(options, options.data)
-            known = {(row["shift"], row["hospitals"], row["seed"]) for row in rows}
-            jobs = [(s, n, seed) for seed in range(options.seeds) for s in options.shifts for n in options.hospitals]
-            for shift, hospitals, seed in jobs:
-                if (shift, hospitals, seed) in known:
-                    continue
-                begun = time.process_time()
-                row = run(source, shift, hospitals, seed, options)
-                spent = time.process_time() - begun
-                runs.append([row | {"core_seconds": round(spent, 1)}])
-                print(f"{shift}, {hospitals} hospitals, seed {seed}: {spent:.0f} core seconds", flush=True)
+            jobs = [
+                {"shift": shift, "hospitals": hospitals, "seed": seed}
+                for seed, shift, hospitals in product(range(options.seeds), options.shifts, options.hospitals)
+            ]
+            runs.add_missing(jobs, lambda job: [run(source, **job, options=options)])
     except InputError as error:
         print(f"benchmarks.sharing.hospitals: {error}", file=sys.stderr)
         return 2

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -47,18 +47,18 @@ from sldd.training.outer_loop import DivergedError
 PLAIN, CONTROL = "plain", "trained"
 
 
-def run(name: str, seed: int, cohort: Cohort, public: Cohort, options: argparse.Namespace) -> list[dict[str, Any]]:
+def run(arm: str, seed: int, cohort: Cohort, public: Cohort, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Rows of all forms of an arm: test scores, and by how much each candidate looks like one who trained."""
     split = split_patients(cohort, SplitSettings(validation=0.15, test=options.test))
     candidates = [*split.train, *split.test]
     groups = MemberLabels(
         np.arange(len(candidates)) < len(split.train), np.array([cohort.labels[patient] for patient in candidates])
     )
-    found = {form: (made, _read(made, candidates)) for form, made in make(name, cohort, split, seed, options, public)}
+    found = {form: (made, _read(made, candidates)) for form, made in make(arm, cohort, split, seed, options, public)}
     losses: dict[str, list[np.ndarray]] = {form: [] for form in found}
     unseen = []
     for half, compared in _halves(cohort, split, options.references, seed):
-        for form, made in make(name, cohort, Split(half, split.validation, split.test), seed, options, public):
+        for form, made in make(arm, cohort, Split(half, split.validation, split.test), seed, options, public):
             losses[form].append(_read(made, candidates).losses)
         unseen.append(compared)
     rows = []
@@ -73,18 +73,25 @@ def run(name: str, seed: int, cohort: Cohort, public: Cohort, options: argparse.
         )
         rows.append(
             {
-                "arm": name,
                 "form": form,
-                "seed": seed,
                 "labels": votes.labels.tolist(),
                 "scores": votes.scores.tolist(),
                 "member": groups.member.astype(int).tolist(),
                 "membership": members.tolist(),
                 "traces": traced,
-                "epsilon": _epsilon(name, len(split.train), options),
+                "epsilon": _epsilon(arm, len(split.train), options),
             }
         )
     return rows
+
+
+def _run(arm: str, seed: int, **others: Any) -> list[dict[str, Any]]:
+    """``run``, of which nothing is kept where it diverges."""
+    try:
+        return run(arm, seed, **others)
+    except DivergedError as error:
+        print(f"arm {arm}, seed {seed}: diverged ({error}); left out", flush=True)
+        return []
 
 
 def _read(made: Made, patients: Sequence[int]) -> PatientFeatures:
@@ -158,20 +165,9 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             runs = RunsFile(options.out, settings_of(options, "arms"))
             rows, (cohort, public) = runs.rows, _cohorts(options)
-            known = {(row["arm"], row["seed"]) for row in rows}
-            for seed in range(options.seeds):
-                for name in options.arms:
-                    if (name, seed) in known or not applies(ARMS[name], options):
-                        continue
-                    begun = time.process_time()
-                    try:
-                        made = run(name, seed, cohort, public, options)
-                    except DivergedError as error:
-                        print(f"{name}, seed {seed}: diverged ({error}); left out", flush=True)
-                        continue
-                    spent = round(time.process_time() - begun, 1)
-                    runs.append(row | {"core_seconds": spent} for row in made)
-                    print(f"{name}, seed {seed}: {spent:.0f} core seconds", flush=True)
+            arms = [name for name in options.arms if applies(ARMS[name], options)]
+            jobs = [{"arm": name, "seed": seed} for seed, name in product(range(options.seeds), arms)]
+            runs.add_missing(jobs, lambda job: _run(**job, cohort=cohort, public=public, options=options))
     except InputError as error:
         print(f"benchmarks.sharing.privacy: {error}", file=sys.stderr)
         return 2

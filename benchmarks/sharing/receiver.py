@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import product
@@ -72,6 +71,11 @@ def curve(source: Source, films: str, seed: int, options: argparse.Namespace) ->
     return finetune(package, rebuild(package), prepare(HospitalSource(source, receiver), cache), settings)
 
 
+def _columns(found: FinetuneCurve) -> dict[str, Any]:
+    columns = asdict(found)
+    return columns | {"break_even": [columns.pop(f"break_even{end}") for end in ("_low", "", "_high")]}
+
+
 def table(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """A line for each package: its AUC as received, training alone, what the package adds to that, and break-even."""
     for row in rows:
@@ -100,16 +104,8 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             runs = RunsFile(options.out, settings_of(options, "films"))
             rows, source = runs.rows, source_of(options, options.data)
-            known = {(row["films"], row["seed"]) for row in rows}
-            for seed, films in product(range(options.seeds), options.films):
-                if (films, seed) in known:
-                    continue
-                begun = time.process_time()
-                found = asdict(curve(source, films, seed, options))
-                ends = [found.pop(f"break_even{end}") for end in ("_low", "", "_high")]
-                spent = round(time.process_time() - begun, 1)
-                runs.append([{"films": films, "seed": seed, **found, "break_even": ends, "core_seconds": spent}])
-                print(f"{films}, seed {seed}: {spent:.0f} core seconds", flush=True)
+            jobs = [{"films": films, "seed": seed} for seed, films in product(range(options.seeds), options.films)]
+            runs.add_missing(jobs, lambda job: [_columns(curve(source, **job, options=options))])
     except InputError as error:
         print(f"benchmarks.sharing.receiver: {error}", file=sys.stderr)
         return 2
