@@ -209,7 +209,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--statistics-batches", type=int, default=10)
     parser.add_argument("--inner-lr", type=float, default=0.02)
     parser.add_argument("--train-lr", type=float, default=0.002, help="of the control")
-    parser.add_argument("--train-steps", type=int, help="of the control; twice --steps unless given")
+    parser.add_argument("--train-steps", type=int, default=1000, help="of the control")
     parser.add_argument("--train-batch", type=int, help="of the control; --batch unless given")
     options = parser.parse_args(arguments)
     if options.references < 2 or options.references % 2:

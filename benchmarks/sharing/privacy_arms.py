@@ -8,22 +8,26 @@ quarter        a quarter of the outer steps; quarter-batch: a quarter of the pat
 clipped        each patient's gradient in a step clipped to a norm of 1, without noise
 noise-1, noise-4    and with noise of so many times that: differentially private, by patient
 labels-only    images stay the noise that they start from; labels and rates are learned
-trained        the positive control: no package, the network itself, trained on the patients (--train-steps)
+trained        the positive control: no package, the same weights, trained on the patients until they know them by heart
+               (--train-steps of Adam; of the last layer alone of L-BFGS, on as many patches as are kept)
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.sharing.options import patch_settings
+from sldd.backbones.head import Head
 from sldd.backbones.init import layer_fingerprints
-from sldd.backbones.norms import batch_norms, load_statistics
+from sldd.backbones.norms import batch_norms, load_statistics, measure_statistics
 from sldd.backbones.registry import build
 from sldd.backbones.start import set_start
 from sldd.data.cohort import Cohort
@@ -37,6 +41,7 @@ from sldd.package.format.image_encoding import stored
 from sldd.package.rebuild.rebuild import rebuild
 from sldd.pipeline.packing import Start, package_of
 from sldd.pipeline.task_data import PatchData
+from sldd.rng import stream
 from sldd.training.dp_sgd import PatientBatches, PrivacySettings, PrivateGradient
 from sldd.training.learner import Learner
 from sldd.training.outer_loop import OuterLoop
@@ -123,6 +128,9 @@ def make(
     network = _network(options, norm)
     set_start(network, backbone=options.backbone, start=options.start, seed=seed)
     start = Start(options.backbone, norm, options.start, seed, layer_fingerprints(network))
+    if arm.control and options.inner_weights == "head":
+        yield name, Made(_fitted(network, data, steps, seed, options), patches, None)
+        return
     outer = OuterSettings(
         steps=steps,
         batch_size=batch,
@@ -160,7 +168,7 @@ def make(
 def _budget(arm: Arm, options: argparse.Namespace) -> tuple[int, int]:
     """Outer steps, and patches in each."""
     if arm.control:
-        return options.train_steps or 2 * options.steps, options.train_batch or options.batch
+        return options.train_steps, options.train_batch or options.batch
     return max(EVALUATIONS, round(arm.steps * options.steps)), max(3, round(arm.batch * options.batch))
 
 
@@ -212,6 +220,32 @@ def _package(loop: OuterLoop, start: Start, data: PatchData, settings: PatchSett
 
 def _made(package: Package, patches: Patches) -> Made:
     return Made(rebuild(package), patches, package)
+
+
+def _fitted(network: nn.Module, data: PatchData, steps: int, seed: int, options: argparse.Namespace) -> nn.Module:
+    """The network with its last layer fitted to the features of training patches."""
+
+    def drawn(what: str, count: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        random = stream(seed, "privacy benchmark", what)
+        return (data.batches.draw(random, options.batch) for _ in range(count))
+
+    statistics = drawn("statistics", options.statistics_batches)
+    load_statistics(network, measure_statistics(network, network, (images for images, _ in statistics)))
+    head, batches = Head(network), drawn("control", math.ceil(_distill(options).feature_bank / options.batch))
+    with torch.no_grad():
+        parts = [(head.features(images), classes) for images, classes in batches]
+    features, classes = (torch.cat(part) for part in zip(*parts, strict=True))
+    weights = list(head.layer.requires_grad_().parameters())
+    optimiser = torch.optim.LBFGS(weights, max_iter=steps, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimiser.zero_grad()
+        found = F.cross_entropy(head.layer(features), classes)
+        found.backward()
+        return found
+
+    optimiser.step(loss)
+    return network.eval().requires_grad_(False)
 
 
 @torch.no_grad()

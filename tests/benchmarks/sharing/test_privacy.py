@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 from pathlib import Path
@@ -9,9 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.sharing.privacy import _halves as halves
 from benchmarks.sharing.privacy import control_is_found, main, table
+from benchmarks.sharing.privacy_arms import make
+from sldd.backbones.registry import build
+from sldd.backbones.start import set_start
 from sldd.data.cohort import Cohort, prepare
 from sldd.data.split import Split
 from sldd.sources.phantom import PhantomSettings, PhantomSource
@@ -62,6 +67,20 @@ def test_the_table_pairs_forms_with_plain_and_the_control_is_asked_for(capsys: p
     hidden = [_row("trained", seed, np.zeros(20), random.normal(0, 1, 40)) for seed in range(3)]
     assert not control_is_found(hidden)
     assert "NOT found" in capsys.readouterr().out
+
+
+def test_the_control_of_a_last_layer_is_that_layer_fitted(cohort: Cohort) -> None:
+    options = argparse.Namespace(
+        size=24, stride=12, score_stride=24, input=16, backbone="lenet", start="xavier", batch=60, steps=4,
+        train_steps=20, train_batch=None, inner_weights="head", statistics_batches=1,
+    )  # fmt: skip
+    ((form, made),) = make("trained", cohort, Split([*range(12)], [12, 13], [*range(14, 20)]), 0, options, cohort)
+    assert (form, made.package) == ("trained", None)
+    start = build("lenet", input_size=16, norm="as_is")
+    set_start(start, backbone="lenet", start="xavier", seed=0)
+    fitted = made.network.state_dict()
+    changed = [name for name, value in start.state_dict().items() if not torch.equal(value, fitted[name])]
+    assert changed == [*start.state_dict()][-2:]
 
 
 @pytest.mark.slow
