@@ -25,6 +25,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import sldd
@@ -35,7 +36,6 @@ from benchmarks.sharing.options import add_distillation, add_patients, patch_set
 from sldd.data.cohort import default_cache, prepare
 from sldd.errors import InputError
 from sldd.io.film import Source
-from sldd.metrics.intervals import Estimate
 from sldd.package.rebuild.rebuild import rebuild
 from sldd.pipeline.finetune import ALONE, PACKAGE, FinetuneCurve, FinetuneSettings, finetune
 
@@ -77,21 +77,27 @@ def _columns(found: FinetuneCurve) -> dict[str, Any]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """A line for each package: its AUC as received, training alone, what the package adds to that, and break-even."""
+    """A line for each kind of films and count: AUC alone and from the package, what that adds, as the mean of all
+    packages and from the lowest to the highest; and the break-even counts, of those that have one."""
+    groups: dict[tuple[str, int], list[tuple[dict[str, Any], dict[str, Any]]]] = {}
     for row in rows:
-        points = {(point["arm"], point["count"]): point for point in row["points"]}
-        counts = sorted({count for arm, count in points if arm == ALONE})
-        line = {"films": row["films"], "seed": row["seed"], "received": _words(points[PACKAGE, 0]["auc"])}
-        for count in counts:
-            line[f"alone {count}"] = _words(points[ALONE, count]["auc"])
-            line[f"package adds {count}"] = _words(points[PACKAGE, count]["advantage"])
-        low, middle, high = row["break_even"]
-        shown = ["-" if value is None else f"{value:.0f}" for value in (middle, low, high)]
-        yield line | {"break-even": "{} ({} to {})".format(*shown)}
+        for point in row["points"]:
+            groups.setdefault((row["films"], point["count"]), []).append((row, point))
+    for (films, count), points in sorted(groups.items(), key=lambda group: ([*FILMS].index(group[0][0]), group[0][1])):
+        line = {"films": films, "own patients": count, "packages": len({row["seed"] for row, _ in points})}
+        of = {arm: [point["auc"] for _, point in points if point["arm"] == arm] for arm in (ALONE, PACKAGE)}
+        line |= {arm: _spread(aucs) for arm, aucs in of.items()}
+        line["package adds"] = _spread([point["advantage"] for _, point in points if point["advantage"] is not None])
+        even = [row["break_even"][1] for row, point in points if point["arm"] == PACKAGE and not count]
+        yield line | {"break-even": ", ".join("none" if value is None else f"{value:.0f}" for value in even)}
 
 
-def _words(found: dict[str, float]) -> str:
-    return str(Estimate(**found))
+def _spread(found: Sequence[dict[str, float]]) -> str:
+    values = [each["value"] for each in found]
+    if not values:
+        return ""
+    mean, low, high = (round(value, 2) + 0.0 for value in (fmean(values), min(values), max(values)))  # no -0.00
+    return f"{mean:.2f} ({low:.2f} to {high:.2f})"
 
 
 def main(arguments: list[str] | None = None) -> int:

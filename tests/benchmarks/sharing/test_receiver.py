@@ -1,4 +1,4 @@
-"""What a receiver's patients add to a package: rows resume, and a table has a line for each package."""
+"""What a receiver's patients add to a package: rows resume, and a table has a line for each count."""
 
 from __future__ import annotations
 
@@ -31,8 +31,11 @@ def test_a_run_resumes_and_makes_a_table(
     assert len(out.read_text().splitlines()) == 1
     assert main(["--out", str(out), "--table", str(tmp_path / "table.csv")]) == 0
     with (tmp_path / "table.csv").open(newline="") as file:
-        (line,) = csv.DictReader(file)
-    assert line["films"] == "noisier"
-    assert line["package adds 4"].count(" to ") == line["received"].count(" to ") == 1
+        lines = list(csv.DictReader(file))
+    assert [line["own patients"] for line in lines] == ["0", "2", "4", "6"]
+    (received,) = (point["auc"]["value"] for point in row["points"] if point["count"] == 0)
+    assert lines[0]["package"] == f"{received:.2f} ({received:.2f} to {received:.2f})"
+    assert (lines[0]["alone"], lines[1]["break-even"]) == ("", "")
+    assert all(line["package adds"] for line in lines[1:])
     assert main([*command, "--steps", "5"]) == 2
     assert "holds runs of other settings (steps 4 there, 5 here)" in capsys.readouterr().err
