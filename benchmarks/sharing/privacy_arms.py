@@ -4,6 +4,7 @@ plain          as it is; early-25, early-50, early-75: the same run, stopped aft
 float16, uint8, labels-1, labels-0    plain, with images stored so, or labels rounded to so many decimals
 group          group norm, so that there are no batch-norm statistics (networks with batch norm only)
 public-bn      statistics measured on public films (networks with batch norm only)
+one-image      one distilled image for all
 quarter        a quarter of the outer steps; quarter-batch: a quarter of the patches in each
 clipped        each patient's gradient in a step clipped to a norm of 1, without noise
 noise-1, noise-4    and with noise of so many times that: differentially private, by patient
@@ -64,6 +65,8 @@ class Arm:
     privacy: PrivacySettings | None = None
     norm: Literal["as_is", "group"] = "as_is"
     public: bool = False
+    images: int | None = None
+    """Other than for the others."""
     steps: float = 1.0
     """Of the outer steps, and of a batch's patches, these shares."""
     batch: float = 1.0
@@ -88,6 +91,7 @@ ARMS = {
     ),
     "group": Arm(norm="group", needs_statistics=True),
     "public-bn": Arm(public=True, needs_statistics=True),
+    "one-image": Arm(images=1),
     "quarter": Arm(steps=0.25),
     "quarter-batch": Arm(batch=0.25),
     "clipped": Arm(privacy=PrivacySettings(NO_NOISE), norm="group"),
@@ -181,7 +185,7 @@ def _learner(
 ) -> Learner:
     if arm.control:
         return Training(network, device=CPU)
-    labels = data.initial_labels("one_hot", options.images, seed)
+    labels = data.initial_labels("one_hot", arm.images or options.images, seed)
     return Distillation(
         network,
         data.initial_images("noise", labels, 1, seed),
