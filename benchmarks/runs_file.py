@@ -12,11 +12,15 @@ from typing import Any
 
 from sldd.errors import InputError
 
+_FOLDERS = ("data", "public")
+"""Options whose folders may lie elsewhere tomorrow: their names are kept, and no machine's paths."""
+
 
 def settings_of(options: argparse.Namespace, *others: str) -> dict[str, Any]:
     """What a run depends on: all options but those that choose ``others``, which runs there are, and where they go."""
     left_out = {"out", "table", "cache", "verbose", "seeds", *others}
     kept = {name: value for name, value in vars(options).items() if name not in left_out}
+    kept |= {name: Path(kept[name]).name for name in _FOLDERS if kept.get(name) is not None}
     known: dict[str, Any] = json.loads(json.dumps(kept, default=str))
     return known
 

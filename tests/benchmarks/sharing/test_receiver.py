@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 from pathlib import Path
 
 import pytest
 
+from benchmarks.runs_file import settings_of
 from benchmarks.sharing.receiver import main
+
+
+def test_a_folder_is_known_by_its_name_wherever_it_lies() -> None:
+    options = argparse.Namespace(data="/home/somebody/films", public=None, steps=3, out=Path("runs.jsonl"))
+    assert settings_of(options) == {"data": "films", "public": None, "steps": 3}
 
 
 @pytest.mark.parametrize("inner_weights", ["all", "head"])
