@@ -36,6 +36,7 @@ from sldd.data.split import Split, SplitSettings, split_patients
 from sldd.errors import InputError
 from sldd.metrics.auc_bootstrap import AucBootstrap, estimate
 from sldd.metrics.patient_votes import count_votes
+from sldd.pipeline.refusal import why_not
 from sldd.privacy_attacks.batch_norm import scores as trace_scores
 from sldd.privacy_attacks.group_test import MemberLabels
 from sldd.privacy_attacks.membership import calibrated
@@ -85,13 +86,18 @@ def run(arm: str, seed: int, cohort: Cohort, public: Cohort, options: argparse.N
     return rows
 
 
-def _run(arm: str, seed: int, **others: Any) -> list[dict[str, Any]]:
-    """``run``, of which nothing is kept where it diverges."""
+def _run(arm: str, seed: int, cohort: Cohort, public: Cohort, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """``run``; no rows where it diverges, or where the network cannot take the arm's images."""
     try:
-        return run(arm, seed, **others)
+        return run(arm, seed, cohort, public, options)
+    except InputError:
+        raise
     except DivergedError as error:
-        print(f"arm {arm}, seed {seed}: diverged ({error}); left out", flush=True)
-        return []
+        reason = f"diverged ({error})"
+    except ValueError as error:  # batch norm, of a last map of one value
+        reason = why_not(error, options.backbone, ARMS[arm].images or options.images, options.input)
+    print(f"arm {arm}, seed {seed}: {reason}; left out", flush=True)
+    return []
 
 
 def _read(made: Made, patients: Sequence[int]) -> PatientFeatures:
@@ -167,7 +173,7 @@ def main(arguments: list[str] | None = None) -> int:
             rows, (cohort, public) = runs.rows, _cohorts(options)
             arms = [name for name in options.arms if applies(ARMS[name], options)]
             jobs = [{"arm": name, "seed": seed} for seed, name in product(range(options.seeds), arms)]
-            runs.add_missing(jobs, lambda job: _run(**job, cohort=cohort, public=public, options=options))
+            runs.add_missing(jobs, lambda job: _run(job["arm"], job["seed"], cohort, public, options))
     except InputError as error:
         print(f"benchmarks.sharing.privacy: {error}", file=sys.stderr)
         return 2

@@ -66,7 +66,7 @@ class Arm:
     norm: Literal["as_is", "group"] = "as_is"
     public: bool = False
     images: int | None = None
-    """Other than for the others."""
+    """Distilled ones, where not as many as the other arms have."""
     steps: float = 1.0
     """Of the outer steps, and of a batch's patches, these shares."""
     batch: float = 1.0

@@ -72,13 +72,15 @@ def curve(source: Source, films: str, seed: int, options: argparse.Namespace) ->
 
 
 def _columns(found: FinetuneCurve) -> dict[str, Any]:
+    """Columns of a run; the break-even count with its interval as one of them."""
     columns = asdict(found)
-    return columns | {"break_even": [columns.pop(f"break_even{end}") for end in ("_low", "", "_high")]}
+    ends = [columns.pop(f"break_even{end}") for end in ("_low", "", "_high")]
+    return columns | {"break_even": ends}
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """A line for each kind of films and count: AUC alone and from the package, what that adds, as the mean of all
-    packages and from the lowest to the highest; and the break-even counts, of those that have one."""
+    packages and from the lowest to the highest; and each package's break-even count."""
     groups: dict[tuple[str, int], list[tuple[dict[str, Any], dict[str, Any]]]] = {}
     for row in rows:
         for point in row["points"]:

@@ -98,6 +98,9 @@ def test_a_run_resumes_and_makes_a_table(tmp_path: Path, capsys: pytest.CaptureF
     assert by_form["labels-0"]["membership"] != by_form["plain"]["membership"]
     assert by_form["noise-4"]["epsilon"] > 0
     assert by_form["plain"]["epsilon"] is None
+    batch_norm = [*command, "--backbone", "test_resnet", "--out", str(tmp_path / "other.jsonl")]
+    assert main([*batch_norm, "--arms", "one-image"]) == 0  # a last map of one value
+    assert "batch norm sees one value a channel: 1 image a step" in capsys.readouterr().out
     assert main([*command, "--arms", "plain"]) == 0
     assert len(out.read_text().splitlines()) == len(rows)
     assert main(["--out", str(out), "--table", str(tmp_path / "table.csv")]) == 0
