@@ -25,6 +25,7 @@ STUDY = [
     "data.phantom={patients: 16, size: 128}", "data.split={validation: 0.2, test: 0.4}",
     "patches={size: 24, stride: 8, input_size: 32}",
     "outer={steps: 150, batch_size: 12, evaluations: 3, statistics_batches: 2, checkpoint_every: 5}",
+    "outer.checkpoint_share=null",
     "search.trials=4", "confirm.repeats=2",
 ]  # fmt: skip
 WAIT = 600.0

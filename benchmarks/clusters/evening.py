@@ -28,8 +28,8 @@ from benchmarks.gpu.bench import Bench
 from benchmarks.speed.steps import Problem
 from sldd.backbones.norms import keep_no_statistics
 from sldd.backbones.registry import build
-from sldd.data.patches import window_starts
 from sldd.errors import InputError
+from sldd.ops.windows import window_starts
 from sldd.training.compute import ComputeSettings
 from study.config.cells import cells
 from study.config.loader import load

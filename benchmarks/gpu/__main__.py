@@ -31,7 +31,7 @@ SECTIONS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "too_large": agreement.too_large,
     "steps": steps.outer_steps,
     "kernels": sharing.kernels,
-    "capture": steps.capture,
+    "graphs": steps.graphs,
     "prefetch": sharing.prefetch,
     "streams": sharing.streams,
     "processes": sharing.processes,

@@ -20,9 +20,9 @@ import sldd
 from benchmarks.gpu.bench import Bench, Row
 from benchmarks.gpu.steps import problem
 from benchmarks.speed.steps import Problem
-from sldd.data.prefetch import Batch, Prefetch
+from sldd.data.prefetch import Batch, BatchSource, Prefetch
 from sldd.data.split import SplitSettings, split_patients
-from sldd.pipeline.task_data import task_data
+from sldd.pipeline.task_data import PatchData, task_data
 from sldd.rng import stream
 from sldd.training.compute import ComputeSettings
 
@@ -89,7 +89,7 @@ def _told(started: list[subprocess.Popen[str]]) -> list[subprocess.Popen[str]]:
 
 
 def prefetch(bench: Bench) -> Iterator[Row]:
-    """Outer steps on batches that are cut in the step's own thread, and ahead in another."""
+    """Outer steps on batches that are cut in the step's own thread, ahead in another, and on the device."""
     name, count = ("test_resnet", 6) if bench.quick else ("resnet18 64 px", 96)
     side, steps = (32, 2) if bench.quick else (64, 20)
     with tempfile.TemporaryDirectory(prefix="sldd-gpu-") as folder:
@@ -97,22 +97,26 @@ def prefetch(bench: Bench) -> Iterator[Row]:
         patches = sldd.PatchSettings(size=48, stride=8, input_size=side)
         data = task_data(cohort, patches, split_patients(cohort, SplitSettings()))
 
-        def draw(number: int) -> Batch:
-            return data.batches.draw(stream(0, number), count)
-
+        assert isinstance(data, PatchData)
+        sources = {
+            "in the step's thread": (data.batches, False),
+            "ahead": (data.batches, True),
+            "on the device": (data.batches.near(bench.device, 2**30), True),
+        }
         learner = problem(bench, name).learner(compute=ComputeSettings(memory="keep"))
-        taken = {}
-        for ahead in (False, True):
+        for how, (source, ahead) in sources.items():
+
+            def draw(number: int, source: BatchSource = source) -> Batch:
+                return source.draw(stream(0, number), count)
+
             batches = Prefetch(draw, bench.device, ahead=ahead)
 
             def work(batches: Prefetch = batches) -> None:
                 for number in range(steps):
                     learner.step(*batches.get(number), 1e-4)
 
-            taken[ahead] = bench.milliseconds(work, warm=1) / steps
+            yield Row(f"{name}, batches cut {how}", bench.milliseconds(work, warm=1) / steps, "ms an outer step")
             batches.close()
-    yield Row(f"{name}, batches cut in the step's thread", taken[False], "ms an outer step")
-    yield Row(f"{name}, batches cut ahead", taken[True], "ms an outer step")
 
 
 def kernels(bench: Bench) -> Iterator[Row]:

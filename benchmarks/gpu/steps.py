@@ -1,11 +1,9 @@
-"""Outer steps against plain ones by network, precision and layout; memory by inner steps; what capture would bring."""
+"""Outer steps against plain ones by network, precision and layout, and as CUDA graphs; memory by inner steps."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-
-import torch
 
 from benchmarks.gpu.bench import Bench, Row, tf32
 from benchmarks.speed.steps import Problem
@@ -57,21 +55,16 @@ def memory(bench: Bench) -> Iterator[Row]:
             yield Row(f"{name}, {epochs} inner steps, {kept}", bench.peak_mib(work), "MiB")
 
 
-def capture(bench: Bench) -> Iterator[Row]:
-    """A plain step replayed as a CUDA graph against the same step launched: what capture could bring at most."""
+def graphs(bench: Bench) -> Iterator[Row]:
+    """An outer step launched as one CUDA graph against the same step launched kernel by kernel."""
     if not bench.cuda:
-        yield Row("a plain step as a CUDA graph", "needs CUDA")
+        yield Row("outer steps as CUDA graphs", "needs CUDA")
         return
     for name in _QUICK if bench.quick else ("lenet", "resnet18 64 px", "resnet50"):
-        step = problem(bench, name).plain()
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(3):
-                step()
-        torch.cuda.current_stream().wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            step()
-        launched, replayed = bench.milliseconds(step), bench.milliseconds(graph.replay)
-        yield Row(f"{name}: launched / replayed", launched / replayed, "x")
+        launched, graphed = (
+            bench.milliseconds(problem(bench, name).distilling(compute=compute), warm=5)
+            for compute in (ComputeSettings(memory="keep"), ComputeSettings(memory="keep", cuda_graph=True))
+        )
+        yield Row(f"{name}, as a graph", graphed, "ms an outer step")
+        times = launched / graphed
+        yield Row(f"{name}: launched / as a graph", times, "x", times >= 3 if name == "lenet" else None)

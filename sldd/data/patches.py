@@ -23,6 +23,7 @@ from sldd.errors import InputError
 from sldd.ops.digest import digest
 from sldd.ops.pixels import at_least, planes, standardise
 from sldd.ops.types import PerChannel
+from sldd.ops.windows import HeldFilms, Window, in_pixels, organ_shares
 
 IRRELEVANT, NEGATIVE, POSITIVE = 0, 1, 2
 CLASSES = ("I", "N", "P")
@@ -51,50 +52,12 @@ class PatchSettings:
     """Share above which it is N or P; what lies between is no training patch."""
 
 
-def in_pixels(length: float, side: int) -> int:
-    """A length in pixels: as given, or a share of ``side`` where below 1; never less than one pixel."""
-    return max(1, round(length * side) if length < 1 else round(length))
-
-
-def window_starts(side: int, size: int, stride: int) -> np.ndarray:
-    """First pixels of the windows along one side: 0, stride ... while the window fits."""
-    return np.arange(0, side - size + 1, stride)
-
-
-def organ_shares(mask: np.ndarray, size: int, stride: int) -> np.ndarray:
-    """Share of every window that lies inside the organ.
-
-    Args:
-        mask: (height, width) bool.
-
-    Returns:
-        (rows, columns) float64 of window shares, from one summed-area table.
-    """
-    table = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
-    mask.cumsum(0, out=table[1:, 1:], dtype=np.int64)
-    table[1:, 1:].cumsum(1, out=table[1:, 1:])
-    top = window_starts(mask.shape[0], size, stride)[:, None]
-    left = window_starts(mask.shape[1], size, stride)[None, :]
-    inside = table[top + size, left + size] - table[top, left + size] - table[top + size, left] + table[top, left]
-    return inside / size**2
-
-
 def window_classes(shares: np.ndarray, label: int, settings: PatchSettings) -> np.ndarray:
     """I below ``irrelevant_below``, the patient's class above ``organ_above``, ``DISCARDED`` between (section 3.1)."""
     classes = np.full(shares.shape, DISCARDED, np.int8)
     classes[shares < settings.irrelevant_below] = IRRELEVANT
     classes[shares > settings.organ_above] = POSITIVE if label else NEGATIVE
     return classes
-
-
-@dataclass(frozen=True)
-class Window:
-    """Place of a crop: film number, first row and column, side in pixels."""
-
-    film: int
-    top: int
-    left: int
-    size: int
 
 
 class Patches:
@@ -115,6 +78,7 @@ class Patches:
         self.cohort = cohort
         self.settings = settings
         self.mean, self.std = mean, at_least(std)
+        self._held: HeldFilms | None = None
         if settings.irrelevant_below > settings.organ_above:
             raise InputError("patches.irrelevant_below is above patches.organ_above; a patch would have two classes")
         for film, (height, width) in enumerate(cohort.shapes):
@@ -154,10 +118,18 @@ class Patches:
 
     def crop(self, windows: Sequence[Window]) -> torch.Tensor:
         """(windows, channels, input, input) float32, standardised; resized with an anti-aliased bilinear filter."""
+        if len({window.size for window in windows}) > 1:
+            return torch.cat([self.crop([window]) for window in windows])
+        if self._held is not None and self._held.has(windows):
+            return self._as_input(self._held.cut(windows))
         crops = [planes(self.cohort.pixels(w.film)[w.top : w.top + w.size, w.left : w.left + w.size]) for w in windows]
-        if len({crop.shape for crop in crops}) == 1:
-            return self._as_input(torch.stack(crops))
-        return torch.cat([self._as_input(crop[None]) for crop in crops])
+        return self._as_input(torch.stack(crops))
+
+    def held(self, films: Sequence[int], device: torch.device) -> Patches:
+        """The same, with these films on ``device``, where their windows are cut and come out."""
+        near = copy.copy(self)
+        near._held = HeldFilms({film: self.cohort.pixels(film) for film in films}, device)
+        return near
 
     def _as_input(self, images: torch.Tensor) -> torch.Tensor:
         side = self.settings.input_size
@@ -288,6 +260,19 @@ class BalancedBatches:
     def counts(self) -> dict[str, int]:
         """Training patches of each class."""
         return {name: len(windows) for name, windows in zip(CLASSES, self._windows, strict=True)}
+
+    def near(self, device: torch.device, most: int) -> BalancedBatches:
+        """The same, cut on ``device`` where the films that they are drawn from take at most so many bytes; else these.
+
+        Values are the same where patches have the network's size already; resizing may round otherwise elsewhere.
+        """
+        cohort = self._patches.cohort
+        films = np.unique(np.concatenate([windows[:, 0] for windows in self._windows])).tolist()
+        if sum(cohort.pixels(film).nbytes for film in films) > most:
+            return self
+        nearer = copy.copy(self)
+        nearer._patches = self._patches.held(films, device)
+        return nearer
 
     def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(count, channels, input, input) patches and (count,) int64 classes ``in_turns``: I, N, P, or fewer."""

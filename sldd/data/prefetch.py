@@ -1,4 +1,4 @@
-"""Sources of batches, and a prefetcher that prepares the next one on the GPU during a step."""
+"""Sources of batches, cut on a GPU where their films fit there, and a prefetcher that prepares the next batch."""
 
 from __future__ import annotations
 
@@ -20,6 +20,20 @@ class BatchSource(Protocol):
     def draw(self, random: np.random.Generator, count: int) -> Batch:
         """(count, channels, h, w) float32 images and (count,) int64 classes, or (count, classes) float32 findings."""
         ...
+
+
+_SHARE = 1 / 16
+"""Of a GPU's memory that films may take: of all of it, not of what is free, so that trials beside this one change
+nothing; several may share the GPU."""
+
+
+def on_gpu(source: BatchSource, device: torch.device) -> BatchSource:
+    """The source with its films on a GPU, where it can cut its batches there and they fit; else as it is."""
+    near = getattr(source, "near", None)
+    if device.type != "cuda" or near is None:
+        return source
+    moved: BatchSource = near(device, int(_SHARE * torch.cuda.get_device_properties(device).total_memory))
+    return moved
 
 
 def in_turns(count: int, classes: int) -> np.ndarray:
@@ -99,9 +113,10 @@ class Prefetch:
 
     def _pinned(self, number: int) -> Batch:
         images, classes = self._draw(number)
-        if self._device.type == "cuda":  # only pinned memory is copied while the GPU works
-            return images.pin_memory(), classes.pin_memory()
-        return images, classes
+        if self._device.type != "cuda":
+            return images, classes
+        # Only pinned memory is copied while the GPU works; images that were cut there stay there.
+        return images if images.is_cuda else images.pin_memory(), classes.pin_memory()
 
     def _moved(self, batch: Batch) -> Batch:
         images, classes = batch

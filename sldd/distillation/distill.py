@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from sldd.data.prefetch import NumberedBatches
 from sldd.distillation.image_learner import LEARNED, DistillSettings, ImageLearner
 from sldd.distillation.label_solver import FIRST_UPDATES, UPDATES, solved_labels
 from sldd.errors import InputError
+from sldd.ops.cuda_graph import GraphedCall
 from sldd.ops.digest import digest
 from sldd.rng import stream
 from sldd.training.compute import outer_gradient
@@ -37,6 +38,18 @@ def unsolvable(settings: DistillSettings, loss: Loss, *, inner_steps: int, priva
     return None
 
 
+def ungraphable(settings: DistillSettings, *, private: bool, gpu: bool = True) -> str | None:
+    """Why outer steps cannot be CUDA graphs; None where they can."""
+    for bars, what in (
+        (not gpu, "there is no GPU"),
+        (settings.window is not None, "each step goes back through another part of the inner steps (distill.window)"),
+        (private, "a private batch has another number of patients every time (privacy.noise)"),
+    ):
+        if bars:
+            return f"compute.cuda_graph: steps cannot be recorded where {what}; set it to false"
+    return None
+
+
 class Distillation(ImageLearner):
     """Learns images, soft labels and inner rates through the inner steps of one network with a known start.
 
@@ -51,6 +64,12 @@ class Distillation(ImageLearner):
         self._private = private is not None
         super().__init__(*given, loss=loss, **others)
         self._outer_gradient = private or partial(outer_gradient, loss=loss.outer)
+        self._differentiated: Callable[..., tuple[torch.Tensor | float, State]] = self._gradients
+        if self._compute.cuda_graph:
+            reason = ungraphable(self._settings, private=self._private, gpu=self._device.type == "cuda")
+            if reason is not None:
+                raise InputError(reason)
+            self._differentiated = GraphedCall(self._gradients)
 
     def _solved_apart(self) -> Sequence[str]:
         how = self._settings.label_update
@@ -91,6 +110,14 @@ class Distillation(ImageLearner):
 
     def step(self, inputs: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
         """One outer step: Algorithm 1, lines 4 to 6. Returns L on the batch before the update."""
+        loss, gradients = self._differentiated(inputs, classes)
+        self._update(gradients, rate)
+        return float(loss)
+
+    def _gradients(
+        self, inputs: torch.Tensor, classes: torch.Tensor
+    ) -> tuple[torch.Tensor | float, dict[str, torch.Tensor]]:
+        """L on the batch, and its gradients with respect to what is learned."""
         params = {name: value.detach().requires_grad_() for name, value in self._learned.items()}
         inner_inputs = self._with_features(self._inner_inputs(params))
         if "labels" in self._apart:
@@ -107,9 +134,7 @@ class Distillation(ImageLearner):
         param_grads = torch.autograd.grad(
             [inner_inputs[n] for n in names], [params[n] for n in names], [grads[n] for n in names]
         )
-        gradients = dict(zip(names, param_grads, strict=True))
-        self._update(gradients, rate)
-        return loss
+        return loss, dict(zip(names, param_grads, strict=True))
 
     def _solved(self, inner_inputs: State, real: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         """(1, M, C) labels for the features of the images at hand, by those of a batch of real ones."""

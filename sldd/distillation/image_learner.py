@@ -127,6 +127,7 @@ class ImageLearner(ABC):
             memory=compute.memory,
             autocast=autocast_type(compute.inner_precision),
             loss=loss.inner,
+            rates_stay=compute.cuda_graph,
         )
         self._learned: State = {
             "images": images.to(device, copy=True),

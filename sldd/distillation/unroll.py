@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -38,6 +38,10 @@ from sldd.training.losses import soft_cross_entropy
 
 SNAPSHOTS = 2
 """Weights kept at a time when recomputing: at 9 steps 13 are taken instead of 8, at 27 steps 73 instead of 26."""
+
+
+_Rate = float | list[float] | list[torch.Tensor]
+"""Of an inner step: one for all parameters, or one for each."""
 
 
 @dataclass
@@ -80,6 +84,8 @@ class Unroll:
         autocast: a floating type narrower than the weights' in which inner steps run; None for the weights' own.
         loss: of logits and soft labels, both (M, classes); twice differentiable in both.
         traced: take steps by a program where one gives the same bits (``sldd.distillation.inner_gradient``).
+        rates_stay: leave rates where they are. As numbers they make the CPU wait for the GPU once, which a recorded
+            step cannot; as tensors they take an operation for each parameter.
 
     Attributes:
         names, start: of the T parameter tensors that inner steps change, and ``theta_0``.
@@ -94,6 +100,7 @@ class Unroll:
         autocast: torch.dtype | None = None,
         loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = soft_cross_entropy,
         traced: bool = True,
+        rates_stay: bool = False,
     ) -> None:
         self._network = network.requires_grad_(False)
         self.names = [name for name, _ in network.named_parameters()]
@@ -105,7 +112,8 @@ class Unroll:
         self._to_trace = traced
         self.memory = memory  # what ``auto`` chose, after the first steps
         self._images = self._labels = torch.empty(0)
-        self._rates: list[list[float] | list[list[float]]] = []
+        self._rates_stay = rates_stay
+        self._rates: list[list[_Rate]] = []
         self._rates_like = torch.empty(0)
         self._tape: list[_InnerState] = []
 
@@ -147,7 +155,7 @@ class Unroll:
         """
         self._network.train()  # in evaluation mode the same images would give another network
         self._images, self._labels = images.detach(), labels.detach()
-        self._rates, self._rates_like = rates.detach().tolist(), rates.detach().to(images.device)
+        self._rates, self._rates_like = self._by_step(rates.detach()), rates.detach().to(images.device)
         self._tape = []
         stop = math.prod(rates.shape[:2]) if stop is None else stop
         first = 0 if window is None else max(0, stop - window)
@@ -161,6 +169,13 @@ class Unroll:
         self._to_trace = False
         last = self._advance_recording(self._advance(initial, first), stop)
         return [weight.detach().requires_grad_() for weight in self._after(last).theta]
+
+    def _by_step(self, rates: torch.Tensor) -> list[list[_Rate]]:
+        """The rates of each epoch and batch."""
+        if not self._rates_stay:
+            numbers: list[list[_Rate]] = rates.tolist()
+            return numbers
+        return [[list(rate.expand(len(self.names))) for rate in epoch] for epoch in rates]
 
     def first_gradients(self, images: torch.Tensor, labels: torch.Tensor) -> list[Weights]:
         """The inner gradient at the start on each of the S batches, without their graphs."""
@@ -199,7 +214,7 @@ class Unroll:
         velocity = self._velocity(step)
         products = torch.stack([torch.vdot(a.flatten(), v.flatten()) for a, v in zip(adjoint, velocity, strict=True)])
         del velocity
-        grads.rates[epoch, batch] = -products if isinstance(rate, list) else -products.sum()
+        grads.rates[epoch, batch] = -products if grads.rates.ndim == 3 else -products.sum()
         if isinstance(rate, list) or self._momentum:
             nu, factor = _scaled(adjoint, rate, -1.0), 1.0
         else:
@@ -275,5 +290,6 @@ class Unroll:
         return "keep" if steps * graph <= free_memory(self._images.device) / 2 else "recompute"
 
 
-def _scaled(tensors: Weights, rate: float | list[float], sign: float) -> Weights:
-    return list(torch._foreach_mul(tensors, [sign * r for r in rate] if isinstance(rate, list) else sign * rate))
+def _scaled(tensors: Weights, rate: _Rate, sign: float) -> Weights:
+    factor: Any = [sign * r for r in rate] if isinstance(rate, list) else sign * rate
+    return list(torch._foreach_mul(tensors, factor))

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from sldd.data.cohort import Cohort
-from sldd.data.patches import CLASSES, IRRELEVANT, NEGATIVE, POSITIVE, Patches, Window, window_starts
+from sldd.data.patches import CLASSES, IRRELEVANT, NEGATIVE, POSITIVE, Patches
 from sldd.data.whole_films import WholeFilms
+from sldd.ops.windows import Window, window_starts
 from sldd.rng import stream
 
 

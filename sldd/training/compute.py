@@ -37,6 +37,9 @@ class ComputeSettings:
     channels_last: bool = False
     """Channels-last weights and images in all passes: meant for GPUs with tensor cores. On a CPU, passes with at most
     one derivative have them anyway where that is faster, and inner steps were slower with them."""
+    cuda_graph: bool = False
+    """Launch the outer steps of ``sldd`` and ``dd`` as one CUDA graph each, recorded after the first three: for small
+    networks on a GPU, whose steps take longer to launch than to run. Not measured yet."""
     deterministic: bool = False
     """Only algorithms that always add in the same order; an operation without one is an error."""
 
@@ -70,8 +73,8 @@ def outer_gradient(
     classes: torch.Tensor,
     settings: ComputeSettings,
     loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] = cross_entropy,
-) -> tuple[float, Weights]:
-    """The loss on a batch of real images, and its gradient.
+) -> tuple[torch.Tensor, Weights]:
+    """The loss on a batch of real images, and its gradient; without waiting for the device.
 
     Args:
         forward: (weights, images) -> (batch, classes) logits.
@@ -97,7 +100,7 @@ def outer_gradient(
         total = gradient if total is None else list(torch._foreach_add(total, gradient))
         summed += part_loss.detach()
     assert total is not None
-    return summed.item(), total
+    return summed, total
 
 
 def _cast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:

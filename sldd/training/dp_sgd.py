@@ -27,9 +27,10 @@ from annotated_types import Ge, Gt, Lt
 from torch import nn
 
 from sldd.backbones.norms import batch_norms
-from sldd.data.patches import CLASSES, IRRELEVANT, Patches, Window, class_windows
+from sldd.data.patches import CLASSES, IRRELEVANT, Patches, class_windows
 from sldd.errors import InputError
 from sldd.ops.types import Weights
+from sldd.ops.windows import Window
 from sldd.training.compute import ComputeSettings, outer_gradient
 
 
@@ -165,7 +166,7 @@ class PrivateGradient:
             if not len(part):
                 break
             loss, gradient = outer_gradient(forward, weights, part, truth, compute)
-            losses.append(loss)
+            losses.append(float(loss))
             torch._foreach_add_(total, clipped(gradient, self._settings.clip))
         if losses:
             self._loss = sum(losses) / len(losses)

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from sldd.backbones.norms import load_statistics
-from sldd.data.prefetch import Batch, BatchSource, Prefetch
+from sldd.data.prefetch import Batch, BatchSource, Prefetch, on_gpu
 from sldd.data.split import Split
 from sldd.metrics.evaluators import Evaluator, Scores, SelectionKey
 from sldd.ops.digest import digest
@@ -105,6 +105,7 @@ class OuterLoop:
         self.progress = Progress()
         self.best: Best | None = None
         self._best_scores: tuple[State, Scores] | None = None  # of validation patients, where this process scored them
+        batches = on_gpu(batches, device)
         self._evaluator, self._batches, self._split = evaluator, batches, split
         self.settings = settings
         self._rate, self._seed, self._device, self._last = rate, seed, device, last

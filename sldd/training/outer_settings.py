@@ -37,7 +37,10 @@ class OuterSettings:
     score_batch: Annotated[int, Ge(1)] = 256
     """Crops in memory at a time when a patient is scored."""
     checkpoint_every: Annotated[int, Gt(0)] = 25
-    """Steps between checkpoints."""
+    """Steps between checkpoints, at least."""
+    checkpoint_share: Annotated[float, Gt(0)] | None = 0.05
+    """Share of a trial's time that writing checkpoints may take; one that would take more waits for a later step. None:
+    as much as it takes."""
 
     @property
     def evaluated_at(self) -> list[int]:

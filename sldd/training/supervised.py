@@ -89,7 +89,7 @@ class Training:
             soft = self._soft_loss(self.forward(self._weights, self._beside[0]), self._beside[1])
             gradients = list(torch._foreach_add(gradients, torch.autograd.grad(soft, self._weights)))
         apply_gradients(self._adam, gradients, [rate])
-        return loss
+        return float(loss)
 
     def weights(self, state: State) -> Weights:
         """The weights themselves."""

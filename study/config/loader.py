@@ -29,7 +29,7 @@ GROWING = ("search.trials", "confirm.repeats")
 # Where, how fast and how far, not what (but for the threads, which change results), and when a count suffices, which
 # decides what is run and not what comes of it, and what else lies in packages. The fingerprint guards the data.
 FREE = (
-    "resources.", "budget.", "compute.memory", "data.cache", "data.root", "minimum.",
+    "resources.", "budget.", "compute.memory", "outer.checkpoint_", "data.cache", "data.root", "minimum.",
     "package.weights", "package.key", "package.signer", "track",
 )  # fmt: skip
 

@@ -182,6 +182,8 @@ def _run_trials(
         _print(console, [where])
         if slots.gpus:
             check_gpus()
+        elif config.compute.cuda_graph:
+            raise InputError("compute.cuda_graph: the trials have no GPU; set it to false")
         shared = None
         if address is not None:
             _print(console, check_nodes(ledger.folder))

@@ -178,7 +178,8 @@ def _fresh(trial: RunningTrial, pseudonyms: list[str], device: torch.device, kno
 
 def _improve(trial: RunningTrial, folder: TrialFolder, checkpoint: Callable[[], Report]) -> Iterator[Report]:
     """Take all outer steps that are left, or those until the study stops, with a report after every checkpoint."""
-    polled = time.monotonic()
+    every, share = trial.loop.settings.checkpoint_every, trial.loop.settings.checkpoint_share
+    polled, due = time.monotonic(), 0.0
     while not trial.over:
         trial.loop.advance()
         if time.monotonic() - polled > _STOP_POLL_SECONDS:
@@ -186,8 +187,12 @@ def _improve(trial: RunningTrial, folder: TrialFolder, checkpoint: Callable[[], 
             if folder.stopping():
                 yield checkpoint()
                 return
-        if trial.loop.progress.step % trial.loop.settings.checkpoint_every == 0 or trial.over:
-            yield checkpoint()
+        begun = time.monotonic()
+        if trial.over or (trial.loop.progress.step % every == 0 and begun >= due):
+            report = checkpoint()
+            ended = time.monotonic()
+            due = 0.0 if share is None else ended + (ended - begun) * (1 / share - 1)
+            yield report
 
 
 def _report(trial: RunningTrial, seconds: float, since: int) -> Report:

@@ -32,6 +32,7 @@ STUDY = [
     "data.phantom={patients: 16, size: 128}", "data.split={validation: 0.2, test: 0.4}",
     "patches={size: 24, stride: 8, input_size: 32}",
     "outer={steps: 160, batch_size: 12, evaluations: 2, statistics_batches: 2, checkpoint_every: 10}",
+    "outer.checkpoint_share=null",
     "search.trials=1", "confirm.repeats=1",
 ]  # fmt: skip
 TRIALS = 3 * (1 + 1)

@@ -35,6 +35,7 @@ TINY = [
     "data.phantom={patients: 16, size: 128}", "data.split={validation: 0.2, test: 0.4}",
     "patches={size: 24, stride: 8, score_stride: 16, input_size: 32}",
     "outer={steps: 20, batch_size: 12, evaluations: 2, statistics_batches: 2, checkpoint_every: 4}",
+    "outer.checkpoint_share=null",
     "search.trials=2", "confirm.repeats=1",
 ]  # fmt: skip
 

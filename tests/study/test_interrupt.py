@@ -48,6 +48,7 @@ def test_a_warned_worker_writes_a_checkpoint(tmp_path: Path) -> None:
         "grid.images=2",
         "search.trials=1",
         "outer={steps: 100, batch_size: 12, evaluations: 1, statistics_batches: 1, checkpoint_every: 50}",
+        "outer.checkpoint_share=null",
     )
     command.until(lambda: bool(command.checkpoints()))
     (worker,) = command.workers()

@@ -77,6 +77,7 @@ def test_a_kill_does_not_change_which_trials_are_stopped(tmp_path: Path) -> None
         "grid.images=3",
         "search={trials: 7, pruner: median, stop_after: 0.2}",
         "outer={steps: 16, batch_size: 6, evaluations: 8, statistics_batches: 1, checkpoint_every: 1}",
+        "outer.checkpoint_share=null",
     )
     whole = Here(tmp_path / "whole", *settings)
     assert whole.status == 0, whole.log.read_text()

@@ -11,13 +11,14 @@ import torch
 from torch import nn
 
 from sldd.data.cohort import one_film
-from sldd.data.patches import CLASSES, Patches, window_starts
+from sldd.data.patches import CLASSES, Patches
 from sldd.errors import InputError
 from sldd.io.dicom.reader import NoImageError
 from sldd.io.film import Radiograph
 from sldd.metrics.patient_votes import Operating, Votes, count_votes, operate
 from sldd.ops.layout import to_channels_last
 from sldd.ops.pixels import at_once
+from sldd.ops.windows import window_starts
 from sldd.package.apply.films import FilmFile, Patient, at_depth, read_film
 from sldd.package.apply.remarks import FilmLook, Remarks
 from sldd.package.format.header import Header

@@ -48,9 +48,9 @@ from sldd.backbones.init import layer_fingerprints
 from sldd.backbones.norms import batch_norms, keep_no_statistics, load_statistics, measure_statistics, statistics
 from sldd.backbones.registry import build
 from sldd.backbones.start import SEEDED, XAVIER, set_start
-from sldd.data.patches import Window
 from sldd.errors import InputError
 from sldd.metrics.patient_votes import UNDECIDED, Votes
+from sldd.ops.windows import Window
 from sldd.package.apply.films import Patient
 from sldd.package.apply.scoring import film_patches, labelled, measured, score
 from sldd.package.format.image_encoding import stored

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from sldd.data.cohort import one_film
-from sldd.data.patches import CLASSES, NEGATIVE, SMALLEST_PATCH, Patches, PatchSettings, in_pixels, window_starts
+from sldd.data.patches import CLASSES, NEGATIVE, SMALLEST_PATCH, Patches, PatchSettings
 from sldd.errors import InputError
 from sldd.metrics.patient_votes import UNDECIDED, Votes
 from sldd.ops.pixels import at_once
 from sldd.ops.types import PerChannel
+from sldd.ops.windows import in_pixels, window_starts
 
 Call = Literal["positive", "negative", "undecided"]
 _OTHER_SCALE = 10  # deviations between the mean gray value of a film and that of the patients of training

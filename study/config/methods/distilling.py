@@ -12,7 +12,7 @@ from optuna.distributions import CategoricalDistribution
 from torch import nn
 
 from sldd.data.augment import AugmentSettings
-from sldd.distillation.distill import Distillation, unsolvable
+from sldd.distillation.distill import Distillation, ungraphable, unsolvable
 from sldd.distillation.image_learner import DistillSettings, ImageLearner
 from sldd.distillation.initial.images import ImageInit
 from sldd.distillation.memory_estimate import needs
@@ -57,10 +57,14 @@ class Distilling(Method):
             )
 
     def refusal(self, cell: Cell, config: StudyConfig, data: TaskData) -> str | None:
+        private = config.privacy.noise is not None
+        if config.compute.cuda_graph:
+            for window in config.search.options.get("window", [config.distill.window]):
+                if (reason := ungraphable(replace(config.distill, window=window), private=private)) is not None:
+                    return reason
         wanted = {name: config.search.options.get(name, [getattr(config.distill, name)]) for name in _OF_LABEL_UPDATES}
         if "labels" not in self.learned or "solved" not in wanted["label_update"]:
             return None
-        private = config.privacy.noise is not None
         for part, labels in itertools.product(wanted["inner_weights"], wanted["labels"]):
             settings = replace(config.distill, inner_weights=part, labels=labels)
             reason = unsolvable(settings, data.loss, inner_steps=cell.inner_steps, private=private)

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from sldd.data.cohort import Cohort
-from sldd.data.patches import BalancedBatches, Patches, PatchSettings, window_starts
+from sldd.data.patches import BalancedBatches, Patches, PatchSettings
 from sldd.data.split import Split
 from sldd.data.whole_films import WholeBatches, WholeFilms
 from sldd.errors import InputError
 from sldd.metrics.patient_evaluator import PatientEvaluator
+from sldd.ops.windows import window_starts
 from sldd.pipeline import task_data as pipeline
 from sldd.privacy_attacks.views import PatchViews
 from sldd.rng import stream

@@ -17,13 +17,10 @@ from sldd.data.patches import (
     BalancedBatches,
     Patches,
     PatchSettings,
-    Window,
-    in_pixels,
-    organ_shares,
     window_classes,
-    window_starts,
 )
 from sldd.errors import InputError
+from sldd.ops.windows import Window, in_pixels, organ_shares, window_starts
 from sldd.rng import stream
 from sldd.sources.folder import FolderSource
 
@@ -112,6 +109,21 @@ def test_batches_are_balanced_and_repeatable(cohort: Cohort) -> None:
     other, _ = batches.draw(stream(1, "batch", 8), 96)
     assert torch.equal(images, again)
     assert not torch.equal(images, other)
+
+
+def test_batches_of_held_films_are_the_same(cohort: Cohort) -> None:
+    batches = BalancedBatches(Patches(cohort, SMALL, 100.0, 50.0), range(8))
+    near = batches.near(CPU, most=10**9)
+    assert near is not batches
+    for one, other in zip(near.draw(stream(1, "batch", 7), 96), batches.draw(stream(1, "batch", 7), 96), strict=True):
+        assert torch.equal(one, other)
+    assert near.fingerprint == batches.fingerprint
+    assert near.counts == batches.counts
+
+
+def test_films_that_do_not_fit_stay_where_they_are(cohort: Cohort) -> None:
+    batches = BalancedBatches(Patches(cohort, SMALL, 100.0, 50.0), range(8))
+    assert batches.near(CPU, most=cohort.pixels(0).nbytes) is batches
 
 
 def test_batches_that_cannot_hold_every_class_are_refused(cohort: Cohort) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import threading
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from sldd.data.prefetch import Batch, Prefetch
+from sldd.data.prefetch import Batch, BatchSource, Prefetch, on_gpu
 
 CPU = torch.device("cpu")
 
@@ -39,3 +42,26 @@ def test_an_error_while_drawing_ahead_arrives_with_its_batch() -> None:
     with pytest.raises(OSError, match="disk gone"):
         ahead.get(1)
     ahead.close()
+
+
+class _Source:
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int]] = []
+
+    def draw(self, random: np.random.Generator, count: int) -> Batch:
+        raise AssertionError
+
+    def near(self, device: torch.device, most: int) -> BatchSource:
+        self.asked.append((device.type, most))
+        return self
+
+
+def test_only_a_gpu_is_asked_to_hold_films_and_for_a_share_of_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: argparse.Namespace(total_memory=160))
+    source = _Source()
+    assert on_gpu(source, CPU) is source
+    assert source.asked == []
+    on_gpu(source, torch.device("cuda"))
+    assert source.asked == [("cuda", 10)]
+    other: Any = object()
+    assert on_gpu(other, torch.device("cuda")) is other

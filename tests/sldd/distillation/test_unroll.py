@@ -102,6 +102,7 @@ def _found(unroll: Unroll, problem: tuple[torch.Tensor, ...], window: int | None
     epochs=st.integers(1, 4),
     momentum=st.sampled_from([0.0, 0.7]),
     tensor_rates=st.booleans(),
+    rates_stay=st.booleans(),
     window=st.one_of(st.none(), st.integers(1, 12)),
 )
 def test_adjoint_equals_full_graph(
@@ -112,6 +113,7 @@ def test_adjoint_equals_full_graph(
     epochs: int,
     momentum: float,
     tensor_rates: bool,
+    rates_stay: bool,
     window: int | None,
 ) -> None:
     network = _network(kind)
@@ -119,11 +121,21 @@ def test_adjoint_equals_full_graph(
     if tensor_rates:
         rates = rates[..., None] * torch.linspace(0.5, 1.5, len(list(network.parameters())), dtype=torch.float64)
     problem = (x, y, rates, *rest)
-    unroll = Unroll(network, momentum=momentum, memory=memory)
+    unroll = Unroll(network, momentum=momentum, memory=memory, rates_stay=rates_stay)
     found = _found(unroll, problem, window)
     exact = _full_graph(network, problem, momentum=momentum, window=window or 99)
     for ours, expected in zip((found.images, found.labels, found.rates), exact, strict=True):
         assert (ours - expected).norm() <= 1e-10 * expected.norm()
+
+
+def test_rates_that_stay_tensors_change_no_bit() -> None:
+    network = _network("batch_norm").float()
+    x, y, rates, real, classes = _problem(3, 2, 2)
+    each = rates[..., None] * torch.linspace(0.5, 1.5, len(list(network.parameters())))
+    problem = (x.float(), y.float(), each.float(), real.float(), classes)
+    numbers, tensors = (_found(Unroll(network, rates_stay=stay), problem) for stay in (False, True))
+    for ours, theirs in zip(vars(tensors).values(), vars(numbers).values(), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize("total", [2, 3, 9, 27])

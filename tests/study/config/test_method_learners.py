@@ -205,3 +205,20 @@ def test_labels_that_cannot_be_solved_are_refused_in_the_plan(
     config = _config(cache, "sldd", *settings)
     found = [METHODS["sldd"].refusal(cell, config, data) for cell in cells(config.grid)]
     assert all(says in str(line) if says else line is None for line in found)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ([], None),
+        (["distill.window=2"], "distill.window"),
+        (["search.options={window: [null, 2]}"], "distill.window"),
+        (["privacy={noise: 1.0, clip: 1.0}"], "privacy.noise"),
+    ],
+)
+def test_steps_that_cannot_be_recorded_are_refused_in_the_plan(
+    cache: Path, data: PatchData, settings: list[str], says: str | None
+) -> None:
+    config = _config(cache, "sldd", "compute.cuda_graph=true", *settings)
+    found = [METHODS["sldd"].refusal(cell, config, data) for cell in cells(config.grid)]
+    assert all(says in str(line) if says else line is None for line in found)
