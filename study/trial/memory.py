@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import torch
 
 def reset_peak_memory(device: torch.device) -> None:
     """Start the peak anew: earlier trials of this process do not count."""
+    gc.collect()  # a learner holds its own methods, and so outlives its trial
     if device.type == "cuda":
-        torch.cuda.empty_cache()  # what an earlier trial of this process left
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         return
     with suppress(OSError):
