@@ -23,6 +23,9 @@ from sldd.sources.subset import PartOfPatients
 
 Kind = Literal["folder", "hospital", "nih", "chexpert", "medmnist", "classes"]
 
+TOLD_WHOLE = ("nih", "chexpert", "hospital", "medmnist", "classes")
+"""Sources of films with findings or a class, scaled to ``DataSettings.film_size``; the others have patches."""
+
 
 @dataclass(frozen=True)
 class DataSettings:
@@ -35,7 +38,7 @@ class DataSettings:
     """Folder that holds ``manifest.csv``, for ``source: folder``, or the source's label table; for ``medmnist`` a file
     or the folder that it is alone in; for ``classes`` a table's folder, or one with a folder for each class."""
     film_size: Annotated[int, Ge(16), Le(4096)] = 512
-    """Longest side, in pixels, at which films with findings are kept; smaller ones stay as they are."""
+    """Longest side, in pixels, at which films with findings or a class are kept; smaller ones stay as they are."""
     channels: Colours = "gray"
     """``gray`` reads films in colour as their brightness; ``rgb`` reads red, green and blue of 8 bit, and no gray film.
     A file of ``medmnist`` has to be what this says."""

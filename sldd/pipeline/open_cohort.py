@@ -13,7 +13,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from sldd.data.cohort import Cohort, default_cache, prepare
-from sldd.data.settings import DataSettings, find_source, open_source
+from sldd.data.settings import TOLD_WHOLE, DataSettings, find_source, open_source
 from sldd.errors import InputError
 from sldd.io.film import CHANNELS, Source
 from sldd.io.label_table import Table, find_column
@@ -152,15 +152,21 @@ def _source(films: Any, data: DataSettings, given: Sequence[str]) -> Source:
     if films is None:
         if not named:
             raise InputError("films: not given; give a folder, images, a Dataset or a table, or source='phantom'")
-        return open_source(data)
+        return _opened(data, given)
     if not _is_table(films):
         root = Path(films).expanduser()
         data = replace(data, root=str(root))
         if not named and not root.exists():
             raise InputError(f"data.root: there is no {root}; name the folder that holds the files and their table")
-        return open_source(data if named else replace(data, source=find_source(root)))
+        return _opened(data if named else replace(data, source=find_source(root)), given)
     whole = _of_table(_cells(films), data, given)
     return whole if data.part is None else PartOfPatients(whole, data.part)
+
+
+def _opened(data: DataSettings, given: Sequence[str]) -> Source:
+    if "film_size" in given and data.source not in TOLD_WHOLE:
+        raise InputError(f"data.film_size: films of {data.source} are cut into patches as they are; leave it out")
+    return open_source(data)
 
 
 def _of_table(table: Table, data: DataSettings, given: Sequence[str]) -> Source:

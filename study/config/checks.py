@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from sldd.data.cohort import Cohort
+from sldd.data.settings import TOLD_WHOLE
 from sldd.errors import InputError
 from study.config.cells import cells
 from study.config.methods import METHODS
@@ -84,6 +85,7 @@ _NEEDED: tuple[tuple[str, str, Callable[[StudyConfig], bool]], ...] = (
     ("search.warm_trials", "grid.images=search", _searches_counts),
     ("grid.most_images", "grid.images=search", _searches_counts),
     ("grid.transfer", "grid.chain", lambda config: any(block.chain != [[]] for block in config.grid)),
+    ("data.film_size", _names("data.source", TOLD_WHOLE), lambda config: config.data.source in TOLD_WHOLE),
     ("evaluate.", "evaluate.starts=1 or more", lambda config: config.evaluate.starts > 0),
     (
         "augment.",

@@ -52,6 +52,7 @@ def test_what_does_not_go_together_is_refused(settings: list[str], says: str) ->
         (["search.stop_after=0.3"], "search.stop_after: does nothing without search.pruner=median"),
         (["search.warm_trials=2"], "search.warm_trials: does nothing without grid.images=search"),
         (["grid.most_images=4"], "grid.most_images: does nothing without grid.images=search"),
+        (["data.film_size=64"], "data.film_size: does nothing without data.source=nih, .* or data.source=classes"),
         (["evaluate.steps=10"], "evaluate.steps: does nothing without evaluate.starts=1 or more"),
         (["augment.train=false"], "augment.train: does nothing without task=multilabel or task=classes"),
         (
