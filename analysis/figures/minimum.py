@@ -44,7 +44,10 @@ WHY = {
     WAITING: "not confirmed yet",
 }
 """What stands beside a network without a count that is shown to suffice."""
-MOST_REASONS = 3  # side by side; of more, names that would run into another are left out, and hover boxes say why
+MOST_REASONS = (
+    3  # side by side; of more, names that would run into another are left out, for hover boxes say them, and why
+)
+MOST_NAMED = 12  # networks; names of more would lie over other networks' points, and hover boxes and the table say them
 _LETTER = 0.009  # of the axis, on a page of 800 pixels
 
 
@@ -107,7 +110,8 @@ def minimum_figure(frame: pd.DataFrame, line: pd.DataFrame | None = None) -> go.
     ticks = list(range(1, most + 1)) if most <= 12 else sorted(shown_counts.unique())
     if (frame["height"] == frame["top"]).any():  # there is no count but all that are larger
         ticks = [tick for tick in ticks if tick < most]
-    named_above = frame.loc[frame["height"] == most, "side"].str.startswith("top").any()
+    highest = frame[(frame["height"] == most) & (frame["text"] != "")]
+    named_above = highest["side"].str.startswith("top").any()
     room = max(0.6, 0.35 * most) if named_above else 0.6  # for a name of two lines
     title = {"text": "smallest sufficient image count"}
     counts = {"title": title, "range": [0.4, most + room], "tickvals": ticks}
@@ -161,8 +165,10 @@ def _published_trace(published: pd.DataFrame) -> go.Scatter:
 def _labelled(frame: pd.DataFrame, letter: float) -> pd.DataFrame:
     """`text` and `side` of each point's name: once a height, beside its bar and towards the middle of the figure; above
     the point (at the top: under it), else on the other side; of more than MOST_REASONS none where it would run into a
-    neighbour's name on either, for hover boxes say it, and the table. A `letter` is so many decades."""
+    neighbour's name on either, and none at all of more than MOST_NAMED networks. A `letter` is so many decades."""
     frame = frame.assign(text="", side="top right").sort_values(["height", "log"], kind="stable")
+    if frame["backbone"].nunique() > MOST_NAMED:
+        return frame.sort_index()
     middle = (frame["log"].min() + frame["log"].max()) / 2
     for _, level in frame.groupby("height", sort=False):
         ends, named = {"top": -math.inf, "bottom": -math.inf}, set()

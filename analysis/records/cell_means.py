@@ -138,11 +138,12 @@ def setting_labels(frame: pd.DataFrame) -> pd.Series:
 
 
 def settings_apart(frame: pd.DataFrame) -> pd.Series:
-    """`setting_labels` where a network occurs in several settings; empty where each occurs in one, as in the papers'
-    Tables 5 and 6: then nothing has to be told apart.
+    """`setting_labels` where a network occurs in several settings, be it with other image counts (real images with one,
+    distilled ones with another); empty where each occurs in one, as in the papers' Tables 5 and 6: then nothing has to
+    be told apart.
 
     `frame` has a row a setting, backbone and (where it has any) image count.
     """
     labels = setting_labels(frame)
-    where = [name for name in ("backbone", "images") if name in frame]
-    return labels if frame.duplicated(where).any() else labels.map(lambda _: "")
+    several = labels.groupby(frame["backbone"]).nunique().gt(1).any()
+    return labels if several else labels.map(lambda _: "")

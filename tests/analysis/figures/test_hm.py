@@ -43,6 +43,16 @@ def test_hm_by_parameters_draws_a_trace_an_image_count_with_bars_to_the_extremes
         assert "2 seeds" in trace.hovertext[0]
 
 
+def test_real_images_are_told_from_distilled_ones_though_no_count_has_both(ledger):
+    study = ledger()
+    for method, images in (("sldd", 8), ("random_real", 3)):
+        cell = study.cell("small", 1000, images, cell=method, method=method)
+        for seed in (1, 2):
+            study.done(cell, seed, hm=0.8)
+    frame = figures.hm_by_parameters_frame(read_study(study.folder))
+    assert sorted(frame["series"]) == ["3 images, RANDOM REAL", "8 images, SLDD"]
+
+
 def test_the_papers_points_are_hollow_and_named(demo):
     drawn = figures.hm_by_parameters_figure(figures.hm_by_parameters_frame(read_study(demo)))
     published = [trace for trace in drawn.data if trace.legendgroup == "published"]

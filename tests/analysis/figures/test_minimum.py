@@ -105,21 +105,21 @@ def test_the_papers_six_stand_behind_where_hm_is_drawn(mixed):
     assert not any("published" in str(trace.name) for trace in minimum_figure(frame.assign(score="AUC")).data)
 
 
-def test_names_of_many_networks_do_not_run_into_each_other():
-    names = [f"network_{number}" for number in range(12)]
-    answer = pd.DataFrame(
+def _crowd(count: int) -> pd.DataFrame:
+    """Networks of nearly one size, and a far larger last one."""
+    return pd.DataFrame(
         {
-            "backbone": names,
-            "parameters": [1_000_000 + 20_000 * number for number in range(11)] + [100_000_000],
-            "minimum_images": pd.array([3] * 12, "Int64"),
-            "at_least": pd.array([1] * 12, "Int64"),
-            "by_points": pd.array([2] * 12, "Int64"),
-            "largest_images": pd.array([3] * 12, "Int64"),
+            "backbone": [f"network_{number}" for number in range(count)],
+            "parameters": [1_000_000 + 20_000 * number for number in range(count - 1)] + [100_000_000],
+            "minimum_images": pd.array([3] * count, "Int64"),
+            "at_least": pd.array([1] * count, "Int64"),
+            "by_points": pd.array([2] * count, "Int64"),
+            "largest_images": pd.array([3] * count, "Int64"),
             "hm_by_points": 0.8,
             "minimum_hm": 0.8,
             "trained_hm": 0.86,
             "outcome": "shown",
-            "best_images": pd.array([3] * 12, "Int64"),
+            "best_images": pd.array([3] * count, "Int64"),
             "best_hm": 0.85,
             "tried": "1, 2, 3",
             "level": 0.95,
@@ -129,7 +129,16 @@ def test_names_of_many_networks_do_not_run_into_each_other():
             "top": 4,
         }
     )
-    *_, points = minimum_figure(answer).data
-    assert [text for text in points.text if text] == [names[0], names[1], names[11]]
+
+
+def test_names_of_many_networks_do_not_run_into_each_other():
+    *_, points = minimum_figure(_crowd(12)).data
+    assert [text for text in points.text if text] == ["network_0", "network_1", "network_11"]
     assert points.textposition[:2] == ("top right", "bottom right")
     assert list(points.hovertext)[5].startswith("<b>network_5"), "a name that is left out is in its box"
+
+
+def test_names_of_more_networks_than_there_is_room_for_are_in_their_boxes_alone():
+    *_, points = minimum_figure(_crowd(13)).data
+    assert not any(points.text)
+    assert all(box.startswith(f"<b>network_{number}") for number, box in enumerate(points.hovertext))
