@@ -10,7 +10,14 @@ from analysis.stats.minimum import minimum_images, percent
 from analysis.stats.ranks.partial import LEVEL
 from analysis.tables.formats import Column, Table, decimals, words
 from analysis.text.answer import network_names
-from analysis.text.at_a_glance import count_words, how_to_read, in_a_sentence, reached_words, verdict_words
+from analysis.text.at_a_glance import (
+    count_words,
+    for_whom_it_may_not_hold,
+    how_to_read,
+    in_a_sentence,
+    reached_words,
+    verdict_words,
+)
 from analysis.text.growth import whether_it_grows
 from analysis.text.relation import curves_verdict
 from analysis.text.summary import smallest_counts, state
@@ -33,7 +40,7 @@ def answer_tables(study: Study) -> list[Table]:
         decimals("trained_hm", f"Ordinary\ntraining {score}", 2),
         Column("Verdict", lambda row: verdict_words(row.to_dict()), words=True),
     ]
-    first = [*state(study), sentence, whether_it_grows(study), how_to_read(study)]
+    first = [*state(study), sentence, whether_it_grows(study), for_whom_it_may_not_hold(study), how_to_read(study)]
     in_full = [smallest_counts(study), curves_verdict(study)]
     lines = [line for line in (*first, *in_full) if line]
     tables = [Table(f"{study.name}: smallest counts", columns, frame, lines)]

@@ -134,12 +134,33 @@ def verdict_words(row: Mapping[Any, Any]) -> str:
     }.get(row["outcome"], "not confirmed yet")
 
 
+def for_whom_it_may_not_hold(study: Study) -> str:
+    """Patients, networks and counts that the study says nothing of, in a sentence; empty before there is an answer."""
+    run = run_rows(study)
+    if run.empty:
+        return ""
+    whom = ["real patients (these are phantoms)"] if _of_phantoms(study) else []
+    whom.append("patients of other hospitals")
+    sizes = run["parameters"].dropna()
+    if len(sizes):
+        least, most = (parameters_word(size) for size in (sizes.min(), sizes.max()))
+        whom.append(f"networks of {'other sizes than' if least == most else 'under'} {least}")
+        whom[-1] += " parameters" if least == most else f" or over {most} parameters"
+    counts = run["images"].dropna()
+    if len(counts):
+        whom.append(f"more than {images_word(int(counts.max()))}")
+    return f"It may not hold for {listed(whom, 'or')}; what else was not measured ends the page."
+
+
+def _of_phantoms(study: Study) -> bool:
+    data = study.config.get("data")
+    return isinstance(data, dict) and data.get("source", "phantom") == "phantom"
+
+
 def not_measured(study: Study, answer: pd.DataFrame) -> Iterator[str]:
     """What a reader may take for shown and the study did not look at, a line each."""
     records = compared(study.records)
-    data = study.config.get("data")
-    source = data.get("source", "phantom") if isinstance(data, dict) else None
-    if source == "phantom":
+    if _of_phantoms(study):
         yield "Real patients: these are phantoms, drawn by a program."
     yield "Patients of other hospitals: all are of one cohort, and networks may do worse on films of other machines."
     if folds_of(study) is None:

@@ -6,7 +6,7 @@ import pytest
 
 from analysis.records.records import read_study
 from analysis.stats.minimum import minimum_images
-from analysis.text.at_a_glance import how_to_read, in_a_sentence, networks, not_measured
+from analysis.text.at_a_glance import for_whom_it_may_not_hold, how_to_read, in_a_sentence, networks, not_measured
 from tests.analysis.conftest import voters
 
 NETWORKS = {
@@ -101,3 +101,20 @@ def test_what_was_not_measured_follows_from_what_was(glance) -> None:
     real.config["data"] = {"source": "folder"}
     other = list(not_measured(real, answer))
     assert not any(line.startswith(("Real patients", "Ordinary training")) for line in other)
+
+
+def test_for_whom_it_may_not_hold_follows_from_what_was_run(glance, ledger) -> None:
+    study, _ = glance("good", "alone", images=(1, 4))
+    study.config["data"] = {"source": "phantom"}
+    phantoms = for_whom_it_may_not_hold(study)
+    assert phantoms.startswith("It may not hold for real patients (these are phantoms), patients of other hospitals, ")
+    assert "networks of under 10 or over 11 parameters or more than 4 images;" in phantoms
+    real, _ = glance("good", folder="real")
+    real.config["data"] = {"source": "folder"}
+    assert for_whom_it_may_not_hold(real) == (
+        "It may not hold for patients of other hospitals, networks of other sizes than 10 parameters or more than "
+        "2 images; what else was not measured ends the page."
+    )
+    empty = ledger("empty")
+    empty.trial(empty.cell("good", 10, 1), 0)
+    assert for_whom_it_may_not_hold(read_study(empty.folder)) == ""
