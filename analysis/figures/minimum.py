@@ -44,9 +44,7 @@ WHY = {
     WAITING: "not confirmed yet",
 }
 """What stands beside a network without a count that is shown to suffice."""
-MOST_REASONS = (
-    3  # side by side; of more, names that would run into another are left out, for hover boxes say them, and why
-)
+MOST_REASONS = 3  # side by side; of more, names that would run into another are left out, and hover boxes say why
 MOST_NAMED = 12  # networks; names of more would lie over other networks' points, and hover boxes and the table say them
 _LETTER = 0.009  # of the axis, on a page of 800 pixels
 

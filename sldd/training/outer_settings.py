@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 
 from sldd.errors import InputError
 
@@ -38,7 +38,7 @@ class OuterSettings:
     """Crops in memory at a time when a patient is scored."""
     checkpoint_every: Annotated[int, Gt(0)] = 25
     """Steps between checkpoints, at least."""
-    checkpoint_share: Annotated[float, Gt(0)] | None = 0.05
+    checkpoint_share: Annotated[float, Gt(0), Le(1)] | None = 0.05
     """Share of a trial's time that writing checkpoints may take; one that would take more waits for a later step. None:
     as much as it takes."""
 
