@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import weakref
+from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 
 from study.trial.memory import peak_memory_mib, reset_peak_memory
@@ -32,14 +36,22 @@ def test_a_learner_of_an_earlier_trial_is_gone() -> None:
         gc.enable()
 
 
+def _taken(mib: int) -> np.ndarray:
+    """So much memory from the system itself: the C library may have some left that others freed."""
+    pages = np.frombuffer(mmap.mmap(-1, mib << 20), np.uint8)
+    pages[:: mmap.PAGESIZE] = 1
+    return pages
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the resident peak")
 def test_the_peak_is_that_since_it_was_reset() -> None:
-    large = torch.ones(2**27)
+    large = _taken(1024)
     del large
     reset_peak_memory(CPU)
     before = peak_memory_mib(CPU)
-    held = torch.ones(2**26)  # 256 MiB
+    held = _taken(256)
     after = peak_memory_mib(CPU)
     assert before is not None
     assert after is not None
-    assert 250 < after - before < 300
-    assert held.sum() > 0
+    assert 200 < after - before < 300
+    assert held[0] == 1
