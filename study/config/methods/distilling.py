@@ -83,7 +83,9 @@ class Distilling(Method):
         return settings.distill
 
     def timed(self, config: StudyConfig) -> StudyConfig:
-        return replace(config, distill=replace(config.distill, window=None))
+        # Launched as they are: where a plan is made there may be no GPU, and the two calls that are timed record none.
+        compute = replace(config.compute, cuda_graph=False)
+        return replace(config, distill=replace(config.distill, window=None), compute=compute)
 
     def memory(self, network: nn.Module, cell: Cell, config: StudyConfig, outer: OuterSettings, data: TaskData) -> int:
         """The largest over the options, where the search chooses which weights inner steps change."""

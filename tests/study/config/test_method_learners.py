@@ -25,6 +25,7 @@ from study.config.methods.matching import Matched
 from study.config.schema import StudyConfig
 from study.config.tasks.patches import PatchData
 from study.grid.spec import TrialSpec
+from study.planning.step_time import StepTime, time_step
 from study.trial.network import build_network
 from tests.sldd.training.resuming import finish, same
 
@@ -222,3 +223,10 @@ def test_steps_that_cannot_be_recorded_are_refused_in_the_plan(
     config = _config(cache, "sldd", "compute.cuda_graph=true", *settings)
     found = [METHODS["sldd"].refusal(cell, config, data) for cell in cells(config.grid)]
     assert all(says in str(line) if says else line is None for line in found)
+
+
+def test_a_plan_without_a_gpu_times_steps_that_will_be_recorded_elsewhere(cache: Path, data: PatchData) -> None:
+    config = _config(cache, "sldd", "compute.cuda_graph=true")
+    cell = cells(config.grid)[0]
+    found = time_step(cell, config, METHODS["sldd"].outer_settings(config, data.size, None), data)
+    assert isinstance(found, StepTime), found
