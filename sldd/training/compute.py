@@ -38,8 +38,9 @@ class ComputeSettings:
     """Channels-last weights and images in all passes: meant for GPUs with tensor cores. On a CPU, passes with at most
     one derivative have them anyway where that is faster, and inner steps were slower with them."""
     cuda_graph: bool = False
-    """Launch the outer steps of ``sldd`` and ``dd`` as one CUDA graph each, recorded after the first three: for small
-    networks on a GPU, whose steps take longer to launch than to run. Not measured yet."""
+    """Launch an outer step through the inner steps (``sldd``, ``dd``, real images with learned labels) as one CUDA
+    graph, recorded after the first three: for small networks on a GPU, whose steps take longer to launch than to run.
+    Not measured yet."""
     deterministic: bool = False
     """Only algorithms that always add in the same order; an operation without one is an error."""
 

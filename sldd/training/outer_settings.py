@@ -37,7 +37,7 @@ class OuterSettings:
     score_batch: Annotated[int, Ge(1)] = 256
     """Crops in memory at a time when a patient is scored."""
     checkpoint_every: Annotated[int, Gt(0)] = 25
-    """Steps between checkpoints, at least."""
+    """Steps from checkpoint to checkpoint, at least."""
     checkpoint_share: Annotated[float, Gt(0), Le(1)] | None = 0.05
     """Share of a trial's time that writing checkpoints may take; one that would take more waits for a later step. None:
     as much as it takes."""
