@@ -15,21 +15,23 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from sldd.data.decode import decode
+from sldd.data.decode import decode, patients_known
+from sldd.data.oddities import places
 from sldd.errors import InputError
+from sldd.io.atomic_file import sync
 from sldd.io.film import Source, channels_of, reading_of
 from sldd.ops.types import PerChannel
 
 INDEX = "index.json"
 
-_READER = 2
+_READER = 3
 """Raise it whenever a film would be read otherwise than before, or the index has more: films are then decoded anew.
 
 What is read otherwise has to be in ``Radiograph.changed`` too, by which studies know whether they may go on."""
@@ -52,16 +54,18 @@ class Cohort:
     classes: list[str] = field(default_factory=list)
     """What can be found on a film; empty where patients have one label instead."""
     findings: list[list[float | None]] = field(default_factory=list, repr=False)
-    notes: list[str] = field(default_factory=list)
-    """What was left out of the source, and why, and what looks odd."""
+    left_out: list[str] = field(default_factory=list)
+    """What was left out of the source, and why."""
     film_pixels: list[int] = field(default_factory=list, repr=False)
     """Pixels of each film that are no padding, which ``sums`` and ``square_sums`` are over; empty where all are."""
     ranges: list[list[int]] = field(default_factory=list, repr=False)
     """Lowest and highest value of each film, padding left out."""
+    kept: list[int] = field(default_factory=list, repr=False)
+    """Each film's number among the source's."""
     wheres: list[str] = field(default_factory=list, repr=False)
     """What messages call each film."""
-    odd_films: list[int] = field(default_factory=list)
-    """Films that ``notes`` are about."""
+    oddities: list[list[Any]] = field(default_factory=list, repr=False)
+    """What looks odd, in words, with the numbers of the films."""
     files: str = ""
     """The source's fingerprint, which ``fingerprint`` is too unless a film is read otherwise than by ``DECODING`` 1."""
     changed: dict[str, int] = field(default_factory=dict)
@@ -82,6 +86,17 @@ class Cohort:
         """Whose films they are, and what one is, in messages: those of one class each may be of anything."""
         known = self.film_labels if len(self.classes) > 1 else np.zeros((1, 0))
         return ("subject", "image") if ((known == 1).sum(1) == 1).all() else ("patient", "film")
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out of the source, and why, and what looks odd."""
+        odd = [f"{places([self.wheres[film] for film in films])}: {words}" for words, films in self.oddities]
+        return self.left_out + odd
+
+    @property
+    def odd_films(self) -> list[int]:
+        """Films that ``notes`` are about."""
+        return sorted({film for _, films in self.oddities for film in films})
 
     @property
     def depth(self) -> Literal[8, 16]:
@@ -188,11 +203,14 @@ def one_film(pixels: np.ndarray, mask: np.ndarray | None = None, label: int = 0)
 def prepare(source: Source, cache: Path) -> Cohort:
     """Decode ``source`` into ``cache`` unless it lies there already, and open it.
 
+    Films are called what the source calls them now: a table that was saved again has the same films on other lines.
+
     Raises:
         InputError: a radiograph or mask cannot be used; nothing is left behind.
     """
     fingerprint = source.fingerprint()
-    key = " ".join(map(str, [_READER, fingerprint, *reading_of(source).values()]))  # which its index has too
+    known = patients_known(source)  # which decides whether copies are refused
+    key = " ".join(map(str, [_READER, fingerprint, known, *reading_of(source).values()]))
     folder = cache / f"cohort-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     if not (folder / INDEX).is_file():
         try:
@@ -204,6 +222,7 @@ def prepare(source: Source, cache: Path) -> Cohort:
             try:
                 index = decode(source, fingerprint, scratch)
                 (scratch / INDEX).write_text(json.dumps(index))
+                sync(scratch)
             except OSError as error:
                 raise InputError(f"data.cache: cannot write to {cache} ({error.strerror}); make room there") from None
             try:
@@ -213,13 +232,31 @@ def prepare(source: Source, cache: Path) -> Cohort:
                     raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    return open_decoded(folder)
+    cohort = open_decoded(folder)
+    return replace(cohort, wheres=[source.films[number].where for number in cohort.kept])
 
 
 def open_decoded(folder: Path) -> Cohort:
-    """Open a cohort that ``prepare`` left in ``folder``."""
-    index = json.loads((folder / INDEX).read_text())
-    return Cohort(folder=folder, **index)
+    """Open a cohort that ``prepare`` left in ``folder``.
+
+    Raises:
+        InputError: its files are not as they were written.
+    """
+    try:
+        cohort = Cohort(folder=folder, **json.loads((folder / INDEX).read_text()))
+    except ValueError:
+        raise _damaged(folder, INDEX) from None
+    pixels = sum(height * width for height, width in cohort.shapes)
+    masks = 0 if cohort.classes else pixels
+    for name, size in (("pixels.bin", pixels * cohort.channels * cohort.depth // 8), ("masks.bin", masks)):
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != size:
+            raise _damaged(folder, name)
+    return cohort
+
+
+def _damaged(folder: Path, name: str) -> InputError:
+    return InputError(f"data.cache: {name} in {folder} is not what was written there; remove that folder and try again")
 
 
 def default_cache() -> Path:

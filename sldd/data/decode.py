@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from sldd.data.deduplicate import Cleaning, Copies
-from sldd.data.oddities import FilmStats, film_stats, find_oddities, places
+from sldd.data.oddities import FilmStats, film_stats, find_oddities
 from sldd.errors import InputError
 from sldd.io.film import (
     ChannelsError,
@@ -39,7 +39,7 @@ def decode(source: Source, files: str, folder: Path) -> dict[str, Any]:
     Raises:
         InputError: a radiograph or mask cannot be used.
     """
-    cleaning = Cleaning(source.classes, source.smallest_class, patients_known=getattr(source, "patients_known", True))
+    cleaning = Cleaning(source.classes, source.smallest_class, patients_known=patients_known(source))
     with (folder / "pixels.bin").open("wb") as pixel_file, (folder / "masks.bin").open("wb") as mask_file:
         gathered = _Gathered(pixel_file)
         for number, film in enumerate(source.films):
@@ -52,7 +52,6 @@ def decode(source: Source, files: str, folder: Path) -> dict[str, Any]:
                 mask_file.write(inside.data)
     classes, films, notes = cleaning.finish()
     labels, splits = _by_patient(films, len(source.patient_ids))
-    oddities = gathered.oddities()
     return {
         "fingerprint": gathered.fingerprint(files),
         "dtype": str(gathered.dtype),
@@ -67,17 +66,23 @@ def decode(source: Source, files: str, folder: Path) -> dict[str, Any]:
         "findings": [[None if value != value else value for value in film.findings] for film in films]
         if classes
         else [],
-        "notes": notes + [f"{places([films[place].where for place in odd])}: {words}" for words, odd in oddities],
-        "odd_films": sorted({place for _, odd in oddities for place in odd}),
+        "left_out": notes,
         "film_pixels": gathered.film_pixels,
         "ranges": gathered.ranges,
+        "kept": gathered.kept,
         "wheres": [film.where for film in films],
+        "oddities": gathered.oddities(),
         "files": files,
         "changed": dict(Counter(rule for _, rules in gathered.changed for rule in rules)),
         # Of gray films the index is what it was, which older versions read too.
         **({"channels": gathered.channels} if gathered.channels > 1 else {}),
         **reading_of(source),
     }
+
+
+def patients_known(source: Source) -> bool:
+    """Whether a source says of whom its films are; where it does not, copies say nothing of their patients."""
+    return getattr(source, "patients_known", True)
 
 
 class _Gathered:
@@ -91,6 +96,7 @@ class _Gathered:
         self._said: dict[str, list[int]] = {}
         self.dtype: np.dtype | None = None
         self.channels = 0
+        self.kept: list[int] = []
         self.shapes: list[list[int]] = []
         self.has_mask: list[bool] = []
         self.sums: list[float] = []
@@ -127,6 +133,7 @@ class _Gathered:
                 self.changed.append((number, part.changed))
             for note in () if part is None else part.notes:
                 self._said.setdefault(note, []).append(len(self.shapes))
+        self.kept.append(number)
         self.shapes.append(list(pixels.shape[:2]))
         self.has_mask.append(organ is not None)
         self.sums += map(float, totals)
@@ -140,9 +147,9 @@ class _Gathered:
         """The source's own, unless films are read otherwise than when a source's fingerprint said all."""
         return hashlib.sha256(json.dumps([files, self.changed]).encode()).hexdigest() if self.changed else files
 
-    def oddities(self) -> list[tuple[str, list[int]]]:
+    def oddities(self) -> list[list[Any]]:
         """What is odd, in words, and the numbers of the films among those that were kept."""
-        return [*self._said.items(), *find_oddities(self._stats)]
+        return [list(each) for each in (*self._said.items(), *find_oddities(self._stats))]
 
     def _check(self, film: Film, pixels: np.ndarray, organ: OrganMask | None) -> None:
         if organ is not None and organ.inside.shape != pixels.shape[:2]:

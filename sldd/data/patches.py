@@ -79,6 +79,7 @@ class Patches:
         self.settings = settings
         self.mean, self.std = mean, at_least(std)
         self._held: HeldFilms | None = None
+        self._classes: dict[tuple[int, bool], np.ndarray | None] = {}
         if settings.irrelevant_below > settings.organ_above:
             raise InputError("patches.irrelevant_below is above patches.organ_above; a patch would have two classes")
         for film, (height, width) in enumerate(cohort.shapes):
@@ -110,6 +111,11 @@ class Patches:
 
     def classes(self, film: int, *, scoring: bool) -> np.ndarray | None:
         """(rows, columns) classes of a film's windows; None without a mask."""
+        if (film, scoring) not in self._classes:  # asked for at every evaluation, and a large mask takes a while
+            self._classes[film, scoring] = self._classes_of(film, scoring)
+        return self._classes[film, scoring]
+
+    def _classes_of(self, film: int, scoring: bool) -> np.ndarray | None:
         mask = self.cohort.mask(film)
         if mask is None:
             return None
@@ -236,7 +242,7 @@ class BalancedBatches:
         """Digest of the patches that batches are drawn from; None where the films have none."""
         content = self._patches.fingerprint
         windows = [hashlib.sha256(group.tobytes()).hexdigest() for group in self._windows]
-        return content and digest("balanced", content, windows, self._turns)
+        return content and digest("balanced, turns drawn", content, windows, self._turns)
 
     @property
     def side(self) -> int:
@@ -276,7 +282,7 @@ class BalancedBatches:
 
     def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(count, channels, input, input) patches and (count,) int64 classes ``in_turns``: I, N, P, or fewer."""
-        classes = np.array(self._turns)[in_turns(count, len(self._turns))]
+        classes = np.array(self._turns)[in_turns(random, count, len(self._turns))]
         return self.of_classes(random, classes.tolist()), torch.from_numpy(classes)
 
     def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:

@@ -36,15 +36,17 @@ def on_gpu(source: BatchSource, device: torch.device) -> BatchSource:
     return moved
 
 
-def in_turns(count: int, classes: int) -> np.ndarray:
-    """(count,) int64 numbers of classes, in turns.
+def in_turns(random: np.random.Generator, count: int, classes: int) -> np.ndarray:
+    """(count,) int64 numbers of classes, in turns; where they cannot all come equally often, ``random`` draws which are
+    there once more, so that none has more weight than another.
 
     Raises:
         InputError: there are more classes than that: the last would never be drawn.
     """
     if count < classes:
         raise InputError(f"a batch of {count} cannot hold each of {classes} classes; draw {classes} or more")
-    return np.arange(count) % classes
+    first = int(random.integers(classes)) if count % classes else 0
+    return (first + np.arange(count)) % classes
 
 
 class NumberedBatches(Protocol):

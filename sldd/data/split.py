@@ -73,6 +73,17 @@ def fold_patients(cohort: Cohort, folds: int, settings: SplitSettings, needed: S
     Raises:
         InputError: a ``needed`` part of a fold has no positive or no negative patient, or the manifest fixes the parts.
     """
+    tested = _tested(cohort, folds, settings)
+    return [_fold(cohort, tested, fold, settings, needed) for fold in range(folds)]
+
+
+def fold_split(cohort: Cohort, folds: int, fold: int, settings: SplitSettings, needed: Sequence[str] = SPLITS) -> Split:
+    """One of the splits of ``fold_patients``, without the others."""
+    return _fold(cohort, _tested(cohort, folds, settings), fold, settings, needed)
+
+
+def _tested(cohort: Cohort, folds: int, settings: SplitSettings) -> np.ndarray:
+    """(patients,) the fold in which each is tested."""
     if not cohort.classes and not all(cohort.has_mask):
         raise InputError(
             f"confirm.folds: every patient trains in some fold, and radiograph {cohort.has_mask.index(False) + 1} "
@@ -84,31 +95,36 @@ def fold_patients(cohort: Cohort, folds: int, settings: SplitSettings, needed: S
             "folders of splits, MedMNIST's own parts); leave these out or set confirm.folds to null"
         )
     if cohort.classes:
-        splits = [_finding_fold(cohort, folds, fold, settings) for fold in range(folds)]
-        return [_checked(cohort, split, needed) for split in splits]
-    parts: list[dict[str, list[int]]] = [{name: [] for name in SPLITS} for _ in range(folds)]
+        return stratify(patient_findings(cohort), [1 / folds] * folds, settings.seed, "folds")
+    tested = np.empty(cohort.patients, np.int64)
     for label in (0, 1):
-        patients = [patient for patient, value in enumerate(cohort.labels) if value == label]
-        order = stream(settings.seed, "folds", label).permutation(patients).tolist()
-        for fold, part in enumerate(parts):
-            test = order[fold::folds]
-            rest = [patient for patient in order if patient not in set(test)]
-            rest = stream(settings.seed, "folds", label, fold).permutation(rest).tolist()
-            validation = round(settings.validation * len(rest))
-            part["test"] += test
-            part["validation"] += rest[:validation]
-            part["train"] += rest[validation:]
-    splits = [Split(**{name: sorted(patients) for name, patients in part.items()}) for part in parts]
-    return [_checked(cohort, split, needed) for split in splits]
+        order = _in_order(cohort, label, settings.seed)
+        tested[order] = np.arange(len(order)) % folds
+    return tested
 
 
-def _finding_fold(cohort: Cohort, folds: int, fold: int, settings: SplitSettings) -> Split:
-    findings = patient_findings(cohort)
-    tested = stratify(findings, [1 / folds] * folds, settings.seed, "folds") == fold
-    rest = np.flatnonzero(~tested)
-    shares = (1 - settings.validation, settings.validation)
-    validates = stratify(findings[rest], shares, settings.seed, "folds", fold) == 1
-    return Split(rest[~validates].tolist(), rest[validates].tolist(), np.flatnonzero(tested).tolist())
+def _in_order(cohort: Cohort, label: int, seed: int) -> np.ndarray:
+    """The patients of a label, in the order in which they take their folds."""
+    patients = [patient for patient, value in enumerate(cohort.labels) if value == label]
+    return stream(seed, "folds", label).permutation(patients)
+
+
+def _fold(cohort: Cohort, tested: np.ndarray, fold: int, settings: SplitSettings, needed: Sequence[str]) -> Split:
+    test = np.flatnonzero(tested == fold).tolist()
+    if cohort.classes:
+        rest = np.flatnonzero(tested != fold)
+        shares = (1 - settings.validation, settings.validation)
+        validates = stratify(patient_findings(cohort)[rest], shares, settings.seed, "folds", fold) == 1
+        return _checked(cohort, Split(rest[~validates].tolist(), rest[validates].tolist(), test), needed)
+    train: list[int] = []
+    validation: list[int] = []
+    for label in (0, 1):
+        order = _in_order(cohort, label, settings.seed)
+        others = stream(settings.seed, "folds", label, fold).permutation(order[tested[order] != fold]).tolist()
+        count = round(settings.validation * len(others))
+        validation += others[:count]
+        train += others[count:]
+    return _checked(cohort, Split(sorted(train), sorted(validation), test), needed)
 
 
 def _checked(cohort: Cohort, split: Split, needed: Sequence[str]) -> Split:

@@ -111,7 +111,7 @@ def exclusive_classes(cohort: Cohort) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 class ClassBatches:
-    """Batches of training films with equal numbers of each class, drawn with replacement.
+    """Batches of training films with as many of each class, or one more of some, drawn with replacement.
 
     Args:
         numbers: (films of the cohort,) the class of each.
@@ -133,7 +133,7 @@ class ClassBatches:
     def fingerprint(self) -> str | None:
         """Digest of the films that batches are drawn from, and of their classes; None where they have none."""
         content = self._films.fingerprint
-        return content and digest("class batches", content, [rows.tolist() for rows in self._of_class])
+        return content and digest("class batches, turns drawn", content, [rows.tolist() for rows in self._of_class])
 
     @property
     def size(self) -> int:
@@ -146,7 +146,7 @@ class ClassBatches:
         Raises:
             InputError: as of ``in_turns``.
         """
-        classes = in_turns(count, len(self._of_class))
+        classes = in_turns(random, count, len(self._of_class))
         return self.of_classes(random, classes.tolist()), torch.from_numpy(classes)
 
     def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:

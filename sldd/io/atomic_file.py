@@ -50,3 +50,13 @@ def write_file(path: Path, content: bytes, *, mode: int = 0o644, option: str = "
         if not isinstance(error, OSError):
             raise
         raise InputError(f"{option} {path}: cannot be written ({error.strerror})") from None
+
+
+def sync(folder: Path) -> None:
+    """Have a folder's files on the disk, so that a power cut after it was renamed leaves none of them empty."""
+    for path in folder.iterdir():
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 from sldd.errors import InputError
@@ -121,3 +122,22 @@ def column(header: list[str], name: str, *headings: str) -> int:
         hint = "; is the table one of commas, semicolons or tabs?" if len(header) == 1 else ""
         raise InputError(f"{name}: no column {' or '.join(headings)}{hint or '; docs/reading.md lists the columns'}")
     return place
+
+
+def refuse_nearly(
+    header: Sequence[str], name: str, wanted: str, others: Sequence[str] = (), cure: str | None = None
+) -> None:
+    """Raise an InputError for a heading that may be meant as a column that is not there: masks, mask_path, splits.
+
+    Args:
+        wanted: the column.
+        others: words for the same, which a heading may have in it, too.
+        cure: how to say that it is; by calling it so, unless given.
+    """
+    for place, heading in enumerate(header, 1):
+        for word in (wanted, *others):
+            if plain(word) in plain(heading):
+                raise InputError(
+                    f"{name}: no column {wanted}, and column {place} has {word} in its heading; "
+                    f"{cure or f'call it {wanted}'}, or call it by another word"
+                )

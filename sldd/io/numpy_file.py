@@ -19,6 +19,8 @@ from sldd.io.volume import SMALL, check_bytes, check_growth, check_size, chosen,
 
 ENDINGS = (".npy", ".npz")
 _WHAT = "the NumPy file"
+_CHANNELS = (3, 4)
+"""Of images whose shape may be taken for that of a volume: in colour, perhaps with an opacity."""
 
 
 def read_numpy(path: Path, channels: int = 1, place: float | None = None) -> Radiograph:
@@ -97,6 +99,12 @@ def _film(values: np.ndarray, channels: int, place: float | None) -> Radiograph:
         raise InputError(f"{_WHAT} is empty; save it again")
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[:, :, 0]
+    if place is not None and values.ndim == 3 and (values.shape[2] == 4 or values.shape[0] in _CHANNELS):
+        raise InputError(
+            f"{_WHAT} is {' x '.join(map(str, values.shape))}: an image of {' or '.join(map(str, _CHANNELS))} channels "
+            "looks so, and is no volume; save it as height x width x 3, and of a volume of so few slices the one that "
+            "is meant"
+        )
     if (values.ndim, values.shape[-1] == 3) in ((3, False), (4, True)):
         count = len(values)
         number = chosen(place, count, _WHAT)

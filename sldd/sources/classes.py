@@ -18,7 +18,7 @@ from pathlib import Path
 from sldd.errors import InputError
 from sldd.io.cells import is_error, is_missing, is_rewritten
 from sldd.io.film import Radiograph
-from sldd.io.label_table import Table, column, find_column, plain, read_table
+from sldd.io.label_table import Table, column, find_column, plain, read_table, refuse_nearly
 from sldd.io.patient_ids import patient_id
 from sldd.io.safe_path import inside
 from sldd.sources.film_files import find_films
@@ -40,7 +40,7 @@ class ClassesSettings:
     column: str = "class"
     """Heading of the column with the class."""
     subject: str = "subject"
-    """Heading of the column with whom images are grouped by, if there is one."""
+    """Heading of the column with whom images are grouped by. ``subject`` may be missing: every image is one then."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,13 @@ def read_classes(
     """
     path, notes = root / settings.table, list[str]()
     if table or path.is_file():
+        table = table or read_table(path, LABEL_TABLE)
+        _check_headings(table[0], settings)
         images = list(listed(path, settings, table))
     elif settings.table != ClassesSettings.table:
         raise InputError(f"data.classes.table: there is no {settings.table} in {root}; correct the name")
     else:
+        _check_no_table(settings, root)
         found = find_films(root, named=_named)
         images = list(_in_folders(root, found.paths))
         _check_divided(root, found.paths)
@@ -141,6 +144,29 @@ def listed(path: Path, settings: ClassesSettings, table: Table | None = None) ->
             where,
             line,
         )
+
+
+def _check_headings(header: list[str], settings: ClassesSettings) -> None:
+    """Raise an InputError where images would not be grouped, or divided, as the table seems to say."""
+    if find_column(header, LABEL_TABLE, settings.subject) is None:
+        if settings.subject != ClassesSettings.subject:
+            raise InputError(
+                f"data.classes.subject: {LABEL_TABLE} has no column {settings.subject}, by which images are to be "
+                f"grouped; name one that it has, or write {ClassesSettings.subject} if each is of another subject"
+            )
+        refuse_nearly(header, LABEL_TABLE, settings.subject, ("patient",), "name it in data.classes.subject")
+    if find_column(header, LABEL_TABLE, "split") is None:
+        refuse_nearly(header, LABEL_TABLE, "split")
+
+
+def _check_no_table(settings: ClassesSettings, root: Path) -> None:
+    """Raise an InputError where settings name columns, and there are only folders."""
+    for name in ("column", "subject"):
+        if (heading := getattr(settings, name)) != (usual := getattr(ClassesSettings, name)):
+            raise InputError(
+                f"data.classes.{name}: {heading} is a column, and there is no {settings.table} in {root}; add it, or "
+                f"write {usual} for folders, whose images are each of another subject"
+            )
 
 
 def _named(folders: Sequence[str]) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from sldd.errors import InputError
 from sldd.io.cells import binary, is_error, is_missing
 from sldd.io.film import SPLITS, Film, OrganMask, Radiograph, file_digest
-from sldd.io.label_table import Table, column, find_column, plain, read_table
+from sldd.io.label_table import Table, column, find_column, read_table, refuse_nearly
 from sldd.io.mask import read_organ
 from sldd.io.patient_ids import alike, one_owner, patient_id
 from sldd.io.radiograph import DECODING, radiograph_digest, read_film
@@ -136,7 +136,7 @@ def read_manifest(path: Path, required: Sequence[str] = REQUIRED, table: Table |
         if place is not None:
             places[wanted] = place
         elif wanted == "label" or "label" in required:  # a receiver's masks and splits are not read
-            _check_nearly(header, name, wanted)
+            refuse_nearly(header, name, wanted)
     rows, owners = ManifestRows(), []
     for line, cells in lines:
         where = f"{name} line {line}"
@@ -162,16 +162,6 @@ def manifest_notes(where: Path) -> Sequence[str]:
     """Oddities of the manifest that a receiver points at, by itself or by its folder, if there is one."""
     path = where / MANIFEST if where.is_dir() else where
     return read_manifest(path, ("patient_id", "image")).notes if path.is_file() else ()
-
-
-def _check_nearly(header: Sequence[str], name: str, wanted: str) -> None:
-    """Raise an InputError for a heading that may be meant as one that is not there: masks, mask_path, splits."""
-    for place, heading in enumerate(header, 1):
-        if wanted in plain(heading):
-            raise InputError(
-                f"{name}: no column {wanted}, and column {place} has that word in its heading; call it {wanted}, or "
-                "by another word"
-            )
 
 
 def _repeated(rows: Sequence[tuple[int, dict[str, str]]], name: str) -> list[str]:

@@ -232,12 +232,19 @@ class OuterLoop:
     def _scores(self, weights: Weights, theta_bn: State, patients: list[int]) -> Scores:
         network = self.learner.network
         load_statistics(network, theta_bn)
+
+        def predict(inputs: torch.Tensor) -> torch.Tensor:
+            logits = self.learner.logits(weights, inputs)
+            if not _all_finite([logits]):  # of finite weights: what is not a number would vote, and have a rank
+                raise DivergedError(f"the network's logits are not finite after outer step {self.progress.step}")
+            return logits
+
         training = network.training
         network.eval()
         try:
             with Kernels(twice=False):
                 return self._evaluator.score(
-                    lambda inputs: self.learner.logits(weights, inputs),
+                    predict,
                     patients,
                     batch=self.settings.score_batch,
                     device=self._device,

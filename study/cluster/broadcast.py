@@ -21,6 +21,7 @@ import ray
 
 from sldd.data.cohort import INDEX, Cohort, open_decoded
 from sldd.errors import InputError
+from sldd.io.atomic_file import sync
 from sldd.io.film import file_digest
 
 _PIECE = 64 * 2**20  # bytes of a file in one object: more would have to fit into a small machine's store
@@ -130,6 +131,7 @@ def _once(name: str, cache: Path, bring: Callable[[Path], None]) -> Path:
             scratch = Path(tempfile.mkdtemp(prefix=".fetching-", dir=cache))
             try:
                 bring(scratch)
+                sync(scratch)
                 scratch.rename(folder)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from sldd.data.cohort import Cohort
+from sldd.data.patches import PatchSettings
 from sldd.data.settings import TOLD_WHOLE
 from sldd.errors import InputError
 from study.config.cells import cells
@@ -79,14 +80,26 @@ def _matches(config: StudyConfig) -> bool:
     return any(isinstance(METHODS[method], Matched) for block in config.grid for method in block.method)
 
 
+def _of_source(kind: str) -> Callable[[StudyConfig], bool]:
+    return lambda config: config.data.source == kind
+
+
+_WITH_SETTINGS = ("phantom", *TOLD_WHOLE)
+"""Sources that have settings of their own."""
+_OF_PATCHES = (
+    "grid.train_view",
+    *(f"patches.{each.name}" for each in fields(PatchSettings) if each.name != "input_size"),
+)
 _NEEDED: tuple[tuple[str, str, Callable[[StudyConfig], bool]], ...] = (
     ("search.rungs", "search.pruner=halving", lambda config: PRUNERS[config.search.pruner].rungs),
     ("search.stop_after", "search.pruner=median", lambda config: config.search.pruner == "median"),
     ("search.warm_trials", "grid.images=search", _searches_counts),
     ("grid.most_images", "grid.images=search", _searches_counts),
     ("grid.transfer", "grid.chain", lambda config: any(block.chain != [[]] for block in config.grid)),
+    *((f"data.{kind}.", f"data.source={kind}", _of_source(kind)) for kind in _WITH_SETTINGS),
     ("data.film_size", _names("data.source", TOLD_WHOLE), lambda config: config.data.source in TOLD_WHOLE),
     ("evaluate.", "evaluate.starts=1 or more", lambda config: config.evaluate.starts > 0),
+    *((name, "task=patches", lambda config: config.task == "patches") for name in _OF_PATCHES),
     (
         "augment.",
         _names("task", (name for name, task in TASKS.items() if isinstance(task, FilmsTask))),

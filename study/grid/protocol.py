@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 from sldd.data.cohort import Cohort
-from sldd.data.split import Split, SplitSettings, fold_patients, split_patients
+from sldd.data.split import Split, SplitSettings, fold_patients, fold_split, split_patients
 from sldd.io.film import SPLITS
 from sldd.metrics.patient_votes import PUBLISHED_DELTA
 
@@ -20,7 +20,7 @@ Protocol = Literal["validation", "paper"]
 def make_split(
     cohort: Cohort, settings: SplitSettings, protocol: Protocol, folds: int | None, fold: int | None
 ) -> Split:
-    """The patients of a fold (of the only split, without folds).
+    """The patients of a fold, of the first where none is named, which checks all; without folds of the only split.
 
     Under ``paper``, validation patients train, and what is chosen "on validation patients" is chosen on test patients.
 
@@ -28,8 +28,10 @@ def make_split(
         InputError: a part has no positive or no negative patient.
     """
     needed = ("train", "test") if protocol == "paper" else SPLITS
-    if folds:
-        split = fold_patients(cohort, folds, settings, needed)[fold or 0]
+    if folds and fold is None:
+        split, *_ = fold_patients(cohort, folds, settings, needed)
+    elif folds:
+        split = fold_split(cohort, folds, fold or 0, settings, needed)
     else:
         split = split_patients(cohort, settings, needed)
     if protocol == "paper":

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from analysis.records.multilabel_runs import pooled_film_run
+from analysis.records.multilabel_runs import FilmRun, pooled_film_run
 from analysis.records.tasks import TASKS as RESULTS
 from ledger.trial import Trial
 from sldd.backbones.start import PRETRAINED
@@ -83,15 +83,18 @@ class _Multilabel(FilmsTask[FilmData]):
 
     def run_scores(self, confirmed: Iterable[Trial], folds: int) -> list[float]:
         """Mean AUC over the findings, all films of a run together."""
+        return [run.auc for run in self._runs(confirmed, folds)]
+
+    def _runs(self, confirmed: Iterable[Trial], folds: int) -> list[FilmRun]:
         pooled = [pooled_film_run(results) for results in by_seed(confirmed, folds)]
-        return [run.auc for run in pooled if run is not None]
+        return [run for run in pooled if run is not None]
 
     def columns(self, confirmed: Sequence[Trial], folds: int) -> dict[str, str]:
         tested = [(trial.result or {})["test"] for trial in confirmed]
-        aucs = self.run_scores(confirmed, folds)
+        runs = self._runs(confirmed, folds)
         return {
-            "test AUC": spread(None if math.isnan(auc) else auc for auc in aucs),
-            "average precision": mean(test["average_precision"] for test in tested),
+            "test AUC": spread(None if math.isnan(run.auc) else run.auc for run in runs),
+            "average precision": mean(None if math.isnan(run.ap) else run.ap for run in runs),
             "Hamming loss": mean(test["hamming_loss"] for test in tested),
             "classes": str(min(test["defined_classes"] for test in tested)) if tested else "-",
         }

@@ -169,3 +169,29 @@ def test_missing_folder_is_named() -> None:
 def test_index_is_plain_json(cohort_folder: Path) -> None:
     index = json.loads((_prepare(cohort_folder).folder / "index.json").read_text())
     assert index["labels"] == [0, 1] * 6
+
+
+def test_films_are_called_as_their_table_calls_them_now(cohort_folder: Path) -> None:
+    write_film(cohort_folder, "3.png", np.full((64, 64), 7, np.uint8), np.ones((64, 64), bool))
+    before = _prepare(cohort_folder)
+    assert any(note.startswith("manifest.csv line 5: ") for note in before.notes)
+    header, *lines = (cohort_folder / "manifest.csv").read_text().splitlines()
+    (cohort_folder / "manifest.csv").write_text("\n".join([header, "", "", *lines]))
+    after = _prepare(cohort_folder)
+    assert after.folder == before.folder
+    assert [note.replace("line 7", "line 5") for note in after.notes] == before.notes != after.notes
+
+
+@pytest.mark.parametrize("name", ["pixels.bin", "masks.bin", "index.json"])
+def test_a_damaged_cache_gets_one_line(cohort_folder: Path, name: str) -> None:
+    folder = _prepare(cohort_folder).folder
+    (folder / name).write_bytes(b"")
+    with pytest.raises(
+        InputError, match=rf"data.cache: {name} in .* is not what was written there; remove that folder"
+    ):
+        _prepare(cohort_folder)
+
+
+def test_a_folder_beside_phantoms_is_refused(cohort_folder: Path) -> None:
+    with pytest.raises(InputError, match=r"data\.root: is not read with data\.source=phantom; name the kind"):
+        open_source(DataSettings(root=str(cohort_folder)))

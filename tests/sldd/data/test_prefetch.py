@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from sldd.data.prefetch import Batch, BatchSource, Prefetch, on_gpu
+from sldd.data.prefetch import Batch, BatchSource, Prefetch, in_turns, on_gpu
+from sldd.rng import stream
 
 CPU = torch.device("cpu")
 
@@ -65,3 +66,12 @@ def test_only_a_gpu_is_asked_to_hold_films_and_for_a_share_of_its_memory(monkeyp
     assert source.asked == [("cuda", 10)]
     other: Any = object()
     assert on_gpu(other, torch.device("cuda")) is other
+
+
+def test_no_class_is_there_more_often_than_another() -> None:
+    drawn = np.stack([np.bincount(in_turns(stream(0, number), 16, 11), minlength=11) for number in range(600)])
+    assert ((drawn.min(1) == 1) & (drawn.max(1) == 2)).all()
+    assert np.abs(drawn.mean(0) - 16 / 11).max() < 0.1
+    random = np.random.default_rng(0)
+    assert in_turns(random, 6, 3).tolist() == [0, 1, 2, 0, 1, 2]
+    assert random.bit_generator.state == np.random.default_rng(0).bit_generator.state, "nothing to draw"

@@ -98,3 +98,9 @@ def test_a_volume_without_a_choice_and_a_gray_one_in_colour(tmp_path: Path) -> N
         read_film(_saved(tmp_path / "a.npy", GRAY), 3)
     with pytest.raises(InputError, match="in colour of another type than uint8"):
         read_film(_saved(tmp_path / "a.npy", COLOUR.astype(int)), 3)
+
+
+@pytest.mark.parametrize("shape", [(64, 48, 4), (3, 64, 48), (4, 64, 48)])
+def test_a_picture_of_channels_is_no_volume(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="channels looks so, and is no volume; save it as height x width x 3"):
+        read_film(_saved(tmp_path / "film.npy", np.zeros(shape, np.uint8)), 1, 0.5)

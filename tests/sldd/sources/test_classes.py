@@ -64,6 +64,30 @@ def test_headings_may_be_named(tmp_path: Path) -> None:
     assert named.patient_ids == plain.patient_ids == ["s1", "s2", "s3", "s4"]
 
 
+@pytest.mark.parametrize(
+    ("header", "settings", "says"),
+    [
+        (
+            "image,class,film,split",
+            {"subject": "smear"},
+            "data.classes.subject: label table has no column smear",
+        ),
+        (
+            "image,class,subject_id,split",
+            {},
+            "no column subject, and column 3 has subject .*data.classes.subj",
+        ),
+        ("image,class,Patient,split", {}, "no column subject, and column 3 has patient in its heading"),
+        ("image,class,subject,data_split", {}, "no column split, and column 4 has split in its heading"),
+    ],
+)
+def test_images_are_not_left_alone_by_a_heading_that_was_missed(
+    tmp_path: Path, header: str, settings: dict[str, str], says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        _source(_table(tmp_path, ROWS, header), **settings)
+
+
 def test_without_splits_a_subject_is_still_in_one(tmp_path: Path) -> None:
     rows = [f"{number}.png,{'red' if number % 2 else 'white'},s{number // 4}" for number in range(60)]
     cohort = _cohort(_table(tmp_path / "images", rows, "image,class,subject"))
@@ -158,3 +182,24 @@ def test_a_folder_that_is_a_link_is_counted(tmp_path: Path) -> None:
     assert _source(tmp_path / "a").notes == [
         "data.root: left out, as no images: 1 folder that is a link, with all that is in it"
     ]
+
+
+@pytest.mark.parametrize("name", ["column", "subject"])
+def test_a_column_without_a_table_is_refused(tmp_path: Path, name: str) -> None:
+    for file in ("red/0.png", "red/1.png", "blue/0.png", "blue/1.png"):
+        _image(tmp_path / file)
+    with pytest.raises(InputError, match=f"data.classes.{name}: film is a column, and there is no manifest.csv in"):
+        _source(tmp_path, **{name: "film"})
+
+
+def test_whether_copies_are_refused_does_not_depend_on_the_cache(tmp_path: Path) -> None:
+    """The files and their classes are the same with and without subjects."""
+    names = ["a.png", "b.png", "c.png", "d.png"]
+    rows = [f"{name},{kind}" for name, kind in zip(names, ["red", "white"] * 2, strict=True)]
+    root = _table(tmp_path / "images", rows, "image,class")
+    (root / "d.png").write_bytes((root / "b.png").read_bytes())
+    assert _cohort(root).notes == ["copies of films are there twice: 1"]
+    lines = [f"{row},s{number}" for number, row in enumerate(rows)]
+    (root / "manifest.csv").write_text("\n".join(["image,class,subject", *lines]))
+    with pytest.raises(InputError, match="line 5: the same pixels as label table line 3, but another patient"):
+        _cohort(root)

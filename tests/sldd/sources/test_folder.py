@@ -91,8 +91,8 @@ REFUSED = {
     "label twice, otherwise spelled": (_change("mask,label", "LABEL,label"), "columns 3 and 4 are both called label"),
     "patient twice": (_change("mask,", "Patient ID,"), "columns 1 and 3 are both called patient_id"),
     "no label": (_change(HEADER, "patient_id,image,mask,diagnosis"), "no column label"),
-    "masks": (_change(HEADER, "patient_id,image,masks,label"), "no column mask, and column 3 has that word"),
-    "mask_path": (_change(HEADER, "patient_id,image,mask_path,label"), "no column mask, and column 3 has that word"),
+    "masks": (_change(HEADER, "patient_id,image,masks,label"), "no column mask, and column 3 has mask"),
+    "mask_path": (_change(HEADER, "patient_id,image,mask_path,label"), "no column mask, and column 3 has mask"),
     "splits": (_change(HEADER, "patient_id,splits,mask,label"), "no column image"),
     "data split": (_text([f"{row},train" for row in ROWS], f"{HEADER},data_split"), "no column split, and column 5"),
     "image twice": (
@@ -158,7 +158,7 @@ def test_accents_composed_and_not_are_one_patient_and_one_file(folder: Path) -> 
 
 def test_of_a_receivers_manifest_the_label_alone_must_be_called_so(folder: Path) -> None:
     _source(folder, _text())
-    for heading, says in (("masks", None), ("data_split", None), ("labels", "no column label, and column 3 has that")):
+    for heading, says in (("masks", None), ("data_split", None), ("labels", "no column label, and column 3 has label")):
         (folder / "manifest.csv").write_text(f"patient_id,image,{heading}\nP1,images/0.png,1\n")
         if says is None:
             assert len(read_manifest(folder / "manifest.csv", ("patient_id", "image"))) == 1

@@ -23,6 +23,7 @@ from sldd.distillation.initial.labels import initial_labels
 from sldd.errors import InputError
 from sldd.metrics.patient_evaluator import PatientEvaluator, PatientScores
 from sldd.metrics.patient_votes import count_votes
+from sldd.ops.types import Weights
 from sldd.package import Package
 from sldd.package.rebuild.rebuild import rebuild
 from sldd.sources.folder import FolderSource
@@ -234,6 +235,21 @@ def test_divergence_keeps_the_last_good_state(patches: Patches) -> None:
     assert loop.best is good
     assert good is not None
     assert all(torch.isfinite(value).all() for value in good.state.values())
+
+
+def test_logits_that_are_not_finite_are_a_divergence(patches: Patches, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of finite weights, where films overflow: they would vote for the first class."""
+    loop, forward = _loop(patches), Distillation.logits
+
+    def overflown(self: Distillation, weights: Weights, inputs: torch.Tensor) -> torch.Tensor:
+        return forward(self, weights, inputs) * (torch.nan if loop.progress.step > 4 else 1)
+
+    monkeypatch.setattr(Distillation, "logits", overflown)
+    for _ in range(SETTINGS.steps // SETTINGS.evaluations * 2 - 1):
+        loop.advance()
+    with pytest.raises(DivergedError, match="logits are not finite after outer step"):
+        loop.advance()
+    assert loop.best is not None
 
 
 def test_statistics_that_are_not_finite_are_a_divergence(patches: Patches, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,13 @@ def test_what_does_not_go_together_is_refused(settings: list[str], says: str) ->
         (["search.warm_trials=2"], "search.warm_trials: does nothing without grid.images=search"),
         (["grid.most_images=4"], "grid.most_images: does nothing without grid.images=search"),
         (["data.film_size=64"], "data.film_size: does nothing without data.source=nih, .* or data.source=classes"),
+        (
+            ["data.phantom.patients=40", "data.source=folder"],
+            "data.phantom.patients: does nothing without",
+        ),
+        (["data.classes.subject=film"], "data.classes.subject: does nothing without data.source=classes"),
+        ([*FINDINGS, "patches.size=64"], "patches.size: does nothing without task=patches"),
+        ([*FINDINGS, "grid.train_view=[patches]"], "grid.train_view: does nothing without task=patches"),
         (["evaluate.steps=10"], "evaluate.steps: does nothing without evaluate.starts=1 or more"),
         (["augment.train=false"], "augment.train: does nothing without task=multilabel or task=classes"),
         (
