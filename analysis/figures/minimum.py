@@ -24,13 +24,13 @@ from analysis.stats.minimum import (
     UNLEARNED,
     WAITING,
     bracket,
+    compared_minimum,
     judged,
     minimum_images,
     percent,
     shown_points,
 )
 from analysis.stats.regression import growth
-from analysis.stats.shared_counts import alike
 from analysis.text.words import images_word, number
 from ledger.families import family
 from ledger.schema import SETTING
@@ -57,7 +57,7 @@ def minimum_frame(study: Study) -> pd.DataFrame:
     counts = compared(study.records)["images"].dropna()
     top = int(counts.max()) + 1 if len(counts) else 1
     by = [*SETTING, "backbone"]
-    compared_by = minimum_images(alike(study))
+    compared_by = compared_minimum(study)
     bounds = compared_by[by].join(shown_points(compared_by)[["lower", "upper"]])
     bounds = bounds if judged(compared_by) else bounds.iloc[:0]
     answer = answer.merge(bounds, on=by, how="left")

@@ -11,9 +11,8 @@ import pandas as pd
 
 from analysis.records.cell_means import settings_apart
 from analysis.records.records import Study, score_word
-from analysis.stats.minimum import judged, minimum_images, shown_points
+from analysis.stats.minimum import compared_minimum, judged, shown_points
 from analysis.stats.ranks.partial import partial_spearman
-from analysis.stats.shared_counts import alike
 from ledger.families import family
 
 TRAITS = {
@@ -38,10 +37,10 @@ SCHEMA = {
 
 
 def network_traits(study: Study) -> pd.DataFrame:
-    """A row a network of `minimum_images` of which something is known: backbone, parameters, `lower`, `upper`, a column
-    a trait, and `trained`, the score of its ordinary training. Empty where settings are compared, each of which would
-    have an answer of its own, where no count is held against ordinary training, or where the study has no traits."""
-    answer = minimum_images(alike(study))
+    """A row a network of `compared_minimum` of which something is known: backbone, parameters, `lower`, `upper`, a
+    column a trait, and `trained`, the score of its ordinary training. Empty where settings are compared, each of which
+    would have an answer of its own, no count is held against ordinary training, or the study has no traits."""
+    answer = compared_minimum(study)
     measured = pd.DataFrame([each for each in study.networks if isinstance(each.get("backbone"), str)])
     if answer.empty or measured.empty or not judged(answer) or settings_apart(answer).nunique() > 1:
         return pd.DataFrame(columns=["backbone", "parameters", "lower", "upper", *TRAITS, "trained"])

@@ -25,6 +25,7 @@ from analysis.records.rule import Rule
 from analysis.records.runs import folds_of
 from analysis.stats.counts import smallest_sufficient
 from analysis.stats.evidence import CELL, INSUFFICIENT, SUFFICIENT, count_evidence
+from analysis.stats.shared_counts import alike, among, offered_counts
 from ledger.schema import SCHEMA, SETTING
 
 # What may come out for a backbone.
@@ -88,6 +89,25 @@ def minimum_images(study: Study) -> pd.DataFrame:
     counts["trained_hm"] = counts["trained_hm"].fillna(pd.Series(trained, dtype="float64"))
     rows = [_minimum(group, study) for _, group in counts.groupby(by, sort=False, dropna=False)]
     return pd.DataFrame(rows, columns=list(MINIMUM_SCHEMA)).astype(MINIMUM_SCHEMA)
+
+
+def compared_minimum(study: Study) -> pd.DataFrame:
+    """`minimum_images` among the counts that all networks of a series were offered, by which networks are compared
+    (`analysis.stats.shared_counts`). Where counts are searched, one that needs fewer than the smallest of these counts
+    as one that needs as many; of one that needs more than the largest that is all that is said."""
+    study = alike(study)
+    answer, by = minimum_images(study), [*SETTING, "backbone"]
+    offered = offered_counts(study)
+    offered = offered[offered["searched"]]
+    own = answer[by].merge(offered[[*by, "shared"]], on=by, how="left")["shared"]
+    for counts in set(offered["shared"]) - {()}:
+        rows = own.index[[each == counts for each in own]]
+        found = answer.loc[rows]
+        lower = {name: among(counts, found[name], counts[-1] + 1) for name in ("at_least", "target_at_least")}
+        upper = {name: among(counts, found[name], np.nan) for name in ("minimum_images", "target_images", "by_points")}
+        found = found.assign(**lower, **upper, largest_images=found["largest_images"].clip(upper=counts[-1]))
+        answer.loc[rows] = found.astype(MINIMUM_SCHEMA)
+    return answer
 
 
 def _minimum(backbone: pd.DataFrame, study: Study) -> dict[str, object]:

@@ -1,22 +1,32 @@
 """Image counts that all networks of a comparison were offered: what was tried alike can be compared.
 
 If larger networks were tried at more counts, their smallest counts are known more closely and may be higher, whatever
-they need: tests would then find a relation that is the design's own. Counts that were searched differ by what networks
-showed, by the same search for all of them: they stay as they are, if the same ones could have been run.
+they need: tests would then find a relation that is the design's own. So networks are compared by the counts that every
+one of them was offered. Of a list of counts, others are left out. Where counts are searched, which ones were run
+depends on what the others showed: a network that one image is enough for was run with one image and with the most.
+Without the one it would seem to need the most. Those below the shared counts stay, therefore, and what they show is
+said of the shared ones: a network that one image suffices for needs two at most (`among`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+import numpy as np
 import pandas as pd
 
 from analysis.records.cell_means import distilled, run_rows, settings_apart
 from analysis.records.controls import without_controls
-from analysis.records.records import Study
-from ledger.schema import SETTING
+from analysis.records.records import Study, compared, setting_of
+from ledger.schema import AXES, SCHEMA, SETTING
+
+_BY = [*SETTING, "backbone"]
+_OF_CELLS = [*(name for name in SETTING if AXES[name].of != "training"), "backbone"]
+"""What a distilled cell has of these."""
+_OFFERED = ("done", "diverged")
+"""Of a confirm trial at a count that a network was offered, whatever came of it."""
 
 
 def shared(offered: Iterable[Collection[int]]) -> tuple[int, ...]:
@@ -25,32 +35,47 @@ def shared(offered: Iterable[Collection[int]]) -> tuple[int, ...]:
     return tuple(sorted(set.intersection(*each))) if each else ()
 
 
+def among(counts: Sequence[int], found: pd.Series, beyond: float) -> pd.Series:
+    """Smallest counts, or bounds of them, as the next of the shared ``counts``, ascending: the smallest of these that
+    does. Where none of them is as large it is ``beyond``; what is not known stays so."""
+    places = np.searchsorted(counts, found.astype("float64").fillna(0))
+    next_one = pd.Series(np.array([*counts, beyond])[places], index=found.index)
+    return next_one.where(found.notna())
+
+
 def offered_counts(study: Study) -> pd.DataFrame:
     """One row a setting and confirmed backbone: SETTING, backbone, `offered` (the counts, a set), `series` (the setting
-    in words, where networks have to be told apart by it: those of one series are compared)."""
-    candidates: dict[str, set[int]] = {}
-    for cell in study.compared_cells:
-        if cell.get("counted") and not cell.get("refused"):
-            candidates.setdefault(str(cell["backbone"]), set()).add(int(cell["images"]))
-    by = [*SETTING, "backbone"]
-    groups = distilled(run_rows(study)).groupby(by, sort=False, dropna=False)["images"]
-    rows = groups.agg(set).rename("offered").reset_index()
-    pairs = zip(rows["backbone"], rows["offered"], strict=True)
-    offered = pd.Series([set(map(int, own)) | candidates.get(name, set()) for name, own in pairs], dtype=object)
-    return rows.assign(offered=offered, series=settings_apart(rows))
+    in words, where networks have to be told apart by it: those of one series are compared), `shared` (the counts that
+    all of the series were offered), `searched` (whether any of these were searched)."""
+    rows = distilled(run_rows(study)).groupby(_BY, sort=False, dropna=False)["images"].agg(set).reset_index()
+    ran = distilled(compared(study.records))
+    listed = _sets(ran[ran["phase"].eq("confirm") & ran["status"].isin(_OFFERED)])
+    cells = [dict.fromkeys(_OF_CELLS) | cell | setting_of(cell) for cell in study.compared_cells]
+    counted = [cell for cell in cells if cell.get("counted") and not cell.get("refused")]
+    searched = _sets(pd.DataFrame(counted, columns=[*_OF_CELLS, "images"]))
+    names = _keys(rows)
+    offered = [listed.get(name, set()) | searched.get(name, set()) for name in names]
+    rows = rows.assign(offered=pd.Series(offered, dtype=object), series=settings_apart(rows))
+    every = {series: shared(own) for series, own in rows.groupby("series", sort=False)["offered"]}
+    counts = pd.Series([every[series] for series in rows["series"]], index=rows.index, dtype=object)
+    kinds = pd.Series([name in searched for name in names], index=rows.index, dtype=bool)
+    return rows.assign(shared=counts, searched=kinds.groupby(rows["series"]).transform("any"))
 
 
-@lru_cache(maxsize=4)  # what is worked out of the study it returns is kept by that study
 @lru_cache(maxsize=4)  # the same object each time: what is worked out of it is kept by it
 def alike(study: Study) -> Study:
     """The study `without_controls`, and without the distilled cells at counts that not all networks of their series
-    were offered; the study itself where there are none."""
+    were offered, unless the search of others depended on them; the study itself where there are none."""
     study = without_controls(study)
-    rows = offered_counts(study)
     dropped: dict[str, set[int]] = {}
-    for _, series in rows.groupby("series", sort=False):
-        counts = set(shared(series["offered"]))
-        dropped |= {name: own - counts for name, own in zip(_keys(series), series["offered"], strict=True)}
+    rows = offered_counts(study)
+    for name, row in zip(_keys(rows), rows.to_dict("records"), strict=True):
+        extra = set(map(int, row["images"])) - set(row["shared"])
+        if row["searched"] and row["shared"]:
+            most = row["shared"][-1]
+            # Larger ones said what is best, of which the smaller ones say enough, unless there are no smaller ones.
+            extra = {count for count in extra if count > most and min(row["images"]) <= most}
+        dropped[name] = extra
     if not any(dropped.values()):
         return study
     records = study.records
@@ -61,7 +86,15 @@ def alike(study: Study) -> Study:
     return replace(study, records=records[kept])
 
 
+def _sets(rows: pd.DataFrame) -> dict[str, set[int]]:
+    """The image counts of rows, by setting and backbone."""
+    found: dict[str, set[int]] = {}
+    for name, images in zip(_keys(rows), rows["images"], strict=True):
+        found.setdefault(name, set()).add(int(images))
+    return found
+
+
 def _keys(rows: pd.DataFrame) -> list[str]:
-    """A setting and backbone, in one word."""
-    columns = [rows[name].astype("string").fillna("") for name in [*SETTING, "backbone"]]
+    """A distilled cell's setting and backbone, in one word, however what is missing is spelled."""
+    columns = [rows[name].astype(SCHEMA[name]).astype("string").fillna("") for name in _OF_CELLS]
     return ["\x1f".join(each) for each in zip(*columns, strict=True)]

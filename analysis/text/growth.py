@@ -10,10 +10,9 @@ import pandas as pd
 
 from analysis.records.cell_means import settings_apart
 from analysis.records.records import Study
-from analysis.stats.minimum import WAITING, judged, minimum_images, shown_points
+from analysis.stats.minimum import WAITING, compared_minimum, judged, shown_points
 from analysis.stats.ranks.rank_tests import SIGNIFICANT, spearman
 from analysis.stats.regression import growth
-from analysis.stats.shared_counts import alike
 from analysis.text.conclusion import WITHIN, known_points, why_alike
 from analysis.text.words import parameters_word
 from ledger.families import family
@@ -28,7 +27,7 @@ def whether_it_grows(study: Study) -> str:
     What it says is `analysis.text.conclusion`'s, in short: the rank test that keeps families together decides, and the
     fitted line says by how much.
     """
-    answer = minimum_images(alike(study))
+    answer = compared_minimum(study)
     if answer.empty or not judged(answer) or settings_apart(answer).nunique() > 1:
         return ""
     points = known_points(shown_points(answer))
@@ -69,8 +68,13 @@ def _sentence(points: pd.DataFrame, networks: int) -> str:
 
 def _times(slope: float, low: float, high: float) -> str:
     """Of doublings a tenfold of parameters."""
-    middle, least, most = (2.0 ** pd.Series([slope, low, high])).round(1).tolist()
-    return f"{middle:g} times as many ({least:g} to {most:g}) a tenfold of parameters"
+    middle, least, most = map(_digits, np.exp2([slope, low, high]))
+    return f"{middle} times as many ({least} to {most}) a tenfold of parameters"
+
+
+def _digits(value: float) -> str:
+    """A positive number in two significant digits, which are never all zero; whole ones from ten on."""
+    return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
 
 
 def _families(count: int) -> str:

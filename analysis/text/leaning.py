@@ -17,8 +17,9 @@ from analysis.stats.counts import smallest_sufficient
 from analysis.stats.dose_response import related, relation_of
 from analysis.stats.minimum import minimum_images, percent
 from analysis.stats.ranks.rank_tests import spearman
-from analysis.stats.shared_counts import alike
+from analysis.stats.shared_counts import alike, among, offered_counts
 from analysis.text.words import listed
+from ledger.schema import SETTING
 
 MARGINS = (0.05, 0.10, 0.15, 0.20)
 MOST_TOGETHER = 30  # networks whose intervals are worked out once more, for all of them at once
@@ -29,7 +30,7 @@ def leaning(study: Study) -> list[str]:
     rule = Rule.of(study.config)
     return [
         *_each_series(related(study), _without_a_family),
-        *_each_series(related(alike(study)), lambda rows: _by_margin(rows, rule)),
+        *_each_series(_with_counts(alike(study)), lambda rows: _by_margin(rows, rule)),
         *filter(None, [_together(study)]),
     ]
 
@@ -55,14 +56,23 @@ def _without_a_family(rows: pd.DataFrame) -> str:
     return f"Without any one family the p of whole curves, {relation_of(rows).p:.2g} with all, is {ends}."
 
 
+def _with_counts(study: Study) -> pd.DataFrame:
+    """The rows of `related`, with the counts among which their smallest are compared as `shared`; NaN for all."""
+    by, offered = [*SETTING, "backbone"], offered_counts(study)
+    return related(study).merge(offered[offered["searched"]][[*by, "shared"]], on=by, how="left")
+
+
 def _by_margin(rows: pd.DataFrame, rule: Rule) -> str:
     if len(rows) < 3:
         return ""
     ps = []
     for margin in MARGINS:
         found = [smallest_sufficient(own, margin, rule.floor) for own in rows["scores"]]
-        lower = [max(own) + 1 if count is None else count for own, count in zip(rows["scores"], found, strict=True)]
-        upper = [np.inf if count is None else count for count in found]
+        lower = pd.Series([max(own) + 1 if n is None else n for own, n in zip(rows["scores"], found, strict=True)])
+        upper = pd.Series([np.inf if count is None else count for count in found])
+        counts = rows["shared"].iloc[0]
+        if isinstance(counts, tuple) and counts:
+            lower, upper = among(counts, lower, counts[-1] + 1), among(counts, upper, np.inf)
         p = spearman(rows["parameters"].to_numpy(np.float64), lower, upper, rows["family"].tolist()).p
         ps.append("undefined" if p is None else f"{float(p):.2g}")
     margins = listed([f"{margin:.2f}" for margin in MARGINS])

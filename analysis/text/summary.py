@@ -12,8 +12,8 @@ from analysis.records.controls import without_controls
 from analysis.records.records import Study, compared, score_word
 from analysis.records.runs import folds_of
 from analysis.stats.coverage import confirmed_cells
-from analysis.stats.minimum import SHOWN, judged, minimum_images
-from analysis.stats.shared_counts import alike
+from analysis.stats.minimum import SHOWN, compared_minimum, judged, minimum_images
+from analysis.stats.shared_counts import alike, offered_counts
 from analysis.text.answer import answered, other_views
 from analysis.text.conclusion import verdict
 from analysis.text.relation import curves_verdict
@@ -58,10 +58,24 @@ def smallest_counts(study: Study) -> str:
     """What the smallest counts of the networks say about parameters; empty where there is no answer yet."""
     if run_rows(study).empty:
         return ""
-    same = alike(study) is without_controls(study)
-    compared_by = "" if same else "Networks are compared by the image counts that all were tried at. "
-    shown = verdict(minimum_images(alike(study)))
-    return compared_by + shown if shown else ""
+    shown = verdict(compared_minimum(study))
+    return _compared_by(study) + shown if shown else ""
+
+
+def _compared_by(study: Study) -> str:
+    """By which image counts networks are compared, where not by all that they were run with."""
+    words, same = "", alike(study)
+    if same is not without_controls(study):
+        words = "Networks are compared by the image counts that all were tried at. "
+    offered = offered_counts(same)
+    searched = offered[offered["searched"] & offered["shared"].map(len).gt(0)]
+    fewer = searched[
+        [min(own) < counts[0] for own, counts in zip(searched["offered"], searched["shared"], strict=True)]
+    ]
+    if fewer.empty:
+        return words
+    least = images_word(fewer["shared"].iloc[0][0])
+    return f"{words}Not all networks could take fewer than {least}: one that needs fewer counts as needing {least}. "
 
 
 def _asked(study: Study) -> str:

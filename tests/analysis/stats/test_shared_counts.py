@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,16 +8,21 @@ import pandas as pd
 import pytest
 
 from analysis.records.records import Study
+from analysis.stats.counts import next_count
 from analysis.stats.dose_response import LEVEL, STEEPNESS, curves, relations
-from analysis.stats.minimum import minimum_images
-from analysis.stats.shared_counts import alike, offered_counts, shared
+from analysis.stats.minimum import compared_minimum, minimum_images, rule_points
+from analysis.stats.shared_counts import alike, among, offered_counts, shared
 from ledger.schema import SCHEMA
+
+SEARCHED: dict[str, Any] = {
+    "method": "sldd", "norm": "as_is", "label_init": "one_hot", "distill_steps": 1, "distill_epochs": 1, "counted": True
+}  # fmt: skip
 
 
 def study(tried: dict[str, dict[int | None, float]], cells: list[dict[str, Any]] | None = None, **row: Any) -> Study:
     """Networks of 10, 100, ... parameters with the HM of each image count (None: of ordinary training)."""
     usual = {"phase": "confirm", "status": "done", "norm": "as_is", "start": "xavier"} | row
-    images = {"method": "sldd", "label_init": "one_hot", "distill_steps": 1, "distill_epochs": 1}
+    images = {"method": "sldd", "label_init": "one_hot", "distill_steps": 1, "distill_epochs": 1} | row
     training = {"method": "train", "train_classes": "INP"}
     rows = [
         {
@@ -58,13 +64,52 @@ def test_a_study_whose_networks_were_tried_alike_is_the_study_itself():
 
 def test_searched_counts_are_alike_if_the_same_ones_could_have_been_run():
     tried = {"a": {1: 0.8, 8: 0.82}, "b": {1: 0.5, 4: 0.8, 8: 0.9}}
-    cells = [{"backbone": name, "images": count, "counted": True} for name in tried for count in (1, 2, 4, 8)]
+    cells = [SEARCHED | {"backbone": name, "images": count} for name in tried for count in (1, 2, 4, 8)]
     assert alike(study(tried, cells)).records["images"].tolist() == [1, 8, 1, 4, 8]
     # The larger network's largest count was refused: what the search then found is another question.
     cells[-1]["refused"] = "too large"
     found = study({"a": {1: 0.8, 8: 0.82}, "b": {1: 0.5, 4: 0.8}}, cells)
     assert offered_counts(found)["offered"].tolist() == [{1, 2, 4, 8}, {1, 2, 4}]
     assert alike(found).records["images"].tolist() == [1, 1, 4]
+
+
+def test_a_network_that_needs_the_fewest_images_never_counts_as_one_that_needs_the_most():
+    """Some cannot take a single image; which counts of the others were run depends on what one image showed."""
+    needs = {"a": 1, "b": 1, "c": 1, "d": 2, "e": 2, "f": 3, "g": 3}
+    counts, tried = range(1, 9), dict[str, dict[int | None, float]]()
+    for name, need in needs.items():
+        hms: dict[int, float | None] = {1: None} if name == "g" else {}
+        while (count := next_count(hms, counts, 0.1, 0.5, 0.9)) is not None:
+            hms[count] = 0.9 if count >= need else 0.6
+        tried[name] = {count: hm for count, hm in hms.items() if hm is not None} | {None: 0.9}
+    assert sorted(filter(None, tried["a"])) == [1, 8]
+    cells = [SEARCHED | {"backbone": name, "images": count} for name in needs for count in counts]
+    cells[-8]["refused"] = "batch norm"
+    found = study(tried, cells)
+    own, among_shared = (rule_points(answer) for answer in (minimum_images(found), compared_minimum(found)))
+    assert own["lower"].tolist() == own["upper"].tolist() == [1, 1, 1, 2, 2, 3, 3]
+    assert among_shared["lower"].tolist() == among_shared["upper"].tolist() == [2, 2, 2, 2, 2, 3, 3]
+    assert minimum_images(alike(found))["tried"].iloc[0] == "1, 8"
+
+
+def test_bounds_are_said_of_the_shared_counts():
+    bounds = pd.Series([1.0, 2.0, 3.0, 5.0, float("nan"), float("inf")])
+    assert among((2, 4), bounds, 5).fillna(0).tolist() == [2, 2, 4, 5, 0, 5]
+
+
+def test_a_count_that_diverged_was_offered():
+    found = study({"a": {1: 0.8, 2: 0.9}, "b": {1: 0.5, 2: 0.9}})
+    rows = found.records
+    rows.loc[rows["trial"] == "b-1/0", ["status", "test_hm"]] = ["diverged", pd.NA]
+    assert alike(found) is found
+
+
+def test_another_blocks_search_is_no_offer():
+    searched = study({"a": {1: 0.8, 4: 0.9}}, [SEARCHED | {"backbone": "a", "images": count} for count in (1, 2, 4)])
+    listed = study({"a": {1: 0.8, 2: 0.9}, "b": {1: 0.5, 2: 0.8, 4: 0.9}}, method="dd")
+    rows = pd.concat([searched.records, listed.records], ignore_index=True)
+    left = alike(replace(searched, records=rows)).records
+    assert left[left["method"].eq("dd")].groupby("backbone")["images"].agg(list).to_dict() == {"a": [1, 2], "b": [1, 2]}
 
 
 def test_settings_are_compared_each_by_itself():

@@ -134,3 +134,23 @@ def test_a_network_that_hardly_learns_has_nothing_to_lose(made: Made) -> None:
     assert relations(read)[""] == whole
     why = "Left out: densenet121, whose ordinary training has HM under 0.60: there is nothing to lose."
     assert curves_verdict(read).endswith(why)
+
+
+def test_growth_is_found_where_some_networks_cannot_take_one_image(ledger: Callable[..., Ledger]) -> None:
+    """Counts were searched: those that need one image were run with one and with four, and none with two."""
+    ran = {1: (1, 4), 2: (1, 2, 4), 3: (1, 2, 3, 4)}
+    study = ledger("searched")
+    for place, (name, need) in enumerate(zip(NETWORKS[:7], (1, 1, 1, 2, 2, 3, 3), strict=True)):
+        refused = "one image" if place == 6 else None
+        for images in (None, 1, 2, 3, 4):
+            kind = {"method": "train"} if images is None else {"counted": True}
+            cell = study.cell(name, 10_000 * 3**place, images, refused=refused if images == 1 else None, **kind)
+            if images is None or (images in ran[need] and not (refused and images == 1)):
+                right = 0.95 if images is None or images >= need else 0.6
+                for seed in range(3):
+                    study.done(cell, seed, hm=right, patients=voters(right, each=100))
+    read = read_study(study.folder)
+    assert whether_it_grows(read).startswith("Larger networks need more images: "), whether_it_grows(read)
+    assert smallest_counts(read).startswith(
+        "Not all networks could take fewer than 2 images: one that needs fewer counts as needing 2 images. "
+    )
