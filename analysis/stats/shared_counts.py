@@ -96,5 +96,6 @@ def _sets(rows: pd.DataFrame) -> dict[str, set[int]]:
 
 def _keys(rows: pd.DataFrame) -> list[str]:
     """A distilled cell's setting and backbone, in one word, however what is missing is spelled."""
-    columns = [rows[name].astype(SCHEMA[name]).astype("string").fillna("") for name in _OF_CELLS]
+    told = rows.astype({name: SCHEMA[name] for name in _OF_CELLS})
+    columns = [told[name].astype("string").fillna("") for name in _OF_CELLS]
     return ["\x1f".join(each) for each in zip(*columns, strict=True)]

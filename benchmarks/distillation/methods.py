@@ -29,6 +29,8 @@ from benchmarks.measure import one_thread
 from benchmarks.runs_file import RunsFile, settings_of
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
+from sldd.data.prefetch import draw_rows
+from sldd.distillation.initial.images import real_patches
 from sldd.distillation.initial.labels import class_labels
 from sldd.errors import InputError
 from sldd.metrics.evaluators import Evaluator
@@ -62,11 +64,15 @@ class DigitData(TaskData):
     def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """As of ``BatchSource``, classes in turns."""
         classes = np.arange(count) % CLASSES
-        return self.of_classes(random, classes.tolist()), torch.from_numpy(classes)
+        return self.of_classes(random, classes.tolist(), apart=False), torch.from_numpy(classes)
 
-    def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
-        rows = [int(self._of_class[number][random.integers(len(self._of_class[number]))]) for number in classes]
-        return self.digits.images[rows]
+    @property
+    def class_sizes(self) -> list[int]:
+        return list(map(len, self._of_class))
+
+    def of_classes(self, random: np.random.Generator, classes: Sequence[int], *, apart: bool = True) -> torch.Tensor:
+        rows = draw_rows(random, self.class_sizes, classes, apart=apart)
+        return self.digits.images[[int(self._of_class[each][row]) for each, row in zip(classes, rows, strict=True)]]
 
     def image_classes(self, labels: torch.Tensor) -> list[int]:
         return labels.argmax(1).tolist()
@@ -75,8 +81,7 @@ class DigitData(TaskData):
         return class_labels(start, images, CLASSES)
 
     def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
-        random = stream(seed, "real start")
-        return torch.stack([self.of_classes(random, self.image_classes(labels)) for _ in range(steps)])
+        return real_patches(steps=steps, classes=self.image_classes(labels), seed=seed, batches=self)
 
     def evaluator(self, delta: float | None = None) -> Evaluator:
         raise NotImplementedError

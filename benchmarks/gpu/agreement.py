@@ -81,13 +81,13 @@ def too_large(bench: Bench) -> Iterator[Row]:
     if not bench.cuda:
         yield Row("a batch that does not fit", "needs CUDA")
         return
-    from study.trial.worker import _out_of_memory
+    from study.trial.memory import out_of_memory
 
     known = False
     try:
         torch.empty(2 * torch.cuda.mem_get_info(bench.device)[1], dtype=torch.uint8, device=bench.device)
     except RuntimeError as error:
-        known = _out_of_memory(error)
+        known = out_of_memory(error)
     usable = bool(torch.ones(8, device=bench.device).sum() == 8)
     yield Row("a batch that does not fit is met", "yes" if known and usable else "no", "", known and usable)
 

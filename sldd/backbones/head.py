@@ -17,6 +17,7 @@ from torch import nn
 from sldd.errors import InputError
 from sldd.ops.digest import digest
 from sldd.ops.dispatch import Kernels
+from sldd.rng import stream
 
 
 def last_layer(network: nn.Module) -> tuple[str, nn.Module]:
@@ -43,6 +44,7 @@ class Head:
         self.path, self._last = last_layer(network)
         if not isinstance(self._last, (nn.Linear, nn.Conv2d)):
             raise self._refusal("not in a layer of class scores")
+        self._shape: tuple[int, ...] | None = None
         self.layer = nn.Sequential(self._last, nn.Flatten()) if isinstance(self._last, nn.Conv2d) else self._last
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
@@ -62,7 +64,8 @@ class Head:
         return next(self._last.parameters()).device
 
     def fingerprint(self) -> str:
-        """Digest of all that decides an image's features: body, statistics, libraries, processor and threads."""
+        """Digest of all that decides an image's features: body, statistics, libraries, processor and threads; after
+        ``check``."""
         found = hashlib.sha256()
         for name, value in self._network.state_dict().items():
             if not name.startswith(f"{self.path}."):
@@ -76,11 +79,25 @@ class Head:
             torch.cuda.get_device_name(self.device) if gpu else torch.backends.cpu.get_cpu_capability(),
             torch.get_num_threads(),
             torch.are_deterministic_algorithms_enabled(),
+            self._of_noise(),
         )
 
     @torch.no_grad()
+    def _of_noise(self) -> str:
+        """Digest of the features of an image of noise: networks of the same layers may compute other things."""
+        if self._shape is None:
+            raise ValueError("no image has been checked, so nobody knows how large one is")
+        image = torch.from_numpy(stream(0, "noise").standard_normal((1, *self._shape), dtype="float32"))
+        return hashlib.sha256(self.features(image.to(self.device)).cpu().numpy().tobytes()).hexdigest()
+
+    @torch.no_grad()
     def check(self, images: torch.Tensor) -> None:
-        """Raise an InputError where the network does more with these images than apply its last layer to features."""
+        """Raise an InputError where the network does more with these images than apply its last layer to features.
+
+        Args:
+            images: (batch, channels, height, width), as large as all that follow.
+        """
+        self._shape = tuple(images.shape[1:])
         expected = self._network(images)
         found = self.layer(self.features(images))
         if found.shape != expected.shape or not torch.allclose(found, expected, rtol=1e-3, atol=1e-4):

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt, Le
 
 from sldd.data.cohort import Cohort
-from sldd.data.prefetch import in_turns
+from sldd.data.prefetch import draw_rows, in_turns
 from sldd.errors import InputError
 from sldd.ops.digest import digest
 from sldd.ops.pixels import at_least, planes, standardise
@@ -285,7 +285,8 @@ class BalancedBatches:
         classes = np.array(self._turns)[in_turns(random, count, len(self._turns))]
         return self.of_classes(random, classes.tolist()), torch.from_numpy(classes)
 
-    def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
-        """(len(classes), channels, input, input) float32 patches, one of each class in turn."""
-        picked = [self._windows[number][random.integers(len(self._windows[number]))] for number in classes]
+    def of_classes(self, random: np.random.Generator, classes: Sequence[int], *, apart: bool = False) -> torch.Tensor:
+        """(len(classes), channels, input, input) float32 patches, one of each class in turn; as of ``draw_rows``."""
+        rows = draw_rows(random, [len(windows) for windows in self._windows], classes, apart=apart)
+        picked = [self._windows[number][row] for number, row in zip(classes, rows, strict=True)]
         return self._patches.crop([Window(*map(int, row)) for row in picked])

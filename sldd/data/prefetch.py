@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
@@ -47,6 +48,28 @@ def in_turns(random: np.random.Generator, count: int, classes: int) -> np.ndarra
         raise InputError(f"a batch of {count} cannot hold each of {classes} classes; draw {classes} or more")
     first = int(random.integers(classes)) if count % classes else 0
     return (first + np.arange(count)) % classes
+
+
+def draw_rows(
+    random: np.random.Generator, sizes: Sequence[int], classes: Sequence[int], *, apart: bool = False
+) -> list[int]:
+    """Row of an image of each class in turn, of so many (``sizes``) that each class has.
+
+    Args:
+        apart: none twice while its class has others.
+    """
+    taken: defaultdict[int, set[int]] = defaultdict(set)
+    rows = []
+    for number in classes:
+        row, before = int(random.integers(sizes[number])), taken[number]
+        if apart:
+            if len(before) == sizes[number]:
+                before.clear()
+            while row in before:
+                row = int(random.integers(sizes[number]))
+            before.add(row)
+        rows.append(row)
+    return rows
 
 
 class NumberedBatches(Protocol):

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from sldd.data.cohort import Cohort
 from sldd.data.patches import CLASSES, NEGATIVE, POSITIVE
-from sldd.data.prefetch import in_turns
+from sldd.data.prefetch import draw_rows, in_turns
 from sldd.errors import InputError
 from sldd.ops.digest import digest
 from sldd.ops.pixels import at_least, planes, standardise
@@ -122,7 +122,7 @@ class ClassBatches:
     """
 
     def __init__(self, films: WholeFilms, patients: Sequence[int], numbers: np.ndarray, classes: Sequence[str]) -> None:
-        self._films = films
+        self._films, self._classes = films, classes
         rows = np.array([film for patient in patients for film in films.cohort.films_of[patient]], np.int64)
         self._of_class = [rows[numbers[rows] == number] for number in range(len(classes))]
         for name, of_class in zip(classes, self._of_class, strict=True):
@@ -149,7 +149,13 @@ class ClassBatches:
         classes = in_turns(random, count, len(self._of_class))
         return self.of_classes(random, classes.tolist()), torch.from_numpy(classes)
 
-    def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
-        """(len(classes), channels, side, side) float32 films, one of each class in turn."""
-        picked = [self._of_class[number][random.integers(len(self._of_class[number]))] for number in classes]
+    @property
+    def counts(self) -> dict[str, int]:
+        """Training films of each class."""
+        return {name: len(rows) for name, rows in zip(self._classes, self._of_class, strict=True)}
+
+    def of_classes(self, random: np.random.Generator, classes: Sequence[int], *, apart: bool = False) -> torch.Tensor:
+        """(len(classes), channels, side, side) float32 films, one of each class in turn; as of ``draw_rows``."""
+        rows = draw_rows(random, [len(rows) for rows in self._of_class], classes, apart=apart)
+        picked = [self._of_class[number][row] for number, row in zip(classes, rows, strict=True)]
         return torch.cat([self._films.image(int(film)) for film in picked])

@@ -71,7 +71,9 @@ class Distillation(ImageLearner):
                 raise InputError(reason)
             self._differentiated = GraphedCall(self._gradients)
 
-    def _solved_apart(self) -> Sequence[str]:
+    def _solved_apart(self, learned: Sequence[str]) -> Sequence[str]:
+        if "labels" not in learned:
+            return []
         how = self._settings.label_update
         reason = unsolvable(self._settings, self._loss, inner_steps=self.inner_steps, private=self._private)
         if how == "solved" and reason is not None:

@@ -137,7 +137,7 @@ class ImageLearner(ABC):
         self._inner_lr, self._epochs = inner_lr, epochs
         self._learned["rates"] = self._first_rates().log()
         self._average = {name: value.clone() for name, value in self._learned.items()} if settings.average else None
-        self._apart = [name for name in self._solved_apart() if name in learned]
+        self._apart = self._solved_apart(learned)
         self._optimised = [name for name in self._learned if name in learned and name not in self._apart]
         paces = {"images": 1.0, "labels": settings.label_lr, "rates": settings.rate_lr}
         self._paces = [paces[name] for name in self._optimised]
@@ -163,8 +163,8 @@ class ImageLearner(ABC):
         """The images themselves."""
         return images
 
-    def _solved_apart(self) -> Sequence[str]:
-        """What is not for Adam, since each step solves it for the rest."""
+    def _solved_apart(self, learned: Sequence[str]) -> Sequence[str]:
+        """What of what is ``learned`` is not for Adam, since each step solves it for the rest."""
         return []
 
     @abstractmethod

@@ -107,7 +107,7 @@ class Unroll:
         self.start = [parameter.detach() for parameter in network.parameters()]
         self._momentum = momentum
         self._channels_last = gains_in_training(network)
-        self._eager = EagerGradient(self._logits, loss, autocast)
+        self._eager = EagerGradient(self.logits, loss, autocast)
         self._program: TracedGradient | None = None
         self._to_trace = traced
         self.memory = memory  # what ``auto`` chose, after the first steps
@@ -124,9 +124,10 @@ class Unroll:
 
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
         """Logits of the network under ``weights``, (batch, classes), for at most one derivative."""
-        return self._logits(channels_last(weights) if self._channels_last else weights, images)
+        return self.logits(channels_last(weights) if self._channels_last else weights, images)
 
-    def _logits(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
+    def logits(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
+        """The same, for two derivatives, which take weights in PyTorch's usual layout."""
         logits: torch.Tensor = functional_call(self._network, dict(zip(self.names, weights, strict=True)), (images,))
         return logits
 

@@ -20,7 +20,14 @@ from sldd.data.split import Split
 from sldd.data.whole_films import ClassBatches, WholeFilms, exclusive_classes
 from sldd.distillation.initial.findings import FINDING_STARTS, initial_findings
 from sldd.distillation.initial.images import ImageInit, drawn_images, real_patches
-from sldd.distillation.initial.labels import CLASS_STARTS, STARTS, class_labels, image_classes, initial_labels
+from sldd.distillation.initial.labels import (
+    CLASS_STARTS,
+    STARTS,
+    class_labels,
+    classes_of,
+    image_classes,
+    initial_labels,
+)
 from sldd.errors import InputError
 from sldd.metrics.classes import ClassEvaluator
 from sldd.metrics.evaluators import Evaluator
@@ -29,7 +36,6 @@ from sldd.metrics.group_means import group_means
 from sldd.metrics.patient_evaluator import PatientEvaluator
 from sldd.ops.types import InputSpec, PerChannel, TaskName
 from sldd.package import Scores as Claim
-from sldd.rng import stream
 from sldd.training.losses import CROSS_ENTROPY, WEIGHTED_BCE, Loss
 
 
@@ -91,8 +97,14 @@ class TaskData(ABC):
         has several findings."""
         return None
 
+    @property
+    def class_sizes(self) -> list[int]:
+        """Training images of each class."""
+        raise NotImplementedError
+
     def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
-        """(len(classes), channels, side, side) real training images, one of each class in turn."""
+        """(len(classes), channels, side, side) real training images, one of each class in turn; none twice while its
+        class has others."""
         raise NotImplementedError
 
 
@@ -120,7 +132,7 @@ class PatchData(TaskData):
         return initial_labels(start, images)
 
     def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
-        return real_patches(steps=steps, images=len(labels), seed=seed, batches=self.batches)
+        return real_patches(steps=steps, classes=self.image_classes(labels), seed=seed, batches=self.batches)
 
     def claim(self, found: Mapping[str, Any]) -> Claim:
         labels = [patient["label"] for patient in found["patients"]]
@@ -136,10 +148,15 @@ class PatchData(TaskData):
         )
 
     def image_classes(self, labels: torch.Tensor) -> list[int]:
-        return image_classes(len(labels))
+        """The class that a label has most of; of evenly spread ones, each as published."""
+        return classes_of(labels, image_classes(len(labels)))
+
+    @property
+    def class_sizes(self) -> list[int]:
+        return list(self.batches.counts.values())
 
     def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
-        return self.batches.of_classes(random, classes)
+        return self.batches.of_classes(random, classes, apart=True)
 
 
 class FindingData(TaskData):
@@ -200,8 +217,7 @@ class ClassData(TaskData):
         return class_labels(start, images, len(self.input.classes))
 
     def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
-        random, chosen = stream(seed, "real start"), self.image_classes(labels)
-        return torch.stack([self.of_classes(random, chosen) for _ in range(steps)])
+        return real_patches(steps=steps, classes=self.image_classes(labels), seed=seed, batches=self.batches)
 
     def claim(self, found: Mapping[str, Any]) -> Claim:
         specificities = [row["specificity"] for row in found["classes"] if row["specificity"] is not None]
@@ -218,12 +234,14 @@ class ClassData(TaskData):
 
     def image_classes(self, labels: torch.Tensor) -> list[int]:
         """The class that a label has most of; of evenly spread ones, each class in turn."""
-        classes = labels.shape[1]
-        even = bool((labels == labels[:, :1]).all())
-        return [row % classes for row in range(len(labels))] if even else labels.argmax(1).tolist()
+        return classes_of(labels, [row % labels.shape[1] for row in range(len(labels))])
+
+    @property
+    def class_sizes(self) -> list[int]:
+        return list(self.batches.counts.values())
 
     def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
-        return self.batches.of_classes(random, classes)
+        return self.batches.of_classes(random, classes, apart=True)
 
 
 def _scores(found: Mapping[str, Any]) -> list[float]:

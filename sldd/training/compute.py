@@ -93,7 +93,7 @@ def outer_gradient(
         images = images.contiguous(memory_format=settings.memory_format)
     size = settings.micro_batch or len(images)
     for part, truth in zip(images.split(size), classes.split(size), strict=True):
-        with _cast(images.device, settings.precision), Kernels():
+        with cast(images.device, settings.precision), Kernels():
             logits = forward(weights, part)
         part_loss = loss(logits.float(), truth, classes)
         found = torch.autograd.grad(part_loss, weights, allow_unused=True, materialize_grads=True)
@@ -104,6 +104,7 @@ def outer_gradient(
     return summed, total
 
 
-def _cast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+def cast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """Autocast to a precision; nothing for float32."""
     dtype = autocast_type(precision)
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype)

@@ -7,6 +7,7 @@ maker are used: what is measured is what images and labels say to any network.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -62,6 +63,9 @@ def train_fresh(
 
     Returns:
         The mean loss of the last twentieth of the steps.
+
+    Raises:
+        ValueError: training diverged.
     """
     flat, truth = images.flatten(0, 1), labels.flatten(0, 1)
     if loss is CROSS_ENTROPY:
@@ -80,9 +84,12 @@ def train_fresh(
         found.backward()
         optimiser.step()
         losses.append(found.detach())
+    last = float(torch.stack(losses[-max(1, settings.steps // 20) :]).mean())
+    if not math.isfinite(last):  # the network calls all images alike, which would be a score
+        raise ValueError(f"training from a fresh start diverged: the loss is {last}; evaluate.rate may be too high")
     load_statistics(network, measure_statistics(network, network, flat.split(BATCH)))
     network.eval().requires_grad_(False)
-    return float(torch.stack(losses[-max(1, settings.steps // 20) :]).mean())
+    return last
 
 
 def shares(labels: torch.Tensor) -> torch.Tensor:

@@ -33,9 +33,8 @@ class DistributionMatching(Matching):
         self.network.train()
         weights, change = self._networks(self._taken), self._change()
         known = self._classes.unique()
+        wanted = class_means(self._known(self._embedding, weights, change(real)), classes, known)
         with Kernels(twice=False):
-            with torch.no_grad():
-                wanted = class_means(self._embedding(weights, change(real)), classes, known)
             found = class_means(self._embedding(weights, change(images)), self._classes, known)
         loss = (found - wanted).square().sum()
         (gradient,) = torch.autograd.grad(loss, images)

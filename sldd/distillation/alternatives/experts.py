@@ -10,7 +10,9 @@ expert at most.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +43,7 @@ class ExpertBuffer:
     """Trajectories by number, from the store or made now.
 
     Args:
-        network: says what is trained, in training mode.
+        network: says what is trained, as it is built (``Networks``).
         batches: real training images, as they are.
         settings: how many experts there are, and how they learn.
         store: keeps them; None keeps them in memory only.
@@ -53,11 +55,7 @@ class ExpertBuffer:
         self._network, self._batches, self._settings = network, batches, settings
         content = getattr(batches, "fingerprint", None)
         self._store = store if content is not None else None
-        self._key = digest(
-            "expert", str(network), [[name, list(p.shape)] for name, p in network.named_parameters()], content,
-            {name: getattr(settings, name) for name in _DECIDING}, torch.__version__, torch.get_num_threads(),
-            torch.backends.cpu.get_cpu_capability(), str(next(network.parameters()).device),
-        )  # fmt: skip
+        self._content = content
         self._networks = Networks(network, _SEED)
         self._memory: dict[int, torch.Tensor] = {}
         self.made = 0
@@ -66,7 +64,7 @@ class ExpertBuffer:
         """(snapshots + 1, parameters) weights of an expert along its way, each flattened."""
         if number in self._memory:
             return self._memory[number]
-        key = digest(self._key, number)
+        key = "" if self._store is None else digest(self._key, number)
         found = None if self._store is None else self._store.read(key)
         if found is not None:
             return found["features"]
@@ -84,22 +82,46 @@ class ExpertBuffer:
         self._memory[number] = made
         return made
 
+    @cached_property
+    def _key(self) -> str:
+        network = self._network
+        return digest(
+            "expert", str(network), [[name, list(p.shape)] for name, p in network.named_parameters()], self._first(),
+            self._content, {name: getattr(self._settings, name) for name in _DECIDING}, torch.__version__,
+            torch.get_num_threads(), torch.backends.cpu.get_cpu_capability(), str(next(network.parameters()).device),
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def _first(self) -> str:
+        """Digest of what the first expert says of its first batch: networks of the same layers and shapes may compute
+        other things, or be drawn otherwise."""
+        self._network.train()
+        logits, _ = self._logits(self._networks(0), 0, 0)
+        return hashlib.sha256(logits.cpu().numpy().tobytes()).hexdigest()
+
+    def _logits(self, weights: Weights, number: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(batch, C) logits of an expert's batch, and its (batch,) classes."""
+        random = stream(_SEED, "expert", number, step)
+        images, classes = self._batches.draw(random, self._settings.batch_size)
+        names = [name for name, _ in self._network.named_parameters()]
+        with Kernels(twice=False):
+            logits = functional_call(
+                self._network, dict(zip(names, weights, strict=True)), (images.to(weights[0].device),)
+            )
+        return logits, classes.to(logits.device)
+
     def _make(self, number: int) -> Iterator[torch.Tensor]:
         """Weights along gradient descent with momentum on batches of real images, from a fresh start. One at a time:
         all of a large network's would take its memory many times over."""
-        settings, names = self._settings, [name for name, _ in self._network.named_parameters()]
+        settings = self._settings
         weights = [weight.requires_grad_() for weight in self._networks(number)]
         optimiser = torch.optim.SGD(weights, settings.rate, momentum=settings.momentum)
         yield _flat(weights)
         self._network.train()
         for step in range(settings.snapshots * settings.every):
-            images, classes = self._batches.draw(stream(_SEED, "expert", number, step), settings.batch_size)
-            with Kernels(twice=False):
-                logits = functional_call(
-                    self._network, dict(zip(names, weights, strict=True)), (images.to(weights[0].device),)
-                )
+            logits, classes = self._logits(weights, number, step)
             optimiser.zero_grad()
-            F.cross_entropy(logits, classes.to(logits.device)).backward()
+            F.cross_entropy(logits, classes).backward()
             optimiser.step()
             if (step + 1) % settings.every == 0:
                 yield _flat(weights)

@@ -46,7 +46,7 @@ class GradientMatching(Matching):
     def __init__(self, *given: Any, **others: Any) -> None:
         super().__init__(*given, **others)
         precision = autocast_type(self._compute.inner_precision)
-        self._eager = EagerGradient(self._unroll.forward, self._loss.inner, precision)
+        self._eager = EagerGradient(self._unroll.logits, self._loss.inner, precision)
         self._program: TracedGradient | None = None
         self._to_trace = self._device.type == "cpu"
         self._weights: Weights = []
@@ -79,12 +79,13 @@ class GradientMatching(Matching):
             gradients[0] += torch.autograd.grad(changed, images, by_images)[0]
             gradients[1][rows] += by_labels
             total += loss.item()
-        if since + 1 < self._match.redraw:
-            self._learn(images, labels)
         return total, gradients[0], gradients[1]
 
-    def _learn(self, images: torch.Tensor, labels: torch.Tensor) -> None:
-        """Let the network learn from the distilled images, as its next gradients are to be met there."""
+    def _follow(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        """The network learns from the distilled images, as its next gradients are to be met there, unless it is the
+        next one's turn (Algorithm 1)."""
+        if not self._taken % self._match.redraw:
+            return
         for _ in range(self._match.network_steps):
             gradient = self._eager.gradient(self._weights, images, labels)
             self._weights = list(torch._foreach_sub(self._weights, gradient, alpha=self._match.network_lr))

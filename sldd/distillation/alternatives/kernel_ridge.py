@@ -61,7 +61,7 @@ class KernelRidge(Matching):
     def __init__(self, *given: Any, **others: Any) -> None:
         super().__init__(*given, **others)
         self._embedding = Embedding(self.network)
-        self._drawn = 0
+        self._drawn, self._picked = 0, 0
         self._pool: list[_Pooled] = []
 
     def _matched(
@@ -70,27 +70,27 @@ class KernelRidge(Matching):
         self.network.train()
         while len(self._pool) < self._match.pool:
             self._pool.append(self._new())
-        picked = int(stream(self._seed, "pool", self._taken).integers(len(self._pool)))
-        network, count = self._pool[picked], labels.shape[1]
+        self._picked = int(stream(self._seed, "pool", self._taken).integers(len(self._pool)))
+        network, count = self._pool[self._picked], labels.shape[1]
         targets = F.one_hot(classes, count).double() - 1 / count
+        known = self._known(self._embedding, network.weights, real)
         with Kernels(twice=False):
-            with torch.no_grad():
-                known = self._embedding(network.weights, real)
             found = ridge_predictions(known, self._embedding(network.weights, images), labels - 1 / count)
         loss = 0.5 * (targets - found).square().sum(1).mean()
         by_images, by_labels = torch.autograd.grad(loss, [images, labels])
-        self._learn(network, images.detach(), labels.detach())
-        if network.taken >= network.limit:
-            self._pool[picked] = self._new()
         return loss.item(), by_images, by_labels
 
-    def _learn(self, network: _Pooled, images: torch.Tensor, labels: torch.Tensor) -> None:
+    def _follow(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        """The step's network learns from the images as they are now (Algorithm 1), or makes room for another."""
+        network = self._pool[self._picked]
         leaves = [weight.requires_grad_() for weight in network.weights]
         with Kernels(twice=False):
             loss = self._loss.inner(self._unroll.forward(leaves, images), labels)
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
         network.weights = [weight.detach() for weight in leaves]
         network.learn(list(gradients), self._match.pool_lr)
+        if network.taken >= network.limit:
+            self._pool[self._picked] = self._new()
 
     def _new(self) -> _Pooled:
         number, self._drawn = self._drawn, self._drawn + 1

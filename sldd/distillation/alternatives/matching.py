@@ -15,11 +15,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from sldd.backbones.features.embedding import Embedding
 from sldd.backbones.init import initialise
 from sldd.distillation.alternatives.settings import MatchSettings
 from sldd.distillation.image_learner import ImageLearner
+from sldd.ops.dispatch import Kernels
 from sldd.ops.types import Weights
 from sldd.rng import stream
+from sldd.training.compute import cast
 from sldd.training.learner import State
 from sldd.training.siamese import Change, identity, siamese
 
@@ -28,14 +31,16 @@ class Networks:
     """Weights of freshly drawn networks, by number: Xavier's, as the known start without weights of its own has them.
 
     Args:
-        network: what is drawn; stays as it is.
+        network: says where weights lie; stays as it is.
         seed: names the draws.
         start: give the network's own weights whatever the number.
+        blank: the network as it is built, from which others are drawn: what has one value there keeps it, as layer
+            scales do, while those of a network that was trained have others. ``network``, unless given.
     """
 
-    def __init__(self, network: nn.Module, seed: int, *, start: bool = False) -> None:
+    def __init__(self, network: nn.Module, seed: int, *, start: bool = False, blank: nn.Module | None = None) -> None:
         self._start = [parameter.detach() for parameter in network.parameters()]
-        self._drawn, self._seed, self._own = copy.deepcopy(network).cpu(), seed, start
+        self._drawn, self._seed, self._own = copy.deepcopy(blank or network).cpu(), seed, start
 
     def __call__(self, number: int) -> Weights:
         """A tensor a parameter, of nobody else's memory."""
@@ -53,16 +58,24 @@ class Matching(ImageLearner):
 
     Args:
         classes: the class that each of the M images of a batch stands for.
-        match: of its own; others as of ``ImageLearner``.
+        match: of its own.
+        blank: as of ``Networks``; others as of ``ImageLearner``.
     """
 
-    def __init__(self, *given: Any, classes: Sequence[int], match: MatchSettings, **others: Any) -> None:
+    def __init__(
+        self,
+        *given: Any,
+        classes: Sequence[int],
+        match: MatchSettings,
+        blank: nn.Module | None = None,
+        **others: Any,
+    ) -> None:
         super().__init__(*given, **others)
         self._track_statistics = False  # no step runs real batches under the evaluated weights: nothing to follow
         steps = len(self._learned["images"])
         self._match = match
         self._classes = torch.tensor(list(classes) * steps, device=self._device)
-        self._networks = Networks(self.network, self._seed, start=match.networks == "start")
+        self._networks = Networks(self.network, self._seed, start=match.networks == "start", blank=blank)
 
     @abstractmethod
     def _matched(
@@ -87,7 +100,19 @@ class Matching(ImageLearner):
             if name in self._optimised
         }
         self._update(gradients, rate)
+        made = self._inner_inputs(self._learned)
+        self._follow(made["images"].flatten(0, 1), made["labels"].flatten(0, 1))
         return loss
+
+    def _follow(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        """Called after each step with the images and labels that it has led to: networks may learn from these."""
+
+    def _known(self, embedding: Embedding, weights: Weights, real: torch.Tensor) -> torch.Tensor:
+        """(batch, features) of real images, with no derivative, in parts of ``compute.micro_batch``, of which batch
+        norm takes statistics one by one."""
+        parts = real.split(self._compute.micro_batch or len(real))
+        with torch.no_grad(), Kernels(twice=False), cast(real.device, self._compute.precision):
+            return torch.cat([embedding(weights, part) for part in parts]).float()
 
     def state(self) -> State:
         """As of ``ImageLearner``, with the rates that the images have now: S inner gradients."""

@@ -37,7 +37,8 @@ class MatchSettings:
     """How other methods than ``sldd`` and ``dd`` learn, beside what ``distill`` and ``outer`` say of all methods."""
 
     networks: Literal["fresh", "start"] = "fresh"
-    """Networks on which images are matched: drawn anew, as published, or the receiver's own start (ours)."""
+    """Networks on which images are matched: drawn anew, as published, or the receiver's own start (ours). Experts of
+    ``mtt`` are drawn anew."""
     augment: bool = True
     """Siamese augmentation of ``dm`` and ``dc``: real and distilled images of a step are shifted, turned, scaled, cut
     or lit alike."""

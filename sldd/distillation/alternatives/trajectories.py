@@ -13,10 +13,12 @@ images like those of other methods that match.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 
+from sldd.data.prefetch import NumberedBatches, Prefetch
 from sldd.distillation.alternatives.experts import ExpertBuffer
 from sldd.distillation.alternatives.matching import Matching
 from sldd.distillation.unroll import Unroll
@@ -56,12 +58,16 @@ class TrajectoryMatching(Matching):
         self._student.start = first
         rates = self._rate.detach().exp().expand(settings.student_epochs, shape[0])
         theta = self._student.steps(images.unflatten(0, shape), labels.unflatten(0, shape), rates)
-        length = sum(float((a - b).square().sum()) for a, b in zip(first, last, strict=True))
-        apart = [(weight.detach() - other) / length for weight, other in zip(theta, last, strict=True)]
-        loss = sum(float(part.square().sum()) for part in apart) * length
-        found = self._student.backward([2 * part for part in apart])
+        length = _square(torch._foreach_sub(first, last))
+        apart = torch._foreach_sub([weight.detach() for weight in theta], last)
+        loss = float(_square(apart) / length)
+        found = self._student.backward(list(torch._foreach_mul(apart, 2 / length)))
         self._by_rate = found.rates.sum() * rates[0, 0]  # of its logarithm
         return loss, found.images.flatten(0, 1), found.labels.flatten(0, 1)
+
+    def begin(self, batches: NumberedBatches, real: Iterable[torch.Tensor]) -> NumberedBatches:
+        """None: experts have seen the real images."""
+        return Prefetch(lambda number: (torch.empty(0), torch.empty(0, dtype=torch.long)), self._device, ahead=False)
 
     def step(self, inputs: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
         """As of ``Matching``, and of the student's rate."""
@@ -86,3 +92,8 @@ class TrajectoryMatching(Matching):
         with torch.no_grad():
             self._rate.copy_(saved["student"]["rate"])
         self._rate_adam.load_state_dict(saved["student"]["adam"])
+
+
+def _square(parts: Iterable[torch.Tensor]) -> torch.Tensor:
+    """The squared length of all together."""
+    return torch.stack([part.square().sum() for part in parts]).sum()

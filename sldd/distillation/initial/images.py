@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -26,16 +27,20 @@ def initial_images(start: ImageInit, *, steps: int, images: int, seed: int, batc
         (S, M, channels, side, side) float32.
     """
     if start == "real":
-        return real_patches(steps=steps, images=images, seed=seed, batches=batches)
+        return real_patches(steps=steps, classes=image_classes(images), seed=seed, batches=batches)
     side, channels = batches.side, batches.channels
     return drawn_images(start, steps=steps, images=images, side=side, channels=channels, seed=seed)
 
 
-def real_patches(*, steps: int, images: int, seed: int, batches: BalancedBatches) -> torch.Tensor:
-    """(S, M, channels, side, side) training patches, each of the class that its image's label starts with (Wang et al.
-    2018 found such a start to work as well as noise; it learns faster)."""
-    random = stream(seed, "real start")
-    return torch.stack([batches.of_classes(random, image_classes(images)) for _ in range(steps)])
+class _OfClasses(Protocol):
+    def of_classes(self, random: np.random.Generator, classes: Sequence[int], *, apart: bool) -> torch.Tensor: ...
+
+
+def real_patches(*, steps: int, classes: Sequence[int], seed: int, batches: _OfClasses) -> torch.Tensor:
+    """(S, M, channels, side, side) training images, different ones, each of the class that its label starts with (Wang
+    et al. 2018 found such a start to work as well as noise; it learns faster)."""
+    drawn = batches.of_classes(stream(seed, "real start"), [*classes] * steps, apart=True)
+    return drawn.unflatten(0, (steps, len(classes)))
 
 
 def drawn_images(

@@ -24,6 +24,12 @@ def image_classes(images: int) -> list[int]:
     return [number % len(CLASSES) for number in range(images)]
 
 
+def classes_of(labels: torch.Tensor, turns: list[int]) -> list[int]:
+    """The class that each label (M, classes) has most of; where none tells any from another, each in ``turns``."""
+    even = bool((labels == labels[:, :1]).all())
+    return turns if even else labels.argmax(1).tolist()
+
+
 def initial_labels(start: str, images: int) -> torch.Tensor:
     """Soft labels at the start of a distillation.
 

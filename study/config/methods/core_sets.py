@@ -28,17 +28,24 @@ class _CoreSet(Distilling):
     choose: Choice
 
     def refusal(self, cell: Cell, config: StudyConfig, data: TaskData) -> str | None:
-        asked = (cell.images or 0) * (cell.distill_steps or 0)
-        if data.image_classes(torch.eye(len(data.input.classes))) is None:
+        assert cell.images is not None
+        assert cell.label_init is not None
+        wanted = data.image_classes(data.initial_labels(cell.label_init, cell.images, config.seed))
+        if wanted is None:
             return f"{self.name} chooses films of a class, and a film has several findings; use random_real"
-        return f"{self.name} chooses from {CANDIDATES}; ask for fewer images" if asked > CANDIDATES else None
+        for number, size in enumerate(data.class_sizes):
+            asked, there = wanted.count(number) * (cell.distill_steps or 1), min(CANDIDATES, size)
+            if asked > there:
+                name = data.input.classes[number]
+                return f"{self.name} chooses from {there} of class {name}, and is to find {asked}; ask for fewer images"
+        return super().refusal(cell, config, data)
 
     def first_images(
         self, spec: TrialSpec, network: nn.Module, data: TaskData, distill: DistillSettings, labels: torch.Tensor
     ) -> torch.Tensor:
         steps, wanted = spec.cell.distill_steps or 1, data.image_classes(labels)
         assert wanted is not None
-        classes = list(range(labels.shape[1])) * CANDIDATES
+        classes = [number for turn in range(CANDIDATES) for number, size in enumerate(data.class_sizes) if turn < size]
         candidates = data.of_classes(stream(spec.seed, "core set"), classes)
         return core_set(self.choose, network, candidates, classes, wanted * steps).unflatten(0, (steps, len(wanted)))
 

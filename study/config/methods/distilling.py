@@ -122,6 +122,7 @@ class Distilling(Method):
         labels = data.initial_labels(cell.label_init, cell.images, spec.seed)
         images = self.first_images(spec, network, data, distill, labels)
         return self.made(
+            cell,
             data,
             config,
             private,
@@ -139,8 +140,10 @@ class Distilling(Method):
             device=device,
         )
 
-    def made(self, data: TaskData, config: StudyConfig, private: PrivateGradient | None, **given: Any) -> ImageLearner:
-        """The learner, of what all of these are ``given``."""
+    def made(
+        self, cell: Cell, data: TaskData, config: StudyConfig, private: PrivateGradient | None, **given: Any
+    ) -> ImageLearner:
+        """The learner of a cell, of what all of these are ``given``."""
         return Distillation(private=private, store=feature_store(config), **given)
 
     def first_images(

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from torch import nn
+
+from sldd.backbones.registry import build
 from sldd.distillation.alternatives.matching import Matching
 from sldd.distillation.image_learner import ImageLearner
 from sldd.training.dp_sgd import PrivateGradient
@@ -47,10 +50,24 @@ class Matched(Distilling):
     def timed_steps(self, cell: Cell) -> int:
         return 1
 
-    def made(self, data: TaskData, config: StudyConfig, private: PrivateGradient | None, **given: Any) -> ImageLearner:
-        classes = data.image_classes(given["labels"])
+    def made(
+        self, cell: Cell, data: TaskData, config: StudyConfig, private: PrivateGradient | None, **given: Any
+    ) -> ImageLearner:
+        classes, told = data.image_classes(given["labels"]), data.input
         assert classes is not None
+        blank = build(
+            cell.backbone,
+            input_size=told.side,
+            norm=cell.norm,
+            channels=told.channels,
+            classes=len(told.classes),
+        ).to(given["device"])
         settings = given.pop("settings")
         if "labels" in self.learned:
             settings = replace(settings, labels="softmax")  # a receiver that trains on them to the end needs shares
-        return self.learns(settings=settings, classes=classes, match=config.match, **given)
+        beside = self.beside(blank, data, config)
+        return self.learns(settings=settings, classes=classes, match=config.match, blank=blank, **beside, **given)
+
+    def beside(self, blank: nn.Module, data: TaskData, config: StudyConfig) -> dict[str, Any]:
+        """What else the learner takes; ``blank`` is the cell's network as it is built."""
+        return {}

@@ -9,9 +9,8 @@ from torch import nn
 
 from sldd.distillation.alternatives.experts import ExpertBuffer, experts_bytes
 from sldd.distillation.alternatives.trajectories import TrajectoryMatching
-from sldd.distillation.image_learner import ImageLearner
+from sldd.distillation.memory_estimate import needs
 from sldd.errors import InputError
-from sldd.training.dp_sgd import PrivateGradient
 from sldd.training.outer_settings import OuterSettings
 from study.config.methods.matching import Matched
 from study.config.paths import feature_store
@@ -24,6 +23,8 @@ from study.grid.axes import Cell
 class _MTT(Matched):
     def refusal(self, cell: Cell, config: StudyConfig, data: TaskData) -> str | None:
         experts = config.match.experts
+        if config.match.networks != "fresh":
+            return f"{self.name} follows experts, which are drawn anew; set match.networks=fresh, or leave it out"
         if experts.latest + experts.span > experts.snapshots + 1:
             return (
                 f"{self.name}: a student that begins at snapshot {experts.latest - 1} of an expert has no "
@@ -41,7 +42,8 @@ class _MTT(Matched):
         return cell.distill_steps or 0
 
     def memory(self, network: nn.Module, cell: Cell, config: StudyConfig, outer: OuterSettings, data: TaskData) -> int:
-        """That of an unroll of as many steps as the student takes, and of all experts where no file keeps them.
+        """That of an unroll of as many steps as the student takes, or of an expert's training, and of all experts where
+        no file keeps them.
 
         Raises:
             InputError: files are to keep them, and there is no room for all.
@@ -54,12 +56,19 @@ class _MTT(Matched):
                 "match.experts.count or match.experts.snapshots"
             )
         student = replace(cell, distill_epochs=config.match.experts.student_epochs)
-        return super().memory(network, student, config, outer, data) + (0 if room else experts)
+        expert = needs(
+            network,
+            images=0,
+            side=data.input.side,
+            channels=data.input.channels,
+            batch=config.match.experts.batch_size,
+            compute=replace(config.compute, micro_batch=None),  # experts take their batches whole
+            loss=data.loss,
+        )
+        return max(super().memory(network, student, config, outer, data), expert.training()) + (0 if room else experts)
 
-    def made(self, data: TaskData, config: StudyConfig, private: PrivateGradient | None, **given: Any) -> ImageLearner:
-        network = given["network"].to(given["device"])
-        experts = ExpertBuffer(network, data.batches, config.match.experts, feature_store(config))
-        return super().made(data, config, private, experts=experts, **given)
+    def beside(self, blank: nn.Module, data: TaskData, config: StudyConfig) -> dict[str, Any]:
+        return {"experts": ExpertBuffer(blank, data.batches, config.match.experts, feature_store(config))}
 
 
 MTT = _MTT(name="mtt", label="MTT", learned=("images",), learns=TrajectoryMatching, by_class=False)

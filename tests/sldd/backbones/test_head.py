@@ -124,3 +124,27 @@ def test_the_gradient_is_that_of_the_whole_network(name: str) -> None:
     outer = F.cross_entropy(functional_call(network, theta, (real,)), classes)
     for ours, exact in zip(found, torch.autograd.grad(outer, [x, y]), strict=True):
         assert (ours - exact).norm() <= 1e-5 * exact.norm()
+
+
+class _Windowed(nn.Module):
+    """Means over windows, of a size that no weight has: two of them look alike."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 3)
+        self.size = size
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.fc(F.avg_pool2d(images, self.size)[:, 0, :2, :2].flatten(1))
+        return scores
+
+
+def test_networks_that_look_alike_and_compute_otherwise_keep_features_apart() -> None:
+    prints = []
+    for size in (2, 4, 2):
+        network = _Windowed(size)
+        initialise(network, 0)
+        head = Head(network)
+        head.check(torch.zeros(1, 1, 8, 8))
+        prints.append(head.fingerprint())
+    assert prints[0] == prints[2] != prints[1]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sldd.data.prefetch import Batch, BatchSource, Prefetch, in_turns, on_gpu
+from sldd.data.prefetch import Batch, BatchSource, Prefetch, draw_rows, in_turns, on_gpu
 from sldd.rng import stream
 
 CPU = torch.device("cpu")
@@ -75,3 +75,15 @@ def test_no_class_is_there_more_often_than_another() -> None:
     random = np.random.default_rng(0)
     assert in_turns(random, 6, 3).tolist() == [0, 1, 2, 0, 1, 2]
     assert random.bit_generator.state == np.random.default_rng(0).bit_generator.state, "nothing to draw"
+
+
+def test_rows_that_are_drawn_apart_differ_while_there_are_others() -> None:
+    classes = [0, 1, 1, 0, 1, 1, 1]
+    for seed in range(20):
+        rows = draw_rows(stream(seed, "rows"), [9, 3], classes, apart=True)
+        of = [[row for row, each in zip(rows, classes, strict=True) if each == number] for number in (0, 1)]
+        assert len(set(of[0])) == 2
+        assert set(of[1][:3]) == {0, 1, 2}
+        assert len(set(of[1][3:])) == 2
+    # Where chance gives none twice, nothing is different.
+    assert draw_rows(stream(0, "rows"), [90, 90], [0, 1], apart=True) == draw_rows(stream(0, "rows"), [90, 90], [0, 1])

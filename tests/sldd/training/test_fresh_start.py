@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -45,3 +46,9 @@ def test_batches_pass_over_all_images() -> None:
     assert [len(batch) for batch in first] == [256, 44]
     assert sorted(row for batch in first for row in batch) == list(range(300))
     assert list(next(batches)) != list(first[0])
+
+
+def test_one_that_diverged_is_no_network() -> None:
+    settings = FreshSettings(steps=40, rate=1e38)
+    with pytest.raises(ValueError, match="training from a fresh start diverged: the loss is nan"):
+        train_fresh(_network(), IMAGES, torch.eye(2)[None], settings=settings, seed=0)

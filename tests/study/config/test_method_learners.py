@@ -116,10 +116,54 @@ def test_core_sets_need_one_class_a_film_and_enough_candidates(cache: Path, data
     config = _config(cache, method, "grid.images=[3,400]")
     few, many = (METHODS[method].refusal(cell, config, data) for cell in cells(config.grid))
     assert few is None
-    assert many == f"{method} chooses from 300; ask for fewer images"
-    findings = SimpleNamespace(input=data.input, image_classes=lambda labels: None)
+    assert data.class_sizes[1] < 133 < data.class_sizes[0]
+    there = f"{data.class_sizes[1]} of class N"
+    assert many == f"{method} chooses from {there}, and is to find 133; ask for fewer images"
+    findings = SimpleNamespace(
+        input=data.input, image_classes=lambda labels: None, initial_labels=lambda *_: torch.eye(3)
+    )
     (cell, _) = cells(config.grid)
     assert "a film has several findings" in str(METHODS[method].refusal(cell, config, findings))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["herding", "k_center", "random_real"])
+def test_core_sets_refuse_what_all_that_distil_refuse(cache: Path, data: PatchData, method: str) -> None:
+    settings = ["distill={inner_weights: head, label_update: solved}", "grid.distill_epochs=3"]
+    (cell,) = cells((config := _config(cache, method, *settings)).grid)
+    assert "labels cannot be solved" in str(METHODS[method].refusal(cell, config, data))
+    hard = f"{method}_hard"
+    (cell,) = cells((config := _config(cache, hard, *settings)).grid)
+    assert METHODS[hard].refusal(cell, config, data) is None
+    _loop(data, config)
+
+
+@pytest.mark.parametrize("method", ["herding_hard", "random_real_hard"])
+def test_real_images_are_different_ones(cache: Path, data: PatchData, method: str) -> None:
+    images = _loop(data, _config(cache, method, "grid.images=30")).learner.state()["images"][0]
+    assert len(images.flatten(1).unique(dim=0)) == 30
+
+
+def test_images_stand_for_the_class_of_their_label(cache: Path, data: PatchData) -> None:
+    config = _config(cache, "dm", "grid.label_init=constant:P")
+    (cell,) = cells(config.grid)
+    assert "1 of 3 have an image" in str(METHODS["dm"].refusal(cell, config, data))
+    assert data.image_classes(data.initial_labels("uniform", 4, 0)) == [0, 1, 2, 0]
+
+
+@pytest.mark.parametrize("method", ["dm", "frepo", "dc"])
+def test_matching_holds_no_more_real_images_than_it_is_told(cache: Path, data: PatchData, method: str) -> None:
+    config, seen = _config(cache, method, "compute.micro_batch=4", *MORE.get(method, [])), []
+    loop = _loop(data, config)
+    first = next(module for module in loop.learner.network.modules() if isinstance(module, torch.nn.Conv2d))
+    first.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    loop.advance()
+    assert max(seen) == 4
+
+
+def test_experts_are_drawn_anew_whatever_networks_match(cache: Path, data: PatchData) -> None:
+    config = _config(cache, "mtt", "match.networks=start")
+    (cell,) = cells(config.grid)
+    assert "set match.networks=fresh" in str(METHODS["mtt"].refusal(cell, config, data))
 
 
 MATCHED = [name for name, method in METHODS.items() if isinstance(method, Matched)]

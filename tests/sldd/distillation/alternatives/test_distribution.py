@@ -63,3 +63,24 @@ def test_networks_are_drawn_anew_and_again() -> None:
     assert not torch.equal(first[0], other[0])
     own = Networks(doubling(), 0, start=True)
     assert torch.equal(own(3)[0], 2 * torch.eye(2))
+
+
+class _Scaled(nn.Module):
+    """A layer scale, of one value as it is built."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((2,), 1e-6))
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.layer(images.flatten(1) * self.gamma)
+        return scores
+
+
+def test_networks_are_drawn_as_built_and_not_as_trained() -> None:
+    trained = _Scaled()
+    trained.gamma.data = torch.tensor([0.3, -0.2])
+    gamma, weight, _ = Networks(trained, 0, blank=_Scaled())(0)
+    assert torch.equal(gamma, torch.full((2,), 1e-6))
+    assert not torch.equal(weight, trained.layer.weight)

@@ -141,3 +141,20 @@ def test_two_writers_leave_one_file_that_is_right(tmp_path: Path) -> None:
     assert torch.equal(after.trajectory(0), _buffer(None).trajectory(0))
     assert after.made == 0
     assert len(list(tmp_path.iterdir())) == 1
+
+
+class _Times(nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images * self.factor
+
+
+def test_networks_that_look_alike_and_compute_otherwise_have_experts_of_their_own(tmp_path: Path) -> None:
+    for factor, made in ((1.0, 1), (2.0, 1), (1.0, 0)):
+        network = nn.Sequential(nn.Flatten(), _Times(factor), nn.Linear(2, 2))
+        buffer = ExpertBuffer(network, Batches(), SETTINGS, FeatureStore(tmp_path, 2**20))
+        buffer.trajectory(0)
+        assert buffer.made == made

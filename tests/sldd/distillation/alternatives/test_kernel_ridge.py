@@ -49,6 +49,14 @@ def test_the_pool_learns_as_adam_does_and_is_drawn_anew() -> None:
         adam.step()
     assert torch.allclose(ours.weights[0], theirs)
 
+    learner = _learner(pool=1, pool_updates=9)
+    real, classes = torch.eye(2).view(2, 1, 1, 2), torch.tensor([0, 1])
+    learner.step(real, classes, 0.5)  # the network learns from the images that the step led to
+    other = _learner(pool=1, pool_updates=9)
+    other._pool.append(other._new())
+    other._follow(learner._learned["images"].flatten(0, 1), learner.state()["labels"].flatten(0, 1))
+    assert torch.equal(learner._pool[0].weights[0], other._pool[0].weights[0])
+
     learner = _learner(pool=2, pool_updates=1)
     real, classes = torch.eye(2).view(2, 1, 1, 2), torch.tensor([0, 1])
     for _ in range(3):
