@@ -31,6 +31,11 @@ class ClassRun(FilmRun):
         return float((self.labels.argmax(1) == self.probabilities.argmax(1)).mean())
 
     @property
+    def known_by(self) -> list[int]:
+        """By how many subjects each class is known: those who have images of it, whose share is told."""
+        return self.patients_of(self.labels == 1)
+
+    @property
     def columns(self) -> dict[str, Any]:
         return {
             "test_balanced_accuracy": self.balanced_accuracy,

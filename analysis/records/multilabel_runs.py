@@ -39,6 +39,16 @@ class FilmRun:
         return float(macro_ap(np.ones((1, len(self.patients))), self.labels, self.probabilities)[0])
 
     @property
+    def known_by(self) -> list[int]:
+        """By how many patients each class is known: those who have it or those who have not, whoever are fewer."""
+        return [*map(min, self.patients_of(self.labels == 1), self.patients_of(self.labels == 0))]
+
+    def patients_of(self, films: np.ndarray) -> list[int]:
+        """How many patients have films where a column of (films, classes) is true."""
+        places = np.unique(np.array(self.patients), return_inverse=True)[1]
+        return [len(np.unique(places[column])) for column in films.T]
+
+    @property
     def columns(self) -> dict[str, Any]:
         """Columns of `records`."""
         return {"test_auc": self.auc, "test_ap": self.ap}
@@ -115,12 +125,8 @@ def resampled_runs(
 
 
 def worth_of(run: FilmRun) -> float:
-    """How many patients a mean over the run's classes is `worth`: of each class by those who have it or those who have
-    not, whoever are fewer; never more than there are."""
-    places = np.unique(np.array(run.patients), return_inverse=True)[1]
-    kinds = [run.labels == 1, run.labels == 0]
-    each = (min(len(set(places[kind[:, column]])) for kind in kinds) for column in range(run.labels.shape[1]))
-    return min(worth(each), float(places.max() + 1))
+    """How many patients a mean over the run's classes is `worth`; never more than there are."""
+    return min(worth(run.known_by), float(len(set(run.patients))))
 
 
 def _macro(score: Macro, weights: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,7 +29,8 @@ class ArraySource:
     """Films in memory.
 
     Args:
-        read: pixels of a film by its number, in any of the forms above; the same every time it is asked.
+        read: pixels of a film by its number, in any of the forms above, or (pixels, label) where there are no
+            ``labels``; the same every time it is asked.
         count: films.
         labels: (films,) classes, by number or name; (films, classes) findings: 0, 1 or NaN; where there are masks
             (films,) 0 or 1, the label of each film's patient.
@@ -39,7 +41,8 @@ class ArraySource:
         film_size: films that are told whole are kept at no more pixels a side.
 
     Raises:
-        InputError: labels, masks, subjects or splits are not one for each film, or not as above, or one is missing.
+        InputError: labels, masks, subjects or splits are not one for each film, or not as above, or one is missing;
+            or names of classes are none.
     """
 
     smallest_class = None
@@ -48,7 +51,7 @@ class ArraySource:
         self,
         read: Callable[[int], Any],
         count: int,
-        labels: Any,
+        labels: Any = None,
         *,
         classes: Sequence[str] = (),
         masks: Any = None,
@@ -56,13 +59,16 @@ class ArraySource:
         splits: Any = None,
         film_size: int,
     ) -> None:
-        self._read, self._masks = read, masks
+        self._read, self._masks, self._labelled = read, masks, labels is not None
         self.film_size = film_size if masks is None else None
         for name, given in (("labels", labels), ("masks", masks), ("subjects", subjects), ("splits", splits)):
             if given is not None and len(given) != count:
                 raise InputError(f"{name}: {len(given):,}, and there are {count:,} images; give one for each")
         if count == 0:
             raise InputError("there are no images")
+        self._digests: list[str] = []
+        if not self._labelled:
+            labels = [self._remember(number) for number in range(count)]
         self.patients_known = subjects is not None
         names = [f"image-{number:07d}" for number in range(count)] if subjects is None else _subjects(subjects)
         self.patient_ids = sorted(set(names))
@@ -73,6 +79,7 @@ class ArraySource:
         findings: list[tuple[float, ...]] = [()] * count
         if masks is None:
             self.classes, findings = _findings(found, classes)
+            _check_names(self.classes)
         values = [int(1.0 in row) for row in findings] if masks is None else _binary(found)
         self.films = [
             Film(patient[name], value, part, f"image {row + 1}", finding)
@@ -85,7 +92,9 @@ class ArraySource:
                 raise InputError(f"{film.where}: the subject of {earlier.where} is in another split; give both one")
             if masks is not None and earlier.label != film.label:
                 raise InputError(f"{film.where}: the patient of {earlier.where} has another label there; correct one")
-        self._digests = [self._digest(number) for number in range(count)]
+        if self._labelled:  # what the labels say is wrong is said before all films are read
+            for number in range(count):
+                self._remember(number)
 
     def fingerprint(self) -> str:
         """SHA-256 over pixels, masks, labels, splits, and which films share a subject."""
@@ -101,14 +110,23 @@ class ArraySource:
         Raises:
             InputError: it is another one than before.
         """
-        if self._digest(film) != self._digests[film]:
+        found, _ = self._film(film)
+        if _digest(*found) != self._digests[film]:
             raise InputError("it is another one each time it is read; leave out random transforms")
-        return self._film(film)
+        return found
 
-    def _film(self, number: int) -> tuple[np.ndarray, np.ndarray | None]:
-        pixels = to_pixels(self._read(number), f"image {number + 1}")
+    def _remember(self, number: int) -> Any:
+        """Keep a film's digest; returns the label that comes with it, since a data set may decode it each time."""
+        film, label = self._film(number)
+        self._digests.append(_digest(*film))
+        return label
+
+    def _film(self, number: int) -> tuple[tuple[np.ndarray, np.ndarray | None], Any]:
+        """Pixels and mask, and the label where it comes with them."""
+        image, label = (self._read(number), None) if self._labelled else self._read(number)
+        pixels = to_pixels(image, f"image {number + 1}")
         if self.film_size is not None:
-            return scale(pixels, self.film_size), None
+            return (scale(pixels, self.film_size), None), label
         try:
             mask = _array(self._masks[number])
         except ValueError:  # NumPy makes no array of rows of several lengths
@@ -120,13 +138,13 @@ class ArraySource:
                 f"image {number + 1}: its mask is {_words(mask)}, and of {_words(pixels)} it is to be "
                 f"{pixels.shape[0]} x {pixels.shape[1]} of bool"
             )
-        return pixels, mask
+        return (pixels, mask), label
 
-    def _digest(self, number: int) -> str:
-        pixels, mask = self._film(number)
-        digest = hashlib.sha256(f"{pixels.dtype} {pixels.shape}".encode() + np.ascontiguousarray(pixels).tobytes())
-        digest.update(b"" if mask is None else np.packbits(mask).tobytes())
-        return digest.hexdigest()
+
+def _digest(pixels: np.ndarray, mask: np.ndarray | None) -> str:
+    digest = hashlib.sha256(f"{pixels.dtype} {pixels.shape}".encode() + np.ascontiguousarray(pixels).tobytes())
+    digest.update(b"" if mask is None else np.packbits(mask).tobytes())
+    return digest.hexdigest()
 
 
 def to_pixels(image: Any, where: str) -> np.ndarray:
@@ -202,6 +220,14 @@ def _binary(labels: np.ndarray) -> list[int]:
     if labels.ndim != 1 or not set(np.unique(labels).tolist()) <= {0, 1}:
         raise InputError("labels: with masks, patients are told positive from negative: give 0 or 1 for each image")
     return [int(label) for label in labels]
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if "" in (stripped := [name.strip() for name in names]):
+        raise InputError(f"classes: name {stripped.index('') + 1} is empty; give each a word")
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise InputError(f"classes: {name} is named twice; give each a name of its own")
 
 
 def _findings(labels: np.ndarray, names: Sequence[str]) -> tuple[list[str], list[tuple[float, ...]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,11 +19,12 @@ from sldd.data.split import SplitSettings, split_patients
 from sldd.distillation.distill import Distillation
 from sldd.distillation.image_learner import DistillSettings
 from sldd.errors import InputError
-from sldd.ops.types import InputSpec
+from sldd.ops.types import InputSpec, TaskName
 from sldd.package import Package, PackageSettings
+from sldd.package.format.package import too_many
 from sldd.package.rebuild.rebuild import set_start
 from sldd.pipeline.distilled import Distilled
-from sldd.pipeline.packing import Start, claims, complete, package_of, store_images
+from sldd.pipeline.packing import Start, claims, complete, header_of, package_of, store_images
 from sldd.pipeline.progress import progress
 from sldd.pipeline.refusal import why_not
 from sldd.pipeline.task_data import TaskData, check_labels, task_data, task_of
@@ -84,6 +86,7 @@ def distill(
     settings = distill or (_FINDINGS if task == "multilabel" else DistillSettings())
     check_labels(task, [settings.labels])
     _check_counts(images=images, distill_steps=distill_steps, distill_epochs=distill_epochs)
+    _check_numbers(seed, outer_lr=outer_lr, inner_lr=inner_lr)
     outer.check()
     compute.apply(torch.get_num_threads())
     data = task_data(cohort, patches, split_patients(cohort, split))
@@ -91,6 +94,7 @@ def distill(
         raise InputError(few)
     label_init = _label_start(label_init, data.label_starts, task)
     built, origin = _started(network, data.input, norm, str(start), seed)
+    _check_header(origin, data, task, settings, compute, patches)
     labels = data.initial_labels(label_init, images, seed)
     try:
         learner = Distillation(
@@ -129,6 +133,32 @@ def _check_counts(**counts: int) -> None:
     for name, value in counts.items():
         if value < 1:
             raise InputError(f"grid.{name}: should be greater than or equal to 1 (got {value})")
+    if (asked := too_many(counts["distill_epochs"], counts["distill_steps"], counts["images"])) is not None:
+        raise InputError(f"grid.distill_epochs x grid.distill_steps x grid.images: {asked}; set them lower")
+
+
+def _check_numbers(seed: int, **rates: float) -> None:
+    if seed < 0:
+        raise InputError(f"seed: should be greater than or equal to 0 (got {seed})")
+    for name, value in rates.items():
+        if not 0 < value < math.inf:
+            raise InputError(f"{name}: should be finite and greater than 0 (got {value:g})")
+
+
+def _check_header(
+    start: Start,
+    data: TaskData,
+    task: TaskName,
+    settings: DistillSettings,
+    compute: ComputeSettings,
+    patches: PatchSettings,
+) -> None:
+    """Refuse before the work what could not stand in a package after it."""
+    precision, delta = compute.inner_precision, 0.5 if task == "patches" else None
+    try:
+        header_of(start, data, distill=settings, inner_precision=precision, patches=patches, delta=delta).header()
+    except InputError as error:
+        raise InputError(f"no package could be made: {error}") from None
 
 
 def _label_start(asked: str | None, known: Sequence[str], task: str) -> str:

@@ -1,21 +1,22 @@
 """How much k of a receiver's own patients add to a package: a curve of AUC over k, with the package and without.
 
-Test patients are drawn first and are the same throughout. Of the others k are drawn for every seed, prevalence kept,
-smaller draws within the larger ones, and a network is trained on their patches, or their films, for a fixed number of
-steps:
+Test patients are drawn first, unless the data say who they are, and are the same throughout. Of the others k are drawn
+for every seed, prevalence kept, smaller draws within the larger ones, and a network is trained on their patches, or
+their films, for a fixed number of steps:
 
-    alone     from a fresh start of that seed, standardised by the k patients' own values
+    alone     from a fresh start of that seed, or from weights that are to be had without the package: published ones,
+              or a file's; standardised by the k patients' own values
     package   from the network that the package stands for; at k = 0 that network itself
     beside    from the package's start, with its distilled images and soft labels beside every batch
 
 Of whole films the AUC is the mean over classes, or findings, each against the rest, and its bootstrap draws patients
-with all their films. Nothing is chosen on test patients: the last state is scored. The break-even count is how many own
-patients training alone takes to come to the AUC of the package as it was received.
+with all their films. Nothing is chosen on test patients: the last state is scored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sldd.backbones.start import SEEDED
+from sldd.backbones.start import PRETRAINED, SEEDED, XAVIER
 from sldd.data.cohort import Cohort
 from sldd.data.split import Split, SplitSettings, split_patients
 from sldd.errors import InputError
@@ -36,7 +37,9 @@ from sldd.metrics.patient_evaluator import PatientScores
 from sldd.ops.dispatch import Kernels
 from sldd.ops.layout import to_channels_last
 from sldd.package import Package
+from sldd.package.format.package import is_package
 from sldd.package.rebuild.rebuild import rebuild, set_start, started
+from sldd.pipeline.break_even import break_even
 from sldd.pipeline.own_patients import group_of, own_patients
 from sldd.pipeline.received_cohort import check_films
 from sldd.pipeline.task_data import TaskData, task_data, task_of
@@ -49,12 +52,17 @@ COUNTS = (0, 5, 10, 20, 50, 100, 200, 500)
 """Patients, as many of them as there are; then all."""
 FEWEST = 2
 """Own patients, one of each label; of classes, one of each."""
+_TESTED = 0.4
 _CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """Budget of every training, and which patients."""
+    """Budget of every training, and which patients.
+
+    Raises:
+        InputError: an arm that there is not, or a rate or share that is none.
+    """
 
     counts: tuple[int, ...] = COUNTS
     arms: tuple[str, ...] = (ALONE, PACKAGE)
@@ -62,8 +70,16 @@ class FinetuneSettings:
     steps: int = 150
     rate: float = 0.002
     batch_size: int = 48
-    test: float = 0.4
-    """Share of the patients that is tested."""
+    test: float | None = None
+    """Share of the patients that is tested: 0.4 unless given. Where the data divide their patients they say who is."""
+
+    def __post_init__(self) -> None:
+        if not set(self.arms) <= {ALONE, PACKAGE, BESIDE}:
+            raise InputError(f"--arms: choose from {ALONE}, {PACKAGE}, {BESIDE}")
+        if not 0 < self.rate < math.inf:
+            raise InputError(f"--rate: a number above 0 (got {self.rate:g})")
+        if self.test is not None and not 0 < self.test < 1:
+            raise InputError(f"--test: a share between 0 and 1 (got {self.test:g})")
 
 
 @dataclass(frozen=True)
@@ -114,8 +130,6 @@ def finetune(
         InputError: the cohort is none that the package is for, a count is none that it has, or batches are
             too small for its classes.
     """
-    if not set(settings.arms) <= {ALONE, PACKAGE, BESIDE}:
-        raise InputError(f"--arms: choose from {ALONE}, {PACKAGE}, {BESIDE}")
     split = _split(package, cohort, settings)
     groups = group_of(cohort, package.task)
     fewest = max(FEWEST, len(package.classes)) if package.task == "classes" else FEWEST
@@ -141,7 +155,7 @@ def finetune(
             aucs[arm, count] = drawn.aucs(np.stack(runs))
     return FinetuneCurve(
         [_point(arm, count, aucs) for arm, count in sorted(aucs, key=lambda key: (key[1], key[0]))],
-        *_break_even(received, [(count, aucs[ALONE, count]) for count in counts if (ALONE, count) in aucs]),
+        *break_even(received, [(count, aucs[ALONE, count]) for count in counts if (ALONE, count) in aucs]),
         len(split.test),
         len(split.train),
         settings.seeds,
@@ -162,12 +176,26 @@ def counts_of(settings: FinetuneSettings, own: int, fewest: int = FEWEST) -> lis
 
 
 def _split(package: Package, cohort: Cohort, settings: FinetuneSettings) -> Split:
+    """Own patients to train on, and those who are tested, as the data divide them or else by the share to be tested."""
     kinds = {"patches": "patches of patients", "classes": "images of one class each", "multilabel": "findings"}
     task = task_of(cohort)
     if (package.task == "patches") != (task == "patches"):
         raise InputError(f"the package is for {kinds[package.task]}, and the cohort is of {kinds[task]}")
     check_films(package, cohort)
-    return split_patients(cohort, SplitSettings(0.0, settings.test), needed=("train", "test"))
+    if settings.test is not None and any(cohort.splits):
+        raise InputError(
+            "--test: the data say who is tested (the manifest's split column, folders of splits); leave it, or these, "
+            "out"
+        )
+    share = _TESTED if settings.test is None else settings.test
+    split = split_patients(cohort, SplitSettings(0.0, share), needed=("train", "test"))
+    # Nothing is chosen here, so that those who would validate can train, where masks say what their patches show.
+    own = [
+        patient
+        for patient in split.validation
+        if package.task != "patches" or all(cohort.has_mask[film] for film in cohort.films_of[patient])
+    ]
+    return Split(sorted([*split.train, *own]), [], split.test)
 
 
 def _check_classes(package: Package, data: TaskData) -> None:
@@ -215,15 +243,8 @@ def _trained(
         network = rebuild(package, start)
     else:
         network = started(package, start)
-        if arm == ALONE and package.start in SEEDED:
-            set_start(
-                network,
-                backbone=package.backbone,
-                start=package.start,
-                seed=seed,
-                norm=package.norm,
-                classes=package.classes,
-            )
+        if arm == ALONE:
+            _forget(network, package, start, seed)
     try:
         data = _data(package, cohort, split, own=arm == ALONE)
     except InputError as error:
@@ -246,34 +267,26 @@ def _trained(
     return _values(loop.score(split.test))
 
 
+def _forget(network: nn.Module, package: Package, start: Path | str | None, seed: int) -> None:
+    """Draw a package's start anew from a seed, unless it is published weights or those of a file.
+
+    Where it is another package's network it knows that hospital's patients, and of weights that are in the package
+    alone nobody can tell: those are Xavier's then.
+    """
+    public = package.start == PRETRAINED or (
+        package.weights is None and start is not None and not is_package(Path(start))
+    )
+    if package.start in SEEDED or not public:
+        set_start(
+            network,
+            backbone=package.backbone,
+            start=package.start if package.start in SEEDED else XAVIER,
+            seed=seed,
+            norm=package.norm,
+            classes=package.classes,
+        )
+
+
 def _point(arm: str, count: int, aucs: dict[tuple[str, int], np.ndarray]) -> Point:
     found, alone = aucs[arm, count], aucs.get((ALONE, count))
     return Point(arm, count, estimate(found), None if alone is None or arm == ALONE else estimate(found - alone))
-
-
-def _break_even(
-    received: np.ndarray, alone: list[tuple[int, np.ndarray]]
-) -> tuple[float | None, float | None, float | None]:
-    """How many own patients training alone takes to come to what was received: as seen, and by the draws."""
-    if not alone:
-        return None, None, None
-    counts = np.array([0, *(count for count, _ in alone)], float)
-    curves = np.stack([np.full(len(received), 0.5), *(aucs for _, aucs in alone)], 1)
-    found = np.array(list(_crossings(counts, curves, received)))
-    low, high = np.quantile(found[1:], [0.025, 0.975], method="inverted_cdf")
-    seen, low, high = (None if np.isinf(value) else float(value) for value in (found[0], low, high))
-    return seen, low, high
-
-
-def _crossings(counts: np.ndarray, curves: np.ndarray, levels: np.ndarray) -> Iterator[float]:
-    """For each row the first count, by straight lines between them, at which the curve comes to its level; or inf."""
-    for curve, level in zip(curves, levels, strict=True):
-        reached = np.flatnonzero(curve >= level)
-        if not len(reached):
-            yield np.inf
-        elif reached[0] == 0:
-            yield 0.0
-        else:
-            after = reached[0]
-            rise = (level - curve[after - 1]) / (curve[after] - curve[after - 1])
-            yield counts[after - 1] + rise * (counts[after] - counts[after - 1])

@@ -33,8 +33,6 @@ def finetune_command(options: argparse.Namespace, console: Console) -> int:
     if options.out is not None and options.out.suffix not in (".csv", ".json"):
         raise InputError(f"--out {options.out}: name a .csv or a .json file")
     check_outputs({"--out": options.out}, options.cohort, options.package, options.key, options.start)
-    if not 0 < options.test < 1:
-        raise InputError("--test: a share between 0 and 1")
     settings = FinetuneSettings(
         counts=tuple(options.counts),
         arms=tuple(dict.fromkeys(options.arms)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +81,12 @@ def open_cohort(
     if isinstance(films, torch.utils.data.Dataset):
         if labels is not None:
             raise InputError("labels: a Dataset gives (image, label) itself; leave them out")
-        images = _Images(films)
-        labels = [_item(films, number)[1] for number in range(len(images))]
         classes = classes or getattr(films, "classes", ())
     elif labels is None:
         raise InputError("labels: not given; give one for each image")
-    else:
-        images = films
     source = ArraySource(
-        images.__getitem__,
-        len(images),
+        films.__getitem__ if labels is not None else partial(_item, films),
+        len(films),
         _plain(labels),
         classes=[str(name) for name in classes],
         masks=masks,
@@ -98,19 +95,6 @@ def open_cohort(
         film_size=data.film_size,
     )
     return prepare(source, cache)
-
-
-class _Images:
-    """The images of a Dataset, without their labels."""
-
-    def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __getitem__(self, number: int) -> Any:
-        return _item(self._dataset, number)[0]
 
 
 def _item(dataset: Any, number: int) -> tuple[Any, Any]:
@@ -159,6 +143,7 @@ def _source(films: Any, data: DataSettings, given: Sequence[str]) -> Source:
         if not named and not root.exists():
             raise InputError(f"data.root: there is no {root}; name the folder that holds the files and their table")
         return _opened(data if named else replace(data, source=find_source(root)), given)
+    _check_paths(films)
     whole = _of_table(_cells(films), data, given)
     return whole if data.part is None else PartOfPatients(whole, data.part)
 
@@ -193,6 +178,26 @@ def _cells(table: Any) -> Table:
     return header, rows
 
 
+def _check_paths(table: Any) -> None:
+    """Raise an InputError where a table has the images themselves, and not their files."""
+    header = list(map(str, table.columns))
+    for heading in ("image", "mask"):
+        place = find_column(header, _TABLE, heading)
+        for line, value in enumerate(() if place is None else table.iloc[:, place], 1):
+            if not _is_single(value):
+                raise InputError(
+                    f"{_TABLE} line {line}: {heading} is a {type(value).__name__}, and a table names files; give "
+                    "images in memory as films=..., labels=..."
+                )
+
+
+def _is_single(value: Any) -> bool:
+    try:
+        return isinstance(value, str) or np.ndim(value) == 0
+    except ValueError:  # lists of several lengths
+        return False
+
+
 def _missing(value: Any) -> bool:
     """None, NaN and NaT, and pandas' NA, which is known by its word: compared with anything it is neither."""
-    return value is None or str(value) == "<NA>" or bool(value != value)
+    return _is_single(value) and (value is None or str(value) == "<NA>" or bool(value != value))

@@ -17,7 +17,7 @@ from sldd.distillation.image_learner import DistillSettings
 from sldd.metrics.group_means import group_means
 from sldd.ops.types import Precision
 from sldd.package import Claims, Package, PackageSettings, Stored
-from sldd.package.format.header import Images
+from sldd.package.format.header import Header, Images
 from sldd.package.format.image_encoding import stored
 from sldd.package.format.signature import read_private, to_signed_bytes
 from sldd.package.rebuild.rebuild import with_weights
@@ -100,14 +100,30 @@ def package_of(
 ) -> Package:
     """The package of a best state whose images are stored as of ``store_images``, without weights and self-test."""
     state = on_cpu(best.state)
+    header = header_of(start, data, distill=distill, inner_precision=inner_precision, patches=patches, delta=delta)
     return Package(
+        **vars(replace(header, stored=stored, claims=claims)),
         images=state["images"],
         labels=state["labels"],
         rates=state["rates"],
+        theta_bn=on_cpu(best.theta_bn),
+    )
+
+
+def header_of(
+    start: Start,
+    data: TaskData,
+    *,
+    distill: DistillSettings,
+    inner_precision: Precision,
+    patches: PatchSettings,
+    delta: float | None,
+) -> Header:
+    """What a package says that is known before anything is learned: all but what its best state is and scores."""
+    return Header(
         inner_weights=distill.inner_weights,
         momentum=distill.inner_momentum,
         inner_precision=inner_precision,
-        theta_bn=on_cpu(best.theta_bn),
         backbone=start.backbone,
         norm=start.norm,  # type: ignore[arg-type]
         start=Path(start.source).name,
@@ -124,8 +140,6 @@ def package_of(
         slice=data.cohort.slice,
         sides=group_means(_sides(data)),
         film_size=data.cohort.film_size,
-        claims=claims,
-        stored=stored,
     )
 
 

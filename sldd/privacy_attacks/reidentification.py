@@ -14,6 +14,7 @@ import numpy as np
 
 from sldd.privacy_attacks.group_test import MemberLabels, higher_p, p_value, permutations
 from sldd.privacy_attacks.similarity import Similarities
+from sldd.rng import stream
 
 FEW = 5
 """Of the nearest patients, so many are looked at beside the nearest alone."""
@@ -62,9 +63,11 @@ def reidentify(
         sources: whose patch each image is, where they are real (the control).
     """
     exchanged = permutations(groups, seed)
+    # Patients come in groups: whoever is equally near is found in an order by chance, the same for all images.
+    shuffled = stream(seed, "anonymity", "ties").permutation(len(groups.member))
     found = {}
     for measure, similar in images.best.items():
-        order = np.argsort(-similar, axis=0, kind="stable")
+        order = shuffled[np.argsort(-similar[shuffled], axis=0, kind="stable")]
         first, few = order[0], order[: min(FEW, len(order))]
         trained = groups.member[few].mean()
         stands_out = np.where(groups.member[first], leads(similar), 0.0)

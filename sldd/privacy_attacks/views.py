@@ -39,7 +39,7 @@ class Views(ABC):
 
     @abstractmethod
     def weights(self, classes: np.ndarray) -> np.ndarray:
-        """(n,) float64 that sum to 1, by the (n,) classes of a patient's: as in a training batch."""
+        """(n,) float64 that sum to 1, by the (n,) classes of a patient's, as in a training batch: one a class."""
 
     @abstractmethod
     def one_each(self, patients: Sequence[int], seed: int) -> torch.Tensor:

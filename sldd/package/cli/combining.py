@@ -20,6 +20,8 @@ def combine_command(options: argparse.Namespace, console: Console) -> int:
     """``combine PACKAGE PACKAGE --how sequence --out FILE``"""
     paths: list[Path] = options.packages
     new_file(options.out, *paths, *(options.keys or []), options.start)
+    if options.shrink and options.how == "average":
+        raise InputError("--shrink: divides rates of inner steps, and averaged weights have none; leave it out")
     names = [path.name for path in paths]
     if len({path.resolve() for path in paths}) < len(paths):
         raise InputError("a package is named twice; it would count twice")

@@ -121,7 +121,9 @@ def _finetune(commands: Commands) -> None:
     found.add_argument("--steps", type=_count, default=150, help="of every training; default 150")
     found.add_argument("--rate", type=float, default=0.002, help="of Adam; default 0.002")
     found.add_argument("--batch", type=_count, default=48, help="patches, or films, a step; default 48")
-    found.add_argument("--test", type=float, default=0.4, help="share of the patients that is tested; default 0.4")
+    found.add_argument(
+        "--test", type=float, help="share of the patients that is tested; default 0.4, or whom the data say"
+    )
     found.add_argument("--out", type=Path, metavar="CURVE", help=".csv or .json")
 
 

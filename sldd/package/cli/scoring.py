@@ -106,7 +106,7 @@ def fragility_command(options: argparse.Namespace, console: Console) -> int:
     check_outputs({"--out": out}, options.films, options.package, options.key, options.start)
     if out.suffix not in (".csv", ".json"):
         raise InputError(f"--out {out}: name a .csv or a .json file")
-    patients = find_patients(options.films)
+    patients = [patient for patient in find_patients(options.films) if patient.label is not None]
     for note in manifest_notes(options.films):
         console.print(note, markup=False, soft_wrap=True)
     verdict = verify(options.package, start=options.start, key=options.key)
@@ -134,7 +134,7 @@ def fragility_command(options: argparse.Namespace, console: Console) -> int:
             table.add_row(*map(Text, (*said, changed, row.note)))
     write_file(out, as_csv(rows) if out.suffix == ".csv" else as_json(rows))
     console.print(table, soft_wrap=False)
-    console.print(f"{len(patients)} patients, {films} radiographs; table: {out}")
+    console.print(f"{len(patients)} patients with a label, {films} radiographs; table: {out}")
     return GOOD
 
 

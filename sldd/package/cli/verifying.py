@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from torch import nn
 
-from sldd.package.apply.agreement import Comparison, compare_claims, compare_classes
+from sldd.metrics.intervals import Estimate
+from sldd.package.apply.agreement import (
+    Comparison,
+    class_scores_here,
+    compare_claims,
+    compare_classes,
+    scores_here,
+)
 from sldd.package.apply.classes import file_words, films_alone, films_of_classes, tell
 from sldd.package.apply.drift import Drift, drifts, film_drifts, not_kept, patch_words, score_drifts
 from sldd.package.apply.films import look_through
@@ -48,7 +55,11 @@ def _on_patients(package: Package, network: nn.Module, options: argparse.Namespa
     if known is None:
         console.print("no patient has a label here: nothing can be compared with the claims")
         return BAD if apart else GOOD
-    worse = _say_claims(*compare_claims(known, package.claims, delta), console)
+    worse = False
+    if package.claims is None:
+        _say_scores(scores_here(known, delta), console)
+    else:
+        worse = _say_claims(*compare_claims(known, package.claims, delta), console)
     console.print(
         f"{len(known.patients)} patients here; intervals of which one or more of three miss in one case of 20 at most"
     )
@@ -70,7 +81,11 @@ def _on_whole_films(package: Package, network: nn.Module, options: argparse.Name
         why = "no image has a class here" if package.exclusive else "findings are not read here"
         console.print(f"{why}: nothing can be compared with the claims")
         return BAD if apart else GOOD
-    worse = _say_claims(*compare_classes(scores, claims), console)
+    worse = False
+    if claims is None:
+        _say_scores(class_scores_here(scores), console)
+    else:
+        worse = _say_claims(*compare_classes(scores, claims), console)
     subjects = len(set(scores.patients))
     console.print(f"{subjects} subjects here; intervals of which one or both miss in one case of 20 at most")
     return BAD if apart or worse else GOOD
@@ -86,6 +101,18 @@ def _say_drifts(found: Iterable[Drift], package: Package, console: Console) -> b
     for what, words in not_kept(package):
         console.print(Text(f"-     {what:<11}{words}"))
     return apart
+
+
+def _say_scores(found: Mapping[str, Estimate], console: Console) -> None:
+    """Print the scores here, of a package that claims none."""
+    table = Table("", "here", box=None, pad_edge=False)
+    for measure, here in found.items():
+        table.add_row(measure, str(here))
+    if found:
+        console.print(table, soft_wrap=False)
+    else:
+        console.print("no score has an interval here: that takes patients of every label")
+    console.print("the package claims no scores: there is nothing to compare with")
 
 
 def _say_claims(part: str, compared: list[Comparison], console: Console) -> bool:

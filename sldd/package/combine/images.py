@@ -25,7 +25,7 @@ from sldd.errors import InputError
 from sldd.ops.types import PerChannel
 from sldd.package.combine.alike import check_alike
 from sldd.package.format.header import Stored, versions
-from sldd.package.format.package import Package
+from sldd.package.format.package import Package, too_many
 from sldd.package.rebuild.self_test import with_self_test
 
 Order = Literal["sequence", "interleaved", "beside"]
@@ -105,8 +105,9 @@ def mean_statistics(packages: Sequence[Package]) -> dict[str, torch.Tensor]:
 
 
 def _check_shapes(packages: Sequence[Package], names: Sequence[str], order: Order) -> None:
+    wanted_steps, wanted = packages[0].images.shape[:2]
     for package, name in zip(packages, names, strict=True):
-        (steps, each), (wanted_steps, wanted) = package.images.shape[:2], packages[0].images.shape[:2]
+        steps, each = package.images.shape[:2]
         epochs, rates = len(package.rates), packages[0].rates
         if order == "beside" and steps != wanted_steps:
             raise InputError(f"{name} has {steps} steps, and {names[0]} {wanted_steps}: they do not lie side by side")
@@ -114,6 +115,10 @@ def _check_shapes(packages: Sequence[Package], names: Sequence[str], order: Orde
             raise InputError(f"{name} has {each} images a step, and {names[0]} {wanted}: combine them with beside")
         if epochs != len(rates) or package.rates.shape[2:] != rates.shape[2:]:
             raise InputError(f"{name} has rates of {epochs} epochs or of another kind than {names[0]}")
+    steps, each = (sum(package.images.shape[axis] for package in packages) for axis in (0, 1))
+    steps, each = (wanted_steps, each) if order == "beside" else (steps, wanted)
+    if (asked := too_many(len(packages[0].rates), steps, each)) is not None:
+        raise InputError(f"one package of all would ask for {asked}; combine fewer, or add votes (apply --with)")
 
 
 def _joined(parts: Sequence[torch.Tensor], order: Order) -> torch.Tensor:

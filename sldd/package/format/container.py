@@ -65,7 +65,11 @@ def digest(first: str, facts: str, tensors: Mapping[str, np.ndarray]) -> str:
 
 
 def to_bytes(container: Container) -> bytes:
-    """The file's content: the same bytes for the same package, which the library does not promise."""
+    """The file's content: the same bytes for the same package, which the library does not promise.
+
+    Raises:
+        InputError: it is larger than what ``read`` takes.
+    """
     header: dict[str, Any] = {"__metadata__": container.metadata}
     # As the library orders them: wide types first, so that every tensor lies on a multiple of its type's size.
     names = sorted(container.tensors, key=lambda name: (-container.tensors[name].dtype.itemsize, name))
@@ -78,6 +82,14 @@ def to_bytes(container: Container) -> bytes:
         end += value.nbytes
     text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
+    for what, size, most in (
+        ("header", len(text), MOST_HEADER_BYTES),
+        ("file", 8 + len(text) + end, MOST_BYTES),
+    ):
+        if size > most:
+            raise InputError(
+                f"the package's {what} would take {size:,} bytes, and {most:,} are allowed; make a smaller one"
+            )
     return len(text).to_bytes(8, "little") + text + b"".join(parts)
 
 

@@ -48,9 +48,10 @@ class Package(Header):
         """Header and tensors with their digest, unsigned.
 
         Raises:
-            InputError: something cannot stand in a package.
+            InputError: something cannot stand in a package: no reader would take it.
         """
         header, tensors = self.to_text(), self._tensors()
+        _check_tensors(tensors, self)
         metadata = {"format": self.format, "facts": header, "digest": digest(self.format, header, tensors)}
         return Container(metadata, tensors)
 
@@ -132,8 +133,37 @@ def from_container(container: Container) -> Package:
     header = read_header(metadata["facts"])
     if header.format != found:
         raise InputError(f"its format is {found}, and what it says of itself is of {header.format}")
-    kind = header.stored.images
+    images = _check_tensors(tensors, header)
     theta_bn, weights = (_below(prefix, tensors) for prefix in (_BN, _WEIGHTS))
+    return Package(
+        **{field.name: getattr(header, field.name) for field in fields(Header)},
+        images=torch.from_numpy(images),
+        labels=_tensor(tensors["labels"]),
+        rates=_tensor(tensors["rates"]),
+        theta_bn=theta_bn,
+        weights=weights or None,
+        expected=_tensor(tensors[EXPECTED]) if header.self_test else None,
+    )
+
+
+def too_many(epochs: int, steps: int, images: int) -> str | None:
+    """In words, inner steps on so many images each, where they are more than a package may ask for; else None."""
+    taken = epochs * steps
+    if taken <= MOST_INNER_STEPS and taken * images <= MOST_IMAGES_SEEN:
+        return None
+    return (
+        f"{taken:,} inner steps on {images:,} images; {MOST_INNER_STEPS:,} steps and {MOST_IMAGES_SEEN:,} images are "
+        "allowed"
+    )
+
+
+def _check_tensors(tensors: Tensors, header: Header) -> np.ndarray:
+    """Check a file's tensors against its header; returns the images as float32.
+
+    Raises:
+        InputError: says what is wrong.
+    """
+    kind = header.stored.images
     wanted = {*names(kind), "labels", "rates"} | ({EXPECTED} if header.self_test else set())
     given = {name for name in tensors if not name.startswith((_BN, _WEIGHTS))}
     if given != wanted:
@@ -148,15 +178,7 @@ def from_container(container: Container) -> Package:
     for name, value in {"images": images, **rest}.items():
         if not np.isfinite(value).all():
             raise InputError(f"its {name} has values that are not finite")
-    return Package(
-        **{field.name: getattr(header, field.name) for field in fields(Header)},
-        images=torch.from_numpy(images),
-        labels=_tensor(tensors["labels"]),
-        rates=_tensor(tensors["rates"]),
-        theta_bn=theta_bn,
-        weights=weights or None,
-        expected=_tensor(tensors[EXPECTED]) if header.self_test else None,
-    )
+    return images
 
 
 def _check_shapes(images: np.ndarray, tensors: Mapping[str, np.ndarray], header: Header) -> None:
@@ -170,11 +192,8 @@ def _check_shapes(images: np.ndarray, tensors: Mapping[str, np.ndarray], header:
         raise InputError(f"its labels are {_words(labels.shape)}, not {steps} x {each} x {classes}")
     if rates.ndim not in (2, 3) or rates.shape[1] != steps:
         raise InputError(f"its rates are {_words(rates.shape)}, not E x {steps}")
-    if rates.shape[0] * steps > MOST_INNER_STEPS or rates.shape[0] * steps * each > MOST_IMAGES_SEEN:
-        raise InputError(
-            f"it asks for {rates.shape[0] * steps:,} inner steps on {each:,} images; {MOST_INNER_STEPS:,} steps and "
-            f"{MOST_IMAGES_SEEN:,} images are allowed"
-        )
+    if (asked := too_many(rates.shape[0], steps, each)) is not None:
+        raise InputError(f"it asks for {asked}")
     if (rates < 0).any():
         raise InputError("its rates are negative somewhere")
     if any(name.endswith("running_var") and (value < 0).any() for name, value in tensors.items()):

@@ -16,6 +16,7 @@ from sldd.distillation.distill import Distillation, ungraphable, unsolvable
 from sldd.distillation.image_learner import DistillSettings, ImageLearner
 from sldd.distillation.initial.images import ImageInit
 from sldd.distillation.memory_estimate import needs
+from sldd.package.format.package import too_many
 from sldd.training.dp_sgd import PrivateGradient
 from sldd.training.learner import Learner
 from sldd.training.outer_settings import OuterSettings
@@ -62,6 +63,10 @@ class Distilling(Method):
             for window in config.search.options.get("window", [config.distill.window]):
                 if (reason := ungraphable(replace(config.distill, window=window), private=private)) is not None:
                     return reason
+        if self.no_package is None and cell.images is not None:
+            asked = too_many(cell.distill_epochs or 1, cell.distill_steps or 1, cell.images)
+            if asked is not None:
+                return f"grid.distill_epochs x grid.distill_steps x grid.images: {asked}; set them lower"
         wanted = {name: config.search.options.get(name, [getattr(config.distill, name)]) for name in _OF_LABEL_UPDATES}
         if "labels" not in self.learned or "solved" not in wanted["label_update"]:
             return None

@@ -45,7 +45,7 @@ class Matched(Distilling):
             return f"{self.name} is about images of one class each, and a film has several findings; use sldd"
         if self.by_class and len(set(found)) < classes:
             return f"{self.name} matches class by class, and {len(set(found))} of {classes} have an image; ask for more"
-        return None
+        return super().refusal(cell, config, data)
 
     def timed_steps(self, cell: Cell) -> int:
         return 1

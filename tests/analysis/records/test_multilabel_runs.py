@@ -11,7 +11,16 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from analysis.page.panels import panels
 from analysis.records.bootstrap import generator
 from analysis.records.cell_means import cell_means
-from analysis.records.multilabel_runs import FilmRun, alike, macro_ap, macro_auc, pooled_film_run, resampled_scores
+from analysis.records.class_runs import ClassRun
+from analysis.records.multilabel_runs import (
+    FilmRun,
+    alike,
+    macro_ap,
+    macro_auc,
+    pooled_film_run,
+    resampled_scores,
+    worth_of,
+)
 from analysis.records.records import read_study
 from analysis.stats.evidence import SUFFICIENT, count_evidence
 from analysis.text.summary import headline
@@ -55,6 +64,18 @@ def test_resamples_are_the_same_patients_for_every_run() -> None:
     assert np.nanmin(found[1]) == 1
     assert abs(np.nanmean(found[0]) - run.auc) < 0.05
     assert not alike([run, FilmRun(PATIENTS[::-1], LABELS, SCORES)])
+
+
+def test_a_mean_over_classes_is_worth_what_its_classes_are_known_by() -> None:
+    """Ten subjects of one class, ninety of the other, an image each."""
+    labels = np.eye(2)[np.repeat([0, 1], [10, 90])]
+    names = tuple(f"P-{number:02d}" for number in range(100))
+    assert worth_of(ClassRun(names, labels, labels)) == pytest.approx(4 / (1 / 10 + 1 / 90))  # 36: a share of each
+    assert worth_of(FilmRun(names, labels, labels)) == pytest.approx(20)  # AUCs: those who are fewer, twice
+    shared = tuple(f"P-{number % 10}" for number in range(100))
+    assert worth_of(ClassRun(shared, labels, labels)) == 10, "never more than there are"
+    absent = np.insert(labels, 2, 0, axis=1)
+    assert worth_of(ClassRun(names, absent, absent)) == pytest.approx(36)
 
 
 def test_folds_are_put_together_and_votes_are_no_films() -> None:

@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import sldd
+from sldd.backbones.start import set_start
 from sldd.data.cohort import Cohort
 from sldd.errors import InputError
 from sldd.package import Package
 from sldd.package.__main__ import main
 from sldd.package.rebuild.rebuild import rebuild
 from sldd.pipeline.finetune import ALONE, BESIDE, PACKAGE, FinetuneSettings, counts_of, finetune
-from sldd.pipeline.finetune import _break_even as break_even
+from sldd.pipeline.finetune import _forget as forget
 from tests.conftest import write_cohort
 from tests.sldd.package.conftest import make
 
@@ -63,19 +65,6 @@ def test_a_good_package_is_worth_patients(file: Path, cohort: Cohort) -> None:
     assert (curve.tested, curve.own) == (4, 8)
 
 
-def test_the_break_even_count_lies_where_the_curves_cross() -> None:
-    def of(*values: float) -> np.ndarray:
-        return np.array(values)
-
-    received, alone = of(0.8, 0.8, 0.7), [(10, of(0.7, 0.8, 0.75)), (20, of(0.9, 0.85, 0.9))]
-    seen, low, high = break_even(received, alone)
-    assert seen == pytest.approx(15)  # half way from 0.7 to 0.9
-    assert low == pytest.approx(8)  # 0.7 on the way from chance to 0.75
-    assert high == pytest.approx(10)
-    assert break_even(of(0.95, 0.95), [(10, of(0.7, 0.96))])[0] is None
-    assert break_even(received, []) == (None, None, None)
-
-
 def test_the_command_writes_the_curve(
     file: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,6 +89,9 @@ def test_the_command_writes_the_curve(
         (["--counts", "1"], "0, or 2 and more"),
         (["--counts", "-3"], "0, or 2 and more"),
         (["--test", "1"], "share between 0 and 1"),
+        (["--rate", "0"], "--rate: a number above 0 (got 0)"),
+        (["--rate", "nan"], "--rate: a number above 0 (got nan)"),
+        (["--rate", "inf"], "--rate: a number above 0 (got inf)"),
         (["--out", "curve.txt"], ".csv or a .json"),
         (["--rate", "1e30", "--counts", "2"], "smaller --rate"),
     ],
@@ -109,6 +101,47 @@ def test_what_cannot_be_measured_says_why(
 ) -> None:
     assert main(["finetune", str(file), str(folder), "--steps", "3", "--seeds", "1", *options]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_who_is_tested_is_as_the_data_say_and_all_others_are_own(file: Path, cohort: Cohort) -> None:
+    package = Package.load(file)
+    network, settings = rebuild(package), FinetuneSettings(counts=(0,), arms=(), seeds=1)
+    parts = ["train"] * 4 + ["validation"] * 4 + ["test"] * 4
+    divided = dataclasses.replace(cohort, splits=parts)
+    curve = finetune(package, network, divided, settings)
+    assert (curve.tested, curve.own) == (4, 8)
+    unmasked = dataclasses.replace(divided, has_mask=[part != "validation" for part in parts])
+    assert finetune(package, network, unmasked, settings).own == 4, "nobody knows what their patches show"
+    with pytest.raises(InputError, match=r"--test: the data say who is tested .*; leave it, or these, out"):
+        finetune(package, network, divided, dataclasses.replace(settings, test=0.5))
+    assert finetune(package, network, cohort, dataclasses.replace(settings, test=0.5)).tested == 6
+
+
+@pytest.mark.parametrize(
+    ("facts", "given", "drawn"),
+    [
+        ({"start": "xavier"}, None, "xavier"),
+        ({"start": "near_linear"}, None, "near_linear"),
+        ({"start": "pretrained"}, None, None),
+        ({"start": "theirs.pt"}, "weights.pt", None),
+        ({"start": "theirs.safetensors"}, "package.safetensors", "xavier"),
+        ({"start": "theirs.safetensors", "weights": {}}, None, "xavier"),
+        ({"start": "given", "weights": {}}, None, "xavier"),
+    ],
+)
+def test_alone_starts_from_nothing_that_a_hospital_made(
+    facts: dict[str, Any], given: str | None, drawn: str | None, tmp_path: Path
+) -> None:
+    package = make(norm="none")
+    package.save(tmp_path / "package.safetensors")
+    torch.save({}, tmp_path / "weights.pt")
+    network, fresh = rebuild(package), rebuild(package)
+    before = [value.clone() for value in network.parameters()]
+    forget(network, dataclasses.replace(package, **facts), None if given is None else tmp_path / given, 5)
+    if drawn is not None:
+        set_start(fresh, backbone="lenet", start=drawn, seed=5)
+    wanted = before if drawn is None else [*fresh.parameters()]
+    assert all(map(torch.equal, network.parameters(), wanted))
 
 
 def test_a_changed_package_is_not_tuned(file: Path, folder: Path, tmp_path: Path) -> None:

@@ -154,6 +154,9 @@ MASKS = np.ones(IMAGES.shape, bool)
         ((IMAGES, CLASSES / 2), {}, "labels: 12 of float64; give a class for each image"),
         ((IMAGES, CLASSES * 0), {}, "labels: all images are of class 0"),
         ((IMAGES, CLASSES), {"classes": ["a", "b"]}, "classes: 2 names, and labels go from 0 to 2"),
+        ((IMAGES, CLASSES), {"classes": ["a", "b", "a"]}, "classes: a is named twice; give each a name of its own"),
+        ((IMAGES, CLASSES), {"classes": ["a", " ", "b"]}, "classes: name 2 is empty; give each a word"),
+        ((IMAGES, np.eye(3)[CLASSES]), {"classes": ["a", "b", "b"]}, "classes: b is named twice"),
         ((IMAGES, ["a", "b", "c"] * 4), {"classes": ["a", "b"]}, r"labels: c is none of classes \(a, b\)"),
         ((IMAGES, np.full((12, 2), 0.5)), {}, "labels: findings are 0, 1, or NaN"),
         ((IMAGES, [["a", "b"]] * 12), {}, "labels: findings are 0, 1, or NaN"),
@@ -206,6 +209,43 @@ def test_what_cannot_be_a_cohort_is_refused_in_words(
 ) -> None:
     with pytest.raises(sldd.InputError, match=says):
         opened(*given, **settings)
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        ([np.zeros((4, 4), np.uint8)] * 2, "ndarray"),
+        ([torch.zeros(4, 4)] * 2, "Tensor"),
+        ([[[1, 2], [3]]] * 2, "list"),
+        ([Image.new("L", (4, 4))] * 2, "Image"),
+    ],
+)
+def test_images_in_a_table_are_no_files(opened: Open, column: list[Any], kind: str) -> None:
+    table = pd.DataFrame({"image": column, "class": ["x", "y"]})
+    with pytest.raises(
+        sldd.InputError, match=rf"table line 1: image is a {kind}, .* give images in memory as films=..., labels="
+    ):
+        opened(table)
+
+
+class Counted(Items):
+    """Tells how often its items were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda image: image)
+        self.asked = 0
+
+    def __getitem__(self, number: int) -> tuple[Any, int]:
+        self.asked += 1
+        return super().__getitem__(number)
+
+
+def test_an_image_is_read_to_be_known_and_to_be_kept(opened: Open) -> None:
+    items = Counted()
+    opened(items)
+    assert items.asked == 2 * len(items)
+    opened(items)
+    assert items.asked == 3 * len(items), "what is kept is not read again"
 
 
 def test_a_tensor_has_its_channels_first_and_an_array_last() -> None:

@@ -28,6 +28,15 @@ def test_those_in_the_mean_are_found() -> None:
     assert found.p < 0.01
 
 
+def test_channels_that_nothing_arrives_at_say_nothing() -> None:
+    moments, groups = _patients(0)
+    pooled = moments[groups.member].mean(0)
+    without = scores(moments, pooled, groups, 0)
+    beside = np.insert(moments, 10, np.zeros((4, 1)), axis=1)
+    untouched = np.insert(pooled, 10, [0.0, 0.0, 1.0, 1.0])  # mean and mean square as layers are built
+    assert scores(beside, untouched, groups, 0) == pytest.approx(without)
+
+
 def test_those_who_trained_elsewhere_are_not() -> None:
     aucs = []
     for seed in range(12):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch import nn
 
 from sldd.backbones.norms import measure_statistics
 from sldd.data.patches import Patches
+from sldd.privacy_attacks.patient_losses import _weighted_mean as weighted_mean
 from sldd.privacy_attacks.patient_losses import norm_moments, patient_features
 from sldd.privacy_attacks.report import Candidates
 from sldd.privacy_attacks.views import PatchViews
@@ -69,3 +72,53 @@ def test_statistics_as_moments_are_the_mean_of_the_moments() -> None:
     assert found[:4] == pytest.approx(arriving.mean((0, 2, 3)).numpy(), rel=1e-4, abs=1e-6)
     assert found[4:8] == pytest.approx(arriving.square().mean((0, 2, 3)).numpy(), rel=1e-3)
     assert norm_moments(nn.Linear(2, 2), {}).shape == (0,)
+
+
+class _OutOfOrder(nn.Module):
+    """Calls layers in another order than they are registered in, one of them twice and one never."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.last, self.never, self.first = nn.BatchNorm2d(3), nn.BatchNorm2d(5), nn.BatchNorm2d(4)
+        self.stem, self.body, self.head = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 3, 3), nn.Linear(3, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        deep = self.body(torch.relu(self.first(self.stem(images))))
+        return self.head((self.last(deep) + self.last(2 * deep)).mean((2, 3)))
+
+
+def test_moments_are_those_of_the_layers_that_the_statistics_are_of(candidates: Candidates) -> None:
+    network, views, patient = _OutOfOrder(), candidates.views, candidates.training[0]
+    ((crops, classes),) = views.scan(views.cohort.films_of[patient][0], 1000, CPU)
+    pooled = norm_moments(network, measure_statistics(network, network, [crops]))
+    found = patient_features(network, network.eval(), views, [patient], batch=64, device=CPU).moments[0]
+    assert found.shape == pooled.shape == (2 * (3 + 5 + 4),)
+    weights = torch.from_numpy(views.weights(classes))
+    with torch.no_grad():
+        first = network.stem(crops).double()
+        last = network.body(torch.relu(network.first(network.stem(crops)))).double()
+    for values, place, factor, square in ((last, 0, 1.5, 2.5), (first, 16, 1, 1)):
+        channels = values.shape[1]
+        mean, squares = (weights @ each.mean((2, 3)) for each in (values, values.square()))
+        assert found[place : place + channels] == pytest.approx(factor * mean.numpy(), rel=1e-5, abs=1e-7)
+        assert found[place + channels : place + 2 * channels] == pytest.approx(square * squares.numpy(), rel=1e-5)
+    assert (found[6:16] == 0).all(), "what tells nobody from anybody"
+
+
+def test_of_a_patients_values_only_sums_are_kept(candidates: Candidates) -> None:
+    random = np.random.default_rng(0)
+    parts = [(torch.from_numpy(random.standard_normal((n, 7))), np.arange(n) % 3 - (n == 2)) for n in (5, 4, 2, 6)]
+    alive: list[weakref.ref[torch.Tensor]] = []
+
+    def read() -> Iterator[tuple[torch.Tensor, np.ndarray]]:
+        for values, classes in parts:
+            assert sum(value() is not None for value in alive) <= 1, "of all batches before, the last one at most"
+            mine = values.clone()
+            alive.append(weakref.ref(mine))
+            yield mine, classes
+            del mine
+
+    weights = candidates.views.weights(np.concatenate([classes for _, classes in parts]))
+    expected = weights @ torch.cat([values for values, _ in parts]).numpy()
+    assert weighted_mean(candidates.views, read()) == pytest.approx(expected)

@@ -56,6 +56,15 @@ def test_who_stands_out_among_the_held_out_is_no_leak() -> None:
     assert found.tied_p > 0.95
 
 
+def test_equally_near_patients_are_found_in_an_order_by_chance() -> None:
+    probes, flat = _similarities(_probes(np.random.default_rng(0))), _similarities(np.zeros((20, 3)))
+    found = [reidentify(flat, probes, OWNERS, GROUPS, seed)["pixel"] for seed in range(12)]
+    assert all(each.first in (0, 3) and each.few < 1 for each in found), "one order for all images"
+    assert len({each.first for each in found}) == 2
+    assert all(each.few_p > 0.02 for each in found)
+    assert np.mean([each.few for each in found]) == pytest.approx(0.5, abs=0.15)
+
+
 def test_a_lead_is_in_deviations_of_the_others() -> None:
     similar = np.array([[0.0, 0.0], [0.2, 0.2], [0.9, 0.2]])
     assert leads(similar) == pytest.approx([7.0, 0.0])

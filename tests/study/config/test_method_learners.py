@@ -166,6 +166,13 @@ def test_experts_are_drawn_anew_whatever_networks_match(cache: Path, data: Patch
     assert "set match.networks=fresh" in str(METHODS["mtt"].refusal(cell, config, data))
 
 
+@pytest.mark.parametrize("method", ["sldd", "dm"])
+def test_what_no_package_may_hold_is_refused(cache: Path, data: PatchData, method: str) -> None:
+    config = _config(cache, method, "grid.distill_epochs=10001")
+    (cell,) = cells(config.grid)
+    assert "10,001 inner steps on 3 images; 10,000 steps" in str(METHODS[method].refusal(cell, config, data))
+
+
 MATCHED = [name for name, method in METHODS.items() if isinstance(method, Matched)]
 
 

@@ -15,7 +15,7 @@ from sldd.metrics.group_means import group_means
 from sldd.metrics.intervals import Estimate
 from sldd.metrics.patient_votes import Votes
 from sldd.package import Claims, Package, Scores
-from sldd.package.apply.agreement import compare_claims
+from sldd.package.apply.agreement import compare_claims, scores_here
 from sldd.package.apply.drift import Drift, drifts, not_kept, patch_words, score_drifts
 from sldd.package.apply.films import find_patients
 from sldd.package.apply.scoring import Scored, labelled, score
@@ -64,8 +64,6 @@ def test_another_one_is_told_apart_and_which_way() -> None:
 
 def test_what_cannot_be_compared_says_why() -> None:
     votes = _drawn(np.random.default_rng(2), 20, 0.2)
-    with pytest.raises(InputError, match="claims no scores"):
-        compare_claims(votes, None, 0.5)
     with pytest.raises(InputError, match="one label is absent"):
         compare_claims(replace(votes, labels=np.ones(20)), _claims(0.9, 0.9, 0.9), 0.5)
     with pytest.raises(InputError, match="no score whose interval"):
@@ -176,7 +174,8 @@ def test_verify_says_how_it_does_on_these_films(
     films: Path, like: Package, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scored, _ = _found(films, like)
-    positive = 3
+    known, positive = labelled(scored, find_patients(films)), 3
+    assert known is not None
     claims = [
         (Scores(6, positive, scored.votes.undecided, 0.5, 0.5, None, 0.5), 0, "compatible"),
         (Scores(100_000, 50_000, 0, 1.0, 1.0, None, 1.0), 1, "LOWER HERE"),
@@ -197,5 +196,12 @@ def test_verify_says_how_it_does_on_these_films(
     like.save(path)
     assert main(["verify", str(path), "--films", str(bare)]) == 0
     assert "no patient has a label here" in capsys.readouterr().out
-    assert main(["verify", str(path), "--films", str(films)]) == 2
-    assert "claims no scores" in capsys.readouterr().err
+    assert main(["verify", str(path), "--films", str(films)]) == 0
+    said = capsys.readouterr().out
+    assert "the package claims no scores: there is nothing to compare with" in said
+    assert str(scores_here(known, 0.45)["sensitivity"]) in said
+    assert "6 patients here" in said
+    assert isinstance(like.mean, float)
+    assert isinstance(like.deviation, float)
+    with_self_test(replace(like, mean=like.mean + like.deviation)).save(path)
+    assert main(["verify", str(path), "--films", str(films)]) == 1, "films are apart, whatever is claimed"

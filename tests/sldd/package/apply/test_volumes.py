@@ -20,9 +20,9 @@ SIDE = 12
 
 
 def _volumes() -> tuple[np.ndarray, np.ndarray]:
-    """(30, 4, side, side) int16, of two classes by where slice 1 is bright, and their classes."""
+    """(30, 5, side, side) int16, of two classes by where slice 1 is bright, and their classes."""
     random, classes = np.random.default_rng(0), np.arange(30) % 2
-    volumes = random.integers(-500, 500, (30, 4, SIDE, SIDE)).astype(np.int16)
+    volumes = random.integers(-500, 500, (30, 5, SIDE, SIDE)).astype(np.int16)
     for volume, number in zip(volumes, classes, strict=True):
         volume[1, 6 * number : 6 * number + 6] += 1500
     return volumes, classes

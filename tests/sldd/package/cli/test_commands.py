@@ -311,8 +311,12 @@ def test_convert_makes_no_good_package_of_a_bad_one(
 def test_fragility(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "package.safetensors"
     make().save(path)
+    some = shutil.copytree(films, tmp_path / "films")
+    lines = (some / "manifest.csv").read_text().splitlines()
+    unlabelled = [line[:-1] if number in (2, 5) else line for number, line in enumerate(lines)]
+    (some / "manifest.csv").write_text("\n".join([*unlabelled, ""]))
     few = ["--seeds", 1, "--backbones", "convnet_w32"]
-    status, said = _ran(capsys, "fragility", path, films, *few)
+    status, said = _ran(capsys, "fragility", path, some, *few)
     assert status == 0, said
     rows = _table(tmp_path / "fragility.csv")
     assert tuple(rows[0]) == COLUMNS
@@ -328,6 +332,8 @@ def test_fragility(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert all(float(row["output_change"]) > 0 for row in rows[1:])
     changes = {row["level"]: float(row["output_change"]) for row in rows if row["variant"] == "noise"}
     assert changes["0.01"] < changes["0.5"]
+    assert {row["patients"] for row in rows} == {"4"}
+    assert "4 patients with a label, 5 radiographs; table: " in said
     assert _ran(capsys, "fragility", path, films / "images", *few)[0] == 2, "without labels there is nothing to measure"
 
 

@@ -12,9 +12,10 @@ from PIL import Image
 import sldd
 from sldd.errors import InputError
 from sldd.metrics.classes import ClassScores
+from sldd.metrics.intervals import Z_OF_TWO, share
 from sldd.package import Claims, Scores
 from sldd.package.__main__ import main
-from sldd.package.apply.agreement import compare_classes
+from sldd.package.apply.agreement import class_scores_here, compare_classes
 from sldd.package.rebuild.self_test import with_self_test
 
 CLASSES, SIDE = ("low", "middle", "top"), 16
@@ -71,6 +72,12 @@ def test_films_like_the_makers_pass_and_others_do_not(
     mixed = _folder(tmp_path / "mixed", films, np.roll(numbers, 1))
     assert main(["verify", str(package), "--films", str(mixed)]) == 1
     assert capsys.readouterr().out.count("LOWER HERE") == 2
+    bare = tmp_path / "bare.safetensors"
+    with_self_test(replace(sldd.load(package).package, claims=None)).save(bare)
+    assert main(["verify", str(bare), "--films", str(alike)]) == 0
+    said = capsys.readouterr().out
+    assert "balanced accuracy 1.00 (" in " ".join(said.split())
+    assert "claims no scores: there is nothing to compare with" in said
     (alike / "manifest.csv").unlink()
     assert main(["verify", str(package), "--films", str(alike)]) == 0
     assert "no image has a class here" in capsys.readouterr().out
@@ -118,10 +125,23 @@ def test_claims_over_classes_agree_where_hospitals_are_alike() -> None:
     assert all(each.worse for each in found)
 
 
+def test_images_that_are_all_told_rightly_are_still_few() -> None:
+    claims = Claims("validation", Scores(200, 0, 0, 0.95, None, None, 0.99), None)
+    _, found = compare_classes(_scores(12, 1.0, 0), claims)
+    assert all(each.compatible for each in found), "12 images may have been lucky ones"
+    for each in found:
+        assert each.here.value == each.here.high == 1.0
+        assert each.here.low == pytest.approx(share(1.0, 12, Z_OF_TWO).low)
+        theirs = share(each.claimed.value, 200, Z_OF_TWO)
+        assert (each.claimed.low, each.claimed.high) == pytest.approx((theirs.low, theirs.high))
+    assert class_scores_here(_scores(12, 1.0, 0))["auc"] == found[1].here
+    _, found = compare_classes(_scores(120, 1.0, 0), replace(claims, validation=replace(claims.validation, auc=0.5)))
+    assert not found[1].compatible
+    assert not found[1].worse
+
+
 def test_claims_that_cannot_be_compared_say_why() -> None:
     scores = _scores(30, 0.7, 0)
-    with pytest.raises(InputError, match="claims no scores"):
-        compare_classes(scores, None)
     some = replace(scores, truth=scores.truth % 2)
     with pytest.raises(InputError, match="takes images of every class, and none is of top"):
         compare_classes(some, _claims(scores))

@@ -166,6 +166,15 @@ def test_other_shapes_are_not_combined(pair: list[Package]) -> None:
     with pytest.raises(InputError, match="1 steps, and a 2"):
         combine([pair[0], shorter], NAMES, "beside")
     assert combine([pair[0], shorter], NAMES, "interleaved").images.shape[0] == 3
+    long = [replace(package, rates=package.rates.expand(3000, -1)) for package in pair]
+    with pytest.raises(
+        InputError, match=r"of all would ask for 12,000 inner steps on 3 images; .* combine fewer, or add"
+    ):
+        combine(long, NAMES, "sequence")
+    wide = [replace(package, rates=package.rates.expand(1000, -1)) for package in pair]
+    many = [replace(each, images=each.images.repeat(1, 20, 1, 1, 1)) for each in wide]
+    with pytest.raises(InputError, match="would ask for 2,000 inner steps on 120 images"):
+        combine(many, NAMES, "beside")
     with pytest.raises(InputError, match="two packages or more"):
         combine(pair[:1], NAMES[:1], "sequence")
 
@@ -202,6 +211,8 @@ def test_the_command_writes_a_package_or_weights(
     assert "before use" not in capsys.readouterr().out
     wanted = dict(average(pair, NAMES).named_parameters())
     assert all(torch.equal(value, wanted[name]) for name, value in load_file(out).items())
+    assert main([*words, "--how", "average", "--shrink"]) == 2
+    assert "--shrink: divides rates of inner steps, and averaged weights have none" in capsys.readouterr().err
     generate(tmp_path / "key")
     key = str(tmp_path / "key.pub")
     for more, said in (

@@ -125,10 +125,31 @@ def _facts(**changed: Any) -> Callable[[Package], Package]:
     ],
 )
 def test_tensors_that_do_not_fit_are_refused(
-    package: Package, file_of: Files, change: Callable[[Package], Package], says: str
+    package: Package,
+    file_of: Files,
+    change: Callable[[Package], Package],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(InputError, match=says):
-        Package.load(file_of(change(package)))
+        change(package).to_bytes()  # a file that nobody can read is not written ...
+    with monkeypatch.context() as patch:
+        patch.setattr("sldd.package.format.package._check_tensors", lambda *_: None)
+        path = file_of(change(package))
+    with pytest.raises(InputError, match=says):
+        Package.load(path)  # ... and one that somebody else wrote is refused
+
+
+def test_a_file_larger_than_any_that_is_read_is_not_written(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    length = len(package.to_bytes())
+    for limit, most, what in (("MOST_BYTES", length - 1, "file"), ("MOST_HEADER_BYTES", 100, "header")):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"sldd.package.format.container.{limit}", most)
+            with pytest.raises(InputError, match=rf"the package's {what} would take [\d,]+ bytes, and {most:,} are"):
+                package.save(tmp_path / "large.safetensors")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
