@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import re
 import typing
+from collections.abc import Container
 from dataclasses import replace
 from typing import Any
 
@@ -53,13 +54,36 @@ def load(study: str, overrides: list[str]) -> StudyConfig:
     """The configuration of a preset or a YAML file with ``key=value`` settings applied.
 
     Raises:
-        InputError: no such preset or file, an unknown key, or a value that does not fit.
+        InputError: no such preset or file, an unknown key, a value that does not fit, or one that does nothing.
     """
     config = parse(read(study, overrides))
+    _check_effect(config, overrides)
+    return config
+
+
+def with_effect(study: str, overrides: list[str], asked: Container[str]) -> list[str]:
+    """Those of ``overrides`` that somebody ``asked`` for, and of the others those that do something.
+
+    Raises:
+        InputError: as of ``load``, but for those that do nothing.
+    """
+    config = parse(read(study, overrides))
+
+    def idle(override: str) -> bool:
+        try:
+            _check_effect(config, [override])
+        except InputError:
+            return True
+        return False
+
+    return [override for override in overrides if override in asked or not idle(override)]
+
+
+def _check_effect(config: StudyConfig, overrides: list[str]) -> None:
+    """Refuse a typed setting that does nothing here."""
     given = _typed(overrides)
     _check_steps(config, given)
     check_needed(config, given)
-    return config
 
 
 def _typed(overrides: list[str]) -> list[str]:

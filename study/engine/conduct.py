@@ -254,7 +254,7 @@ def _folder(out: str, name: str, *, dry_run: bool) -> Folder:
 
 
 def _note(config: StudyConfig, searches: list[Search], ledger: Ledger) -> str | None:
-    notes = [spared(searches), stopped_early(ledger), without_effect(ledger)]
+    notes = [spared(searches, config.search), stopped_early(ledger), without_effect(ledger)]
     if config.protocol == "paper":
         notes.append("the papers' protocol: states were chosen on the test patients, at a threshold of 0.4")
     return "\n".join(filter(None, notes)) or None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from analysis.text.growth import whether_it_grows
 from analysis.text.summary import headline
 from ledger.storage import Folder
 from sldd.errors import InputError
-from study.config.loader import load
+from study.config.loader import load, with_effect
 from study.config.schema import declared
 from study.engine.conduct import conduct
 
@@ -119,7 +119,8 @@ def run(study: str = "demo", /, *, out: Path | str = "results", address: str | N
         InputError: a setting, the patients or the study's folder are not as they should be.
         KeyboardInterrupt: it was interrupted; its checkpoints are kept.
     """
-    words = [f"{key}={_spelled(key, value)}" for key, value in _flat(settings)]
+    # Of a dataclass, its defaults came along: those of another source or method do nothing, and are no mistake.
+    words = with_effect(study, _words(_flat(settings)), asked=_words(_flat(settings, fields_of=_changed)))
     config = load(study, words)
     console = Console()
     if not (console.is_terminal or console.is_jupyter):
@@ -130,15 +131,30 @@ def run(study: str = "demo", /, *, out: Path | str = "results", address: str | N
     return Study.open(f"{out}/{config.name}")
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings by their whole keys."""
+def _words(settings: Iterable[tuple[str, Any]]) -> list[str]:
+    return [f"{key}={_spelled(key, value)}" for key, value in settings]
+
+
+def _changed(settings: Any) -> dict[str, Any]:
+    """Fields of a dataclass that are not as by default: those that whoever made it asked for."""
+    usual = {
+        field.name: field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        for field in dataclasses.fields(settings)
+    }
+    return {name: value for name, value in vars(settings).items() if value != usual[name]}
+
+
+def _flat(
+    settings: Mapping[str, Any], prefix: str = "", *, fields_of: Callable[[Any], Mapping[str, Any]] = vars
+) -> Iterator[tuple[str, Any]]:
+    """Settings by their whole keys; those of a dataclass as ``fields_of`` has them."""
     whole = {key for key, _, _ in declared()}
     for name, value in settings.items():
         key = f"{prefix}{name}"
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            value = dataclasses.asdict(value)
+            value = fields_of(value)
         if isinstance(value, Mapping) and key not in whole:
-            yield from _flat(value, f"{key}.")
+            yield from _flat(value, f"{key}.", fields_of=fields_of)
         else:
             yield key, value
 

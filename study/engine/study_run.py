@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,10 +15,12 @@ from study.config.samplers import SHARED
 from study.config.schema import StudyConfig
 from study.grid.axes import Cell
 from study.grid.chains import starts_from
+from study.grid.ordinary_training import trained_beside, trains_on_all
 from study.planning.budget import Budget
 from study.planning.plan import PlannedCell, confirm_settings
 from study.search.cell_search import CellSearch
-from study.search.count_search import CountSearch, series, trained_beside
+from study.search.count_search import CountSearch, series
+from study.search.encoding import Sized
 from study.search.landscape import write_landscapes
 from study.search.prior import Observed
 from study.search.sampler import search_space
@@ -60,25 +63,30 @@ class StudyRun:
 
         listed: list[Search] = [search(cell) for cell in planned if not cell.counted]
         counted = series([cell for cell in planned if cell.counted])
+        training = [cell for cell in planned if trains_on_all(cell)]
         for group in counted:
-            trained = [search(cell) for cell in trained_beside(list(planned), group[0])]
+            trained = [search(cell) for cell in trained_beside(training, group[0])]
             listed.append(CountSearch([search(cell) for cell in group], self.config.minimum, trained))
         return listed
 
     @cached_property
-    def _shared(self) -> SharedModel | None:
+    def _models(self) -> dict[int | None, SharedModel]:
+        """By fold, the model that its cells share, where the study has some. A fold's model must not know how others
+        did on their validation patients: this fold tests them."""
         if self.config.search.sampler != SHARED:
-            return None
-        return SharedModel(self.ledger, [(entry.cell, entry.parameters) for entry in self.plan], self.prior)
+            return {}
+        folds: dict[int | None, list[Sized]] = defaultdict(list)
+        for entry in self.plan:
+            folds[entry.cell.fold].append((entry.cell, entry.parameters))
+        return {fold: SharedModel(self.ledger, cells, self.prior) for fold, cells in folds.items()}
 
     def write_landscapes(self) -> None:
-        """Write what the model of all cells has learned, where the study has one, for its page."""
-        if self._shared is not None:
-            spaces = (
-                (entry.cell, search_space(self.config.search, entry.cell.method, fixed_delta=True))
-                for entry in self.plan
-            )
-            write_landscapes(self.ledger.folder, self._shared, spaces)
+        """Write what the models of its cells have learned, where the study has some, for its page."""
+        if self._models:
+            cells = [entry.cell for entry in self.plan]
+            spaces = (search_space(self.config.search, cell.method, fixed_delta=True) for cell in cells)
+            models = (self._models[cell.fold] for cell in cells)
+            write_landscapes(self.ledger.folder, zip(cells, spaces, models, strict=True))
 
     def _search(self, entry: PlannedCell, after: list[CellSearch | None]) -> CellSearch:
         config, cell = self.config, entry.cell
@@ -93,5 +101,5 @@ class StudyRun:
             task=config.task,
             after=after,
             rungs=entry.rungs,
-            shared=self._shared,
+            shared=self._models.get(cell.fold),
         )

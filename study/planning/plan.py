@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -49,7 +49,7 @@ def plan_cells(
     known: Mapping[Cell, PlannedCell] = MappingProxyType({}),
     missing: Mapping[str, str] = MappingProxyType({}),
 ) -> list[PlannedCell]:
-    """Check every cell and, for those in ``timed``, measure one outer step a backbone.
+    """Check every cell and, for those in ``timed``, measure an outer step of each network (``StepClock``).
 
     Args:
         data_by_stage: what cells are trained on: the study's own patients (None), or collections by name.
@@ -68,34 +68,54 @@ def plan_cells(
         check_accountant()
     config.compute.apply(config.resources.threads)
 
-    shapes, clock = ShapeCheck(cells, config, memory), StepClock(config)
-    planned: list[PlannedCell] = []
+    shapes, planned = ShapeCheck(cells, config, memory), dict[Cell, PlannedCell]()
     for cell in cells:
         stranded = _stranded(cell, planned, missing)
-        if stranded is not None:
-            planned.append(PlannedCell(cell, None, stranded, None))
-            continue
-        data = data_by_stage[cell.stage]
-        outer = cell_budget(config, cell, data)
-        before = known.get(cell)
-        if before is not None and shapes.fits(before.memory):
-            found = Shapes(before.parameters, memory=before.memory)
+        if stranded is None:
+            planned[cell] = _checked(cell, config, data_by_stage[cell.stage], shapes, known.get(cell))
         else:
-            found = shapes.check(cell, outer, data)
-        refused = found.refused or _unfit(cell, config, outer, data)
-        seconds, fresh = (None, 0.0) if before is None else (before.seconds, before.fresh_seconds)
-        if refused is None and cell in timed:
-            step = clock.time(cell, outer, data)
-            if isinstance(step, str):
-                refused = step
-            else:
-                seconds = trial_seconds(cell, step, config, outer, data)
-                others = [clock.time(other, outer, data) for other in _fresh_networks(cell, config)]
-                fresh = fresh_seconds(cell, others, config, outer, data)
-        rungs = rung_steps(config.search, outer)
-        planned.append(PlannedCell(cell, found.parameters, refused, seconds, rungs, fresh, found.memory))
+            planned[cell] = PlannedCell(cell, None, stranded, None)
+
+    runnable = [cell for cell in cells if planned[cell].refused is None]
+    clock = StepClock((cell for cell in runnable if cell in timed), config)
+    for cell in runnable:
+        stranded = _stranded(cell, planned, missing)  # by what a timed step has said meanwhile
+        if stranded is not None:
+            planned[cell] = PlannedCell(cell, None, stranded, None)
+        elif cell in timed:
+            planned[cell] = _timed(planned[cell], config, data_by_stage[cell.stage], clock)
     clock.close()
-    return planned
+    return list(planned.values())
+
+
+def _checked(
+    cell: Cell, config: StudyConfig, data: TaskData, shapes: ShapeCheck, before: PlannedCell | None
+) -> PlannedCell:
+    """A cell, checked by what can be told without a step; what its trials take is as it was found ``before``."""
+    outer = cell_budget(config, cell, data)
+    if before is not None and shapes.fits(before.memory):
+        found = Shapes(before.parameters, memory=before.memory)
+    else:
+        found = shapes.check(cell, outer, data)
+    refused = found.refused or _unfit(cell, config, outer, data)
+    seconds, fresh = (None, 0.0) if before is None else (before.seconds, before.fresh_seconds)
+    rungs = rung_steps(config.search, outer)
+    return PlannedCell(cell, found.parameters, refused, seconds, rungs, fresh, found.memory)
+
+
+def _timed(entry: PlannedCell, config: StudyConfig, data: TaskData, clock: StepClock) -> PlannedCell:
+    """A cell with what its trials take by the time of a step, or why that cannot be taken."""
+    cell = entry.cell
+    outer = cell_budget(config, cell, data)
+    step = clock.time(cell, outer, data)
+    if isinstance(step, str):
+        return replace(entry, refused=step)
+    others = [clock.time(other, outer, data) for other in _fresh_networks(cell, config)]
+    return replace(
+        entry,
+        seconds=trial_seconds(cell, step, config, outer, data),
+        fresh_seconds=fresh_seconds(cell, others, config, outer, data),
+    )
 
 
 def _unfit(cell: Cell, config: StudyConfig, outer: OuterSettings, data: TaskData) -> str | None:
@@ -114,12 +134,11 @@ def _fresh_networks(cell: Cell, config: StudyConfig) -> list[Cell]:
     return [Cell(backbone, "train", cell.norm) for backbone in backbones]
 
 
-def _stranded(cell: Cell, planned: Sequence[PlannedCell], missing: Mapping[str, str]) -> str | None:
+def _stranded(cell: Cell, planned: Mapping[Cell, PlannedCell], missing: Mapping[str, str]) -> str | None:
     """Why a cell cannot be run for want of a collection, or of a cell that it starts from."""
     if cell.stage is not None and (lacking := [missing[name] for name in cell.stage.split("+") if name in missing]):
         return lacking[0]
-    refused = {entry.cell: entry.refused for entry in planned}
-    earlier = [refused.get(other) for other in starts_from(cell) if other is not None]
+    earlier = (planned[other].refused for other in starts_from(cell) if other is not None and other in planned)
     return next(filter(None, earlier), None)
 
 

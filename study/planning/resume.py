@@ -43,9 +43,8 @@ def check_same_study(before: dict[str, Any], config: StudyConfig, patients: Stud
         if path in began and began[path] != file_digest(Path(path)):
             changed.append(f"the content of {path} changed")
     for name in config.pretrained.keys() - (before["config"].get("pretrained") or {}).keys():
-        if any(
-            cell["backbone"] == name and cell["start"] == PRETRAINED and not cell["refused"] for cell in before["cells"]
-        ):
+        of_name = (cell for cell in before["cells"] if cell["backbone"] == name and not cell["refused"])
+        if any(PRETRAINED in (cell["start"], *(cell.get("chain") or ())) for cell in of_name):
             changed.append(f"pretrained weights of {name} came from elsewhere")
     if changed:
         more = f", and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -40,16 +41,37 @@ class StepTime:
 
 
 class StepClock:
-    """Times of steps on this machine, each network's measured once."""
+    """Times of steps on this machine: each network is measured with the fewest and the most images that it is to have,
+    and between the two each image is taken to make an inner step as much longer.
 
-    def __init__(self, config: StudyConfig) -> None:
+    Args:
+        cells: those that will be asked for, as far as shapes do not refuse them.
+    """
+
+    def __init__(self, cells: Iterable[Cell], config: StudyConfig) -> None:
         self._config = config
         self._known: dict[tuple[object, ...], StepTime | str] = {}
+        counts: dict[tuple[object, ...], set[int]] = defaultdict(set)
+        for cell in cells:
+            if cell.images is not None:
+                counts[_network(cell)].add(cell.images)
+        self._counts = {network: sorted(found) for network, found in counts.items()}
 
     def time(self, cell: Cell, outer: OuterSettings, data: TaskData) -> StepTime | str:
         """As ``time_step``, of a cell like this one."""
-        one = 1 if cell.images == 1 else None  # timed apart: it is the one that batch norm may refuse
-        key = (cell.backbone, cell.norm, cell.method, one, mixed_bodies(cell), outer.batch_size)
+        counts = self._counts.get(_network(cell), [])
+        while cell.images in counts:
+            fewest, most = (self._measured(replace(cell, images=counts[end]), outer, data) for end in (0, -1))
+            if not isinstance(fewest, str) and not isinstance(most, str):
+                share = (cell.images - counts[0]) / max(1, counts[-1] - counts[0])
+                return replace(fewest, inner=fewest.inner + share * (most.inner - fewest.inner))
+            if isinstance(fewest, str) and isinstance(most, str):
+                return fewest if cell.images == counts[0] else most
+            counts.pop(0 if isinstance(fewest, str) else -1)  # the others may run, as more than one with batch norm do
+        return self._measured(cell, outer, data)
+
+    def _measured(self, cell: Cell, outer: OuterSettings, data: TaskData) -> StepTime | str:
+        key = (*_network(cell), cell.images, outer.batch_size)
         if key not in self._known:
             self._known[key] = time_step(cell, self._config, outer, data)
         return self._known[key]
@@ -59,6 +81,11 @@ class StepClock:
         if torch.cuda.is_initialized():
             gc.collect()
             torch.cuda.empty_cache()
+
+
+def _network(cell: Cell) -> tuple[object, ...]:
+    """What cells have in common whose steps take as long, but for their images."""
+    return cell.backbone, cell.norm, cell.method, mixed_bodies(cell)
 
 
 def time_step(cell: Cell, config: StudyConfig, outer: OuterSettings, data: TaskData) -> StepTime | str:
@@ -106,11 +133,17 @@ def time_step(cell: Cell, config: StudyConfig, outer: OuterSettings, data: TaskD
 def _timed(work):  # type: ignore[no-untyped-def]
     """(seconds of the second of two calls, its value); ``work`` is given 0 and 1."""
     work(0)
+    _wait_for_gpu()
     begun = time.perf_counter()
     value = work(1)
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    _wait_for_gpu()
     return time.perf_counter() - begun, value
+
+
+def _wait_for_gpu() -> None:
+    """Until it has done what it was told, where something is on one."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def trial_seconds(cell: Cell, step: StepTime, config: StudyConfig, outer: OuterSettings, data: TaskData) -> float:

@@ -20,9 +20,9 @@ from study.config.search_settings import ConfirmSettings, SearchSettings
 from study.config.tasks import TASKS
 from study.grid.axes import Cell
 from study.grid.protocol import Protocol, fixed_delta
-from study.grid.spec import Score, TrialSpec
+from study.grid.spec import TrialSpec
 from study.search.cell_state import CellState
-from study.search.sampler import middle, search_space, suggest
+from study.search.sampler import middle, score_of, search_space, suggest
 from study.search.shared_model import SharedModel
 from study.search.trial_record import TrialRecord
 from study.trial.early_stopping import stop_below
@@ -59,8 +59,7 @@ class CellSearch:
         self._preferred: dict[int, int | None] = {}
         """By the number of its search trials, the one that the shared model calls best."""
         self._delta = fixed_delta(protocol)
-        # At a given threshold, as published, HM decides: of states as of trials.
-        self._score: Score = "headline" if self._delta is not None else search.score
+        self._score = score_of(search, protocol)
         self._spec = partial(TrialSpec, cell, score=self._score, parameters=parameters, protocol=protocol, task=task)
         self.task = TASKS[task]
         one_delta = self._delta is not None or not self.task.searches_delta

@@ -19,7 +19,6 @@ from dataclasses import replace
 
 from analysis.records.rule import Rule
 from analysis.stats.counts import next_count, suffices
-from ledger.schema import TRAINED_ALIKE
 from ledger.trial import Trial
 from study.grid.axes import Cell
 from study.search.cell_search import CellSearch
@@ -112,7 +111,10 @@ class CountSearch:
 
     @property
     def spared_trials(self) -> int:
-        """Trials that the full grid would have run and this did not: of counts not needed, and of shorter searches."""
+        """Trials that the full grid would have run and this did not: of counts not needed, and of shorter searches.
+
+        With ``search.core_seconds`` at most so many: what they would have bought is not known.
+        """
         begun = [(search.full, search.state) for search in self._all]
         shorter = [full - len(state.records) - state.remaining for full, state in begun if state.records]
         return sum(max(0, trials) for trials in shorter) + sum(search.full for search in self.spared)
@@ -149,20 +151,6 @@ def _mean_score(searches: Sequence[CellSearch]) -> float | None:
     confirmed = [trial for search in searches for trial in search.confirmed]
     scores = searches[0].task.run_scores(confirmed, folds=len(searches))
     return sum(scores) / len(scores) if scores else None
-
-
-def trained_beside(cells: Sequence[Cell], cell: Cell) -> list[Cell]:
-    """Those of ``cells`` that are the ordinary training a distilled one is held against, as the answer has it
-    (``analysis.records.cell_means``): on all patches, and of several numbers of epochs its own or else the most."""
-    alike = [
-        each
-        for each in cells
-        if each.images is None and each.train_patches is None and each.train_classes != "NP" and each.stage is None
-        if all(getattr(each, name) == getattr(cell, name) for name in TRAINED_ALIKE)
-    ]
-    epochs = {each.epochs or 0 for each in alike}
-    chosen = (cell.epochs or 0) if (cell.epochs or 0) in epochs else max(epochs, default=0)
-    return [each for each in alike if (each.epochs or 0) == chosen]
 
 
 def series(cells: Sequence[Cell]) -> list[list[Cell]]:

@@ -51,29 +51,29 @@ class Encoding:
     ) -> None:
         self._rungs = rungs
         self.settings = {name: each for name, each in space.items() if name != "delta"}
-        listed = [(cell, parameters, False) for cell, parameters in sorted(cells, key=lambda each: each[0].name)]
-        listed += [(cell, parameters, True) for cell, parameters in sorted(others, key=lambda each: each[0].name)]
-        numbers = {
-            (cell, other): [number(cell, parameters) for number in _NUMBERS] for cell, parameters, other in listed
+        # By name: a cell whose count was listed when a trial of it ran, and is searched now, is the same one.
+        listed = {
+            (sized[0].name, other): sized
+            for other, group in ((False, cells), (True, others))
+            for sized in sorted(group, key=lambda each: each[0].name)
         }
-        spans = [(min(column), max(column)) for column in zip(*numbers.values(), strict=True)]
-        kinds = [(kind, sorted({kind(cell) for cell, _ in numbers})) for kind in _KINDS]
+        numbers = [[number(*sized) for number in _NUMBERS] for sized in listed.values()]
+        spans = [(min(column), max(column)) for column in zip(*numbers, strict=True)]
+        kinds = [(kind, sorted({kind(cell) for cell, _ in listed.values()})) for kind in _KINDS]
         self._contexts = {
-            (cell, other): [
+            key: [
                 *((value - low) / (high - low) for value, (low, high) in zip(row, spans, strict=True) if low < high),
                 *(float(kind(cell) == name) for kind, names in kinds if len(names) > 1 for name in names),
-                *([float(other)] if others else []),
-                float(number),
+                *([float(key[1])] if others else []),
+                float(place),
             ]
-            for number, ((cell, other), row) in enumerate(numbers.items())
+            for place, ((key, (cell, _)), row) in enumerate(zip(listed.items(), numbers, strict=True))
         }
         widths = [len(e.choices) if isinstance(e, CategoricalDistribution) else 1 for e in self.settings.values()]
         self.columns = (sum(widths), len(next(iter(self._contexts.values()))) - 1 + rungs)
 
-    def point(
-        self, cell: Cell, settings: Mapping[str, Any], short: float = 0.0, *, prior: bool = False
-    ) -> torch.Tensor:
-        """(settings + context + 1,) float64 in [0, 1], but for the cell's number."""
+    def point(self, cell: str, settings: Mapping[str, Any], short: float = 0.0, *, prior: bool = False) -> torch.Tensor:
+        """(settings + context + 1,) float64 in [0, 1], but for the cell's number; ``cell`` is its name."""
         values: list[float] = []
         for name, each in self.settings.items():
             if isinstance(each, CategoricalDistribution):

@@ -21,13 +21,13 @@ SIDE = 17
 """Points of a rate's range, its middle among them."""
 
 
-def write_landscapes(folder: Folder, model: SharedModel, cells: Iterable[tuple[Cell, Space]]) -> None:
-    """Write what the model expects in cells that have search trials; a file of an earlier start is replaced.
+def write_landscapes(folder: Folder, cells: Iterable[tuple[Cell, Space, SharedModel]]) -> None:
+    """Write what their models expect in cells that have search trials; a file of an earlier start is replaced.
 
     The file is ``{"cells": {NAME: {"outer_lr": [...], "inner_lr": [...], "score": [[...], ...]}}}``: a row of scores an
     inner rate, a column an outer one. A cell with one rate, or none of its own trials, is left out.
     """
-    found = {cell.name: landscape(model, cell, space) for cell, space in cells}
+    found = {cell.name: landscape(model, cell, space) for cell, space, model in cells}
     known = {name: each for name, each in found.items() if each is not None}
     if known:
         write_whole(folder / LANDSCAPE, json.dumps({"cells": known}).encode())

@@ -24,6 +24,7 @@ from study.config.schema import StudyConfig
 from study.config.tasks import TASKS
 from study.grid.axes import Cell
 from study.grid.spec import TrialSpec
+from study.search.sampler import score_of
 
 PRIOR = "prior.json"
 _OF_INNER_RATES = ("rate_unit", "inner_weights")
@@ -108,13 +109,13 @@ def _check_inner_rates(before: Mapping[str, Any], config: StudyConfig) -> None:
 
 
 def _observed(folder: Folder, config: StudyConfig) -> Iterator[Observed]:
-    task = TASKS[config.task]
+    task, by = TASKS[config.task], score_of(config.search, config.protocol)
     for trial in sorted(read_trials(folder), key=lambda trial: (trial.cell, trial.number)):
         spec, result = TrialSpec.from_json(trial.config), trial.result or {}
         over = result.get("status") in ("done", "diverged") and result.get("rung") is None
         if spec.phase == "search" and over:
             validation = result.get("validation") if result["status"] == "done" else None
-            score = 0.0 if validation is None else task.compared(validation, config.search.score)
+            score = 0.0 if validation is None else task.compared(validation, by)
             yield Observed(spec.cell, spec.parameters, spec.settings, score)
 
 

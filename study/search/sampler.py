@@ -19,7 +19,8 @@ from study.config.methods.base import Space
 from study.config.samplers import SAMPLERS, SHARED
 from study.config.search_settings import SearchSettings
 from study.config.tasks import TASKS
-from study.grid.spec import TrialSpec
+from study.grid.protocol import Protocol, fixed_delta
+from study.grid.spec import Score, TrialSpec
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -28,6 +29,11 @@ def search_space(settings: SearchSettings, method: str, *, fixed_delta: bool) ->
     """Search space of a method: rates, the threshold unless fixed (or none), ``options`` of a distillation."""
     delta: Space = {} if fixed_delta else {"delta": FloatDistribution(*settings.delta)}
     return METHODS[method].search_space(settings, delta)
+
+
+def score_of(settings: SearchSettings, protocol: Protocol) -> Score:
+    """What search trials are compared by: at a given threshold, as published, HM decides, of states as of trials."""
+    return settings.score if fixed_delta(protocol) is None else "headline"
 
 
 def middle(space: Space) -> dict[str, Any]:

@@ -54,9 +54,8 @@ def _botorch() -> Any:
 class _Seen:
     """A search trial that the model learns from, or one that runs (without a score)."""
 
-    cell: Cell
     name: str
-    """Of the cell: thousands of trials are told apart by it, since hashing a cell takes a microsecond."""
+    """Of the cell."""
     settings: Mapping[str, Any]
     index: int
     ended: str
@@ -68,11 +67,11 @@ class _Seen:
 
 
 class SharedModel:
-    """Model of all search trials of a study whose cells are searched over the same settings.
+    """Model of all search trials of some cells that are searched over the same settings.
 
     Args:
         ledger: of the study; asked anew for every suggestion.
-        cells: of the study.
+        cells: of the study, of one fold where folds rotate: whoever validates in one is tested in another.
         prior: what another study found, before all trials of this one.
     """
 
@@ -81,7 +80,7 @@ class SharedModel:
         self._names = [cell.name for cell, _ in self._cells]
         self._others = {each.cell: each.parameters for each in prior}
         self._prior = [
-            _Seen(each.cell, each.cell.name, each.settings, number, "", each.score, prior=True)
+            _Seen(each.cell.name, each.settings, number, "", each.score, prior=True)
             for number, each in enumerate(prior)
         ]
         self._known: dict[tuple[str, float | None], _Seen] = {}
@@ -102,10 +101,10 @@ class SharedModel:
             return None
         encoding = self._encoding(space, done)
         candidates = candidates_of(space, zlib.crc32(name.encode()))
-        points = torch.stack([encoding.point(cell, settings) for settings in candidates])
         own = cell.name
+        points = torch.stack([encoding.point(own, settings) for settings in candidates])
         tried, pending = (
-            [encoding.point(cell, each.settings) for each in group if each.name == own and not each.prior]
+            [encoding.point(own, each.settings) for each in group if each.name == own and not each.prior]
             for group in (done, running)
         )
         return candidates[self._model(done, encoding).next(points, tried, pending)]
@@ -118,16 +117,16 @@ class SharedModel:
         if len(done) < FEWEST or not own:
             return None
         encoding, usual = self._encoding(space, done), middle(space)
-        points = torch.stack([encoding.point(cell, seen.settings) for seen in own])
-        gains = self._model(done, encoding).sure_gains(points, encoding.point(cell, usual)).tolist()
-        at_middle = [all(usual[name] == value for name, value in seen.settings.items()) for seen in own]
+        points = torch.stack([encoding.point(name, seen.settings) for seen in own])
+        gains = self._model(done, encoding).sure_gains(points, encoding.point(name, usual)).tolist()
+        at_middle = [all(usual[each] == value for each, value in seen.settings.items()) for seen in own]
         return max(zip(own, gains, at_middle, strict=True), key=lambda each: 0.0 if each[2] else each[1])[0].index
 
     def expected(self, cell: Cell, space: Space, settings: Sequence[Mapping[str, Any]]) -> list[float]:
         """The scores that settings promise in a cell, luck left out, of a model that has enough to learn from."""
         done, _ = self._trials(space)
         encoding = self._encoding(space, done)
-        points = torch.stack([encoding.point(cell, each) for each in settings])
+        points = torch.stack([encoding.point(cell.name, each) for each in settings])
         means: list[float] = self._model(done, encoding).means(points).tolist()
         return means
 
@@ -164,7 +163,7 @@ class SharedModel:
                 score = 0.0 if diverged else TASKS[spec.task].compared(validation or {}, spec.score)
             short = 0.0 if result.get("rung") is None else 1 - (result["rung"] - 1) / len(spec.rungs)
             ended = str(result.get("finished", ""))
-            known = _Seen(spec.cell, trial.cell, spec.settings, trial.index, ended, score, short)
+            known = _Seen(trial.cell, spec.settings, trial.index, ended, score, short)
             self._known[trial.name, trial.seconds] = known
         return known
 
@@ -173,7 +172,7 @@ class SharedModel:
 
         def data(seen: Sequence[_Seen]) -> tuple[torch.Tensor, torch.Tensor]:
             points = torch.stack(
-                [encoding.point(each.cell, each.settings, each.short, prior=each.prior) for each in seen]
+                [encoding.point(each.name, each.settings, each.short, prior=each.prior) for each in seen]
             )
             return points, torch.tensor([[each.score] for each in seen], dtype=torch.float64)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ledger.ledger import Ledger
-from ledger.schema import TRAINED_ALIKE
 from ledger.storage import Folder, StorageError, open_folder, reachable
 from ledger.trial_files import read_trials
 from ledger.trial_folder import PACKAGE
@@ -19,7 +18,7 @@ from sldd.errors import InputError
 from sldd.package import Package
 from study.config.loader import parse
 from study.config.schema import StudyConfig
-from study.grid.axes import Cell
+from study.grid.ordinary_training import trained_beside, trains_on_all
 from study.grid.spec import TrialSpec
 from study.trial.context import TrialContext, weights_file
 
@@ -62,8 +61,11 @@ class OpenedStudy:
     """Those of ordinary training on all patients."""
 
     def training_beside(self, trial: Confirmed) -> Confirmed | None:
-        """The first ordinary training of a trial's network, from its start and on its patients."""
-        return next((each for each in self.trained if _alike(each.spec.cell) == _alike(trial.spec.cell)), None)
+        """The first ordinary training that a trial's images are held against, on its patients; None where none is
+        done."""
+        beside = trained_beside([each.spec.cell for each in self.trained], trial.spec.cell)
+        own = [cell for cell in beside if cell.fold == trial.spec.cell.fold]
+        return next((each for each in self.trained if each.spec.cell in own), None)
 
     def package(self, trial: Confirmed) -> Package:
         """The package that a trial left."""
@@ -120,17 +122,7 @@ def open_study(where: str, *, root: str | None = None, cache: str | None = None)
     ]
     found.sort(key=lambda trial: (trial.cell, int(trial.folder.name)))
     packed = [trial for trial in found if (trial.folder / PACKAGE).is_file()]
-    trained = [trial for trial in found if _trains_on_all(trial.spec.cell)]
+    trained = [trial for trial in found if trains_on_all(trial.spec.cell)]
     pseudonyms = ledger.pseudonyms(source.patient_ids)
     context = TrialContext(config, cohort.folder, cohort.fingerprint, pseudonyms, ledger.stop_path)
     return OpenedStudy(config, cohort, context, packed, trained)
-
-
-def _trains_on_all(cell: Cell) -> bool:
-    whole = cell.train_patches is None and cell.train_classes != "NP" and cell.train_view != "whole"
-    return cell.images is None and cell.stage is None and whole
-
-
-def _alike(cell: Cell) -> list[Any]:
-    """What ordinary training has in common with what is held against it."""
-    return [getattr(cell, name) for name in (*TRAINED_ALIKE, "fold")]

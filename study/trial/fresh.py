@@ -20,6 +20,7 @@ from sldd.training.fresh_start import FreshSettings, train_fresh
 from sldd.training.learner import State
 from study.config.tasks.base import Task, TaskData
 from study.grid.axes import Cell
+from study.trial.memory import out_of_memory
 from study.trial.network import build_network
 
 
@@ -34,6 +35,7 @@ def fresh_scores(
     seed: int,
     device: torch.device,
     known: int = 0,
+    may_halve: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """A row a network and start: ``backbone``, ``start``, ``loss`` of its training, ``score`` and ``auc`` on test
     patients, or ``error``, why that network cannot be trained so.
@@ -43,6 +45,10 @@ def fresh_scores(
         score: test scores of a network, as of ``Scores.describe``.
         seed: of the trial; names the starts.
         known: rows that are there already, the first ones, and are left out.
+        may_halve: whether the trial can be tried with fewer patches in memory at a time.
+
+    Raises:
+        Exception: out of memory, while that may be the trial's own fault (``may_halve``), and not the network's.
     """
     backbones = dict.fromkeys([cell.backbone, *settings.backbones])
     for backbone, start in list(itertools.product(backbones, range(settings.starts)))[known:]:
@@ -54,6 +60,8 @@ def fresh_scores(
             loss = train_fresh(network, state["images"], state["labels"], settings=settings, seed=name, loss=data.loss)
             found = score(network)
             row |= {"loss": loss, "score": task.main_score(found), "auc": found.get("auc")}
-        except (AssertionError, RuntimeError, ValueError) as error:  # whatever a network says about its input
+        except (AssertionError, MemoryError, RuntimeError, ValueError) as error:  # whatever a network says of its input
+            if may_halve and out_of_memory(error):
+                raise
             row["error"] = (str(error).splitlines() or [type(error).__name__])[0]
         yield row

@@ -1,12 +1,15 @@
-"""Peak memory of a trial, of its GPU or of its process."""
+"""Memory of a trial, of its GPU or of its process: its peak, and errors for want of it."""
 
 from __future__ import annotations
 
 import gc
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+
+from study.config.schema import StudyConfig
 
 
 def reset_peak_memory(device: torch.device) -> None:
@@ -18,6 +21,27 @@ def reset_peak_memory(device: torch.device) -> None:
         return
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # Linux: the resident peak
+
+
+def out_of_memory(error: Exception) -> bool:
+    """True for errors of a GPU's allocator, libraries or driver, and of this machine's allocator."""
+    words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
+
+
+def halved(config: StudyConfig) -> StudyConfig | None:
+    """The configuration with half as many patches in memory at a time; None where it is one already.
+
+    What does not fit may be scoring; how many crops are scored at a time changes nothing.
+    """
+    patches = config.compute.micro_batch or config.outer.batch_size
+    if patches < 2:
+        return None
+    half = (patches + 1) // 2
+    compute = replace(config.compute, micro_batch=half)
+    return replace(
+        config, compute=compute, outer=replace(config.outer, score_batch=min(config.outer.score_batch, half))
+    )
 
 
 def device_memory_mib(device: torch.device) -> float | None:

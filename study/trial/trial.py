@@ -23,7 +23,7 @@ from study.config.tasks import TASKS
 from study.grid.spec import TrialSpec
 from study.trial.context import TrialContext, patient_pseudonyms
 from study.trial.fresh import fresh_scores
-from study.trial.memory import device_memory_mib, peak_memory_mib, reset_peak_memory
+from study.trial.memory import device_memory_mib, halved, peak_memory_mib, reset_peak_memory
 from study.trial.network import to_bytes
 from study.trial.result import describe_result, score_fresh
 from study.trial.running_trial import RunningTrial, build_trial
@@ -52,8 +52,9 @@ def run_trial(spec: TrialSpec, context: TrialContext, folder: TrialFolder, gpus:
     config.compute.apply(config.resources.threads)
     device = _device(gpus)
     reset_peak_memory(device)
+    spent = _Spent()  # from here on: a core set looks at patches while its trial is built
     trial = build_trial(spec, context, device, folder.trials)
-    spent, starts = _resume(trial, folder, device)
+    spent, starts = _resume(trial, folder, device, spent)
     reported = 0
 
     def checkpoint() -> Report:
@@ -107,8 +108,8 @@ def _device(gpus: float) -> torch.device:
 class _Spent:
     """What a trial takes, from what its earlier starts took and since when this one runs."""
 
-    seconds: float
-    core_seconds: float
+    seconds: float = 0.0
+    core_seconds: float = 0.0
     _begun: float = field(default_factory=time.monotonic)
     _core_begun: float = field(default_factory=time.process_time)
 
@@ -120,18 +121,19 @@ class _Spent:
         }
 
 
-def _resume(trial: RunningTrial, folder: TrialFolder, device: torch.device) -> tuple[_Spent, list[int]]:
+def _resume(trial: RunningTrial, folder: TrialFolder, device: torch.device, spent: _Spent) -> tuple[_Spent, list[int]]:
     """Go on from a trial's last checkpoint, where it has one.
 
-    Returns what it has taken, and the outer step at which each of its starts began: [0] where nothing interrupts it.
+    Returns what all of its starts take, this one what it has ``spent``, and the outer step at which each of them began:
+    [0] where nothing interrupts it.
     """
     saved, measured = folder.load_checkpoint(device) or {}, folder.measured()
     if saved:
         check_start(trial.network, saved["start"], f"checkpoint of {folder.name}")
         trial.loop.load_state_dict(saved["loop"])
     # Checkpoints from before they were counted have no core seconds.
-    taken = [measured.get(name, saved.get(name, 0.0)) for name in ("seconds", "core_seconds")]
-    return _Spent(*taken), [*saved.get("starts", ()), trial.loop.progress.step]
+    taken = {name: measured.get(name, saved.get(name, 0.0)) for name in ("seconds", "core_seconds")}
+    return replace(spent, **taken), [*saved.get("starts", ()), trial.loop.progress.step]
 
 
 def _ending(trial: RunningTrial, error: str | None) -> dict[str, Any]:
@@ -172,7 +174,7 @@ def _fresh(trial: RunningTrial, pseudonyms: list[str], device: torch.device, kno
     return fresh_scores(
         spec.cell, best.state, trial.data, TASKS[spec.task], config.evaluate,
         lambda network: score_fresh(trial.loop, network, trial.data.split, pseudonyms),
-        seed=spec.seed, device=device, known=known,
+        seed=spec.seed, device=device, known=known, may_halve=halved(config) is not None,
     )  # fmt: skip
 
 

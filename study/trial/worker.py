@@ -24,6 +24,7 @@ from ledger.trial_folder import LOST, FolderNotVisibleError, ReplacedError, Tria
 from sldd.errors import InputError
 from study.grid.spec import TrialSpec
 from study.trial.context import TrialContext
+from study.trial.memory import halved, out_of_memory
 from study.trial.trial import Report, run_trial
 
 LOSSES = 20
@@ -140,23 +141,13 @@ def _within_memory(spec: TrialSpec, gpus: float, context: TrialContext, folder: 
             yield from run_trial(spec, context, folder, gpus)
             return
         except (MemoryError, RuntimeError) as error:
-            config = context.config
-            patches = config.compute.micro_batch or config.outer.batch_size
-            if not _out_of_memory(error) or patches < 2:
+            smaller = halved(context.config)
+            if not out_of_memory(error) or smaller is None:
                 raise
-        # Out here the error is gone, and with it the frames that hold the trial's tensors. It may have been scoring
-        # that did not fit; how many crops are scored at a time changes nothing.
-        compute = replace(config.compute, micro_batch=(patches + 1) // 2)
-        outer = replace(config.outer, score_batch=min(config.outer.score_batch, (patches + 1) // 2))
-        context = replace(context, config=replace(config, compute=compute, outer=outer))
+        # Out here the error is gone, and with it the frames that hold the trial's tensors.
+        context = replace(context, config=smaller)
         gc.collect()
         torch.cuda.empty_cache()
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """True for errors of a GPU's allocator, libraries or driver, and of this machine's allocator."""
-    words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
 def _described(error: Exception) -> str:

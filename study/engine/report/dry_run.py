@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from rich.console import Console
@@ -21,9 +21,10 @@ from study.config.resource_settings import ResourceSettings
 from study.config.schema import StudyConfig
 from study.config.tasks import TASKS
 from study.config.tasks.base import TaskData
+from study.grid.axes import Cell
+from study.grid.ordinary_training import likeness, trains_on_all
 from study.planning.budget import outlook
 from study.planning.plan import PlannedCell, cell_budget, confirm_settings, trials_of
-from study.search.count_search import trained_beside
 from study.search.halving import halved_steps
 
 
@@ -71,12 +72,11 @@ def print_plan(
         highlight=False,
         soft_wrap=True,
     )
-    unheld = [entry.cell for entry in runnable if entry.cell.images and not trained_beside(list(trials), entry.cell)]
+    unheld = _unheld(list(trials))
     if unheld:
-        networks = ", ".join(dict.fromkeys(cell.backbone for cell in unheld))
         console.print(
             f"no ordinary training to hold images against (grid.method=[sldd,train]): no count can be shown to suffice "
-            f"for {networks}",
+            f"for {', '.join(unheld)}",
             markup=False,
             highlight=False,
             soft_wrap=True,
@@ -89,6 +89,12 @@ def print_plan(
     gpus, at_once = _machine(config.resources)
     for line in outlook(config.budget, sum(trials.values()), seconds, gpus, at_once):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _unheld(cells: Sequence[Cell]) -> list[str]:
+    """Networks with images that no ordinary training is held against."""
+    trained = {likeness(cell) for cell in cells if trains_on_all(cell)}
+    return list(dict.fromkeys(cell.backbone for cell in cells if cell.images and likeness(cell) not in trained))
 
 
 def _design(config: StudyConfig, plan: list[PlannedCell], patients: int) -> Design | None:

@@ -15,6 +15,7 @@ from ledger.ledger import Ledger
 from ledger.schema import AXES
 from ledger.trial import Trial
 from study.config.schema import StudyConfig
+from study.config.search_settings import SearchSettings
 from study.config.tasks import TASKS
 from study.grid.axes import Cell
 from study.grid.spec import TrialSpec
@@ -101,12 +102,18 @@ def _became(cell: Cell, folds: list[PlannedCell], trials: list[Trial]) -> str:
     return ", ".join([f"{counts['done']} done", *other])
 
 
-def spared(searches: Sequence[Search]) -> str | None:
-    """Trials saved by searching image counts, in words; None where none were searched."""
+def spared(searches: Sequence[Search], settings: SearchSettings) -> str | None:
+    """What searching image counts saved, in words; None where none were searched.
+
+    Where core seconds end a cell's search, its trials are as many as these buy: of a cell that did not run, nobody
+    knows how many.
+    """
     counted = [search for search in searches if isinstance(search, CountSearch)]
     if not counted:
         return None
     cells = sum(len(search.spared) for search in counted)
+    if settings.core_seconds is not None:
+        return f"searching image counts spared {cells} cells of the full grid"
     trials = sum(search.spared_trials for search in counted)
     seconds = sum(search.spared_trials * search.seconds for search in counted)
     return (

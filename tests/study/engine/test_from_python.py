@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ import yaml
 
 import sldd
 import study
+from sldd.sources.phantom import PhantomSettings
+from study.config.loader import load
+from study.config.schema import StudyConfig
+from study.config.search_settings import SearchSettings
+from study.engine import from_python
 from study.engine.from_python import _flat, _spelled
+from study.grid.axes import GridSettings
 from tests.study.command import without_ray
 
 TINY: dict[str, Any] = {
@@ -80,6 +87,43 @@ def test_groups_are_mappings_or_dataclasses_and_leaves_stay_whole() -> None:
         "[1, 2]",
         "a b",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "idle"),
+    [
+        ("data", sldd.DataSettings(), ""),
+        ("data", sldd.DataSettings(source="folder", root="x"), "phantom"),
+        ("search", SearchSettings(trials=2), ""),
+        ("outer", sldd.OuterSettings(), ""),
+        ("outer", sldd.OuterSettings(), "steps"),
+        ("grid", GridSettings(["lenet"], [1]), ""),
+    ],
+)
+def test_defaults_of_a_dataclass_are_asked_for_by_nobody(
+    name: str, given: Any, idle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are settings all the same, but for those that do nothing; the command that is written down has them."""
+    began: list[tuple[StudyConfig, list[str]]] = []
+    monkeypatch.setattr(from_python, "conduct", lambda config, _, words, **__: began.append((config, words)) or 1)
+    mine, epochs = tmp_path / "mine.yaml", 3 if idle == "steps" else "null"
+    mine.write_text(
+        f"{{name: mine, grid: {{backbone: lenet, images: 1, epochs: {epochs}}}, data: {{phantom: {{patients: 9}}}}}}"
+    )
+    with pytest.raises(sldd.InputError, match="no such folder"):
+        study.run(str(mine), out=tmp_path / "nowhere", **{name: given})
+    ((config, (file, *words)),) = began
+    assert load(file, words) == config
+    found = config.grid[0] if name == "grid" else getattr(config, name)
+    assert found == (replace(given, **{idle: getattr(found, idle)}) if idle else given)
+
+
+def test_what_a_dataclass_asks_for_and_does_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(sldd.InputError, match=r"search.rungs: does nothing without search.pruner=halving"):
+        study.run("demo", out=tmp_path, search=SearchSettings(rungs=[9.0]))
+    data = sldd.DataSettings(source="folder", root="x", phantom=PhantomSettings(patients=9))
+    with pytest.raises(sldd.InputError, match=r"data.phantom.patients: does nothing without data.source=phantom"):
+        study.run("demo", out=tmp_path, data=data)
 
 
 def test_the_command_and_the_function_are_one_name_that_costs_nothing() -> None:

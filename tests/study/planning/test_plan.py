@@ -215,6 +215,22 @@ def test_fresh_starts_are_part_of_what_confirm_trials_take(cache: Path, monkeypa
     assert trained.fresh_seconds == 0
 
 
+def test_planning_looks_at_each_cell_a_few_times(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = list(range(1, 301))
+    config = _config("grid.backbone=test_resnet", "grid.images=3", f"grid.distill_steps={steps}")
+    known = [PlannedCell(cell, 1, None, 1.0, memory=1) for cell in cells(config.grid)]
+    looked, hashed = 0, Cell.__hash__
+
+    def counted(cell: Cell) -> int:
+        nonlocal looked
+        looked += 1
+        return hashed(cell)
+
+    monkeypatch.setattr(Cell, "__hash__", counted)
+    assert _plan(config, cache, timed=set(), known=known) == known
+    assert looked < 60 * len(steps)
+
+
 def test_unknown_backbone_ends_the_plan(cache: Path) -> None:
     with pytest.raises(InputError, match="did you mean resnet18"):
         _plan(_config("grid.backbone=resnet_18"), cache)

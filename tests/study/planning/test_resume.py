@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +54,28 @@ def test_another_file_of_weights_under_the_same_path_is_said(cohort_folder: Path
         check_same_study(told, config, patients, Path("results/demo"))
     del told["provenance"]["weights"]  # as in a study of before
     check_same_study(told, config, patients, Path("results/demo"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "refused"),
+    [
+        ({"start": "pretrained", "chain": []}, True),
+        ({"start": "xavier", "chain": ["pretrained", "nih"], "transfer": "mixed"}, True),
+        ({"start": "xavier", "chain": ["nih"], "transfer": "regular"}, False),
+        ({"start": "xavier"}, False),  # of a study of before there were chains
+    ],
+)
+def test_pretrained_weights_from_elsewhere_are_said(
+    cohort_folder: Path, tmp_path: Path, cell: dict[str, Any], refused: bool
+) -> None:
+    cohort, config = prepare(FolderSource(cohort_folder), tmp_path / "cache"), load("demo", [])
+    cells = [{"backbone": "lenet", "refused": None} | cell]
+    told = {"config": as_tree(config), "provenance": {"cohort": {"fingerprint": cohort.fingerprint}}, "cells": cells}
+    own = replace(config, pretrained={"lenet": str(tmp_path / "own.pt")})
+    with (
+        pytest.raises(InputError, match="pretrained weights of lenet came from elsewhere") if refused else nullcontext()
+    ):
+        check_same_study(told, own, StudyPatients(cohort, [], {}, {}), Path("results/demo"))
 
 
 def test_films_that_are_read_differently_are_said(cohort_folder: Path, tmp_path: Path) -> None:

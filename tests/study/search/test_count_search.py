@@ -15,8 +15,9 @@ from study.config.cells import cells
 from study.config.search_settings import ConfirmSettings, SearchSettings
 from study.config.tasks.patches import PATCHES
 from study.grid.axes import GridSettings
+from study.grid.ordinary_training import trained_beside
 from study.search.cell_search import CellSearch
-from study.search.count_search import CountSearch, series, trained_beside
+from study.search.count_search import CountSearch, series
 from study.search.tune_searcher import Search, StudySearcher
 from tests.analysis.conftest import voters
 from tests.conftest import OpenLedger

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
+from study.config.loader import load
 from study.config.search_settings import SearchSettings
+from study.engine.study_run import StudyRun
+from study.planning.plan import PlannedCell
 from study.search.landscape import RATES, SIDE, write_landscapes
 from study.search.sampler import search_space
 from study.search.shared_model import SharedModel
@@ -15,7 +20,7 @@ from tests.study.search.test_shared_model import CELLS, SIZED, SPACE, _learned
 
 def test_the_landscape_is_high_where_trials_were_good(tmp_path: Path) -> None:
     model = SharedModel(_learned(0.012, CELLS[:3]), SIZED)
-    write_landscapes(tmp_path, model, ((cell, SPACE) for cell in CELLS))
+    write_landscapes(tmp_path, ((cell, SPACE, model) for cell in CELLS))
     cells = json.loads((tmp_path / "landscape.json").read_text())["cells"]
     assert sorted(cells) == sorted(cell.name for cell in CELLS[:3]), "a cell without trials has none"
     for each in cells.values():
@@ -27,8 +32,21 @@ def test_the_landscape_is_high_where_trials_were_good(tmp_path: Path) -> None:
         assert math.isclose(each["outer_lr"][SIDE // 2], 0.001**0.5), "the middle is one of the points"
 
 
+def test_folds_have_models_of_their_own(tmp_path: Path) -> None:
+    words = ["search={trials: 1, sampler: shared, options: {clip: [null, 3.0]}}", "confirm.folds=2"]
+    config, none = load("demo", words), cast(Any, None)
+    cells = [replace(cell, fold=fold) for cell in CELLS[:2] for fold in (0, 1)]
+    ledger = _learned(0.012, cells)
+    ledger.folder = tmp_path
+    plan = [PlannedCell(cell, 1000, None, None) for cell in cells]
+    StudyRun(config, ledger, plan, none, none, none).write_landscapes()
+    written = json.loads((tmp_path / "landscape.json").read_text())["cells"]
+    assert list(written) == [cell.name for cell in cells]
+    assert written[cells[0].name] == written[cells[1].name], "they have seen the same"
+
+
 def test_nothing_is_written_of_too_little_or_of_one_rate(tmp_path: Path) -> None:
     train = search_space(SearchSettings(), "train", fixed_delta=False)
-    write_landscapes(tmp_path, SharedModel(_learned(0.012, CELLS[:1]), SIZED), [(CELLS[0], train)])
-    write_landscapes(tmp_path, SharedModel(_learned(0.012, []), SIZED), [(CELLS[0], SPACE)])
+    write_landscapes(tmp_path, [(CELLS[0], train, SharedModel(_learned(0.012, CELLS[:1]), SIZED))])
+    write_landscapes(tmp_path, [(CELLS[0], SPACE, SharedModel(_learned(0.012, []), SIZED))])
     assert not list(tmp_path.iterdir())

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from rich.console import Console
 
 from ledger.ledger import Ledger
 from sldd.rng import stream
+from study.config.cells import cells
+from study.config.loader import load
 from study.config.search_settings import ConfirmSettings, SearchSettings
 from study.config.tasks.patches import PATCHES
+from study.engine.study_run import StudyRun
 from study.grid.axes import Cell
 from study.grid.spec import TrialSpec
+from study.planning.plan import PlannedCell
 from study.search.cell_search import CellSearch
 from study.search.shared_model import SharedModel
 from tests.conftest import OpenLedger
@@ -87,3 +92,31 @@ def test_one_that_read_them_would_be_found(
     low = _asked(tmp_path / "low", open_ledger, sampler, pruner, lambda config: config["index"] / 20)
     high = _asked(tmp_path / "high", open_ledger, sampler, pruner, lambda config: 1 - config["index"] / 20)
     assert low != high
+
+
+def _first_fold(folder: Path, open_ledger: OpenLedger, elsewhere: Callable[[float], float]) -> Any:
+    """What the first of two folds asks for, where the other's validation patients, whom it tests, score as told."""
+    config = load("demo", [
+        "grid={backbone: [a, b], images: 3, method: sldd}", "confirm={repeats: 1, folds: 2}",
+        "search={trials: 3, sampler: shared}",
+    ])  # fmt: skip
+    plan = [PlannedCell(cell, 1000, None, None) for cell in cells(config.grid, config.confirm.folds)]
+
+    def result(asked: dict[str, Any]) -> dict[str, Any]:
+        scores = dict.fromkeys(SCORES, elsewhere(asked["outer_lr"]) if asked["fold"] else 0.5)
+        scores |= {"curve": {"delta": [1.0], "hm": [scores["hm"]]}}
+        return {"status": "done", "delta": 0.6, "validation": scores, "test": scores, "seconds": 1.0,
+                "finished": asked["trial"]}  # fmt: skip
+
+    ledger, none = open_ledger(folder), cast(Any, None)
+    run = StudyRun(config, ledger, plan, none, none, Console(quiet=True))
+    run_stub(run.searches, ledger, result)
+    trials = (trial for group in ledger.trials.values() for trial in group)
+    return {trial.name: trial.config | {"owner": ""} for trial in trials if trial.config["fold"] == 0}
+
+
+def test_what_a_fold_chooses_does_not_depend_on_those_it_tests(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    pytest.importorskip("botorch")
+    low = _first_fold(tmp_path / "low", open_ledger, lambda rate: 1 - 9 * rate)
+    high = _first_fold(tmp_path / "high", open_ledger, lambda rate: 9 * rate)
+    assert low == high

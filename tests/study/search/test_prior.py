@@ -94,6 +94,13 @@ def test_a_prior_that_says_nothing_of_this_study_is_refused(
     assert "\n" not in str(caught.value)
 
 
+def test_scores_are_those_that_this_study_compares_by(tmp_path: Path) -> None:
+    prior = _earlier(tmp_path / "theirs")
+    smooth = [each.score for each in _taken(tmp_path / "ours", prior)]
+    published = _taken(tmp_path / "ours", prior, "protocol=paper", "data.split.validation=0")
+    assert [each.score for each in published] == pytest.approx([1 - score for score in smooth]), "HM, at its threshold"
+
+
 def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no study"):
         _taken(tmp_path / "ours", tmp_path / "none")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,21 @@ def test_the_first_trial_of_a_cell_is_what_was_best_elsewhere(best: float) -> No
     assert first is not None
     assert first.keys() == SPACE.keys()
     assert abs(math.log(first["outer_lr"] / best)) < 0.35 < abs(math.log(middle(SPACE)["outer_lr"] / best))
+
+
+@pytest.mark.parametrize("searched", [True, False])
+def test_a_count_that_was_listed_and_is_searched_now_is_the_same_cell(searched: bool) -> None:
+    """And the other way round: a study may go on so."""
+    ran, sized = (
+        [(replace(cell, counted=counted), size) for cell, size in SIZED] for counted in (not searched, searched)
+    )
+    cell, usual = sized[0][0], SIZED[0][0]
+    model = SharedModel(_learned(0.012, [cell for cell, _ in ran]), sized)
+    known = SharedModel(_learned(0.012, CELLS), SIZED)
+    assert model.suggest("0/a/6", cell, SPACE) == known.suggest("0/a/6", usual, SPACE)
+    assert model.best(cell, SPACE) == known.best(usual, SPACE)
+    at = [middle(SPACE)]
+    assert model.expected(cell, SPACE, at) == known.expected(usual, SPACE, at)
 
 
 def test_trials_of_another_space_say_nothing() -> None:

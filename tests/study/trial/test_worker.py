@@ -20,6 +20,7 @@ from ledger.trial_folder import FolderNotVisibleError, TrialFolder
 from sldd.data.cohort import prepare
 from sldd.data.settings import open_source
 from sldd.training.fresh_start import FreshSettings
+from sldd.training.outer_loop import OuterLoop
 from study.config.cells import cells
 from study.config.loader import load
 from study.grid.spec import TrialSpec
@@ -116,6 +117,26 @@ def test_out_of_memory_halves_what_is_scored_at_a_time(
     trial = begin()
     list(run_with_retries(_asked(trial), context))
     assert _outcome(ledger, trial)["status"] == "done"
+
+
+def test_out_of_memory_in_a_fresh_start_is_tried_with_less(
+    ledger: Ledger, context: TrialContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(context.config, evaluate=FreshSettings(starts=2, steps=2))
+    spec = TrialSpec(cells(config.grid, None)[0], "confirm", 0, outer_lr=0.03, inner_lr=0.02, source=0)
+    trial, scored, score = ledger.begin(ledger.add(spec.cell.name, spec.to_json())), [], OuterLoop.score_network
+
+    def need(loop: OuterLoop, *given: Any) -> Any:
+        scored.append(loop.settings.score_batch)
+        if loop.settings.score_batch > 3:
+            raise torch.OutOfMemoryError("CUDA")
+        return score(loop, *given)
+
+    monkeypatch.setattr(OuterLoop, "score_network", need)
+    list(run_with_retries(_asked(trial), replace(context, config=config)))
+    assert scored == [config.outer.score_batch, 6, *[3] * 4]
+    assert ["error" in row for row in _outcome(ledger, trial)["fresh"]] == [False, False]
+    assert (trial.result or {})["starts"] == [0, 12], "its steps are taken once"
 
 
 def test_out_of_memory_with_one_patch_is_an_error(
