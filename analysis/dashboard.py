@@ -17,7 +17,7 @@ from html import escape
 from analysis.page.content import Content, Section, make_content
 from analysis.page.html import document
 from analysis.records.records import NotAStudyError, read_study
-from ledger.storage import Folder, open_folder, write_whole
+from ledger.storage import Folder, StorageError, open_folder, write_whole
 
 
 def write_dashboard(folder: Folder | str, *more: Folder | str, out: Folder | str | None = None) -> Folder:
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         print(write_dashboard(*options.studies, out=options.out))
-    except NotAStudyError as error:
+    except (NotAStudyError, StorageError) as error:
         print(f"dashboard: {error}", file=sys.stderr)
         return 2
     except OSError as error:

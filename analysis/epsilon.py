@@ -13,7 +13,7 @@ import sys
 
 from analysis.figures.given_away.epsilon import COLUMNS, hm_by_epsilon_figure, hm_by_epsilon_frame
 from analysis.records.records import NotAStudyError, read_study
-from ledger.storage import open_folder, write_whole
+from ledger.storage import StorageError, open_folder, write_whole
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,13 +27,17 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
+        out = open_folder(options.out)
         frame = hm_by_epsilon_frame([read_study(study) for study in options.studies])
         if frame.empty:
-            raise NotAStudyError("no confirmed trial of these studies is private (privacy.noise)")
-    except NotAStudyError as error:
+            raise NotAStudyError("no confirmed cell of these studies is private (privacy.noise)")
+        write_whole(out, hm_by_epsilon_figure(frame).to_html(include_plotlyjs=True))
+    except (NotAStudyError, StorageError) as error:
         print(f"analysis.epsilon: {error}", file=sys.stderr)
         return 2
-    write_whole(open_folder(options.out), hm_by_epsilon_figure(frame).to_html(include_plotlyjs=True))
+    except OSError as error:
+        print(f"analysis.epsilon: {options.out}: cannot be written ({error.strerror})", file=sys.stderr)
+        return 2
     print(frame[COLUMNS].to_string(index=False))
     return 0
 

@@ -19,13 +19,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from analysis.figures.cells.threshold_curve import shown_trials
 from analysis.figures.parts.theme import FAINT, INK
 from analysis.page.gallery import MOST_FINDINGS
 from analysis.published import NAMES
+from analysis.records.cell_means import confirm_rows
 from analysis.records.packages import CLASSES, Distilled, likeliest, percents, read_distilled, shares, stretched
 from analysis.records.records import NotAStudyError, Study, read_study
-from ledger.storage import Folder, make, open_folder, write_whole
+from ledger.storage import Folder, StorageError, make, open_folder, write_whole
 
 SIDE = 224  # pixels an image is enlarged to at most: the papers' input size
 MARGIN, GAP = 28, 24
@@ -134,7 +134,7 @@ def write_pictures(study: Study, out: Folder, cells: Sequence[str] | None = None
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.3)
             hint = f"; the nearest are {', '.join(near)}" if near else ""
             raise NoPictureError(f"{study.folder}: no cell {name}{hint}")
-    trials = shown_trials(study).set_index("cell")
+    trials = confirm_rows(study.records).drop_duplicates("cell").set_index("cell")
     written: list[Folder] = []
     without: list[str] = []
     for name in dict.fromkeys(cells or trials.index):
@@ -173,14 +173,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("study", metavar="STUDY", help="a study's folder or URL, with its study.yaml")
     parser.add_argument("--cell", nargs="+", metavar="CELL", help="only these cells (default: every confirmed one)")
-    parser.add_argument(
-        "--out", type=open_folder, metavar="DIR", help="a folder (default: pictures in the STUDY's folder)"
-    )
+    parser.add_argument("--out", metavar="DIR", help="a folder or URL (default: pictures in the STUDY's folder)")
     options = parser.parse_args(arguments)
     try:
         study = read_study(options.study)
-        written, without = write_pictures(study, options.out or study.folder / "pictures", options.cell)
-    except (NotAStudyError, NoPictureError, OSError) as error:
+        out = open_folder(options.out) if options.out else study.folder / "pictures"
+        written, without = write_pictures(study, out, options.cell)
+    except (NotAStudyError, NoPictureError, StorageError, OSError) as error:
         print(f"pictures: {error}", file=sys.stderr)
         return 2
     for path in written:

@@ -22,7 +22,7 @@ import plotly.graph_objects as go
 from analysis.figures.parts.theme import TEMPLATE
 from analysis.page.panels import cell_figure, cell_panels, panels
 from analysis.records.records import NotAStudyError, Study, read_study
-from ledger.storage import Folder, make, open_folder, write_whole
+from ledger.storage import Folder, StorageError, make, open_folder, write_whole
 
 FORMATS = ("svg", "pdf", "png")
 WIDTH = 170.0  # mm: two columns of most journals
@@ -113,17 +113,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--figure", nargs="+", default=[], metavar="NAME", help="only these figures (default: all)")
     parser.add_argument("--format", nargs="+", choices=FORMATS, default=FORMATS, help="default: all of them")
     parser.add_argument("--width", type=float, default=WIDTH, metavar="MM", help=f"figures' width (default: {WIDTH:g})")
-    parser.add_argument("--out", type=open_folder, metavar="DIR", help="default: figures in the STUDY's folder")
+    parser.add_argument("--out", metavar="DIR", help="a folder or URL (default: figures in the STUDY's folder)")
     options = parser.parse_args(arguments)
     if not 20 <= options.width <= 1000:
         parser.error("--width: between 20 and 1000 millimetres")
     try:
         study = read_study(options.study)
-        for path in write_figures(
-            study, options.out or study.folder / "figures", options.figure, options.format, options.width
-        ):
+        out = open_folder(options.out) if options.out else study.folder / "figures"
+        for path in write_figures(study, out, options.figure, options.format, options.width):
             print(path, flush=True)
-    except (NotAStudyError, NoFigureError, OSError) as error:
+    except (NotAStudyError, NoFigureError, StorageError, OSError) as error:
         print(f"publish: {error}", file=sys.stderr)
         return 2
     return 0

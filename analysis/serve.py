@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import socket
 import sys
 from collections.abc import Sequence
@@ -44,10 +45,9 @@ def make_app(live: Live, every: float) -> Any:
         """The page as `analysis.dashboard` writes it, with Dash's scripts, which bring the news."""
 
         def interpolate_index(self, **parts: str) -> str:  # type: ignore[override]  # Dash names them all
-            # In this order: should the study be read again in between, the browser is sent a little twice.
-            revision = live.revision
-            content = live.content
-            filled = body(articles(content), content.script() | {"revision": revision}, content.cells)
+            edition = live.edition
+            content = edition.content
+            filled = body(articles(content), content.script() | {"revision": edition.revision}, content.cells)
             scripted = "\n".join([filled, *(parts[name] for name in ("app_entry", "config", "scripts", "renderer"))])
             meta = f'<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
             top = f"<head>\n{meta}\n{head(page_title(content))}\n</head>"
@@ -73,7 +73,8 @@ def make_app(live: Live, every: float) -> Any:
             live.look()
         except (NotAStudyError, OSError) as error:  # a share that is away for a moment: the page stays as it is
             logging.getLogger(__name__).warning("%s", error)
-        found = live.news(asked[1]) if asked[1] is not None else None  # a page that is still being read has no revision
+        known = asked[1]  # a page that is still being read has no revision
+        found = live.edition.news(known) if known is not None else None
         return no_update if found is None else found
 
     app.clientside_callback(
@@ -92,6 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8050, help="port to listen on (default: 8050)")
     parser.add_argument("--every", type=float, default=5, metavar="SECONDS", help="time between updates (default: 5)")
     options = parser.parse_args(arguments)
+    if not 0 < options.every < math.inf:
+        parser.error("--every: a number of seconds above zero")
     try:
         live = Live([open_folder(study) for study in options.studies])
         app = make_app(live, options.every)

@@ -24,8 +24,8 @@ from ledger.schema import SETTING
 
 def side_by_side_frame(studies: Sequence[Study]) -> pd.DataFrame:
     """One row a study, setting and backbone: columns of `cell_means` at its best image count; `outcome`,
-    `minimum_images` and `by_points` of `minimum_images`; `score`, the name of what decides; and `study`, its name, with
-    a mark for the protocol."""
+    `minimum_images` and `by_points` of `minimum_images`, missing for controls; `score`, the name of what decides; and
+    `study`, its name, with a mark for the protocol."""
     parts = []
     names = [study.name for study in studies]
     for place, study in enumerate(studies):
@@ -67,13 +67,14 @@ def side_by_side_rows(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 
 def _answer(row: pd.Series) -> str:
+    best = f"{row['score']} {number(row['hm'], 2)} with {images_word(row['images'])}"
+    if pd.isna(row["outcome"]):  # real images: no rule asks how few of them suffice
+        return best
     rule = "no count" if pd.isna(row["by_points"]) else images_word(row["by_points"])
     shown = (
         row["outcome"] if pd.isna(row["minimum_images"]) else f"{images_word(row['minimum_images'])} shown to suffice"
     )
-    return (
-        f"{row['score']} {number(row['hm'], 2)} with {images_word(row['images'])}; {shown}; {rule} by the papers' rule"
-    )
+    return f"{best}; {shown}; {rule} by the papers' rule"
 
 
 FIGURE = FigureSpec(

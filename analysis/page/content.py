@@ -177,7 +177,8 @@ def _cells(content: Content, study: Study, article: str) -> Iterable[Section]:
         drawn = films(distilled) if distilled is not None else ""
         if len(drawn) > room:
             drawn = f'<p class="empty">{escape(LEFT_OUT)}</p>'
-        room -= len(drawn)
+        else:
+            room -= len(drawn)
         tested = number(score(trial, "test").iloc[0], 2)
         title = f"test {score_word(trial)} {tested}{protocol_mark(study)}"
         content.cells[name] = {"html": f'<p class="setting">{escape(title)}</p>{drawn}', "data": chart["data"]}

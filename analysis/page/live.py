@@ -8,18 +8,67 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.page.content import Content, make_content
 from analysis.records.records import read_study
+from analysis.text.anonymity import REPORT
+from analysis.text.sensitivity import FILE as FRAGILITY
 from ledger.storage import Folder, listing
+from ledger.trial_files import ASIDE, LANDSCAPE
 
-_READ = re.compile(r"study\.yaml|trials/[^/]+/[0-9]+/((config|result)\.json|package\.safetensors)")
+_OF_TRIALS = "|".join(map(re.escape, ("config.json", "result.json", "package.safetensors", REPORT, FRAGILITY)))
+_READ = re.compile(rf"study\.yaml|{re.escape(LANDSCAPE)}|trials/[^/]+/[0-9]+/({_OF_TRIALS})|superseded/{ASIDE.pattern}")
+"""All files that a page is made of."""
+
+
+@dataclass(frozen=True)
+class Edition:
+    """A page as it was at one moment; never changed, so that who reads it while the next one is made has it whole."""
+
+    revision: int = 0
+    content: Content = field(default_factory=Content)
+    pieces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By group and name."""
+    since: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """The revision that each piece is of, by the same."""
+
+    def next(self, content: Content) -> Edition:
+        """The edition that follows, with `content`."""
+        revision, pieces = self.revision + 1, _pieces(content)
+        since = {
+            (group, name): self.since[group, name] if self._has(group, name, piece) else revision
+            for group, named in pieces.items()
+            for name, piece in named.items()
+        }
+        return Edition(revision, content, pieces, since)
+
+    def _has(self, group: str, name: str, piece: Any) -> bool:
+        own = self.pieces.get(group, {})
+        return name in own and bool(own[name] == piece)
+
+    def news(self, known: int) -> dict[str, Any] | None:
+        """What a browser needs that has the revision `known`, as `update` of the page's scripts takes it; None where
+        it has all there is."""
+        if known >= self.revision:
+            return None
+
+        def changed(group: str) -> dict[str, Any]:
+            return {name: piece for name, piece in self.pieces[group].items() if self.since[group, name] > known}
+
+        fresh = changed("sections")
+        sections = {
+            article: [[part.id, part.kind, part.html if part.id in fresh else None] for part in parts]
+            for article, parts in self.content.sections.items()
+        }
+        groups = {group: changed(group) for group in ("charts", "tables", "cells")}
+        return {"revision": self.revision, "sections": sections, **groups, **changed("script")}
 
 
 class Live:
-    """The content of a page about studies that may be running.
+    """The newest edition of a page about studies that may be running.
 
     Args:
         folders: those of the studies.
@@ -29,15 +78,10 @@ class Live:
     """
 
     def __init__(self, folders: Sequence[Folder]) -> None:
-        self.revision = 0
         self._folders = folders
         self._reading = threading.Lock()
-        self._numbers: dict[str, int] = {}
-        self._words: dict[str, int] = {}
-        self._pieces: dict[str, dict[str, Any]] = {}
-        self._since: dict[tuple[str, str], int] = {}
         self._seen: list[dict[str, Any]] = []
-        self.content = Content()
+        self.edition = Edition()
         self.look()
 
     def look(self) -> None:
@@ -49,42 +93,12 @@ class Live:
             if seen == self._seen:
                 return
             # Numbers of keys stay: a chart that did not change is not sent for being numbered anew.
-            content = make_content(
-                map(read_study, self._folders), Content(numbers=dict(self._numbers), words=dict(self._words))
-            )
-            self._take(content)
+            last = self.edition.content
+            content = Content(numbers=dict(last.numbers), words=dict(last.words))
+            self.edition = self.edition.next(make_content(map(read_study, self._folders), content))
             self._seen = seen
         finally:
             self._reading.release()
-
-    def _take(self, content: Content) -> None:
-        pieces = _pieces(content)
-        revision = self.revision + 1
-        for group, new in pieces.items():
-            old = self._pieces.get(group, {})
-            for name, piece in new.items():
-                if name not in old or old[name] != piece:
-                    self._since[group, name] = revision
-        self.content, self._pieces, self._numbers, self._words = content, pieces, content.numbers, content.words
-        self.revision = revision
-
-    def news(self, known: int) -> dict[str, Any] | None:
-        """What a browser needs that has the revision `known`, as `update` of the page's scripts takes it; None where
-        it has all there is."""
-        if known >= self.revision:
-            return None
-        pieces = self._pieces
-
-        def changed(group: str) -> dict[str, Any]:
-            return {name: piece for name, piece in pieces[group].items() if self._since[group, name] > known}
-
-        fresh = changed("sections")
-        sections = {
-            article: [[part.id, part.kind, part.html if part.id in fresh else None] for part in parts]
-            for article, parts in self.content.sections.items()
-        }
-        groups = {group: changed(group) for group in ("charts", "tables", "cells")}
-        return {"revision": self.revision, "sections": sections, **groups, **changed("script")}
 
 
 def _pieces(content: Content) -> dict[str, dict[str, Any]]:

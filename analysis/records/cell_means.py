@@ -84,20 +84,37 @@ def full_training(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["images"].isna() & rows["train_patches"].isna() & rows["train_classes"].fillna("INP").ne("NP")]
 
 
-def trained_beside(trained: pd.DataFrame) -> Callable[[Mapping[Any, Any]], pd.DataFrame]:
+def usual_epochs(study: Study) -> int | None:
+    """The epochs of cells that have no number of their own; None where outer steps are counted instead."""
+    outer = study.config.get("outer")
+    epochs = outer.get("epochs") if isinstance(outer, dict) else None
+    return epochs if isinstance(epochs, int) else None
+
+
+def trained_beside(trained: pd.DataFrame, usual: int | None) -> Callable[[Mapping[Any, Any]], pd.DataFrame]:
     """Of a distilled cell the rows of `full_training` that it is held against: those of the same network, norm, start
-    and chain; where these took several numbers of epochs, the cell's own or else the most."""
+    and chain; where these took several numbers of epochs, the cell's own or else the most.
+
+    Args:
+        usual: `usual_epochs` of the study.
+    """
     columns = [_plain(trained[name]) for name in TRAINED_ALIKE] if len(trained) else []
     epochs, places = _plain(trained["epochs"]), defaultdict(list)
     for place, key in enumerate(zip(*columns, strict=True)):
         places[key].append(place)
 
+    def passes(count: int | None) -> int:
+        return count or usual or 0
+
     def beside(cell: Mapping[Any, Any]) -> pd.DataFrame:
         alike = places[tuple(None if pd.isna(cell[name]) else cell[name] for name in TRAINED_ALIKE)]
-        own = 0 if pd.isna(cell["epochs"]) else cell["epochs"]
-        taken = {epochs[place] or 0 for place in alike}
-        wanted = own if own in taken else max(taken, default=own)
-        return trained.iloc[[place for place in alike if (epochs[place] or 0) == wanted]]
+        own = None if pd.isna(cell["epochs"]) else cell["epochs"]
+        nearest = max(
+            (epochs[place] for place in alike),
+            key=lambda count: (count == own, passes(count) == passes(own), passes(count)),
+            default=own,
+        )
+        return trained.iloc[[place for place in alike if epochs[place] == nearest]]
 
     return beside
 

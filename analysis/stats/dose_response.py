@@ -24,7 +24,7 @@ import pandas as pd
 from scipy.special import logit
 from scipy.stats import rankdata
 
-from analysis.records.cell_means import distilled, full_training, run_rows, settings_apart, trained_beside
+from analysis.records.cell_means import distilled, full_training, run_rows, settings_apart, trained_beside, usual_epochs
 from analysis.records.controls import without_controls
 from analysis.records.records import Study, score
 from analysis.records.rule import Rule
@@ -85,7 +85,7 @@ def curves(study: Study) -> pd.DataFrame:
     study = without_controls(study)
     by, runs = [*SETTING, "backbone"], run_rows(study)
     runs = runs.assign(score=score(runs, "test").astype("float64"))[[*by, "images", "parameters", "score"]]
-    beside, rows = trained_beside(full_training(runs)), []
+    beside, rows = trained_beside(full_training(runs), usual_epochs(study)), []
     for names, own in distilled(runs).groupby(by, sort=False, dropna=False):
         setting = dict(zip(by, names, strict=True))
         scores = own.groupby(own["images"].astype(int))["score"].mean().to_dict()

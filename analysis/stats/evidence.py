@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.records.bootstrap import generator
-from analysis.records.cell_means import cell_means, distilled, full_training, run_rows, trained_beside
+from analysis.records.cell_means import cell_means, distilled, full_training, run_rows, trained_beside, usual_epochs
 from analysis.records.controls import are_controls
 from analysis.records.records import Study, score
 from analysis.records.rule import Rule
@@ -47,7 +47,7 @@ def count_evidence(study: Study) -> pd.DataFrame:
     rule, by, rows = Rule.of(study.config), CELL[:-1], run_rows(study)
     rows = rows.assign(score=score(rows, "test"))[[*CELL, "seed", "trial", "trials", "score"]]
     rows = rows.sort_values(["images", "seed"], kind="stable")
-    of, found, beside = trained_beside(full_training(rows)), [], []
+    of, found, beside = trained_beside(full_training(rows), usual_epochs(study)), [], []
     for names, runs in distilled(rows).groupby(by, sort=False, dropna=False):
         setting = dict(zip(by, names, strict=True))
         own = of(setting)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.records.cell_means import distilled, full_training, trained_beside, training_means
+from analysis.records.cell_means import distilled, full_training, trained_beside, training_means, usual_epochs
 from analysis.records.controls import without_controls
 from analysis.records.records import Study, compared, planned_records, score_word
 from analysis.records.rule import Rule
@@ -84,7 +84,7 @@ def minimum_images(study: Study) -> pd.DataFrame:
     records = pd.concat([tried, planned[~planned["backbone"].isin(tried["backbone"])]])
     known = records.groupby(by, sort=False, dropna=False)["parameters"].max().reset_index()
     counts = known.merge(count_evidence(study)[[*CELL, *_USED]], on=by, how="left")
-    beside = trained_beside(full_training(training_means(study)))
+    beside = trained_beside(full_training(training_means(study)), usual_epochs(study))
     trained = [beside(row)["hm"].mean() for row in counts.to_dict("records")]
     counts["trained_hm"] = counts["trained_hm"].fillna(pd.Series(trained, dtype="float64"))
     rows = [_minimum(group, study) for _, group in counts.groupby(by, sort=False, dropna=False)]

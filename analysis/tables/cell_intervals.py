@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.records.cell_means import full_training, trained_beside
+from analysis.records.cell_means import full_training, trained_beside, usual_epochs
 from analysis.records.records import Study
 from analysis.stats.evidence import CELL, count_evidence
 
@@ -16,7 +16,7 @@ def with_intervals(cells: pd.DataFrame, study: Study) -> pd.DataFrame:
     `count_evidence`; missing where no cell has two seeds, and for training that no image count is held against."""
     evidence = count_evidence(study)
     cells = cells.merge(evidence[[*CELL, *INTERVAL]], on=CELL, how="left")
-    beside = trained_beside(full_training(cells[cells["hm"].notna()]))
+    beside = trained_beside(full_training(cells[cells["hm"].notna()]), usual_epochs(study))
     for row in evidence[evidence["trained_low"].notna()].to_dict("records"):
         cells.loc[beside(row).index, INTERVAL] = [row["trained_low"], row["trained_high"]]
     return cells

@@ -18,24 +18,23 @@ import argparse
 import shutil
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
 from analysis.published import CAPTIONS
-from analysis.records.records import NotAStudyError, Study, read_study, setting_of
+from analysis.records.records import NotAStudyError, Study, planned_records, read_study, setting_of
 from analysis.records.rule import Rule
 from analysis.stats.minimum import percent
 from analysis.tables.answer import answer_tables
 from analysis.tables.cell_intervals import INTERVAL, interval_words, with_intervals
 from analysis.tables.cross_network import cross_table
 from analysis.tables.formats import Column, Table, as_csv, as_latex, as_markdown, as_text, counted, decimals, words
-from analysis.tables.matching import measured_cells, protocol_remarks
+from analysis.tables.matching import BY, measured_cells, protocol_remarks
 from analysis.tables.published_comparison import FOOTPRINT_COLUMNS, MEASURED, NOT_RUN, hm_words, published_tables
 from analysis.tables.recommended import recommended_table
 from analysis.tables.transfer import has_training, transfer_table
 from analysis.text.summary import split_sizes
-from ledger.storage import write_whole
+from ledger.storage import Folder, StorageError, open_folder, write_whole
 
 TABLES = [*map(str, CAPTIONS), "transfer"]
 NARROWEST = 110  # characters: the numbers of a row side by side
@@ -49,14 +48,12 @@ def cell_table(study: Study) -> Table:
     """Every cell of `study` with its test scores and footprints, in study order; also those that have not run, but not
     those that only prepare where others start."""
     cells = with_intervals(measured_cells([study]), study)
-    known = set(study.records["cell"])
-    waiting = [cell for cell in study.compared_cells if str(cell["cell"]) not in known]
-    names = ["cell", "parameters"]
-    planned = pd.DataFrame([{name: cell.get(name) for name in names} for cell in waiting], columns=names)
     cells["remarks"] = ["; ".join(protocol_remarks(cell)) for _, cell in cells.iterrows()]
-    frame = pd.concat(
-        [cells.astype(object), planned.assign(status=NOT_RUN, remarks="").astype(object)], ignore_index=True
-    )
+    names = ["cell", "parameters"]
+    planned = planned_records(study)[[*BY, *names]].assign(status=NOT_RUN, remarks="")
+    planned = planned[~planned["cell"].isin(study.records["cell"])]
+    # Cells that differ in their fold alone are one row, however many of them have begun.
+    frame = pd.concat([cells.astype(object), planned.astype(object)]).drop_duplicates(BY)
     rank = {str(cell["cell"]): place for place, cell in enumerate(study.cells)}
     frame = frame.sort_values("cell", key=lambda column: column.map(rank), ignore_index=True, kind="stable")
     frame["study"] = study.name
@@ -153,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="only these published tables, 1 to 6 or transfer (default: all that are about the studies)",
     )
     parser.add_argument("--format", choices=["text", "markdown", "latex", "csv"], default="text", help="default: text")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write to FILE (default: print)")
+    parser.add_argument("--out", metavar="FILE", help="write to this file or URL (default: print)")
     options = parser.parse_args(arguments)
     if options.answer and options.against:
         print("tables: --answer and --against are two kinds of tables; ask for one at a time", file=sys.stderr)
@@ -162,6 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("tables: --table chooses among published tables; add --against published", file=sys.stderr)
         return 2
     try:
+        out = None if options.out is None else open_folder(options.out)
         studies = [read_study(folder) for folder in options.studies]
         lines: list[str] = []
         if options.answer:
@@ -172,19 +170,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             kinds = (cell_table, cross_table, recommended_table)
             found = [kind(study) for study in studies for kind in kinds]
             tables = [table for table in found if table is not None]
-        written = _formatted(tables, lines, options.format, options.out)
-        if options.out is None:
+        written = _formatted(tables, lines, options.format, out)
+        if out is None:
             print(written, end="")
         else:
-            write_whole(options.out, written)
+            write_whole(out, written)
             print(options.out)
-    except (NotAStudyError, NothingPublishedError, OSError) as error:
+    except (NotAStudyError, NothingPublishedError, StorageError, OSError) as error:
         print(f"tables: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _formatted(tables: list[Table], lines: list[str], form: str, out: Path | None) -> str:
+def _formatted(tables: list[Table], lines: list[str], form: str, out: Folder | None) -> str:
     if form == "csv":
         return as_csv(tables)
     if form == "markdown":

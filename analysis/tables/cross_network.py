@@ -34,6 +34,7 @@ def cross_table(study: Study) -> Table | None:
         return None
     means = rows.pivot_table(index="cell", columns="backbone", values="score", aggfunc="mean", sort=False)
     frame = means.reset_index()
+    frame.insert(0, "study", study.name)
     columns = [words("cell", "Cell"), *(decimals(str(name), str(name)) for name in means.columns)]
     failed = rows.loc[rows["error"].notna(), "backbone"].unique()
     lines = [f"Mean {study.task.word} on test patients over fresh starts, trained on the images alone until converged."]

@@ -6,17 +6,20 @@ damaged or of another version counts as not there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
 
 from analysis.records.records import Study
-from ledger.storage import Folder
-from ledger.trial_files import read_json
+from ledger.storage import Folder, read_many
+from ledger.trial_files import parsed, read_json
 
 FORMAT = "sldd-anonymity/1"
 REPORT = "anonymity.json"
+_REPORTS = re.compile(rf"[^/]+/[0-9]+/{re.escape(REPORT)}")
 LEVEL = 0.05
 """Of the tests of one package together, by Holm's (1979) correction."""
 MEMBERSHIP = "membership"
@@ -50,7 +53,10 @@ that single one training patient out.
 
 def read_report(trial_folder: Folder) -> dict[str, Any] | None:
     """The report in a trial's folder, or None."""
-    report = read_json(trial_folder / REPORT)
+    return _checked(read_json(trial_folder / REPORT))
+
+
+def _checked(report: dict[str, Any] | None) -> dict[str, Any] | None:
     if report is None or report.get("format") != FORMAT:
         return None
     try:
@@ -61,10 +67,12 @@ def read_report(trial_folder: Folder) -> dict[str, Any] | None:
     return report
 
 
+@lru_cache(maxsize=4)  # a page asks for them several times
 def reports(study: Study) -> list[dict[str, Any]]:
-    """Reports of all confirm trials, in the order of the records."""
+    """Reports of all confirm trials, in the order of the records; not to be written to."""
     confirmed = study.records[(study.records["phase"] == "confirm") & (study.records["status"] == "done")]
-    found = [read_report(study.trial_folder(str(trial))) for trial in confirmed["trial"]]
+    texts = dict(read_many(study.folder / "trials", _REPORTS))  # one by one, an object store takes a round trip each
+    found = [_checked(parsed(texts.get(f"{trial}/{REPORT}", b""))) for trial in confirmed["trial"]]
     return [report for report in found if report is not None]
 
 

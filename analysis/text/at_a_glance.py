@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.design.planned import tested_patients
 from analysis.records.cell_means import run_rows
+from analysis.records.controls import without_controls
 from analysis.records.records import Study, compared, score_word
 from analysis.records.rule import Rule
 from analysis.records.runs import folds_of
@@ -136,7 +137,7 @@ def verdict_words(row: Mapping[Any, Any]) -> str:
 
 def for_whom_it_may_not_hold(study: Study) -> str:
     """Patients, networks and counts that the study says nothing of, in a sentence; empty before there is an answer."""
-    run = run_rows(study)
+    run = run_rows(without_controls(study))
     if run.empty:
         return ""
     whom = ["real patients (these are phantoms)"] if _of_phantoms(study) else []
@@ -165,7 +166,7 @@ def not_measured(study: Study, answer: pd.DataFrame) -> Iterator[str]:
     yield "Patients of other hospitals: all are of one cohort, and networks may do worse on films of other machines."
     if folds_of(study) is None:
         yield "Other divisions of the patients: there was one, so that other test patients may give other counts."
-    run = run_rows(study)
+    run = run_rows(without_controls(study))
     counts = sorted({int(count) for count in run["images"].dropna()})
     if counts:
         between = [count for count in range(1, counts[-1]) if count not in counts]

@@ -7,32 +7,34 @@ is missing or damaged counts as not there.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 
 import pandas as pd
 
 from analysis.records.cell_means import confirm_rows
 from analysis.records.records import Study
-from ledger.storage import Folder
+from ledger.storage import read_many
 
 FILE = "fragility.csv"
+_FILES = re.compile(rf"[^/]+/[0-9]+/{re.escape(FILE)}")
 COLUMNS = ["variant", "level", "status", "hm", "auc", "changed_decisions", "patients", "score_change", "note"]
 
 
 def fragility_tables(study: Study) -> Iterator[tuple[str, pd.DataFrame]]:
     """Trial and table (COLUMNS) of every confirmed package that was tried."""
+    texts = dict(read_many(study.folder / "trials", _FILES))  # one by one, an object store takes a round trip each
     for trial in confirm_rows(study.records)["trial"]:
-        table = read_fragility(study.trial_folder(str(trial)))
+        table = fragility_table(texts.get(f"{trial}/{FILE}", b""))
         if table is not None:
             yield str(trial), table
 
 
-def read_fragility(trial_folder: Folder) -> pd.DataFrame | None:
-    """The table in a trial's folder, or None; numbers as numbers, NaN where there is none."""
+def fragility_table(text: bytes) -> pd.DataFrame | None:
+    """The table that a file holds, or None; numbers as numbers, NaN where there is none."""
     try:
-        text = (trial_folder / FILE).read_text(encoding="utf-8")
-        table = pd.read_csv(io.StringIO(text), dtype="string", keep_default_na=False)[COLUMNS]
-    except (OSError, ValueError, KeyError):  # pandas' errors about tables are ValueErrors
+        table = pd.read_csv(io.BytesIO(text), dtype="string", keep_default_na=False, encoding="utf-8")[COLUMNS]
+    except (ValueError, KeyError):  # pandas' errors about tables are ValueErrors
         return None
     numbers = ["hm", "auc", "changed_decisions", "patients", "score_change"]
     return table.assign(**{name: pd.to_numeric(table[name], errors="coerce") for name in numbers})

@@ -65,7 +65,7 @@ class StudyRun:
         counted = series([cell for cell in planned if cell.counted])
         training = [cell for cell in planned if trains_on_all(cell)]
         for group in counted:
-            trained = [search(cell) for cell in trained_beside(training, group[0])]
+            trained = [search(cell) for cell in trained_beside(training, group[0], self.config.outer.epochs)]
             listed.append(CountSearch([search(cell) for cell in group], self.config.minimum, trained))
         return listed
 

@@ -22,10 +22,21 @@ def likeness(cell: Cell) -> tuple[Any, ...]:
     return tuple(getattr(cell, name) for name in TRAINED_ALIKE)
 
 
-def trained_beside(cells: Sequence[Cell], cell: Cell) -> list[Cell]:
+def trained_beside(cells: Sequence[Cell], cell: Cell, usual: int | None) -> list[Cell]:
     """Those of ``cells`` that are the ordinary training a distilled one is held against, one a fold where folds rotate;
-    of several numbers of epochs its own, or else the most."""
+    of several numbers of epochs its own, or else the most.
+
+    Args:
+        usual: the epochs of cells without a number of their own; None where outer steps are counted instead.
+    """
     alike = [each for each in cells if trains_on_all(each) and likeness(each) == likeness(cell)]
-    epochs = {each.epochs or 0 for each in alike}
-    chosen = (cell.epochs or 0) if (cell.epochs or 0) in epochs else max(epochs, default=0)
-    return [each for each in alike if (each.epochs or 0) == chosen]
+
+    def passes(count: int | None) -> int:
+        return count or usual or 0
+
+    chosen = max(
+        (each.epochs for each in alike),
+        key=lambda count: (count == cell.epochs, passes(count) == passes(cell.epochs), passes(count)),
+        default=None,
+    )
+    return [each for each in alike if each.epochs == chosen]

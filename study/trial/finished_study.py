@@ -63,7 +63,8 @@ class OpenedStudy:
     def training_beside(self, trial: Confirmed) -> Confirmed | None:
         """The first ordinary training that a trial's images are held against, on its patients; None where none is
         done."""
-        beside = trained_beside([each.spec.cell for each in self.trained], trial.spec.cell)
+        cells = [each.spec.cell for each in self.trained]
+        beside = trained_beside(cells, trial.spec.cell, self.config.outer.epochs)
         own = [cell for cell in beside if cell.fold == trial.spec.cell.fold]
         return next((each for each in self.trained if each.spec.cell in own), None)
 

@@ -4,13 +4,15 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from analysis.dashboard import main, write_dashboard
+from analysis.page.content import LEFT_OUT, make_content
 from analysis.records.records import read_study
 from analysis.records.tasks import TASKS, USUAL
 from analysis.text.summary import ONCE, headline, highlights, smallest_counts
-from tests.analysis.conftest import voters
+from tests.analysis.conftest import save_package, voters
 from tests.analysis.pages import cells_of, data_of, everything_in, page_of
 
 PANELS = [
@@ -318,9 +320,25 @@ def test_what_is_not_a_study_is_one_line_and_status_2(tmp_path, capsys, missing)
     assert said.err.count("\n") == 1
 
 
-def test_a_page_that_cannot_be_written_is_status_2(demo, tmp_path, capsys):
-    assert main([str(demo), "--out", str(tmp_path / "missing" / "page.html")]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+@pytest.mark.parametrize("out", ["{folder}/missing/page.html", "foo://bucket/page.html"])
+def test_a_page_that_cannot_be_written_is_status_2(ledger, tmp_path, capsys, out):
+    out = out.format(folder=tmp_path)
+    assert main([str(ledger().folder), "--out", out]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"dashboard: {out}: ")
+    assert said.count("\n") == 1
+
+
+def test_a_page_without_room_leaves_out_images_where_there_are_any(ledger, monkeypatch):
+    study = ledger()
+    for images in (3, 2, None):
+        cell = study.cell("net", 10, images, method="sldd" if images else "train")
+        trial = study.done(cell, 0)
+        if images:
+            save_package(trial / "package.safetensors", np.random.default_rng(1), images)
+    monkeypatch.setattr("analysis.page.content.CELLS_BYTES", 1)
+    pieces = make_content([read_study(study.folder)]).cells.values()
+    assert [LEFT_OUT in piece["html"] for piece in pieces] == [True, True, False]
 
 
 def test_help_has_an_example(capsys):

@@ -165,3 +165,20 @@ def test_help_has_examples(capsys):
         main(["--help"])
     assert exit_.value.code == 0
     assert "python -m analysis.pictures results/demo" in capsys.readouterr().out
+
+
+def test_every_fold_has_its_picture(ledger: Callable[..., Ledger], capsys):
+    written = ledger(config={"confirm": {"folds": 2}})
+    for cell in written.rotated("net", 10, 1, 2):
+        packed(written, cell)
+    assert main([str(written.folder), "--cell", cell]) == 0
+    assert capsys.readouterr().out.split() == [str(written.folder / "pictures" / f"{cell}.png")]
+    assert main([str(written.folder)]) == 0
+    assert len(capsys.readouterr().out.split()) == 2
+
+
+def test_a_store_that_nobody_knows_is_one_line_and_status_2(demo, capsys):
+    assert main([str(demo), "--out", "foo://bucket/pictures"]) == 2
+    out = capsys.readouterr()
+    assert out.err.startswith("pictures: foo://bucket/pictures: ")
+    assert out.err.count("\n") == 1

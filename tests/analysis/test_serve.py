@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, ItemsView, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 from werkzeug.serving import make_server
 
+from analysis.page.content import Content, Section
 from analysis.page.live import Live
 from analysis.serve import main, make_app
+from analysis.text.anonymity import REPORT
+from analysis.text.sensitivity import FILE as FRAGILITY
+from ledger.trial_files import LANDSCAPE
+from tests.analysis.conftest import Ledger
 
 CELL = "test_vgg-m3-one_hot-as_is-sldd-s1e1"
 
@@ -35,15 +41,15 @@ def finish(study: Path, index: int) -> None:
 def test_nothing_new_is_no_news(running):
     live = Live([running])
     live.look()
-    assert live.revision == 1
-    assert live.news(1) is None
+    assert live.edition.revision == 1
+    assert live.edition.news(1) is None
 
 
 def test_news_is_what_a_new_trial_changed(running):
     live = Live([running])
     finish(running, 3)
     live.look()
-    news = live.news(1)
+    news = live.edition.news(1)
     assert news["revision"] == 2
     assert "study-0-hm-by-images" in news["charts"]
     assert "study-0-search" not in news["charts"], "a confirm trial is no part of the search"
@@ -51,7 +57,7 @@ def test_news_is_what_a_new_trial_changed(running):
     kept = {name: html for name, _, html in news["sections"]["study-0"]}
     assert kept["study-0-provenance"] is None
     assert "All 28 trials" in kept["study-0-trials-card"]
-    assert live.news(2) is None
+    assert live.edition.news(2) is None
 
 
 def test_a_browser_that_comes_back_gets_all_it_missed(running):
@@ -59,9 +65,9 @@ def test_a_browser_that_comes_back_gets_all_it_missed(running):
     for index in (3, 4):
         finish(running, index)
         live.look()
-    assert live.revision == 3
-    assert live.news(1)["revision"] == 3
-    assert len(live.news(0)["cells"]) == 9
+    assert live.edition.revision == 3
+    assert live.edition.news(1)["revision"] == 3
+    assert len(live.edition.news(0)["cells"]) == 9
 
 
 def test_a_study_that_cannot_be_read_for_a_moment_keeps_its_page(running):
@@ -70,9 +76,64 @@ def test_a_study_that_cannot_be_read_for_a_moment_keeps_its_page(running):
     (running / "study.yaml").write_text("{")
     with pytest.raises(ValueError, match="cannot be read"):
         live.look()
-    assert live.news(0)["revision"] == 1
+    assert live.edition.news(0)["revision"] == 1
     (running / "study.yaml").write_text(header)
     live.look()
+
+
+@pytest.fixture
+def counting(ledger: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    """An empty study, and a page that says no more than how often it was made."""
+    made = itertools.count(1)
+
+    def content(*_: object) -> Content:
+        return Content(sections={"study-0": [Section("made", "card", f"{next(made)} times")]})
+
+    monkeypatch.setattr("analysis.page.live.make_content", content)
+    return ledger()
+
+
+@pytest.mark.parametrize(
+    ("name", "revision"),
+    [
+        ("study.yaml", 2),
+        (LANDSCAPE, 2),
+        ("trials/net/1/result.json", 2),
+        ("trials/net/1/package.safetensors", 2),
+        (f"trials/net/1/{REPORT}", 2),
+        (f"trials/net/1/{FRAGILITY}", 2),
+        ("superseded/net/2-0a1b/result.json", 2),
+        ("records.csv", 1),
+        ("trials/net/1/checkpoint/20.pt", 1),
+    ],
+)
+def test_a_page_is_made_anew_for_the_files_that_it_is_made_of(counting: Ledger, name: str, revision: int) -> None:
+    live = Live([counting.folder])
+    path = counting.folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("new")
+    live.look()
+    assert live.edition.revision == revision
+
+
+def test_news_that_are_read_while_the_next_are_made_are_of_one_edition(counting: Ledger) -> None:
+    live = Live([counting.folder])
+    edition = live.edition
+
+    class Slow(dict[str, list[Section]]):
+        def items(self) -> ItemsView[str, list[Section]]:
+            counting.cell("net", 10, 1)  # one browser's request is being answered, and another one finds a new cell
+            live.look()
+            return super().items()
+
+    edition.content.sections = Slow(edition.content.sections)
+    news = edition.news(0)
+    assert live.edition.revision == 2
+    assert news is not None
+    assert (news["revision"], news["sections"]) == (1, {"study-0": [["made", "card", "1 times"]]})
+    later = live.edition.news(1)
+    assert later is not None
+    assert later["sections"] == {"study-0": [["made", "card", "2 times"]]}
 
 
 @pytest.fixture
@@ -116,3 +177,11 @@ def test_an_open_page_follows_and_does_not_flicker(running, address, browser: Br
 def test_what_is_not_a_study_is_one_line_and_status_2(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("every", ["0", "-1", "nan", "inf"])
+def test_a_clock_that_never_ticks_or_never_rests_is_refused(tmp_path, capsys, every):
+    with pytest.raises(SystemExit) as exit_:
+        main([str(tmp_path), f"--every={every}"])
+    assert exit_.value.code == 2
+    assert "--every: a number of seconds above zero" in capsys.readouterr().err

@@ -52,7 +52,7 @@ def finding_figure(frame: pd.DataFrame) -> go.Figure:
             row["finding"],
             AUC=number(row["auc"]),
             interval=f"{number(row['low'])} to {number(row['high'])}",
-            films=f"{row['positives']:,} with it, {row['negatives']:,} without",
+            films=f"{number(row['positives'], 0)} with it, {number(row['negatives'], 0)} without",
         )
         for _, row in known.iterrows()
     ]

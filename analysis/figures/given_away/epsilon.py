@@ -1,8 +1,9 @@
-"""HM against epsilon, over studies that differ in their noise."""
+"""Test score against epsilon, over studies that differ in their noise."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -11,43 +12,50 @@ from analysis.figures.parts.facets import FACETS
 from analysis.figures.parts.scores import score_points
 from analysis.figures.parts.spec import FigureSpec
 from analysis.figures.parts.theme import figure, hover, log_axis, look, plain
-from analysis.records.cell_means import confirm_rows, distilled, setting_labels
-from analysis.records.records import Study
+from analysis.records.cell_means import distilled, run_rows, setting_labels
+from analysis.records.records import Study, score, score_word
 from analysis.text.words import images_word, number
+from ledger.schema import SETTING
 
 COLUMNS = ["study", "label", "epsilon", "delta", "hm", "hm_low", "hm_high", "seeds"]
 
 
 def hm_by_epsilon_frame(studies: Sequence[Study]) -> pd.DataFrame:
-    """One row a study and distilled cell, over its confirm trials: epsilon (missing where it is not private), the delta
-    that epsilon goes with, test HM (mean, lowest and highest), and its place on the axes of the grid. `label` names
-    what is compared along epsilon. Empty where none of the studies is private."""
-    rows = []
-    for study in studies:
-        confirmed = distilled(confirm_rows(study.records))
-        settings = setting_labels(confirmed)
-        for _, trials in confirmed.groupby("cell", sort=False):
-            first = trials.iloc[0]
-            parts = [first["backbone"], images_word(first["images"]), settings[trials.index[0]]]
-            hm = trials["test_hm"]
-            label = ", ".join(filter(None, parts))
-            delta = (study.config.get("privacy") or {}).get("delta")
-            spent = (trials["epsilon"].max(), delta)
-            place = [first.get(name) for name in FACETS]
-            rows.append((study.name, label, *spent, hm.mean(), hm.min(), hm.max(), len(trials), *place))
-    frame = pd.DataFrame(rows, columns=[*COLUMNS, *FACETS])
-    frame = frame.astype({"epsilon": "float64", "delta": "float64", "hm": "float64"})
+    """One row a study and distilled cell, over its runs: epsilon, the largest of one of their packages (missing where
+    none is private), the delta that it goes with, the test score (`hm`: mean, lowest and highest seed), and its place
+    on the axes of the grid. `label` names what is compared along epsilon, `score` what `hm` is of. Empty where none of
+    the studies is private."""
+    rows = [row for study in studies for row in _rows(study)]
+    frame = pd.DataFrame(rows, columns=[*COLUMNS, "score", *FACETS])
+    frame = frame.astype(dict.fromkeys(("epsilon", "delta", "hm", "hm_low", "hm_high"), "float64"))
     return frame if frame["epsilon"].notna().any() else frame.iloc[:0]
 
 
+def _rows(study: Study) -> Iterator[dict[str, Any]]:
+    runs = distilled(run_rows(study))
+    runs = runs.assign(hm=score(runs, "test").astype("float64"), setting=setting_labels(runs))
+    spent = study.records.set_index("trial")["epsilon"]  # of a trial: a run that is pooled over folds has several
+    told = {"study": study.name, "delta": (study.config.get("privacy") or {}).get("delta"), "score": score_word(runs)}
+    for _, seeds in runs.groupby([*SETTING, "backbone", "images"], sort=False, dropna=False):
+        first, hm = seeds.iloc[0], seeds["hm"]
+        label = ", ".join(filter(None, [first["backbone"], images_word(first["images"]), first["setting"]]))
+        known = {"label": label, "epsilon": spent.loc[[name for each in seeds["trials"] for name in each]].max()}
+        known |= {"hm": hm.mean(), "hm_low": hm.min(), "hm_high": hm.max(), "seeds": len(seeds)}
+        yield told | known | {name: first.get(name) for name in FACETS}
+
+
 def hm_by_epsilon_figure(frame: pd.DataFrame) -> go.Figure:
-    """Mean test HM against epsilon, a line a label, bars to the lowest and highest seed; dotted without privacy."""
+    """Mean test score against epsilon, a line a label, bars to the lowest and highest seed; dotted without privacy."""
     private = frame[frame["epsilon"].notna()].sort_values("epsilon", kind="stable")
+    scores = frame["score"].unique()
     drawn = figure(
         xaxis=log_axis(
             "epsilon of a package (smaller is more private)", private["epsilon"], lambda value: f"{value:g}"
         ),
-        yaxis={"title": {"text": "HM on test patients"}, "range": [0, 1.03]},
+        yaxis={
+            "title": {"text": f"{scores[0] if len(scores) == 1 else 'score'} on test patients"},
+            "range": [0, 1.03],
+        },
     )
     for place, (label, rows) in enumerate(frame.groupby("label", sort=False)):
         line = private[private["label"] == label]
@@ -63,7 +71,8 @@ def hm_by_epsilon_figure(frame: pd.DataFrame) -> go.Figure:
 
 
 def _hover(row: pd.Series) -> str:
-    return hover(row["study"], HM=number(row["hm"]), epsilon=number(row["epsilon"]), delta=f"{row['delta']:g}")
+    spent = {"epsilon": number(row["epsilon"]), "delta": f"{row['delta']:g}"}
+    return hover(row["study"], **{row["score"]: number(row["hm"])}, **spent)
 
 
 FIGURE = FigureSpec(
@@ -72,8 +81,8 @@ FIGURE = FigureSpec(
     frame=hm_by_epsilon_frame,
     draw=hm_by_epsilon_figure,
     caption=lambda _: (
-        "Mean test HM of a study's confirm trials, bars from the lowest to the highest seed, against the largest "
-        "epsilon of one of its packages. Epsilon covers the distillation of one package, not the search before it nor "
-        "validation patients."
+        "Mean test score over a study's seeds, each of all its test patients, bars from the lowest to the highest "
+        "seed, against the largest epsilon of one of its packages. Epsilon covers the distillation of one package, not "
+        "the search before it nor validation patients."
     ),
 )

@@ -16,7 +16,7 @@ from math import factorial, prod
 
 import numpy as np
 
-from analysis.stats.ranks.permutation import SEED, Null
+from analysis.stats.ranks.permutation import SEED, Null, at_once, tallied
 
 MOST_LISTED, SAMPLES = 20_000, 20_000
 
@@ -44,8 +44,8 @@ def sampled_orders(families: Sequence[str], samples: int, rng: np.random.Generat
 def block_null(families: Sequence[str], statistic: Callable[[np.ndarray], np.ndarray]) -> Null:
     """Null distribution of `statistic` (orders (n, networks) -> whole numbers (n,)); a seeded sample of many orders."""
     orders, exact = block_orders(tuple(families))
-    values, times = np.unique(statistic(orders), return_counts=True)
-    ways = dict(zip(values.tolist(), times.tolist(), strict=True))
+    batch = at_once(len(families))
+    ways = tallied((orders[start : start + batch] for start in range(0, len(orders), batch)), statistic)
     # Families stay together, so that the average order need not be at zero.
     centre = Fraction(sum(value * each for value, each in ways.items()), len(orders))
     return Null(ways, exact, centre)

@@ -8,7 +8,7 @@ many of each value are placed, a few thousand states, instead of being listed (3
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
@@ -183,13 +183,23 @@ def _choices(size: int, room: Sequence[int]) -> Iterator[Placed]:
             yield (taken, *rest)
 
 
-def _sampled(points: int, statistic: Callable[[np.ndarray], np.ndarray]) -> Null:
-    """`statistic` of random orders, given as rows of indices, a few at a time to bound memory."""
-    rng = np.random.default_rng(SEED)
+def at_once(points: int) -> int:
+    """How many orders of so many points are looked at together: a statistic of their pairs then fits in 32 MB."""
+    return max(1, 4_000_000 // points**2)
+
+
+def tallied(batches: Iterable[np.ndarray], statistic: Callable[[np.ndarray], np.ndarray]) -> dict[int, int]:
+    """How many of the orders, given as rows of indices in `batches`, have each value of `statistic`."""
     ways: Counter[int] = Counter()
-    batch = max(1, 4_000_000 // points**2)
-    for start in range(0, SAMPLES, batch):
-        orders = np.tile(np.arange(points), (min(batch, SAMPLES - start), 1))
-        values, times = np.unique(statistic(rng.permuted(orders, axis=1)), return_counts=True)
+    for orders in batches:
+        values, times = np.unique(statistic(orders), return_counts=True)
         ways.update(dict(zip(values.tolist(), times.tolist(), strict=True)))
-    return Null(ways, False)
+    return ways
+
+
+def _sampled(points: int, statistic: Callable[[np.ndarray], np.ndarray]) -> Null:
+    """`statistic` of random orders."""
+    rng, batch = np.random.default_rng(SEED), at_once(points)
+    sizes = (min(batch, SAMPLES - start) for start in range(0, SAMPLES, batch))
+    batches = (rng.permuted(np.tile(np.arange(points), (size, 1)), axis=1) for size in sizes)
+    return Null(tallied(batches, statistic), False)

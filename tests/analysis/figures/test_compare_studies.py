@@ -59,3 +59,13 @@ def test_scores_of_different_kinds_are_called_by_their_names(ledger: Callable[..
     assert [trace.name for trace in drawn.data] == ["classes, balanced accuracy", "patients, HM"]
     _, ((_, _, ours, theirs),) = side_by_side_rows(frame)
     assert [ours.split(" 0.")[0], theirs.split(" 0.")[0]] == ["balanced accuracy", "HM"]
+
+
+def test_real_images_have_a_score_and_no_count_that_suffices(ledger: Callable[..., Ledger]) -> None:
+    study = ledger("demo", methods={"random_real": {"label": "random real patches", "control": True}})
+    study.done(study.cell("net", 10, 1), 0, hm=0.9)
+    study.done(study.cell("net", 10, 3, method="random_real"), 0, hm=0.51)
+    _, rows = side_by_side_rows(side_by_side_frame([read_study(study.folder)] * 2))
+    answers = {name: answer for name, _, answer, _ in rows}
+    assert answers["net (RANDOM REAL)"] == "HM 0.51 with 3 images"
+    assert answers["net (SLDD)"] == "HM 0.90 with 1 image; not judged; 1 image by the papers' rule"

@@ -10,7 +10,7 @@ import pytest
 from analysis.dashboard import write_dashboard
 from analysis.figures import hm as figures
 from analysis.figures.cells.threshold_curve import shown_trials
-from analysis.records.cell_means import cell_means, training_means
+from analysis.records.cell_means import cell_means, trained_beside, training_means, usual_epochs
 from analysis.records.records import Study, read_study
 from analysis.stats.evidence import count_evidence
 from analysis.stats.minimum import minimum_images
@@ -130,3 +130,18 @@ def test_a_cell_is_held_against_training_of_its_own_epochs_or_else_of_the_most(l
     for name, facts in (("few", {"train_patches": 9}), ("np", {"train_classes": "NP"}), ("group", {"norm": "group"})):
         written.done(written.cell("net", 10, None, cell=name, method="train", epochs=50, **facts), 0, hm=1.0)
     assert count_evidence(read_study(written.folder))["trained_hm"].tolist() == [0.7, 0.9]
+
+
+@pytest.mark.parametrize(("own", "expected"), [(None, 0.9), (100, 0.7), (50, 0.9), (400, 0.9)])
+def test_training_without_epochs_of_its_own_took_the_studys(ledger, own, expected):
+    written = ledger(config={"outer": {"epochs": 400}})
+    for epochs, hm in ((None, 0.9), (100, 0.7), (200, 0.8)):
+        written.done(written.cell("net", 10, None, cell=f"train-{epochs}", method="train", epochs=epochs), 0, hm=hm)
+    study = read_study(written.folder)
+    trained = training_means(study)
+    cell = trained.iloc[0].to_dict() | {"epochs": own}
+    assert trained_beside(trained, usual_epochs(study))(cell)["hm"].tolist() == [expected]
+
+
+def test_a_study_that_counts_steps_has_no_usual_epochs(study: Study) -> None:
+    assert usual_epochs(study) is None

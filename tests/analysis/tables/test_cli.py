@@ -12,6 +12,7 @@ import pytest
 from analysis.records.records import read_study
 from analysis.stats.evidence import count_evidence
 from analysis.tables.cli import cell_table, main
+from ledger.storage import open_folder
 from tests.analysis.conftest import Ledger
 from tests.analysis.papers import TRAINING, papers_study
 
@@ -164,3 +165,20 @@ def test_latex_prints_names_as_text(ledger: Callable[..., Ledger], papers, capsy
     assert r"\caption{50\%\_of \& \textbackslash{}input\{x\}}" in page
     assert "\n\\{a\\}\\$b & 10 & - & - & - & - & - & - & - & - & - & refused: x \\& y \\\\\n" in page
     assert said(capsys, papers, "--against", "published", "--format", "latex").count(r"\toprule") == 6
+
+
+def test_a_cell_is_one_row_however_many_of_its_folds_have_begun(ledger: Callable[..., Ledger]):
+    written = ledger(config={"confirm": {"folds": 3}})
+    first, *_ = written.rotated("net", 10, 1, 3)
+    written.done(first, 0)
+    written.rotated("later", 20, 1, 3)
+    frame = cell_table(read_study(written.folder)).frame
+    assert frame["cell"].str.split("-").str[0].tolist() == ["net", "later"]
+    assert frame["status"].tolist() == ["confirmed on 1 of 3 folds", "not run"]
+
+
+def test_out_may_be_an_object_store(demo, capsys):
+    assert said(capsys, demo, "--out", "memory://tables/cells.txt").strip() == "memory://tables/cells.txt"
+    assert (open_folder("memory://tables") / "cells.txt").read_text().startswith("demo\n")
+    assert main([str(demo), "--out", "foo://bucket/cells.txt"]) == 2
+    assert capsys.readouterr().err.startswith("tables: foo://bucket/cells.txt: ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from analysis.dashboard import write_dashboard
+from analysis.page.content import make_content
+from analysis.records.records import read_study
 from analysis.text.anonymity import (
     COLUMNS,
     REPORT,
@@ -18,9 +21,11 @@ from analysis.text.anonymity import (
     anonymity_table,
     found_something,
     read_report,
+    reports,
     sentences,
     works,
 )
+from ledger.storage import read_many
 from tests.analysis.conftest import Ledger
 from tests.analysis.reports import anonymity_report, found
 
@@ -141,3 +146,24 @@ def test_the_page_shows_the_verdict_and_its_numbers(
     assert "What the packages give away" in page
     for sentence in sentences(report):
         assert escape(sentence) in page
+
+
+def test_a_page_reads_all_reports_at_once(
+    report: dict[str, Any], ledger: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = ledger()
+    cell = study.cell("net", 10, 1)
+    for index in range(2):
+        (study.done(cell, index) / REPORT).write_text(json.dumps(report | {"trial": f"{cell}/{index}"}))
+    asked: list[str] = []
+
+    def counting(folder: Path, pattern: re.Pattern[str]) -> Any:
+        asked.append(pattern.pattern)
+        return read_many(folder, pattern)
+
+    monkeypatch.setattr("analysis.text.anonymity.read_many", counting)
+    monkeypatch.setattr("analysis.text.sensitivity.read_many", counting)
+    content = make_content([read_study(study.folder)])
+    assert "study-0-membership" in content.charts
+    assert len(asked) == 2, "the reports, and the tables of fragility"
+    assert [found["trial"] for found in reports(read_study(study.folder))] == [f"{cell}/0", f"{cell}/1"]

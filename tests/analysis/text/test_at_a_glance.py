@@ -118,3 +118,12 @@ def test_for_whom_it_may_not_hold_follows_from_what_was_run(glance, ledger) -> N
     empty = ledger("empty")
     empty.trial(empty.cell("good", 10, 1), 0)
     assert for_whom_it_may_not_hold(read_study(empty.folder)) == ""
+
+
+def test_real_images_beside_distilled_ones_are_no_count_that_was_measured(ledger) -> None:
+    study = ledger(methods={"random_real": {"label": "random real patches", "control": True}})
+    for count, method in ((1, "sldd"), (3, "sldd"), (30, "random_real")):
+        study.done(study.cell("net", 10, count, method=method), 0)
+    read = read_study(study.folder)
+    assert "More than 3 images, nor 2." in list(not_measured(read, minimum_images(read)))
+    assert " or more than 3 images;" in for_whom_it_may_not_hold(read)

@@ -73,6 +73,7 @@ def test_fresh_starts_are_a_table_by_network(ledger: Callable[..., Any]) -> None
     table = cross_table(study)
     assert table is not None
     assert list(table.rows()) == [["net-random_real", "0.600", "0.500"], ["net-sldd", "0.800", "0.500"]]
+    assert table.frame["study"].tolist() == ["methods", "methods"]
     assert table.lines[1] == "Could not be trained so: net."
     (line,) = [line for line in as_text([cell_table(study)], []).splitlines() if "net-sldd" in line]
     assert line.split()[-3:] == ["0.800", "10", "512"], "fresh starts, core seconds, peak memory"

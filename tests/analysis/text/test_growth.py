@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -154,3 +155,9 @@ def test_growth_is_found_where_some_networks_cannot_take_one_image(ledger: Calla
     assert smallest_counts(read).startswith(
         "Not all networks could take fewer than 2 images: one that needs fewer counts as needing 2 images. "
     )
+
+
+def test_a_steep_line_is_told_in_digits_that_say_something(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    steep = SimpleNamespace(slope=-5.0, low=-9.0, high=11.0)
+    monkeypatch.setattr("analysis.text.growth.growth", lambda *_, **__: steep)
+    assert "0.031 times as many (0.002 to 2,048) a tenfold of parameters" in whether_it_grows(made((3, 3, 2, 2, 1)))

@@ -124,7 +124,7 @@ def test_ordinary_training_is_waited_for_and_held_against(
     grid = cells([GridSettings(["a"], "search", ["sldd", "train"], most_images=6)], None)
     made = {cell: CellSearch(cell, SearchSettings(trials=1), ConfirmSettings(1), ledger, seed=0) for cell in grid}
     (group,) = series([cell for cell in grid if cell.counted])
-    beside = trained_beside(grid, group[0])
+    beside = trained_beside(grid, group[0], None)
     assert [cell.method for cell in beside] == ["train"]
     own = [made[cell] for cell in beside]
     search = CountSearch([made[cell] for cell in group], Rule(margin), own)

@@ -99,3 +99,12 @@ DEEP = '{"classes": ' + "[" * 100_000 + "]" * 100_000 + "}"
 def test_names_that_do_not_go_with_the_labels(tmp_path: Path, facts: str) -> None:
     _package(tmp_path / "package.safetensors", facts)
     assert read_distilled(tmp_path) is None
+
+
+def test_a_number_of_films_that_is_none_costs_itself(study: Study) -> None:
+    path = study.trial_folder(study.records["trial"].iloc[0]) / "result.json"
+    result = json.loads(path.read_text())
+    result["test"]["classes"][0]["positives"] = "x"
+    path.write_text(json.dumps(result))
+    (points,) = finding_figure(finding_frame(study)).data
+    assert "n/a with it, 17 without" in points.hovertext[1]

@@ -69,3 +69,18 @@ def test_many_orders_are_sampled_and_say_so():
     found = spearman(range(1, 17), range(1, 17), range(1, 17), families)
     assert not found.exact
     assert found.p == Fraction(1, block_orders.SAMPLES + 1)
+
+
+def test_orders_are_looked_at_a_few_at_a_time():
+    families = [name for name in "abcdefghij" for _ in range(3)]
+    seen: list[int] = []
+
+    def statistic(orders: np.ndarray) -> np.ndarray:
+        seen.append(len(orders))
+        return orders @ np.arange(30)
+
+    null = block_orders.block_null(families, statistic)
+    assert null.orders == sum(seen) == block_orders.SAMPLES
+    assert max(seen) * 30**2 <= 4_000_000, "a statistic of pairs fits in memory"
+    values, times = np.unique(statistic(block_orders.block_orders(tuple(families))[0]), return_counts=True)
+    assert null.ways == dict(zip(values.tolist(), times.tolist(), strict=True))
