@@ -26,7 +26,7 @@ COMMANDS = {
     "archive": ("study.export.archive", "a study's records in one file, and back"),
     "anonymity": ("study.anonymity", "what a study's packages give away of patients"),
     "check": ("sldd.check", "check a cohort's radiographs and tables"),
-    "package": ("sldd.package.cli.commands", "look at, check, use and sign a package"),
+    "package": ("sldd.package.__main__", "look at, check, use and sign a package"),
     "overlay": ("sldd.overlay", "a package's votes drawn over one radiograph"),
     "pretext": ("sldd.training.pretext", "train a start on public radiographs without labels"),
     "imagenet": ("sldd.backbones.imagenet", "make a start of ImageNet weights that a package brings"),

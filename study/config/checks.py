@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from typing import Any
 
+from sldd.backbones.start import PRETRAINED
 from sldd.data.cohort import Cohort
 from sldd.data.patches import PatchSettings
 from sldd.data.settings import TOLD_WHOLE
@@ -59,6 +60,11 @@ def check_task(config: StudyConfig) -> None:
                     f"grid.label_init: {start} is no start of task {task.name}; choose from "
                     + ", ".join(task.label_starts)
                 )
+        if not made:
+            raise InputError(
+                "grid.transfer: mixed and co_trained take a chain of two collections or more, so this block has no "
+                "cell; name them in grid.chain"
+            )
         if block.chain != [[]] and cells([replace(block, chain=[[]])], task=task.name) == made:
             raise InputError(
                 "grid.chain: transfer is ordinary training of films with findings, which this block has not; "
@@ -80,6 +86,10 @@ def _matches(config: StudyConfig) -> bool:
     return any(isinstance(METHODS[method], Matched) for block in config.grid for method in block.method)
 
 
+def _starts_pretrained(config: StudyConfig) -> bool:
+    return any(PRETRAINED in start for block in config.grid for start in (block.start, *block.chain))
+
+
 def _of_source(kind: str) -> Callable[[StudyConfig], bool]:
     return lambda config: config.data.source == kind
 
@@ -96,6 +106,13 @@ _NEEDED: tuple[tuple[str, str, Callable[[StudyConfig], bool]], ...] = (
     ("search.warm_trials", "grid.images=search", _searches_counts),
     ("grid.most_images", "grid.images=search", _searches_counts),
     ("grid.transfer", "grid.chain", lambda config: any(block.chain != [[]] for block in config.grid)),
+    ("pretrained", "grid.start=pretrained, or pretrained in grid.chain", _starts_pretrained),
+    ("sources.", "grid.chain", lambda config: any(block.chain != [[]] for block in config.grid)),
+    (
+        "search.receiver_lr",
+        _names("grid.method", (name for name, method in METHODS.items() if isinstance(method, Matched))),
+        _matches,
+    ),
     *((f"data.{kind}.", f"data.source={kind}", _of_source(kind)) for kind in _WITH_SETTINGS),
     ("data.film_size", _names("data.source", TOLD_WHOLE), lambda config: config.data.source in TOLD_WHOLE),
     ("evaluate.", "evaluate.starts=1 or more", lambda config: config.evaluate.starts > 0),

@@ -193,7 +193,7 @@ def _lost_cells(old: Any, new: Any, task: str) -> list[str]:
             {replace(cell, counted=False) for cell in cells(TypeAdapter(Grid).validate_python(tree), task=task)}
             for tree in (former, new)
         )
-    except (TypeError, ValidationError, InputError):
+    except (KeyError, TypeError, ValidationError, InputError):  # a method that there is no longer
         return ["its grid cannot be read"]
     lost = sorted(before - after, key=lambda cell: cell.name)
     if not lost:

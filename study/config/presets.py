@@ -97,7 +97,7 @@ def _blocks(grid: Any, seen: tuple[str, ...]) -> Iterator[Any]:
 
 def _beside(study: str, name: str) -> str:
     """A preset's name, or a file relative to the one that names it."""
-    return name if name in presets() else str(Path(study).parent / name)
+    return name if name in presets() else os.path.normpath(Path(study).parent / name)
 
 
 def _on_top(tree: Tree, below: Tree) -> Tree:
@@ -113,9 +113,9 @@ def _one(study: str) -> Tree:
     if study in presets():
         text, where = (resources.files("study") / "presets" / f"{study}.yaml").read_text(), f"preset {study}"
     elif path.suffix in (".yaml", ".yml"):
-        if path.exists() and not path.is_file():  # a pipe that nobody writes to would keep us waiting
-            raise InputError(f"{study}: not a file; name a preset or a file of settings")
         try:
+            if path.exists() and not path.is_file():  # a pipe that nobody writes to would keep us waiting
+                raise InputError(f"{study}: not a file; name a preset or a file of settings")
             text, where = path.read_text(encoding="utf-8"), study
         except FileNotFoundError:
             raise InputError(f"{study}: there is no such file") from None

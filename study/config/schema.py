@@ -80,7 +80,7 @@ class StudyConfig:
     outer: OuterSettings = field(default_factory=OuterSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
-    """Films with findings only."""
+    """Whole films only, with findings or of one class each."""
     evaluate: FreshSettings = field(default_factory=FreshSettings)
     package: PackageSettings = field(default_factory=PackageSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
+import torch
 import yaml
 from rich.console import Console
 
@@ -122,10 +123,13 @@ def run(study: str = "demo", /, *, out: Path | str = "results", address: str | N
     # Of a dataclass, its defaults came along: those of another source or method do nothing, and are no mistake.
     words = with_effect(study, _words(_flat(settings)), asked=_words(_flat(settings, fields_of=_changed)))
     config = load(study, words)
-    console = Console()
+    threads, console = torch.get_num_threads(), Console()
     if not (console.is_terminal or console.is_jupyter):
         console = Console(quiet=True)
-    status = conduct(config, console, out=str(out), address=address, words=[study, *words])
+    try:
+        status = conduct(config, console, out=str(out), address=address, words=[study, *words])
+    finally:
+        torch.set_num_threads(threads)  # plans time steps with as many as trials have
     if status >= 128:
         raise KeyboardInterrupt
     return Study.open(f"{out}/{config.name}")

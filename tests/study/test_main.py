@@ -30,6 +30,12 @@ def test_every_command_takes_the_words_after_its_name(name: str, capsys: pytest.
     assert "usage: python -m " in capsys.readouterr().out
 
 
+def test_every_command_of_a_package_is_there(tmp_path: Path) -> None:
+    package = str(tmp_path / "none.sldd")
+    for words in (["finetune", package, str(tmp_path)], ["verify", package]):
+        assert main(["package", *words]) == 2
+
+
 def test_its_exit_status_is_that_of_the_command(tmp_path: Path) -> None:
     assert main(["status", str(tmp_path / "nowhere")]) == 2
 

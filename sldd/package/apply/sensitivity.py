@@ -21,7 +21,7 @@ and its variants
     order: steps        the steps' images and labels in the reverse order (cannot run for one step)
     rate: mean          one mean rate in place of the learned ones (cannot run for a single rate)
     rate: halved, rate: doubled
-    start: seed         other Xavier weights; theta_bn as in the package
+    start: seed         other weights of its kind; theta_bn as in the package
     backbone            another network of the same input from its own start; its theta_bn is measured on the distilled
                         images, since a receiver has no others
     noise               on the distilled images, in shares of their standard deviation

@@ -37,6 +37,10 @@ def test_ordinary_training_sees_whole_films() -> None:
         ([*FINDINGS, "grid.images=search"], "grid.images: list the counts"),
         ([*FINDINGS, "privacy.noise=1"], "privacy.noise: is for patches"),
         ([*FINDINGS, "protocol=paper"], "protocol: the papers' is for patients"),
+        (
+            [*FINDINGS, "grid.method=train", "grid.transfer=mixed", "grid.chain=[[nih]]"],
+            "grid.transfer: mixed and co_trained take a chain of two",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(settings: list[str], says: str) -> None:
@@ -57,6 +61,9 @@ def test_what_does_not_go_together_is_refused(settings: list[str], says: str) ->
             ["data.phantom.patients=40", "data.source=folder"],
             "data.phantom.patients: does nothing without",
         ),
+        (["pretrained={lenet: x.pt}"], "pretrained.lenet: does nothing without grid.start=pretrained"),
+        (["sources={nih: {source: nih, root: films}}"], r"sources.nih.\w+: does nothing without grid.chain"),
+        (["search.receiver_lr=[0.1, 1]"], "search.receiver_lr: does nothing without grid.method=.*dm"),
         (["data.classes.subject=film"], "data.classes.subject: does nothing without data.source=classes"),
         ([*FINDINGS, "patches.size=64"], "patches.size: does nothing without task=patches"),
         ([*FINDINGS, "grid.train_view=[patches]"], "grid.train_view: does nothing without task=patches"),

@@ -146,7 +146,7 @@ def test_a_folder_of_weights_names_them_by_backbone(tmp_path: Path) -> None:
     for name in ("lenet.safetensors", "paper/vgg16.pt", "notes.txt"):
         (tmp_path / name).write_bytes(b"")
     found = {"lenet": str(tmp_path / "lenet.safetensors"), "paper/vgg16": str(tmp_path / "paper" / "vgg16.pt")}
-    assert load("demo", [f"pretrained={tmp_path}"]).pretrained == found
+    assert load("demo", ["grid.start=pretrained", f"pretrained={tmp_path}"]).pretrained == found
     (tmp_path / "lenet.pt").write_bytes(b"")
     with pytest.raises(InputError, match=r"^pretrained: the folder has two files of weights of one backbone"):
         load("demo", [f"pretrained={tmp_path}"])
@@ -160,7 +160,9 @@ def test_study_may_grow_and_nothing_else() -> None:
     grown += ["budget={trials: 3, hours: 2, gpu_hours: 1, price: 1.2}"]
     assert differences(before, as_tree(load("demo", grown))) == []
     assert differences(before, as_tree(load("demo", ["grid.images=search", "minimum.margin=0.05"]))) == []
-    assert differences(before, as_tree(load("demo", ["pretrained={resnet10t: x.pt}"]))) == []
+    starts = "grid.start=[near_linear, pretrained]"
+    begun = as_tree(load("demo", [starts]))
+    assert differences(begun, as_tree(load("demo", [starts, "pretrained={resnet10t: x.pt}"]))) == []
     older = as_tree(load("demo", []))
     older["search"]["stop"] = older["search"].pop("pruner")
     assert differences(older, before) == [], "a setting that had another name"
@@ -219,3 +221,9 @@ def test_how_images_are_stored_is_what_a_study_means_and_the_rest_is_not() -> No
     assert differences(old, signed) == []
     smaller = as_tree(parse(tree | {"package": {"images": "uint8"}}))
     assert differences(old, smaller) == ["package.images was 'float32' and is now 'uint8'"]
+
+
+def test_a_method_that_there_is_no_longer_is_said() -> None:
+    new = as_tree(load("demo", []))
+    old = new | {"grid": [new["grid"][0] | {"method": ["sldd", "gone"]}]}
+    assert "its grid cannot be read" in differences(old, new)

@@ -30,6 +30,18 @@ def test_bases_in_a_circle_are_named(tmp_path: Path) -> None:
         read(str(tmp_path / "a.yaml"), [])
 
 
+def test_a_circle_is_seen_however_its_paths_are_spelled(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "a.yaml").write_text("base: ../x/a.yaml")
+    with pytest.raises(InputError, match=r"base leads from .*a\.yaml and back"):
+        read(str(tmp_path / "x" / "a.yaml"), [])
+
+
+def test_a_name_too_long_for_a_file_is_a_line() -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read(f"{'x' * 300}.yaml", [])
+
+
 def test_a_grid_takes_the_blocks_of_other_studies(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text("base: demo\ngrid: {backbone: [a], images: [1]}")
     (tmp_path / "two.yaml").write_text("grid: [{backbone: [b], images: [2]}, {backbone: [c], images: [3]}]")
