@@ -30,9 +30,8 @@ from analysis.design.simulation import MARGIN, Design, curves, every_count, hms_
 from analysis.records.records import Study
 from analysis.stats.dose_response import relations
 from analysis.stats.evidence import count_evidence
-from analysis.stats.minimum import minimum_images, rule_points, shown_points
+from analysis.stats.minimum import compared_minimum, minimum_images, rule_points, shown_points
 from analysis.stats.ranks.rank_tests import SIGNIFICANT, spearman
-from analysis.stats.shared_counts import alike
 from ledger.schema import SCHEMA
 from sldd.rng import stream
 
@@ -93,7 +92,7 @@ def simulate(design: Design, seed: int) -> tuple[Simulated, np.ndarray]:
         results[trial] = {"delta": 0.5, "test": {"patients": tested}}
     records = pd.DataFrame(rows, columns=list(SCHEMA)).astype(SCHEMA)
     cells = [
-        {"backbone": name, "images": count, "counted": True}
+        distilled | {"backbone": name, "images": count, "norm": "as_is", "start": "xavier", "counted": True}
         for name in names(design)
         for count in counts
         if design.searched
@@ -132,7 +131,7 @@ def significant(design: Design, seed: int) -> dict[str, float]:
     """Whether the tests of one study have p <= 0.05."""
     study, _ = simulate(design, seed)
     answer = minimum_images(study).set_index("backbone").loc[names(design)].reset_index()
-    same = answer if alike(study) is study else minimum_images(alike(study))
+    same = compared_minimum(study).set_index("backbone").loc[names(design)].reset_index()
     tests = {
         "alone": _counts_p(rule_points(answer), None),
         "counts": _counts_p(rule_points(same), design.kinds),

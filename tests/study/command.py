@@ -40,6 +40,10 @@ TINY = [
 ]  # fmt: skip
 
 
+OF_FILES = [setting for setting in TINY if not setting.startswith("data.phantom")]
+"""The same without what phantoms are asked, for radiographs of files."""
+
+
 class Study:
     """The folder of a study, and what its command said."""
 

@@ -20,7 +20,7 @@ from study.run import main
 from study.status import read_status
 from tests.analysis.pages import everything_in
 from tests.conftest import write_manifest
-from tests.study.command import TINY, Here, Study
+from tests.study.command import OF_FILES, TINY, Here, Study
 
 
 def _said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -40,7 +40,6 @@ def _said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["patches.irrelevant_below=1e-9", "patches.organ_above=1"], "no training patch of class"),
         (["data.split.validation=0"], "the validation split has no positive patient"),
         (["grid.images=1"], "every cell is refused; test_resnet-m1-one_hot-as_is-sldd-near_linear-s1e1: batch norm"),
-        (["data.source=folder"], "data.root: not given"),
         (["grid.start=[xavier,elsewhere.pt]"], "grid.start: elsewhere.pt: there is no such file"),
         (["package.key=nowhere.key"], "package.key: nowhere.key: there is no such file"),
         (["package.signer=Hospital"], "package.signer: packages are signed with a key; give package.key"),
@@ -55,9 +54,15 @@ def test_bad_input_gets_one_line_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_has_to_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "data.root: not given" in _said(capsys, *OF_FILES, "data.source=folder", "--out", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_bad_manifest_is_told_without_naming_a_patient(cohort_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_manifest(cohort_folder, ["Jane Doe,images/jane-doe.png,masks/0.png,1"])
-    said = _said(capsys, *TINY, "data.source=folder", f"data.root={cohort_folder}", "--out", str(cohort_folder / "o"))
+    folder, out = f"data.root={cohort_folder}", str(cohort_folder / "o")
+    said = _said(capsys, *OF_FILES, "data.source=folder", folder, "--out", out)
     assert "manifest.csv line 2: the image does not exist" in said
     assert "jane" not in said.lower()
 

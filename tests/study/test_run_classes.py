@@ -167,7 +167,7 @@ def test_a_plan_speaks_of_images_and_their_score(cells: Path, capsys: pytest.Cap
         (["grid.images=search"], "grid.images: list the counts"),
         (["protocol=paper"], "protocol: the papers' is for patients with one label; leave it out with task=classes"),
         (
-            ["data.source=phantom", "data.channels=gray", "data.phantom={patients: 16, size: 64}"],
+            ["data.source=phantom", "data.root=null", "data.channels=gray", "data.phantom={patients: 16, size: 64}"],
             "data.source: films of phantom have patients with one label",
         ),
         (["task=class"], "task: input should be 'patches', 'multilabel' or 'classes' (got 'class')"),

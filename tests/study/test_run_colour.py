@@ -18,7 +18,7 @@ from sldd.sources.phantom import PhantomSettings, phantom_label, phantom_patient
 from study.anonymity import main as anonymity
 from study.run import main
 from tests.conftest import write_film, write_manifest
-from tests.study.command import TINY, without_ray
+from tests.study.command import OF_FILES, without_ray
 
 COUNT = 24
 SHORT = [
@@ -52,7 +52,7 @@ def test_patches_of_phantoms_in_colour(tmp_path: Path, capsys: pytest.CaptureFix
     write_manifest(films, rows)
     colour = ["data.source=folder", f"data.root={films}", "data.channels=rgb"]
     small = ["patches={size: 16, stride: 8, input_size: 32}", *SHORT]
-    assert _run(tmp_path / "out", *TINY, *colour, *small) == 0
+    assert _run(tmp_path / "out", *OF_FILES, *colour, *small) == 0
     study = tmp_path / "out" / "tiny"
     records = read_study(study).records
     assert records["status"].eq("done").all()
@@ -66,9 +66,9 @@ def test_patches_of_phantoms_in_colour(tmp_path: Path, capsys: pytest.CaptureFix
     assert anonymity([str(study)]) == 0
     report = json.loads(file.with_name("anonymity.json").read_text())
     assert report["controls"]["real"]["nearest"]["pixel"]["copies"] == 3, "what was cut out of films is found"
-    assert _run(tmp_path / "out", *TINY, *colour, *small) == 0, "nothing is left to run"
+    assert _run(tmp_path / "out", *OF_FILES, *colour, *small) == 0, "nothing is left to run"
     capsys.readouterr()
-    assert _run(tmp_path / "out", *TINY, *colour, *small, "data.channels=gray") == 2
+    assert _run(tmp_path / "out", *OF_FILES, *colour, *small, "data.channels=gray") == 2
     assert "data.channels was 'rgb' and is now 'gray'" in capsys.readouterr().err
 
 

@@ -24,9 +24,6 @@ others by this."""
 _VERSIONED = ("sldd-study", "torch", "torchvision", "timm", "numpy")
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-MOST_SIDE = 1024
-"""Pixels of a side of the network's input."""
-
 MOST_CLASSES = 1000
 
 _MOST_PIXELS = 1_000_000
@@ -270,10 +267,6 @@ def _checked(tree: dict[str, Any]) -> Header:
         scores: Scores | None = getattr(header.claims, part, None)
         if scores is not None and max(scores.positive, scores.undecided) > scores.patients:
             raise InputError(f"its claims.{part} count more positive or undecided patients than patients")
-    if header.patches.input_size > MOST_SIDE:
-        raise InputError(
-            f"its network would see {header.patches.input_size:,} pixels a side; {MOST_SIDE:,} are allowed"
-        )
     return header
 
 

@@ -47,6 +47,6 @@ def test_gradients_lie_as_their_weights_do(backbone: str, gains: bool) -> None:
     weights = [weight.clone().requires_grad_() for weight in unroll.start]
     assert not any(weight.ndim == 4 and not weight.is_contiguous() for weight in weights)
     _, found = outer_gradient(unroll.forward, weights, images, torch.arange(6) % 3, ComputeSettings())
-    _, plain = outer_gradient(unroll._logits, weights, images, torch.arange(6) % 3, ComputeSettings())
+    _, plain = outer_gradient(unroll.logits, weights, images, torch.arange(6) % 3, ComputeSettings())
     torch.testing.assert_close(found, plain, rtol=1e-3, atol=1e-4)
     assert all(part.stride() == weight.stride() for part, weight in zip(found, weights, strict=True))

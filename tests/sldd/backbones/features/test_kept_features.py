@@ -56,6 +56,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return features(self, images)
 
     monkeypatch.setattr(Head, "features", count)
+    monkeypatch.setattr(Head, "_of_noise", lambda self: "")  # of no real image
     return counted
 
 
