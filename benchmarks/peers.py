@@ -7,6 +7,7 @@ can import one of the two.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import sys
 from pathlib import Path
@@ -95,6 +96,14 @@ def check_checkout(folder: Path | None) -> None:
     """Raise an InputError where a folder is given, and is no checkout."""
     if folder is not None and not (folder / "train_distilled_image.py").is_file():
         raise InputError(f"{folder}: no checkout of dataset-distillation (train_distilled_image.py)")
+
+
+def checkout_digest(folder: Path) -> str:
+    """Digest of all modules of a checkout, by path and content."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        found.update(f"{path.relative_to(folder)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return found.hexdigest()
 
 
 def check_peer(folder: Path | None) -> None:

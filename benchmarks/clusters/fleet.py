@@ -109,12 +109,14 @@ def simulate(fleet: Fleet, trials: int, seed: int = 0) -> Outcome:
         losses += 1
         gone = max(alive[machine], begun)
         worked = (gone - begun) / slowness[machine]
-        safe = worked if random.uniform() < fleet.notice else worked // fleet.checkpoint * fleet.checkpoint
+        kept = (gone - begun) // fleet.checkpoint * fleet.checkpoint / slowness[machine]  # by the clock, as trials do
+        safe = worked if random.uniform() < fleet.notice else kept
         wasted += worked - safe
         done[trial] += safe
         heapq.heappush(unfinished, (gone, trial))
         alive[machine] = gone + fleet.start + random.exponential(fleet.loss)
         heapq.heappush(free, (gone + fleet.start, machine))
+    waited += sum(max(0.0, end - since) for since, _ in free)  # the tail, in which no trials are left
     return Outcome(end, wasted / float(needed.sum()), losses, working / end, waited / (end * fleet.workers))
 
 

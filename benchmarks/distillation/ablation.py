@@ -7,7 +7,7 @@
 A network is a name of sldd.backbones and perhaps a norm after a colon. All variants of a seed see the same patients,
 start, images and batches. Patches are 48 of 256 pixels, shown at --side. States and thresholds are chosen on validation
 patients; test patients are scored once. A run that --out has already is not run again, so that a command that was
-interrupted goes on.
+interrupted goes on; one of a variant that meant something else then is refused.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.measure import one_thread
+from benchmarks.runs_file import RunsFile
 from sldd.backbones.registry import build
 from sldd.backbones.start import NEAR_LINEAR, XAVIER, set_start
 from sldd.data.cohort import default_cache, prepare
@@ -215,45 +216,29 @@ def main(arguments: list[str] | None = None) -> int:
         for name, variant in VARIANTS.items():
             print(f"{name:<12} {variant}")
         return 0
+    common = options.images, options.steps, options.side, options.patients, options.difficulty
     jobs = [
-        Job(
-            network,
-            variant,
-            seed,
-            options.images,
-            options.steps,
-            options.side,
-            options.patients,
-            options.difficulty,
-        )
+        vars(Job(network, variant, seed, *common))
         for seed in options.seeds
         for network in options.networks
         for variant in options.variants
     ]
-    kept: list[dict[str, Any]] = []
-    if options.out is not None and options.out.exists():
-        kept = [json.loads(line) for line in options.out.read_text().splitlines()]
-    wanted = [vars(job) for job in jobs]
-    runs = [each for each in kept if {key: each[key] for key in wanted[0]} in wanted]
-    had = [{key: each[key] for key in wanted[0]} for each in runs]
-    open_jobs = [job for job in jobs if vars(job) not in had]
     try:
+        runs = RunsFile(options.out, defined=("variant", lambda variant: asdict(VARIANTS[variant])))
+        missing = runs.missing(jobs)
         phantom = PhantomSettings(patients=options.patients, difficulty=options.difficulty)
         prepare(open_source(DataSettings(phantom=phantom)), default_cache())
         for network in options.networks:
             build(network.partition(":")[0], input_size=options.side)
+        with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
+            for future in as_completed([pool.submit(run, Job(**job)) for job in missing]):
+                found = future.result()
+                runs.append([found])
+                print(json.dumps(found), file=sys.stderr, flush=True)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(run, job) for job in open_jobs]):
-            found = future.result()
-            runs.append(found)
-            print(json.dumps(found), file=sys.stderr, flush=True)
-            if options.out is not None:
-                with options.out.open("a") as file:
-                    file.write(json.dumps(found) + "\n")
-    print(table(runs))
+    print(table(each for each in runs.rows if any(job.items() <= each.items() for job in jobs)))
     return 0
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import hashlib
 import json
 import math
 import statistics
@@ -28,6 +29,7 @@ from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
 from sldd.distillation.distill import Distillation
 from sldd.distillation.image_learner import LEARNED, DistillSettings
+from sldd.errors import InputError
 from sldd.rng import stream
 from sldd.training.compute import ComputeSettings
 
@@ -46,17 +48,27 @@ class Digits:
         """Digits ``start`` to ``stop`` in the file's order."""
         return Digits(self.images[start:stop], self.classes[start:stop])
 
+    def fingerprint(self) -> str:
+        """Digest of all images and classes."""
+        found = hashlib.sha256()
+        for values in (self.images, self.classes):
+            found.update(values.numpy().tobytes())
+        return found.hexdigest()
+
 
 def read_digits(folder: Path) -> Digits:
     """The 10,000 test digits from their idx files.
 
     Raises:
-        FileNotFoundError: they are not there.
+        InputError: they are not there.
     """
-    with gzip.open(folder / "t10k-images-idx3-ubyte.gz") as file:
-        pixels = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 1, 28, 28)
-    with gzip.open(folder / "t10k-labels-idx1-ubyte.gz") as file:
-        classes = np.frombuffer(file.read(), np.uint8, offset=8).astype(np.int64)
+    try:
+        with gzip.open(folder / "t10k-images-idx3-ubyte.gz") as file:
+            pixels = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 1, 28, 28)
+        with gzip.open(folder / "t10k-labels-idx1-ubyte.gz") as file:
+            classes = np.frombuffer(file.read(), np.uint8, offset=8).astype(np.int64)
+    except OSError as error:
+        raise InputError(f"{folder}: no idx files ({error.strerror or error}); name their folder with --data") from None
     images = torch.from_numpy(pixels.astype(np.float32) / 255)
     return Digits((images - 0.1307) / 0.3081, torch.from_numpy(classes))
 
@@ -129,8 +141,8 @@ def main(arguments: list[str] | None = None) -> int:
     one_thread()
     try:
         digits = read_digits(options.data)
-    except OSError as error:
-        print(f"{options.data}: no idx files ({error.strerror}); name their folder with --data", file=sys.stderr)
+    except InputError as error:
+        print(error, file=sys.stderr)
         return 2
     train, test = digits.part(0, 8000), digits.part(8000, 10000)
     kept: dict[str, list[dict[str, object]]] = {}

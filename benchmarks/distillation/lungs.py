@@ -9,7 +9,8 @@
 patients are pooled. The last state is scored: nothing is chosen on test patients. The variants are the ablation. Each
 distilled run is packed, rebuilt in a fresh process, and must give every patch the same vote. The start of some variants
 is made first: of the films below --films, public ones of other patients (NIH ChestX-ray14; sldd.training.pretext), or
-of ImageNet weights (python -m sldd.backbones.imagenet). What --keep has already is not run again.
+of ImageNet weights (python -m sldd.backbones.imagenet). What --keep has already is not run again; what it has of other
+variants, films or patients under the same names is refused.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import nn
 
+from benchmarks.distillation.lungs_scores import pooled, pooled_auc
 from benchmarks.distillation.lungs_variants import VARIANTS, Variant
 from benchmarks.measure import one_thread
+from benchmarks.runs_file import differences
 from sldd.backbones.init import layer_fingerprints
 from sldd.backbones.registry import build
 from sldd.backbones.start import SEEDED, XAVIER, set_start
@@ -43,6 +45,7 @@ from sldd.distillation.distill import Distillation
 from sldd.distillation.initial.images import initial_images
 from sldd.distillation.initial.labels import initial_labels
 from sldd.errors import InputError
+from sldd.io.atomic_file import write_file
 from sldd.metrics.patient_evaluator import PatientEvaluator, PatientScores
 from sldd.metrics.patient_votes import Votes, count_votes
 from sldd.package import Package
@@ -160,40 +163,6 @@ def rebuilt_counts(root: str, name: str, seed: int, fold: int, folder: str, part
     return counts
 
 
-def pooled(runs: list[dict[str, Any]]) -> Votes:
-    """The patients of all folds together."""
-    return Votes(
-        patients=[patient for run in runs for patient in run["patients"]],
-        labels=np.concatenate([run["labels"] for run in runs]),
-        counts=np.concatenate([run["counts"] for run in runs]),
-        confusion=sum((np.array(run["confusion"]) for run in runs), np.zeros((3, 3), np.int64)),
-    )
-
-
-def pooled_auc(ones: list[Votes], others: list[Votes] | None = None, draws: int = 2000) -> tuple[float, float, float]:
-    """Pooled AUC of ``ones``, less that of ``others`` where given, a member a seed, averaged over seeds; with a 95 %
-    interval from a bootstrap over patients and seeds, paired by both."""
-    if any(votes.patients != ones[0].patients for votes in (*ones, *(others or []))):
-        raise ValueError("not the same patients, in the same order")
-    labels = ones[0].labels
-    scores = [[one.scores] for one in ones]
-    for seed, other in enumerate(others or []):
-        scores[seed].append(other.scores)
-    random = np.random.default_rng(0)
-
-    def mean(patients: np.ndarray, seeds: np.ndarray) -> float:
-        aucs = [[roc_auc_score(labels[patients], score[patients]) for score in scores[seed]] for seed in seeds]
-        return float(np.mean([first - sum(rest) for first, *rest in aucs]))
-
-    found = []
-    for _ in range(draws):
-        picked = random.integers(len(labels), size=len(labels))
-        if len(set(labels[picked].tolist())) == 2:
-            found.append(mean(picked, random.integers(len(scores), size=len(scores))))
-    middle = mean(np.arange(len(labels)), np.arange(len(scores)))
-    return middle, float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975))
-
-
 def main(arguments: list[str] | None = None) -> int:
     """``python -m benchmarks.distillation.lungs``; 1 where SLDD lies more than 0.03 below ordinary training."""
     parser = argparse.ArgumentParser(
@@ -211,31 +180,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=2, help="folds at once, each on one thread")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="folder for starts, packages and all votes")
     options = parser.parse_args(arguments)
-    jobs = [(name, seed, fold) for name in options.variants for seed in options.seeds for fold in range(FOLDS)]
     with tempfile.TemporaryDirectory() as scratch:
-        folder: Path = options.keep or Path(scratch)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            prepare(open_source(DataSettings(source="folder", root=options.data)), default_cache())
-            one_thread()
-            for name in options.variants:
-                VARIANTS[name].make_start(folder, options.films)
+            runs = _completed(options.keep or Path(scratch), options)
         except InputError as error:
             print(error, file=sys.stderr)
             return 2
-        votes: dict[str, list[Votes]] = {}
-        runs: list[dict[str, Any]] = []
-        for run in _runs(jobs, folder, options.data, options.part, options.workers):
-            runs.append(run)
-            if len(runs) % FOLDS == 0:
-                votes.setdefault(run["variant"], []).append(_report(runs[-FOLDS:]))
+    votes: dict[str, list[Votes]] = {}
+    for first in range(0, len(runs), FOLDS):
+        votes.setdefault(runs[first]["variant"], []).append(pooled(runs[first : first + FOLDS]))
     reached = all(run["rebuilt"] for run in runs)
     print(f"packages rebuilt in another process give {'the same' if reached else 'OTHER'} votes")
     for name in votes:
         middle, low, high = pooled_auc(votes[name])
         print(f"{name}: pooled AUC {middle:.3f} (95 % {low:.3f} to {high:.3f})")
         for other in votes:
-            if other == "train" != name or VARIANTS[name].start != XAVIER == VARIANTS[other].start:
+            if is_compared(name, other):
                 middle, low, high = pooled_auc(votes[name], votes[other])
                 missed = name == "sldd" and other == "train" and middle < TARGET
                 print(f"{name} - {other}: {middle:+.3f} (95 % {low:+.3f} to {high:+.3f}){', target missed' * missed}")
@@ -243,33 +203,71 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if reached else 1
 
 
+def is_compared(name: str, other: str) -> bool:
+    """Whether what two variants differ by is told: every one and the network's ordinary training, one from another
+    start and those from Xavier's, and what is distilled and training from the same start."""
+    one, another = VARIANTS[name], VARIANTS[other]
+    return other == "train" != name or one.start != XAVIER == another.start or one.compares_fairly(another)
+
+
+def _completed(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """All runs, once those that the folder lacked are there; each variant and seed is reported when its folds are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cohort = prepare(open_source(DataSettings(source="folder", root=options.data)), default_cache())
+    one_thread()
+    definitions = {}
+    for name in options.variants:
+        VARIANTS[name].make_start(folder, options.films)
+        definitions[name] = VARIANTS[name].definition(folder) | {"cohort": cohort.fingerprint}
+    runs: list[dict[str, Any]] = []
+    for run in _runs(definitions, folder, options):
+        runs.append(run)
+        if len(runs) % FOLDS == 0:
+            _report(runs[-FOLDS:])
+    return runs
+
+
+def kept(path: Path, definition: dict[str, Any]) -> dict[str, Any] | None:
+    """The run that an earlier command left; None where there is none.
+
+    Raises:
+        InputError: it is of another variant, start or cohort.
+    """
+    if not path.exists():
+        return None
+    run: dict[str, Any] = json.loads(path.read_text())
+    # One without a definition is of before they were kept, and counts as of today's.
+    if found := [*differences(run.get("definition", definition), definition)]:
+        raise InputError(f"{path} is of another variant or cohort ({', '.join(found[:3])}); choose another --keep")
+    return run
+
+
 def _runs(
-    jobs: list[tuple[str, int, int]], folder: Path, data: str, part: str, workers: int
+    definitions: dict[str, dict[str, Any]], folder: Path, options: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
-    """Results in the order of the jobs, kept in the folder as they come."""
-    spawn = multiprocessing.get_context("spawn")
+    """Results by variant, seed and fold, kept in the folder as they come."""
+    spawn, data, part = multiprocessing.get_context("spawn"), options.data, options.part
+    jobs = [(name, seed, fold) for name in options.variants for seed in options.seeds for fold in range(FOLDS)]
     paths = [folder / f"{name}-{seed}-{fold}-{part}.json" for name, seed, fold in jobs]
-    with ProcessPoolExecutor(workers, spawn) as pool, ProcessPoolExecutor(1, spawn) as fresh:
+    had = [kept(path, definitions[job[0]]) for job, path in zip(jobs, paths, strict=True)]
+    with ProcessPoolExecutor(options.workers, spawn) as pool, ProcessPoolExecutor(1, spawn) as fresh:
         running = [
-            None if path.exists() else pool.submit(run_fold, data, *job, str(folder), part)
-            for job, path in zip(jobs, paths, strict=True)
+            pool.submit(run_fold, data, *job, str(folder), part) if run is None else None
+            for job, run in zip(jobs, had, strict=True)
         ]
-        for job, path, future in zip(jobs, paths, running, strict=True):
-            if future is None:
-                yield json.loads(path.read_text())
-                continue
-            run = future.result()
-            trained = VARIANTS[job[0]].method == "train"
-            again = [] if trained else fresh.submit(rebuilt_counts, data, *job, str(folder), part).result()
-            run["rebuilt"] = trained or again == run["counts"]
-            draft = path.with_suffix(".tmp")
-            draft.write_text(json.dumps(run))
-            draft.replace(path)
+        for job, path, run, future in zip(jobs, paths, had, running, strict=True):
+            if future is not None:
+                run = future.result()
+                trained = VARIANTS[job[0]].method == "train"
+                again = [] if trained else fresh.submit(rebuilt_counts, data, *job, str(folder), part).result()
+                run |= {"rebuilt": trained or again == run["counts"], "definition": definitions[job[0]]}
+                write_file(path, json.dumps(run).encode(), option="--keep")
+            assert run is not None
             yield run
 
 
-def _report(runs: list[dict[str, Any]]) -> Votes:
-    """Print a variant's figures, of one seed and all folds, and pool its votes."""
+def _report(runs: list[dict[str, Any]]) -> None:
+    """Print a variant's figures, of one seed and all folds."""
     votes = pooled(runs)
     folds = " ".join(f"{pooled([run]).auc:.2f}" for run in runs)
     print(
@@ -278,7 +276,6 @@ def _report(runs: list[dict[str, Any]]) -> Votes:
         f"{np.mean([run['seconds'] for run in runs]):.0f} s a fold",
         flush=True,
     )
-    return votes
 
 
 if __name__ == "__main__":

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import hashlib
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from safetensors.torch import save_file
+import numpy as np
+from safetensors import safe_open
+from safetensors.torch import save
 
+from benchmarks.runs_file import plain
 from sldd.backbones.imagenet import imagenet_start
 from sldd.backbones.start import NEAR_LINEAR, SEEDED, XAVIER
 from sldd.distillation.image_learner import DistillSettings
+from sldd.errors import InputError
+from sldd.io.atomic_file import write_file
+from sldd.ops.digest import digest
 from sldd.training.pretext import PretextSettings, read_films, train_start
 
 PRETEXT = PretextSettings(patch=75 / 512)
@@ -45,15 +53,52 @@ class Variant:
         return str(Path(folder) / f"{self.start}-{self.backbone}-{self.input_size}.safetensors")
 
     def make_start(self, folder: Path, films: Path) -> None:
-        """Make the start's file, unless it is there."""
-        if self.start in SEEDED or (path := Path(self.start_in(folder))).exists():
+        """Make the start's file, unless it is there.
+
+        Raises:
+            InputError: it is there, and was made of other films or by other settings; or it cannot be made.
+        """
+        if self.start in SEEDED:
             return
-        if self.start == "imagenet":
-            weights = imagenet_start(self.backbone)
-        else:
-            settings = replace(PRETEXT, backbone=self.backbone, input_size=self.input_size)
-            weights = train_start(read_films(films), settings)
-        save_file({name: value.contiguous() for name, value in weights.items()}, path)
+        path = Path(self.start_in(folder))
+        had = self.made_of(folder)
+        if path.exists() and had is None:  # of before files said what they are made of: counts as of these films
+            return
+        shown = [] if self.start == "imagenet" else read_films(films)
+        made_of = digest(asdict(self._pretext), [*map(_content, shown)]) if shown else self.start
+        if not path.exists():
+            weights = train_start(shown, self._pretext) if shown else imagenet_start(self.backbone)
+            tensors = {name: value.contiguous() for name, value in weights.items()}
+            write_file(path, save(tensors, {"made_of": made_of}), option="--keep")
+        elif had != made_of:
+            raise InputError(f"{path}: made of other films than {films}, or by other settings; choose another --keep")
+
+    @property
+    def _pretext(self) -> PretextSettings:
+        return replace(PRETEXT, backbone=self.backbone, input_size=self.input_size)
+
+    def made_of(self, folder: str | Path) -> str | None:
+        """What the start's file says of the films and settings that it is made of; None where it does not."""
+        path = Path(self.start_in(folder))
+        if self.start in SEEDED or not path.exists():
+            return None
+        with safe_open(path, "pt") as file:
+            known: dict[str, str] = file.metadata() or {}
+        return known.get("made_of")
+
+    def definition(self, folder: str | Path) -> dict[str, Any]:
+        """What its runs from the starts in a folder are of, as plain values."""
+        found: dict[str, Any] = plain(asdict(self) | {"made_of": self.made_of(folder)})
+        return found
+
+    def compares_fairly(self, other: Variant) -> bool:
+        """Whether the other is ordinary training of the same network from the same start, and this one is not."""
+        places = [(each.backbone, each.input_size, each.start) for each in (self, other)]
+        return (self.method, other.method) == ("sldd", "train") and places[0] == places[1]
+
+
+def _content(film: np.ndarray) -> list[Any]:
+    return [film.shape, str(film.dtype), hashlib.sha256(film.tobytes()).hexdigest()]
 
 
 VARIANTS = {

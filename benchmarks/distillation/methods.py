@@ -59,7 +59,7 @@ class DigitData(TaskData):
         self.digits, self.batches, self.size = digits, self, len(digits.classes)
         self._of_class = [torch.nonzero(digits.classes == number)[:, 0] for number in range(CLASSES)]
         self.input = InputSpec(28, tuple(map(str, range(CLASSES))), 0.1307, 0.3081, exclusive=True)
-        self.fingerprint = f"mnist-{self.size}"
+        self.fingerprint = digits.fingerprint()
 
     def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """As of ``BatchSource``, classes in turns."""
@@ -98,11 +98,14 @@ class DigitData(TaskData):
 
 
 def measure(method: str, each: int, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """One distillation: accuracy on test digits from the known start and from fresh ones, and its own core seconds."""
+    """One distillation: accuracy on test digits from the known start and from fresh ones, and its own core seconds.
+
+    Nothing is kept for other runs: each makes its own experts, and pays for them.
+    """
     digits = read_digits(options.data)
     data, chooser, test = DigitData(digits.part(0, 7500)), digits.part(7500, 8000), digits.part(8000, 10000)
     settings = [f"grid.backbone={options.backbone}", f"grid.images={each * CLASSES}", f"grid.method={method}"]
-    settings += [f"grid.distill_epochs={options.epochs}", *options.set]
+    settings += [f"grid.distill_epochs={options.epochs}", "resources.feature_cache=0", *options.set]
     config = load("demo", ["task=classes", "data.source=classes", *settings])
     (cell,) = cells(config.grid, task="classes")
     ends = getattr(config.search, METHODS[method].ranges["inner_lr"])
@@ -189,14 +192,14 @@ def main(arguments: list[str] | None = None) -> int:
     one_thread()
     try:
         runs = RunsFile(options.out, settings_of(options, "methods", "images"))
+        jobs = [
+            {"method": method, "each": each, "seed": seed}
+            for each, seed, method in product(options.images, range(options.seeds), options.methods)
+        ]
+        runs.add_missing(jobs, lambda job: [measure(**job, options=options)])
     except InputError as error:
         print(f"benchmarks.distillation.methods: {error}", file=sys.stderr)
         return 2
-    jobs = [
-        {"method": method, "each": each, "seed": seed}
-        for each, seed, method in product(options.images, range(options.seeds), options.methods)
-    ]
-    runs.add_missing(jobs, lambda job: [measure(**job, options=options)])
     print(table(runs.rows))
     return 0
 

@@ -30,8 +30,8 @@ import torch
 
 from benchmarks.distillation.digits import CPU, Digits, accuracy, read_digits
 from benchmarks.measure import one_thread
-from benchmarks.peers import Peer, check_checkout
-from benchmarks.runs_file import RunsFile
+from benchmarks.peers import Peer, check_checkout, checkout_digest
+from benchmarks.runs_file import Job, RunsFile
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
 from sldd.distillation.distill import Distillation
@@ -148,25 +148,46 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         for folder in (options.dd, options.sldd):
             check_checkout(folder)
-        read_digits(options.data)
-        rates = {"outer_lr": OUTER_LR, "inner_lr": INNER_LR, "peer_rates": PEER_RATES}
-        file = RunsFile(options.out, {"epochs": EPOCHS, "batch": BATCH} | rates)
-    except OSError as error:
-        print(f"{options.data}: no idx files ({error.strerror}); name their folder with --data", file=sys.stderr)
-        return 2
+        settings = _settings(read_digits(options.data))
+        file = RunsFile(options.out, settings, added=("halvings", "digits"), defined=("racer", _code_of(options)))
+        _run_all(file.missing(_jobs(options)), file, options)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    racers = [OURS, *(name for name in PEER_RATES if getattr(options, name) is not None)]
-    had = {(run["racer"], run["seconds"], run["seed"]) for run in file.rows}
-    jobs = [(name, each, seed) for each in sorted(options.seconds) for seed in options.seeds for name in racers]
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.workers, spawn, max_tasks_per_child=1) as pool:  # of the peers, one a process
-        for future in as_completed([pool.submit(race, *job, options) for job in jobs if job not in had]):
-            file.append([future.result()])
-            print(json.dumps(file.rows[-1]), file=sys.stderr, flush=True)
     print(table(file.rows))
     return 0
+
+
+def _settings(digits: Digits) -> dict[str, Any]:
+    """What all runs of a file have to have in common."""
+    rates = {"outer_lr": OUTER_LR, "inner_lr": INNER_LR, "peer_rates": PEER_RATES, "halvings": HALVINGS}
+    return {"epochs": EPOCHS, "batch": BATCH, "digits": digits.fingerprint()[:16]} | rates
+
+
+def _jobs(options: argparse.Namespace) -> list[Job]:
+    """Runs that are asked for, the short ones first."""
+    racers = [OURS, *(name for name in PEER_RATES if getattr(options, name) is not None)]
+    return [
+        {"racer": name, "seconds": each, "seed": seed}
+        for each in sorted(options.seconds)
+        for seed in options.seeds
+        for name in racers
+    ]
+
+
+def _code_of(options: argparse.Namespace) -> Callable[[str], dict[str, str]]:
+    """What a racer's runs are of: a peer's checkout, as it is now."""
+    digests = {name: checkout_digest(folder)[:16] for name in PEER_RATES if (folder := getattr(options, name))}
+    return lambda name: {"checkout": digests[name]} if name in digests else {}
+
+
+def _run_all(jobs: list[Job], file: RunsFile, options: argparse.Namespace) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.workers, spawn, max_tasks_per_child=1) as pool:  # of the peers, one a process
+        running = [pool.submit(race, job["racer"], job["seconds"], job["seed"], options) for job in jobs]
+        for future in as_completed(running):
+            file.append([future.result()])
+            print(json.dumps(file.rows[-1]), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,14 @@ WAITING = 10.0
 MEMORY = 2**30
 """Bytes above what the process had."""
 _AT_ONCE = 10_000
+TRAPS = ("/etc/passwd", "/dev/zero", "~/x")
+"""What inputs name outside the folder (``benchmarks.fuzz.mutations``), beside the file that is laid there. Python opens
+much else outside for itself, so that these stand for all."""
+_CHANGED = {
+    "os.mkdir": slice(1), "os.rmdir": slice(1), "os.remove": slice(1), "os.rename": slice(2), "os.link": slice(1, 2),
+    "os.symlink": slice(1, 2),
+}  # fmt: skip
+"""By event, which of its arguments are names that come or go; what a link leads to stays as it is."""
 _FORBIDDEN = ("socket.connect", "os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "pickle.find_class")
 
 Inputs = Mapping[str, bytes | None]
@@ -85,7 +93,7 @@ def attack(reader: Reader, numbers: range, seed: int, keep: Path | None = None) 
     Args:
         keep: a folder for the inputs that were neither read nor refused.
     """
-    tally, at = Tally(), numbers.start
+    tally, at, keep = Tally(), numbers.start, keep and keep.absolute()  # readers run in folders of their own
     context = multiprocessing.get_context("fork")
     while at < numbers.stop:
         ours, theirs = context.Pipe(duplex=False)
@@ -167,6 +175,9 @@ def _serve(reader: Reader, numbers: range, seed: int, home: Path, pipe: Connecti
             pipe.send(f"input {number} of {reader.name} cannot be made: {error!r} {traceback.format_exc()}")
             raise
         _lay(folder, inputs)
+        kept = keep and keep / f"{reader.name}-{number}"
+        if kept is not None:
+            _keep(kept, inputs)  # beforehand: an input may be the end of this process
         heard.clear()
         listening[0] = True
         started = time.process_time()
@@ -177,8 +188,8 @@ def _serve(reader: Reader, numbers: range, seed: int, home: Path, pipe: Connecti
         listening[0] = False
         if heard:
             kind, words = "outside", heard[0]
-        if kind not in ("read", "refused") and keep is not None:
-            _keep(keep / f"{reader.name}-{number}", inputs)
+        if kind in ("read", "refused") and kept is not None:
+            shutil.rmtree(kept)
         pipe.send((kind, words, seconds, max(0, _peak() - before)))
         _restore(folder, inputs, original)
     pipe.close()
@@ -208,7 +219,8 @@ def _outcome(reader: Reader, read: Callable[[], object]) -> tuple[str, str]:
 
 def _hear(folder: Path, outside: Path, enclosed: bool, heard: list[str], listening: list[bool]) -> None:
     """Note what is opened, written, run or called outside the folder."""
-    within, trap = str(folder) + os.sep, str(outside)
+    within = os.path.realpath(folder) + os.sep
+    traps = tuple(os.path.realpath(Path(trap).expanduser()) + os.sep for trap in (outside, *TRAPS))
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if not listening[0]:
@@ -221,11 +233,12 @@ def _hear(folder: Path, outside: Path, enclosed: bool, heard: list[str], listeni
             if not writes and not enclosed:
                 return
             place = os.path.realpath(os.fsdecode(path))
-            if (writes and not place.startswith((within, "/dev/"))) or (enclosed and place.startswith(trap)):
+            if (writes and not place.startswith((within, "/dev/"))) or (enclosed and f"{place}/".startswith(traps)):
                 heard.append(f"{'wrote' if writes else 'opened'} a file outside")
-        elif event in ("os.mkdir", "os.rename", "os.remove", "os.link", "os.symlink"):
-            place = os.path.realpath(os.fsdecode(arguments[-3] if event == "os.rename" else arguments[0]))
-            if not place.startswith(within):
+        elif event in _CHANGED:
+            names = [os.path.split(os.fsdecode(name)) for name in arguments[_CHANGED[event]]]
+            places = [f"{os.path.realpath(head)}/{tail}" for head, tail in names]  # a link goes, not what it leads to
+            if not all(place.startswith(within) for place in places):
                 heard.append(f"{event} outside")
         elif event in _FORBIDDEN:
             heard.append(event)

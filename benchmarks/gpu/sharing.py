@@ -33,6 +33,13 @@ def _small(device: torch.device) -> Callable[[], object]:
     return case.distilling(compute=ComputeSettings(memory="keep"))
 
 
+def _warmed_up(device: torch.device) -> Callable[[], object]:
+    work = _small(device)
+    for _ in range(3):
+        work()
+    return work
+
+
 def _steps_within(work: Callable[[], object], seconds: float) -> int:
     deadline, count = time.monotonic() + seconds, 0
     while time.monotonic() < deadline:
@@ -45,12 +52,16 @@ def streams(bench: Bench) -> Iterator[Row]:
     """Outer steps a second of several small trials in one process, each in a thread with a stream of its own."""
     seconds = 0.2 if bench.quick else 4.0
     for trials in (1, 2) if bench.quick else (1, 2, 4, 8):
-        counts = [0] * trials
+        counts, ready = [0] * trials, threading.Barrier(trials)
 
-        def run(number: int, counts: list[int] = counts) -> None:
+        def run(number: int, counts: list[int] = counts, ready: threading.Barrier = ready) -> None:
             with torch.cuda.stream(torch.cuda.Stream()) if bench.cuda else nullcontext():
-                work = _small(bench.device)
-                work()
+                try:
+                    work = _warmed_up(bench.device)
+                except BaseException:
+                    ready.abort()  # nobody waits for ever
+                    raise
+                ready.wait()  # all have warmed up, as processes have
                 counts[number] = _steps_within(work, seconds)
 
         threads = [threading.Thread(target=run, args=(number,)) for number in range(trials)]
@@ -154,9 +165,7 @@ def main() -> None:
     parser.add_argument("device", type=torch.device)
     parser.add_argument("seconds", type=float)
     options = parser.parse_args()
-    work = _small(options.device)
-    for _ in range(3):
-        work()
+    work = _warmed_up(options.device)
     print("ready", flush=True)
     sys.stdin.readline()
     print(_steps_within(work, options.seconds))

@@ -40,6 +40,8 @@ from sldd.data.split import Split, SplitSettings, split_patients
 from sldd.distillation.distill import Distillation
 from sldd.distillation.initial.images import initial_images
 from sldd.distillation.initial.labels import initial_labels
+from sldd.errors import InputError
+from sldd.io.atomic_file import check_output
 from sldd.metrics.patient_evaluator import PatientEvaluator, PatientScores
 from sldd.metrics.patient_votes import choose_threshold, operate
 from sldd.sources.phantom import PhantomSettings
@@ -57,7 +59,8 @@ NETWORKS = {
     "convnet_w64": 160,
     "test_byobnet": 120,
 }
-"""Outer steps by network, multiples of four; after a colon, its norm."""
+"""Outer steps by network, multiples of four; after a colon, its norm. A table does not keep them: who changes them
+begins another."""
 OUTER, INNER = (0.005, 0.2), (0.0025, 0.16)
 """Ranges of the rates, around the middle of a study's."""
 SETTINGS = 200
@@ -177,13 +180,25 @@ def read(path: Path = TABLE, networks: Sequence[str] | None = None, count: int |
 
 
 def measure(path: Path, networks: Sequence[str], count: int) -> Iterator[Row]:
-    """Measure what a table lacks, and write each row as it comes."""
-    had = {(row.network, row.setting) for row in read(path)}
+    """Measure what a table lacks, and write each row as it comes.
+
+    Raises:
+        InputError: it cannot be written, or has rows of other rates under the same numbers.
+    """
+    check_output(path)
+    rates, there = settings(count), read(path, networks, count)
+    for row in there:
+        if (row.outer_lr, row.inner_lr) != tuple(float(f"{rate:.4g}") for rate in rates[row.setting]):
+            raise InputError(
+                f"{path}: setting {row.setting} of {row.network} has rates {row.outer_lr:g} and {row.inner_lr:g}, "
+                f"which are {rates[row.setting][0]:.4g} and {rates[row.setting][1]:.4g} here; choose another --out"
+            )
+    had = {(row.network, row.setting) for row in there}
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, [each.name for each in fields(Row)])
-        if not had:
+        if not file.tell():
             writer.writeheader()
-        for number, (outer_lr, inner_lr) in enumerate(settings(count)):
+        for number, (outer_lr, inner_lr) in enumerate(rates):
             for name in networks:
                 if (name, number) not in had:
                     row = distil(name, number, outer_lr, inner_lr)
@@ -235,10 +250,14 @@ def main(arguments: list[str] | None = None) -> int:
         print("\n".join(correlations(read(options.out, options.networks, options.settings))))
         return 0
     one_thread()
-    for row in measure(options.out, options.networks, options.settings):
-        rates = f"{row.outer_lr:.3f} {row.inner_lr:.4f}"
-        reached = f"{row.quarter:.3f} {row.half:.3f} {row.smooth:.3f} {row.test_smooth:.3f} HM {row.test_hm:.2f}"
-        print(f"{row.setting:4} {row.network:<22} {rates} {reached} {row.seconds:.1f} s", flush=True)
+    try:
+        for row in measure(options.out, options.networks, options.settings):
+            rates = f"{row.outer_lr:.3f} {row.inner_lr:.4f}"
+            reached = f"{row.quarter:.3f} {row.half:.3f} {row.smooth:.3f} {row.test_smooth:.3f} HM {row.test_hm:.2f}"
+            print(f"{row.setting:4} {row.network:<22} {rates} {reached} {row.seconds:.1f} s", flush=True)
+    except InputError as error:
+        print(f"benchmarks.search.truth: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

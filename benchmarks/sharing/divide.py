@@ -23,6 +23,16 @@ SHARES = (0.2, 0.8)
 """Of positive patients in the first and the last hospital, relative to each other, where prevalence differs."""
 BLURS, NOISES = (0.006, 0.0), (0.0, 0.04)
 """Of the first and the last hospital's films: deviations of a Gaussian, in shares of the shorter side, and of white."""
+_DEVICES: dict[str, dict[str, tuple[float, float]]] = {
+    "exposure": {"gamma": GAMMAS},
+    "device": {"blur": BLURS, "noise": NOISES},
+}
+"""By shift, what hospitals' devices differ in; they are alike under the others."""
+
+
+def define(shift: str) -> dict[str, Any]:
+    """What a shift stands for, from the first hospital to the last."""
+    return _DEVICES.get(shift, {}) | ({"shares": SHARES} if shift == "prevalence" else {})
 
 
 @dataclass(frozen=True)
@@ -109,8 +119,7 @@ def divide(labels: Sequence[int], hospitals: int, shift: str, seed: int = 0, tes
     validation: list[list[int]] = [[] for _ in range(hospitals)]
     test: list[int] = []
     devices: dict[int, Device] = {}
-    kinds = {"exposure": {"gamma": GAMMAS}, "device": {"blur": BLURS, "noise": NOISES}}.get(shift, {})
-    levels = {name: np.linspace(*ends, hospitals).tolist() for name, ends in kinds.items()}
+    levels = {name: np.linspace(*ends, hospitals).tolist() for name, ends in _DEVICES.get(shift, {}).items()}
     own = [Device(**{name: values[number] for name, values in levels.items()}) for number in range(hospitals)]
     for label in (0, 1):
         order = stream(0, "hospitals", label).permutation(np.flatnonzero(np.array(labels) == label)).tolist()

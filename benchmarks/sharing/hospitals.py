@@ -47,8 +47,8 @@ from torch import nn
 
 import sldd
 from benchmarks.measure import one_thread
-from benchmarks.runs_file import RunsFile, settings_of, write_table
-from benchmarks.sharing.divide import SHIFTS, cohort_of, divide, labels_of
+from benchmarks.runs_file import RunsFile, read_runs, settings_of, write_table
+from benchmarks.sharing.divide import SHIFTS, cohort_of, define, divide, labels_of
 from benchmarks.sharing.options import add_distillation, add_patients, patch_settings, source_of
 from sldd.backbones.norms import keep_no_statistics, load_statistics, measure_statistics
 from sldd.data.cohort import Cohort, default_cache
@@ -200,20 +200,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     one_thread()
     try:
+        lines = [*table(_completed(options) if options.table is None else read_runs(options.out))]
         if options.table is not None:
-            rows = RunsFile(options.out).rows
-        else:
-            runs = RunsFile(options.out, settings_of(options, "hospitals", "shifts"))
-            rows, source = runs.rows, source_of(options, options.data)
-            jobs = [
-                {"shift": shift, "hospitals": hospitals, "seed": seed}
-                for seed, shift, hospitals in product(range(options.seeds), options.shifts, options.hospitals)
-            ]
-            runs.add_missing(jobs, lambda job: [run(source, **job, options=options)])
+            write_table(options.table, lines)
     except InputError as error:
         print(f"benchmarks.sharing.hospitals: {error}", file=sys.stderr)
         return 2
-    lines = [*table(rows)]
     for line in lines:
         print(
             "  ".join(
@@ -221,9 +213,19 @@ def main(arguments: list[str] | None = None) -> int:
                 for name, value in line.items()
             )
         )
-    if options.table is not None:
-        write_table(options.table, lines)
     return 0
+
+
+def _completed(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """All runs of --out, once those that it lacked are there."""
+    runs = RunsFile(options.out, settings_of(options, "hospitals", "shifts"), defined=("shift", define))
+    source = source_of(options, options.data)
+    jobs = [
+        {"shift": shift, "hospitals": hospitals, "seed": seed}
+        for seed, shift, hospitals in product(range(options.seeds), options.shifts, options.hospitals)
+    ]
+    runs.add_missing(jobs, lambda job: [run(source, **job, options=options)])
+    return runs.rows
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from benchmarks.measure import one_thread
-from benchmarks.runs_file import RunsFile, settings_of, write_table
+from benchmarks.runs_file import RunsFile, read_runs, settings_of, write_table
 from benchmarks.sharing.options import add_distillation, add_patients, source_of
 from benchmarks.sharing.privacy_arms import ARMS, CPU, NO_NOISE, Made, applies, make
 from sldd.data.cohort import Cohort, default_cache, prepare
@@ -166,23 +166,26 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     one_thread()
     try:
+        rows = _completed(options) if options.table is None else read_runs(options.out)
+        lines = [*table(rows)]
         if options.table is not None:
-            rows = RunsFile(options.out).rows
-        else:
-            runs = RunsFile(options.out, settings_of(options, "arms"))
-            rows, (cohort, public) = runs.rows, _cohorts(options)
-            arms = [name for name in options.arms if applies(ARMS[name], options)]
-            jobs = [{"arm": name, "seed": seed} for seed, name in product(range(options.seeds), arms)]
-            runs.add_missing(jobs, lambda job: _run(job["arm"], job["seed"], cohort, public, options))
+            write_table(options.table, lines)
     except InputError as error:
         print(f"benchmarks.sharing.privacy: {error}", file=sys.stderr)
         return 2
-    lines = [*table(rows)]
     for line in lines:
         print("  ".join(f"{value!s:<22}" if "AUC" in name else f"{value!s:<13}" for name, value in line.items()))
-    if options.table is not None:
-        write_table(options.table, lines)
     return 0 if control_is_found(rows) else 1
+
+
+def _completed(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """All runs of --out, once those that it lacked are there."""
+    runs = RunsFile(options.out, settings_of(options, "arms"), defined=("arm", lambda arm: ARMS[arm].definition))
+    cohort, public = _cohorts(options)
+    arms = [name for name in options.arms if applies(ARMS[name], options)]
+    jobs = [{"arm": name, "seed": seed} for seed, name in product(range(options.seeds), arms)]
+    runs.add_missing(jobs, lambda job: _run(job["arm"], job["seed"], cohort, public, options))
+    return runs.rows
 
 
 def control_is_found(rows: Sequence[dict[str, Any]]) -> bool:

@@ -18,8 +18,8 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -74,6 +74,11 @@ class Arm:
     """Attack the states on the way too."""
     control: bool = False
     needs_statistics: bool = False
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """Its settings as plain values; forms, which are functions, by name."""
+        return asdict(replace(self, forms={})) | {"forms": [*self.forms]}
 
 
 def _stored(how: Images) -> FormOf:

@@ -30,7 +30,7 @@ from typing import Any
 
 import sldd
 from benchmarks.measure import one_thread
-from benchmarks.runs_file import RunsFile, settings_of, write_table
+from benchmarks.runs_file import RunsFile, read_runs, settings_of, write_table
 from benchmarks.sharing.divide import Device, HospitalSource, divide, labels_of
 from benchmarks.sharing.options import add_distillation, add_patients, patch_settings, source_of
 from sldd.data.cohort import default_cache, prepare
@@ -107,22 +107,25 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     one_thread()
     try:
+        lines = [*table(_completed(options) if options.table is None else read_runs(options.out))]
         if options.table is not None:
-            rows = RunsFile(options.out).rows
-        else:
-            runs = RunsFile(options.out, settings_of(options, "films"))
-            rows, source = runs.rows, source_of(options, options.data)
-            jobs = [{"films": films, "seed": seed} for seed, films in product(range(options.seeds), options.films)]
-            runs.add_missing(jobs, lambda job: [_columns(curve(source, **job, options=options))])
+            write_table(options.table, lines)
     except InputError as error:
         print(f"benchmarks.sharing.receiver: {error}", file=sys.stderr)
         return 2
-    lines = [*table(rows)]
     for line in lines:
         print("  ".join(f"{name} {value}" for name, value in line.items()))
-    if options.table is not None:
-        write_table(options.table, lines)
     return 0
+
+
+def _completed(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """All runs of --out, once those that it lacked are there."""
+    defined = ("films", lambda films: asdict(FILMS[films]))
+    runs = RunsFile(options.out, settings_of(options, "films"), defined=defined)
+    source = source_of(options, options.data)
+    jobs = [{"films": films, "seed": seed} for seed, films in product(range(options.seeds), options.films)]
+    runs.add_missing(jobs, lambda job: [_columns(curve(source, **job, options=options))])
+    return runs.rows
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from benchmarks.gpu import __main__ as script
+from benchmarks.gpu import sharing
 from benchmarks.gpu.bench import Bench, Row, tf32
 
 QUICK = ["--device", "cpu", "--quick"]
@@ -79,6 +82,49 @@ def test_tf32_is_off_again_whatever_happens() -> None:
         fails()
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_streams_begin_when_all_have_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, made, taken = threading.Lock(), iter(range(10)), [0, 0]
+    counted: list[tuple[int, int]] = []
+
+    def small(device: torch.device) -> Callable[[], object]:
+        with lock:
+            number = next(made)
+
+        def work() -> None:
+            time.sleep(0.05 * number)  # the second takes its time
+            taken[number] += 1
+
+        return work
+
+    def steps_within(work: Callable[[], object], seconds: float) -> int:
+        counted.append((taken[0], taken[1]))
+        return 1
+
+    monkeypatch.setattr(sharing, "_small", small)
+    monkeypatch.setattr(sharing, "_steps_within", steps_within)
+    rows = iter(sharing.streams(Bench(torch.device("cpu"), quick=True)))
+    next(rows)
+    made, taken[:] = iter(range(10)), [0, 0]
+    counted.clear()
+    next(rows)
+    assert counted == [(3, 3), (3, 3)]
+
+
+def test_a_stream_that_fails_holds_no_other_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = iter((None, None, torch.OutOfMemoryError("CUDA out of memory")))
+    ended: list[type[BaseException]] = []
+
+    def small(device: torch.device) -> Callable[[], object]:
+        if (error := next(made)) is not None:
+            raise error
+        return lambda: None
+
+    monkeypatch.setattr(threading, "excepthook", lambda given: ended.append(given.exc_type))
+    monkeypatch.setattr(sharing, "_small", small)
+    assert [row.value for row in sharing.streams(Bench(torch.device("cpu"), quick=True))][1] == 0
+    assert {*ended} == {torch.OutOfMemoryError, threading.BrokenBarrierError}
 
 
 def test_time_is_the_processors_on_a_cpu() -> None:

@@ -15,14 +15,11 @@ import torch
 
 from benchmarks.__main__ import main as benchmarks
 from benchmarks.distillation.digits import main as digits
-from benchmarks.distillation.lungs import pooled, pooled_auc
-from benchmarks.distillation.lungs_variants import VARIANTS
 from benchmarks.measure import Figure, peak_bytes, private_bytes, ratio
 from benchmarks.peers import Peer, check_peer
 from benchmarks.speed.scoring import trial_seconds
 from benchmarks.speed.steps import Problem
 from sldd.errors import InputError
-from sldd.metrics.patient_votes import Votes
 from sldd.training.compute import ComputeSettings
 from tests.study.command import TINY
 
@@ -95,53 +92,6 @@ def test_the_peer_is_read_from_its_folder(tmp_path: Path) -> None:
 def test_scoring_is_a_part_of_a_trial(tmp_path: Path) -> None:
     scoring, whole = trial_seconds([*TINY[1:], "outer.steps=4", "outer.evaluations=2"], tmp_path)
     assert 0 < scoring < whole
-
-
-def _votes(patients: list[int], positive: list[int]) -> Votes:
-    labels = np.array([patient % 2 for patient in patients])
-    counts = np.array([[0, 10 - votes, votes] for votes in positive])
-    return Votes(patients, labels, counts, np.zeros((3, 3), np.int64))
-
-
-def test_folds_are_pooled_and_compared_patient_by_patient() -> None:
-    runs = [
-        {"patients": part, "labels": [p % 2 for p in part], "counts": [[0, 5, p] for p in part], "confusion": np.eye(3)}
-        for part in ([0, 1, 2], [3, 4, 5])
-    ]
-    votes = pooled(runs)
-    assert votes.patients == [0, 1, 2, 3, 4, 5]
-    assert np.array_equal(votes.confusion, 2 * np.eye(3))
-    good = _votes(list(range(40)), [1 + 8 * (p % 2) for p in range(40)])
-    poor = _votes(list(range(40)), [p % 7 for p in range(40)])
-    middle, low, high = pooled_auc([good, poor], [poor, poor], draws=100)
-    assert middle == pooled_auc([good], [poor], draws=20)[0] / 2  # the mean over two seeds, one without a difference
-    middle, low, high = pooled_auc([good], [poor], draws=100)
-    assert low <= middle <= high
-    assert low > 0
-    assert pooled_auc([good], [good], draws=20) == (0, 0, 0)
-    with pytest.raises(ValueError, match="not the same patients"):
-        pooled_auc([good], [_votes(list(reversed(range(40))), [1] * 40)])
-
-
-def test_intervals_of_one_variant_hold_its_mean() -> None:
-    good, poor = (_votes(list(range(40)), [1 + (p % 2) * most * (p % 5) for p in range(40)]) for most in (2, 1))
-    middle, low, high = pooled_auc([good, poor], draws=100)
-    assert middle == (pooled_auc([good], draws=1)[0] + pooled_auc([poor], draws=1)[0]) / 2
-    assert 0.5 < low < middle < high <= 1
-
-
-def test_starts_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "benchmarks.distillation.lungs_variants.imagenet_start", lambda backbone: {"conv_stem.weight": torch.ones(2)}
-    )
-    variant = VARIANTS["lite_imagenet"]
-    VARIANTS["lite"].make_start(tmp_path, tmp_path)
-    variant.make_start(tmp_path, tmp_path)
-    monkeypatch.delattr("benchmarks.distillation.lungs_variants.imagenet_start")
-    variant.make_start(tmp_path, tmp_path)
-    (made,) = tmp_path.iterdir()
-    assert variant.start_in(tmp_path) == str(made)
-    assert VARIANTS["lite"].start_in(tmp_path) == "xavier"
 
 
 def test_digits_on_a_small_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

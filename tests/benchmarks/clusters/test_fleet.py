@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from benchmarks.clusters.fleet import Fleet, _price, requests, simulate
+from sldd.rng import stream
 
 NEVER = 1e15
 CALM = Fleet(workers=10, trial=600, loss=NEVER, notice=0.0, start=120, checkpoint=60, slow=0.0, driver=0.0)
@@ -17,7 +19,9 @@ def test_without_trouble_it_is_the_work_divided_by_the_machines() -> None:
     ideal = 600 * 1.0317 * 2000 / 10  # the mean of a log-normal spread of a quarter is 3 % above its median
     assert found.makespan == pytest.approx(ideal, rel=0.03)
     assert (found.lost, found.losses, found.busy) == (0.0, 0, 0.0)
-    assert found.waited < 1e-9
+    work = float((600 * np.exp(stream(0, "fleet", 2000).normal(0, 0.25, 2000))).sum())
+    assert found.waited == pytest.approx(1 - work / (10 * found.makespan)), "no machine waits but for the last trials"
+    assert simulate(CALM, 1).waited == pytest.approx(0.9), "nine of ten have nothing to do"
 
 
 def test_a_slow_driver_decides() -> None:
@@ -33,6 +37,8 @@ def test_a_loss_costs_half_a_checkpoint_and_a_warning_spares_it() -> None:
     assert found.losses > 300
     needed = 600 * 1.0317 * 4000
     assert found.lost * needed / found.losses == pytest.approx(30, rel=0.1)
+    slow = simulate(replace(rough, slow=1.0), 4000)  # in half a minute they do a quarter of a minute's work
+    assert slow.lost * needed / slow.losses == pytest.approx(15, rel=0.1)
     assert simulate(replace(rough, notice=1.0), 4000).lost == 0.0
     assert found.makespan > simulate(CALM, 4000).makespan
 

@@ -12,6 +12,7 @@ from benchmarks.search.replay import main as replay
 from benchmarks.search.simulated import DRIFTS, confirmed_shares, main, result, simulated_cells
 from benchmarks.search.suggestions import main as suggestions
 from benchmarks.search.truth import Row, correlations, measure, read, settings
+from sldd.errors import InputError
 from sldd.rng import stream
 from study.config.search_settings import SearchSettings
 
@@ -82,6 +83,9 @@ def test_a_table_of_truth_goes_on_where_it_ended(tmp_path: Path, monkeypatch: py
     assert len(list(measure(table, ["lenet", "test_vit"], 3))) == 6
     assert len(list(measure(table, ["lenet", "test_vit"], 5))) == 4
     assert [row.setting for row in read(table)] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    monkeypatch.setattr("benchmarks.search.truth.INNER", (0.001, 0.1))
+    with pytest.raises(InputError, match=r"setting 0 of lenet has rates .* and 0\.02, which are .* and 0\.01"):
+        next(measure(table, ["lenet"], 6))
     *_, mean = correlations(read(table))
     assert mean.startswith("| mean | | 1.00 | -1.00 | ")
     assert mean.endswith(" | 1.00 | 1.00 |")
