@@ -54,6 +54,7 @@ def main(bucket: str) -> None:
         iam.put_role_policy(RoleName=name, PolicyName="study", PolicyDocument=_document(allowed))
         with suppress(iam.exceptions.EntityAlreadyExistsException):
             iam.create_instance_profile(InstanceProfileName=name)
+        with suppress(iam.exceptions.LimitExceededException):  # it has one, and can have no other
             iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
         print(f"{name}: ready")
 

@@ -2,9 +2,10 @@
 
 No file lock: those of network file systems differ, and object stores have none. No clock is compared with another
 machine's either: a lease is dead when whoever wants it has watched it unchanged for ``EXPIRY`` seconds, or when its
-holder was a process of this machine that is no more. A driver that finds another's name in its lease has been taken
-for dead, by a machine that could not see it renew: it stops. So does one that has not seen its own name for as long:
-nobody can know whose the study is by then. A read or write that fails is tried again until then.
+holder was a process of this machine that is no more. Clones and containers share a host's name, so this machine is the
+one of the same boot that sees the same processes. A driver that finds another's name in its lease has been taken for
+dead, by a machine that could not see it renew: it stops. So does one that has not seen its own name for as long: nobody
+can know whose the study is by then. A read or write that fails is tried again until then.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -29,6 +31,7 @@ RENEWAL = 5.0
 """Seconds between renewals."""
 EXPIRY = 30.0
 """Seconds without one after which a holder on another machine is taken for dead."""
+_BOOT, _PROCESSES = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
 _SETTLING = 0.5  # of two that take a dead lease over at once, the later writes over the earlier by then
 
 
@@ -84,7 +87,7 @@ class Lease:
                 "token": self.token,
                 "process": process.pid,
                 "since": process.create_time(),
-                "host": socket.gethostname(),
+                **_here(),
                 "renewals": self._renewals,
             }
         )
@@ -127,9 +130,20 @@ class Lease:
                 self.lost = time.monotonic() - seen >= EXPIRY
 
 
+def _here() -> dict[str, str]:
+    """What tells this machine from others of its name: the system's boot, and whose processes a container sees."""
+    here = {"host": socket.gethostname()}
+    with suppress(OSError):  # these are Linux's
+        here["boot"] = _BOOT.read_text().strip()
+        here["namespace"] = str(_PROCESSES.readlink())
+    return here
+
+
 def lives_here(holder: dict[str, Any]) -> bool | None:
     """Whether the holder's process lives, where it is one of this machine; None where that cannot be told."""
-    if holder.get("host") != socket.gethostname():
+    here = _here()
+    said = {name: holder[name] for name in ("boot", "namespace") if name in holder}  # a lease of old says neither
+    if holder.get("host") != here["host"] or not said.items() <= here.items():
         return None
     try:
         process = psutil.Process(int(holder["process"]))

@@ -11,7 +11,8 @@ folder, and the package's model card anew: counts and statistics only, nothing o
     format            "sldd-anonymity/1"
     trial, cell       as in records.csv
     package           SHA-256 of the file
-    settings          references (asked for), features, seed
+    settings          references (asked for), features, seed; where there were any: folds (confirm trials that
+                      calibrate), control (the trial of ordinary training), weights (SHA-256 of the file in features)
     images            distilled images
     patients, patches {training, held_out}: compared on either side, of which "patches" may be whole images
     seen              "patches", or "images": what is seen of patients; patches where it is not there
@@ -27,7 +28,8 @@ folder, and the package's model card anew: counts and statistics only, nothing o
     controls          real, noise: nearest and reidentification with real patches of training patients, or noise, in the
                       images' place
 
-It skips a package with a report of the same settings, so the same command resumes.
+It skips a package with a report of the same settings, so the same command resumes; and measures anew what has other
+folds or a control by now, or a file of weights that has changed.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ from ledger.storage import write_whole
 from ledger.trial_folder import CARD
 from sldd.backbones.start import XAVIER
 from sldd.errors import InputError
+from sldd.io.film import file_digest
 from sldd.package.export.model_card import card_beside
 from sldd.privacy_attacks.batch_norm import control, trace
 from sldd.privacy_attacks.group_test import MemberLabels
@@ -124,20 +127,22 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 def _measure(study: OpenedStudy, options: argparse.Namespace) -> None:
     chosen = _chosen(study, options.cell, options.packages)
     views_of(study.context, chosen[0])  # refused now rather than after networks are built
-    settings = {"references": options.references, "features": options.features, "seed": study.config.seed}
-    waiting = [trial for trial in chosen if not _measured(trial, settings)]
+    backbone, _, file = options.features.partition("=")
+    asked = {"references": options.references, "features": options.features, "seed": study.config.seed}
+    asked |= {"weights": file_digest(Path(file))} if file else {}
+    settings = {trial.name: asked | _calibrating(study, trial, options.references) for trial in chosen}
+    waiting = [trial for trial in chosen if not _measured(trial, settings[trial.name])]
     _check_writable(waiting)
     if options.references and waiting:
         print(_cost(study, waiting, options.references), flush=True)
     study.config.compute.apply(study.config.resources.threads)
     device = torch.device("cuda" if study.config.resources.gpus_per_trial != 0 and torch.cuda.is_available() else "cpu")
-    backbone, _, file = options.features.partition("=")
     side, channels, seed = study.config.patches.input_size, study.cohort.channels, study.config.seed
     network = feature_network(backbone, file or XAVIER, input_size=side, channels=channels, seed=seed, device=device)
     calibration = Calibration(study, options.references, device)
     for trial in chosen:
         if trial in waiting:
-            report = _report(study, trial, settings, network, calibration, device)
+            report = _report(study, trial, settings[trial.name], network, calibration, device)
             write_whole(trial.folder / REPORT, json.dumps(report, indent=1, allow_nan=False))
             write_whole(trial.folder / CARD, card_beside(trial.content, report))
         read = read_report(trial.folder)
@@ -179,9 +184,35 @@ def _check_writable(trials: list[Confirmed]) -> None:
             raise InputError(f"{folder} cannot be written to ({reason}), where its report goes; allow that") from None
 
 
+def _calibrating(study: OpenedStudy, trial: Confirmed, references: int) -> dict[str, Any]:
+    """What of the study calibrates the attack on a package, or is its control: a later report may have more of it."""
+    if references:
+        beside = study.training_beside(trial)
+        return {"control": beside.name} if beside is not None else {}
+    family = [other.name for other in study.confirmed if other.family == trial.family and other.name != trial.name]
+    return {"folds": sorted(family)} if family and study.config.confirm.folds else {}
+
+
 def _measured(trial: Confirmed, settings: dict[str, Any]) -> bool:
     report = read_report(trial.folder)  # None where it is damaged: it is made anew
-    return report is not None and report.get("settings") == settings and report.get("package") == _digest(trial)
+    if report is None or report.get("package") != _digest(trial):
+        return False
+    asked = {name: settings[name] for name in ("references", "features", "seed")}
+    said = report.get("settings")
+    return bool(said == settings or (said == asked and _calibrated_alike(report, settings)))
+
+
+def _calibrated_alike(report: dict[str, Any], settings: dict[str, Any]) -> bool:
+    """Whether an older report has as many folds and the control that there are now, which it says elsewhere than in its
+    settings. Of a file of weights it has the name only, which has to do."""
+    membership = report["membership"]
+    try:
+        folds = 0 if settings["references"] else membership["references"]["number"]
+        control = membership.get("control")
+        trained = None if control is None else control["trial"]
+    except (KeyError, TypeError):
+        return False  # damaged
+    return (folds, trained) == (len(settings.get("folds", ())), settings.get("control"))
 
 
 def _digest(trial: Confirmed) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -84,12 +84,15 @@ def connect(address: str | None, settings: ResourceSettings) -> Iterator[tuple[s
         What was connected to, in words, and the slots for trials.
 
     Raises:
-        InputError: the cluster cannot be reached, or cannot hold a single trial.
+        InputError: the cluster cannot be reached, or has no machine that can hold a trial; or the caller's own Ray runs
+            in this process.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
 
+    if ray.is_initialized():  # the caller's: a second one cannot be started, and the end of this would end it
+        raise InputError("Ray runs in this process already, and a study starts or joins its own; ray.shutdown() first")
     # A trial that is tried again is told of in a line by the study; Tune would print a traceback.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     if address is None:
@@ -103,13 +106,12 @@ def connect(address: str | None, settings: ResourceSettings) -> Iterator[tuple[s
                 f"--address {address}: cannot connect to Ray ({reason}); --address local starts Ray here instead"
             ) from None
     try:
-        total = ray.cluster_resources()
-        cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        cpus, gpus = (sum(has.get(kind, 0.0) for has in nodes) for kind in ("CPU", "GPU"))
         if address is not None:
             _check_growth(settings, cpus, gpus)
-        slots = _slots(settings, cpus, gpus)
-        nodes = sum(node["Alive"] for node in ray.nodes())
-        where = "this machine" if address is None else f"the cluster at {address} ({nodes} nodes now)"
+        slots = _slots(settings, [(has.get("CPU", 0.0), has.get("GPU", 0.0)) for has in nodes])
+        where = "this machine" if address is None else f"the cluster at {address} ({len(nodes)} nodes now)"
         yield f"Ray on {where}: {cpus:g} CPUs, {gpus:g} GPUs; trials at once: {slots.concurrent}", slots
     finally:
         ray.shutdown()
@@ -172,24 +174,35 @@ def slots_here(settings: ResourceSettings) -> Slots:
     from ray._private.utils import get_num_cpus  # as Ray itself will count them: a container has fewer than its host
 
     gpus = torch.cuda.device_count() if settings.gpus_per_trial != 0 else 0
-    return _slots(settings, float(get_num_cpus(override_docker_cpu_warning=True)), float(gpus))
+    return _slots(settings, [(float(get_num_cpus(override_docker_cpu_warning=True)), float(gpus))])
 
 
-def _slots(settings: ResourceSettings, cpus: float, gpus: float) -> Slots:
-    per_trial = settings.gpus_per_trial
-    wanted = (1.0 if gpus else 0.0) if per_trial == "auto" else per_trial
-    fitting = fitting_trials(settings, cpus, gpus)
+def _slots(settings: ResourceSettings, machines: Sequence[tuple[float, float]]) -> Slots:
+    """Slots on machines, told by their CPUs and GPUs: a trial runs on one of them, and never across two."""
+    per_trial, any_gpu = settings.gpus_per_trial, any(gpus for _, gpus in machines)
+    wanted = float(any_gpu) if per_trial == "auto" else per_trial
+    fitting = sum(fitting_trials(settings, cpus, gpus) for cpus, gpus in machines if gpus or not wanted)
     if settings.concurrent is None and fitting < 1:
+        kinds = sorted({machine for machine in machines if any(machine)}, reverse=True)  # a head may take none
+        there = " or ".join(f"{cpus:g} and {gpus:g}" for cpus, gpus in kinds[:3]) + (", ..." if len(kinds) > 3 else "")
         raise InputError(
-            f"resources: a trial takes {settings.cpus_per_trial:g} CPUs and {wanted:g} GPUs, the cluster has "
-            f"{cpus:g} and {gpus:g}; lower resources.cpus_per_trial or resources.gpus_per_trial"
+            f"resources: a trial takes {settings.cpus_per_trial:g} CPUs and {wanted:g} GPUs of one machine, and each "
+            f"has {there}; lower resources.cpus_per_trial or resources.gpus_per_trial"
         )
     return Slots(settings.cpus_per_trial, wanted, settings.concurrent or fitting)
 
 
 def fitting_trials(settings: ResourceSettings, cpus: float, gpus: float) -> int:
-    """Trials for which there is room at once; where they may come to share GPUs, as many as would then fit."""
-    fitting, per_trial = int(cpus // settings.cpus_per_trial), settings.gpus_per_trial
+    """Trials for which a machine has room at once; where they may come to share GPUs, as many as would then fit."""
+    fitting, per_trial = _times(cpus, settings.cpus_per_trial), settings.gpus_per_trial
     if per_trial == "auto":
         return min(fitting, int(gpus) * settings.trials_per_gpu) if gpus else fitting
-    return min(fitting, int(gpus / per_trial + 1e-9)) if per_trial else fitting
+    if not per_trial:
+        return fitting
+    # A share is of one GPU: what is left of two is not put together.
+    return min(fitting, int(gpus) * _times(1, per_trial) if per_trial < 1 else _times(gpus, per_trial))
+
+
+def _times(there: float, each: float) -> int:
+    """How often ``each`` goes into what is there; 0.2 ten times into 2."""
+    return int(there / each + 1e-9)

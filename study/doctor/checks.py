@@ -129,14 +129,27 @@ def clock(facts: Facts) -> Iterator[tuple[str, str, str]]:
 @check
 def cohort(facts: Facts) -> Iterator[tuple[str, str, str]]:
     """The radiographs open on the driver's machine, from which all others get them."""
-    if facts.cohort is not None:
-        setting, _, reason = facts.cohort.partition(": ")
-        yield facts.driver.host, reason or setting, f"bring the radiographs there, or correct {setting}"
+    for message in facts.cohort:
+        place, _, reason = message.partition(": ")
+        yield facts.driver.host, reason or place, f"bring the radiographs there, or correct {place}"
+
+
+@check
+def fit(facts: Facts) -> Iterator[tuple[str, str, str]]:
+    """A machine has the CPUs and GPUs of a trial, which runs on one: those of two are not put together."""
+    there = facts.answering
+    gpus = float(any(machine.gpus for machine in there) if facts.gpus == "auto" else facts.gpus)
+    if there and not any(machine.cpus >= facts.cpus and machine.gpus >= gpus for machine in there):
+        yield (
+            "cluster",
+            f"a trial takes {facts.cpus:g} CPUs and {gpus:g} GPUs, and no machine has as many",
+            "start one that has, or lower resources.cpus_per_trial or resources.gpus_per_trial",
+        )
 
 
 @check
 def gpus(facts: Facts) -> Iterator[tuple[str, str, str]]:
-    """Those that there are, are known to Ray and used by PyTorch, and there is one where the study wants it."""
+    """Those that there are, are known to Ray and used by PyTorch."""
     if facts.gpus == 0:
         return
     for machine in facts.answering:
@@ -152,12 +165,6 @@ def gpus(facts: Facts) -> Iterator[tuple[str, str, str]]:
                 f"has {machine.devices} GPUs, of which Ray knows {machine.gpus:g}",
                 f"start Ray there with --num-gpus={machine.devices}, or let its container have them (--gpus all)",
             )
-    if facts.gpus != "auto" and facts.answering and not any(machine.gpus for machine in facts.answering):
-        yield (
-            "cluster",
-            f"a trial wants {facts.gpus:g} GPUs, and no machine has any",
-            "start machines that have one, or set resources.gpus_per_trial=0",
-        )
 
 
 @check

@@ -65,8 +65,9 @@ class Facts:
     """Those that take trials."""
     out: str
     """The folder or object store for studies."""
-    cohort: str | None = None
-    """Why the study's radiographs cannot be opened on the driver's machine."""
+    cohort: tuple[str, ...] = ()
+    """Why the study's radiographs cannot be opened on the driver's machine: lines that begin with a setting, or with
+    the line of a table."""
     wanted: int = 1
     """Machines that there should be."""
     cpus: float = 1.0

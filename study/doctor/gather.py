@@ -6,7 +6,7 @@ import math
 import secrets
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from typing import Any
 import ray
 from ray.autoscaler.sdk import request_resources
 
-from ledger.storage import Folder, make
-from sldd.data.settings import open_source
+from ledger.storage import Folder, make, store_errors
+from sldd.data.settings import DataSettings, open_source
 from sldd.errors import InputError
 from study.cluster.nodes import answers, on, trial_nodes
 from study.cluster.ray_cluster import fitting_trials
@@ -27,6 +27,7 @@ from study.doctor.machine import Examiner
 from study.doctor.tiny_trial import run_tiny_trials
 
 _LOOKS = 5  # at each clock; the one of the shortest way counts
+_FILMS = 5  # that are read of each source: all of them would take as long as the study's own start
 _COMING_SECONDS, _LOOK_SECONDS = 600.0, 2.0
 
 Silent = dict[str, str]
@@ -84,7 +85,7 @@ def gather(config: StudyConfig, out: Folder, wanted: int | None) -> Facts:
         Machine(socket.gethostname(), **driver.told(str(out), cache), **stored[""]),
         tuple(map(machine, nodes)),
         str(out),
-        cohort=_cohort(config),
+        cohort=tuple(_cohort(config)),
         wanted=wanted or 1,
         cpus=config.resources.cpus_per_trial,
         gpus=config.resources.gpus_per_trial,
@@ -149,7 +150,8 @@ def _storage(driver: Examiner, examiners: Mapping[str, Any], out: Folder) -> dic
         read[""] = driver.unread(there)
     finally:
         for path in paths.values():
-            path.unlink(missing_ok=True)
+            with suppress(OSError), store_errors():  # where nothing can be written, nothing can be deleted either
+                path.unlink(missing_ok=True)
     stored: dict[str, dict[str, Any]] = {name: {} for name in paths}
     for name in paths:
         if written.get(name):
@@ -183,9 +185,26 @@ def _ahead(examiner: Any) -> float:
     return math.copysign(max(0.0, abs(ahead) - way / 2), ahead)
 
 
-def _cohort(config: StudyConfig) -> str | None:
+def _cohort(config: StudyConfig) -> Iterator[str]:
+    """Why films of the study, and of the collections that its chains name, cannot be had."""
+    yield from _unread(config.data)
+    named = {name for block in config.grid for chain in block.chain for name in chain}
+    for name in sorted(named & config.sources.keys()):
+        for message in _unread(config.sources[name]):
+            setting = message.removeprefix("data.")
+            yield f"sources.{name}: {message}" if setting == message else f"sources.{name}.{setting}"
+
+
+def _unread(data: DataSettings) -> Iterator[str]:
+    """Why the table cannot be used; else of the first film, the last and those between that are read, which cannot."""
     try:
-        open_source(config.data)
+        source = open_source(data)
     except InputError as error:
-        return str(error)
-    return None
+        yield str(error)
+        return
+    last = len(source.films) - 1
+    for number in sorted({place * last // (_FILMS - 1) for place in range(_FILMS)} if last >= 0 else ()):
+        try:
+            source.read(number)
+        except InputError as error:
+            yield f"{source.films[number].where}: {error}"

@@ -47,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (InputError, NotAStudyError) as error:
         print(f"export: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        reason = error.strerror or error
+        print(f"export: {options.study} cannot be read just now ({reason}); try again later", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("export: interrupted; the same command goes on", file=sys.stderr)
         return 130

@@ -35,7 +35,7 @@ from sldd.errors import InputError
 
 _OF_STUDY = ("study.yaml", "prior.json", LANDSCAPE)
 _LARGEST = 2 * 1024**3  # bytes of all files together: a result has a few ten thousand, a package a few million
-_NAME = r"[^/\\\x00-\x1f]+"
+_NAME = r"[^/\\]+"  # and printable, as ``_is_record`` asks
 _MEMBER = re.compile(
     rf"({_NAME})/(?:(?:{'|'.join(map(re.escape, (*_OF_STUDY, KEY)))})"
     rf"|trials/{_NAME}/[0-9]+/(?:config\.json|result\.json|{re.escape(PACKAGE)}|{re.escape(WEIGHTS)})"
@@ -97,7 +97,8 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 def unpack(file: Path, out: Path) -> Path:
     """Write a packed study into a new folder of `out`, under its own name; returns that folder.
 
-    The file may come from a stranger: nothing is written before all of it is read, and nothing outside the folder.
+    The file may come from a stranger: nothing is written before all of it is read, and nothing outside the folder;
+    what it unpacks to is no larger than ``_LARGEST``, and its names can be printed.
 
     Raises:
         InputError: the file is none of ``pack``, is damaged, or the folder exists.
@@ -122,20 +123,34 @@ def unpack(file: Path, out: Path) -> Path:
     return folder
 
 
+def _is_record(member: tarfile.TarInfo) -> bool:
+    """Whether this is an ordinary file of a name that ``pack`` gives; a sparse one would unpack to any size."""
+    ordinary = member.isfile() and not member.issparse() and member.size >= 0
+    named = _MEMBER.fullmatch(member.name) is not None and member.name.isprintable()
+    return ordinary and named and not {".", ".."} & set(member.name.split("/"))
+
+
+def _too_large(file: Path) -> InputError:
+    return InputError(f"{file}: larger than the records of any study; it was not made by study.export.archive")
+
+
 def _read(file: Path) -> dict[str, bytes]:
     members: dict[str, bytes] = {}
+    size = 0
     try:
         with lzma.open(file) as packed:
             content = packed.read(_LARGEST + 1)  # to its end: what was cut off or changed on the way is told
         if len(content) > _LARGEST:
-            raise InputError(f"{file}: larger than the records of any study")
+            raise _too_large(file)
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             for member in archive:
-                found = _MEMBER.fullmatch(member.name)
-                if found is None or not member.isfile() or {".", ".."} & set(member.name.split("/")):
+                if not _is_record(member):
                     raise InputError(
                         f"{file}: holds what no study's records have; it was not made by study.export.archive"
                     )
+                size += member.size
+                if size > _LARGEST:
+                    raise _too_large(file)
                 unpacked = archive.extractfile(member)
                 members[member.name] = unpacked.read() if unpacked is not None else b""
     except OSError as error:
@@ -163,14 +178,19 @@ def main(arguments: list[str] | None = None) -> int:
     unpacking.add_argument("file", metavar="FILE", type=Path)
     unpacking.add_argument("--out", metavar="DIR", type=Path, default=Path("results"), help="default: results")
     options = parser.parse_args(arguments)
+    packs = "study" in options
     try:
-        if "study" in options:
+        if packs:
             trials = pack(read_study(options.study), options.file, packages=options.packages, key=options.key)
             print(f"{options.file}: {trials} trials, {options.file.stat().st_size / 1024:,.0f} KiB")
         else:
             print(unpack(options.file, options.out))
     except (InputError, NotAStudyError) as error:
         print(f"archive: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        where, reason = options.study if packs else options.file, error.strerror or error
+        print(f"archive: {where} cannot be read just now ({reason}); try again later", file=sys.stderr)
         return 2
     return 0
 

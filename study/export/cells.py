@@ -181,8 +181,7 @@ def _metadata(files: TrialFiles, row: dict[Any, Any]) -> TrialMetadata:
     suggested |= {str(name): _value(value) for name, value in (options or {}).items()}
     known = {name: _value(row[name]) for name in [*SETTING, "seed"]}
     scores = _numbers({name: row[name] for name in SCORES})
-    if result:
-        scores |= _numbers({"chosen_delta": row["delta"]})
+    scores |= _numbers({"chosen_delta": result.get("delta")})  # the row has the suggested one where none was chosen
     if result and phase == "search":
         at = _hm_at(result, suggested.get("delta"))
         scores |= {} if at is None else {"hm_at_suggested_delta": at}

@@ -88,7 +88,8 @@ class Runs:
             run, new = self._run(trial)
             sent, last = int(run.tags.get(_SENT, -1)), trial.history[-1][0] if trial.history else -1
             ends = trial.status in _STATES and (run.status == "RUNNING" or (trial.went_on and last > sent))
-            shares = self._packages and trial.status in _STATES and "sldd.package" not in run.tags
+            # Of one that went on, the package that is there is the rung's.
+            shares = self._packages and trial.status in _STATES and (ends or "sldd.package" not in run.tags)
             shared = shares and self._add_package(run, trial)
             if ends:
                 began, ended = when(self._study, trial)
@@ -192,7 +193,7 @@ class Runs:
 def _told() -> Iterator[None]:
     try:
         yield
-    except (MlflowException, SQLAlchemyError) as error:
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"--mlflow: the store cannot be used ({reason})") from None
 

@@ -221,6 +221,14 @@ def test_head_may_start_workers_and_workers_may_not(aws: str) -> None:
     assert "another" in str(iam.get_role_policy(RoleName="sldd-worker", PolicyName="study")["PolicyDocument"])
 
 
+def test_a_profile_that_was_left_without_its_role_gets_it(aws: str) -> None:
+    iam = boto3.client("iam")
+    iam.remove_role_from_instance_profile(InstanceProfileName="sldd-worker", RoleName="sldd-worker")
+    runpy.run_path(str(ROOT / "clusters/aws_profiles.py"))["main"]("studies")
+    (role,) = iam.get_instance_profile(InstanceProfileName="sldd-worker")["InstanceProfile"]["Roles"]
+    assert role["RoleName"] == "sldd-worker"
+
+
 @pytest.mark.slow
 def test_machines_on_aws(aws: str) -> None:
     config = _read("cluster.yaml")

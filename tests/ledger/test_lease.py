@@ -97,6 +97,31 @@ def test_a_driver_that_was_taken_for_dead_learns_of_it(path: Path) -> None:
     assert json.loads(path.read_text()) == ELSEWHERE, "the other's lease is left alone"
 
 
+@pytest.mark.parametrize("name", ["boot", "namespace"])
+def test_a_namesake_of_this_machine_is_another_one(held: Lease, path: Path, name: str) -> None:
+    """A clone, or a container that has the host's name: its processes are not seen here."""
+    ours = json.loads(path.read_text())
+    assert name in ours
+    assert module.lives_here(ours) is True
+    assert module.lives_here(ours | {"process": 2**22}) is False
+    assert module.lives_here(ours | {"process": 2**22, name: "theirs"}) is None
+    of_old = {key: value for key, value in ours.items() if key not in ("boot", "namespace")}
+    assert module.lives_here(of_old) is True
+    assert module.lives_here(of_old | {"process": 2**22}) is False
+
+
+def test_where_the_system_does_not_tell_itself_the_name_has_to_do(
+    path: Path, held: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = json.loads(path.read_text())
+    monkeypatch.setattr(module, "_BOOT", Path("/nowhere"))
+    assert module.lives_here(ours) is None, "it is of a system that does"
+    lease = Lease(path.with_name("other"))
+    lease.take()
+    assert module.lives_here(json.loads(lease.path.read_text())) is True
+    lease.release()
+
+
 def test_a_damaged_lease_is_nobodys(path: Path) -> None:
     path.write_text("process 1 on nowh")
     lease = Lease(path)

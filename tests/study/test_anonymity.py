@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,16 @@ from ledger.trial_folder import TrialFolder
 from sldd.data.cohort import prepare
 from sldd.data.settings import open_source
 from sldd.privacy_attacks.report import Candidates
-from study.anonymity import main
+from study.anonymity import _calibrating, _digest, _measured, main
 from study.config.cells import cells
 from study.config.loader import as_tree, load
 from study.config.schema import StudyConfig
 from study.grid.spec import TrialSpec
 from study.trial.context import TrialContext, trial_data
-from study.trial.finished_study import open_study
+from study.trial.finished_study import Confirmed, open_study
 from study.trial.reference_networks import FoldReferences
 from study.trial.trial import run_trial
+from tests.analysis.reports import anonymity_report, found
 
 SETTINGS = [
     "name=tiny", "grid.backbone=[test_resnet]", "grid.images=[3]", "grid.method=sldd",
@@ -121,6 +123,76 @@ def test_the_same_command_measures_nothing_twice_and_references_calibrate(
     assert path.stat().st_mtime_ns == written
 
 
+ASKED = {"references": 0, "features": "convnet_w32", "seed": 0}
+ANEW = ASKED | {"references": 8}
+
+
+@pytest.mark.parametrize(
+    ("said", "number", "control", "now", "current"),
+    [
+        (ASKED, 0, None, {}, True),
+        (ASKED, 0, None, {"folds": ["a-f0/3"]}, False),
+        (ASKED, 2, None, {"folds": ["a-f0/3", "a-f1/4"]}, True),
+        (ASKED, 2, None, {"folds": ["a-f0/3", "a-f1/3", "a-f1/4"]}, False),
+        (ASKED | {"folds": ["a-f0/3"]}, 1, None, {"folds": ["a-f0/3"]}, True),
+        (ASKED | {"folds": ["a-f0/3"]}, 1, None, {"folds": ["a-f0/4"]}, False),
+        (ANEW, 8, None, {}, True),
+        (ANEW, 8, None, {"control": "train/0"}, False),
+        (ANEW, 8, "train/0", {"control": "train/0"}, True),
+        (ANEW, 8, "train/0", {"control": "train/1"}, False),
+        (ANEW | {"control": "train/0"}, 8, None, {"control": "train/0"}, True),  # too few patients for one
+        (ASKED, 0, None, {"weights": "1f"}, True),  # nobody knows better
+        (ASKED | {"weights": "1f"}, 0, None, {"weights": "1f"}, True),
+        (ASKED | {"weights": "1f"}, 0, None, {"weights": "2e"}, False),
+    ],
+)
+def test_a_report_is_current_where_nothing_was_missing(
+    tmp_path: Path, said: dict[str, Any], number: int, control: str | None, now: dict[str, Any], current: bool
+) -> None:
+    """Reports of old have settings that say nothing of folds, control and weights."""
+    trial: Any = SimpleNamespace(folder=tmp_path, content=b"package")
+    report = anonymity_report() | {"settings": said, "package": _digest(trial)}
+    report["membership"]["references"] |= {"number": number}
+    report["membership"]["control"] = control and {"trial": control, "found": found(0.6)}
+    (tmp_path / "anonymity.json").write_text(json.dumps(report))
+    settings = {name: said[name] for name in ASKED} | now
+    assert _measured(trial, settings) is current
+    assert not _measured(trial, settings | {"seed": 1})
+    assert not _measured(SimpleNamespace(folder=tmp_path, content=b"another"), settings)  # type: ignore[arg-type]
+
+
+def test_settings_name_the_folds_that_calibrate_and_the_control() -> None:
+    names = {"a-f1/4": "a", "a-f0/4": "a", "b-f0/3": "b", "a-f0/3": "a"}
+    confirmed: Any = [SimpleNamespace(name=name, family=family) for name, family in names.items()]
+    trained: Any = SimpleNamespace(name="a-train/0")
+    study: Any = SimpleNamespace(confirmed=confirmed, training_beside=lambda _: trained)
+    for folds, named in ((2, {"folds": ["a-f0/3", "a-f0/4"]}), (None, {})):
+        study.config = SimpleNamespace(confirm=SimpleNamespace(folds=folds))
+        assert _calibrating(study, confirmed[0], 0) == named
+        assert _calibrating(study, confirmed[0], 2) == {"control": "a-train/0"}
+    study.training_beside = lambda _: None
+    assert _calibrating(study, confirmed[0], 2) == {}
+
+
+def test_another_file_of_weights_is_measured_with(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, made = tmp_path / "weights.safetensors", []
+
+    def report(_: object, trial: Confirmed, settings: dict[str, Any], *__: object) -> dict[str, Any]:
+        made.append(settings)
+        return anonymity_report() | {"settings": settings, "package": _digest(trial)}
+
+    monkeypatch.setattr("study.anonymity.feature_network", lambda *_, **__: None)
+    monkeypatch.setattr("study.anonymity._report", report)
+    for content in ("one", "one", "two"):
+        weights.write_text(content)
+        assert main([str(study), "--features", f"lenet={weights}"]) == 0
+    first, second = made
+    assert first["weights"] != second["weights"]
+    assert first | {"weights": ""} == second | {"weights": ""}
+
+
 def test_a_study_on_an_object_store_is_measured_like_one_on_a_disk(
     study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -207,6 +279,7 @@ def test_references_attack_ordinary_training_beside_the_package_as_the_control(
     control = report["membership"]["control"]
     assert control["trial"] == study.trained[0].name
     assert control["found"]["training"] == 10
+    assert report["settings"]["control"] == control["trial"]
     assert f"As a control, on ordinary training of the same network ({control['trial']}) it has AUC" in said
 
 
@@ -228,6 +301,7 @@ def test_where_folds_rotate_the_other_folds_calibrate(
     assert len(reports) == 2
     for report in reports:
         assert report["membership"]["references"] == {"kind": "folds", "number": 3, "each": 1}
+        assert set(report["settings"]["folds"]) == {trial.name for trial in study.confirmed} - {report["trial"]}
         assert report["theta_bn"] is None  # a network without batch norm
     assert "calibrated by 3 references of other folds and seeds, 1 for each patient" in capsys.readouterr().out
     trial = study.confirmed[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from study.cluster.ray_cluster import (
     _check_growth,
     _slots,
     _start_here,
+    connect,
     find_cluster,
     memory_per_trial,
     slots_here,
@@ -27,19 +29,24 @@ from study.config.resource_settings import ResourceSettings
 
 
 @pytest.mark.parametrize(
-    ("settings", "cpus", "gpus", "expected"),
+    ("settings", "machines", "expected"),
     [
-        (ResourceSettings(), 2, 0, Slots(1, 0.0, 2)),
-        (ResourceSettings(), 16, 4, Slots(1, 1.0, 16)),  # once four are seen to fit on one
-        (ResourceSettings(trials_per_gpu=1), 16, 4, Slots(1, 1.0, 4)),
-        (ResourceSettings(gpus_per_trial=0.5), 16, 4, Slots(1, 0.5, 8)),
-        (ResourceSettings(gpus_per_trial=0.3), 16, 1, Slots(1, 0.3, 3)),
-        (ResourceSettings(cpus_per_trial=4), 6, 0, Slots(4, 0.0, 1)),
-        (ResourceSettings(concurrent=50, gpus_per_trial=1), 2, 0, Slots(1, 1, 50)),
+        (ResourceSettings(), [(2, 0)], Slots(1, 0.0, 2)),
+        (ResourceSettings(), [(16, 4)], Slots(1, 1.0, 16)),  # once four are seen to fit on one
+        (ResourceSettings(trials_per_gpu=1), [(16, 4)], Slots(1, 1.0, 4)),
+        (ResourceSettings(gpus_per_trial=0.5), [(16, 4)], Slots(1, 0.5, 8)),
+        (ResourceSettings(gpus_per_trial=0.3), [(16, 1)], Slots(1, 0.3, 3)),
+        (ResourceSettings(gpus_per_trial=0.6), [(16, 2)], Slots(1, 0.6, 2)),  # no share of two GPUs
+        (ResourceSettings(gpus_per_trial=2), [(16, 5)], Slots(1, 2, 2)),
+        (ResourceSettings(cpus_per_trial=4), [(6, 0)], Slots(4, 0.0, 1)),
+        (ResourceSettings(cpus_per_trial=0.2), [(2, 0)], Slots(0.2, 0.0, 10)),
+        (ResourceSettings(concurrent=50, gpus_per_trial=1), [(2, 0)], Slots(1, 1, 50)),
+        (ResourceSettings(cpus_per_trial=4), [(6, 0)] * 3, Slots(4, 0.0, 3)),  # what six leave is not put together
+        (ResourceSettings(trials_per_gpu=1), [(0, 0), (64, 0), (4, 1), (4, 2)], Slots(1, 1.0, 3)),
     ],
 )
-def test_slots(settings: ResourceSettings, cpus: float, gpus: float, expected: Slots) -> None:
-    assert _slots(settings, cpus, gpus) == expected
+def test_slots(settings: ResourceSettings, machines: list[tuple[float, float]], expected: Slots) -> None:
+    assert _slots(settings, machines) == expected
 
 
 def test_a_plan_counts_what_a_container_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,9 +91,43 @@ def test_a_folder_that_is_a_file_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
     shutil.rmtree(short)
 
 
-def test_trial_that_fits_nowhere_is_refused() -> None:
-    with pytest.raises(InputError, match=r"a trial takes 4 CPUs and 0 GPUs, the cluster has 2 and 0; lower"):
-        _slots(ResourceSettings(cpus_per_trial=4), 2, 0)
+@pytest.mark.parametrize(
+    ("settings", "machines", "says"),
+    [
+        (ResourceSettings(cpus_per_trial=4), [(2, 0)], "4 CPUs and 0 GPUs of one machine, and each has 2 and 0; lower"),
+        (ResourceSettings(cpus_per_trial=4), [(0, 0), *[(2, 0)] * 4], "and each has 2 and 0; lower"),
+        (ResourceSettings(gpus_per_trial=2), [(8, 1)] * 4, "1 CPUs and 2 GPUs of one machine, and each has 8 and 1;"),
+        (ResourceSettings(cpus_per_trial=4), [(2, 1), (8, 0)], "and each has 8 and 0 or 2 and 1; lower"),
+        (ResourceSettings(cpus_per_trial=9), [(1, 0), (2, 0), (3, 0), (4, 0)], "4 and 0 or 3 and 0 or 2 and 0, ...;"),
+    ],
+)
+def test_trial_that_fits_on_no_single_machine_is_refused(
+    settings: ResourceSettings, machines: list[tuple[float, float]], says: str
+) -> None:
+    with pytest.raises(InputError, match=re.escape(says)):
+        _slots(settings, machines)
+
+
+@pytest.mark.parametrize("address", [None, "10.0.0.1:6379"])
+def test_the_callers_own_ray_is_left_alone(monkeypatch: pytest.MonkeyPatch, address: str | None) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
+    for name in ("init", "shutdown"):
+        monkeypatch.setattr(f"ray.{name}", lambda **_: pytest.fail("the caller's Ray was touched"))
+    with (
+        pytest.raises(InputError, match=r"^Ray runs in this process already, .*; ray.shutdown\(\) first$"),
+        connect(address, ResourceSettings()),
+    ):
+        pass
+
+
+def test_a_cluster_is_counted_machine_by_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    machines: list[dict[str, object]] = [{"Alive": True, "Resources": {"CPU": 6.0, "memory": 1.0}}] * 3
+    machines += [{"Alive": False, "Resources": {"CPU": 64.0}}, {"Alive": True, "Resources": {"memory": 1.0}}]
+    monkeypatch.setattr("ray.init", lambda **_: None)
+    monkeypatch.setattr("ray.nodes", lambda: machines)
+    with connect("10.0.0.1:6379", ResourceSettings(cpus_per_trial=4)) as (where, slots):
+        assert slots == Slots(4, 0.0, 3)
+        assert where.endswith("10.0.0.1:6379 (4 nodes now): 18 CPUs, 0 GPUs; trials at once: 3")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +186,7 @@ def test_a_cluster_without_workers_must_be_described(settings: ResourceSettings,
 def test_a_cluster_that_is_described_may_be_empty() -> None:
     described = ResourceSettings(concurrent=8, gpus_per_trial=1)
     _check_growth(described, 0, 0)
-    assert _slots(described, 0, 0) == Slots(1, 1, 8)
+    assert _slots(described, [(0, 0)]) == Slots(1, 1, 8)
     _check_growth(ResourceSettings(), 4, 0)
 
 

@@ -56,10 +56,13 @@ FAULTS = {
     "a disk so full that Ray stops": _third("room", "RAY_TMPDIR", **_room("ray", 4.9)),
     "a clock that is fast": _third("clock", "timedatectl", ahead=240.0),
     "a clock that is slow": _third("clock", "timedatectl", ahead=-6.0),
-    "no radiographs": ("cohort", "head", "correct data.root", _facts(cohort="data.root: there is no /films")),
+    "no radiographs": ("cohort", "head", "correct data.root", _facts(cohort=("data.root: there is no /films",))),
+    "a damaged radiograph": ("cohort", "head", "correct line 9", _facts(cohort=("line 9: the image cannot be read",))),
+    "trials larger than any machine": ("fit", "cluster", "lower resources.cpus_per_trial", _facts(cpus=8.0)),
+    "trials of more GPUs than a machine has": ("fit", "cluster", "or resources.gpus_per_trial", _facts(gpus=2.0)),
     "PyTorch without CUDA": _third("gpus", "install a build of torch", cuda=False, step=None),
     "a GPU that Ray does not know": _third("gpus", "--num-gpus=2", devices=2),
-    "no GPU at all": ("gpus", "cluster", "gpus_per_trial=0", _facts(machines=_NO_GPU, gpus=1.0, wanted=1)),
+    "no GPU at all": ("fit", "cluster", "resources.gpus_per_trial", _facts(machines=_NO_GPU, gpus=1.0, wanted=1)),
     "little memory": _third("memory", "cpus_per_trial", memory=3 * GIB),
     "a container's shared memory": _third("memory", "--shm-size", shared=GIB // 16),
     "no shared memory": _third("memory", "--shm-size", shared=None),
@@ -72,6 +75,14 @@ FAULTS = {
 
 def test_memory_is_for_the_trials_that_run_at_once() -> None:
     assert findings(_facts(third={"cpus": 64, "trials": 2, "memory": 3 * GIB})) == []
+
+
+def test_a_trial_fits_where_one_machine_has_all_that_it_takes() -> None:
+    many, gpu = _machine("many", cpus=64, gpus=0, devices=0), _machine("gpu", cpus=2)
+    for cpus, gpus, fits in [(2.0, "auto", True), (8.0, "auto", False), (8.0, 1.0, False), (8.0, 0.0, True)]:
+        found = findings(_facts(machines=(many, gpu), wanted=2, cpus=cpus, gpus=gpus))
+        assert [each.check for each in found] == ([] if fits else ["fit"])
+    assert findings(_facts(machines=(many,), wanted=1, cpus=8.0)) == [], "auto: where there is none, none is wanted"
 
 
 def test_nothing_is_found_on_a_healthy_cluster() -> None:

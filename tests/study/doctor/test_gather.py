@@ -13,6 +13,7 @@ import pytest
 from ray.exceptions import RayError
 
 from ledger.storage import write_whole
+from sldd.data.settings import DataSettings
 from study.cluster import broadcast, nodes, ray_cluster
 from study.config.loader import load
 from study.config.resource_settings import ResourceSettings
@@ -82,7 +83,7 @@ def test_a_healthy_machine_tells_all_and_keeps_nothing(two: dict[str, Stand], tm
         assert abs(machine.ahead) < 1
     assert not out.exists()
     assert list(cache.iterdir()) == []
-    assert facts.cohort is None
+    assert facts.cohort == ()
 
 
 def test_what_goes_wrong_is_told_of_its_machine(two: dict[str, Stand], tmp_path: Path) -> None:
@@ -97,9 +98,43 @@ def test_what_goes_wrong_is_told_of_its_machine(two: dict[str, Stand], tmp_path:
     assert one.unwritten == "Read-only file system"
     assert one.trial is None, "it would fail there once more"
     assert one.ahead < -1e9
-    assert facts.cohort is not None
-    assert facts.cohort.startswith("data.root: ")
+    assert [message.partition(": ")[0] for message in facts.cohort] == ["data.root"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_nobody_may_write_to_is_found(
+    two: dict[str, Stand], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleting a file that is not there is refused in it, too."""
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(machine_module, "write_whole", read_only)
+    monkeypatch.setattr(Path, "unlink", read_only)
+    facts = gather(load("demo", [f"data.cache={tmp_path / 'cache'}"]), tmp_path, None)
+    assert [machine.unwritten for machine in facts.everywhere] == ["Read-only file system"] * 3
+
+
+def test_films_that_do_not_open_are_told_by_their_lines(cohort_folder: Path) -> None:
+    config = load("demo", ["data.source=folder", f"data.root={cohort_folder}"])
+    assert list(module._cohort(config)) == []
+    for patient in (0, 1, 11):  # the second is none of those that are looked at
+        (cohort_folder / "images" / f"{patient}.png").write_bytes(b"no image")
+    first, last = module._cohort(config)
+    assert first.startswith("manifest.csv line 2: the image ")
+    assert last.startswith("manifest.csv line 13: the image ")
+
+
+def test_collections_that_chains_name_are_opened_too(cohort_folder: Path) -> None:
+    first = DataSettings("folder", str(cohort_folder))
+    sources = {"first": first, "then": DataSettings("nih", "/nowhere"), "unused": DataSettings("nih")}
+    config = load("demo", [])
+    config = replace(config, sources=sources, grid=[replace(config.grid[0], chain=[["first"], ["first", "then"]])])
+    (cohort_folder / "masks" / "0.png").unlink()
+    unread, missing = module._cohort(config)
+    assert unread.startswith("sources.first: manifest.csv line 2: the mask ")
+    assert missing.startswith("sources.then.root: there is no /nowhere")
 
 
 def test_a_trial_whose_result_does_not_appear_has_failed(two: dict[str, Stand], tmp_path: Path) -> None:
@@ -212,7 +247,7 @@ def test_a_cluster_without_what_the_study_asks_for_is_joined_all_the_same(
     for words in ([], ["--machines", "3"], ["--machines", "3", "resources.concurrent=2"]):
         main(["resources.gpus_per_trial=1", "--address", "local", *words])
     assert [resources.concurrent for resources in asked] == [1, 3, 2]
-    assert ray_cluster._slots(asked[0], 2.0, 0.0).gpus == 1, "the missing GPU is found by a check, not refused here"
+    assert ray_cluster._slots(asked[0], [(2.0, 0.0)]).gpus == 1, "the missing GPU is found by a check, not refused here"
 
 
 def test_exit_status_and_lines(cluster: list[Facts], capsys: pytest.CaptureFixture[str]) -> None:

@@ -139,6 +139,43 @@ def test_a_name_that_names_no_folder_of_its_own_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["tiny\x9b2J", "tiny\u202e", "tiny\x1b", "tiny\udcff"])
+def test_a_name_that_cannot_be_printed_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It steers a terminal, or is no text at all."""
+    file = _write(tmp_path / "x.tar.xz", {f"{name}/study.yaml": b"format: 2"})
+    assert main(["unpack", str(file), "--out", str(tmp_path / "out")]) == 2
+    assert "holds what no study's records have" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("headers", "says"),
+    [
+        ({"GNU.sparse.map": "0,1", "GNU.sparse.size": str(2**30)}, "holds what no study's records have"),
+        ({"GNU.sparse.numblocks": "0", "GNU.sparse.size": str(2**30)}, "holds what no study's records have"),
+        ({"size": "-512"}, "holds what no study's records have"),
+        ({"size": str(2**40)}, "larger than the records of any study"),
+    ],
+)
+def test_a_file_that_unpacks_to_more_than_it_is_is_refused_unread(
+    headers: dict[str, str],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(tarfile.TarFile, "extractfile", lambda *_: pytest.fail("it is read"))
+    with tarfile.open(tmp_path / "x.tar.xz", "w:xz", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("tiny/study.yaml")
+        member.pax_headers = headers
+        archive.addfile(member)
+    assert main(["unpack", str(tmp_path / "x.tar.xz"), "--out", str(tmp_path / "out")]) == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_links_and_folders_are_refused(tmp_path: Path) -> None:
     file = _write(tmp_path / "x.tar.xz", {"tiny/study.yaml": b""}, kind=tarfile.SYMTYPE)
     assert main(["unpack", str(file), "--out", str(tmp_path / "out")]) == 2
@@ -171,6 +208,21 @@ def test_an_attempt_that_was_killed_or_fails_leaves_nothing(packed: Path, tmp_pa
     assert not (out / "tiny" / "trials" / "stale").exists()
     (tmp_path / "file").touch()
     assert main(["unpack", str(packed), "--out", str(tmp_path / "file")]) == 2
+
+
+def test_a_study_that_cannot_be_read_just_now_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    study = Ledger(tmp_path / "ours")
+    for reader in ("read_study", "read_trials"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"study.export.archive.{reader}", fail)
+            assert main(["pack", str(study.folder), str(tmp_path / "x")]) == 2
+        words = f"archive: {study.folder} cannot be read just now (Input/output error); try again later\n"
+        assert capsys.readouterr().err == words
 
 
 def test_nothing_to_pack_and_no_place_for_it(

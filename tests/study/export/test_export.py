@@ -68,6 +68,15 @@ def test_facts_are_plain_values(study):
         assert json.loads(json.dumps(facts, allow_nan=False)) == facts
 
 
+def test_a_failed_trial_has_no_chosen_threshold(study):
+    cell = "net-m2-one_hot-as_is-sldd-s1e1"
+    study.end(study.folder / "trials" / cell / "10", status="failed", error="OSError: no", delta=None, history=[])
+    trials = next(trials for name, trials in read_cells(read_study(study.folder)) if name == cell)
+    failed = next(trial for trial in trials if trial.number == 10)
+    assert failed.suggested["delta"] == 0.37
+    assert "chosen_delta" not in failed.scores
+
+
 @pytest.mark.parametrize("target", ["optuna", "tensorboard", "mlflow"])
 def test_another_study_of_the_same_name_is_refused(run, study, mlflow, tmp_path, capsys, target):
     where = {"optuna": told(tmp_path), "tensorboard": str(tmp_path / "logs"), "mlflow": mlflow}[target]
@@ -110,6 +119,17 @@ def test_wrong_input_is_one_line_and_status_2(study, tmp_path, capsys, arguments
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("export: ")
     assert says in line
+
+
+@pytest.mark.parametrize("reader", ["study.export.__main__.read_study", "study.export.cells.read_trials"])
+def test_a_study_that_cannot_be_read_just_now_is_one_line(study, tmp_path, monkeypatch, capsys, reader):
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(reader, fail)
+    assert main([str(study.folder), "--tensorboard", str(tmp_path / "logs")]) == 2
+    words = f"export: {study.folder} cannot be read just now (Input/output error); try again later\n"
+    assert capsys.readouterr().err == words
 
 
 def test_no_study_and_an_empty_one(tmp_path, capsys):

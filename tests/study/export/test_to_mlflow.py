@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
 from analysis.records.records import read_study
 from study.export.__main__ import main
 from study.export.to_mlflow import export
-from tests.analysis.conftest import Ledger
+from tests.analysis.conftest import Ledger, save_package
 from tests.study.export.conftest import HISTORY, interrupted, search, validation
 
 # MLflow's tables use what SQLAlchemy 2.1 deprecates.
@@ -56,6 +59,24 @@ def test_mlflow_again_completes_runs_and_adds_what_is_asked_for(run, study, mlfl
     client = MlflowClient(tracking_uri=mlflow)
     (package,) = client.list_artifacts(after[f"{cell}/11"].info.run_id)
     assert package.path == "package.safetensors"
+    assert "0 runs new, 0 changed" in run("--mlflow", mlflow, "--packages")[0]
+
+
+def test_mlflow_has_the_package_of_a_trial_that_went_on_from_a_rung(run, study, mlflow, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    cell, sent = "net-m2-one_hot-as_is-sldd-s1e1", []
+    folder = study.folder / "trials" / cell / "1"
+    config, client = json.loads((folder / "config.json").read_text()), MlflowClient(tracking_uri=mlflow)
+    for taken_up, history in (([], HISTORY[:1]), ([0.5], HISTORY)):  # its cell was confirmed at the rung
+        (folder / "config.json").write_text(json.dumps(config | {"taken_up": taken_up}))
+        save_package(folder / "package.safetensors", np.random.default_rng(len(taken_up)), 2)
+        study.end(folder, validation=validation(0.5), history=history, ended=None if taken_up else "rung")
+        run("--mlflow", mlflow, "--packages")
+        there = mlflow_runs(mlflow, study)[f"{cell}/1"].info.run_id
+        path = client.download_artifacts(there, "package.safetensors", str(tmp_path))
+        sent.append(Path(path).read_bytes())
+        assert sent[-1] == (folder / "package.safetensors").read_bytes()
+    assert sent[0] != sent[1]
     assert "0 runs new, 0 changed" in run("--mlflow", mlflow, "--packages")[0]
 
 
