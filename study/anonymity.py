@@ -189,8 +189,8 @@ def _calibrating(study: OpenedStudy, trial: Confirmed, references: int) -> dict[
     if references:
         beside = study.training_beside(trial)
         return {"control": beside.name} if beside is not None else {}
-    family = [other.name for other in study.confirmed if other.family == trial.family and other.name != trial.name]
-    return {"folds": sorted(family)} if family and study.config.confirm.folds else {}
+    folds = sorted(other.name for other in study.other_folds(trial))
+    return {"folds": folds} if folds else {}
 
 
 def _measured(trial: Confirmed, settings: dict[str, Any]) -> bool:

@@ -68,6 +68,11 @@ class OpenedStudy:
         own = [cell for cell in beside if cell.fold == trial.spec.cell.fold]
         return next((each for each in self.trained if each.spec.cell in own), None)
 
+    def other_folds(self, trial: Confirmed) -> list[Confirmed]:
+        """All others of a trial's cell, over folds and seeds; none where folds do not rotate."""
+        others = [each for each in self.confirmed if each.family == trial.family and each.name != trial.name]
+        return others if self.config.confirm.folds else []
+
     def package(self, trial: Confirmed) -> Package:
         """The package that a trial left."""
         if isinstance(trial.folder, Path):

@@ -79,8 +79,8 @@ class FoldReferences:
 
     def of(self, trial: Confirmed, candidates: Candidates) -> References | None:
         """References of a trial: all others of its cell, over folds and seeds; None where there are none."""
-        others = [each for each in self._study.confirmed if each.family == trial.family and each.name != trial.name]
-        if not others or not self._study.config.confirm.folds:
+        others = self._study.other_folds(trial)
+        if not others:
             return None
         unseen = []
         for other in others:

@@ -33,7 +33,7 @@ class DistributionMatching(Matching):
         self.network.train()
         weights, change = self._networks(self._taken), self._change()
         known = self._classes.unique()
-        wanted = class_means(self._known(self._embedding, weights, change(real)), classes, known)
+        wanted = class_means(self._real_features(self._embedding, weights, change(real)), classes, known)
         with Kernels(twice=False):
             found = class_means(self._embedding(weights, change(images)), self._classes, known)
         loss = (found - wanted).square().sum()

@@ -73,7 +73,7 @@ class KernelRidge(Matching):
         self._picked = int(stream(self._seed, "pool", self._taken).integers(len(self._pool)))
         network, count = self._pool[self._picked], labels.shape[1]
         targets = F.one_hot(classes, count).double() - 1 / count
-        known = self._known(self._embedding, network.weights, real)
+        known = self._real_features(self._embedding, network.weights, real)
         with Kernels(twice=False):
             found = ridge_predictions(known, self._embedding(network.weights, images), labels - 1 / count)
         loss = 0.5 * (targets - found).square().sum(1).mean()

@@ -107,7 +107,7 @@ class Matching(ImageLearner):
     def _follow(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """Called after each step with the images and labels that it has led to: networks may learn from these."""
 
-    def _known(self, embedding: Embedding, weights: Weights, real: torch.Tensor) -> torch.Tensor:
+    def _real_features(self, embedding: Embedding, weights: Weights, real: torch.Tensor) -> torch.Tensor:
         """(batch, features) of real images, with no derivative, in parts of ``compute.micro_batch``, of which batch
         norm takes statistics one by one."""
         parts = real.split(self._compute.micro_batch or len(real))
