@@ -40,7 +40,7 @@ from sldd.package import Package, Stored
 from sldd.package.format.header import Images
 from sldd.package.format.image_encoding import stored
 from sldd.package.rebuild.rebuild import rebuild
-from sldd.pipeline.packing import Start, package_of
+from sldd.pipeline.packing import Start, header_of, package_of
 from sldd.pipeline.task_data import PatchData
 from sldd.rng import stream
 from sldd.training.dp_sgd import PatientBatches, PrivacySettings, PrivateGradient
@@ -215,16 +215,8 @@ def _distill(options: argparse.Namespace) -> DistillSettings:
 
 def _package(loop: OuterLoop, start: Start, data: PatchData, settings: PatchSettings, how: DistillSettings) -> Package:
     assert loop.best is not None
-    return package_of(
-        loop.best,
-        start,
-        data,
-        distill=how,
-        inner_precision="float32",
-        patches=settings,
-        delta=0.5,
-        stored=Stored(get_args(Images)[0]),
-    )
+    header = header_of(start, data, distill=how, inner_precision="float32", patches=settings, delta=0.5)
+    return package_of(loop.best, header, stored=Stored(get_args(Images)[0]))
 
 
 def _made(package: Package, patches: Patches) -> Made:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from sldd.distillation.image_learner import DistillSettings
 from sldd.errors import InputError
 from sldd.ops.types import InputSpec, TaskName
 from sldd.package import Package, PackageSettings
+from sldd.package.format.header import Header
 from sldd.package.format.package import too_many
 from sldd.package.rebuild.rebuild import set_start
 from sldd.pipeline.distilled import Distilled
@@ -94,7 +96,7 @@ def distill(
         raise InputError(few)
     label_init = _label_start(label_init, data.label_starts, task)
     built, origin = _started(network, data.input, norm, str(start), seed)
-    _check_header(origin, data, task, settings, compute, patches)
+    header = _checked_header(origin, data, task, settings, compute, patches)
     labels = data.initial_labels(label_init, images, seed)
     try:
         learner = Distillation(
@@ -125,7 +127,7 @@ def distill(
         raise
     except (AssertionError, RuntimeError, ValueError) as error:  # a network, of its input or of second derivatives
         raise InputError(why_not(error, origin.backbone, images, data.input.side)) from error
-    made = _packed(loop, origin, data, settings, compute, patches, package, confirm=confirm)
+    made = _packed(loop, header, origin, data, package, confirm=confirm)
     return Distilled(made, loop.progress.history, origin.own, data)
 
 
@@ -145,20 +147,22 @@ def _check_numbers(seed: int, **rates: float) -> None:
             raise InputError(f"{name}: should be finite and greater than 0 (got {value:g})")
 
 
-def _check_header(
+def _checked_header(
     start: Start,
     data: TaskData,
     task: TaskName,
     settings: DistillSettings,
     compute: ComputeSettings,
     patches: PatchSettings,
-) -> None:
-    """Refuse before the work what could not stand in a package after it."""
+) -> Header:
+    """The package's header, but for the threshold; what could not stand in it is refused before the work."""
     precision, delta = compute.inner_precision, 0.5 if task == "patches" else None
+    header = header_of(start, data, distill=settings, inner_precision=precision, patches=patches, delta=delta)
     try:
-        header_of(start, data, distill=settings, inner_precision=precision, patches=patches, delta=delta).header()
+        header.header()
     except InputError as error:
         raise InputError(f"no package could be made: {error}") from None
+    return header
 
 
 def _label_start(asked: str | None, known: Sequence[str], task: str) -> str:
@@ -201,11 +205,9 @@ def _improve(loop: OuterLoop, shown: bool | None) -> None:
 
 def _packed(
     loop: OuterLoop,
+    header: Header,
     origin: Start,
     data: TaskData,
-    settings: DistillSettings,
-    compute: ComputeSettings,
-    patches: PatchSettings,
     package: PackageSettings,
     *,
     confirm: bool,
@@ -220,12 +222,7 @@ def _packed(
     tested = loop.score(data.split.test).describe(names, delta) if confirm else None
     made = package_of(
         best,
-        origin,
-        data,
-        distill=settings,
-        inner_precision=compute.inner_precision,
-        patches=patches,
-        delta=delta,
+        replace(header, delta=delta),
         stored=stored,
         claims=claims(data, validation.describe(names, delta), tested, images=stored.images),
     )

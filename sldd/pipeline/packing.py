@@ -88,19 +88,17 @@ def claims(
 
 def package_of(
     best: Best,
-    start: Start,
-    data: TaskData,
+    header: Header,
     *,
-    distill: DistillSettings,
-    inner_precision: Precision,
-    patches: PatchSettings,
-    delta: float | None,
     stored: Stored,
     claims: Claims | None = None,
 ) -> Package:
-    """The package of a best state whose images are stored as of ``store_images``, without weights and self-test."""
+    """The package of a best state whose images are stored as of ``store_images``, without weights and self-test.
+
+    Args:
+        header: as of ``header_of``.
+    """
     state = on_cpu(best.state)
-    header = header_of(start, data, distill=distill, inner_precision=inner_precision, patches=patches, delta=delta)
     return Package(
         **vars(replace(header, stored=stored, claims=claims)),
         images=state["images"],

@@ -16,7 +16,7 @@ from sldd.backbones.start import check_start
 from sldd.distillation.footprint import footprint
 from sldd.package import Stored
 from sldd.package.export.model_card import card_beside
-from sldd.pipeline.packing import Start, claims, complete, package_of, store_images, to_file
+from sldd.pipeline.packing import Start, claims, complete, header_of, package_of, store_images, to_file
 from sldd.training.outer_loop import Best, DivergedError
 from study.config.methods import METHODS
 from study.config.tasks import TASKS
@@ -220,14 +220,11 @@ def _share(
     spec, cell, config = trial.spec, trial.spec.cell, trial.context.config
     distill, data, task = spec.distill(config.distill), trial.data, TASKS[config.task]
     start = Start(cell.backbone, cell.norm, trial.start, spec.seed, trial.fingerprints)
+    precision, delta = config.compute.inner_precision, result["delta"]
+    header = header_of(start, data, distill=distill, inner_precision=precision, patches=config.patches, delta=delta)
     package = package_of(
         best,
-        start,
-        data,
-        distill=distill,
-        inner_precision=config.compute.inner_precision,
-        patches=config.patches,
-        delta=result["delta"],
+        header,
         stored=cost,
         claims=claims(
             data,

@@ -25,7 +25,7 @@ from study.config.loader import as_tree, load
 from study.config.schema import StudyConfig
 from study.grid.spec import TrialSpec
 from study.trial.context import TrialContext, trial_data
-from study.trial.finished_study import Confirmed, open_study
+from study.trial.finished_study import Confirmed, OpenedStudy, open_study
 from study.trial.reference_networks import FoldReferences
 from study.trial.trial import run_trial
 from tests.analysis.reports import anonymity_report, found
@@ -166,6 +166,7 @@ def test_settings_name_the_folds_that_calibrate_and_the_control() -> None:
     confirmed: Any = [SimpleNamespace(name=name, family=family) for name, family in names.items()]
     trained: Any = SimpleNamespace(name="a-train/0")
     study: Any = SimpleNamespace(confirmed=confirmed, training_beside=lambda _: trained)
+    study.other_folds = lambda trial: OpenedStudy.other_folds(study, trial)
     for folds, named in ((2, {"folds": ["a-f0/3", "a-f0/4"]}), (None, {})):
         study.config = SimpleNamespace(confirm=SimpleNamespace(folds=folds))
         assert _calibrating(study, confirmed[0], 0) == named
