@@ -61,7 +61,8 @@ def test_methods_say_what_their_rates_are_called(ledger: Callable[..., Ledger], 
 
 def test_the_range_of_a_receiver_has_a_name_of_its_own() -> None:
     assert METHODS["dm"].ranges["inner_lr"] == "receiver_lr"
-    assert METHODS["dm"].search_space(load("demo", ["search.receiver_lr=[0.1,0.2]"]).search, {})["inner_lr"].low == 0.1
+    ranges = load("demo", ["grid.method=dm", "search.receiver_lr=[0.1,0.2]"]).search
+    assert METHODS["dm"].search_space(ranges, {})["inner_lr"].low == 0.1
 
 
 @pytest.mark.parametrize("search", [SEARCH | {"outer_lr": [0.1, 0.5]}, {"outer_lr": "many"}, None])
