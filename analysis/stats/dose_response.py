@@ -32,7 +32,7 @@ from analysis.stats.ranks.block_orders import block_orders
 from analysis.stats.ranks.rank_tests import SIGNIFICANT
 from analysis.stats.shared_counts import shared
 from ledger.families import family
-from ledger.schema import SETTING
+from ledger.schema import SCHEMA, SETTING
 
 LEVEL, STEEPNESS = "level", "steepness"
 ENDS = (0.01, 0.99)  # a mean of 0 or 1 has no logit: it counts as this
@@ -92,6 +92,7 @@ def curves(study: Study) -> pd.DataFrame:
         facts = {"scores": scores, "parameters": own["parameters"].max(), "family": family(str(setting["backbone"]))}
         rows.append(setting | facts | {"reference": beside(setting)["score"].mean()})
     found = pd.DataFrame(rows, columns=[*by, "scores", "parameters", "family", "reference"])
+    found = found.astype({name: SCHEMA[name] for name in by})
     return found.assign(series=settings_apart(found))
 
 

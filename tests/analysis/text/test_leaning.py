@@ -4,7 +4,7 @@ from analysis.design.simulation import Design
 from analysis.stats.dose_response import relations
 from analysis.text.leaning import leaning
 from benchmarks.statistics import simulate
-from tests.analysis.stats.test_shared_counts import study
+from tests.analysis.stats.test_shared_counts import SEARCHED, study
 
 FOUR = {f"{kin}1": {1: 0.8 - 0.05 * place, 2: 0.85 - 0.04 * place, None: 0.9} for place, kin in enumerate("abcd")}
 
@@ -24,6 +24,20 @@ def test_p_with_all_is_that_of_whole_curves_where_a_network_with_nothing_to_lose
                 for place, (kin, second) in enumerate(zip("abcd", (0.6, 0.8, 0.82, 0.86), strict=True))}  # fmt: skip
     found = study(crossing | {"e1": {1: 0.5, None: 0.55}})
     assert f"the p of whole curves, {relations(found)[''].p:.2g} with all," in leaning(found)[0]
+
+
+def test_other_margins_are_those_of_searched_counts():
+    """Some networks cannot take one image: those that one suffices for need two, the fewest of which all could do."""
+    needs = {"a": 1, "b": 1, "c": 2, "d": 2, "e": 4}
+    tried: dict[str, dict[int | None, float]] = {
+        name: {count: 0.9 if count >= need else 0.5 for count in (1, 2, 4)} | {None: 0.9}
+        for name, need in needs.items()
+    }
+    del tried["e"][1]
+    cells = [SEARCHED | {"backbone": name, "images": count} for name in tried for count in (1, 2, 4)]
+    cells[-3]["refused"] = "batch norm"
+    *_, margins = leaning(study(tried, cells))
+    assert margins.endswith("by the papers' rule is 0.2, 0.2, 0.2 and 0.2."), margins
 
 
 def test_one_network_or_family_leans_on_nothing_that_could_be_left_out():
