@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import csv
+import fcntl
 import io
 import json
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +150,10 @@ class RunsFile:
             added = [row | {"definition": plain(define(row[column]))} for row in added]
         self.rows += added
         if self._path is not None and added:
-            there = self._path.read_bytes() if self._path.exists() else b""  # another command may have added some
-            there += b"" if there.endswith(b"\n") or not there else b"\n"
-            write_file(self._path, there + "".join(json.dumps(row) + "\n" for row in added).encode())
+            with _alone_in(self._path.parent):
+                there = self._path.read_bytes() if self._path.exists() else b""  # another command may have added some
+                there += b"" if there.endswith(b"\n") or not there else b"\n"
+                write_file(self._path, there + "".join(json.dumps(row) + "\n" for row in added).encode())
 
     def add_missing(self, jobs: Sequence[Job], work: Callable[[Job], Iterable[dict[str, Any]]]) -> None:
         """Run the jobs that no row is of, and say what each took.
@@ -169,6 +173,22 @@ class RunsFile:
             if rows:
                 words = ", ".join(f"{name} {value}" for name, value in job.items())
                 print(f"{words}: {spent:.0f} core seconds", flush=True)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Context in which no other command adds to a file of this folder. The folder is locked, and not the file, which is
+    another one whenever something was added."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(f"--out: {folder} cannot be opened ({error.strerror})") from None
+    try:
+        with suppress(OSError):  # a file system without locks: hours of work are kept all the same
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_table(path: Path, lines: Sequence[dict[str, Any]]) -> None:

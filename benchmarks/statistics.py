@@ -121,7 +121,7 @@ def claimed(design: Design, seed: int) -> dict[str, float]:
         "coverage": float(((low <= truth) & (truth <= high))[known].mean()) if known.any() else np.nan,
         "difference": float(((gap_low <= gap) & (gap <= gap_high))[known].mean()) if known.any() else np.nan,
         "width": float((high - low)[known].mean()) if known.any() else np.nan,
-        "rule": float((points["lower"].where(np.isfinite(points["upper"])) == smallest).mean()),
+        "rule": float((points["upper"] == smallest).mean()),
         "bracket": float(held.mean()),
         "suffices": float(answer["minimum_images"].notna().mean()),
     }

@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 
 from analysis.design.simulation import FLOOR, MARGIN, Design, curves, every_count, hms_of, right_calls, tried
 from analysis.records.bootstrap import generator
-from analysis.stats.counts import smallest_sufficient
+from analysis.stats.counts import rule_bracket
 from analysis.stats.dose_response import p_value, summaries
 from analysis.stats.ranks.block_orders import block_orders, orders_count, sampled_orders
 from analysis.stats.ranks.rank_tests import SIGNIFICANT, scores
@@ -93,8 +93,7 @@ def _by_points(means: np.ndarray, counts: tuple[int, ...], ran: np.ndarray) -> t
     lower, upper = np.empty(len(means)), np.full(len(means), np.inf)
     for place, (own, there) in enumerate(zip(means.tolist(), ran.tolist(), strict=True)):
         hms = {count: hm for count, hm, tried in zip(counts, own, there, strict=True) if tried}
-        smallest = smallest_sufficient(hms, MARGIN, FLOOR)
-        lower[place] = max(hms) + 1 if smallest is None else smallest
+        lower[place], smallest = rule_bracket(hms, MARGIN, FLOOR)
         upper[place] = np.inf if smallest is None else smallest
     return lower, upper
 

@@ -270,7 +270,7 @@ def _caption(study: Study) -> str:
         f"{score} less than ordinary training of the same network, and more than {rule.floor:g}. Bar: what is open, "
         "from above the counts shown to fall short up to the point; an arrow where no count is shown to suffice "
         "(hollow, with the reason). Intervals are over patients and seeds; with one confirm seed none is claimed. "
-        f"Diamond: the papers' rule, the smallest count whose mean {score} is within {rule.margin:.2f} of the "
+        f"Diamond: the papers' rule, the smallest count run whose mean {score} is within {rule.margin:.2f} of the "
         f"network's own best, none where that is under {rule.floor:g}. Dashed, "
         "where three bars or more are closed: a fitted line with its 95 % band."
         f"{' Gray: the six networks of the papers, on their own patients.' if score == 'HM' else ''}"

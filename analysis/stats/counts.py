@@ -25,6 +25,13 @@ def smallest_sufficient(hms: Mapping[int, float], margin: float, floor: float) -
     return min(count for count, hm in hms.items() if suffices(hm, best, margin))
 
 
+def rule_bracket(hms: Mapping[int, float], margin: float, floor: float) -> tuple[int, int | None]:
+    """One above the counts tried that are smaller than `smallest_sufficient`, and that itself: between the two, counts
+    that were not tried may do. Where nothing suffices it is one above all that were tried."""
+    found = smallest_sufficient(hms, margin, floor)
+    return max((count for count in hms if found is None or count < found), default=0) + 1, found
+
+
 def next_count(
     hms: Mapping[int, float | None],
     candidates: Sequence[int],

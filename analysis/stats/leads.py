@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.records.cell_means import settings_apart
 from analysis.records.records import Study, score_word
-from analysis.stats.minimum import compared_minimum, judged, shown_points
+from analysis.stats.minimum import compared_minimum, judged, known_points, shown_points
 from analysis.stats.ranks.partial import partial_spearman
 from ledger.families import family
 
@@ -47,8 +47,7 @@ def network_traits(study: Study) -> pd.DataFrame:
     measured = measured.reindex(columns=["backbone", *TRAITS]).drop_duplicates("backbone")
     measured[list(TRAITS)] = measured[list(TRAITS)].apply(pd.to_numeric, errors="coerce")
     points = shown_points(answer).assign(trained=answer["trained_hm"].astype("float64"))
-    points = points.dropna(subset=["parameters", "lower"]).drop(columns="reason")
-    return points.merge(measured, on="backbone", how="left")
+    return known_points(points).drop(columns="reason").merge(measured, on="backbone", how="left")
 
 
 def leads(study: Study) -> pd.DataFrame:

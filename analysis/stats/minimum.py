@@ -23,9 +23,9 @@ from analysis.records.controls import without_controls
 from analysis.records.records import Study, compared, planned_records, score_word
 from analysis.records.rule import Rule
 from analysis.records.runs import folds_of
-from analysis.stats.counts import smallest_sufficient
+from analysis.stats.counts import rule_bracket
 from analysis.stats.evidence import CELL, INSUFFICIENT, SUFFICIENT, count_evidence
-from analysis.stats.shared_counts import alike, among, offered_counts
+from analysis.stats.shared_counts import alike, among, at_least_among, offered_counts
 from ledger.schema import SCHEMA, SETTING
 
 # What may come out for a backbone.
@@ -45,6 +45,7 @@ MINIMUM_SCHEMA = {
     "target_images": "Int64",
     "target_at_least": "Int64",
     "by_points": "Int64",
+    "by_points_at_least": "Int64",
     "hm_by_points": "float64",
     "best_images": "Int64",
     "best_hm": "float64",
@@ -70,7 +71,8 @@ def minimum_images(study: Study) -> pd.DataFrame:
     count shown to suffice, and its mean HM `minimum_hm`; `at_least`, one above the confirmed counts from the smallest
     up that are shown insufficient (1 where none is), at most minimum_images; `trained_hm`, the mean HM of ordinary
     training; `target_images` and `target_at_least`, the same two counts for the fixed HM, `target`; `by_points` and
-    `hm_by_points`, the count the papers' rule gives and its mean HM; best_images, best_hm (mean test HM), tried (image
+    `hm_by_points`, the count the papers' rule gives and its mean HM, `by_points_at_least`
+    what is below it and was tried, as of `counts.rule_bracket`; best_images, best_hm (mean test HM), tried (image
     counts confirmed so far), largest_images (of these), level, censored, reason, rule_reason.
 
     `censored` rows have no `minimum_images`, and `reason` says why. Their true minimum is `at_least` or more; nothing
@@ -91,10 +93,14 @@ def minimum_images(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(MINIMUM_SCHEMA)).astype(MINIMUM_SCHEMA)
 
 
+_LOWER = ("at_least", "target_at_least", "by_points_at_least")
+
+
 def compared_minimum(study: Study) -> pd.DataFrame:
     """`minimum_images` among the counts that all networks of a series were offered, by which networks are compared
-    (`analysis.stats.shared_counts`). Where counts are searched, one that needs fewer than the smallest of these counts
-    as one that needs as many; of one that needs more than the largest that is all that is said."""
+    (`analysis.stats.shared_counts`). Where counts are searched, one that needs fewer than the smallest of these needs
+    that at most; of one that needs more than the largest that is all that is said. Outcome and reason are those of the
+    network's own counts."""
     study = alike(study)
     answer, by = minimum_images(study), [*SETTING, "backbone"]
     offered = offered_counts(study)
@@ -103,7 +109,7 @@ def compared_minimum(study: Study) -> pd.DataFrame:
     for counts in set(offered["shared"]) - {()}:
         rows = own.index[[each == counts for each in own]]
         found = answer.loc[rows]
-        lower = {name: among(counts, found[name], counts[-1] + 1) for name in ("at_least", "target_at_least")}
+        lower = {name: at_least_among(counts, found[name]) for name in _LOWER}
         upper = {name: among(counts, found[name], np.nan) for name in ("minimum_images", "target_images", "by_points")}
         found = found.assign(**lower, **upper, largest_images=found["largest_images"].clip(upper=counts[-1]))
         answer.loc[rows] = found.astype(MINIMUM_SCHEMA)
@@ -127,7 +133,7 @@ def _minimum(backbone: pd.DataFrame, study: Study) -> dict[str, object]:
     row |= {"best_images": best["images"], "best_hm": best["hm"], "largest_images": images[-1]}
     row |= {"rule_reason": ""}
     hms = dict(zip(images, counts["hm"], strict=True))
-    smallest = smallest_sufficient(hms, rule.margin, rule.floor)
+    row["by_points_at_least"], smallest = rule_bracket(hms, rule.margin, rule.floor)
     if smallest is None:
         row |= {"rule_reason": f"best {_score(counts, best['hm'], rule.floor)} is under {rule.floor:g}"}
     else:
@@ -210,12 +216,16 @@ def shown_points(answer: pd.DataFrame) -> pd.DataFrame:
 
 
 def rule_points(answer: pd.DataFrame) -> pd.DataFrame:
-    """The same by the papers' rule: a single count, or more than any that was tried where none suffices."""
-    count, found = answer["by_points"].astype("float64"), answer["by_points"].notna()
-    beyond = (answer["largest_images"] + 1).astype("float64")
-    return answer[["backbone", "parameters", "reason"]].assign(
-        lower=count.where(found, beyond), upper=count.where(found, np.inf)
-    )
+    """The same by the papers' rule: a single count where all below it were tried, or more than any that was tried."""
+    lower, upper = (answer[name].astype("float64") for name in ("by_points_at_least", "by_points"))
+    return answer[["backbone", "parameters", "reason"]].assign(lower=lower, upper=upper.fillna(np.inf))
+
+
+def known_points(points: pd.DataFrame) -> pd.DataFrame:
+    """Those of such rows that have parameters and say something of the count, bounds and parameters as float64."""
+    numbers = points[["parameters", "lower", "upper"]].apply(pd.to_numeric).astype("float64")
+    says = numbers.notna().all(axis=1) & ((numbers["lower"] > 1) | np.isfinite(numbers["upper"]))
+    return points.assign(**numbers)[says]
 
 
 def bracket(answer: pd.Series, view: str = "minimum") -> str:

@@ -5,7 +5,8 @@ they need: tests would then find a relation that is the design's own. So network
 one of them was offered. Of a list of counts, others are left out. Where counts are searched, which ones were run
 depends on what the others showed: a network that one image is enough for was run with one image and with the most.
 Without the one it would seem to need the most. Those below the shared counts stay, therefore, and what they show is
-said of the shared ones: a network that one image suffices for needs two at most (`among`).
+said of the shared ones: a network that one image suffices for needs two at most (`among`), and one of which nothing is
+known beside others that were tried at two is not one that needs two (`at_least_among`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pandas as pd
 
 from analysis.records.cell_means import distilled, run_rows, settings_apart
 from analysis.records.controls import without_controls
-from analysis.records.records import Study, compared, setting_of
+from analysis.records.records import Study, compared, planned_records
 from ledger.schema import AXES, SCHEMA, SETTING
 
 _BY = [*SETTING, "backbone"]
@@ -36,11 +37,17 @@ def shared(offered: Iterable[Collection[int]]) -> tuple[int, ...]:
 
 
 def among(counts: Sequence[int], found: pd.Series, beyond: float) -> pd.Series:
-    """Smallest counts, or bounds of them, as the next of the shared ``counts``, ascending: the smallest of these that
-    does. Where none of them is as large it is ``beyond``; what is not known stays so."""
+    """Smallest counts, or upper bounds of them, as the next of the shared ``counts``, ascending: the smallest of these
+    that does. Where none of them is as large it is ``beyond``; what is not known stays so."""
     places = np.searchsorted(counts, found.astype("float64").fillna(0))
     next_one = pd.Series(np.array([*counts, beyond])[places], index=found.index)
     return next_one.where(found.notna())
+
+
+def at_least_among(counts: Sequence[int], found: pd.Series) -> pd.Series:
+    """Lower bounds of smallest counts, likewise. One that is no higher than the smallest of ``counts`` says nothing
+    of these, and stays."""
+    return found.where(found.le(counts[0]) | found.isna(), among(counts, found, counts[-1] + 1))
 
 
 def offered_counts(study: Study) -> pd.DataFrame:
@@ -50,9 +57,9 @@ def offered_counts(study: Study) -> pd.DataFrame:
     rows = distilled(run_rows(study)).groupby(_BY, sort=False, dropna=False)["images"].agg(set).reset_index()
     ran = distilled(compared(study.records))
     listed = _sets(ran[ran["phase"].eq("confirm") & ran["status"].isin(_OFFERED)])
-    cells = [dict.fromkeys(_OF_CELLS) | cell | setting_of(cell) for cell in study.compared_cells]
-    counted = [cell for cell in cells if cell.get("counted") and not cell.get("refused")]
-    searched = _sets(pd.DataFrame(counted, columns=[*_OF_CELLS, "images"]))
+    counted = [bool(cell.get("counted")) and not cell.get("refused") for cell in study.compared_cells]
+    planned = planned_records(study)
+    searched = _sets(planned[pd.Series(counted, index=planned.index, dtype=bool)].dropna(subset="images"))
     names = _keys(rows)
     offered = [listed.get(name, set()) | searched.get(name, set()) for name in names]
     rows = rows.assign(offered=pd.Series(offered, dtype=object), series=settings_apart(rows))

@@ -83,6 +83,8 @@ def other_views(study: Study, answer: pd.DataFrame) -> str:
         f"By the papers' rule (means alone, within {rule.margin:.2f} of the network's own best count, so that one "
         f"which fails alike at every count looks frugal): {_counts(points, 'by_points', len(decided))}."
     )
+    if open_below := int(points["by_points_at_least"].lt(points["by_points"]).sum()):
+        parts.append(f"Of {open_below} of these some smaller counts were not tried, which may do by this rule.")
     never = decided[decided["by_points"].isna()]
     if len(never) and len(decided) <= MOST_NAMED:
         each = zip(never["name"], never["rule_reason"], strict=True)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from analysis.published import footprints
 from analysis.records.cell_means import setting_labels, settings_apart
-from analysis.stats.minimum import judged, percent, rule_points, shown_points
+from analysis.stats.minimum import judged, known_points, percent, rule_points, shown_points
 from analysis.stats.ranks.block_orders import all_orders
 from analysis.stats.ranks.rank_tests import SIGNIFICANT, RankTest, kendall, spearman
 from analysis.stats.regression import Priors, growth
@@ -85,13 +85,6 @@ def describe(points: pd.DataFrame) -> str:
     kept = known_points(points)
     sentences = [_ranked(kept), _sloped(kept), _left_out(points.drop(kept.index))]
     return " ".join(sentence for sentence in sentences if sentence)
-
-
-def known_points(points: pd.DataFrame) -> pd.DataFrame:
-    """The rows with parameters and a bound that says something, as float64 beside `backbone`."""
-    numbers = points[["parameters", "lower", "upper"]].apply(pd.to_numeric).astype("float64")
-    known = numbers.notna().all(axis=1) & ((numbers["lower"] > 1) | np.isfinite(numbers["upper"]))
-    return numbers.assign(backbone=points["backbone"])[known]
 
 
 def _columns(points: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:

@@ -10,10 +10,10 @@ import pandas as pd
 
 from analysis.records.cell_means import settings_apart
 from analysis.records.records import Study
-from analysis.stats.minimum import WAITING, compared_minimum, judged, shown_points
+from analysis.stats.minimum import WAITING, compared_minimum, judged, known_points, shown_points
 from analysis.stats.ranks.rank_tests import SIGNIFICANT, spearman
 from analysis.stats.regression import growth
-from analysis.text.conclusion import WITHIN, known_points, why_alike
+from analysis.text.conclusion import WITHIN, why_alike
 from analysis.text.words import parameters_word
 from ledger.families import family
 

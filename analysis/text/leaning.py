@@ -13,11 +13,11 @@ import pandas as pd
 
 from analysis.records.records import Study
 from analysis.records.rule import Rule
-from analysis.stats.counts import smallest_sufficient
+from analysis.stats.counts import rule_bracket
 from analysis.stats.dose_response import related, relation_of
 from analysis.stats.minimum import minimum_images, percent
 from analysis.stats.ranks.rank_tests import spearman
-from analysis.stats.shared_counts import alike, among, offered_counts
+from analysis.stats.shared_counts import alike, among, at_least_among, offered_counts
 from analysis.text.words import listed
 from ledger.schema import SETTING
 
@@ -67,12 +67,12 @@ def _by_margin(rows: pd.DataFrame, rule: Rule) -> str:
         return ""
     ps = []
     for margin in MARGINS:
-        found = [smallest_sufficient(own, margin, rule.floor) for own in rows["scores"]]
-        lower = pd.Series([max(own) + 1 if n is None else n for own, n in zip(rows["scores"], found, strict=True)])
-        upper = pd.Series([np.inf if count is None else count for count in found])
+        found = [rule_bracket(own, margin, rule.floor) for own in rows["scores"]]
+        lower = pd.Series([least for least, _ in found], dtype="float64")
+        upper = pd.Series([np.inf if count is None else count for _, count in found])
         counts = rows["shared"].iloc[0]
         if isinstance(counts, tuple) and counts:
-            lower, upper = among(counts, lower, counts[-1] + 1), among(counts, upper, np.inf)
+            lower, upper = at_least_among(counts, lower), among(counts, upper, np.inf)
         p = spearman(rows["parameters"].to_numpy(np.float64), lower, upper, rows["family"].tolist()).p
         ps.append("undefined" if p is None else f"{float(p):.2g}")
     margins = listed([f"{margin:.2f}" for margin in MARGINS])

@@ -69,13 +69,16 @@ def _compared_by(study: Study) -> str:
         words = "Networks are compared by the image counts that all were tried at. "
     offered = offered_counts(same)
     searched = offered[offered["searched"] & offered["shared"].map(len).gt(0)]
-    fewer = searched[
-        [min(own) < counts[0] for own, counts in zip(searched["offered"], searched["shared"], strict=True)]
-    ]
-    if fewer.empty:
-        return words
-    least = images_word(fewer["shared"].iloc[0][0])
-    return f"{words}Not all networks could take fewer than {least}: one that needs fewer counts as needing {least}. "
+    for series, own in searched.groupby(searched["series"].astype(str), sort=False):
+        fewest, least = [min(counts) for counts in own["offered"]], own["shared"].iloc[0][0]
+        if min(fewest) < least:
+            some = sum(each == least for each in fewest)
+            words += f"With {series}: " if series else ""
+            words += (
+                f"{some} of {len(own)} networks cannot take fewer than {images_word(least)}, so a network that needs "
+                f"fewer is compared as needing at most {least}. "
+            )
+    return words
 
 
 def _asked(study: Study) -> str:

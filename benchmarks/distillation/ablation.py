@@ -32,16 +32,16 @@ from benchmarks.runs_file import RunsFile
 from sldd.backbones.registry import build
 from sldd.backbones.start import NEAR_LINEAR, XAVIER, set_start
 from sldd.data.cohort import default_cache, prepare
-from sldd.data.patches import BalancedBatches, Patches, PatchSettings
+from sldd.data.patches import Patches, PatchSettings
 from sldd.data.settings import DataSettings, open_source
 from sldd.data.split import SplitSettings, split_patients
 from sldd.distillation.distill import Distillation
 from sldd.distillation.image_learner import DistillSettings
-from sldd.distillation.initial.images import initial_images
 from sldd.distillation.initial.labels import initial_labels
 from sldd.errors import InputError
-from sldd.metrics.patient_evaluator import PatientEvaluator, PatientScores
+from sldd.metrics.patient_evaluator import PatientScores
 from sldd.metrics.patient_votes import choose_threshold, operate
+from sldd.pipeline.task_data import PatchData
 from sldd.sources.phantom import PhantomSettings
 from sldd.training.learner import Learner
 from sldd.training.outer_loop import DivergedError, OuterLoop
@@ -121,8 +121,7 @@ def run(job: Job) -> dict[str, Any]:
     cohort = prepare(open_source(data), default_cache())
     split = split_patients(cohort, data.split)
     settings = PatchSettings(size=48, stride=8, score_stride=40, input_size=job.side)
-    patches = Patches(cohort, settings, *cohort.intensity(split.train))
-    batches = BalancedBatches(patches, split.train)
+    drawn = PatchData(Patches(cohort, settings, *cohort.intensity(split.train)), split)
     backbone, _, norm = job.network.partition(":")
     network = build(backbone, norm=norm or "as_is", input_size=job.side)
     set_start(network, backbone=backbone, start=variant.start, seed=job.seed)
@@ -131,8 +130,8 @@ def run(job: Job) -> dict[str, Any]:
         learner = Training(network, device=CPU)
     else:
         init = variant.distill.image_init
-        images = initial_images(init, steps=1, images=job.images, seed=job.seed, batches=batches)
         labels = initial_labels("one_hot", job.images)
+        images = drawn.initial_images(init, labels, 1, job.seed)
         learner = Distillation(
             network,
             images,
@@ -145,7 +144,7 @@ def run(job: Job) -> dict[str, Any]:
     outer = OuterSettings(steps=job.steps, batch_size=variant.batch_size, evaluations=5)
     outer = replace(outer, schedule=variant.schedule)  # type: ignore[arg-type]  # one of its two
     loop = OuterLoop(
-        learner, PatientEvaluator(patches), batches, split, outer, rate=variant.outer_lr, seed=job.seed, device=CPU
+        learner, drawn.evaluator(), drawn.batches, split, outer, rate=variant.outer_lr, seed=job.seed, device=CPU
     )
     begun = time.process_time()
     diverged = None

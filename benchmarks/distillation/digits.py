@@ -18,7 +18,9 @@ import math
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +34,11 @@ from sldd.distillation.image_learner import LEARNED, DistillSettings
 from sldd.errors import InputError
 from sldd.rng import stream
 from sldd.training.compute import ComputeSettings
+from sldd.training.learner import Learner
+from sldd.training.outer_loop import DivergedError
 
 CPU = torch.device("cpu")
+Predict = Callable[[torch.Tensor], torch.Tensor]
 TARGETS = {"dd": 0.94, "sldd": 0.96}
 
 
@@ -104,15 +109,29 @@ def distil(
         rate = options.outer_lr * 0.5 * (1 + math.cos(math.pi * step / options.steps))
         learner.step(train.images[picked], train.classes[picked], rate)
         if (step + 1) % max(1, options.steps // 20) == 0:
-            curve.append([step + 1, accuracy(learner, train.part(0, 2000))])
+            curve.append([step + 1, accuracy(distilled(learner), train.part(0, 2000))])
     return learner, curve
 
 
+def distilled(learner: Learner) -> Predict:
+    """The network that a learner's state stands for."""
+    return partial(learner.forward, learner.weights(learner.state()))
+
+
 @torch.no_grad()
-def accuracy(learner: Distillation, digits: Digits) -> float:
-    """Share of digits that the distilled network gets right."""
-    weights = learner.weights(learner.state())
-    return float((learner.forward(weights, digits.images).argmax(1) == digits.classes).float().mean())
+def accuracy(predict: Predict, digits: Digits) -> float:
+    """Share of digits that a network gets right.
+
+    Args:
+        predict: (n, 1, 28, 28) images -> (n, 10) logits.
+
+    Raises:
+        DivergedError: a logit is not finite; what is not a number would be a class, and right one time in ten.
+    """
+    logits = torch.cat([predict(part) for part in digits.images.split(500)])
+    if not bool(logits.isfinite().all()):
+        raise DivergedError("the network's logits are not finite")
+    return float((logits.argmax(1) == digits.classes).float().mean())
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -151,11 +170,19 @@ def main(arguments: list[str] | None = None) -> int:
         found = []
         for seed in range(options.seeds):
             begun = time.perf_counter()
-            learner, curve = distil(train, method, seed, options)
-            found.append(accuracy(learner, test))
+            try:
+                learner, curve = distil(train, method, seed, options)
+                found.append(accuracy(distilled(learner), test))
+            except DivergedError as error:
+                print(f"{method} seed {seed}: diverged, {error}", flush=True)
+                kept.setdefault(method, []).append({"seed": seed, "test": None, "curve": []})
+                missed = True
+                continue
             kept.setdefault(method, []).append({"seed": seed, "test": found[-1], "curve": curve})
             spent = time.perf_counter() - begun
             print(f"{method} seed {seed}: {found[-1]:.4f} of the test digits, {spent:.0f} s", flush=True)
+        if not found:
+            continue
         mean = statistics.mean(found)
         missed |= mean < TARGETS[method]
         verdict = "" if mean >= TARGETS[method] else "  MISSED"

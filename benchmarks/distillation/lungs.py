@@ -38,18 +38,18 @@ from sldd.backbones.init import layer_fingerprints
 from sldd.backbones.registry import build
 from sldd.backbones.start import SEEDED, XAVIER, set_start
 from sldd.data.cohort import default_cache, prepare
-from sldd.data.patches import BalancedBatches, Patches, PatchSettings
+from sldd.data.patches import Patches, PatchSettings
 from sldd.data.settings import DataSettings, open_source
 from sldd.data.split import Split, SplitSettings, fold_patients
 from sldd.distillation.distill import Distillation
-from sldd.distillation.initial.images import initial_images
 from sldd.distillation.initial.labels import initial_labels
 from sldd.errors import InputError
 from sldd.io.atomic_file import write_file
-from sldd.metrics.patient_evaluator import PatientEvaluator, PatientScores
+from sldd.metrics.patient_evaluator import PatientScores
 from sldd.metrics.patient_votes import Votes, count_votes
 from sldd.package import Package
 from sldd.package.rebuild.rebuild import rebuild
+from sldd.pipeline.task_data import PatchData
 from sldd.training.compute import ComputeSettings
 from sldd.training.learner import Learner
 from sldd.training.outer_loop import Best, OuterLoop
@@ -68,13 +68,14 @@ def _fold(root: str, variant: Variant, fold: int) -> tuple[Patches, Split]:
     return Patches(cohort, settings, *cohort.intensity(split.train)), split
 
 
-def _learner(variant: Variant, network: nn.Module, batches: BalancedBatches, seed: int) -> Learner:
+def _learner(variant: Variant, network: nn.Module, drawn: PatchData, seed: int) -> Learner:
     if variant.method == "train":
         return Training(network, device=CPU)
+    labels = initial_labels("one_hot", 3)
     return Distillation(
         network,
-        initial_images(variant.distill.image_init, steps=1, images=3, seed=seed, batches=batches),
-        initial_labels("one_hot", 3),
+        drawn.initial_images(variant.distill.image_init, labels, 1, seed),
+        labels,
         epochs=variant.epochs,
         inner_lr=variant.inner_lr,
         settings=variant.distill,
@@ -111,7 +112,7 @@ def run_fold(root: str, name: str, seed: int, fold: int, folder: str, part: str)
     one_thread()
     variant = VARIANTS[name]
     patches, split = _fold(root, variant, fold)
-    batches = BalancedBatches(patches, split.train)
+    drawn = PatchData(patches, split)
     network = build(variant.backbone, input_size=variant.input_size)
     start = variant.start_in(folder)
     set_start(network, backbone=variant.backbone, start=start, seed=seed)
@@ -123,9 +124,9 @@ def run_fold(root: str, name: str, seed: int, fold: int, folder: str, part: str)
         statistics_batches=variant.statistics_batches,
         score_batch=32,  # fits into the processor's cache
     )
-    learner = _learner(variant, network, batches, seed)
+    learner = _learner(variant, network, drawn, seed)
     loop = OuterLoop(
-        learner, PatientEvaluator(patches), batches, split, outer, rate=variant.outer_lr, seed=seed, device=CPU
+        learner, drawn.evaluator(), drawn.batches, split, outer, rate=variant.outer_lr, seed=seed, device=CPU
     )
     begun = time.perf_counter()
     while not loop.finished:

@@ -1,12 +1,19 @@
-"""Every method on MNIST: digits a class, from the known start and from fresh ones, at what cost.
+"""Every method on MNIST in equal core seconds: digits told right from the known start and from fresh ones.
 
-    python -m benchmarks.distillation.methods  # all methods, 1 and 10 images a class, three seeds: hours
-    python -m benchmarks.distillation.methods --methods dm dc --images 1 --seeds 1 --steps 300
-    python -m benchmarks.distillation.methods --out docs/records/methods.jsonl  # prints the table
-    python -m benchmarks.distillation.methods --methods dm dc frepo mtt --epochs 30  # as many steps as a receiver takes
+    python -m benchmarks.distillation.methods --backbone convnet_w32 --out runs.jsonl  # all, 1 and 10 images a class
+    python -m benchmarks.distillation.methods --methods dm dc --images 1 --seeds 1 --seconds 60
+    python -m benchmarks.distillation.methods --out runs.jsonl --table  # of what is there; runs nothing
 
-MNIST's 10,000 test digits (idx files, named by --data), split by order: 8,000 to train, of which the last 500 choose
-the state, and 2,000 to test, which are looked at once. Published figures are of 60,000 training digits.
+MNIST's 10,000 test digits (idx files, named by --data), split by order: 7,500 to learn from, 500 that choose the state,
+and 2,000 to test, which are looked at once. Published figures are of 60,000 training digits.
+
+A run is as many outer steps as fit into its core seconds, one thread; the outer rate falls to zero by then. Experts,
+core sets and batches count, scoring does not. A receiver takes one inner step on images whose rates are learned, and 30
+on those of methods that learn no rates, which are to be good for any number. A command that was interrupted goes on
+with --out, and several may run at once with one file, each with methods of its own. What diverged is kept and counted.
+
+Beside its 300 core seconds a run has five fresh starts to train: of convnet_w32 a minute at one image a class and ten
+at ten, of convnet eight minutes and eighty. So all methods take some 16 core hours, and of convnet 75.
 """
 
 from __future__ import annotations
@@ -15,193 +22,196 @@ import argparse
 import math
 import statistics
 import sys
-import time
-from collections.abc import Sequence
-from itertools import product
+from collections.abc import Iterator, Sequence
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from benchmarks.distillation.digits import Digits, read_digits
+from benchmarks.distillation.digit_data import CLASSES, DigitData, Parts
+from benchmarks.distillation.digits import read_digits
+from benchmarks.distillation.method_run import Budget, Run
 from benchmarks.measure import one_thread
-from benchmarks.runs_file import RunsFile, settings_of
-from sldd.backbones.init import initialise
-from sldd.backbones.registry import build
-from sldd.data.prefetch import draw_rows
-from sldd.distillation.initial.images import real_patches
-from sldd.distillation.initial.labels import class_labels
+from benchmarks.runs_file import Job, RunsFile, read_runs, settings_of
 from sldd.errors import InputError
-from sldd.metrics.evaluators import Evaluator
-from sldd.ops.types import InputSpec
-from sldd.rng import stream
-from sldd.training.fresh_start import FreshSettings, train_fresh
-from sldd.training.learner import Learner
-from sldd.training.losses import CROSS_ENTROPY
 from study.config.cells import cells
-from study.config.loader import load
+from study.config.loader import load, with_effect
 from study.config.methods import METHODS
-from study.config.tasks.base import Learned, TaskData
+from study.config.schema import StudyConfig
 from study.grid.axes import Cell
 from study.grid.spec import TrialSpec
 
-CPU = torch.device("cpu")
-CLASSES = 10
+DISTILLING = [name for name, method in METHODS.items() if hasattr(method, "learned")]
+RECEIVER_EPOCHS = 30
+"""Inner steps of methods that learn no rates (docs/methods.md); others take one, and learn how long it is."""
+_SETTABLE = ("distill.", "match.", "grid.label_init=")
+"""Settings that do something here and have no option of their own."""
 
 
-class DigitData(TaskData):
-    """Digits as a task's data: what methods ask of it."""
-
-    loss = CROSS_ENTROPY
-
-    def __init__(self, digits: Digits) -> None:
-        self.digits, self.batches, self.size = digits, self, len(digits.classes)
-        self._of_class = [torch.nonzero(digits.classes == number)[:, 0] for number in range(CLASSES)]
-        self.input = InputSpec(28, tuple(map(str, range(CLASSES))), 0.1307, 0.3081, exclusive=True)
-        self.fingerprint = digits.fingerprint()
-
-    def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """As of ``BatchSource``, classes in turns."""
-        classes = np.arange(count) % CLASSES
-        return self.of_classes(random, classes.tolist(), apart=False), torch.from_numpy(classes)
-
-    @property
-    def class_sizes(self) -> list[int]:
-        return list(map(len, self._of_class))
-
-    def of_classes(self, random: np.random.Generator, classes: Sequence[int], *, apart: bool = True) -> torch.Tensor:
-        rows = draw_rows(random, self.class_sizes, classes, apart=apart)
-        return self.digits.images[[int(self._of_class[each][row]) for each, row in zip(classes, rows, strict=True)]]
-
-    def image_classes(self, labels: torch.Tensor) -> list[int]:
-        return labels.argmax(1).tolist()
-
-    def initial_labels(self, start: str, images: int, seed: int) -> torch.Tensor:
-        return class_labels(start, images, CLASSES)
-
-    def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
-        return real_patches(steps=steps, classes=self.image_classes(labels), seed=seed, batches=self)
-
-    def evaluator(self, delta: float | None = None) -> Evaluator:
-        raise NotImplementedError
-
-    def learned(self, spec: TrialSpec, config: Any, *, augment: bool) -> Learned:
-        raise NotImplementedError
-
-    def scored(self, cell: Cell) -> int:
-        raise NotImplementedError
-
-    @property
-    def drawn_words(self) -> str:
-        raise NotImplementedError
+def epochs_of(method: str) -> int:
+    """Inner steps that a method's images are made for."""
+    return RECEIVER_EPOCHS if METHODS[method].ranges["inner_lr"] == "receiver_lr" else 1
 
 
-def measure(method: str, each: int, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """One distillation: accuracy on test digits from the known start and from fresh ones, and its own core seconds.
+def jobs_of(options: argparse.Namespace) -> list[Job]:
+    """Runs that are asked for, the short ones first."""
+    budgets: list[float | None] = [None] if options.steps is not None else sorted(options.seconds)
+    return [
+        {"method": method, "each": each, "seed": seed, "epochs": options.epochs or epochs_of(method), "seconds": budget}
+        for budget, each, seed, method in product(budgets, options.images, range(options.seeds), options.methods)
+    ]
 
-    Nothing is kept for other runs: each makes its own experts, and pays for them.
+
+def settings_by_method(options: argparse.Namespace) -> dict[str, dict[str, str]]:
+    """Those settings of --set that do something, by method and key.
+
+    Raises:
+        InputError: one cannot be set here, is wrong, or does nothing for all methods.
+    """
+    for setting in options.set:
+        if not setting.startswith(_SETTABLE):
+            raise InputError(f"--set {setting}: takes KEY=VALUE, of distill.*, match.* or grid.label_init")
+    kept = {}
+    for method in options.methods:
+        own = _own_settings(options, method, 1, 1)
+        kept[method] = with_effect("demo", [*own, *options.set], asked=own)[len(own) :]
+    for setting in options.set:
+        if not any(setting in settings for settings in kept.values()):
+            raise InputError(f"--set {setting}: does nothing for {', '.join(kept)}; leave it out")
+    return {method: dict(setting.split("=", 1) for setting in settings) for method, settings in kept.items()}
+
+
+def _own_settings(options: argparse.Namespace, method: str, each: int, epochs: int) -> list[str]:
+    grid = {"backbone": options.backbone, "images": each * CLASSES, "method": method, "distill_epochs": epochs}
+    fixed = ["task=classes", "data.source=classes", "resources.feature_cache=0"]  # no run has what another one paid for
+    return [*fixed, *(f"grid.{name}={value}" for name, value in grid.items())]
+
+
+def configured(
+    method: str, each: int, settings: dict[str, str], data: DigitData, options: argparse.Namespace
+) -> tuple[Cell, StudyConfig]:
+    """A method's cell at so many images a class, and its configuration with these settings.
+
+    Raises:
+        InputError: the method cannot do what is asked.
+    """
+    epochs = options.epochs or epochs_of(method)
+    config = load("demo", [*_own_settings(options, method, each, epochs), *map("=".join, settings.items())])
+    found = cells(config.grid, task="classes")
+    if len(found) > 1:
+        raise InputError("--set grid.label_init: a run has one; choose it")
+    refusal = data.batch_refusal(options.batch, "--batch") or METHODS[method].refusal(found[0], config, data)
+    if refusal is not None:
+        raise InputError(refusal)
+    return found[0], config
+
+
+def completed(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """All runs of --out, once those that it lacked are there. What can be refused is, before the first of them.
+
+    Raises:
+        InputError: digits are missing, a method cannot do what is asked, or as of ``RunsFile``.
     """
     digits = read_digits(options.data)
-    data, chooser, test = DigitData(digits.part(0, 7500)), digits.part(7500, 8000), digits.part(8000, 10000)
-    settings = [f"grid.backbone={options.backbone}", f"grid.images={each * CLASSES}", f"grid.method={method}"]
-    settings += [f"grid.distill_epochs={options.epochs}", "resources.feature_cache=0", *options.set]
-    config = load("demo", ["task=classes", "data.source=classes", *settings])
-    (cell,) = cells(config.grid, task="classes")
-    ends = getattr(config.search, METHODS[method].ranges["inner_lr"])
-    inner_lr = math.sqrt(ends[0] * ends[1]) if options.inner_lr is None else options.inner_lr
-    spec = TrialSpec(cell, "search", seed, outer_lr=options.outer_lr, inner_lr=inner_lr, task="classes")
-    network = build(options.backbone, input_size=28, classes=CLASSES)
-    initialise(network, seed)
-    begun = time.process_time()
-    learner = METHODS[method].learner(spec, network, data, config, CPU)
-    best, state = -1.0, learner.state()
-    for step in range(options.steps):
-        images, classes = data.draw(stream(seed, "batch", step), options.batch)
-        rate = options.outer_lr * 0.5 * (1 + np.cos(np.pi * step / options.steps))
-        loss = learner.step(images, classes, float(rate))
-        if (step + 1) % max(1, options.steps // 5) == 0:
-            found = learner.state()
-            reached = _accuracy(learner, found, chooser)
-            if options.verbose:
-                print(f"  {method} step {step + 1}: loss {loss:.4g}, {reached:.3f} of 500 digits", flush=True)
-            if reached >= best:
-                best, state = reached, {name: value.clone() for name, value in found.items()}
-    seconds = time.process_time() - begun
-    fresh = FreshSettings(steps=options.fresh_steps)
-    seeds = [1000 + seed * 100 + start for start in range(options.starts)]
-    others = [_fresh_accuracy(state, other, fresh, test, options.backbone) for other in seeds]
-    known = _accuracy(learner, state, test)
-    return {"inner_lr": inner_lr, "known": known, "fresh": others, "core_seconds": round(seconds, 1)}
+    parts, chosen = Parts.of(digits), settings_by_method(options)
+    known = {
+        (method, each): configured(method, each, chosen[method], parts.train, options)
+        for method, each in product(options.methods, options.images)
+    }
 
+    def measured(job: Job) -> Iterator[dict[str, Any]]:
+        cell, config = known[job["method"], job["each"]]
+        low, high = getattr(config.search, METHODS[cell.method].ranges["inner_lr"])
+        inner_lr = math.sqrt(low * high) if options.inner_lr is None else options.inner_lr
+        spec = TrialSpec(cell, "search", job["seed"], outer_lr=options.outer_lr, inner_lr=inner_lr, task="classes")
+        run = Run(spec, config, options.batch, options.starts, options.fresh_steps, options.verbose)
+        yield run.measure(parts, Budget(job["seconds"], options.steps))
 
-@torch.no_grad()
-def _accuracy(learner: Learner, state: dict[str, torch.Tensor], digits: Digits) -> float:
-    weights = learner.weights(state)
-    found = torch.cat([learner.forward(weights, part) for part in digits.images.split(500)])
-    return float((found.argmax(1) == digits.classes).float().mean())
-
-
-def _fresh_accuracy(
-    state: dict[str, torch.Tensor], seed: int, settings: FreshSettings, test: Digits, backbone: str
-) -> float:
-    network = build(backbone, input_size=28, classes=CLASSES)
-    initialise(network, seed)
-    train_fresh(network, state["images"], state["labels"], settings=settings, seed=seed)
-    found = torch.cat([network(part) for part in test.images.split(500)])
-    return float((found.argmax(1) == test.classes).float().mean())
+    common = settings_of(options, "data", "methods", "images", "epochs", "seconds", "set")
+    common["digits"] = digits.fingerprint()[:16]
+    file = RunsFile(options.out, common, defined=("method", chosen.__getitem__))
+    file.add_missing(jobs_of(options), measured)
+    return file.rows if options.out is None else RunsFile(options.out).rows  # with those of other commands since
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Means over seeds, as Markdown."""
-    names = ["method", "images a class", "known start", "fresh starts", "core seconds"]
-    lines = [f"| {' | '.join(names)} |", f"| {' | '.join('---' for _ in names)} |"]
-    for method, each in dict.fromkeys((row["method"], row["each"]) for row in rows):
-        of = [row for row in rows if (row["method"], row["each"]) == (method, each)]
-        known, cost = (statistics.mean(row[name] for row in of) for name in ("known", "core_seconds"))
-        fresh = [value for row in of for value in row["fresh"]]
-        spread = f"{statistics.mean(fresh):.3f} ({min(fresh):.3f} to {max(fresh):.3f})" if fresh else "-"
-        lines.append(f"| {method} | {each} | {known:.3f} | {spread} | {cost:.0f} |")
-    return "\n".join(lines)
+    """Means over the seeds that did not diverge, as Markdown; and how many runs and fresh starts did."""
+    order = {name: place for place, name in enumerate(METHODS)}
+
+    def group(row: dict[str, Any]) -> tuple[float, ...]:
+        return row["each"], row["seconds"] or 0.0, order.get(row["method"], -1), row["epochs"]
+
+    names = ["method", "images a class", "inner steps", "core seconds", "outer steps", "known start", "fresh starts"]
+    lines = [[*names, "diverged"], ["---"] * (len(names) + 1)]
+    lines += [[*_columns(list(of))] for _, of in groupby(sorted(rows, key=group), group)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _columns(of: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Of the runs of a method that differ in their seeds."""
+    scored = [row for row in of if row["error"] is None]
+    fresh = [value for row in scored for value in row["fresh"] if value is not None]
+    starts = sum(len(row["fresh"]) for row in scored)
+    yield from (of[0]["method"], str(of[0]["each"]), str(of[0]["epochs"]))
+    budget = of[0]["seconds"]
+    spent, steps = (statistics.mean(row[name] for row in of) for name in ("core_seconds", "steps"))
+    yield f"{spent:.0f}" if budget is None else f"{spent:.0f} of {budget:g}"
+    yield f"{steps:,.0f}"
+    yield f"{statistics.mean(row['known'] for row in scored):.3f}" if scored else "-"
+    yield f"{statistics.mean(fresh):.3f} ({min(fresh):.3f} to {max(fresh):.3f})" if fresh else "-"
+    lost = [(len(of) - len(scored), len(of), "runs"), (starts - len(fresh), starts, "starts")]
+    yield ", ".join(f"{count} of {all_of} {what}" for count, all_of, what in lost if count) or "-"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """``python -m benchmarks.distillation.methods``."""
-    distilling = [name for name, method in METHODS.items() if hasattr(method, "learned")]
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.distillation.methods",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data", type=Path, default=Path("../shared/data/mnist"), metavar="DIR")
-    parser.add_argument("--methods", nargs="+", choices=distilling, default=distilling)
-    parser.add_argument("--images", nargs="+", type=int, default=[1, 10], help="images a class")
+    parser.add_argument("--methods", nargs="+", choices=DISTILLING, default=DISTILLING)
+    parser.add_argument("--images", nargs="+", type=_count, default=[1, 10], help="images a class")
     parser.add_argument("--seeds", type=int, default=3)
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--seconds", nargs="+", type=_seconds, default=[300.0], help="core seconds of a run (300)")
+    budget.add_argument("--steps", type=_count, help="outer steps of a run instead, whatever they cost")
+    parser.add_argument("--epochs", type=_count, help="inner steps of a receiver, for all methods")
     parser.add_argument("--starts", type=int, default=5, help="fresh starts")
-    parser.add_argument("--steps", type=int, default=2000, help="outer steps")
-    parser.add_argument("--fresh-steps", type=int, default=1000)
-    parser.add_argument("--epochs", type=int, default=1, help="E: times that the images are shown at the known start")
+    parser.add_argument("--fresh-steps", type=_count, default=1000)
     parser.add_argument("--batch", type=int, default=250)
     parser.add_argument("--backbone", default="convnet")
     parser.add_argument("--outer-lr", type=float, default=0.03)
     parser.add_argument("--inner-lr", type=float, help="default: the middle of each method's own range")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of distill and match")
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of distill and match, for whom they are"
+    )
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--out", type=Path, metavar="FILE.jsonl", help="keep each run; what is there is not run again")
+    parser.add_argument("--table", action="store_true", help="print the table of --out, and run nothing")
     options = parser.parse_args(arguments)
+    if options.table and options.out is None:
+        parser.error("--table prints what --out has; give that too")
     one_thread()
     try:
-        runs = RunsFile(options.out, settings_of(options, "methods", "images"))
-        jobs = [
-            {"method": method, "each": each, "seed": seed}
-            for each, seed, method in product(options.images, range(options.seeds), options.methods)
-        ]
-        runs.add_missing(jobs, lambda job: [measure(**job, options=options)])
+        rows = read_runs(options.out) if options.table else completed(options)
     except InputError as error:
         print(f"benchmarks.distillation.methods: {error}", file=sys.stderr)
         return 2
-    print(table(runs.rows))
+    print(table(rows))
     return 0
+
+
+def _count(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: give 1 or more")
+    return value
+
+
+def _seconds(text: str) -> float:
+    if not 0 < (value := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: give a number above zero")
+    return value
 
 
 if __name__ == "__main__":

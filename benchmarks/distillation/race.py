@@ -28,7 +28,7 @@ from typing import Any, Protocol
 
 import torch
 
-from benchmarks.distillation.digits import CPU, Digits, accuracy, read_digits
+from benchmarks.distillation.digits import CPU, Digits, accuracy, distilled, read_digits
 from benchmarks.measure import one_thread
 from benchmarks.peers import Peer, check_checkout, checkout_digest
 from benchmarks.runs_file import Job, RunsFile
@@ -38,6 +38,7 @@ from sldd.distillation.distill import Distillation
 from sldd.distillation.initial.images import noise_images
 from sldd.errors import InputError
 from sldd.rng import stream
+from sldd.training.outer_loop import DivergedError
 
 OURS = "ours"
 EPOCHS, BATCH = 3, 256
@@ -78,7 +79,7 @@ class Ours:
 
     def right(self, images: torch.Tensor, classes: torch.Tensor) -> float:
         """Share of digits that the network of the learned images gets right."""
-        return accuracy(self._learner, Digits(images, classes))
+        return accuracy(distilled(self._learner), Digits(images, classes))
 
 
 def _falling(share: float) -> float:
@@ -86,7 +87,7 @@ def _falling(share: float) -> float:
 
 
 def race(name: str, seconds: float, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """One run; its share of right test digits, and how many steps fitted in."""
+    """One run; its share of right test digits, None where it diverged, and how many steps fitted in."""
     one_thread()
     digits = read_digits(options.data)
     train, test = digits.part(0, 8000), digits.part(8000, 10000)
@@ -99,7 +100,10 @@ def race(name: str, seconds: float, seed: int, options: argparse.Namespace) -> d
         racer.step(images, classes, rate(spent / seconds))
         spent += time.process_time() - begun
         number += 1
-    right = racer.right(test.images, test.classes)
+    try:
+        right = racer.right(test.images, test.classes)
+    except DivergedError:
+        right = None
     return {"racer": name, "seconds": seconds, "seed": seed, "right": right, "steps": number}
 
 
@@ -111,7 +115,8 @@ def _racer(name: str, seed: int, options: argparse.Namespace) -> tuple[Racer, Ca
 
 
 def table(runs: Iterable[dict[str, Any]]) -> str:
-    """Markdown: the mean over seeds of test digits told right, with each, a row a racer and a column a budget."""
+    """Markdown: the mean over seeds of test digits told right, with each, a row a racer and a column a budget; the
+    mean is of those that did not diverge."""
     groups: dict[tuple[str, float], list[dict[str, Any]]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: run["seed"]):
         groups[run["racer"], run["seconds"]].append(run)
@@ -122,10 +127,14 @@ def table(runs: Iterable[dict[str, Any]]) -> str:
         cells = []
         for each in budgets:
             group = groups.get((racer, each), [])
-            shares = [100 * run["right"] for run in group]
-            steps = statistics.fmean(run["steps"] for run in group) if group else 0
-            said = f"{statistics.fmean(shares):.1f} ({', '.join(f'{one:.1f}' for one in shares)}; " if group else ""
-            cells.append(f"{said}{steps:,.0f} steps)" if group else "not measured")
+            if not group:
+                cells.append("not measured")
+                continue
+            shares = [None if run["right"] is None else 100 * run["right"] for run in group]
+            reached = [share for share in shares if share is not None]
+            mean = f"{statistics.fmean(reached):.1f}" if reached else "-"
+            seeds = ", ".join("diverged" if share is None else f"{share:.1f}" for share in shares)
+            cells.append(f"{mean} ({seeds}; {statistics.fmean(run['steps'] for run in group):,.0f} steps)")
         lines.append(f"| {TITLES[racer]} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

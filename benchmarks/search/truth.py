@@ -34,16 +34,17 @@ from benchmarks.measure import one_thread
 from sldd.backbones.registry import build, parameter_count
 from sldd.backbones.start import NEAR_LINEAR, set_start
 from sldd.data.cohort import default_cache, prepare
-from sldd.data.patches import BalancedBatches, Patches, PatchSettings
+from sldd.data.patches import Patches, PatchSettings
 from sldd.data.settings import DataSettings, open_source
 from sldd.data.split import Split, SplitSettings, split_patients
 from sldd.distillation.distill import Distillation
-from sldd.distillation.initial.images import initial_images
+from sldd.distillation.initial.images import noise_images
 from sldd.distillation.initial.labels import initial_labels
 from sldd.errors import InputError
 from sldd.io.atomic_file import check_output
-from sldd.metrics.patient_evaluator import PatientEvaluator, PatientScores
+from sldd.metrics.patient_evaluator import PatientScores
 from sldd.metrics.patient_votes import choose_threshold, operate
+from sldd.pipeline.task_data import PatchData
 from sldd.sources.phantom import PhantomSettings
 from sldd.training.outer_loop import DivergedError, OuterLoop
 from sldd.training.outer_settings import OuterSettings
@@ -122,16 +123,16 @@ def _patients() -> tuple[Patches, Split]:
 def distil(name: str, setting: int, outer_lr: float, inner_lr: float) -> Row:
     """Row of one distillation."""
     patches, split = _patients()
-    batches = BalancedBatches(patches, split.train)
+    drawn = PatchData(patches, split)
     backbone, _, norm = name.partition(":")
     network = build(backbone, norm=norm or "as_is", input_size=_SIDE)
     set_start(network, backbone=backbone, start=NEAR_LINEAR, seed=0)
-    images = initial_images("noise", steps=1, images=3, seed=0, batches=batches)
+    images = noise_images(steps=1, images=3, side=_SIDE, seed=0)
     cpu = torch.device("cpu")
     labels = initial_labels("one_hot", 3)
     learner = Distillation(network, images, labels, inner_lr=inner_lr, seed=0, device=cpu)
     outer = OuterSettings(steps=NETWORKS[name], batch_size=24, evaluations=4, statistics_batches=2)
-    loop = OuterLoop(learner, PatientEvaluator(patches), batches, split, outer, rate=outer_lr, seed=0, device=cpu)
+    loop = OuterLoop(learner, drawn.evaluator(), drawn.batches, split, outer, rate=outer_lr, seed=0, device=cpu)
     begun, reached = time.process_time(), []
     try:
         while not loop.finished:

@@ -15,7 +15,7 @@ import torchvision
 from torch import nn
 
 from sldd.errors import InputError
-from sldd.ops.digest import digest
+from sldd.ops.digest import digest, outputs_digest
 from sldd.ops.dispatch import Kernels
 from sldd.rng import stream
 
@@ -82,13 +82,12 @@ class Head:
             self._of_noise(),
         )
 
-    @torch.no_grad()
     def _of_noise(self) -> str:
         """Digest of the features of an image of noise: networks of the same layers may compute other things."""
         if self._shape is None:
             raise ValueError("no image has been checked, so nobody knows how large one is")
         image = torch.from_numpy(stream(0, "noise").standard_normal((1, *self._shape), dtype="float32"))
-        return hashlib.sha256(self.features(image.to(self.device)).cpu().numpy().tobytes()).hexdigest()
+        return outputs_digest(lambda: self.features(image.to(self.device)))
 
     @torch.no_grad()
     def check(self, images: torch.Tensor) -> None:

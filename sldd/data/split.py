@@ -105,8 +105,7 @@ def _tested(cohort: Cohort, folds: int, settings: SplitSettings) -> np.ndarray:
 
 def _in_order(cohort: Cohort, label: int, seed: int) -> np.ndarray:
     """The patients of a label, in the order in which they take their folds."""
-    patients = [patient for patient, value in enumerate(cohort.labels) if value == label]
-    return stream(seed, "folds", label).permutation(patients)
+    return stream(seed, "folds", label).permutation(np.flatnonzero(np.array(cohort.labels) == label))
 
 
 def _fold(cohort: Cohort, tested: np.ndarray, fold: int, settings: SplitSettings, needed: Sequence[str]) -> Split:

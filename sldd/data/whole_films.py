@@ -65,7 +65,7 @@ class WholeFilms:
 
 
 class WholeBatches:
-    """Batches of training films with equal numbers of N and P, drawn with replacement.
+    """Batches of training films with as many N as P, or one more of either, drawn with replacement.
 
     Raises:
         InputError: all training patients have the same label.
@@ -84,7 +84,7 @@ class WholeBatches:
 
     def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(count, channels, side, side) float32 films and (count,) int64 classes, N and P in turns."""
-        labels = np.arange(count) % 2
+        labels = in_turns(random, count, len(self._of_label))
         films = [self._of_label[label][random.integers(len(self._of_label[label]))] for label in labels]
         return torch.cat([self._films.image(film) for film in films]), torch.from_numpy(labels + NEGATIVE)
 

@@ -233,6 +233,8 @@ def _check_names(names: Sequence[str]) -> None:
 def _findings(labels: np.ndarray, names: Sequence[str]) -> tuple[list[str], list[tuple[float, ...]]]:
     """Names of the classes or findings, and for each film a value of each."""
     if labels.ndim == 2:
+        if not labels.shape[1]:
+            raise InputError("labels: findings without a column; give a column for each finding")
         known = list(names) or [f"finding {number + 1}" for number in range(labels.shape[1])]
         try:
             table = labels.astype(np.float64)

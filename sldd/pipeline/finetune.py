@@ -37,7 +37,7 @@ from sldd.metrics.patient_evaluator import PatientScores
 from sldd.ops.dispatch import Kernels
 from sldd.ops.layout import to_channels_last
 from sldd.package import Package
-from sldd.package.format.package import is_package
+from sldd.package.format.package import of_packages
 from sldd.package.rebuild.rebuild import rebuild, set_start, started
 from sldd.pipeline.break_even import break_even
 from sldd.pipeline.own_patients import group_of, own_patients
@@ -270,11 +270,11 @@ def _trained(
 def _forget(network: nn.Module, package: Package, start: Path | str | None, seed: int) -> None:
     """Draw a package's start anew from a seed, unless it is published weights or those of a file.
 
-    Where it is another package's network it knows that hospital's patients, and of weights that are in the package
-    alone nobody can tell: those are Xavier's then.
+    Where it is another package's network, or packages averaged, it knows those hospitals' patients, and of weights that
+    are in the package alone nobody can tell: those are Xavier's then. Other files count as public, whatever made them.
     """
     public = package.start == PRETRAINED or (
-        package.weights is None and start is not None and not is_package(Path(start))
+        package.weights is None and start is not None and not of_packages(Path(start))
     )
     if package.start in SEEDED or not public:
         set_start(

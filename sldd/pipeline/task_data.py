@@ -19,7 +19,7 @@ from sldd.data.prefetch import BatchSource
 from sldd.data.split import Split
 from sldd.data.whole_films import ClassBatches, WholeFilms, exclusive_classes
 from sldd.distillation.initial.findings import FINDING_STARTS, initial_findings
-from sldd.distillation.initial.images import ImageInit, drawn_images, real_patches
+from sldd.distillation.initial.images import ImageInit, drawn_images, real_images
 from sldd.distillation.initial.labels import (
     CLASS_STARTS,
     STARTS,
@@ -108,7 +108,26 @@ class TaskData(ABC):
         raise NotImplementedError
 
 
-class PatchData(TaskData):
+class OneClassData(TaskData):
+    """Images of one class each, patches or whole ones."""
+
+    batches: BalancedBatches | ClassBatches
+
+    @abstractmethod
+    def image_classes(self, labels: torch.Tensor) -> list[int]: ...
+
+    def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
+        return real_images(steps=steps, classes=self.image_classes(labels), seed=seed, batches=self.batches)
+
+    @property
+    def class_sizes(self) -> list[int]:
+        return list(self.batches.counts.values())
+
+    def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
+        return self.batches.of_classes(random, classes, apart=True)
+
+
+class PatchData(OneClassData):
     """Patches of a cohort's patients.
 
     Raises:
@@ -131,9 +150,6 @@ class PatchData(TaskData):
     def initial_labels(self, start: str, images: int, seed: int) -> torch.Tensor:
         return initial_labels(start, images)
 
-    def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
-        return real_patches(steps=steps, classes=self.image_classes(labels), seed=seed, batches=self.batches)
-
     def claim(self, found: Mapping[str, Any]) -> Claim:
         labels = [patient["label"] for patient in found["patients"]]
         return Claim(
@@ -150,13 +166,6 @@ class PatchData(TaskData):
     def image_classes(self, labels: torch.Tensor) -> list[int]:
         """The class that a label has most of; of evenly spread ones, each as published."""
         return classes_of(labels, image_classes(len(labels)))
-
-    @property
-    def class_sizes(self) -> list[int]:
-        return list(self.batches.counts.values())
-
-    def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
-        return self.batches.of_classes(random, classes, apart=True)
 
 
 class FindingData(TaskData):
@@ -194,7 +203,7 @@ class FindingData(TaskData):
         )
 
 
-class ClassData(TaskData):
+class ClassData(OneClassData):
     """Whole images of one class each.
 
     Raises:
@@ -216,9 +225,6 @@ class ClassData(TaskData):
     def initial_labels(self, start: str, images: int, seed: int) -> torch.Tensor:
         return class_labels(start, images, len(self.input.classes))
 
-    def real_images(self, labels: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
-        return real_patches(steps=steps, classes=self.image_classes(labels), seed=seed, batches=self.batches)
-
     def claim(self, found: Mapping[str, Any]) -> Claim:
         specificities = [row["specificity"] for row in found["classes"] if row["specificity"] is not None]
         return Claim(
@@ -235,13 +241,6 @@ class ClassData(TaskData):
     def image_classes(self, labels: torch.Tensor) -> list[int]:
         """The class that a label has most of; of evenly spread ones, each class in turn."""
         return classes_of(labels, [row % labels.shape[1] for row in range(len(labels))])
-
-    @property
-    def class_sizes(self) -> list[int]:
-        return list(self.batches.counts.values())
-
-    def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
-        return self.batches.of_classes(random, classes, apart=True)
 
 
 def _scores(found: Mapping[str, Any]) -> list[float]:

@@ -148,15 +148,17 @@ def listed(path: Path, settings: ClassesSettings, table: Table | None = None) ->
 
 def _check_headings(header: list[str], settings: ClassesSettings) -> None:
     """Raise an InputError where images would not be grouped, or divided, as the table seems to say."""
+    read = set(map(plain, ("image", settings.column, settings.subject, "split")))
+    others = ["" if plain(heading) in read else heading for heading in header]
     if find_column(header, LABEL_TABLE, settings.subject) is None:
         if settings.subject != ClassesSettings.subject:
             raise InputError(
                 f"data.classes.subject: {LABEL_TABLE} has no column {settings.subject}, by which images are to be "
                 f"grouped; name one that it has, or write {ClassesSettings.subject} if each is of another subject"
             )
-        refuse_nearly(header, LABEL_TABLE, settings.subject, ("patient",), "name it in data.classes.subject")
+        refuse_nearly(others, LABEL_TABLE, settings.subject, ("patient",), "name it in data.classes.subject")
     if find_column(header, LABEL_TABLE, "split") is None:
-        refuse_nearly(header, LABEL_TABLE, "split")
+        refuse_nearly(others, LABEL_TABLE, "split")
 
 
 def _check_no_table(settings: ClassesSettings, root: Path) -> None:

@@ -8,8 +8,9 @@ and resumed at any step. Test patients are scored once, at the end, by ``score``
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,6 +31,18 @@ from sldd.training.outer_settings import OuterSettings
 
 class DivergedError(ArithmeticError):
     """A rate, loss or learned value is no longer finite."""
+
+
+def _finite(predict: Callable[[torch.Tensor], torch.Tensor], whose: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """``predict``, refusing logits that are no numbers: of finite weights, they would vote, and have a rank."""
+
+    def checked(inputs: torch.Tensor) -> torch.Tensor:
+        logits = predict(inputs)
+        if not _all_finite([logits]):
+            raise DivergedError(f"logits are not finite: {whose}")
+        return logits
+
+    return checked
 
 
 def _all_finite(tensors: Iterable[torch.Tensor]) -> bool:
@@ -171,8 +184,12 @@ class OuterLoop:
 
     @torch.no_grad()
     def score_network(self, network: nn.Module, patients: list[int]) -> Scores:
-        """Scores of another network, in evaluation mode, by the same evaluator."""
-        predict, batch = to_channels_last(network), self.settings.score_batch
+        """Scores of another network, in evaluation mode, by the same evaluator.
+
+        Raises:
+            DivergedError: its logits are not finite.
+        """
+        predict, batch = _finite(to_channels_last(network), "of a fresh start"), self.settings.score_batch
         with Kernels(twice=False):
             return self._evaluator.score(predict, patients, batch=batch, device=self._device)
 
@@ -233,18 +250,12 @@ class OuterLoop:
         network = self.learner.network
         load_statistics(network, theta_bn)
 
-        def predict(inputs: torch.Tensor) -> torch.Tensor:
-            logits = self.learner.logits(weights, inputs)
-            if not _all_finite([logits]):  # of finite weights: what is not a number would vote, and have a rank
-                raise DivergedError(f"the network's logits are not finite after outer step {self.progress.step}")
-            return logits
-
         training = network.training
         network.eval()
         try:
             with Kernels(twice=False):
                 return self._evaluator.score(
-                    predict,
+                    _finite(partial(self.learner.logits, weights), f"after outer step {self.progress.step}"),
                     patients,
                     batch=self.settings.score_batch,
                     device=self._device,

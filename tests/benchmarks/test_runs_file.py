@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import importlib
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import runs_file
 from benchmarks.runs_file import RunsFile, differences, read_runs
 from sldd.errors import InputError
 
@@ -60,6 +63,31 @@ def test_what_another_command_added_meanwhile_stays(path: Path) -> None:
     theirs.append([{"job": 1}])
     ours.append([{"job": 2}])
     assert [row["job"] for row in RunsFile(path, {}).rows] == [0, 1, 2]
+
+
+def test_two_commands_that_add_at_once_lose_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = RunsFile(path, {}), RunsFile(path, {})
+    other, write = threading.Thread(target=lambda: theirs.append([{"job": 2}])), runs_file.write_file
+
+    def slow(path: Path, content: bytes) -> None:
+        if threading.current_thread() is threading.main_thread():
+            other.start()
+            other.join(0.2)  # time enough, unless it waits for us
+        write(path, content)
+
+    monkeypatch.setattr(runs_file, "write_file", slow)
+    ours.append([{"job": 1}])
+    other.join()
+    assert [row["job"] for row in RunsFile(path, {}).rows] == [1, 2]
+
+
+def test_a_file_system_without_locks_keeps_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(descriptor: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    RunsFile(path, {}).append([{"job": 1}])
+    assert [row["job"] for row in RunsFile(path, {}).rows] == [1]
 
 
 def test_runs_of_names_that_stood_for_something_else_are_refused(path: Path) -> None:

@@ -10,9 +10,8 @@ from analysis.design.simulation import Design, hms_of
 from analysis.records.records import read_study
 from analysis.stats.dose_response import curves, relations, summaries
 from analysis.stats.evidence import count_evidence
-from analysis.stats.minimum import minimum_images, rule_points
+from analysis.stats.minimum import compared_minimum, minimum_images, rule_points
 from analysis.stats.ranks.rank_tests import scores
-from analysis.stats.shared_counts import alike
 from benchmarks import statistics
 from benchmarks.leads import main as leads
 from benchmarks.statistics import claimed, drawn, main, measured, names, significant, simulate
@@ -76,7 +75,7 @@ def test_power_is_of_what_the_study_itself_tests(design):
     study, _ = simulate(design, 1)
     parameters, _, right = drawn(design, 1)
     level, steepness, counts = measures(design, parameters, hms_of(right).mean(axis=-1))
-    answer = minimum_images(alike(study)).set_index("backbone").loc[names(design)]
+    answer = compared_minimum(study).set_index("backbone").loc[names(design)]
     points = rule_points(answer.reset_index())
     assert scores(points["lower"].to_numpy(), points["upper"].to_numpy()).tolist() == counts.tolist()
     rows = curves(study).set_index("backbone").loc[names(design)]

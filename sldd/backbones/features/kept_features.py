@@ -28,7 +28,7 @@ class FeatureBatches:
     a row has one.
 
     Args:
-        batches: of patches, all of one size and mix of classes.
+        batches: of patches, all of one size.
         features: (batch, channels, height, width) -> (batch, ...).
         rows: patches whose features are kept, at least; a batch is kept whole.
         seed: names the draws.
@@ -96,7 +96,7 @@ class FeatureBatches:
         self._batches.close()
 
     def _drawn(self, number: int) -> Batch:
-        classes = self._kept[0][1]
+        classes = self._kept[number % len(self._kept)][1]  # where one is there once more, it is another each time
         random = stream(self._seed, "features", number)
         if classes.ndim == 2:  # findings, of which a film has several: any row is as good as another
             picked = random.integers(len(self._bank), size=len(classes), dtype=np.int64)

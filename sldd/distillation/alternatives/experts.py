@@ -10,7 +10,6 @@ expert at most.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -23,7 +22,7 @@ from sldd.backbones.features.feature_store import FeatureStore
 from sldd.data.prefetch import BatchSource
 from sldd.distillation.alternatives.matching import Networks
 from sldd.distillation.alternatives.settings import ExpertSettings
-from sldd.ops.digest import digest
+from sldd.ops.digest import digest, outputs_digest
 from sldd.ops.dispatch import Kernels
 from sldd.ops.types import Weights
 from sldd.rng import stream
@@ -91,13 +90,11 @@ class ExpertBuffer:
             torch.get_num_threads(), torch.backends.cpu.get_cpu_capability(), str(next(network.parameters()).device),
         )  # fmt: skip
 
-    @torch.no_grad()
     def _first(self) -> str:
         """Digest of what the first expert says of its first batch: networks of the same layers and shapes may compute
         other things, or be drawn otherwise."""
         self._network.train()
-        logits, _ = self._logits(self._networks(0), 0, 0)
-        return hashlib.sha256(logits.cpu().numpy().tobytes()).hexdigest()
+        return outputs_digest(lambda: self._logits(self._networks(0), 0, 0)[0])
 
     def _logits(self, weights: Weights, number: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(batch, C) logits of an expert's batch, and its (batch,) classes."""

@@ -48,7 +48,7 @@ class Networks:
             return [weight.clone() for weight in self._start]
         initialise(self._drawn, int(stream(self._seed, "fresh network", number).integers(2**62)))
         return [
-            parameter.detach().to(like.device, copy=True)
+            torch.empty_like(like).copy_(parameter.detach())  # on its device, and laid out as it is
             for parameter, like in zip(self._drawn.parameters(), self._start, strict=True)
         ]
 

@@ -8,35 +8,16 @@ from typing import Literal, Protocol
 import numpy as np
 import torch
 
-from sldd.data.patches import BalancedBatches
-from sldd.distillation.initial.labels import image_classes
 from sldd.rng import stream
 
 ImageInit = Literal["noise", "pink", "real"]
-
-
-def initial_images(start: ImageInit, *, steps: int, images: int, seed: int, batches: BalancedBatches) -> torch.Tensor:
-    """Distilled patches at the start of a distillation.
-
-    Args:
-        start: ``noise``, standard normal as published; ``pink``, as ``pink_images``; ``real``, as ``real_patches``.
-        steps, images: S and M.
-        batches: say how large a patch is, and where real ones come from.
-
-    Returns:
-        (S, M, channels, side, side) float32.
-    """
-    if start == "real":
-        return real_patches(steps=steps, classes=image_classes(images), seed=seed, batches=batches)
-    side, channels = batches.side, batches.channels
-    return drawn_images(start, steps=steps, images=images, side=side, channels=channels, seed=seed)
 
 
 class _OfClasses(Protocol):
     def of_classes(self, random: np.random.Generator, classes: Sequence[int], *, apart: bool) -> torch.Tensor: ...
 
 
-def real_patches(*, steps: int, classes: Sequence[int], seed: int, batches: _OfClasses) -> torch.Tensor:
+def real_images(*, steps: int, classes: Sequence[int], seed: int, batches: _OfClasses) -> torch.Tensor:
     """(S, M, channels, side, side) training images, different ones, each of the class that its label starts with (Wang
     et al. 2018 found such a start to work as well as noise; it learns faster)."""
     drawn = batches.of_classes(stream(seed, "real start"), [*classes] * steps, apart=True)

@@ -115,7 +115,7 @@ def compare_claims(votes: Votes, claims: Claims, delta: float) -> tuple[str, lis
     theirs, found = intervals(claimed, z=Z_OF_THREE), []
     for measure, one in scores_here(votes, delta).items():
         other = theirs[measure]
-        if one is not None and other is not None:
+        if other is not None:
             found.append(Comparison(measure, one, other, difference(one, other)))
     if not found:
         raise InputError("the package claims no score whose interval follows from the numbers of its patients")

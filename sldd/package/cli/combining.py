@@ -13,7 +13,7 @@ from sldd.io.atomic_file import write_file
 from sldd.package.cli.console import BAD, GOOD, new_file, verify_all
 from sldd.package.combine.images import combine
 from sldd.package.combine.weights import average
-from sldd.package.format.package import Package
+from sldd.package.format.package import MADE_OF_PACKAGES, Package
 
 
 def combine_command(options: argparse.Namespace, console: Console) -> int:
@@ -31,7 +31,8 @@ def combine_command(options: argparse.Namespace, console: Console) -> int:
     packages = [verdict.package for verdict in verdicts]
     if options.how == "average":
         network = average(packages, names, options.start)
-        content = save({name: value.detach().contiguous() for name, value in network.named_parameters()})
+        weights = {name: value.detach().contiguous() for name, value in network.named_parameters()}
+        content = save(weights, metadata=MADE_OF_PACKAGES)
         words = "weights, averaged; start from them (grid.start)"
     else:
         made = combine(packages, names, options.how, shrink=options.shrink, start=options.start)

@@ -17,6 +17,8 @@ from sldd.package.format.image_encoding import decode, encode, names
 
 _BN, _WEIGHTS, EXPECTED = "theta_bn/", "start/", "self_test"
 _FAMILY = "sldd-package/"
+MADE_OF_PACKAGES = {"made_of": "packages"}
+"""Metadata of a file of weights that packages were averaged to."""
 INPUTS = 32
 """Of the self-test."""
 MOST_INNER_STEPS = 10_000
@@ -107,6 +109,11 @@ class Package(Header):
 def is_package(path: Path) -> bool:
     """Whether a file says that it is a package, of whatever format; a file of weights does not."""
     return metadata_of(path).get("format", "").startswith(_FAMILY)
+
+
+def of_packages(path: Path) -> bool:
+    """Whether a file says that patients' packages are in it: one itself, or weights that were made of several."""
+    return is_package(path) or MADE_OF_PACKAGES.items() <= metadata_of(path).items()
 
 
 def whole(container: Container) -> bool:

@@ -10,8 +10,8 @@ import pytest
 from analysis.records.records import Study
 from analysis.stats.counts import next_count
 from analysis.stats.dose_response import LEVEL, STEEPNESS, curves, relations
-from analysis.stats.minimum import compared_minimum, minimum_images, rule_points
-from analysis.stats.shared_counts import alike, among, offered_counts, shared
+from analysis.stats.minimum import compared_minimum, known_points, minimum_images, rule_points, shown_points
+from analysis.stats.shared_counts import alike, among, at_least_among, offered_counts, shared
 from ledger.schema import SCHEMA
 
 SEARCHED: dict[str, Any] = {
@@ -88,13 +88,41 @@ def test_a_network_that_needs_the_fewest_images_never_counts_as_one_that_needs_t
     found = study(tried, cells)
     own, among_shared = (rule_points(answer) for answer in (minimum_images(found), compared_minimum(found)))
     assert own["lower"].tolist() == own["upper"].tolist() == [1, 1, 1, 2, 2, 3, 3]
-    assert among_shared["lower"].tolist() == among_shared["upper"].tolist() == [2, 2, 2, 2, 2, 3, 3]
+    assert among_shared["lower"].tolist() == [1, 1, 1, 2, 2, 3, 3]
+    assert among_shared["upper"].tolist() == [2, 2, 2, 2, 2, 3, 3]
     assert minimum_images(alike(found))["tried"].iloc[0] == "1, 8"
 
 
 def test_bounds_are_said_of_the_shared_counts():
     bounds = pd.Series([1.0, 2.0, 3.0, 5.0, float("nan"), float("inf")])
     assert among((2, 4), bounds, 5).fillna(0).tolist() == [2, 2, 4, 5, 0, 5]
+    assert at_least_among((2, 4), bounds).fillna(0).tolist() == [1, 2, 4, 5, 0, 5]
+    whole = pd.Series([1, 3, None], dtype="Int64")
+    assert at_least_among((2, 4), whole).fillna(0).tolist() == [1, 4, 0]
+
+
+def test_what_is_undecided_at_every_count_says_nothing_of_the_shared_ones():
+    """Not that it needs more than one image, where another network could not take one."""
+    tried = {name: {1: 0.6, 8: 0.84, None: 0.9} for name in ("a", "b")}
+    cells = [SEARCHED | {"backbone": name, "images": count} for name in tried for count in (1, 2, 4, 8)]
+    cells[-4]["refused"] = "batch norm"
+    answer = minimum_images(study(tried, cells)).assign(at_least=1, target_at_least=pd.NA)
+    bounds = at_least_among((2, 4, 8), answer["at_least"])
+    assert known_points(shown_points(answer.assign(at_least=bounds))).empty
+
+
+def test_by_the_papers_rule_counts_that_were_not_tried_may_do():
+    """The search ends where the most images fall short of ordinary training: fewer may be as good as these."""
+    found = study({"a": {8: 0.72, None: 0.95}, "b": {1: 0.6, 2: 0.9, 8: 0.92, None: 0.95}, "c": {8: 0.3, None: 0.95}})
+    points = rule_points(minimum_images(found))
+    assert points["lower"].tolist() == [1, 2, 9]
+    assert points["upper"].tolist() == [8, 2, float("inf")]
+
+
+def test_a_damaged_cell_is_no_searched_one():
+    cells = [SEARCHED | {"backbone": "a", "images": count} for count in (1, 8)]
+    cells[0]["distill_steps"] = 1.5
+    assert offered_counts(study({"a": {1: 0.8, 8: 0.9}}, cells))["searched"].tolist() == [True]
 
 
 def test_a_count_that_diverged_was_offered():

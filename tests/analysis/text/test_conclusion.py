@@ -97,6 +97,7 @@ def answer(*networks: tuple[float, int | None, int | None], **setting: object) -
     counts up to 3 were confirmed."""
     frame = pd.DataFrame(networks, columns=["by_points", "at_least", "minimum_images"]).astype("Int64")
     frame = frame.assign(backbone=[f"n{place}" for place in range(len(frame))], largest_images=3, level=0.95)
+    frame = frame.assign(by_points_at_least=frame["by_points"].fillna(4))
     frame = frame.assign(parameters=range(1_000_000, 1_000_000 * (len(frame) + 1), 1_000_000), reason="")
     return frame.assign(**dict.fromkeys(SETTING, "same") | setting)
 

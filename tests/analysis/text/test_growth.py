@@ -138,22 +138,26 @@ def test_a_network_that_hardly_learns_has_nothing_to_lose(made: Made) -> None:
 
 
 def test_growth_is_found_where_some_networks_cannot_take_one_image(ledger: Callable[..., Ledger]) -> None:
-    """Counts were searched: those that need one image were run with one and with four, and none with two."""
-    ran = {1: (1, 4), 2: (1, 2, 4), 3: (1, 2, 3, 4)}
+    """Counts were searched: those that need one image were run with one and with four, and none with two. One is open
+    at both of its counts, and says nothing."""
+    ran = {0: (1, 4), 1: (1, 4), 2: (1, 2, 4), 3: (1, 2, 3, 4)}
     study = ledger("searched")
-    for place, (name, need) in enumerate(zip(NETWORKS[:7], (1, 1, 1, 2, 2, 3, 3), strict=True)):
+    for place, (name, need) in enumerate(zip(NETWORKS[:8], (1, 1, 1, 2, 2, 3, 3, 0), strict=True)):
         refused = "one image" if place == 6 else None
         for images in (None, 1, 2, 3, 4):
             kind = {"method": "train"} if images is None else {"counted": True}
             cell = study.cell(name, 10_000 * 3**place, images, refused=refused if images == 1 else None, **kind)
             if images is None or (images in ran[need] and not (refused and images == 1)):
                 right = 0.95 if images is None or images >= need else 0.6
+                right = 0.86 if images and not need else right
                 for seed in range(3):
                     study.done(cell, seed, hm=right, patients=voters(right, each=100))
     read = read_study(study.folder)
     assert whether_it_grows(read).startswith("Larger networks need more images: "), whether_it_grows(read)
+    assert "7 of 8 networks (7 families)" in whether_it_grows(read)
     assert smallest_counts(read).startswith(
-        "Not all networks could take fewer than 2 images: one that needs fewer counts as needing 2 images. "
+        "1 of 8 networks cannot take fewer than 2 images, so a network that needs fewer is compared as needing at most"
+        " 2. "
     )
 
 

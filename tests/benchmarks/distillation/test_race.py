@@ -26,6 +26,15 @@ def test_a_run_takes_the_steps_that_fit_in(digits: Path) -> None:
     assert 0.0 <= run["right"] <= 1.0
 
 
+def test_a_run_that_diverges_is_kept_without_a_score(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(script, "OUTER_LR", 1e30)
+    run = race(OURS, 0.1, 0, argparse.Namespace(data=digits))
+    assert run["right"] is None
+    good = run | {"right": 0.5, "seed": 1, "steps": run["steps"]}
+    assert f"| 50.0 (diverged, 50.0; {run['steps']} steps) |" in table([run, good])
+    assert "| - (diverged; " in table([run])
+
+
 def test_a_table_shows_means_and_seeds() -> None:
     rows = [
         {"racer": racer, "seconds": seconds, "seed": seed, "right": right, "steps": 100}

@@ -190,8 +190,3 @@ def test_a_damaged_cache_gets_one_line(cohort_folder: Path, name: str) -> None:
         InputError, match=rf"data.cache: {name} in .* is not what was written there; remove that folder"
     ):
         _prepare(cohort_folder)
-
-
-def test_a_folder_beside_phantoms_is_refused(cohort_folder: Path) -> None:
-    with pytest.raises(InputError, match=r"data\.root: is not read with data\.source=phantom; name the kind"):
-        open_source(DataSettings(root=str(cohort_folder)))

@@ -66,6 +66,8 @@ def test_folds_test_every_patient_once_and_mix_nobody(folds: int, positives: int
 def test_folds_that_cannot_be_are_refused() -> None:
     with pytest.raises(InputError, match="split has no"):
         fold_patients(_cohort([0, 1] * 6), 20, SplitSettings())
+    with pytest.raises(InputError, match="the train split has no positive patient"):
+        fold_patients(_cohort([0] * 12), 3, SplitSettings())
     with pytest.raises(InputError, match=r"confirm\.folds: every patient is to be tested once"):
         fold_patients(_cohort([0, 1] * 6, ["train", "test"] * 6), 3, SplitSettings())
 

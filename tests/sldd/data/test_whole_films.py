@@ -39,6 +39,8 @@ def test_batches_hold_training_films_of_both_labels(cohort: Cohort) -> None:
     drawn = [known[image[None].numpy().tobytes()] for image in images]
     assert set(drawn[::2]) == {0, 2}
     assert set(drawn[1::2]) == {1, 5}
+    whole = WholeBatches(films, [0, 1, 2, 5])
+    assert {int((whole.draw(stream(0, "batch", n), 5)[1] == 1).sum()) for n in range(8)} == {2, 3}
     with pytest.raises(InputError, match="no training patient of class P"):
         WholeBatches(films, [0, 2, 4])
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import sldd
 from sldd.backbones.start import set_start
@@ -18,6 +19,7 @@ from sldd.data.cohort import Cohort
 from sldd.errors import InputError
 from sldd.package import Package
 from sldd.package.__main__ import main
+from sldd.package.format.package import MADE_OF_PACKAGES
 from sldd.package.rebuild.rebuild import rebuild
 from sldd.pipeline.finetune import ALONE, BESIDE, PACKAGE, FinetuneSettings, counts_of, finetune
 from sldd.pipeline.finetune import _forget as forget
@@ -125,6 +127,7 @@ def test_who_is_tested_is_as_the_data_say_and_all_others_are_own(file: Path, coh
         ({"start": "pretrained"}, None, None),
         ({"start": "theirs.pt"}, "weights.pt", None),
         ({"start": "theirs.safetensors"}, "package.safetensors", "xavier"),
+        ({"start": "theirs.safetensors"}, "average.safetensors", "xavier"),
         ({"start": "theirs.safetensors", "weights": {}}, None, "xavier"),
         ({"start": "given", "weights": {}}, None, "xavier"),
     ],
@@ -135,6 +138,7 @@ def test_alone_starts_from_nothing_that_a_hospital_made(
     package = make(norm="none")
     package.save(tmp_path / "package.safetensors")
     torch.save({}, tmp_path / "weights.pt")
+    save_file({}, tmp_path / "average.safetensors", metadata=MADE_OF_PACKAGES)
     network, fresh = rebuild(package), rebuild(package)
     before = [value.clone() for value in network.parameters()]
     forget(network, dataclasses.replace(package, **facts), None if given is None else tmp_path / given, 5)

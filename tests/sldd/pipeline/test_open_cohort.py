@@ -156,6 +156,7 @@ MASKS = np.ones(IMAGES.shape, bool)
         ((IMAGES, CLASSES), {"classes": ["a", "b"]}, "classes: 2 names, and labels go from 0 to 2"),
         ((IMAGES, CLASSES), {"classes": ["a", "b", "a"]}, "classes: a is named twice; give each a name of its own"),
         ((IMAGES, CLASSES), {"classes": ["a", " ", "b"]}, "classes: name 2 is empty; give each a word"),
+        ((IMAGES, np.zeros((len(IMAGES), 0))), {}, "labels: findings without a column"),
         ((IMAGES, np.eye(3)[CLASSES]), {"classes": ["a", "b", "b"]}, "classes: b is named twice"),
         ((IMAGES, ["a", "b", "c"] * 4), {"classes": ["a", "b"]}, r"labels: c is none of classes \(a, b\)"),
         ((IMAGES, np.full((12, 2), 0.5)), {}, "labels: findings are 0, 1, or NaN"),

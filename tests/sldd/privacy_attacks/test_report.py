@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from sldd.data.patches import BalancedBatches
-from sldd.distillation.initial.images import initial_images
+from sldd.data.split import Split
+from sldd.distillation.initial.labels import initial_labels
 from sldd.errors import InputError
+from sldd.pipeline.task_data import PatchData
 from sldd.privacy_attacks.report import Candidates, look_alike
 from sldd.privacy_attacks.similarity import MEASURES, Features
 
@@ -19,10 +20,10 @@ IMAGES = 6
 @pytest.fixture(scope="module")
 def attacked(candidates: Candidates, features: Features) -> dict[str, dict[str, Any]]:
     """Reports by how the images came about: as those of a ``random_real`` trial, or as noise."""
-    batches = BalancedBatches(candidates.views.patches, candidates.training)
+    data = PatchData(candidates.views.patches, Split(list(candidates.training), [], []))
     return {
         kind: look_alike(
-            initial_images(kind, steps=2, images=IMAGES // 2, seed=4, batches=batches).flatten(0, 1),
+            data.initial_images(kind, initial_labels("one_hot", IMAGES // 2), 2, 4).flatten(0, 1),
             candidates,
             features,
             seed=0,

@@ -88,6 +88,12 @@ def test_images_are_not_left_alone_by_a_heading_that_was_missed(
         _source(_table(tmp_path, ROWS, header), **settings)
 
 
+@pytest.mark.parametrize("heading", ["patient_group", "subject_class", "split_type"])
+def test_the_column_of_classes_is_none_that_was_missed(tmp_path: Path, heading: str) -> None:
+    rows = [",".join(row.split(",")[:2]) for row in ROWS]
+    assert len(_source(_table(tmp_path, rows, f"image,{heading}"), column=heading).films) == len(ROWS)
+
+
 def test_without_splits_a_subject_is_still_in_one(tmp_path: Path) -> None:
     rows = [f"{number}.png,{'red' if number % 2 else 'white'},s{number // 4}" for number in range(60)]
     cohort = _cohort(_table(tmp_path / "images", rows, "image,class,subject"))

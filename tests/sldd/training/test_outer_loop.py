@@ -14,18 +14,18 @@ import torch
 from sldd.backbones.init import initialise, layer_fingerprints
 from sldd.backbones.registry import build
 from sldd.data.cohort import prepare
-from sldd.data.patches import BalancedBatches, Patches, PatchSettings
+from sldd.data.patches import Patches, PatchSettings
 from sldd.data.split import Split
 from sldd.distillation.distill import Distillation
 from sldd.distillation.image_learner import LEARNED, DistillSettings
-from sldd.distillation.initial.images import initial_images
 from sldd.distillation.initial.labels import initial_labels
 from sldd.errors import InputError
-from sldd.metrics.patient_evaluator import PatientEvaluator, PatientScores
+from sldd.metrics.patient_evaluator import PatientScores
 from sldd.metrics.patient_votes import count_votes
 from sldd.ops.types import Weights
 from sldd.package import Package
 from sldd.package.rebuild.rebuild import rebuild
+from sldd.pipeline.task_data import PatchData
 from sldd.sources.folder import FolderSource
 from sldd.training.compute import ComputeSettings
 from sldd.training.outer_loop import DivergedError, OuterLoop
@@ -72,14 +72,14 @@ def _loop(
     network = build("test_resnet", input_size=32)
     initialise(network, 0)
     learner: Any
-    batches = BalancedBatches(patches, SPLIT.train)
+    data, labels = PatchData(patches, SPLIT), initial_labels("one_hot", 3)
     if method == "train":
         learner = Training(network, device=CPU, compute=compute, track_statistics=settings.statistics == "exponential")
     else:
         learner = Distillation(
             network,
-            initial_images(distill.image_init, steps=steps, images=3, seed=0, batches=batches),
-            initial_labels("one_hot", 3),
+            data.initial_images(distill.image_init, labels, steps, 0),
+            labels,
             epochs=steps,
             inner_lr=0.05,
             learned=_LEARNED[method],
@@ -89,7 +89,7 @@ def _loop(
             seed=0,
             device=CPU,
         )
-    return OuterLoop(learner, PatientEvaluator(patches), batches, SPLIT, settings, rate=rate, seed=0, device=CPU)
+    return OuterLoop(learner, data.evaluator(), data.batches, SPLIT, settings, rate=rate, seed=0, device=CPU)
 
 
 EVERYTHING = DistillSettings(
@@ -247,9 +247,17 @@ def test_logits_that_are_not_finite_are_a_divergence(patches: Patches, monkeypat
     monkeypatch.setattr(Distillation, "logits", overflown)
     for _ in range(SETTINGS.steps // SETTINGS.evaluations * 2 - 1):
         loop.advance()
-    with pytest.raises(DivergedError, match="logits are not finite after outer step"):
+    with pytest.raises(DivergedError, match="logits are not finite: after outer step"):
         loop.advance()
     assert loop.best is not None
+
+
+def test_another_network_whose_logits_are_not_finite_has_no_score(patches: Patches) -> None:
+    network = build("test_resnet", input_size=32)
+    with torch.no_grad():
+        next(network.parameters()).fill_(torch.nan)
+    with pytest.raises(DivergedError, match="logits are not finite: of a fresh start"):
+        _loop(patches).score_network(network.eval(), SPLIT.test)
 
 
 def test_statistics_that_are_not_finite_are_a_divergence(patches: Patches, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -361,8 +369,7 @@ def test_softmax_labels_stay_shares(patches: Patches) -> None:
 
 
 def test_real_starts_are_training_patches_of_their_class(patches: Patches) -> None:
-    batches = BalancedBatches(patches, SPLIT.train)
-    images = initial_images("real", steps=2, images=3, seed=0, batches=batches)
+    images = PatchData(patches, SPLIT).initial_images("real", initial_labels("one_hot", 3), 2, 0)
     assert images.shape == (2, 3, 1, 32, 32)
     brightness = images.mean((2, 3, 4))  # the cohort's organ is bright, brighter in positives
     assert (brightness.diff(dim=1) > 0).all()

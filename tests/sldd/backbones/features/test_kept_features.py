@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from sldd.backbones.features.feature_store import FeatureStore
+from sldd.backbones.features.kept_features import FeatureBatches
 from sldd.backbones.head import Head
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
@@ -98,6 +99,22 @@ def trial(
         votes.votes.counts.tolist(),
         votes.votes.confusion.tolist(),
     )
+
+
+class _Numbered:
+    """Batches of five images of three classes: two of them come twice, others each time."""
+
+    def get(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.zeros(5, 1), (number + torch.arange(5)) % 3
+
+    def close(self) -> None:
+        pass
+
+
+def test_rows_are_drawn_of_as_many_of_each_class() -> None:
+    batches = FeatureBatches(_Numbered(), lambda images: images, rows=15, seed=0)
+    drawn = torch.cat([batches.get(number)[1] for number in range(30)])
+    assert torch.bincount(drawn).tolist() == [50, 50, 50]
 
 
 @pytest.mark.parametrize("bank", [48, 10_000])

@@ -84,3 +84,9 @@ def test_networks_are_drawn_as_built_and_not_as_trained() -> None:
     gamma, weight, _ = Networks(trained, 0, blank=_Scaled())(0)
     assert torch.equal(gamma, torch.full((2,), 1e-6))
     assert not torch.equal(weight, trained.layer.weight)
+
+
+def test_networks_lie_in_memory_as_the_one_that_is_matched_for() -> None:
+    turned = nn.Conv2d(4, 4, 3).to(memory_format=torch.channels_last)
+    weight, _ = Networks(turned, 0, blank=nn.Conv2d(4, 4, 3))(0)
+    assert weight.stride() == turned.weight.stride() != nn.Conv2d(4, 4, 3).weight.stride()

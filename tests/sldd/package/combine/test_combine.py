@@ -21,6 +21,7 @@ from sldd.package.cli.commands import main
 from sldd.package.combine.images import combine
 from sldd.package.combine.votes import added
 from sldd.package.combine.weights import average
+from sldd.package.format.package import is_package, of_packages
 from sldd.package.format.signature import generate
 from sldd.package.rebuild.rebuild import rebuild, started
 from sldd.package.rebuild.self_test import with_self_test
@@ -208,6 +209,8 @@ def test_the_command_writes_a_package_or_weights(
     assert "measure it before use (verify --films)" in capsys.readouterr().out
     assert len(Package.load(out).images) == 4
     assert main([*words, "--how", "average"]) == 0
+    assert of_packages(out)
+    assert not is_package(out)
     assert "before use" not in capsys.readouterr().out
     wanted = dict(average(pair, NAMES).named_parameters())
     assert all(torch.equal(value, wanted[name]) for name, value in load_file(out).items())
