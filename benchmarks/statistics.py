@@ -30,7 +30,7 @@ from analysis.design.simulation import MARGIN, Design, curves, every_count, hms_
 from analysis.records.records import Study
 from analysis.stats.dose_response import relations
 from analysis.stats.evidence import count_evidence
-from analysis.stats.minimum import compared_minimum, minimum_images, rule_points, shown_points
+from analysis.stats.minimum import compared_minimum, known_points, minimum_images, rule_points, shown_points
 from analysis.stats.ranks.rank_tests import SIGNIFICANT, spearman
 from ledger.schema import SCHEMA
 from sldd.rng import stream
@@ -133,10 +133,10 @@ def significant(design: Design, seed: int) -> dict[str, float]:
     answer = minimum_images(study).set_index("backbone").loc[names(design)].reset_index()
     same = compared_minimum(study).set_index("backbone").loc[names(design)].reset_index()
     tests = {
-        "alone": _counts_p(rule_points(answer), None),
-        "counts": _counts_p(rule_points(same), design.kinds),
+        "alone": _counts_p(rule_points(answer)),
+        "counts": _counts_p(rule_points(same).assign(kin=design.kinds)),
         "curves": relations(study)[""].p,
-        "shown": _counts_p(shown_points(same), design.kinds),
+        "shown": _counts_p(known_points(shown_points(same).assign(kin=design.kinds))),
     }
     shown = {name: float(p is not None and p <= SIGNIFICANT) for name, p in tests.items()}
     return shown | {"undefined": float(tests["shown"] is None)}
@@ -147,7 +147,9 @@ def names(design: Design) -> list[str]:
     return [f"{kind}{place}" for place, kind in enumerate(design.kinds)]
 
 
-def _counts_p(points: pd.DataFrame, families: Sequence[str] | None) -> float | None:
+def _counts_p(points: pd.DataFrame) -> float | None:
+    """Of bounds of smallest counts; networks of one ``kin``, where there is such a column, are kept together."""
+    families = points["kin"].tolist() if "kin" in points else None
     p = spearman(points["parameters"], points["lower"].fillna(1), points["upper"], families).p
     return None if p is None else float(p)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: its threads wait for each other by spinning
+os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 would let workers starve beside other tests
 
 import gc
 import warnings

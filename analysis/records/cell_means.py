@@ -7,7 +7,7 @@ and meets the test patients once. Everything that claims something about test pa
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -91,6 +91,22 @@ def usual_epochs(study: Study) -> int | None:
     return epochs if isinstance(epochs, int) else None
 
 
+def nearest_epochs(counts: Iterable[int | None], own: int | None, usual: int | None) -> int | None:
+    """Of the epochs that ordinary training took, those that a distilled cell is held against: its own, or else the
+    most.
+
+    Args:
+        counts: None where they are the study's.
+        own: the cell's.
+        usual: the study's; None where outer steps are counted instead.
+    """
+
+    def passes(count: int | None) -> int:
+        return count or usual or 0
+
+    return max(counts, key=lambda count: (count == own, passes(count) == passes(own), passes(count)), default=own)
+
+
 def trained_beside(trained: pd.DataFrame, usual: int | None) -> Callable[[Mapping[Any, Any]], pd.DataFrame]:
     """Of a distilled cell the rows of `full_training` that it is held against: those of the same network, norm, start
     and chain; where these took several numbers of epochs, the cell's own or else the most.
@@ -103,17 +119,10 @@ def trained_beside(trained: pd.DataFrame, usual: int | None) -> Callable[[Mappin
     for place, key in enumerate(zip(*columns, strict=True)):
         places[key].append(place)
 
-    def passes(count: int | None) -> int:
-        return count or usual or 0
-
     def beside(cell: Mapping[Any, Any]) -> pd.DataFrame:
         alike = places[tuple(None if pd.isna(cell[name]) else cell[name] for name in TRAINED_ALIKE)]
         own = None if pd.isna(cell["epochs"]) else cell["epochs"]
-        nearest = max(
-            (epochs[place] for place in alike),
-            key=lambda count: (count == own, passes(count) == passes(own), passes(count)),
-            default=own,
-        )
+        nearest = nearest_epochs((epochs[place] for place in alike), own, usual)
         return trained.iloc[[place for place in alike if epochs[place] == nearest]]
 
     return beside

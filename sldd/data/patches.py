@@ -44,8 +44,8 @@ class PatchSettings:
     """From patch to patch, as ``size``."""
     score_stride: Annotated[float, Gt(0)] | None = None
     """Stride when a patient is scored; ``stride`` unless given."""
-    input_size: Annotated[int, Ge(8), Le(1024)] = 224
-    """Side to which a patch is resized for the network, in pixels; no more than a package may have."""
+    input_size: Annotated[int, Ge(8)] = 224
+    """Side to which a patch is resized for the network, in pixels; 1,024 at most where a package is made."""
     irrelevant_below: Annotated[float, Gt(0), Le(1)] = 0.01
     """Share of a patch inside the organ under which it is irrelevant (I)."""
     organ_above: Annotated[float, Ge(0), Le(1)] = 0.85

@@ -92,11 +92,6 @@ def _whole(settings: DataSettings) -> Source:
     if settings.slice is not None and settings.source not in ("medmnist", "classes"):
         raise InputError("data.slice: is for images of medmnist and classes; leave it out, or use another data.source")
     if settings.source == "phantom":
-        if settings.root is not None:
-            raise InputError(
-                "data.root: is not read with data.source=phantom; name the kind of what lies there "
-                "(data.source=folder, hospital, nih, chexpert, medmnist or classes), or leave data.root out"
-            )
         if channels > 1:
             raise InputError("data.channels: phantoms are gray; leave it out, or use another data.source")
         return PhantomSource(settings.phantom)

@@ -151,6 +151,8 @@ def _source(films: Any, data: DataSettings, given: Sequence[str]) -> Source:
 def _opened(data: DataSettings, given: Sequence[str]) -> Source:
     if "film_size" in given and data.source not in TOLD_WHOLE:
         raise InputError(f"data.film_size: films of {data.source} are cut into patches as they are; leave it out")
+    if data.source == "phantom" and data.root is not None:
+        raise InputError("data.root: phantoms are drawn and not read; leave it out, or name another source")
     return open_source(data)
 
 

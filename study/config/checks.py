@@ -12,6 +12,7 @@ from sldd.data.cohort import Cohort
 from sldd.data.patches import PatchSettings
 from sldd.data.settings import TOLD_WHOLE
 from sldd.errors import InputError
+from sldd.training.fresh_start import FreshSettings
 from study.config.cells import cells
 from study.config.methods import METHODS
 from study.config.methods.matching import Matched
@@ -26,6 +27,15 @@ def with_task_defaults(tree: dict[str, Any]) -> dict[str, Any]:
     """The configuration's tree with the defaults of its task filled in."""
     task = tree.get("task", StudyConfig.task)
     return TASKS[task].with_defaults(tree) if isinstance(task, str) and task in TASKS else tree
+
+
+def check_source(tree: dict[str, Any]) -> None:
+    """Raise an InputError where a folder of films is named and their kind is not: phantoms would be taken for them."""
+    data = tree.get("data", {})
+    if data.get("root") is not None and "source" not in data:
+        raise InputError(
+            f"data.root: the kind of what lies there is not named; add {_names('data.source', _WITH_FILES)}"
+        )
 
 
 def check_names(config: StudyConfig) -> None:
@@ -51,8 +61,13 @@ def check_task(config: StudyConfig) -> None:
     """Raise an InputError where a setting does not go with the task."""
     task = TASKS[config.task]
     known = {start for each in TASKS.values() for start in each.label_starts}
-    for block in config.grid:
-        made = cells([block], task=task.name)
+    by_block = [(block, cells([block], task=task.name)) for block in config.grid]
+    if not any(made for _, made in by_block):
+        raise InputError(
+            "grid.transfer: mixed and co_trained take a chain of two collections or more, so there is no cell; name "
+            "them in grid.chain"
+        )
+    for block, made in by_block:
         used = {cell.label_init for cell in made}
         for start in block.label_init:
             if start not in task.label_starts and (start in used or start not in known):
@@ -60,12 +75,7 @@ def check_task(config: StudyConfig) -> None:
                     f"grid.label_init: {start} is no start of task {task.name}; choose from "
                     + ", ".join(task.label_starts)
                 )
-        if not made:
-            raise InputError(
-                "grid.transfer: mixed and co_trained take a chain of two collections or more, so this block has no "
-                "cell; name them in grid.chain"
-            )
-        if block.chain != [[]] and cells([replace(block, chain=[[]])], task=task.name) == made:
+        if made and block.chain != [[]] and cells([replace(block, chain=[[]])], task=task.name) == made:
             raise InputError(
                 "grid.chain: transfer is ordinary training of films with findings, which this block has not; "
                 "leave it out"
@@ -86,57 +96,82 @@ def _matches(config: StudyConfig) -> bool:
     return any(isinstance(METHODS[method], Matched) for block in config.grid for method in block.method)
 
 
+def _chained(config: StudyConfig) -> bool:
+    return any(block.chain != [[]] for block in config.grid)
+
+
 def _starts_pretrained(config: StudyConfig) -> bool:
     return any(PRETRAINED in start for block in config.grid for start in (block.start, *block.chain))
 
 
-def _of_source(kind: str) -> Callable[[StudyConfig], bool]:
-    return lambda config: config.data.source == kind
+def _tells_films(config: StudyConfig) -> bool:
+    return isinstance(TASKS[config.task], FilmsTask)
+
+
+def _cuts_patches(config: StudyConfig) -> bool:
+    return not _tells_films(config)
+
+
+def _of_source(*kinds: str) -> Callable[[StudyConfig], bool]:
+    return lambda config: config.data.source in kinds
+
+
+def _settings_of(group: str, kind: type, *, without: str) -> tuple[str, ...]:
+    """All settings of a group but one, on which the group does not depend."""
+    return tuple(f"{group}.{each.name}" for each in fields(kind) if each.name != without)
 
 
 _WITH_SETTINGS = ("phantom", *TOLD_WHOLE)
 """Sources that have settings of their own."""
-_OF_PATCHES = (
-    "grid.train_view",
-    *(f"patches.{each.name}" for each in fields(PatchSettings) if each.name != "input_size"),
-)
-_NEEDED: tuple[tuple[str, str, Callable[[StudyConfig], bool]], ...] = (
-    ("search.rungs", "search.pruner=halving", lambda config: PRUNERS[config.search.pruner].rungs),
-    ("search.stop_after", "search.pruner=median", lambda config: config.search.pruner == "median"),
-    ("search.warm_trials", "grid.images=search", _searches_counts),
-    ("grid.most_images", "grid.images=search", _searches_counts),
-    ("grid.transfer", "grid.chain", lambda config: any(block.chain != [[]] for block in config.grid)),
-    ("pretrained", "grid.start=pretrained, or pretrained in grid.chain", _starts_pretrained),
-    ("sources.", "grid.chain", lambda config: any(block.chain != [[]] for block in config.grid)),
+_WITH_FILES = ("folder", *TOLD_WHOLE)
+"""Sources that read ``data.root``."""
+_FILMS_TASKS = [name for name, task in TASKS.items() if isinstance(task, FilmsTask)]
+_NEEDED: tuple[tuple[tuple[str, ...], str, Callable[[StudyConfig], bool]], ...] = (
+    (("search.rungs",), "search.pruner=halving", lambda config: PRUNERS[config.search.pruner].rungs),
+    (("search.stop_after",), "search.pruner=median", lambda config: config.search.pruner == "median"),
+    (("search.warm_trials", "grid.most_images"), "grid.images=search", _searches_counts),
+    (("grid.transfer", "sources."), "grid.chain", _chained),
+    (("pretrained",), "grid.start=pretrained, or pretrained in grid.chain", _starts_pretrained),
     (
-        "search.receiver_lr",
+        ("search.receiver_lr", "match."),
         _names("grid.method", (name for name, method in METHODS.items() if isinstance(method, Matched))),
         _matches,
     ),
-    *((f"data.{kind}.", f"data.source={kind}", _of_source(kind)) for kind in _WITH_SETTINGS),
-    ("data.film_size", _names("data.source", TOLD_WHOLE), lambda config: config.data.source in TOLD_WHOLE),
-    ("evaluate.", "evaluate.starts=1 or more", lambda config: config.evaluate.starts > 0),
-    *((name, "task=patches", lambda config: config.task == "patches") for name in _OF_PATCHES),
+    (("data.root",), _names("data.source", _WITH_FILES), _of_source(*_WITH_FILES)),
+    (("data.film_size",), _names("data.source", TOLD_WHOLE), _of_source(*TOLD_WHOLE)),
+    *(((f"data.{kind}.",), f"data.source={kind}", _of_source(kind)) for kind in _WITH_SETTINGS),
     (
-        "augment.",
-        _names("task", (name for name, task in TASKS.items() if isinstance(task, FilmsTask))),
-        lambda config: isinstance(TASKS[config.task], FilmsTask),
+        _settings_of("evaluate", FreshSettings, without="starts"),
+        "evaluate.starts=1 or more",
+        lambda config: config.evaluate.starts > 0,
     ),
     (
-        "match.",
-        _names("grid.method", (name for name, method in METHODS.items() if isinstance(method, Matched))),
-        _matches,
+        ("grid.train_view", *_settings_of("patches", PatchSettings, without="input_size")),
+        _names("task", (name for name in TASKS if name not in _FILMS_TASKS)),
+        _cuts_patches,
     ),
+    (("augment.",), _names("task", _FILMS_TASKS), _tells_films),
 )
 """Settings, alone or a group, that do nothing without another: what they need, in words, and whether it is there."""
 
 
-def check_needed(config: StudyConfig, given: Iterable[str]) -> None:
-    """Raise an InputError where a setting that was typed does nothing, for want of another."""
-    for key in given:
-        for name, needed, there in _NEEDED:
-            if key.startswith(name) and key != "evaluate.starts" and not there(config):
-                raise InputError(f"{key}: does nothing without {needed}; give that too, or leave it out")
+def why_idle(config: StudyConfig, key: str) -> str | None:
+    """Why a setting does nothing here, and what to do, in words to follow its key; None where it does something."""
+    if key == "outer.steps":
+        return _why_steps_are_idle(config)
+    lacking = (needed for keys, needed, there in _NEEDED if key.startswith(keys) and not there(config))
+    needed = next(lacking, None)
+    return needed and f"does nothing without {needed}; give that too, or leave it out"
+
+
+def _why_steps_are_idle(config: StudyConfig) -> str | None:
+    deciding = "outer" if config.outer.epochs is not None else "grid"
+    if deciding == "grid" and any(block.epochs is None for block in config.grid):
+        return None
+    return (
+        f"the number of steps follows from {deciding}.epochs in this study; give that, or add outer.epochs=null "
+        "grid.epochs=null"
+    )
 
 
 def check_cohort(config: StudyConfig, cohort: Cohort) -> None:

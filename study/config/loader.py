@@ -19,7 +19,7 @@ from sldd.backbones.start import FILE_ENDINGS, XAVIER
 from sldd.data.settings import DataSettings
 from sldd.errors import InputError
 from study.config.cells import cells
-from study.config.checks import check_names, check_needed, check_task, with_task_defaults
+from study.config.checks import check_names, check_source, check_task, why_idle, with_task_defaults
 from study.config.presets import read
 from study.config.schema import Grid, StudyConfig, declared
 from study.config.values import check_finite, check_truths, load_value
@@ -57,7 +57,9 @@ def load(study: str, overrides: list[str]) -> StudyConfig:
         InputError: no such preset or file, an unknown key, a value that does not fit, or one that does nothing.
     """
     config = parse(read(study, overrides))
-    _check_effect(config, overrides)
+    for key in _typed(overrides):
+        if (reason := why_idle(config, key)) is not None:
+            raise InputError(f"{key}: {reason}")
     return config
 
 
@@ -68,22 +70,11 @@ def with_effect(study: str, overrides: list[str], asked: Container[str]) -> list
         InputError: as of ``load``, but for those that do nothing.
     """
     config = parse(read(study, overrides))
-
-    def idle(override: str) -> bool:
-        try:
-            _check_effect(config, [override])
-        except InputError:
-            return True
-        return False
-
-    return [override for override in overrides if override in asked or not idle(override)]
-
-
-def _check_effect(config: StudyConfig, overrides: list[str]) -> None:
-    """Refuse a typed setting that does nothing here."""
-    given = _typed(overrides)
-    _check_steps(config, given)
-    check_needed(config, given)
+    return [
+        override
+        for override in overrides
+        if override in asked or all(why_idle(config, key) is None for key in _typed([override]))
+    ]
 
 
 def _typed(overrides: list[str]) -> list[str]:
@@ -93,20 +84,11 @@ def _typed(overrides: list[str]) -> list[str]:
     return [key for key, value in flat.items() if value is not None]
 
 
-def _check_steps(config: StudyConfig, given: list[str]) -> None:
-    """Refuse a typed number of steps that a preset's epochs would overrule."""
-    deciding = "outer" if config.outer.epochs is not None else "grid"
-    if "outer.steps" in given and (deciding == "outer" or all(block.epochs is not None for block in config.grid)):
-        raise InputError(
-            f"outer.steps: the number of steps follows from {deciding}.epochs in this study; give that, or add "
-            "outer.epochs=null grid.epochs=null"
-        )
-
-
 def parse(tree: dict[str, Any]) -> StudyConfig:
     """A configuration from nested dictionaries; InputError names an unknown key or a value that does not fit."""
     tree = _renamed(tree)
     _check_keys(StudyConfig, tree, "")
+    check_source(tree)
     tree = with_task_defaults(tree)
     try:
         config: StudyConfig = TypeAdapter(StudyConfig).validate_python(tree)
@@ -160,13 +142,17 @@ def as_tree(config: StudyConfig) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Settings that keep ``new`` from continuing a study begun as ``old``, a line each; empty where none does."""
+def differences(old: dict[str, Any], new: StudyConfig) -> list[str]:
+    """Settings that keep ``new`` from continuing a study begun as ``old``, a line each; empty where none does.
+
+    Args:
+        old: its settings in nested mappings, as ``study.yaml`` has them.
+    """
     old = _renamed(old)
-    found = _lost_cells(old.get("grid"), new["grid"], new["task"])
+    found = _lost_cells(old.get("grid"), new)
     defaults, before, after = (
         _flatten({name: value for name, value in tree.items() if name != "grid"})
-        for tree in (as_tree(StudyConfig("", [])), old, new)
+        for tree in (as_tree(StudyConfig("", [])), old, as_tree(new))
     )
     heads = "head" in {before.get("distill.inner_weights"), *(before.get("search.options.inner_weights") or [])}
     former = FORMER | (FORMER_OF_HEADS if heads else {})
@@ -177,6 +163,8 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
             continue
         if key in GROWING and was is not None and now is not None and now >= was:
             continue
+        if why_idle(new, key) is not None:
+            continue  # nor did it then, where that decides a number: grids only grow, and all else is compared
         if key.startswith("pretrained.") and was is None:
             continue  # study.run knows whether trials have begun without it
         if key.startswith("sources.") and (was is None or key.endswith((".root", ".cache"))):
@@ -185,13 +173,13 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return found
 
 
-def _lost_cells(old: Any, new: Any, task: str) -> list[str]:
+def _lost_cells(old: Any, new: StudyConfig) -> list[str]:
     """A line on the cells that are in the old grid and not in the new one."""
     try:
         former = [FORMER_START | block for block in (old if isinstance(old, list) else [old])]
         before, after = (
-            {replace(cell, counted=False) for cell in cells(TypeAdapter(Grid).validate_python(tree), task=task)}
-            for tree in (former, new)
+            {replace(cell, counted=False) for cell in cells(grid, task=new.task)}
+            for grid in (TypeAdapter(Grid).validate_python(former), new.grid)
         )
     except (KeyError, TypeError, ValidationError, InputError):  # a method that there is no longer
         return ["its grid cannot be read"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from analysis.records.cell_means import nearest_epochs
 from ledger.schema import TRAINED_ALIKE
 from study.grid.axes import Cell
 
@@ -30,13 +31,5 @@ def trained_beside(cells: Sequence[Cell], cell: Cell, usual: int | None) -> list
         usual: the epochs of cells without a number of their own; None where outer steps are counted instead.
     """
     alike = [each for each in cells if trains_on_all(each) and likeness(each) == likeness(cell)]
-
-    def passes(count: int | None) -> int:
-        return count or usual or 0
-
-    chosen = max(
-        (each.epochs for each in alike),
-        key=lambda count: (count == cell.epochs, passes(count) == passes(cell.epochs), passes(count)),
-        default=None,
-    )
-    return [each for each in alike if each.epochs == chosen]
+    nearest = nearest_epochs((each.epochs for each in alike), cell.epochs, usual)
+    return [each for each in alike if each.epochs == nearest]

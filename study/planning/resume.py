@@ -10,7 +10,7 @@ from sldd.backbones.start import PRETRAINED
 from sldd.data.cohort import Cohort
 from sldd.errors import InputError
 from sldd.io.film import file_digest
-from study.config.loader import as_tree, differences
+from study.config.loader import differences
 from study.config.paths import weights_files
 from study.config.schema import StudyConfig
 from study.grid.axes import Cell
@@ -32,7 +32,7 @@ def check_same_study(before: dict[str, Any], config: StudyConfig, patients: Stud
     Raises:
         InputError: they are not; the first few that differ are named.
     """
-    changed = differences(before["config"], as_tree(config))
+    changed = differences(before["config"], config)
     provenance = before["provenance"]
     changed += _changed_data("", provenance["cohort"]["fingerprint"], patients.cohort)
     for name, fingerprint in (provenance.get("sources") or {}).items():

@@ -48,20 +48,23 @@ def fresh_scores(
         may_halve: whether the trial can be tried with fewer patches in memory at a time.
 
     Raises:
-        Exception: out of memory, while that may be the trial's own fault (``may_halve``), and not the network's.
+        Exception: out of memory while test patients are scored, and fewer patches at a time may help (``may_halve``).
     """
     backbones = dict.fromkeys([cell.backbone, *settings.backbones])
     for backbone, start in list(itertools.product(backbones, range(settings.starts)))[known:]:
         row: dict[str, Any] = {"backbone": backbone, "start": start}
+        trained = False
         try:
             network = build_network(replace(cell, backbone=backbone), data.input).to(device)
             name = int(stream(seed, "fresh start", start).integers(2**62))  # never the trial's own
             initialise(network, name)
             loss = train_fresh(network, state["images"], state["labels"], settings=settings, seed=name, loss=data.loss)
+            trained = True
             found = score(network)
             row |= {"loss": loss, "score": task.main_score(found), "auc": found.get("auc")}
-        except (AssertionError, MemoryError, RuntimeError, ValueError) as error:  # whatever a network says of its input
-            if may_halve and out_of_memory(error):
+        # Whatever a network says of its input, or becomes by it.
+        except (ArithmeticError, AssertionError, MemoryError, RuntimeError, ValueError) as error:
+            if trained and may_halve and out_of_memory(error):  # training takes as much, however few are scored at once
                 raise
             row["error"] = (str(error).splitlines() or [type(error).__name__])[0]
         yield row

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, NotRequired, TypedDict
 
 import torch
@@ -61,6 +62,7 @@ def run_trial(spec: TrialSpec, context: TrialContext, folder: TrialFolder, gpus:
         nonlocal reported
         cost = spent.cost()
         state = {"loop": trial.loop.state_dict(), "start": trial.fingerprints, "starts": starts, **cost}
+        state["paid"] = spent.all_paid
         folder.save_checkpoint(trial.loop.progress.step, state)
         since, reported = reported, len(trial.loop.progress.history)
         return _report(trial, cost["seconds"], since)
@@ -106,19 +108,32 @@ def _device(gpus: float) -> torch.device:
 
 @dataclass(frozen=True)
 class _Spent:
-    """What a trial takes, from what its earlier starts took and since when this one runs."""
+    """What a trial takes, from what its earlier starts took and since when this one runs.
+
+    What other trials made for it (``Method.lent``) costs it as much as if it had made that itself, once: whoever comes
+    first would look dear, and all others cheap.
+    """
 
     seconds: float = 0.0
     core_seconds: float = 0.0
+    paid: tuple[int, ...] = ()
+    """What was lent to earlier starts, by number, or was made by them."""
+    lent: Callable[[], Mapping[int, float]] = dict
     _begun: float = field(default_factory=time.monotonic)
     _core_begun: float = field(default_factory=time.process_time)
 
     def cost(self) -> dict[str, float]:
         """Seconds and core seconds of all starts until now."""
+        lent = sum(seconds for number, seconds in self.lent().items() if number not in self.paid)
         return {
             "seconds": self.seconds + time.monotonic() - self._begun,
-            "core_seconds": self.core_seconds + time.process_time() - self._core_begun,
+            "core_seconds": self.core_seconds + time.process_time() - self._core_begun + lent,
         }
+
+    @property
+    def all_paid(self) -> list[int]:
+        """What the core seconds of all starts until now have in them."""
+        return sorted({*self.paid, *self.lent()})
 
 
 def _resume(trial: RunningTrial, folder: TrialFolder, device: torch.device, spent: _Spent) -> tuple[_Spent, list[int]]:
@@ -133,7 +148,9 @@ def _resume(trial: RunningTrial, folder: TrialFolder, device: torch.device, spen
         trial.loop.load_state_dict(saved["loop"])
     # Checkpoints from before they were counted have no core seconds.
     taken = {name: measured.get(name, saved.get(name, 0.0)) for name in ("seconds", "core_seconds")}
-    return replace(spent, **taken), [*saved.get("starts", ()), trial.loop.progress.step]
+    lent = partial(METHODS[trial.spec.cell.method].lent, trial.learner)
+    spent = replace(spent, **taken, paid=tuple(saved.get("paid", ())), lent=lent)
+    return spent, [*saved.get("starts", ()), trial.loop.progress.step]
 
 
 def _ending(trial: RunningTrial, error: str | None) -> dict[str, Any]:

@@ -3,15 +3,16 @@
 They depend on the network, on the images and on how training goes, and on nothing that a trial chooses, so that all
 trials and studies of a machine share one buffer. It is kept as features are
 (``sldd.backbones.features.feature_store``): a file an expert, which appears whole or not at all under a digest of all
-that decides it. What a kill left is made anew; two who make the same expert write the same bytes. Experts are made when
-a step first asks for one, so that trials that run at the same time make others, and an interrupted trial has lost one
-expert at most.
+that decides it, with the core seconds that it cost. What a kill left is made anew; two who make the same expert write
+the same weights. Experts are made when a step first asks for one, so that trials that run at the same time make others,
+and an interrupted trial has lost one expert at most.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from time import process_time
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +47,10 @@ class ExpertBuffer:
         batches: real training images, as they are.
         settings: how many experts there are, and how they learn.
         store: keeps them; None keeps them in memory only.
+
+    Attributes:
+        made: how many it has made itself.
+        lent: core seconds of those that were there, by the number of the expert; 0 for those that it made itself.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class ExpertBuffer:
         self._networks = Networks(network, _SEED)
         self._memory: dict[int, torch.Tensor] = {}
         self.made = 0
+        self.lent: dict[int, float] = {}
 
     def trajectory(self, number: int) -> torch.Tensor:
         """(snapshots + 1, parameters) weights of an expert along its way, each flattened."""
@@ -65,14 +71,16 @@ class ExpertBuffer:
             return self._memory[number]
         key = "" if self._store is None else digest(self._key, number)
         found = None if self._store is None else self._store.read(key)
+        self.lent.setdefault(number, 0.0 if found is None else float(found["core_seconds"]))
         if found is not None:
             return found["features"]
         self.made += 1
         if self._store is not None and self._store.trouble is None:
+            begun = process_time()
             with self._store.writing(key) as draft:
                 for weights in self._make(number):
                     draft.append(weights[None])
-                draft.finish()
+                draft.finish(core_seconds=torch.tensor(process_time() - begun, dtype=torch.float64))
             if (kept := self._store.read(key)) is not None:
                 return kept["features"]
         made = torch.empty(self._settings.snapshots + 1, sum(p.numel() for p in self._network.parameters()))
@@ -85,9 +93,10 @@ class ExpertBuffer:
     def _key(self) -> str:
         network = self._network
         return digest(
-            "expert", str(network), [[name, list(p.shape)] for name, p in network.named_parameters()], self._first(),
-            self._content, {name: getattr(self._settings, name) for name in _DECIDING}, torch.__version__,
-            torch.get_num_threads(), torch.backends.cpu.get_cpu_capability(), str(next(network.parameters()).device),
+            "expert and cost", str(network), [[name, list(p.shape)] for name, p in network.named_parameters()],
+            self._first(), self._content, {name: getattr(self._settings, name) for name in _DECIDING},
+            torch.__version__, torch.get_num_threads(), torch.backends.cpu.get_cpu_capability(),
+            str(next(network.parameters()).device),
         )  # fmt: skip
 
     def _first(self) -> str:

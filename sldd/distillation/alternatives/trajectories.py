@@ -36,7 +36,7 @@ class TrajectoryMatching(Matching):
 
     def __init__(self, *given: Any, experts: ExpertBuffer, **others: Any) -> None:
         super().__init__(*given, **others)
-        self._experts = experts
+        self.experts = experts
         self._student = Unroll(
             self.network,
             memory=self._compute.memory,
@@ -52,7 +52,7 @@ class TrajectoryMatching(Matching):
     ) -> tuple[float, torch.Tensor, torch.Tensor]:
         settings, shape = self._match.experts, self._learned["images"].shape[:2]
         random = stream(self._seed, "expert", self._taken)
-        trajectory = self._experts.trajectory(int(random.integers(settings.count)))
+        trajectory = self.experts.trajectory(int(random.integers(settings.count)))
         begin = int(random.integers(settings.latest))
         first, last = (self._parted(trajectory[place]) for place in (begin, begin + settings.span))
         self._student.start = first

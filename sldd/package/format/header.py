@@ -24,6 +24,9 @@ others by this."""
 _VERSIONED = ("sldd-study", "torch", "torchvision", "timm", "numpy")
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
+MOST_SIDE = 1024
+"""Pixels of a side of the network's input."""
+
 MOST_CLASSES = 1000
 
 _MOST_PIXELS = 1_000_000
@@ -243,6 +246,11 @@ def printable(text: str) -> str:
     return shown if len(text) <= 80 else shown[:77] + "..."
 
 
+def too_large(side: int) -> str | None:
+    """In words, the side of a network's input, where it is more than a package may have; else None."""
+    return f"{side:,} pixels; {MOST_SIDE:,} are allowed in a package" if side > MOST_SIDE else None
+
+
 def _checked(tree: dict[str, Any]) -> Header:
     try:
         header = _HEADER.validate_python(tree)
@@ -260,6 +268,8 @@ def _checked(tree: dict[str, Any]) -> Header:
         raise InputError(f"it has {header.channels} channels; 1 or 3 are known")
     if any(isinstance(values, tuple) != (header.channels > 1) for values in (header.mean, header.deviation)):
         raise InputError(f"its mean and deviation are not one for each of {header.channels} channels")
+    if (asked := too_large(header.patches.input_size)) is not None:
+        raise InputError(f"its patches.input_size: {asked}")
     lengths = (header.patches.size, header.patches.stride, header.patches.score_stride or 1)
     if max(lengths) > _MOST_PIXELS:
         raise InputError(f"its patches have a size or stride of {max(lengths):g} pixels; {_MOST_PIXELS:,} are allowed")

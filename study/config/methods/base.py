@@ -95,3 +95,7 @@ class Method(ABC):
         private: PrivateGradient | None = None,
     ) -> Learner:
         """The learner that the outer loop trains, at its start."""
+
+    def lent(self, learner: Learner) -> Mapping[int, float]:
+        """Core seconds that others spent on what its learner has used, by number; 0 of what the learner made itself."""
+        return {}

@@ -16,6 +16,7 @@ from sldd.distillation.distill import Distillation, ungraphable, unsolvable
 from sldd.distillation.image_learner import DistillSettings, ImageLearner
 from sldd.distillation.initial.images import ImageInit
 from sldd.distillation.memory_estimate import needs
+from sldd.package.format.header import too_large
 from sldd.package.format.package import too_many
 from sldd.training.dp_sgd import PrivateGradient
 from sldd.training.learner import Learner
@@ -64,6 +65,8 @@ class Distilling(Method):
                 if (reason := ungraphable(replace(config.distill, window=window), private=private)) is not None:
                     return reason
         if self.no_package is None and cell.images is not None:
+            if (asked := too_large(config.patches.input_size)) is not None:
+                return f"patches.input_size: {asked}; set it lower"
             asked = too_many(cell.distill_epochs or 1, cell.distill_steps or 1, cell.images)
             if asked is not None:
                 return f"grid.distill_epochs x grid.distill_steps x grid.images: {asked}; set them lower"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from sldd.distillation.alternatives.experts import ExpertBuffer, experts_bytes
 from sldd.distillation.alternatives.trajectories import TrajectoryMatching
 from sldd.distillation.memory_estimate import needs
 from sldd.errors import InputError
+from sldd.training.learner import Learner
 from sldd.training.outer_settings import OuterSettings
 from study.config.methods.matching import Matched
 from study.config.paths import feature_store
@@ -69,6 +71,10 @@ class _MTT(Matched):
 
     def beside(self, blank: nn.Module, data: TaskData, config: StudyConfig) -> dict[str, Any]:
         return {"experts": ExpertBuffer(blank, data.batches, config.match.experts, feature_store(config))}
+
+    def lent(self, learner: Learner) -> Mapping[int, float]:
+        assert isinstance(learner, TrajectoryMatching)
+        return learner.experts.lent
 
 
 MTT = _MTT(name="mtt", label="MTT", learned=("images",), learns=TrajectoryMatching, by_class=False)

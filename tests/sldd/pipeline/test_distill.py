@@ -170,7 +170,7 @@ class Odd(Net):
         (
             "convnet_w32",
             {"patches": sldd.PatchSettings(input_size=1040)},
-            "no package could be made: its patches.input_size: input should be less than or equal to 1024",
+            "no package could be made: its patches.input_size: 1,040 pixels; 1,024 are allowed in a package",
         ),
         ("lenet", {"label_init": "clusters"}, "grid.label_init: clusters is no start of task classes; choose from one"),
         ("lenet", {"distill": sldd.DistillSettings(labels="sigmoid")}, "distill.labels: an image is of one class"),

@@ -202,6 +202,7 @@ MASKS = np.ones(IMAGES.shape, bool)
         ((Items(lambda image: image),), {"part": "1/2"}, r"data\.part: is for files"),
         ((), {"chanels": "rgb"}, r"unknown setting data\.chanels; did you mean data\.channels\?"),
         ((), {"source": "phantom", "film_size": 64}, r"data\.film_size: films of phantom are cut into patches"),
+        ((), {"source": "phantom", "root": "films"}, r"data\.root: phantoms are drawn and not read"),
         ((), {"source": "phantom", "film_size": 3}, r"data\.film_size: input should be greater than or equal to 16"),
     ],
 )

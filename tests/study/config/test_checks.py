@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from sldd.data.settings import open_source
 from sldd.errors import InputError
 from study.config.cells import cells
 from study.config.loader import as_tree, load, parse
 from study.config.tasks import TASKS
+from study.config.tasks.patches import PATCHES
 
 FINDINGS = ["task=multilabel", "data.source=nih", "data.root=films"]
 
@@ -56,6 +60,7 @@ def test_what_does_not_go_together_is_refused(settings: list[str], says: str) ->
         (["search.stop_after=0.3"], "search.stop_after: does nothing without search.pruner=median"),
         (["search.warm_trials=2"], "search.warm_trials: does nothing without grid.images=search"),
         (["grid.most_images=4"], "grid.most_images: does nothing without grid.images=search"),
+        (["data.root=films"], "data.root: does nothing without data.source=folder, data.source=nih, .*; give that too"),
         (["data.film_size=64"], "data.film_size: does nothing without data.source=nih, .* or data.source=classes"),
         (
             ["data.phantom.patients=40", "data.source=folder"],
@@ -79,6 +84,41 @@ def test_what_does_not_go_together_is_refused(settings: list[str], says: str) ->
 def test_what_is_typed_and_does_nothing_is_refused(settings: list[str], says: str) -> None:
     with pytest.raises(InputError, match=says):
         load("demo", settings)
+
+
+def test_patches_are_settings_of_every_task_that_is_not_about_whole_films(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mine(type(PATCHES)):  # type: ignore[misc]
+        name = "mine"
+
+    monkeypatch.setitem(TASKS, "mine", Mine())
+    config = load("demo", ["task=mine", "patches.size=24", "grid.train_view=[patches, whole]"])
+    assert config.patches.size == 24
+    with pytest.raises(InputError, match=r"augment\.train: does nothing without task=multilabel"):
+        load("demo", ["task=mine", "augment.train=false"])
+
+
+@pytest.mark.parametrize("preset", ["lungs", "cells-small"])
+def test_phantoms_stand_in_for_the_films_of_a_preset(preset: str) -> None:
+    words = ["task=patches", "data.source=phantom", "data.channels=gray", "data.phantom={patients: 8, size: 64}"]
+    told = as_tree(load(preset, words))
+    assert told["data"]["root"] is not None, "which phantoms do not read"
+    assert len(open_source(parse(told).data).films) == 8, "as a study that was begun so is opened"
+
+
+def test_a_folder_whose_kind_nobody_names_is_not_taken_for_phantoms(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("{grid: {backbone: lenet, images: 1}, data: {root: films}}")
+    with pytest.raises(InputError, match=r"^data.root: the kind of what lies there is not named; add data.source=fol"):
+        load(str(tmp_path / "mine.yaml"), [])
+    assert load(str(tmp_path / "mine.yaml"), ["data.source=folder"]).data.root == "films"
+
+
+def test_a_setting_for_every_block_may_leave_some_without_a_cell() -> None:
+    config = load("chest-transfer", ["data.root=films", "grid.chain=[]"])
+    assert [len(cells([block], None, config.task)) for block in config.grid] == [2, 0, 0]
+    assert parse(as_tree(config)) == config, "as a study that was begun so is opened"
+    assert len(cells(load("chest-transfer", ["data.root=films", "grid.chain=[nih]"]).grid, None, "multilabel")) == 2
+    with pytest.raises(InputError, match=r"grid\.transfer: mixed and co_trained take .* there is no cell"):
+        load("chest-transfer", ["data.root=films", "grid.chain=[]", "grid.transfer=mixed"])
 
 
 def test_what_is_typed_with_what_it_needs_is_taken() -> None:

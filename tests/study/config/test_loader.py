@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from sldd.errors import InputError
 from study.config.cells import cells
 from study.config.loader import as_tree, differences, load, parse
 from study.config.methods import METHODS
-from study.config.presets import presets
+from study.config.presets import _on_top, presets
 
 
 @pytest.mark.parametrize("preset", presets())
@@ -155,17 +156,18 @@ def test_a_folder_of_weights_names_them_by_backbone(tmp_path: Path) -> None:
 
 
 def test_study_may_grow_and_nothing_else() -> None:
-    before = as_tree(load("demo", []))
+    demo = load("demo", [])
+    before = as_tree(demo)
     grown = ["search.trials=30", "confirm.repeats=9", "grid.images=[1,2,3,5]", "resources.threads=1", "data.cache=/x"]
     grown += ["budget={trials: 3, hours: 2, gpu_hours: 1, price: 1.2}"]
-    assert differences(before, as_tree(load("demo", grown))) == []
-    assert differences(before, as_tree(load("demo", ["grid.images=search", "minimum.margin=0.05"]))) == []
+    assert differences(before, load("demo", grown)) == []
+    assert differences(before, load("demo", ["grid.images=search", "minimum.margin=0.05"])) == []
     starts = "grid.start=[near_linear, pretrained]"
     begun = as_tree(load("demo", [starts]))
-    assert differences(begun, as_tree(load("demo", [starts, "pretrained={resnet10t: x.pt}"]))) == []
+    assert differences(begun, load("demo", [starts, "pretrained={resnet10t: x.pt}"])) == []
     older = as_tree(load("demo", []))
     older["search"]["stop"] = older["search"].pop("pruner")
-    assert differences(older, before) == [], "a setting that had another name"
+    assert differences(older, demo) == [], "a setting that had another name"
     del (
         older["search"]["stop"],
         older["search"]["rungs"],
@@ -173,25 +175,25 @@ def test_study_may_grow_and_nothing_else() -> None:
         older["search"]["sampler"],
         older["budget"],
     )
-    assert differences(older, before) == []
+    assert differences(older, demo) == []
     del older["search"]["score"]
-    assert differences(older, before) == ["search.score was 'headline' and is now 'smooth'"]
+    assert differences(older, demo) == ["search.score was 'headline' and is now 'smooth'"]
     older["search"]["score"] = "smooth"
     del older["distill"]["label_update"]
-    assert differences(older, before) == [], "all weights"
+    assert differences(older, demo) == [], "all weights"
     older["distill"]["inner_weights"] = "head"
-    head = as_tree(load("demo", ["distill.inner_weights=head"]))
+    head = load("demo", ["distill.inner_weights=head"])
     assert differences(older, head) == ["distill.label_update was 'gradient' and is now 'auto'"]
     older["distill"]["inner_weights"] = "all"
-    (line,) = differences(older, as_tree(load("demo", ["search.trials=3", "search.stop=median"])))
+    (line,) = differences(older, load("demo", ["search.trials=3", "search.stop=median"]))
     assert line == "search.pruner was 'none' and is now 'median'"
-    (line,) = differences(older, as_tree(load("demo", ["search.trials=3", "search.sampler=random"])))
+    (line,) = differences(older, load("demo", ["search.trials=3", "search.sampler=random"]))
     assert line == "search.sampler was 'tpe' and is now 'random'"
     (block,) = older["grid"]
     del block["start"]
-    (line,) = differences(older, before)
+    (line,) = differences(older, demo)
     assert line.startswith("grid had the cell convnet_w32-as_is-train and 19 more"), "there was Xavier's start only"
-    assert differences(older, as_tree(load("demo", ["grid.start=xavier"]))) == []
+    assert differences(older, load("demo", ["grid.start=xavier"])) == []
     for setting, named in [
         ("confirm.repeats=1", "confirm.repeats"),
         ("grid.images=[1,2]", "-m3-one_hot-as_is-sldd-near_linear-s1e1 and 4 more and has not now"),
@@ -202,13 +204,13 @@ def test_study_may_grow_and_nothing_else() -> None:
         ("data.phantom.size=128", "data.phantom.size"),
         ("resources.threads=2", "resources.threads"),
     ]:
-        (line,) = differences(before, as_tree(load("demo", [setting])))
+        (line,) = differences(before, load("demo", [setting]))
         assert named in line
 
 
 def test_a_start_of_the_same_name_elsewhere_is_another_start() -> None:
-    old, new = (as_tree(load("demo", ["grid.method=sldd", f"grid.start=[{folder}/s.pt]"])) for folder in "xy")
-    (line,) = differences(old, new)
+    old, new = (load("demo", ["grid.method=sldd", f"grid.start=[{folder}/s.pt]"]) for folder in "xy")
+    (line,) = differences(as_tree(old), new)
     assert "-s-s1e1 (start x/s.pt) and 14 more and has not now" in line
 
 
@@ -216,14 +218,42 @@ def test_how_images_are_stored_is_what_a_study_means_and_the_rest_is_not() -> No
     tree = {"name": "x", "grid": {"backbone": "lenet", "images": 3}}
     old = as_tree(parse(tree))
     del old["package"]  # a study of an earlier version
-    assert differences(old, as_tree(parse(tree))) == []
-    signed = as_tree(parse(tree | {"package": {"weights": True, "key": "k", "signer": "A"}}))
+    assert differences(old, parse(tree)) == []
+    signed = parse(tree | {"package": {"weights": True, "key": "k", "signer": "A"}})
     assert differences(old, signed) == []
-    smaller = as_tree(parse(tree | {"package": {"images": "uint8"}}))
+    smaller = parse(tree | {"package": {"images": "uint8"}})
     assert differences(old, smaller) == ["package.images was 'float32' and is now 'uint8'"]
 
 
 def test_a_method_that_there_is_no_longer_is_said() -> None:
-    new = as_tree(load("demo", []))
-    old = new | {"grid": [new["grid"][0] | {"method": ["sldd", "gone"]}]}
+    new = load("demo", [])
+    old = as_tree(new)
+    old["grid"][0]["method"] = ["sldd", "gone"]
     assert "its grid cannot be read" in differences(old, new)
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings", "began", "counts"),
+    [
+        ("demo", ["task=classes", "data.source=classes"], {"patches": {"size": 299.0, "stride": 50.0}}, False),
+        ("demo", [], {"patches": {"size": 299.0, "stride": 50.0}}, True),
+        ("lungs", [], {"pretrained": {"resnet18": "starts/resnet18.pt"}}, False),
+        ("lungs", ["grid.start=pretrained"], {"pretrained": {"resnet18": "starts/resnet18.pt"}}, True),
+        ("cohort", [], {"data": {"phantom": {"patients": 20}}}, False),
+        ("demo", [], {"data": {"phantom": {"patients": 20}}}, True),
+        ("demo", [], {"search": {"receiver_lr": (0.1, 1.0)}}, False),
+        ("demo", ["grid.method=[sldd, dm]"], {"search": {"receiver_lr": (0.1, 1.0)}}, True),
+        ("demo", [], {"sources": {"nih": {"part": "1/2"}}}, False),
+        ("demo", ["outer.epochs=3"], {"outer": {"steps": 7}}, False),
+        ("demo", [], {"outer": {"steps": 7}}, True),
+        ("demo", ["evaluate.starts=0"], {"evaluate": {"starts": 2}}, True),
+    ],
+)
+def test_a_study_goes_on_whatever_it_said_where_that_does_nothing(
+    preset: str, settings: list[str], began: dict[str, Any], counts: bool
+) -> None:
+    """Typed again it would be refused, so that what was recorded could be matched by no command."""
+    config = load(preset, settings)
+    told = _on_top(began, as_tree(config))
+    parse(told)
+    assert bool(differences(told, config)) is counts

@@ -160,7 +160,7 @@ def test_matching_holds_no_more_real_images_than_it_is_told(cache: Path, data: P
     assert max(seen) == 4
 
 
-def test_experts_are_drawn_anew_whatever_networks_match(cache: Path, data: PatchData) -> None:
+def test_the_receivers_own_start_is_no_expert_to_follow(cache: Path, data: PatchData) -> None:
     config = _config(cache, "mtt", "match.networks=start")
     (cell,) = cells(config.grid)
     assert "set match.networks=fresh" in str(METHODS["mtt"].refusal(cell, config, data))
@@ -171,6 +171,16 @@ def test_what_no_package_may_hold_is_refused(cache: Path, data: PatchData, metho
     config = _config(cache, method, "grid.distill_epochs=10001")
     (cell,) = cells(config.grid)
     assert "10,001 inner steps on 3 images; 10,000 steps" in str(METHODS[method].refusal(cell, config, data))
+    larger = _config(cache, method, "patches.input_size=1536")
+    (cell,) = cells(larger.grid)
+    assert "patches.input_size: 1,536 pixels; 1,024 are allowed" in str(METHODS[method].refusal(cell, larger, data))
+
+
+@pytest.mark.parametrize("method", ["train", "random_real"])
+def test_what_leaves_no_package_may_see_larger_images(cache: Path, data: PatchData, method: str) -> None:
+    config = _config(cache, method, "patches.input_size=1536")
+    (cell,) = cells(config.grid)
+    assert METHODS[method].refusal(cell, config, data) is None
 
 
 MATCHED = [name for name, method in METHODS.items() if isinstance(method, Matched)]

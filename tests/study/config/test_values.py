@@ -115,8 +115,8 @@ def test_what_a_person_means(value: str) -> None:
         ("search.trials", "1_000", 1000),
         ("compute.deterministic", "yes", True),
         ("compute.deterministic", "off", False),
-        ("data.root", "no", "no"),
-        ("data.root", "2026-01-01", "2026-01-01"),
+        ("data.cache", "no", "no"),
+        ("data.cache", "2026-01-01", "2026-01-01"),
         ("search.outer_lr", "[1e-4, 1e-1]", (1e-4, 1e-1)),
         ("search.options", "{clip: [1e-1, null]}", {"clip": [0.1, None]}),
     ],
@@ -168,8 +168,8 @@ def test_what_would_be_left_out_is_refused(override: str, says: str) -> None:
 
 
 def test_a_number_sign_within_a_value_stays() -> None:
-    assert load("demo", ["data.root=/films#2"]).data.root == "/films#2"
-    assert load("demo", ["data.root='/films #2'"]).data.root == "/films #2"
+    assert load("demo", ["data.cache=/films#2"]).data.cache == "/films#2"
+    assert load("demo", ["data.cache='/films #2'"]).data.cache == "/films #2"
 
 
 @pytest.mark.parametrize(

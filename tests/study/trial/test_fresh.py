@@ -68,6 +68,22 @@ def test_out_of_memory_says_nothing_of_a_network_while_it_may_be_the_trials(erro
     assert (fits["score"], other["error"], "score" in other) == (0.5, str(error), False)
 
 
+@pytest.mark.parametrize("step", ["build_network", "train_fresh"])
+def test_a_network_too_large_to_be_trained_leaves_its_row_at_once(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """However few patches are in memory at a time, it takes as much."""
+    take = getattr(fresh, step)
+
+    def too_large(what: Any, *given: Any, **named: Any) -> Any:
+        made = take(what, *given, **named)
+        if "lenet" in str(what) or (isinstance(what, nn.Module) and parameter_count(what) > 20_000):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return made
+
+    monkeypatch.setattr(fresh, step, too_large)
+    fits, other = _rows(lambda _: {"hm": 0.5}, may_halve=True)
+    assert (fits["score"], other["error"]) == (0.5, "CUDA out of memory")
+
+
 def test_a_network_that_diverges_leaves_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
     def diverge(*_: object, **__: object) -> float:
         raise ValueError("training diverged after step 3\n")

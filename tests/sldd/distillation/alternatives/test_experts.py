@@ -53,6 +53,10 @@ def test_a_second_study_does_not_make_it_again(tmp_path: Path) -> None:
     one = first.trajectory(0).clone()
     assert torch.equal(second.trajectory(0), one)
     assert (first.made, second.made) == (1, 0)
+    assert first.lent == {0: 0.0}
+    assert second.lent[0] > 0, "it knows what it cost"
+    first.trajectory(0)
+    assert first.lent == {0: 0.0}, "who made it reads it, too"
     assert torch.equal(_buffer(None).trajectory(0), one), "nor does it matter who made it"
     assert not torch.equal(second.trajectory(1), one)
     assert (second.made, _buffer(tmp_path).made) == (1, 0)

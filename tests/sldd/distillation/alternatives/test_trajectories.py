@@ -32,7 +32,7 @@ def test_loss_and_gradients_are_those_of_the_unrolled_student() -> None:
     nothing = torch.empty(0)
     loss, by_images, by_labels = learner._matched(images.flatten(0, 1), labels, nothing, nothing)
 
-    trajectory = learner._experts.trajectory(0)
+    trajectory = learner.experts.trajectory(0)
     names = [name for name, _ in network.named_parameters()]
     first, last = (learner._parted(trajectory[place]) for place in (0, 3))
     x, y = images.clone().requires_grad_(), labels.view(2, 2, 2).clone().requires_grad_()

@@ -205,7 +205,7 @@ def test_networks_that_cannot_take_the_images_say_so(package: Package, backbone:
 
 def test_an_input_larger_than_any_network_sees_is_refused(saved: Path, tmp_path: Path) -> None:
     patches = json.loads(read(saved).metadata["facts"])["patches"] | {"input_size": 100_000}
-    with pytest.raises(InputError, match=r"its patches\.input_size: input should be less than or equal to 1024"):
+    with pytest.raises(InputError, match=r"its patches\.input_size: 100,000 pixels; 1,024 are allowed"):
         Package.load(reseal(saved, tmp_path / "x.safetensors", patches=patches))
 
 
