@@ -67,7 +67,8 @@ def test_what_a_trial_takes_to_be_built_is_part_of_what_it_takes(monkeypatch: py
         begun = time.process_time()
         while time.process_time() - begun < 0.1:
             pass
-        return SimpleNamespace(loop=loop, fingerprints={}, over=False)
+        spec = SimpleNamespace(cell=SimpleNamespace(method="herding"))
+        return SimpleNamespace(loop=loop, fingerprints={}, over=False, spec=spec, learner=None)
 
     monkeypatch.setattr(module, "build_trial", build)
     monkeypatch.setattr(module, "_improve", lambda trial, folder, checkpoint: iter([checkpoint()]))
