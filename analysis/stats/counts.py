@@ -26,8 +26,8 @@ def smallest_sufficient(hms: Mapping[int, float], margin: float, floor: float) -
 
 
 def rule_bracket(hms: Mapping[int, float], margin: float, floor: float) -> tuple[int, int | None]:
-    """One above the counts tried that are smaller than `smallest_sufficient`, and that itself: between the two, counts
-    that were not tried may do. Where nothing suffices it is one above all that were tried."""
+    """Bounds of the smallest image count by the papers' rule: `smallest_sufficient` of those that were tried, and one
+    above the next smaller of these, since counts between the two may do. Where none suffices (None), one above all."""
     found = smallest_sufficient(hms, margin, floor)
     return max((count for count in hms if found is None or count < found), default=0) + 1, found
 

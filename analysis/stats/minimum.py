@@ -57,6 +57,8 @@ MINIMUM_SCHEMA = {
     "reason": "string",
     "rule_reason": "string",
 }
+_LOWER = ("at_least", "target_at_least", "by_points_at_least")
+"""Columns of lower bounds."""
 
 
 _USED = ["hm", "seeds", "task", "trained_hm", "trained_low", "trained_high", "interval_low"]  # of `count_evidence`
@@ -71,9 +73,9 @@ def minimum_images(study: Study) -> pd.DataFrame:
     count shown to suffice, and its mean HM `minimum_hm`; `at_least`, one above the confirmed counts from the smallest
     up that are shown insufficient (1 where none is), at most minimum_images; `trained_hm`, the mean HM of ordinary
     training; `target_images` and `target_at_least`, the same two counts for the fixed HM, `target`; `by_points` and
-    `hm_by_points`, the count the papers' rule gives and its mean HM, `by_points_at_least`
-    what is below it and was tried, as of `counts.rule_bracket`; best_images, best_hm (mean test HM), tried (image
-    counts confirmed so far), largest_images (of these), level, censored, reason, rule_reason.
+    `hm_by_points`, the count the papers' rule gives and its mean HM, and `by_points_at_least`, the lower bound of that
+    count (`counts.rule_bracket`); best_images, best_hm (mean test HM), tried (image counts confirmed so far),
+    largest_images (of these), level, censored, reason, rule_reason.
 
     `censored` rows have no `minimum_images`, and `reason` says why. Their true minimum is `at_least` or more; nothing
     is known where that is missing too: where nothing is confirmed, no interval is claimed, ordinary training is not
@@ -91,9 +93,6 @@ def minimum_images(study: Study) -> pd.DataFrame:
     counts["trained_hm"] = counts["trained_hm"].fillna(pd.Series(trained, dtype="float64"))
     rows = [_minimum(group, study) for _, group in counts.groupby(by, sort=False, dropna=False)]
     return pd.DataFrame(rows, columns=list(MINIMUM_SCHEMA)).astype(MINIMUM_SCHEMA)
-
-
-_LOWER = ("at_least", "target_at_least", "by_points_at_least")
 
 
 def compared_minimum(study: Study) -> pd.DataFrame:
@@ -222,7 +221,7 @@ def rule_points(answer: pd.DataFrame) -> pd.DataFrame:
 
 
 def known_points(points: pd.DataFrame) -> pd.DataFrame:
-    """Those of such rows that have parameters and say something of the count, bounds and parameters as float64."""
+    """Rows of `shown_points` or `rule_points` of networks whose size and count something is known of, as float64."""
     numbers = points[["parameters", "lower", "upper"]].apply(pd.to_numeric).astype("float64")
     says = numbers.notna().all(axis=1) & ((numbers["lower"] > 1) | np.isfinite(numbers["upper"]))
     return points.assign(**numbers)[says]

@@ -13,7 +13,8 @@ on those of methods that learn no rates, which are to be good for any number. A 
 with --out, and several may run at once with one file, each with methods of its own. What diverged is kept and counted.
 
 Beside its 300 core seconds a run has five fresh starts to train: of convnet_w32 a minute at one image a class and ten
-at ten, of convnet eight minutes and eighty. So all methods take some 16 core hours, and of convnet 75.
+at ten, of convnet eight minutes and eighty. So all methods take some 16 core hours, and of convnet 75 (reckoned from a
+start or two of each, timed on a busy core).
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ def digest(*parts: object) -> str:
 
 @torch.no_grad()
 def outputs_digest(made: Callable[[], torch.Tensor]) -> str:
-    """SHA-256 of what a network makes of something, by algorithms of cuDNN that are the same in every process: those
-    that it finds to be the fastest today (``benchmark``) may round otherwise tomorrow."""
+    """SHA-256 of a network's outputs, made by the same algorithms of cuDNN in every process: those that it finds to be
+    the fastest today (``benchmark``) may round otherwise tomorrow."""
     cudnn = torch.backends.cudnn
     before = cudnn.benchmark, cudnn.deterministic
     cudnn.benchmark, cudnn.deterministic = False, True

@@ -34,7 +34,7 @@ class DivergedError(ArithmeticError):
 
 
 def _finite(predict: Callable[[torch.Tensor], torch.Tensor], whose: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """``predict``, refusing logits that are no numbers: of finite weights, they would vote, and have a rank."""
+    """A network's logits, refused where they are not finite: of finite weights, they would vote, and have a rank."""
 
     def checked(inputs: torch.Tensor) -> torch.Tensor:
         logits = predict(inputs)
