@@ -15,12 +15,13 @@ from sldd.errors import InputError
 from sldd.training.fresh_start import FreshSettings
 from study.config.cells import cells
 from study.config.methods import METHODS
-from study.config.methods.matching import Matched
+from study.config.methods.base import Method
 from study.config.pruners import PRUNERS
 from study.config.samplers import SHARED
 from study.config.schema import StudyConfig
 from study.config.tasks import TASKS
 from study.config.tasks.films import FilmsTask
+from study.grid.protocol import fixed_delta
 
 
 def with_task_defaults(tree: dict[str, Any]) -> dict[str, Any]:
@@ -84,16 +85,16 @@ def check_task(config: StudyConfig) -> None:
 
 
 def _names(key: str, names: Iterable[str]) -> str:
-    *first, last = (f"{key}={name}" for name in names)
+    return _alternatives(*(f"{key}={name}" for name in names))
+
+
+def _alternatives(*names: str) -> str:
+    *first, last = names
     return f"{', '.join(first)} or {last}" if first else last
 
 
 def _searches_counts(config: StudyConfig) -> bool:
     return any(block.images == "search" for block in config.grid)
-
-
-def _matches(config: StudyConfig) -> bool:
-    return any(isinstance(METHODS[method], Matched) for block in config.grid for method in block.method)
 
 
 def _chained(config: StudyConfig) -> bool:
@@ -133,10 +134,16 @@ _NEEDED: tuple[tuple[tuple[str, ...], str, Callable[[StudyConfig], bool]], ...] 
     (("grid.transfer", "sources."), "grid.chain", _chained),
     (("pretrained",), "grid.start=pretrained, or pretrained in grid.chain", _starts_pretrained),
     (
-        ("search.receiver_lr", "match."),
-        _names("grid.method", (name for name, method in METHODS.items() if isinstance(method, Matched))),
-        _matches,
+        ("distill.feature_bank",),
+        "distill.inner_weights=head",
+        lambda config: "head" in config.search.options.get("inner_weights", [config.distill.inner_weights]),
     ),
+    (
+        ("search.delta",),
+        "a task whose threshold is searched, and protocol=validation",
+        lambda config: TASKS[config.task].searches_delta and fixed_delta(config.protocol) is None,
+    ),
+    (("data.split.test",), "confirm.folds=null", lambda config: config.confirm.folds is None),
     (("data.root",), _names("data.source", _WITH_FILES), _of_source(*_WITH_FILES)),
     (("data.film_size",), _names("data.source", TOLD_WHOLE), _of_source(*TOLD_WHOLE)),
     *(((f"data.{kind}.",), f"data.source={kind}", _of_source(kind)) for kind in _WITH_SETTINGS),
@@ -160,8 +167,27 @@ def why_idle(config: StudyConfig, key: str) -> str | None:
     if key == "outer.steps":
         return _why_steps_are_idle(config)
     lacking = (needed for keys, needed, there in _NEEDED if key.startswith(keys) and not there(config))
-    needed = next(lacking, None)
+    needed = next(lacking, None) or _methods_lacking(config, key)
     return needed and f"does nothing without {needed}; give that too, or leave it out"
+
+
+def _methods_lacking(config: StudyConfig, key: str) -> str | None:
+    """The methods that read a setting which the grid has none of, in words; None where it has one, or all read it."""
+    reading = {
+        name: max((start for start in _read_by(method) if key.startswith(start)), key=len, default="")
+        for name, method in METHODS.items()
+    }
+    nearest = max(reading.values(), key=len)
+    readers = [name for name, start in reading.items() if start == nearest]
+    if not nearest or any(method in readers for block in config.grid for method in block.method):
+        return None
+    shown = readers if len(readers) < 5 else [*readers[:3], f"{len(readers) - 3} others"]
+    return _alternatives("grid.method=" + shown[0], *shown[1:])
+
+
+def _read_by(method: Method) -> tuple[str, ...]:
+    """What keys begin with that a method reads and some others do not."""
+    return (*method.reads, *(f"search.{within}" for within in method.ranges.values()))
 
 
 def _why_steps_are_idle(config: StudyConfig) -> str | None:

@@ -240,6 +240,7 @@ def test_where_folds_rotate_the_other_folds_calibrate(
         tmp_path_factory.getbasetemp() / "cohorts",
         (1, 2),
         "confirm.folds=2",
+        "data.split={validation: 0.2}",
         "grid.backbone=[lenet]",
     )
     study = open_study(str(tmp_path / "tiny"))

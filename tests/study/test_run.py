@@ -237,6 +237,7 @@ def test_folds_rotate_and_counts_are_searched(tmp_path: Path) -> None:
         tmp_path / "out",
         "grid={backbone: convnet_w32, images: search, most_images: 3}",
         "confirm={repeats: 1, folds: 2}",
+        "data.split={validation: 0.2}",
         "minimum={margin: 0.99, floor: 0}",  # whatever comes out suffices: 3 for what is best, then 1
         "search.trials=3",
         "outer={steps: 4, batch_size: 6, evaluations: 1, statistics_batches: 1}",

@@ -45,6 +45,11 @@ class Method(ABC):
     control: bool = False
     private: bool = False
 
+    @property
+    @abstractmethod
+    def reads(self) -> tuple[str, ...]:
+        """What settings' keys begin with that are read by such methods only as say so here, beside those of ranges."""
+
     @abstractmethod
     def cells(self, cell: Cell, block: GridSettings, task: Task[Any]) -> Iterator[Cell]:
         """A cell of this method, at every point of the axes of the block that the method has."""

@@ -44,6 +44,11 @@ class Distilling(Method):
     learned: tuple[str, ...]
     image_init: ImageInit | None = None
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        handed_over = () if self.control else ("distill.image_init", "package.")
+        return ("distill.", "evaluate.", "grid.label_init", "grid.distill_", "search.options", *handed_over)
+
     def cells(self, cell: Cell, block: GridSettings, task: Task[Any]) -> Iterator[Cell]:
         counted = block.images == "search"
         counts = range(1, block.most_images + 1) if block.images == "search" else block.images

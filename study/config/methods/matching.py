@@ -32,6 +32,10 @@ class Matched(Distilling):
     learns: type[Matching]
     by_class: bool = True
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (*super().reads, "match.")
+
     def refusal(self, cell: Cell, config: StudyConfig, data: TaskData) -> str | None:
         options, classes = config.search.options, len(data.input.classes)
         assert cell.images is not None

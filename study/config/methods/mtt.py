@@ -23,6 +23,10 @@ from study.grid.axes import Cell
 
 @dataclass(frozen=True, kw_only=True)
 class _MTT(Matched):
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (*super().reads, "match.experts.")
+
     def refusal(self, cell: Cell, config: StudyConfig, data: TaskData) -> str | None:
         experts = config.match.experts
         if config.match.networks != "fresh":

@@ -24,6 +24,10 @@ from study.grid.spec import TrialSpec
 class _Train(Method):
     ranges: ClassVar[Mapping[str, str]] = {"outer_lr": "train_lr"}
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return ("train.", "grid.train_")
+
     def cells(self, cell: Cell, block: GridSettings, task: Task[Any]) -> Iterator[Cell]:
         """What a network is trained on, and after what, is the task's."""
         return task.training_cells(cell, block)

@@ -12,6 +12,7 @@ from study.config.cells import cells
 from study.config.loader import load
 from study.config.methods import METHODS, private_refusal
 from study.config.methods.sldd import SLDD
+from study.config.schema import declared
 from study.config.search_settings import SearchSettings
 from study.search.sampler import search_space
 
@@ -29,6 +30,12 @@ def test_a_method_of_the_registry_has_cells_and_a_search_without_another_line(mo
 def test_names_and_labels_are_told_apart() -> None:
     assert {name: method.name for name, method in METHODS.items()} == {name: name for name in METHODS}
     assert len({method.label for method in METHODS.values()}) == len(METHODS)
+
+
+def test_what_methods_read_are_settings() -> None:
+    keys = [key for key, *_ in declared()]
+    starts = {start for method in METHODS.values() for start in method.reads}
+    assert {start for start in starts if any(key.startswith(start) for key in keys)} == starts
 
 
 def test_only_what_can_be_private_is_made_so() -> None:
