@@ -49,13 +49,22 @@ def differences(there: Any, here: Any, name: str = "") -> Iterator[str]:
         yield f"{name} {there!r} there, {here!r} here"
 
 
-def read_runs(path: Path) -> list[dict[str, Any]]:
+def read_runs(path: Path, columns: Collection[str]) -> list[dict[str, Any]]:
     """The runs of a file, of which a table is asked for.
 
+    Args:
+        columns: what the table reads of each run.
+
     Raises:
-        InputError: there is no such file, it holds none, or a line is none.
+        InputError: there is no such file, it holds none, a line is none, or one that the table cannot read.
     """
     rows = _rows(path)
+    for number, row in enumerate(rows, 1):
+        if lacking := [name for name in columns if name not in row]:
+            raise InputError(
+                f"--out {path}, line {number}: a run without {', '.join(lacking)}, of another benchmark or of before "
+                "these were kept; choose another file, or measure anew"
+            )
     if not rows:
         raise InputError(f"--out {path}: {'no runs' if path.exists() else 'no such file'}; --table reads what was run")
     return rows

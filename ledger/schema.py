@@ -140,6 +140,8 @@ AXES = {
 }
 SETTING = [name for name, axis in AXES.items() if axis.words is not None]
 """What has to be equal for networks to be compared, within one study: it has one protocol, and folds are pooled."""
+DISTILLED_ALIKE = [name for name in SETTING if AXES[name].of != "training"]
+"""Those of SETTING that cells of distilled images have."""
 TRAINED_ALIKE = ["backbone", *(name for name in SETTING if AXES[name].of == "all" and name not in ("method", "epochs"))]
 """What ordinary training has in common with the distillation that it is held against. Both may take epochs of their
 own."""

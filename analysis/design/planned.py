@@ -14,7 +14,7 @@ from analysis.records.records import Study
 from analysis.records.runs import folds_of
 from analysis.stats.shared_counts import shared
 from ledger.families import family
-from ledger.schema import AXES, SETTING
+from ledger.schema import DISTILLED_ALIKE, SETTING
 
 CORRELATION = 0.7  # the true correlation a study is asked to find, neither obvious nor faint
 MOST_PATIENTS = 1_000  # more hardly sharpen a score that seeds differ in
@@ -32,7 +32,7 @@ def planned(
     settings: dict[tuple[str, ...], dict[str, list[Mapping[str, Any]]]] = {}
     for cell in cells:
         if cell.get("images") is not None and cell.get("parameters") and not cell.get("refused"):
-            key = tuple(str(cell.get(name)) for name in SETTING if AXES[name].of != "training" and name != "fold")
+            key = tuple(str(cell.get(name)) for name in DISTILLED_ALIKE)
             settings.setdefault(key, {}).setdefault(str(cell["backbone"]), []).append(cell)
     apart = len({name for own in settings.values() for name in own}) < sum(map(len, settings.values()))
     largest = max(settings.values(), key=len, default={})

@@ -20,10 +20,7 @@ from analysis.records.cell_means import (
 from analysis.records.records import Study, compared, setting_of
 from analysis.records.rule import Rule
 from analysis.stats.counts import next_count
-from ledger.schema import AXES, SETTING
-
-# What makes distilled cells one setting: ordinary training has image counts of its own kind.
-_SETTING = ["backbone", *(name for name in SETTING if AXES[name].of != "training")]
+from ledger.schema import DISTILLED_ALIKE, SETTING
 
 
 def confirmed_cells(study: Study) -> tuple[int, int]:
@@ -89,5 +86,6 @@ def _next_counts(study: Study, cells: list[dict[str, Any]], over: Set[str]) -> s
 
 
 def _key(facts: Mapping[Any, Any]) -> tuple[str, ...]:
-    """A setting's identity, however what is missing is spelled."""
-    return tuple("" if facts.get(name) is None or pd.isna(facts[name]) else str(facts[name]) for name in _SETTING)
+    """A distilled cell's network and setting, however what is missing is spelled."""
+    names = ("backbone", *DISTILLED_ALIKE)
+    return tuple("" if facts.get(name) is None or pd.isna(facts[name]) else str(facts[name]) for name in names)

@@ -21,11 +21,9 @@ import pandas as pd
 from analysis.records.cell_means import distilled, run_rows, settings_apart
 from analysis.records.controls import without_controls
 from analysis.records.records import Study, compared, planned_records
-from ledger.schema import AXES, SCHEMA, SETTING
+from ledger.schema import DISTILLED_ALIKE, SCHEMA, SETTING
 
 _BY = [*SETTING, "backbone"]
-_OF_CELLS = [*(name for name in SETTING if AXES[name].of != "training"), "backbone"]
-"""What a distilled cell has of these."""
 _OFFERED = ("done", "diverged")
 """Of a confirm trial at a count that a network was offered, whatever came of it."""
 
@@ -103,6 +101,7 @@ def _sets(rows: pd.DataFrame) -> dict[str, set[int]]:
 
 def _keys(rows: pd.DataFrame) -> list[str]:
     """A distilled cell's setting and backbone, in one word, however what is missing is spelled."""
-    told = rows.astype({name: SCHEMA[name] for name in _OF_CELLS})
-    columns = [told[name].astype("string").fillna("") for name in _OF_CELLS]
+    names = [*DISTILLED_ALIKE, "backbone"]
+    told = rows.astype({name: SCHEMA[name] for name in names})
+    columns = [told[name].astype("string").fillna("") for name in names]
     return ["\x1f".join(each) for each in zip(*columns, strict=True)]

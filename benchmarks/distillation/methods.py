@@ -134,6 +134,10 @@ def completed(options: argparse.Namespace) -> list[dict[str, Any]]:
     return file.rows if options.out is None else RunsFile(options.out).rows  # with those of other commands since
 
 
+_COLUMNS = ("method", "each", "epochs", "seconds", "core_seconds", "steps", "known", "fresh", "error")
+"""What the table reads of a run."""
+
+
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Means over the seeds that did not diverge, as Markdown; and how many runs and fresh starts did."""
     order = {name: place for place, name in enumerate(METHODS)}
@@ -195,7 +199,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--table prints what --out has; give that too")
     one_thread()
     try:
-        rows = read_runs(options.out) if options.table else completed(options)
+        rows = read_runs(options.out, _COLUMNS) if options.table else completed(options)
     except InputError as error:
         print(f"benchmarks.distillation.methods: {error}", file=sys.stderr)
         return 2

@@ -160,6 +160,10 @@ def _short(votes: Votes) -> list[float]:
     return votes.scores.round(6).tolist()
 
 
+_COLUMNS = ("shift", "hospitals", "labels", "alone", "scores")
+"""What the table reads of a run."""
+
+
 def table(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """A line for each shift, number of hospitals and arm: AUC, and what it is over pooling and over each alone."""
     groups = dict.fromkeys((row["shift"], row["hospitals"]) for row in rows)
@@ -200,7 +204,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     one_thread()
     try:
-        lines = [*table(_completed(options) if options.table is None else read_runs(options.out))]
+        lines = [*table(_completed(options) if options.table is None else read_runs(options.out, _COLUMNS))]
         if options.table is not None:
             write_table(options.table, lines)
     except InputError as error:

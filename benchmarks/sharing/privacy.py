@@ -127,6 +127,10 @@ def _epsilon(name: str, patients: int, options: argparse.Namespace) -> float | N
     return privacy.epsilon(steps=options.steps, batch_size=options.batch, patients=patients)
 
 
+_COLUMNS = ("arm", "form", "seed", "labels", "scores", "member", "membership", "traces")
+"""What the table reads of a run."""
+
+
 def table(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """A line for each form: score, membership and traces, and what they are over plain packages on the same seeds."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -166,7 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     one_thread()
     try:
-        rows = _completed(options) if options.table is None else read_runs(options.out)
+        rows = _completed(options) if options.table is None else read_runs(options.out, _COLUMNS)
         lines = [*table(rows)]
         if options.table is not None:
             write_table(options.table, lines)

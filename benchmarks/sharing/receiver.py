@@ -78,6 +78,10 @@ def _columns(found: FinetuneCurve) -> dict[str, Any]:
     return columns | {"break_even": ends}
 
 
+_COLUMNS = ("films", "seed", "points", "break_even")
+"""What the table reads of a run."""
+
+
 def table(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """A line for each kind of films and count: AUC alone and from the package, what that adds, as the mean of all
     packages and from the lowest to the highest; and each package's break-even count."""
@@ -107,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     one_thread()
     try:
-        lines = [*table(_completed(options) if options.table is None else read_runs(options.out))]
+        lines = [*table(_completed(options) if options.table is None else read_runs(options.out, _COLUMNS))]
         if options.table is not None:
             write_table(options.table, lines)
     except InputError as error:

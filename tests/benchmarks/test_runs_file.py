@@ -35,9 +35,18 @@ def test_a_missing_folder_is_said_before_the_work(path: Path) -> None:
 @pytest.mark.parametrize("line", ['{"job": 2, "sco', "3", "\xff"])
 def test_a_line_that_was_cut_off_is_named(path: Path, line: str) -> None:
     path.write_text(f'{{"job": 1, "settings": {{}}}}\n{line}', encoding="latin-1")
-    for read in (lambda: RunsFile(path, {}), lambda: read_runs(path)):
+    for read in (lambda: RunsFile(path, {}), lambda: read_runs(path, ())):
         with pytest.raises(InputError, match=r"runs\.jsonl, line 2: no run, perhaps one that was cut off; remove"):
             read()
+
+
+def test_runs_of_another_benchmark_are_named(path: Path) -> None:
+    path.write_text('{"job": 1, "score": 0.5}\n{"job": 2}\n')
+    assert len(read_runs(path, ["job"])) == 2
+    with pytest.raises(
+        InputError, match=r"runs\.jsonl, line 2: a run without score, of another benchmark or of before"
+    ):
+        read_runs(path, ["job", "score"])
 
 
 def test_a_run_is_there_whole_or_not_at_all(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
