@@ -293,9 +293,7 @@ def _percent(share: float) -> str:
 
 
 def _p(value: float) -> str:
-    if value < 0.001:
-        return "p < 0.001"
-    return f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
+    return "p < 0.001" if value < 0.001 else f"p = {value:.{3 if value < 0.1 else 2}f}"
 
 
 def _count(number: int, word: str, words: str | None = None) -> str:
