@@ -82,10 +82,14 @@ class Cohort:
         return len(self.labels)
 
     @cached_property
+    def one_class_each(self) -> bool:
+        """Whether each film is of exactly one of several classes."""
+        return len(self.classes) > 1 and bool(((self.film_labels == 1).sum(1) == 1).all())
+
+    @property
     def words(self) -> tuple[str, str]:
         """Whose films they are, and what one is, in messages: those of one class each may be of anything."""
-        known = self.film_labels if len(self.classes) > 1 else np.zeros((1, 0))
-        return ("subject", "image") if ((known == 1).sum(1) == 1).all() else ("patient", "film")
+        return ("subject", "image") if self.one_class_each else ("patient", "film")
 
     @property
     def notes(self) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -33,9 +34,14 @@ class PatientScores:
     votes: Votes
     delta: float | None
 
+    @cached_property
+    def _chosen(self) -> tuple[float, float]:
+        """HM and the threshold that gives it, which take the whole curve where none is given."""
+        return choose_threshold(self.votes, self.delta)
+
     @property
     def key(self) -> SelectionKey:
-        hm, _ = choose_threshold(self.votes, self.delta)
+        hm, _ = self._chosen
         auc, accuracy = self.votes.auc or 0.0, self.votes.patch_accuracy
         if self.delta is not None:
             return (hm, auc, accuracy or 0.0)
@@ -43,15 +49,15 @@ class PatientScores:
 
     @property
     def headline(self) -> float:
-        return choose_threshold(self.votes, self.delta)[0]
+        return self._chosen[0]
 
     def history(self) -> dict[str, float | None]:
-        hm, _ = choose_threshold(self.votes, self.delta)
+        hm, _ = self._chosen
         return {"val_hm": hm, "val_auc": self.votes.auc, "val_patch_accuracy": self.votes.patch_accuracy}
 
     @property
     def threshold(self) -> float:
-        return choose_threshold(self.votes, self.delta)[1]
+        return self._chosen[1]
 
     def describe(
         self, pseudonyms: Sequence[str], delta: float | None, intervals_of: int | None = None

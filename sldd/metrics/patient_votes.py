@@ -189,11 +189,18 @@ def threshold_curve(votes: Votes) -> Curve:
     Raises:
         ValueError: a label is absent, so that HM is undefined.
     """
-    ends = sorted({float(score) for score in votes.scores if score > 0} | {1.0})
-    curve = [operate(votes, end).hm for end in ends]
-    if any(hm is None for hm in curve):
+    scores = votes.scores
+    positive, negative = (np.sort(scores[votes.labels == label]) for label in (1, 0))
+    if not len(positive) or not len(negative):
         raise ValueError("HM needs positive and negative patients")
-    return Curve(ends, [hm for hm in curve if hm is not None])
+    ends = sorted({float(score) for score in scores if score > 0} | {1.0})
+    # Scores below each end, which are not called positive; the undecided are below all of them.
+    missed, spared = (group.searchsorted(ends).tolist() for group in (positive, negative))
+    hm = [
+        harmonic_mean((len(positive) - misses) / len(positive), spares / len(negative))
+        for misses, spares in zip(missed, spared, strict=True)
+    ]
+    return Curve(ends, hm)
 
 
 def choose_threshold(votes: Votes, delta: float | None = None) -> tuple[float, float]:

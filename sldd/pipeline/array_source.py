@@ -62,8 +62,8 @@ class ArraySource:
         self._read, self._masks, self._labelled = read, masks, labels is not None
         self.film_size = film_size if masks is None else None
         for name, given in (("labels", labels), ("masks", masks), ("subjects", subjects), ("splits", splits)):
-            if given is not None and len(given) != count:
-                raise InputError(f"{name}: {len(given):,}, and there are {count:,} images; give one for each")
+            if given is not None and (there := _length(name, given)) != count:
+                raise InputError(f"{name}: {there:,}, and there are {count:,} images; give one for each")
         if count == 0:
             raise InputError("there are no images")
         self._digests: list[str] = []
@@ -188,6 +188,14 @@ def _is_name(label: object, row: int) -> bool:
     if not isinstance(label, (str, int, np.integer)):
         raise InputError(f"image {row}: its label is a {type(label).__name__}; give a whole number or a name")
     return isinstance(label, str)
+
+
+def _length(name: str, given: Any) -> int:
+    try:
+        return len(given)
+    except TypeError:  # a single value, also in an array, or a generator
+        kind = type(given).__name__
+        raise InputError(f"{name}: {kind} without a length; give a list or an array, with one for each image") from None
 
 
 def _rectangular(labels: Any) -> np.ndarray:

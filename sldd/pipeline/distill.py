@@ -20,6 +20,7 @@ from sldd.data.split import SplitSettings, split_patients
 from sldd.distillation.distill import Distillation
 from sldd.distillation.image_learner import DistillSettings
 from sldd.errors import InputError
+from sldd.io.film import SPLITS
 from sldd.ops.types import InputSpec, TaskName
 from sldd.package import Package, PackageSettings
 from sldd.package.format.header import Header
@@ -77,6 +78,7 @@ def distill(
         patches, distill, outer, compute, package, split: as in a study; of whole images, ``patches.input_size`` counts.
         seed: of the start and of everything that is drawn.
         confirm: score the best state on test patients as well, and claim that in the package: once, when all is chosen.
+            Without it there need be no test patients (``SplitSettings(test=0)``).
         device: where the network runs.
         show_progress: whether a bar is drawn; None for in terminals and notebooks.
 
@@ -91,7 +93,8 @@ def distill(
     _check_numbers(seed, outer_lr=outer_lr, inner_lr=inner_lr)
     outer.check()
     compute.apply(torch.get_num_threads())
-    data = task_data(cohort, patches, split_patients(cohort, split))
+    needed = SPLITS if confirm else ("train", "validation")
+    data = task_data(cohort, patches, split_patients(cohort, split, needed))
     if (few := data.batch_refusal(outer.batch_size)) is not None:
         raise InputError(few)
     label_init = _label_start(label_init, data.label_starts, task)

@@ -26,7 +26,7 @@ from sldd.package import Package
 from sldd.package.cli.pictures import sheet, to_png
 from sldd.package.rebuild.rebuild import rebuild
 from sldd.pipeline.received_cohort import check_films
-from sldd.pipeline.task_data import FindingData, TaskData, task_of
+from sldd.pipeline.task_data import FindingData, TaskData
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,15 +152,14 @@ def _evaluator(package: Package, cohort: Cohort, counts: tuple[np.ndarray, np.nd
         counts: ``label_counts`` of the training films; where None Hamming loss means nothing.
 
     Raises:
-        InputError: its films have other channels, depths or classes.
+        InputError: its films have other channels, depths or classes, or are not of one class each as the package's.
     """
     check_films(package, cohort)
-    task = task_of(cohort)
-    if package.task == "patches" and task == "patches":
+    if package.task == "patches" and not cohort.classes:
         return PatientEvaluator(Patches(cohort, package.patches, package.mean, package.deviation))
-    films = WholeFilms(cohort, package.patches.input_size, package.mean, package.deviation)
-    if package.task != "patches" and task == package.task:
-        classes, numbers = exclusive_classes(cohort) if task == "classes" else (tuple(cohort.classes), None)
+    if package.task != "patches" and cohort.classes:  # the package says what is told: films may happen to fit both
+        films = WholeFilms(cohort, package.patches.input_size, package.mean, package.deviation)
+        classes, numbers = exclusive_classes(cohort) if package.task == "classes" else (tuple(cohort.classes), None)
         if classes == package.classes:
             if numbers is None:
                 return FilmEvaluator(films, counts or label_counts(cohort.film_labels))

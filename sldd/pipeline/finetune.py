@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +96,7 @@ class Point:
 
 @dataclass(frozen=True)
 class FinetuneCurve:
-    """All points, and the break-even count: None of what no tested count came to."""
+    """All points, and the break-even count: None of what no tested count came to, or of nothing trained alone."""
 
     points: list[Point]
     break_even: float | None
@@ -108,6 +109,11 @@ class FinetuneCurve:
     whose: str = "patient"
     """Who is counted: a patient, or the subject of an image."""
 
+    @property
+    def trained_alone(self) -> bool:
+        """Whether there is anything to break even with."""
+        return any(point.arm == ALONE for point in self.points)
+
 
 def finetune(
     package: Package,
@@ -116,7 +122,7 @@ def finetune(
     settings: FinetuneSettings = FinetuneSettings(),
     *,
     start: Path | str | None = None,
-    done: Callable[[], object] = lambda: None,
+    bar: Callable[[int], AbstractContextManager[Callable[[], object]]] = lambda trainings: nullcontext(lambda: None),
 ) -> FinetuneCurve:
     """Measure the curve.
 
@@ -124,7 +130,7 @@ def finetune(
         network: the package's, as ``rebuild`` gives it.
         cohort: with labels, and masks of all that may train; or films of the package's classes or findings.
         start: as of ``rebuild``.
-        done: called after every training.
+        bar: of so many trainings; gives what is called after each.
 
     Raises:
         InputError: the cohort is none that the package is for, a count is none that it has, or batches are
@@ -145,8 +151,9 @@ def finetune(
     drawn = _bootstrap(found, cohort, split, settings.seeds)
     received = drawn.aucs(_values(found)[None])
     aucs: dict[tuple[str, int], np.ndarray] = {(PACKAGE, 0): received}
-    for count in filter(None, counts):
-        for arm in settings.arms:
+    arms = [(count, arm) for count in counts if count for arm in settings.arms]
+    with bar(len(arms) * settings.seeds) as done:
+        for count, arm in arms:
             runs = []
             for seed in range(settings.seeds):
                 own = own_patients(groups, split.train, count, seed)

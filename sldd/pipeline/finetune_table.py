@@ -2,7 +2,7 @@
 
 Columns of the CSV, a row a point: ``arm``, ``own_patients``, ``auc``, ``auc_low``, ``auc_high``, ``advantage`` over
 training alone with its ends, ``test_patients`` and ``seeds``. The JSON has these as ``points``, and ``break_even`` with
-its ends, null where no tested count came to it.
+its ends, null where no tested count came to it; where nothing was trained alone, it has no such keys.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from sldd.io.atomic_file import write_file
 from sldd.package import Package
 from sldd.package.cli.console import BAD, GOOD, accepted, check_outputs, progress
 from sldd.package.rebuild.verify import verify
-from sldd.pipeline.finetune import ALONE, FinetuneCurve, FinetuneSettings, counts_of, finetune
+from sldd.pipeline.finetune import FinetuneCurve, FinetuneSettings, counts_of, finetune
 from sldd.pipeline.open_cohort import open_cohort
 
 
@@ -47,9 +48,8 @@ def finetune_command(options: argparse.Namespace, console: Console) -> int:
     if not accepted(verdict, console) or verdict.network is None:
         return BAD
     cohort = _opened(options.cohort, verdict.package)
-    own = len([count for count in settings.counts if 0 < count < cohort.patients]) + 1
-    with progress(own * len(settings.arms) * settings.seeds, "trainings") as done:
-        curve = finetune(verdict.package, verdict.network, cohort, settings, start=options.start, done=done)
+    bar = partial(progress, of="trainings")
+    curve = finetune(verdict.package, verdict.network, cohort, settings, start=options.start, bar=bar)
     console.print(as_table(curve), soft_wrap=False)
     for words in in_words(curve):
         console.print(words)
@@ -78,7 +78,7 @@ def as_table(curve: FinetuneCurve) -> Table:
 def in_words(curve: FinetuneCurve) -> Iterator[str]:
     """Whom it was tested on, and the break-even count."""
     yield f"{curve.tested} test {curve.whose}s, {curve.own} others, {curve.seeds} seeds"
-    if all(point.arm != ALONE for point in curve.points):
+    if not curve.trained_alone:
         return
     seen, low, high = (
         f"more than {curve.own}" if value is None else f"{value:.0f}"
@@ -98,13 +98,10 @@ def as_csv(curve: FinetuneCurve) -> bytes:
 
 
 def as_json(curve: FinetuneCurve) -> bytes:
-    """The points and the break-even count."""
-    tree = {
-        "points": [*_rows(curve)],
-        "break_even": curve.break_even,
-        "break_even_low": curve.break_even_low,
-        "break_even_high": curve.break_even_high,
-    }
+    """The points, and the break-even count where there is one."""
+    tree: dict[str, Any] = {"points": [*_rows(curve)]}
+    if curve.trained_alone:  # null stands for more than all own patients
+        tree |= {name: getattr(curve, name) for name in ("break_even", "break_even_low", "break_even_high")}
     return json.dumps(tree, indent=1).encode()
 
 

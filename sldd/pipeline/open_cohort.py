@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from dataclasses import fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from sldd.errors import InputError
 from sldd.io.film import CHANNELS, Source
 from sldd.io.label_table import Table, find_column
 from sldd.pipeline.array_source import ArraySource
-from sldd.sources.classes import read_classes
+from sldd.sources.classes import ClassesSettings, read_classes
 from sldd.sources.folder import FolderSource
 from sldd.sources.subset import PartOfPatients
 
@@ -38,7 +38,7 @@ def open_cohort(
     masks: Any = None,
     subjects: Any = None,
     splits: Any = None,
-    classes: Sequence[str] = (),
+    classes: Sequence[str] | Mapping[str, str] | ClassesSettings = (),
     **settings: Any,
 ) -> Cohort:
     """Open a cohort; decoded films are kept in ``cache``, the user's own cache folder unless given.
@@ -56,18 +56,22 @@ def open_cohort(
         masks: (images,) organ masks: patients are then told positive from negative by their patches.
         subjects: (images,) whom each is of; a subject is in one split. Each is its own unless given.
         splits: (images,) ``train``, ``validation`` or ``test``; drawn by ``sldd.SplitSettings`` unless given.
-        classes: names, in the order of their numbers.
+        classes: names, in the order of their numbers, of images in memory without masks; for files the settings group
+            ``data.classes``, such as ``{"subject": "owner"}`` for a table with that heading.
         settings: of ``sldd.DataSettings``; for images in memory ``film_size`` and ``cache``. ``split`` is given to
             ``sldd.distill``, which divides the patients.
 
     Raises:
         InputError: something cannot be used; the message says what, where, and what to do.
     """
+    if isinstance(classes, Mapping | ClassesSettings):  # the settings group, which has the same name
+        settings, classes = settings | {"classes": classes}, ()
     data = _settings(settings)
     if "split" in settings:
         raise InputError("data.split: patients are not divided here; give split to sldd.distill, which does that")
     cache = Path(data.cache).expanduser() if data.cache else default_cache()
     extras = {"labels": labels, "masks": masks, "subjects": subjects, "splits": splits}
+    extras["classes"] = classes if len(classes) else None
     given = [name for name, value in extras.items() if value is not None]
     if isinstance(films, str | Path) or films is None or _is_table(films):
         if given:
@@ -76,6 +80,8 @@ def open_cohort(
     for name in settings:
         if name not in _OF_IMAGES:
             raise InputError(f"data.{name}: is for files, and images in memory are taken as they are; leave it out")
+    if masks is not None:
+        _check_masked(settings, classes)
     if isinstance(films, torch.utils.data.IterableDataset) or not hasattr(films, "__len__"):
         raise InputError("films: a data set without a length; give one whose items can be asked for by number")
     if isinstance(films, torch.utils.data.Dataset):
@@ -97,6 +103,14 @@ def open_cohort(
     return prepare(source, cache)
 
 
+def _check_masked(settings: Iterable[str], classes: Sequence[str]) -> None:
+    """Raise an InputError where images with masks are given what only those that are told whole have."""
+    if "film_size" in settings:
+        raise InputError("data.film_size: images with masks are cut into patches as they are; leave it out")
+    if len(classes):
+        raise InputError("classes: with masks, patients are told negative (0) from positive (1); leave it out")
+
+
 def _item(dataset: Any, number: int) -> tuple[Any, Any]:
     item = dataset[number]
     if not isinstance(item, tuple | list) or len(item) < 2:
@@ -115,13 +129,12 @@ def _is_table(films: Any) -> bool:
 
 
 def _settings(given: dict[str, Any]) -> DataSettings:
-    known = [field.name for field in fields(DataSettings)]
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean data.{near[0]}?" if near else f"there are: {', '.join(known)}"
-            raise InputError(f"unknown setting data.{name}; {hint}")
+    _check_known("data", given, DataSettings())
     given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+    for name, group in vars(DataSettings()).items():
+        if is_dataclass(group) and isinstance(given.get(name), Mapping):
+            _check_known(f"data.{name}", given[name], group)
+            given[name] = dict(given[name])  # pydantic takes no other mapping
     try:
         return TypeAdapter(DataSettings).validate_python(given)
     except ValidationError as error:
@@ -129,6 +142,16 @@ def _settings(given: dict[str, Any]) -> DataSettings:
         place = ".".join(map(str, first["loc"]))
         message = first["msg"][0].lower() + first["msg"][1:]
         raise InputError(f"data.{place}: {message} (got {first['input']!r})") from None
+
+
+def _check_known(place: str, given: Iterable[str], group: Any) -> None:
+    """Raise an InputError where a name is none of a settings group's; pydantic would drop it."""
+    known = [field.name for field in fields(group)]
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {place}.{near[0]}?" if near else f"there are: {', '.join(known)}"
+            raise InputError(f"unknown setting {place}.{name}; {hint}")
 
 
 def _source(films: Any, data: DataSettings, given: Sequence[str]) -> Source:
@@ -151,6 +174,8 @@ def _source(films: Any, data: DataSettings, given: Sequence[str]) -> Source:
 def _opened(data: DataSettings, given: Sequence[str]) -> Source:
     if "film_size" in given and data.source not in TOLD_WHOLE:
         raise InputError(f"data.film_size: films of {data.source} are cut into patches as they are; leave it out")
+    if "classes" in given and data.source != "classes":
+        raise InputError(f"data.classes: is not read of {data.source}; leave it out, or give source='classes'")
     if data.source == "phantom" and data.root is not None:
         raise InputError("data.root: phantoms are drawn and not read; leave it out, or name another source")
     return open_source(data)

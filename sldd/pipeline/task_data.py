@@ -272,8 +272,7 @@ def task_of(cohort: Cohort) -> TaskName:
     """What a cohort's networks are asked: of films of one class each that class, else their findings, else patients."""
     if not cohort.classes:
         return "patches"
-    several = (cohort.film_labels == 1).sum(1)
-    return "classes" if len(cohort.classes) > 1 and bool((several == 1).all()) else "multilabel"
+    return "classes" if cohort.one_class_each else "multilabel"
 
 
 def task_data(

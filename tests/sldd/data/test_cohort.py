@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from sldd.data.cohort import Cohort, open_decoded, prepare
 from sldd.data.settings import DataSettings, open_source
 from sldd.errors import InputError
+from sldd.pipeline.task_data import task_of
 from sldd.sources.folder import FolderSource
 from tests.conftest import write_dicom, write_film, write_manifest
 from tests.sldd.io.test_raster import tiff
@@ -64,6 +66,27 @@ def test_a_cohort_that_is_read_as_ever_keeps_its_fingerprint(cohort_folder: Path
     cohort = _prepare(cohort_folder)
     assert cohort.fingerprint == cohort.files == hashlib.sha256(json.dumps([1, files]).encode()).hexdigest()
     assert cohort.changed == {}
+
+
+@pytest.mark.parametrize(
+    ("classes", "finding", "task"),
+    [
+        (["a", "b"], [0.0, 1.0], "classes"),
+        (["a", "b"], [None, 1.0], "classes"),
+        (["a", "b"], [1.0, 1.0], "multilabel"),
+        (["a", "b"], [0.0, 0.0], "multilabel"),
+        (["a"], [1.0], "multilabel"),
+        ([], [], "patches"),
+    ],
+)
+def test_films_of_one_class_each_are_called_images_and_told_apart(
+    cohort_folder: Path, classes: list[str], finding: list[float | None], task: str
+) -> None:
+    other: list[float | None] = [1.0, 0.0]
+    findings = [*[other[: len(classes)]] * 11, finding]
+    cohort = replace(_prepare(cohort_folder), classes=classes, findings=findings)
+    assert (cohort.one_class_each, task_of(cohort)) == (task == "classes", task)
+    assert cohort.words == (("subject", "image") if task == "classes" else ("patient", "film"))
 
 
 @pytest.mark.parametrize(("rule", "films"), [("mask", 2), ("orientation", 1), ("zero is white", 12), ("padding", 12)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -92,6 +93,41 @@ def test_curve_is_hm_at_every_threshold(rows: list[tuple[int, int, int, int]], d
     step = next(k for k, end in enumerate(curve.delta) if delta <= end)
     assert curve.hm[step] == operate(votes, delta).hm
     assert len(curve.delta) <= len(rows) + 1
+
+
+sums = st.floats(0, 6, allow_subnormal=False)
+soft_patients = st.lists(st.tuples(sums, sums, sums, st.integers(0, 1)), min_size=2, max_size=12).filter(
+    lambda rows: len({row[3] for row in rows}) == 2
+)
+
+
+@given(rows=patients | soft_patients)
+def test_curve_is_to_the_last_digit_what_each_threshold_gives_alone(
+    rows: list[tuple[float, float, float, int]],
+) -> None:
+    counts, labels = np.array([row[:3] for row in rows]), np.array([row[3] for row in rows])
+    votes = Votes(list(range(len(rows))), labels, counts, np.zeros((3, 3), int))
+    ends = sorted({float(score) for score in votes.scores if score > 0} | {1.0})
+    curve = threshold_curve(votes)
+    assert (curve.delta, curve.hm) == (ends, [operate(votes, end).hm for end in ends])
+
+
+class Counted(Votes):
+    """Notes how often its scores are worked out."""
+
+    asked: ClassVar[list[int]] = []
+
+    @property
+    def scores(self) -> np.ndarray:
+        self.asked.append(len(self.patients))
+        return super().scores
+
+
+def test_a_curve_works_scores_out_once_however_many_thresholds_there_are() -> None:
+    counts = np.array([[0, 40 - number, number] for number in range(40)])
+    votes = Counted(list(range(40)), np.arange(40) % 2, counts, np.zeros((3, 3), int))
+    assert len(threshold_curve(votes).delta) == 40
+    assert votes.asked == [40]
 
 
 @given(rows=patients)

@@ -178,7 +178,11 @@ class Odd(Net):
         ("lenet", {"device": "gpu"}, "device: there is no 'gpu'; use cpu or cuda"),
         ("lenet", {"device": "meta"}, "device: distillations run on cpu or cuda"),
         ("test_resnet", {"images": 1}, "batch norm sees one value a channel: 1 image a step and a last map of 1"),
-        ("lenet", {"split": sldd.SplitSettings(test=0.0)}, "the test split has no class that some of its images have"),
+        (
+            "lenet",
+            {"split": sldd.SplitSettings(test=0.0), "confirm": True},
+            "the test split has no class that some of its images have",
+        ),
     ],
 )
 def test_what_cannot_be_distilled_is_refused_in_words(
@@ -186,6 +190,17 @@ def test_what_cannot_be_distilled_is_refused_in_words(
 ) -> None:
     with pytest.raises(sldd.InputError, match=says):
         sldd.distill(network, cohort, **SMALL | settings)
+
+
+def test_test_patients_are_needed_where_they_are_scored_alone(cohort: Cohort, tmp_path: Path) -> None:
+    short: dict[str, Any] = SMALL | {"outer": replace(SMALL["outer"], steps=1, evaluations=1)}
+    images, classes = banded()
+    divided = sldd.open_cohort(images, classes, splits=["train"] * 45 + ["validation"] * 15, cache=tmp_path)
+    for films, split in ((cohort, sldd.SplitSettings(validation=0.2, test=0.0)), (divided, sldd.SplitSettings())):
+        made = sldd.distill("convnet_w32", films, **short | {"split": split})
+        assert made.score(films)["accuracy"] is not None
+        with pytest.raises(sldd.InputError, match=r"the distillation kept no test patients back \(data\.split\.test\)"):
+            made.score()
 
 
 def test_a_bar_is_drawn_where_it_is_asked_for(cohort: Cohort, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +56,17 @@ def file(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_good_package_is_worth_patients(file: Path, cohort: Cohort) -> None:
-    package, trained = Package.load(file), []
-    curve = finetune(package, rebuild(package), cohort, TINY, done=lambda: trained.append(1))
+    package, totals, trained = Package.load(file), list[int](), list[int]()
+
+    @contextmanager
+    def bar(total: int) -> Iterator[Callable[[], object]]:
+        totals.append(total)
+        yield lambda: trained.append(1)
+
+    settings = dataclasses.replace(TINY, counts=(0, 2, 4, 10))  # ten is more than there are to train
+    curve = finetune(package, rebuild(package), cohort, settings, bar=bar)
     points = {(point.arm, point.count): point for point in curve.points}
-    assert len(trained) == 3 * 3 * 2  # 2, 4 and all 8 of the others
+    assert totals == [len(trained)] == [3 * 3 * 2]  # 2, 4 and all 8 of the others
     assert points.keys() == {(PACKAGE, 0)} | {(arm, k) for arm in (ALONE, PACKAGE, BESIDE) for k in (2, 4, 8)}
     assert points[PACKAGE, 0].auc.value == 1.0
     assert points[ALONE, 2].auc.value < 1.0  # three steps teach little
@@ -83,6 +92,25 @@ def test_the_command_writes_the_curve(
     assert main([*words, "--out", str(tmp_path / "curve.json")]) == 0
     tree = json.loads((tmp_path / "curve.json").read_text())
     assert [point["auc"] for point in tree["points"]] == [float(row["auc"]) for row in rows]
+    assert tree.keys() == {"points", "break_even", "break_even_low", "break_even_high"}
+
+
+def test_where_nothing_is_trained_alone_no_count_is_said_to_be_too_high(
+    file: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    totals: list[tuple[int, str]] = []
+
+    @contextmanager
+    def bar(total: int, of: str) -> Iterator[Callable[[], object]]:
+        totals.append((total, of))
+        yield lambda: None
+
+    monkeypatch.setattr("sldd.pipeline.finetune_table.progress", bar)
+    words = ["finetune", str(file), str(folder), "--counts", "0", "2", "10", "--arms", "package", "--steps", "1"]
+    assert main([*words, "--seeds", "1", "--batch", "12", "--out", str(tmp_path / "curve.json")]) == 0
+    assert json.loads((tmp_path / "curve.json").read_text()).keys() == {"points"}
+    assert "break-even" not in capsys.readouterr().out
+    assert totals == [(2, "trainings")], "of two and of all eight"
 
 
 @pytest.mark.parametrize(

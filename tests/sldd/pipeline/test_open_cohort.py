@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 import sldd
-from sldd.pipeline.array_source import to_pixels
 from sldd.pipeline.task_data import task_of
+from sldd.sources.classes import ClassesSettings
 from tests.sldd.pipeline.conftest import banded
 
 Open = Callable[..., Any]
@@ -105,6 +106,22 @@ def test_a_table_names_files_below_its_root(tmp_path: Path, cohort_folder: Path,
         opened(table.assign(image="/etc/hostname"), root=tmp_path)
 
 
+@pytest.mark.parametrize("kind", [dict, MappingProxyType, lambda names: ClassesSettings(**names)])
+def test_a_table_of_classes_may_have_headings_of_its_own(
+    tmp_path: Path, opened: Open, kind: Callable[..., Any]
+) -> None:
+    """An owner's images are one subject's, which no split divides."""
+    for number, image in enumerate(banded(12)[0]):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    columns = {"class": list("ab") * 6, "diagnosis": list("xyz") * 4, "owner": list("ppppqqqqrrrr")}
+    table = pd.DataFrame({"image": [f"{number}.png" for number in range(12)]} | columns)
+    table.to_csv(tmp_path / "manifest.csv", index=False)
+    group = kind({"column": "diagnosis", "subject": "owner"})
+    for found in (opened(table, root=tmp_path, classes=group), opened(tmp_path, classes=group)):
+        assert (found.patients, found.classes) == (3, ["x", "y", "z"])
+    assert opened(tmp_path, classes=kind({"subject": "owner"})).classes == ["a", "b"]
+
+
 def test_a_part_of_a_table_is_that_of_its_folder(cohort_folder: Path, opened: Open) -> None:
     part = opened(pd.read_csv(cohort_folder / "manifest.csv"), root=cohort_folder, part="1/3")
     assert part.patients == 4
@@ -140,6 +157,19 @@ class Shaken(Items):
         super().__init__(lambda image: image + random.integers(0, 9, image.shape).astype(np.uint8))
 
 
+class Halves(Items):
+    """With labels 0 and 1, and names of three classes all the same."""
+
+    def __getitem__(self, number: int) -> tuple[Any, int]:
+        image, label = super().__getitem__(number)
+        return image, label % 2
+
+
+def test_names_that_a_dataset_has_do_not_keep_masks_from_it(opened: Open) -> None:
+    items = Halves(lambda image: image)
+    assert opened(items, masks=np.ones((len(items), 16, 16), bool)).classes == []
+
+
 IMAGES, CLASSES = banded(12)
 MASKS = np.ones(IMAGES.shape, bool)
 
@@ -166,6 +196,12 @@ MASKS = np.ones(IMAGES.shape, bool)
         ((IMAGES, np.array([{}] * 12, dtype=object)), {}, "image 1: its label is a dict; give a whole number"),
         ((IMAGES, np.eye(3)[CLASSES]), {"classes": ["a"]}, "classes: 1 names, and labels have 3 columns"),
         ((IMAGES, CLASSES), {"masks": MASKS}, "labels: with masks, patients are told positive from negative"),
+        (
+            (IMAGES, CLASSES % 2),
+            {"masks": MASKS, "classes": ["a", "b"]},
+            r"classes: with masks, .* \(0\) .* leave it out",
+        ),
+        ((IMAGES, CLASSES % 2), {"masks": MASKS, "film_size": 16}, r"data\.film_size: images with masks are cut into"),
         ((IMAGES, CLASSES % 2), {"masks": MASKS[:, 1:]}, "image 1: its mask is 15 x 16 of bool"),
         ((IMAGES, CLASSES % 2), {"masks": MASKS, "subjects": [1] * 12}, "image 2: the patient of image 1 has another"),
         ((IMAGES, CLASSES), {"splits": ["train", "dev"] * 6}, "image 2: the split is not one of train, validation"),
@@ -188,6 +224,24 @@ MASKS = np.ones(IMAGES.shape, bool)
         ((Shaken(),), {}, "image 1: it is another one each time it is read; leave out random transforms"),
         ((iter([1]), CLASSES), {}, "films: a data set without a length"),
         (("there", CLASSES), {}, "labels: goes with images in memory"),
+        (("there",), {"classes": ["a", "b"]}, "classes: goes with images in memory"),
+        ((), {"source": "phantom", "classes": ["a", "b"]}, "classes: goes with images in memory"),
+        ((IMAGES, CLASSES), {"classes": {"subject": "owner"}}, r"data\.classes: is for files"),
+        (
+            (),
+            {"source": "phantom", "classes": {"subject": "owner"}},
+            r"data\.classes: is not read of phantom; leave it",
+        ),
+        (
+            ("there",),
+            {"classes": {"subjct": "owner"}},
+            r"unknown setting data\.classes\.subjct; .* data\.classes\.subj",
+        ),
+        (
+            (),
+            {"source": "phantom", "phantom": {"patiens": 9}},
+            r"data\.phantom\.patiens; did you mean data\.phantom\.pat",
+        ),
         (("there",), {"split": {"test": 0.5}}, r"data\.split: .* give split to sldd\.distill"),
         *(
             ((IMAGES, CLASSES), given, rf"data\.{name}: is for files, .* leave it out")
@@ -228,29 +282,3 @@ def test_images_in_a_table_are_no_files(opened: Open, column: list[Any], kind: s
         sldd.InputError, match=rf"table line 1: image is a {kind}, .* give images in memory as films=..., labels="
     ):
         opened(table)
-
-
-class Counted(Items):
-    """Tells how often its items were asked for."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda image: image)
-        self.asked = 0
-
-    def __getitem__(self, number: int) -> tuple[Any, int]:
-        self.asked += 1
-        return super().__getitem__(number)
-
-
-def test_an_image_is_read_to_be_known_and_to_be_kept(opened: Open) -> None:
-    items = Counted()
-    opened(items)
-    assert items.asked == 2 * len(items)
-    opened(items)
-    assert items.asked == 3 * len(items), "what is kept is not read again"
-
-
-def test_a_tensor_has_its_channels_first_and_an_array_last() -> None:
-    pixels = np.random.default_rng(0).integers(0, 255, (3, 5, 3)).astype(np.uint8)
-    assert to_pixels(torch.from_numpy(pixels), "image 1").shape == (5, 3, 3)
-    assert to_pixels(pixels, "image 1").shape == (3, 5, 3)
