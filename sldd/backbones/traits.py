@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from sldd.backbones.head import last_layer
+from sldd.backbones.head import caught_inputs, last_layer
 
 _LAYERS = ("Convolution", "Mkldnn", "Cudnn", "Addmm", "Mm", "Linear")
 """What autograd calls the derivative of a layer of weights, up to its ending."""
@@ -54,7 +54,7 @@ def measure_traits(network: nn.Module, images: torch.Tensor, targets: torch.Tens
     """
     network.train()
     outputs = network(images)
-    depth = _longest(outputs)
+    depth = _depth(outputs)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     gradients = torch.autograd.grad(loss(outputs, targets), weights, allow_unused=True)
     steepness = sum(
@@ -79,8 +79,8 @@ def _is_norm(module: nn.Module) -> bool:
     return isinstance(module, kinds) or type(module).__name__.endswith("RmsNorm")
 
 
-def _longest(outputs: torch.Tensor) -> int:
-    """Most layers of weights on any way through the graph of autograd."""
+def _depth(outputs: torch.Tensor) -> int:
+    """Layers of weights on the longest way through autograd's graph, by a depth-first search."""
     most: dict[object, int] = {}
     waiting = [(outputs.grad_fn, False)]
     while waiting:  # no recursion: deep networks have thousands of operations in a row
@@ -112,8 +112,13 @@ def _receptive_field(network: nn.Module, images: torch.Tensor) -> float | None:
     features = _last_features(network, seen)
     if features is None:
         return None
-    unit = features.square().sum(-1)[torch.arange(len(features)), features.shape[1] // 2]  # one number a patch
-    (gradient,) = torch.autograd.grad(unit.sum(), seen)
+    if features.dim() == 4:
+        unit = features[:, features.shape[1] // 2, features.shape[2] // 2]
+    else:  # a square of tokens, row by row; those of the class come first
+        first = int(getattr(network, "num_prefix_tokens", 0))
+        side = math.isqrt(features.shape[1] - first)
+        unit = features[:, first + side // 2 * side + side // 2]
+    (gradient,) = torch.autograd.grad(unit.square().sum(), seen)
     energy = gradient.double().square().sum(1).mean(0).flatten()
     if not float(energy.sum()):
         return None
@@ -121,18 +126,14 @@ def _receptive_field(network: nn.Module, images: torch.Tensor) -> float | None:
 
 
 def _last_features(network: nn.Module, images: torch.Tensor) -> torch.Tensor | None:
-    """(N, positions, channels) before what pools or flattens them; None where it cannot be told."""
+    """(N, rows, columns, channels), or (N, tokens, channels), before what pools or flattens them; None where it cannot
+    be told."""
     forward_features = getattr(network, "forward_features", None)
     if callable(forward_features):
         features, channels = forward_features(images), int(getattr(network, "num_features", 0))
     else:
-        caught: list[torch.Tensor] = []
-        hooks = [module.register_forward_pre_hook(_keep(caught)) for module in _pools(network)]
-        try:
+        with caught_inputs(*_pools(network)) as caught:
             network(images)
-        finally:
-            for hook in hooks:
-                hook.remove()
         maps = [each for each in caught if each.dim() == 4 and each[0, 0].numel() > 1]
         if not maps:
             return None
@@ -141,11 +142,7 @@ def _last_features(network: nn.Module, images: torch.Tensor) -> torch.Tensor | N
         return None
     if features.dim() == 4 and features.shape[1] == channels:
         features = features.movedim(1, -1)
-    return features.flatten(1, -2)
-
-
-def _keep(caught: list[torch.Tensor]) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], None]:
-    return lambda _, given: caught.append(given[0])
+    return features
 
 
 def _pools(network: nn.Module) -> Iterator[nn.Module]:

@@ -19,6 +19,9 @@ from study.trial.network import build_network
 FEWEST = 8
 """Networks from which traits are worth their seconds: of fewer, ``analysis.stats.ranks.partial`` says nothing."""
 _PATCHES = 16
+_VERSION = 2
+"""Of how traits are measured; rows of another one are measured anew. 1: receptive fields of maps with an even side were
+those of a unit at the edge."""
 
 
 def traits_of(
@@ -29,14 +32,14 @@ def traits_of(
     say: Callable[[str], object] = lambda _: None,
 ) -> list[dict[str, Any]]:
     """Traits of each backbone that is distilled on the study's own patients, by its first cell: ``backbone``,
-    ``norm``, ``start`` and the attributes of ``sldd.backbones.traits.Traits``. None of a network that cannot be
-    measured, and none at all where there are fewer than ``FEWEST``.
+    ``norm``, ``start``, ``version`` and the attributes of ``sldd.backbones.traits.Traits``. None of a network that
+    cannot be measured, and none at all where there are fewer than ``FEWEST``.
 
     Args:
-        known: rows from before; they stay.
+        known: rows from before; those of this version stay.
         say: told before it takes a while.
     """
-    rows = {str(row["backbone"]): row for row in known}
+    rows = {str(row["backbone"]): row for row in known if row.get("version") == _VERSION}
     cells: dict[str, Cell] = {}
     for entry in plan:
         cell = entry.cell
@@ -48,12 +51,14 @@ def traits_of(
         say(f"measuring depth, width and other traits of {new} networks at their starts")
     for backbone, cell in cells.items():
         if backbone not in rows and (traits := _measured(cell, config, data)) is not None:
-            rows[backbone] = {"backbone": backbone, "norm": cell.norm, "start": cell.start} | traits
+            about = {"backbone": backbone, "norm": cell.norm, "start": cell.start, "version": _VERSION}
+            rows[backbone] = about | traits
     return list(rows.values())
 
 
 def _measured(cell: Cell, config: StudyConfig, data: TaskData) -> dict[str, Any] | None:
-    images, targets = data.batches.draw(stream(config.seed, "traits"), max(_PATCHES, data.fewest))
+    count = max(_PATCHES, data.fewest)
+    images, targets = data.batches.draw(stream(config.seed, "traits"), count + count % 2)  # linearity takes pairs
     try:
         network = build_network(cell, data.input)
         start = start_of(cell.backbone, cell.start, config.pretrained)

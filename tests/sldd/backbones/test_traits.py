@@ -65,6 +65,39 @@ def test_a_single_convolution_sees_its_kernel(kernel: int) -> None:
     assert 0.3 * kernel**2 < seen * 32**2 <= kernel**2
 
 
+@pytest.mark.parametrize("side", [6, 7])
+def test_the_receptive_field_is_that_of_the_unit_in_the_middle(side: int) -> None:
+    """At an edge half of it would be cut off."""
+    convolution = nn.Conv2d(1, 64, 15, stride=4, padding=7)
+    nn.init.ones_(convolution.weight)
+    network = nn.Sequential(convolution, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 3))
+    seen = _traits(network, 4 * side).receptive_field
+    assert seen is not None
+    assert seen * (4 * side) ** 2 == pytest.approx(15**2, rel=1e-4)
+
+
+def test_the_middle_of_tokens_is_that_of_their_square() -> None:
+    class Tokens(nn.Module):
+        """36 tokens of 4 x 4 pixels each, after a token of the class; each sees itself alone."""
+
+        num_features, num_prefix_tokens = 16, 1
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches, self.head = nn.Conv2d(1, 16, 4, stride=4), nn.Linear(16, 3)
+            self.scale = torch.ones(36)
+            self.scale[3 * 6 + 3] = 0
+
+        def forward_features(self, images: torch.Tensor) -> torch.Tensor:
+            tokens = self.patches(images).flatten(2).mT * self.scale[:, None]
+            return torch.cat([tokens.mean(1, keepdim=True), tokens], 1)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.head(self.forward_features(images)[:, 0])
+
+    assert _traits(Tokens(), 24).receptive_field is None, "what is in the middle is always zero"
+
+
 def test_attention_sees_more_than_a_convolution() -> None:
     vit, convnet = (_traits(_started(name)).receptive_field for name in ("test_vit", "convnet_w32"))
     assert vit is not None

@@ -46,6 +46,8 @@ def test_every_network_that_is_distilled_has_a_row(cache: Path) -> None:
     assert rows == _traits(cache, NETWORKS), "of the same patches and the same start"
     first = {**rows[0], "depth": 99}
     assert _traits(cache, NETWORKS, [first])[0] == first, "what was measured stays"
+    del first["version"]
+    assert _traits(cache, NETWORKS, [first]) == rows, "unless it was measured otherwise"
     assert "lenet" not in [row["backbone"] for row in _traits(cache, NETWORKS, refused="lenet")]
 
 
