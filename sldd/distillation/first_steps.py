@@ -46,7 +46,7 @@ SIDES = (96, 128, 160, 192, 224, 240, 256, 288, 320, 384, 448, 512)
 """Input sides that are tried, in pixels; the first is that of the small presets."""
 
 NOT_RUN = "not run here"
-"""How the note of a backbone begins that another machine may well distil."""
+"""Beginning of the note of a backbone for which this machine seems to lack memory: another may well distil it."""
 
 _NUMBERS = {"parameters", "input_size", "loss", "share", "step_seconds"}
 """Columns that are empty where a backbone failed."""
@@ -98,6 +98,9 @@ def first_steps(family: str, name: str, *, steps: int, device: torch.device, sta
             return FirstSteps(family, name, parameters, side, steps, loss, share, seconds, kind, "", start)
         except torch.OutOfMemoryError:
             note = f"out of memory at {side} px"
+            break
+        except ArithmeticError as error:  # it takes this size, and does not learn there
+            note = f"at {side} px: {error}"
             break
         except Exception as error:  # a network may object to a size in any way
             note = f"at {side} px: {(str(error).splitlines() or [type(error).__name__])[0]}"

@@ -75,17 +75,19 @@ class ExpertBuffer:
         if found is not None:
             return found["features"]
         self.made += 1
-        if self._store is not None and self._store.trouble is None:
+        made = torch.empty(self._settings.snapshots + 1, sum(p.numel() for p in self._network.parameters()))
+        if self._store is None or self._store.trouble is not None:
+            for place, weights in enumerate(self._make(number)):
+                made[place] = weights
+        else:
             begun = process_time()
             with self._store.writing(key) as draft:
-                for weights in self._make(number):
+                for place, weights in enumerate(self._make(number)):
                     draft.append(weights[None])
+                    made[place] = weights  # should there be no room for the file
                 draft.finish(core_seconds=torch.tensor(process_time() - begun, dtype=torch.float64))
             if (kept := self._store.read(key)) is not None:
                 return kept["features"]
-        made = torch.empty(self._settings.snapshots + 1, sum(p.numel() for p in self._network.parameters()))
-        for place, weights in enumerate(self._make(number)):
-            made[place] = weights
         self._memory[number] = made
         return made
 
@@ -100,8 +102,8 @@ class ExpertBuffer:
         )  # fmt: skip
 
     def _first(self) -> str:
-        """Digest of what the first expert says of its first batch: networks of the same layers and shapes may compute
-        other things, or be drawn otherwise."""
+        """Digest of expert 0's logits on its first batch: networks with the same layers and shapes may compute other
+        functions, or start from other weights."""
         self._network.train()
         return outputs_digest(lambda: self._logits(self._networks(0), 0, 0)[0])
 

@@ -40,7 +40,18 @@ def test_what_goes_wrong_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sldd.distillation.first_steps._distil", fails)
     row = first_steps("", "test_resnet", steps=2, device=CPU, start="xavier")
     assert not row.learned
-    assert row.note == "at 512 px: the loss is nan at outer step 1"
+    assert row.note == "at 96 px: the loss is nan at outer step 1", "no other size is tried: it takes this one"
+
+
+def test_the_smallest_side_that_a_network_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def distil(network: object, side: int, *_: object) -> tuple[float, float]:
+        if side < 128:
+            raise RuntimeError("input too small")
+        return 0.5, 0.1
+
+    monkeypatch.setattr("sldd.distillation.first_steps._distil", distil)
+    row = first_steps("", "test_resnet", steps=2, device=CPU, start="xavier")
+    assert (row.input_size, row.note) == (128, "")
 
 
 def test_processes_compute_as_trials_do(monkeypatch: pytest.MonkeyPatch) -> None:

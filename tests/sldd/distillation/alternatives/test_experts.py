@@ -82,12 +82,16 @@ def test_what_is_torn_is_made_again(tmp_path: Path) -> None:
 
 
 def test_a_store_without_room_is_said_and_experts_are_in_memory(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     buffer = _buffer(tmp_path)
     assert experts_bytes(buffer._network, SETTINGS) == 2 * 3 * 6 * 4
     buffer._store = FeatureStore(tmp_path, 3 * 6 * 4 - 1)
+    begun = []
+    make = buffer._make
+    monkeypatch.setattr(buffer, "_make", lambda number: begun.append(number) or make(number))
     assert torch.equal(buffer.trajectory(0), _buffer(None).trajectory(0))
+    assert begun == [0], "its training is not thrown away"
     assert list(tmp_path.iterdir()) == []
     assert "more than the 6.61e-08 GiB of resources.feature_cache" in caplog.text
     assert buffer.trajectory(0) is buffer.trajectory(0)
