@@ -28,7 +28,10 @@ from sldd.io.atomic_file import check_output, write_file
 from sldd.io.film import Colours
 from sldd.package.apply.vote_picture import FAINT, INK, OUTLINE, PAPER, outline
 
-_MOST, _COLUMNS, _SIDE, _GAP, _TYPE = 12, 4, 280, 14, 14
+_MOST, _COLUMNS = 12, 4
+"""Films on the contact sheet, and films in a row."""
+_SIDE, _GAP, _TYPE = 280, 14, 14
+"""Longer side of a film, space between films, and size of the letters, in pixels."""
 _LINE = round(1.4 * _TYPE)
 
 
@@ -73,24 +76,26 @@ def sheet(cohort: Cohort) -> Image.Image:
 
 
 def chosen(cohort: Cohort) -> list[int]:
-    """Films for the contact sheet: at most half odd ones, the others evenly from all films, both labels in turns."""
+    """Films for the contact sheet: at most half odd ones, the others evenly from all others, half of each label."""
     odd = cohort.odd_films[: _MOST // 2]
-    groups = [
+    negative, positive = (
         [
             film
             for film, patient in enumerate(cohort.film_patients)
             if cohort.labels[patient] == label and film not in odd
         ]
         for label in (0, 1)
-    ]
-    left = _MOST - len(odd)
-    shares = [min(len(groups[0]), max(left // 2, left - len(groups[1])))]
-    shares.append(min(len(groups[1]), left - shares[0]))
-    some = [
-        [group[number * len(group) // share] for number in range(share)]
-        for group, share in zip(groups, shares, strict=True)
-    ]
-    return odd + sorted(some[0] + some[1])
+    )
+    places = _MOST - len(odd)
+    # Half of the places for each label; what one label cannot fill, the other takes.
+    negatives = min(len(negative), max(places // 2, places - len(positive)))
+    positives = min(len(positive), places - negatives)
+    return odd + sorted(_evenly(negative, negatives) + _evenly(positive, positives))
+
+
+def _evenly(films: Sequence[int], count: int) -> list[int]:
+    """``count`` of the films, at even distances."""
+    return [films[number * len(films) // count] for number in range(count)]
 
 
 def _tile(cohort: Cohort, film: int, low: float, high: float) -> Image.Image:

@@ -8,6 +8,8 @@ images, and never twice.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import timm
 import torch
@@ -23,6 +25,18 @@ from sldd.rng import stream
 def last_layer(network: nn.Module) -> tuple[str, nn.Module]:
     """The last module with parameters of its own (a classifier's output layer), and its name."""
     return [(path, module) for path, module in network.named_modules() if list(module.parameters(recurse=False))][-1]
+
+
+@contextmanager
+def caught_inputs(*modules: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Context that lists what the modules are called with inside it: the first argument of each call, in order."""
+    caught: list[torch.Tensor] = []
+    hooks = [module.register_forward_pre_hook(lambda _, given: caught.append(given[0])) for module in modules]
+    try:
+        yield caught
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class Head:
@@ -49,13 +63,8 @@ class Head:
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """The last layer's input: (..., features) for (..., channels, height, width)."""
-        caught: list[torch.Tensor] = []
-        hook = self._last.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
-        try:
-            with Kernels(twice=False):
-                self._network(images.flatten(0, -4))
-        finally:
-            hook.remove()
+        with caught_inputs(self._last) as caught, Kernels(twice=False):
+            self._network(images.flatten(0, -4))
         return caught[-1].unflatten(0, images.shape[:-3])
 
     @property

@@ -23,7 +23,7 @@ import torch
 from safetensors.torch import save
 
 from sldd.backbones.head import last_layer
-from sldd.backbones.weights_file import Weights, read_file
+from sldd.backbones.weights_file import StateDict, read_file
 from sldd.errors import InputError
 from sldd.io.atomic_file import check_output, write_file
 
@@ -56,7 +56,7 @@ def package_file(backbone: str) -> Path:
     return files[0]
 
 
-def by_timm_names(weights: Weights, backbone: str) -> Weights:
+def by_timm_names(weights: StateDict, backbone: str) -> StateDict:
     """The tensors, batch-norm statistics included, under timm's names: they are matched in their order.
 
     Raises:
@@ -75,7 +75,7 @@ def by_timm_names(weights: Weights, backbone: str) -> Weights:
     return dict(zip(wanted, given.values(), strict=True))
 
 
-def imagenet_start(backbone: str) -> Weights:
+def imagenet_start(backbone: str) -> StateDict:
     """Parameters by timm's names, all but those of the last layer; errors as of ``package_file``."""
     weights = by_timm_names(read_file(package_file(backbone)), backbone)
     with torch.device("meta"):

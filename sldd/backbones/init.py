@@ -29,24 +29,17 @@ def initialise(network: nn.Module, seed: int, *, shift: float = 0.0) -> None:
     Parameters named ``weight``, of two or more dimensions: Xavier uniform (Glorot & Bengio 2010; Li et al. 2022, 4.1).
     Norm layers: scale 1, shift 0. Other vectors with ``bias`` in their names: 0. All others, whatever their shape: kept
     where constant (layer scales), else uniform with deviation 0.02 (class tokens, position tables, ``in_proj_weight``
-    of attention, ``weight_ih_l0`` of recurrent layers). One of a single value is not kept but drawn.
+    of attention, ``weight_ih_l0`` of recurrent layers). One of a single value is drawn, not kept: it does not show
+    whether it is meant to be constant.
 
     Args:
         shift: of norms that stand before activations, in standard deviations of what they give.
     """
-    kinds: dict[str, str] = {}
-    for prefix, module in network.named_modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            path = f"{prefix}.{name}" if prefix else name
-            if isinstance(module, _NORMS):
-                shifted = name == "bias" and isinstance(module, BEFORE_ACTIVATIONS)
-                kinds[path] = "one" if name == "weight" else "shift" if shifted else "zero"
-            elif "bias" in name and parameter.ndim == 1:
-                kinds[path] = "zero"
-            elif name == "weight" and parameter.ndim >= 2:
-                kinds[path] = "xavier"
-            else:
-                kinds[path] = "free"
+    kinds = {
+        f"{prefix}.{name}" if prefix else name: _kind(module, name, parameter)
+        for prefix, module in network.named_modules()
+        for name, parameter in module.named_parameters(recurse=False)
+    }
     for name, parameter in network.named_parameters():
         match kinds[name]:
             case "one":
@@ -63,6 +56,17 @@ def initialise(network: nn.Module, seed: int, *, shift: float = 0.0) -> None:
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._NormBase):
             module.reset_running_stats()
+
+
+def _kind(module: nn.Module, name: str, parameter: torch.Tensor) -> str:
+    """How a module's own parameter is set: one, zero, shift, xavier, or free (class tokens, position tables ...)."""
+    if isinstance(module, _NORMS):
+        if name == "weight":
+            return "one"
+        return "shift" if name == "bias" and isinstance(module, BEFORE_ACTIVATIONS) else "zero"
+    if "bias" in name and parameter.ndim == 1:
+        return "zero"
+    return "xavier" if name == "weight" and parameter.ndim >= 2 else "free"
 
 
 def _fill_uniform(parameter: torch.Tensor, bound: float, seed: int, name: str) -> None:

@@ -11,10 +11,8 @@ from sldd.backbones.head import last_layer
 from sldd.backbones.init import initialise
 from sldd.backbones.registry import build
 from sldd.backbones.start import PRETRAINED, copy_weights, read_weights
-from sldd.backbones.weights_file import named_as
+from sldd.backbones.weights_file import StateDict, named_as
 from sldd.errors import InputError
-
-Weights = dict[str, torch.Tensor]
 
 
 class Mixed(nn.Module):
@@ -53,7 +51,7 @@ def build_mixed(backbone: str, bodies: int, *, input_size: int, norm: str, chann
     return Mixed(networks, classes)
 
 
-def carry_over(network: nn.Module, weights: Weights, *, where: str, classes: int) -> None:
+def carry_over(network: nn.Module, weights: StateDict, *, where: str, classes: int) -> None:
     """Copy all but the classifier from a network of the same backbone, whose classes are another collection's.
 
     Args:
@@ -70,7 +68,7 @@ def carry_over(network: nn.Module, weights: Weights, *, where: str, classes: int
 
 
 def set_mixed_start(
-    network: Mixed, starts: Sequence[Weights | str], *, backbone: str, seed: int, pretrained: str = PRETRAINED
+    network: Mixed, starts: Sequence[StateDict | str], *, backbone: str, seed: int, pretrained: str = PRETRAINED
 ) -> None:
     """Set every parameter in place.
 

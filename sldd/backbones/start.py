@@ -69,11 +69,15 @@ def read_weights(backbone: str, start: str) -> dict[str, torch.Tensor]:
 def copy_weights(
     network: nn.Module, weights: dict[str, torch.Tensor], *, where: str, classes: int = len(CLASSES)
 ) -> None:
-    """Copy weights into a network of so many classes: all of its parameters but those of a classifier for others.
+    """Copy weights into a network; its classifier stays as it is where the weights know other classes or none.
 
     The first convolution of a colour network is summed over its channels for a gray one, so that a gray film looks to
     it as a gray colour image does; a network for colour takes it as it is. Buffers are left out: batch-norm statistics
     belong to the data. Names may have a prefix.
+
+    Args:
+        where: the weights' origin, as messages call it.
+        classes: that the network has.
 
     Raises:
         InputError: a layer is missing, has another shape, or is not finite.
@@ -85,27 +89,31 @@ def copy_weights(
         given = weights.get(name)
         if given is not None:
             check_values(name, given, where)
-        if given is not None and given.ndim == 4 and given.shape[1] == 3 and parameter.shape[1] == 1:
-            given = given.sum(1, keepdim=True)
+            if given.ndim == 4 and given.shape[1] == 3 and parameter.shape[1] == 1:
+                given = given.sum(1, keepdim=True)
         if given is not None and given.shape == parameter.shape:
             parameter.copy_(given)
         elif not _other_classes(given, parameter, classes, is_last=parameter in last):
-            if given is not None and given.ndim == 4 and given.shape[1] == 1 and parameter.shape[1] == 3:
-                raise InputError(
-                    f"grid.start: the weights of {where} are of a network for gray films, and these are in colour; "
-                    "start from weights of colour images, or set data.channels=gray"
-                )
-            prefix = common_prefix(weights)
-            begin = f" (all names in it begin with {prefix})" if prefix and given is None else ""
-            found = (
-                f"is missing{begin}"
-                if given is None
-                else f"has shape {tuple(given.shape)}, not {tuple(parameter.shape)}"
+            raise _misfit(name, given, parameter, common_prefix(weights), where)
+
+
+def _misfit(
+    name: str, given: torch.Tensor | None, parameter: torch.Tensor, prefix: str | None, where: str
+) -> InputError:
+    """What is wrong with a layer's weights: they are missing, of a network for gray films, or of another shape."""
+    if given is None:
+        found = "is missing" + (f" (all names in it begin with {prefix})" if prefix else "")
+    else:
+        found = f"has shape {tuple(given.shape)}, not {tuple(parameter.shape)}"
+        if given.ndim == 4 and given.shape[1] == 1 and parameter.shape[1] == 3:
+            return InputError(
+                f"grid.start: the weights of {where} are of a network for gray films, and these are in colour; "
+                "start from weights of colour images, or set data.channels=gray"
             )
-            raise InputError(
-                f"grid.start: layer {name} {found} in the weights of {where}; they must be of the same backbone and "
-                "norm setting"
-            )
+    return InputError(
+        f"grid.start: layer {name} {found} in the weights of {where}; they must be of the same backbone and "
+        "norm setting"
+    )
 
 
 def _other_classes(given: torch.Tensor | None, parameter: torch.Tensor, classes: int, *, is_last: bool) -> bool:

@@ -12,15 +12,17 @@ from safetensors.torch import load_file
 
 from sldd.errors import InputError
 
-Weights = dict[str, torch.Tensor]
+StateDict = dict[str, torch.Tensor]
+"""Weights by parameter name; ``sldd.ops.types.Weights`` are a list without names."""
 _WRAPPERS = ("model", "model_state_dict", "model_state", "net", "network", "weights", "params", "module")
 """What checkpoints call a state dictionary that they do not call ``state_dict``, which goes before all of them."""
 _DEEPEST = 3
+"""Levels of a checkpoint, one inside the other, in which a state dictionary is looked for."""
 _LFS = b"version https://git-lfs"
 _HTML = (b"<!doctype", b"<html")
 
 
-def read_file(path: Path) -> Weights:
+def read_file(path: Path) -> StateDict:
     """Weights by parameter name, from a state dictionary or a checkpoint that holds one.
 
     Raises:
@@ -58,7 +60,8 @@ def _unreadable(path: Path, error: Exception) -> str:
     return f"not readable as weights ({type(error).__name__})"
 
 
-def _unwrapped(content: Any, path: Path) -> Weights:
+def _unwrapped(content: Any, path: Path) -> StateDict:
+    """The state dictionary inside a checkpoint, or the content itself where it is one."""
     for _ in range(_DEEPEST):
         if not isinstance(content, Mapping) or ("state_dict" not in content and _are_weights(content)):
             break
@@ -85,7 +88,7 @@ def _are_weights(content: Mapping[Any, Any]) -> bool:
     return all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items())
 
 
-def named_as(weights: Weights, names: Collection[str], where: str) -> Weights:
+def named_as(weights: StateDict, names: Collection[str], where: str) -> StateDict:
     """The weights under the names of a network, where theirs have a prefix (``module.``, ``backbone.``) before these.
 
     Args:
@@ -108,7 +111,7 @@ def named_as(weights: Weights, names: Collection[str], where: str) -> Weights:
     return weights | {short: weights[name] for short, name in renamed.items()}
 
 
-def common_prefix(weights: Weights) -> str | None:
+def common_prefix(weights: StateDict) -> str | None:
     """The first part, up to a dot, that all names share; None where there is none."""
     starts = {name.partition(".")[0] for name in weights}
     return f"{starts.pop()}." if len(starts) == 1 and len(weights) > 2 else None

@@ -28,7 +28,7 @@ from sldd.backbones.norms import batch_norms, keep_no_statistics
 from sldd.backbones.registry import build, check_name, parameter_count
 from sldd.backbones.start import NEAR_LINEAR, SEEDED
 from sldd.data.patches import CLASSES
-from sldd.distillation.first_steps import NOT_RUN, in_processes, read_first_steps, write_first_steps
+from sldd.distillation.first_steps import NOT_RUN, FirstSteps, in_processes, read_first_steps, write_first_steps
 from sldd.distillation.memory_estimate import NoClassScoresError, needs
 from sldd.distillation.unroll import Unroll
 from sldd.errors import InputError
@@ -194,40 +194,54 @@ def _audit(options: argparse.Namespace) -> int:
 def _learn(options: argparse.Namespace) -> int:
     known = set(families())
     names = options.names or sorted(known)
-    for name, least in (("steps", 1), ("workers", 1)):
-        if getattr(options, name) < least:
-            raise InputError(f"--{name} {getattr(options, name)}: at least {least}")
-    if options.device not in ("cpu", "cuda") or (options.device == "cuda" and not torch.cuda.is_available()):
-        raise InputError(
-            f"--device {options.device}: there is none here; choose cpu{', cuda' * torch.cuda.is_available()}"
-        )
-    for name in names:
-        if name not in known:
-            check_name(name)
+    _check_learning(options, names, known)
     rows = [] if options.out is None else read_first_steps(options.out, options.steps, options.start)
-    had = [row for row in rows if not row.note.startswith(NOT_RUN)]
-    done = {row.member for row in had}
+    finished = [row for row in rows if not row.note.startswith(NOT_RUN)]
+    done = {row.member for row in finished}
     if done:
         print(f"{len(done)} are in {options.out} already")
-    names = [name for name in names if name not in done | {row.family for row in had}]
-    if looked_up := sum(name in known for name in names):
-        print(f"looking for the smallest members of {looked_up} families ...", flush=True)
-    members = [(name, smallest_member(name)) if name in known else ("", name) for name in names]
-    members = [(family, member) for family, member in members if member not in done]
+    members = _members_left(names, known, finished)
     device = torch.device(options.device)
     found = in_processes(members, steps=options.steps, device=device, start=options.start, workers=options.workers)
     for number, row in enumerate(found, len(done) + 1):
         rows = [*(other for other in rows if other.member != row.member), row]
-        if row.share is None or row.step_seconds is None:
-            verdict = f"FAILS: {row.note}"
-        else:
-            word = "learned" if row.learned else "NOT learned"
-            verdict = f"loss {row.share:.2f} of guessing, {row.step_seconds:.3f} s a step: {word}"
-        side = row.input_size or "-"
-        facts = f"{row.parameters or 0:>13,} parameters  input {side:>3}"
-        print(f"{number:>3}/{len(done) + len(members)}  {row.member:<36} {facts}  {verdict}", flush=True)
+        facts = f"{row.parameters or 0:>13,} parameters  input {row.input_size or '-':>3}"
+        print(f"{number:>3}/{len(done) + len(members)}  {row.member:<36} {facts}  {_verdict(row)}", flush=True)
         if options.out is not None:  # kept as it goes: a machine may be taken away
             write_first_steps(rows, options.out)
     passed = sum(row.learned for row in rows)
     print(f"{passed} of {len(rows)} learn by the defaults from {options.start}")
     return 0 if passed == len(rows) else 1
+
+
+def _check_learning(options: argparse.Namespace, names: Sequence[str], known: set[str]) -> None:
+    """Raise an InputError where an option or a name cannot be used."""
+    for option in ("steps", "workers"):
+        given = getattr(options, option)
+        if given < 1:
+            raise InputError(f"--{option} {given}: at least 1")
+    if options.device not in ("cpu", "cuda") or (options.device == "cuda" and not torch.cuda.is_available()):
+        choices = "cpu, cuda" if torch.cuda.is_available() else "cpu"
+        raise InputError(f"--device {options.device}: there is none here; choose {choices}")
+    for name in names:
+        if name not in known:
+            check_name(name)
+
+
+def _members_left(names: Sequence[str], known: set[str], finished: Sequence[FirstSteps]) -> list[tuple[str, str]]:
+    """(family, backbone) of the names that have no result yet: of a family its smallest member, and '' for the family
+    of a backbone."""
+    done = {row.member for row in finished}
+    left = [name for name in names if name not in done | {row.family for row in finished}]
+    if looked_up := sum(name in known for name in left):
+        print(f"looking for the smallest members of {looked_up} families ...", flush=True)
+    members = [(name, smallest_member(name)) if name in known else ("", name) for name in left]
+    return [(family, member) for family, member in members if member not in done]
+
+
+def _verdict(row: FirstSteps) -> str:
+    """How a row's distillation went, in a few words."""
+    if row.share is None or row.step_seconds is None:
+        return f"FAILS: {row.note}"
+    word = "learned" if row.learned else "NOT learned"
+    return f"loss {row.share:.2f} of guessing, {row.step_seconds:.3f} s a step: {word}"

@@ -71,7 +71,7 @@ class Distillation(ImageLearner):
                 raise InputError(reason)
             self._differentiated = GraphedCall(self._gradients)
 
-    def _solved_apart(self, learned: Sequence[str]) -> Sequence[str]:
+    def _names_to_solve(self, learned: Sequence[str]) -> Sequence[str]:
         if "labels" not in learned:
             return []
         how = self._settings.label_update
@@ -81,13 +81,17 @@ class Distillation(ImageLearner):
         return ["labels"] if how != "gradient" and reason is None else []
 
     def begin(self, batches: NumberedBatches, real: Iterable[torch.Tensor]) -> NumberedBatches:
-        """Batches for ``step``: of patches, or of features, for which ``real`` give ``theta_bn``."""
+        """Batches for ``step``: patches as they come, or their features where only the last layer changes.
+
+        Features depend on the body's batch-norm statistics. So ``theta_bn`` is measured first, over ``real``, and the
+        inner rates start anew for the features that follow.
+        """
         if self._head is None:
             return batches
-        if self._private:  # a kept bank would take a patient's part in a step for more than one toss of the coin
+        if self._private:  # a kept bank would bring a patient back in steps for which no coin was tossed
             return batches
         measure_statistics(self.network, self.network, real)
-        first = self._first_rates().log()  # anew: the features are others with these statistics
+        first = self._first_rates().log()
         for state in (self._learned, *([] if self._average is None else [self._average])):
             state["rates"].copy_(first)
         rows = min(self._settings.feature_bank, batches.rows or self._settings.feature_bank)
@@ -111,7 +115,16 @@ class Distillation(ImageLearner):
             return torch.cat([self._head.features(part) for part in parts])
 
     def step(self, inputs: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
-        """One outer step: Algorithm 1, lines 4 to 6. Returns L on the batch before the update."""
+        """One outer step: Algorithm 1, lines 4 to 6.
+
+        Args:
+            inputs: (batch, channels, height, width) real patches, or (batch, ...) their features (``begin``).
+            classes: (batch,) int64, or (batch, classes) findings.
+            rate: the outer rate.
+
+        Returns:
+            The outer loss L on the batch, before the update.
+        """
         loss, gradients = self._differentiated(inputs, classes)
         self._update(gradients, rate)
         return float(loss)
@@ -119,27 +132,29 @@ class Distillation(ImageLearner):
     def _gradients(
         self, inputs: torch.Tensor, classes: torch.Tensor
     ) -> tuple[torch.Tensor | float, dict[str, torch.Tensor]]:
-        """L on the batch, and its gradients with respect to what is learned."""
+        """The outer loss on a batch as of ``step``, and its gradients by name, each shaped like what is learned."""
         params = {name: value.detach().requires_grad_() for name, value in self._learned.items()}
         inner_inputs = self._with_features(self._inner_inputs(params))
-        if "labels" in self._apart:
+        if "labels" in self._solved_names:
             solved = self._solved(inner_inputs, inputs, classes)
             self._learned["labels"].copy_(solved)
             inner_inputs["labels"] = solved
-        theta = self._unroll.steps(*inner_inputs.values(), stop=self._stop(), window=self._settings.window)
+        images, labels, rates = (inner_inputs[name] for name in LEARNED)
+        theta = self._unroll.steps(images, labels, rates, stop=self._stop(), window=self._settings.window)
         with tracking_statistics(self.network) if self._track_statistics else nullcontext():
-            if self._private and len(inputs):
+            if self._private and len(inputs):  # a private batch is patches (``begin``)
                 inputs = self.inputs(inputs)
             loss, outer = self._outer_gradient(self._unroll.forward, theta, inputs, classes, self._compute)
-        grads = vars(self._unroll.backward(outer))
+        to_inner_inputs = vars(self._unroll.backward(outer))
+        # From inner inputs to parameters: through the body, the labels' softmax or sigmoid, the rates' logarithm.
         names = self._optimised
-        param_grads = torch.autograd.grad(
-            [inner_inputs[n] for n in names], [params[n] for n in names], [grads[n] for n in names]
+        to_params = torch.autograd.grad(
+            [inner_inputs[n] for n in names], [params[n] for n in names], [to_inner_inputs[n] for n in names]
         )
-        return loss, dict(zip(names, param_grads, strict=True))
+        return loss, dict(zip(names, to_params, strict=True))
 
     def _solved(self, inner_inputs: State, real: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        """(1, M, C) labels for the features of the images at hand, by those of a batch of real ones."""
+        """(1, M, C) labels solved for the images' features and a batch of real features; see ``solved_labels``."""
         images, labels, rates = (inner_inputs[name].detach() for name in LEARNED)
         return solved_labels(
             self._unroll.start,
@@ -152,6 +167,7 @@ class Distillation(ImageLearner):
         )[None]
 
     def _stop(self) -> int | None:
+        """Inner steps in this outer step: a random number where a window is shorter than all (RaT-BPTT), else None."""
         window = self._settings.window
         if window is None or window >= self.inner_steps:
             return None

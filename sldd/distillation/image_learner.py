@@ -1,7 +1,7 @@
-"""Learner of distilled images, soft labels and inner rates, whatever the outer step is: what receivers make of them.
+"""Base learner of distilled images, soft labels and inner rates; a method adds what one outer step does.
 
-From the known start a receiver takes so many inner steps on images (S, M, ...), labels and rates (Li et al. 2022,
-Algorithm 2). All methods hand over the same three, and are scored through the same steps.
+All methods give a receiver the same three: images (S, M, ...), soft labels and inner rates. From the known start the
+receiver takes S x E inner steps on them (Li et al. 2022, Algorithm 2), and every method is scored through these steps.
 """
 
 from __future__ import annotations
@@ -137,8 +137,8 @@ class ImageLearner(ABC):
         self._inner_lr, self._epochs = inner_lr, epochs
         self._learned["rates"] = self._first_rates().log()
         self._average = {name: value.clone() for name, value in self._learned.items()} if settings.average else None
-        self._apart = self._solved_apart(learned)
-        self._optimised = [name for name in self._learned if name in learned and name not in self._apart]
+        self._solved_names = self._names_to_solve(learned)
+        self._optimised = [name for name in self._learned if name in learned and name not in self._solved_names]
         paces = {"images": 1.0, "labels": settings.label_lr, "rates": settings.rate_lr}
         self._paces = [paces[name] for name in self._optimised]
         self._adam = torch.optim.Adam([{"params": [self._learned[name]]} for name in self._optimised])
@@ -163,8 +163,8 @@ class ImageLearner(ABC):
         """The images themselves."""
         return images
 
-    def _solved_apart(self, learned: Sequence[str]) -> Sequence[str]:
-        """What of what is ``learned`` is not for Adam, since each step solves it for the rest."""
+    def _names_to_solve(self, learned: Sequence[str]) -> Sequence[str]:
+        """Those of ``learned`` that each outer step solves for the rest; Adam takes the others."""
         return []
 
     @abstractmethod
@@ -235,14 +235,17 @@ class ImageLearner(ABC):
         load_statistics(self.network, saved["statistics"])
 
     def _inner_inputs(self, params: State) -> State:
-        """Images, labels and rates from the parameters: a rate's is its logarithm, so that it can grow tenfold."""
+        """Images, labels and rates from the parameters.
+
+        A rate is learned as its logarithm: Adam's steps then change it by a factor, so that it can grow tenfold.
+        """
         labels = params["labels"]
         if self._settings.labels != "raw":
             labels = labels.softmax(-1) if self._settings.labels == "softmax" else labels.sigmoid()
         return {"images": params["images"], "labels": labels, "rates": params["rates"].exp()}
 
     def _with_features(self, inner_inputs: State) -> State:
-        """The same; where only the last layer changes, with the images' features for the images."""
+        """The inner inputs, with the images' features in place of the images where only the last layer changes."""
         if self._head is None:
             return inner_inputs
         return inner_inputs | {"images": self._head.features(inner_inputs["images"])}
@@ -252,21 +255,25 @@ class ImageLearner(ABC):
         return self._rates_at(self._inner_inputs(self._learned))
 
     def _rates_at(self, inner_inputs: State) -> torch.Tensor:
-        """The rates at which inner steps on these images and labels change the share of ``inner_lr``."""
-        inner_lr, epochs = self._inner_lr, self._epochs
-        images, each = inner_inputs["images"], self._settings.rates == "tensor"
-        shape = (epochs, len(images), len(self._unroll.names)) if each else (epochs, len(images))
+        """Inner rates (E, S), or (E, S, T) of T tensors, for these images and labels.
+
+        Inner steps at these rates change a share ``inner_lr`` of the weights. Or the rates are ``inner_lr`` itself,
+        where it is absolute (``DistillSettings.rate_unit``).
+        """
+        per_tensor, batches = self._settings.rates == "tensor", len(inner_inputs["images"])
+        shape = (self._epochs, batches, len(self._unroll.names)) if per_tensor else (self._epochs, batches)
         if self._settings.rate_unit == "absolute":
-            return torch.full(shape, inner_lr, device=images.device)
+            return torch.full(shape, self._inner_lr, device=inner_inputs["images"].device)
         with torch.no_grad():
             inner_inputs = self._with_features(inner_inputs)
-        start = self._unroll.start
+        start, share, epochs = self._unroll.start, self._inner_lr, self._epochs
         gradients = self._unroll.first_gradients(inner_inputs["images"], inner_inputs["labels"])
-        if not each:
-            return relative_rate(start, gradients, share=inner_lr, epochs=epochs).expand(shape).clone()
-        last, _ = last_layer(self.network if self._head is None else self._head.layer)
-        rates = relative_rates(self._unroll.names, start, gradients, share=inner_lr, epochs=epochs, last=last)
-        return rates.expand(shape).clone()
+        if per_tensor:
+            last, _ = last_layer(self.network if self._head is None else self._head.layer)
+            rates = relative_rates(self._unroll.names, start, gradients, share=share, epochs=epochs, last=last)
+        else:
+            rates = relative_rate(start, gradients, share=share, epochs=epochs)
+        return rates.expand(shape).clone()  # the same for every step
 
     def _label_params(self, labels: torch.Tensor) -> torch.Tensor:
         if self._settings.labels == "raw":

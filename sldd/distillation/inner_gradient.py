@@ -20,7 +20,8 @@ from sldd.ops.trace import Recorder
 from sldd.ops.types import Weights
 
 Products = Callable[[Weights, bool], list[torch.Tensor]]
-"""(nu, parameters) -> d<g, nu> by images, labels and, where ``parameters``, each weight. Asked once."""
+"""(nu, parameters) -> gradients of <g, nu> by images, by labels and, where ``parameters``, by each weight. It frees
+what it needs, such as the graph, so it is called once."""
 
 
 class InnerGradient(Protocol):
@@ -96,18 +97,20 @@ class EagerGradient:
 
 
 class TracedGradient:
-    """By programs, of batches that have the shapes of the one that they were written down on.
+    """By recorded programs, for batches of the shapes and layout that were recorded.
 
     Args:
-        recorder: of the gradient, of its products by everything, of those by images and labels alone, and of the
-            gradient where there will be no products, for which autograd may take other operations.
-        ends: of these four, in the order of operations.
-        inputs, nu: numbers of images, labels and weights, and of what products are taken with.
-        outputs: numbers of what each of the four gives.
-        like: images and labels.
+        recorder: has recorded four parts, in this order: the gradient, prepared for products; its products by images,
+            labels and weights; those by images and labels alone; and the gradient where there will be no products, for
+            which autograd may choose other operations.
+        ends: for each part, how many operations were recorded by its end.
+        inputs: numbers (``Recorder.number``) of images, labels and weights.
+        nu: numbers of the tensors that products are taken with.
+        outputs: for each part, the numbers of its results.
+        like: images and labels of the recorded batch.
 
     Raises:
-        LookupError: the recorder did not see all of it.
+        LookupError: a part needs a tensor that the recorder has not seen.
     """
 
     def __init__(
@@ -120,20 +123,23 @@ class TracedGradient:
         like: tuple[torch.Tensor, torch.Tensor],
     ) -> None:
         gradient, by_all, by_images, alone = outputs
-        first, second, third, fourth = (slice(*part) for part in pairwise([0, *ends]))
-        needed = recorder.needs(second, by_all) | recorder.needs(third, by_images)
-        kept = sorted(needed.difference(nu))
+        gradient_part, all_part, images_part, alone_part = (slice(*part) for part in pairwise([0, *ends]))
+        needed = recorder.needs(all_part, by_all) | recorder.needs(images_part, by_images)
+        kept = sorted(needed.difference(nu))  # what the products read of the gradient's part
         self._count, self._like = len(gradient), [_form(tensor) for tensor in like]
-        self._alone = recorder.program(inputs, alone, fourth)
-        self._forward = recorder.program(inputs, [*gradient, *kept], first)
-        self._by_all = recorder.program([*kept, *nu], by_all, second)
-        self._by_images = recorder.program([*kept, *nu], by_images, third)
+        self._alone = recorder.program(inputs, alone, alone_part)
+        self._forward = recorder.program(inputs, [*gradient, *kept], gradient_part)
+        self._by_all = recorder.program([*kept, *nu], by_all, all_part)
+        self._by_images = recorder.program([*kept, *nu], by_images, images_part)
 
     @classmethod
     def of(
         cls, eager: EagerGradient, theta: Weights, images: torch.Tensor, labels: torch.Tensor
     ) -> TracedGradient | None:
-        """Written down from one step at these values, and compared with another; None where that does not go."""
+        """Record one inner step at these values, and compare the programs with autograd on other images and labels.
+
+        None where the step cannot be recorded, or where the programs give other bits.
+        """
         recorder = Recorder()
         inputs = recorder.number([images, labels, *theta])
         with recorder:
@@ -143,6 +149,7 @@ class TracedGradient:
         numbers = recorder.number(nu)
         for parameters in (True, False):
             with recorder:
+                # Only eager products can keep their graph, for the second call.
                 found = products(nu, parameters, again=parameters)  # type: ignore[call-arg]
             outputs.append(recorder.number(found))
             ends.append(recorder.cut())
@@ -162,7 +169,7 @@ class TracedGradient:
         return traced if same else None
 
     def fits(self, images: torch.Tensor, labels: torch.Tensor) -> bool:
-        """Whether the programs are for such a batch."""
+        """Whether the batch has the shapes, strides and types that were recorded."""
         return [_form(images), _form(labels)] == self._like
 
     def gradient(self, theta: Weights, images: torch.Tensor, labels: torch.Tensor) -> Weights:
@@ -180,6 +187,13 @@ class TracedGradient:
         return found[: self._count], products
 
 
+def program_or_eager(
+    program: TracedGradient | None, eager: EagerGradient, images: torch.Tensor, labels: torch.Tensor
+) -> InnerGradient:
+    """The program where it was recorded for such a batch, else autograd."""
+    return program if program is not None and program.fits(images, labels) else eager
+
+
 def _form(tensor: torch.Tensor) -> tuple[object, ...]:
     return tensor.shape, tensor.stride(), tensor.dtype
 
@@ -187,8 +201,13 @@ def _form(tensor: torch.Tensor) -> tuple[object, ...]:
 def _digest(
     inner: InnerGradient, theta: Weights, images: torch.Tensor, labels: torch.Tensor, parameters: bool | None
 ) -> list[int]:
-    """Checksums of the bits of a gradient and its products, where asked for: these themselves would take the memory of
-    four networks."""
+    """Checksums of the bits of a gradient and its products; of the gradient by itself where ``parameters`` is None.
+
+    The tensors themselves would take the memory of four networks.
+
+    Args:
+        parameters: as of ``Products``.
+    """
     if parameters is None:
         found = inner.gradient(theta, images, labels)
     else:

@@ -53,20 +53,20 @@ def solved_labels(
     """
     weight, *bias = (tensor.flatten(1) if tensor.ndim > 1 else tensor for tensor in start)
     made, real = made.flatten(1), real.flatten(1)
-    by_weight, *by_bias = rates.expand(len(start))
-    kernel = by_weight * (real @ made.T)
-    for rate in by_bias:
-        kernel = kernel + rate
-    kernel = kernel.double() / len(made)
-    at_start = F.linear(made, weight, *bias).softmax(1).double()
-    logits = F.linear(real, weight, *bias).double()
-    wanted = F.one_hot(truth, labels.shape[1]).double()
-    curvature = kernel.T @ kernel / (2 * len(real))
+    weight_rate, *bias_rates = rates.expand(len(start))  # a_W, and a_b where there is a bias
+    kernel = weight_rate * (real @ made.T)
+    for bias_rate in bias_rates:
+        kernel = kernel + bias_rate
+    kernel = kernel.double() / len(made)  # (n, M): k_tm
+    made_shares = F.linear(made, weight, *bias).softmax(1).double()  # (M, C): softmax(z0_m)
+    start_logits = F.linear(real, weight, *bias).double()  # (n, C): z0_t
+    one_hot = F.one_hot(truth, labels.shape[1]).double()
+    curvature = kernel.T @ kernel / (2 * len(real))  # (M, M)
     curvature.diagonal().add_(_RIDGE * curvature.diagonal().mean() + _TINY)
     factor, _ = torch.linalg.cholesky_ex(curvature)  # of what is not finite it makes NaN, which the outer loop reports
     begun = labels.double()
-    change = begun - at_start * begun.sum(1, keepdim=True)
+    change = begun - made_shares * begun.sum(1, keepdim=True)  # (M, C): d_m, each of sum zero, as the updates keep it
     for _ in range(updates):
-        slope = kernel.T @ ((logits + kernel @ change).softmax(1) - wanted) / len(real)
-        change = change - torch.cholesky_solve(slope, factor)
-    return (at_start + change).to(labels.dtype)
+        gradient = kernel.T @ ((start_logits + kernel @ change).softmax(1) - one_hot) / len(real)
+        change = change - torch.cholesky_solve(gradient, factor)
+    return (made_shares + change).to(labels.dtype)

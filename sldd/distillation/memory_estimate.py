@@ -31,9 +31,9 @@ class NoClassScoresError(ValueError):
 class Needs:
     """A network's memory in bytes, by purpose.
 
-    ``weights``: one copy of the network. ``changed``: one of what inner steps change. ``inner``: the graph of one inner
-    gradient. ``outer``: what the pass over real patches saves. ``features``: what one real patch is to the last layer
-    where only that changes, else 0.
+    ``weights``: one copy of all parameters. ``changed``: one copy of those that inner steps change. ``inner``: what
+    autograd saves for one inner gradient. ``outer``: what it saves in the pass over real patches. ``features``: the
+    last layer's input for one real patch where only that layer changes, else 0.
     """
 
     weights: int

@@ -13,12 +13,12 @@ def _plan(steps: int, free: int) -> tuple[int, int]:
     """(steps taken without a graph, first split) for a sweep of ``steps`` whose start is held."""
     if steps == 1:
         return 0, 0
-    # The last step's start needs no snapshot: its graph is made and used at once.
+    # Without a snapshot: run to the last step, then sweep all before it from the same start. The last step's own start
+    # needs none: its graph is made and used at once.
     best = (steps - 1 + _plan(steps - 1, free)[0], steps - 1)
     if free:
-        best = min(
-            best, *((at + _plan(steps - at, free - 1)[0] + _plan(at, free)[0], at) for at in range(1, steps - 1)), best
-        )
+        for split in range(1, steps - 1):  # a snapshot there: sweep what follows it, then what precedes it
+            best = min(best, (split + _plan(steps - split, free - 1)[0] + _plan(split, free)[0], split))
     return best
 
 

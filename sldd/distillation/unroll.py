@@ -29,7 +29,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from sldd.distillation.inner_gradient import EagerGradient, Products, TracedGradient
+from sldd.distillation.inner_gradient import EagerGradient, Products, TracedGradient, program_or_eager
 from sldd.distillation.snapshots import next_snapshot
 from sldd.ops.layout import channels_last, gains_in_training
 from sldd.ops.memory import SavedTensors, free_memory
@@ -84,8 +84,8 @@ class Unroll:
         autocast: a floating type narrower than the weights' in which inner steps run; None for the weights' own.
         loss: of logits and soft labels, both (M, classes); twice differentiable in both.
         traced: take steps by a program where one gives the same bits (``sldd.distillation.inner_gradient``).
-        rates_stay: leave rates where they are. As numbers they make the CPU wait for the GPU once, which a recorded
-            step cannot; as tensors they take an operation for each parameter.
+        rates_stay: keep rates as tensors on their device. To read them as numbers makes the CPU wait for the GPU once,
+            which a recorded CUDA graph cannot do; as tensors they take an operation for each parameter.
 
     Attributes:
         names, start: of the T parameter tensors that inner steps change, and ``theta_0``.
@@ -119,7 +119,7 @@ class Unroll:
 
     @property
     def traced(self) -> bool:
-        """Whether steps are taken by programs, which the first differentiable ones show."""
+        """Whether inner steps run by a recorded program; known after the first differentiable ``steps``."""
         return self._program is not None
 
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
@@ -127,7 +127,7 @@ class Unroll:
         return self.logits(channels_last(weights) if self._channels_last else weights, images)
 
     def logits(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
-        """The same, for two derivatives, which take weights in PyTorch's usual layout."""
+        """As ``forward``, for two derivatives: the weights stay in PyTorch's usual layout, which those want."""
         logits: torch.Tensor = functional_call(self._network, dict(zip(self.names, weights, strict=True)), (images,))
         return logits
 
@@ -172,7 +172,7 @@ class Unroll:
         return [weight.detach().requires_grad_() for weight in self._after(last).theta]
 
     def _by_step(self, rates: torch.Tensor) -> list[list[_Rate]]:
-        """The rates of each epoch and batch."""
+        """Rates by [epoch][batch]: a number, or a list of one for each parameter; of tensors where ``rates_stay``."""
         if not self._rates_stay:
             numbers: list[list[_Rate]] = rates.tolist()
             return numbers
@@ -196,7 +196,7 @@ class Unroll:
             raise RuntimeError("backward needs the graphs of steps(..., differentiable=True), and needs them once")
         grads = Gradients(*map(torch.zeros_like, (self._images, self._labels, self._rates_like)))
         adjoint, carried = [gradient.contiguous() for gradient in outer], None
-        end = 0  # where the part still to be gone back through ends; set by the last step, which has its graph
+        end = 0  # where the steps still to be gone back through end; the last step, which has its graph, sets it first
         while self._tape:
             state = self._tape.pop()
             if not isinstance(state, _InnerStep):
@@ -217,9 +217,10 @@ class Unroll:
         del velocity
         grads.rates[epoch, batch] = -products if grads.rates.ndim == 3 else -products.sum()
         if isinstance(rate, list) or self._momentum:
-            nu, factor = _scaled(adjoint, rate, -1.0), 1.0
+            minus_rate: Any = [-r for r in rate] if isinstance(rate, list) else -rate
+            nu, factor = list(torch._foreach_mul(adjoint, minus_rate)), 1.0
         else:
-            nu, factor = adjoint, -rate  # nu = factor lambda, without a copy of it
+            nu, factor = adjoint, -rate  # the true nu is factor * nu: that saves a copy of lambda
         if carried is not None:
             torch._foreach_add_(nu, carried)
         assert step.products is not None
@@ -241,7 +242,8 @@ class Unroll:
                 state = self._after(step)
             else:
                 self._tape.append(state)
-                held = sum(kept.number > first for kept in self._tape)  # of the rest; the first is held anyhow
+                # Snapshots in use: the first state is held anyhow.
+                held = sum(kept.number > first for kept in self._tape)
                 state = self._advance(state, state.number + next_snapshot(end - state.number, SNAPSHOTS - held))
         last = self._step(state)
         self._tape.append(last)
@@ -255,13 +257,14 @@ class Unroll:
         return state
 
     def _step(self, state: _InnerState, *, differentiable: bool = True) -> _InnerStep:
-        """The step from ``state``, with its inner gradient."""
+        """The step from ``state``: its inner gradient, with the products that ``backward`` needs if differentiable."""
         batch = state.number % len(self._images)
-        at = state.theta, self._images[batch], self._labels[batch]
-        fits = self._program is not None and self._program.fits(*at[1:])
-        inner = self._program if fits and self._program is not None else self._eager
-        gradient, products = inner.linearised(*at) if differentiable else (inner.gradient(*at), None)
-        return _InnerStep(state.number, state.theta, state.velocity, gradient, products)
+        theta, images, labels = state.theta, self._images[batch], self._labels[batch]
+        inner = program_or_eager(self._program, self._eager, images, labels)
+        if differentiable:
+            gradient, products = inner.linearised(theta, images, labels)
+            return _InnerStep(state.number, theta, state.velocity, gradient, products)
+        return _InnerStep(state.number, theta, state.velocity, inner.gradient(theta, images, labels), None)
 
     @torch.no_grad()
     def _after(self, step: _InnerStep, *, overwrite: bool = False) -> _InnerState:
@@ -289,8 +292,3 @@ class Unroll:
             gradient, _ = self._eager.linearised(self.start, self._images[0], self._labels[0])
         graph = saved.nbytes + sum(g.untyped_storage().nbytes() for g in gradient)
         return "keep" if steps * graph <= free_memory(self._images.device) / 2 else "recompute"
-
-
-def _scaled(tensors: Weights, rate: _Rate, sign: float) -> Weights:
-    factor: Any = [sign * r for r in rate] if isinstance(rate, list) else sign * rate
-    return list(torch._foreach_mul(tensors, factor))

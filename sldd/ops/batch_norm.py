@@ -63,6 +63,8 @@ def _library(
 
 
 class _Backward(torch.autograd.Function):
+    """The gradients (dL/dx, dL/dw, dL/db) of batch norm as a function of g, x and w, which has a derivative itself."""
+
     @staticmethod
     def forward(
         ctx: Any, g: torch.Tensor, x: torch.Tensor, weight: torch.Tensor | None, mean: torch.Tensor, r: torch.Tensor
@@ -73,8 +75,18 @@ class _Backward(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, to_dx: torch.Tensor, to_dw: torch.Tensor, to_db: torch.Tensor) -> tuple[Any, ...]:
+        """Pull ``a``, ``u`` and ``t``, the gradients by dL/dx, dL/dw and dL/db, back to g, x and w.
+
+        ``R`` is symmetric. With ``s = w r / N``, the gradients are
+
+            by g:  w R(a) + u h + t
+            by x:  R(q) - s sum(a R(g)) h,     q = (u - s sum(a h)) g - s sum(g h) a
+            by w:  sum(a R(g))
+
+        In the code ``r_a`` is R(a), ``a_h`` is sum(a h), ``a_r_g`` is sum(a R(g)), and so on; ``scale`` is s.
+        """
         g, x, weight, mean, r = ctx.saved_tensors
-        values = x.numel() / len(r)
+        values = x.numel() / len(r)  # N
         h = (x - _channelwise(mean, x)).mul_(_channelwise(r, x))
         r_a, a_h, _ = _library(to_dx, x, None, mean, r)
         r_g, g_h, _ = _library(g, x, None, mean, r)

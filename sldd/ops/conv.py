@@ -45,6 +45,10 @@ def _product_is_faster(role: str, positions: int, out_channels: int, geometry: G
     """Whether one matrix product beats the library's kernel, by what was measured on a CPU with AVX-512 and AMX.
 
     A product reads or writes the weights once and its columns are large; the kernel reorders the weights each time.
+
+    Args:
+        role: what is computed, a key of ``_MEMBERS``.
+        positions: of the output, over all images of the batch.
     """
     strided = geometry.stride != (1, 1)
     if role == "weight" or dtype == torch.bfloat16 or (role == "input" and strided):
@@ -118,32 +122,39 @@ def _work_out(wanted: Sequence[str], known: Mapping[str, torch.Tensor], geometry
 
 @dataclass
 class Scope:
-    """The leaves that a backward pass is for: autograd does not tell a ``Function``, which would work for nothing."""
+    """The leaves whose gradients a backward pass is for.
+
+    Autograd does not tell a ``Function`` that: a convolution would also compute gradients that nobody asked for.
+    """
 
     images: bool = True
     parameters: bool = True
     leaf: torch.Tensor | None = None
-    """The images; any other leaf is a parameter, whatever it is used for."""
+    """The images. Any other leaf counts as a parameter, whatever it is used for."""
 
 
 @dataclass(frozen=True)
 class _Call:
-    """One convolution of a forward pass, with all that its derivatives share."""
+    """One convolution of a forward pass: what all its derivatives share."""
 
     geometry: Geometry
     scope: Scope
     of_images: bool
-    """The input is the images themselves."""
+    """Whether the input is the images themselves, not the map of an earlier layer."""
     of_parameters: bool
-    """The weight is not made from other tensors."""
+    """Whether the weight is a leaf, not made from other tensors."""
 
     def wanted(self, role: str) -> bool:
+        """Whether this backward pass needs the gradient by ``input`` or ``weight``; that by ``output`` always."""
         if role == "input":
             return self.scope.images or not self.of_images
         return role == "output" or self.scope.parameters or not self.of_parameters
 
 
 class _Member(torch.autograd.Function):
+    """One member of the closed family: ``role`` says what it computes (``_MEMBERS``), from the other two roles
+    (``_ARGUMENTS``). Its gradients are the members of those two. Only ``output`` takes a bias."""
+
     @staticmethod
     def forward(
         ctx: Any, call: _Call, role: str, one: torch.Tensor, other: torch.Tensor, bias: torch.Tensor | None = None
@@ -167,7 +178,7 @@ class _Member(torch.autograd.Function):
         else:
             applied = _work_out(wanted, known, ctx.call.geometry)
         found = [applied.get(role) for role in arguments]
-        biased = len(ctx.needs_input_grad) == 5
+        biased = len(ctx.needs_input_grad) == 5  # ``forward`` was given a bias, or None in its place
         to_bias = [outer[0].sum((0, 2, 3)) if ctx.needs_input_grad[4] else None] if biased else []
         return None, None, *found, *to_bias
 

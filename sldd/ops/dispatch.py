@@ -31,8 +31,8 @@ class Kernels(TorchFunctionMode):
     ``sldd.ops.batch_norm``, and pooled by ``sldd.ops.max_pool`` and ``sldd.ops.avg_pool``.
 
     Args:
-        twice: whether what is computed will be differentiated twice. If not, it is pooled by ours and nothing else,
-            to the same bits: for one derivative or none PyTorch's convolutions are faster.
+        twice: whether what is computed will be differentiated twice. If not, only the pools are ours, with PyTorch's
+            own bits: for one derivative or none PyTorch's convolutions are faster.
     """
 
     def __init__(self, *, twice: bool = True) -> None:
@@ -58,7 +58,8 @@ class Kernels(TorchFunctionMode):
 
     @contextmanager
     def seeing(self, images: torch.Tensor) -> Iterator[None]:
-        """Context of a forward pass on these images, whose gradients ``asking`` may leave out."""
+        """Context of a forward pass on these images, by ours: marks them, so that ``asking`` can leave out their
+        gradients."""
         self._scope.leaf = images
         try:
             with self:
@@ -68,7 +69,7 @@ class Kernels(TorchFunctionMode):
 
     @contextmanager
     def asking(self, *, images: bool, parameters: bool) -> Iterator[None]:
-        """Context in which backward passes compute the gradients of these leaves only."""
+        """Context of backward passes that need the gradients of the images, of the parameters, or of both."""
         self._scope.images, self._scope.parameters = images, parameters
         try:
             yield

@@ -158,7 +158,20 @@ def _needed(calls: Sequence[_Call], outputs: Sequence[int]) -> list[_Call]:
 def _compiled(
     calls: Sequence[_Call], inputs: Sequence[int], outputs: Sequence[int], constants: Mapping[int, torch.Tensor]
 ) -> Program:
-    """Python code, a line an operation: the quickest that calls one after the other."""
+    """The calls as generated Python code, the quickest way to make one after the other.
+
+    Tensor number 7 is the variable ``t7``; operations, and arguments that are no literals, are ``c0``, ``c1`` ... For
+    ``relu(x @ w)``:
+
+        def program(inputs):
+            t0, t1, = inputs
+            inputs.clear()
+            t2 = c0(t0, t1)
+            del t0, t1
+            t3 = c1(t2)
+            del t2
+            return [t3]
+    """
     made = {number for call in calls for number in call.made} | set(inputs)
     used = {number for call in calls for number in call.used} | set(outputs)
     if missing := used - made - set(constants):
@@ -167,6 +180,7 @@ def _compiled(
     last = {number: index for index, call in enumerate(calls) for number in [*call.used, *call.made]}
 
     def written(value: Any) -> str:
+        """A value as code; what has no literal gets a name."""
         if isinstance(value, _Slot):
             return f"t{value.number}"
         if isinstance(value, (list, tuple)):
@@ -180,16 +194,25 @@ def _compiled(
     lines = [f"    {', '.join(f't{number}' for number in inputs)}, = inputs", "    inputs.clear()"]
     lines += [f"    del t{number}" for number in inputs if number not in used]
     for index, call in enumerate(calls):
-        function = written(_BUILTINS.get(call.operation, call.operation._op))
-        given = [*map(written, call.arguments), *(f"{name}={written(v)}" for name, v in call.options.items())]
-        results = ", ".join("_" if number is None else f"t{number}" for number in call.made)
-        single = len(call.made) == 1 and len(call.operation._schema.returns) == 1
-        many = "" if single and str(call.operation._schema.returns[0].type) == "Tensor" else ","
-        lines.append(f"    {f'{results}{many} = ' if results else ''}{function}({', '.join(given)})")
+        lines.append(f"    {_statement(call, written)}")
         done = {number for number in [*call.used, *call.made] if number is not None and last[number] == index}
         freed = sorted(done.intersection(made).difference(outputs))
-        lines += [f"    del {', '.join(f't{number}' for number in freed)}"] if freed else []
+        if freed:
+            lines.append(f"    del {', '.join(f't{number}' for number in freed)}")
     lines.append(f"    return [{', '.join(f't{number}' for number in outputs)}]")
     exec("\n".join(["def program(inputs):", *lines]), names)
     program: Program = torch.no_grad()(names["program"])
     return program
+
+
+def _statement(call: _Call, written: Callable[[Any], str]) -> str:
+    """A call as code: ``t2 = c0(t0, t1)``, or ``t2, _, = ...`` where the operation returns several values or a list."""
+    function = written(_BUILTINS.get(call.operation, call.operation._op))
+    given = [*map(written, call.arguments), *(f"{name}={written(v)}" for name, v in call.options.items())]
+    code = f"{function}({', '.join(given)})"
+    if not call.made:
+        return code
+    returns = call.operation._schema.returns
+    one_tensor = len(call.made) == 1 and len(returns) == 1 and str(returns[0].type) == "Tensor"
+    results = ", ".join("_" if number is None else f"t{number}" for number in call.made)
+    return f"{results} = {code}" if one_tensor else f"{results}, = {code}"

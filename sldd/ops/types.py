@@ -23,7 +23,8 @@ PerChannel = float | tuple[float, float, float]
 ScoredPart = tuple[int, torch.Tensor, np.ndarray | None]
 """Number of a patient among those scored, some of its images or features of them, and their classes where known."""
 Seen = Callable[[Iterator[ScoredPart], str | None], Iterator[ScoredPart]]
-"""What a network's last part is given for images, which have this digest; none where it cannot be told."""
+"""(parts of images, their digest or None where it cannot be told) -> the parts with what a learner's ``logits``
+takes for the images."""
 
 
 @dataclass(frozen=True)

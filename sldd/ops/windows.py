@@ -89,7 +89,9 @@ class HeldFilms:
         return torch.cat([self._cut(part, size) for part in parts]) if len(parts) > 1 else self._cut(windows, size)
 
     def _cut(self, windows: Sequence[Window], size: int) -> torch.Tensor:
+        """(windows, channels, size, size) values, by one index into the films' flat values."""
         at = np.array([(*self._begins[window.film], window.top, window.left) for window in windows], np.int64)
+        # (windows, 1, 1, 1) each, to be broadcast over channels, rows and columns.
         begin, width, top, left = torch.from_numpy(at).to(self.device)[:, :, None, None, None].unbind(1)
         row = torch.arange(size, device=self.device)[:, None]
         column = torch.arange(size, device=self.device)

@@ -106,22 +106,30 @@ class PatientBatches:
         self._secret = np.random.Generator(np.random.Philox(secrets.randbits(128)))
 
     def draw(self, random: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(n, channels, input, input) patches and (n,) classes, ``settings.patches`` a patient; ``count`` on average.
+        """A step's patches.
 
-        A third of a patient's patches are irrelevant, as in a balanced batch. Those of a class that the patient has not
-        are of another; who has none takes no part. The order of draws decides, not ``random``, which can be known.
+        Every third patch of a patient is irrelevant, as in a balanced batch, and the others show the organ. Where the
+        patient has none of one kind, all are of the other. A patient without any patch takes no part.
+
+        Args:
+            random: not used. It can be known, and who takes part must stay secret; the order of the calls decides.
+            count: patches in a step, on average.
+
+        Returns:
+            (n, channels, input, input) patches and (n,) int64 classes, ``settings.patches`` of each patient in a row.
         """
         rate = self._settings.rate(count, len(self._windows))
         windows: list[Window] = []
         classes: list[int] = []
-        for has in self._windows:
-            own = [number for number, places in enumerate(has) if len(places)]
-            if self._secret.random() >= rate or not own:
+        for by_class in self._windows:
+            present = [number for number, places in enumerate(by_class) if len(places)]
+            if self._secret.random() >= rate or not present:
                 continue
+            in_organ = [number for number in present if number != IRRELEVANT] or present
             for turn in range(self._settings.patches):
-                organ = [number for number in own if number != IRRELEVANT] or own
-                number = IRRELEVANT if turn % len(CLASSES) == 0 and IRRELEVANT in own else organ[0]
-                row = has[number][self._secret.integers(len(has[number]))]
+                irrelevant = turn % len(CLASSES) == 0 and IRRELEVANT in present
+                number = IRRELEVANT if irrelevant else in_organ[0]
+                row = by_class[number][self._secret.integers(len(by_class[number]))]
                 windows.append(Window(*map(int, row)))
                 classes.append(number)
         if not windows:
@@ -154,16 +162,16 @@ class PrivateGradient:
         classes: torch.Tensor,
         compute: ComputeSettings,
     ) -> tuple[float, Weights]:
-        """As ``sldd.training.compute.outer_gradient``, of a batch by ``PatientBatches``; of an empty one, the loss is
-        the last.
+        """As ``sldd.training.compute.outer_gradient``, of a batch by ``PatientBatches``.
 
-        The loss is not private: it stays in the ledger.
+        The loss is the mean over the patients of the batch; of an empty batch, that of the last that was not. It is
+        not private: it stays in the ledger.
         """
         total = [torch.zeros_like(weight) for weight in weights]
         losses = []
-        size = self._settings.patches
+        size = self._settings.patches  # so that each part is one patient
         for part, truth in zip(images.split(size), classes.split(size), strict=True):
-            if not len(part):
+            if not len(part):  # an empty batch splits into one empty part
                 break
             loss, gradient = outer_gradient(forward, weights, part, truth, compute)
             losses.append(float(loss))
@@ -171,8 +179,8 @@ class PrivateGradient:
         if losses:
             self._loss = sum(losses) / len(losses)
         with torch.no_grad():
-            for part in total:
-                part.add_(self._noise(part)).div_(self._expected)
+            for summed in total:
+                summed.add_(self._noise(summed)).div_(self._expected)
         return self._loss, total
 
     def _noise(self, like: torch.Tensor) -> torch.Tensor:

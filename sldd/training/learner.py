@@ -25,7 +25,10 @@ class Learner(Protocol):
         ...
 
     def begin(self, batches: NumberedBatches, real: Iterable[torch.Tensor]) -> NumberedBatches:
-        """Called once before training: wraps batches of patches for ``step``; ``real`` are batches for ``theta_bn``."""
+        """Called once before training: batches for ``step``, made from batches of real images.
+
+        ``real`` are (batch, channels, height, width) images over which ``theta_bn`` can be measured.
+        """
         ...
 
     def inputs(self, images: torch.Tensor) -> torch.Tensor:
@@ -33,7 +36,10 @@ class Learner(Protocol):
         ...
 
     def step(self, inputs: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
-        """One update on inputs as of ``begin``, of (batch,) classes, at this outer rate; returns the loss before."""
+        """One update at this outer rate; returns the loss before it.
+
+        ``inputs`` and ``classes`` are a batch as ``begin`` gives it: (batch,) classes, or (batch, classes) findings.
+        """
         ...
 
     def weights(self, state: State) -> Weights:
@@ -41,15 +47,18 @@ class Learner(Protocol):
         ...
 
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
-        """(batch, 3) logits under ``weights``."""
+        """(batch, classes) logits of (batch, channels, height, width) images under ``weights``."""
         ...
 
     def seen(self, parts: Iterator[ScoredPart], name: str | None) -> Iterator[ScoredPart]:
-        """What ``logits`` are of, for images that have this digest: themselves, or features that may have been kept."""
+        """The parts with what ``logits`` takes for their images: the images themselves, or their features.
+
+        ``name`` is the images' digest, under which a store may have the features; None where it cannot be told.
+        """
         ...
 
     def logits(self, weights: Weights, inputs: torch.Tensor) -> torch.Tensor:
-        """(batch, 3) logits under ``weights``, of what ``seen`` gives."""
+        """(batch, classes) logits under ``weights``, of inputs as ``seen`` gives them."""
         ...
 
     def theta_bn(self, weights: Weights, real: Iterable[torch.Tensor]) -> State:
@@ -57,11 +66,11 @@ class Learner(Protocol):
         ...
 
     def learned(self) -> State:
-        """What of the state the steps change, by name: asked for after each, so nothing is worked out for it."""
+        """The part of ``state`` that steps change, by name: asked for after each step, so it computes no more."""
         ...
 
     def state(self) -> State:
-        """The current state, by name: what is learned and what follows from it; detached, not copied."""
+        """The whole current state, by name: what is learned and what follows from it; detached, not copied."""
         ...
 
     def state_dict(self) -> dict[str, Any]:

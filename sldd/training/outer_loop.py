@@ -33,8 +33,11 @@ class DivergedError(ArithmeticError):
     """A rate, loss or learned value is no longer finite."""
 
 
-def _finite(predict: Callable[[torch.Tensor], torch.Tensor], whose: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A network's logits, refused where they are not finite: of finite weights, they would vote, and have a rank."""
+def _checked(predict: Callable[[torch.Tensor], torch.Tensor], whose: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """``predict``, with a DivergedError where its logits are not finite.
+
+    Finite weights can give such logits; unnoticed, they would count as votes and have a place in a ranking.
+    """
 
     def checked(inputs: torch.Tensor) -> torch.Tensor:
         logits = predict(inputs)
@@ -46,10 +49,11 @@ def _finite(predict: Callable[[torch.Tensor], torch.Tensor], whose: str) -> Call
 
 
 def _all_finite(tensors: Iterable[torch.Tensor]) -> bool:
-    """Asked of the device once, however many tensors there are: each answer would make it wait.
+    """Whether all values of all tensors are finite.
 
-    A sum is finite only where all it adds are, and takes one pass where ``isfinite`` takes five; where large values
-    overflow it, they are looked at one by one.
+    The device is asked once, however many tensors there are: each answer makes one wait for it. A sum is finite only
+    where all that it adds is, and takes one pass where ``isfinite`` takes five. Where large values overflow it, the
+    tensors are looked at one by one.
     """
     known = list(tensors)
     if not known or bool(torch.stack([tensor.sum(dtype=torch.float32) for tensor in known]).isfinite().all()):
@@ -80,8 +84,11 @@ class Progress:
     """State of a run; plain values and tensors only, so that a checkpoint can hold it."""
 
     step: int = 0
+    """Outer steps taken."""
     losses: list[float] = field(default_factory=list)
+    """The loss of each step, on its own batch."""
     history: list[dict[str, float | int | None]] = field(default_factory=list)
+    """An entry an evaluation: its step, the mean loss of the steps before it, and the scores (``Scores.history``)."""
 
 
 class OuterLoop:
@@ -136,8 +143,10 @@ class OuterLoop:
 
     @property
     def impatient(self) -> bool:
-        """True where the last evaluations, ``patience`` of them, found no better state: a function of what was
-        evaluated alone, so that an interrupted run ends at the same step."""
+        """True where the last ``patience`` evaluations found no better state.
+
+        It depends on the evaluations alone, so an interrupted run ends at the same step.
+        """
         patience = self.settings.patience
         if patience is None or self.best is None or self._last:
             return False
@@ -189,7 +198,7 @@ class OuterLoop:
         Raises:
             DivergedError: its logits are not finite.
         """
-        predict, batch = _finite(to_channels_last(network), "of a fresh start"), self.settings.score_batch
+        predict, batch = _checked(to_channels_last(network), "of a fresh start"), self.settings.score_batch
         with Kernels(twice=False):
             return self._evaluator.score(predict, patients, batch=batch, device=self._device)
 
@@ -209,6 +218,7 @@ class OuterLoop:
         self.best = None if best is None else Best(**(best | {"key": tuple(best["key"])}))
 
     def _scheduled(self, step: int) -> float:
+        """The outer rate of a step: linear warm-up times the schedule."""
         rate = self._rate * min(1.0, (step + 1) / (self.settings.warmup + 1))
         if self.settings.schedule == "constant":
             return rate
@@ -218,6 +228,7 @@ class OuterLoop:
         return self._batches.draw(stream(self._seed, "batch", number), self.settings.batch_size)
 
     def _evaluate(self) -> None:
+        """Score the current state on validation patients; it becomes ``best`` where it is, or always with ``last``."""
         state = self.learner.state()
         _check_state(state, self.progress.step)
         weights = channels_last(self.learner.weights(state))
@@ -242,20 +253,21 @@ class OuterLoop:
             self._best_scores = kept, scores
 
     def _real(self) -> Iterator[torch.Tensor]:
+        """Batches of (batch, channels, height, width) real images, over which precise statistics are measured."""
         for number in range(self.settings.statistics_batches):
             images, _ = self._measured.draw(stream(self._seed, "statistics", number), self.settings.batch_size)
             yield images.to(self._device)
 
     def _scores(self, weights: Weights, theta_bn: State, patients: list[int]) -> Scores:
+        """Scores of the network under ``weights`` and ``theta_bn``, in evaluation mode."""
         network = self.learner.network
         load_statistics(network, theta_bn)
-
         training = network.training
         network.eval()
         try:
             with Kernels(twice=False):
                 return self._evaluator.score(
-                    _finite(partial(self.learner.logits, weights), f"after outer step {self.progress.step}"),
+                    _checked(partial(self.learner.logits, weights), f"after outer step {self.progress.step}"),
                     patients,
                     batch=self.settings.score_batch,
                     device=self._device,

@@ -97,20 +97,20 @@ class PlacedPatches:
         return torch.cat(images), torch.tensor(places), torch.tensor(films)
 
     def _cut(self, random: np.random.Generator) -> tuple[torch.Tensor, int, int]:
+        """A (1, channels, input, input) patch, its place (the number of a cell), and the number of its film."""
         settings = self._settings
         number = int(random.integers(len(self._films)))
         film, (mean, std) = self._films[number], self._scales[number]
         height, width = film.shape[:2]
-        longest = min(height, width)
-        side = min(longest, max(2, round(settings.patch * longest * random.uniform(0.8, 1.2))))
+        shorter = min(height, width)
+        side = min(shorter, max(2, round(settings.patch * shorter * random.uniform(0.8, 1.2))))
         top, left = (int(random.integers(length - side + 1)) for length in (height, width))
         patch = planes(film[top : top + side, left : left + side])[None]
         size = (settings.input_size, settings.input_size)
         patch = F.interpolate(patch, size=size, mode="bilinear", antialias=True, align_corners=False)
         patch = (patch - mean) / std * random.uniform(0.7, 1.4) + random.normal(0, 0.3)
-        row, column = (
-            int((start + side / 2) / length * settings.places) for start, length in ((top, height), (left, width))
-        )
+        row = int((top + side / 2) / height * settings.places)
+        column = int((left + side / 2) / width * settings.places)
         return patch, row * settings.places + column, number
 
 
@@ -164,6 +164,37 @@ def _check_side(network: torch.nn.Module, channels: int, settings: PretextSettin
 
 def main(arguments: list[str] | None = None) -> int:
     """``python -m sldd.training.pretext``; 2 where the films or the backbone cannot be used."""
+    options = _parser().parse_args(arguments)
+    settings = PretextSettings(
+        input_size=options.input_size, patch=options.patch, steps=options.steps, seed=options.seed
+    )
+    try:
+        outputs = _outputs(options.out, options.backbone)
+        if not 0 < options.patch <= 1:
+            raise InputError(f"--patch {options.patch:g}: a share of the film's shorter side, above 0 and at most 1")
+        for name, least in (("steps", 1), ("threads", 1), ("input-size", 8)):
+            if (given := getattr(options, name.replace("-", "_"))) < least:
+                raise InputError(f"--{name} {given}: at least {least}")
+        if _is_file(options.out):
+            check_output(options.out)
+        torch.set_num_threads(options.threads)
+        films = read_films(options.films, CHANNELS[options.channels])
+        for backbone, path in outputs.items():
+            if len(options.backbone) > 1:
+                print(f"{backbone} -> {path}", flush=True)
+            weights = train_start(films, replace(settings, backbone=backbone), say=True)
+            _make_folder(path.parent)
+            write_file(path, save({name: value.contiguous() for name, value in weights.items()}))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    use = "grid.start to this file" if _is_file(options.out) else "grid.start=pretrained and pretrained to this folder"
+    print(f"{options.out}: set {use}; send it to whoever is to use the packages")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    """The command's options; the defaults are those of ``PretextSettings``."""
     parser = argparse.ArgumentParser(
         prog="python -m sldd.training.pretext",
         description=__doc__,
@@ -195,33 +226,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--threads", type=int, default=1, help="of PyTorch; the weights differ with it in their last bits (default: 1)"
     )
-    options = parser.parse_args(arguments)
-    settings = PretextSettings(
-        input_size=options.input_size, patch=options.patch, steps=options.steps, seed=options.seed
-    )
-    try:
-        outputs = _outputs(options.out, options.backbone)
-        if not 0 < options.patch <= 1:
-            raise InputError(f"--patch {options.patch:g}: a share of the film's shorter side, above 0 and at most 1")
-        for name, least in (("steps", 1), ("threads", 1), ("input-size", 8)):
-            if (given := getattr(options, name.replace("-", "_"))) < least:
-                raise InputError(f"--{name} {given}: at least {least}")
-        if _is_file(options.out):
-            check_output(options.out)
-        torch.set_num_threads(options.threads)
-        films = read_films(options.films, CHANNELS[options.channels])
-        for backbone, path in outputs.items():
-            if len(options.backbone) > 1:
-                print(f"{backbone} -> {path}", flush=True)
-            weights = train_start(films, replace(settings, backbone=backbone), say=True)
-            _make_folder(path.parent)
-            write_file(path, save({name: value.contiguous() for name, value in weights.items()}))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    use = "grid.start to this file" if _is_file(options.out) else "grid.start=pretrained and pretrained to this folder"
-    print(f"{options.out}: set {use}; send it to whoever is to use the packages")
-    return 0
+    return parser
 
 
 def _is_file(out: Path) -> bool:

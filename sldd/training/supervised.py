@@ -48,7 +48,8 @@ class Training:
     """Adam on all weights of a network, from the same start and through the same outer loop as a distillation.
 
     Args:
-        beside: (n, channels, side, side) images and their (n, classes) soft labels, which weigh as much as every batch.
+        beside: (n, channels, side, side) images and their (n, classes) soft labels. Their gradient is added to that of
+            every batch, with the same weight.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Training:
         return [state[name] for name in self._names]
 
     def forward(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
-        """(batch, 3) logits under ``weights``."""
+        """(batch, classes) logits of (batch, channels, height, width) images under ``weights``."""
         weights = channels_last(weights) if self._channels_last else weights
         return functional_call(self.network, dict(zip(self._names, weights, strict=True)), (images,))
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from sldd.backbones.head import last_layer
+from sldd.backbones.head import caught_inputs, last_layer
 from sldd.ops.types import Weights
 
 
@@ -26,10 +26,6 @@ class Embedding:
 
     def __call__(self, weights: Weights, images: torch.Tensor) -> torch.Tensor:
         """(batch, features) of (batch, channels, height, width) under weights in the network's order."""
-        caught: list[torch.Tensor] = []
-        hook = self._last.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
-        try:
+        with caught_inputs(self._last) as caught:
             functional_call(self._network, dict(zip(self._names, weights, strict=True)), (images,))
-        finally:
-            hook.remove()
         return caught[-1].flatten(1)

@@ -32,7 +32,15 @@ _AT_ONCE = 2**24
 
 
 class Draft:
-    """A file as it is written: rows of ``features`` one batch after the other, then the other arrays."""
+    """A file as it is written: rows of ``features`` one batch after the other, then the other arrays.
+
+    Args:
+        file: where bytes go; None writes nothing, for whoever has no store or one that has failed.
+        limit: bytes that the file may have.
+
+    Attributes:
+        error: why the file is not whole; None while it is.
+    """
 
     def __init__(self, file: BinaryIO | None, limit: int = 0) -> None:
         self._file, self._limit, self._sum = file, limit, hashlib.sha256()

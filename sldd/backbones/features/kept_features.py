@@ -24,15 +24,18 @@ _UNKNOWN = -128
 
 
 class FeatureBatches:
-    """Batches of features: those of new patches until ``rows`` are kept, then rows drawn from these, by class where
-    a row has one.
+    """Batches of features, for outer steps of the last layer alone.
+
+    The first batches are features of new patches. They are kept until there are ``rows`` of them, the bank. Each later
+    batch draws its rows from the bank: as many of each class as a kept batch has, or any rows where patches have
+    findings instead of a class.
 
     Args:
         batches: of patches, all of one size.
         features: (batch, channels, height, width) -> (batch, ...).
-        rows: patches whose features are kept, at least; a batch is kept whole.
+        rows: patches in the bank, at least: a batch is kept whole.
         seed: names the draws.
-        store, key: where the rows are once there are enough of them, or are already.
+        store, key: where the bank is written once it is full, or is found already.
         device: of the features; the CPU unless given.
     """
 
@@ -56,7 +59,7 @@ class FeatureBatches:
         self._take()
 
     def get(self, number: int) -> Batch:
-        """Features and classes of batch ``number``; after a resume, all batches that would have been kept are again."""
+        """Features and classes of batch ``number``; a resumed run first computes the bank again if no store has it."""
         while not len(self._bank) and len(self._kept) <= number:
             self._keep()
         if number < len(self._kept):
@@ -69,6 +72,7 @@ class FeatureBatches:
 
     @torch.no_grad()
     def _keep(self) -> None:
+        """Compute and keep one batch more; the last one fills the bank."""
         images, classes = self._batches.get(len(self._kept))
         self._kept.append((self._features(images), classes))
         if len(self._kept) * len(images) < self.rows:
@@ -82,13 +86,15 @@ class FeatureBatches:
             self._fill(features, truth, len(images))
 
     def _take(self) -> bool:
-        """Take the rows from the store, where they are one memory for all trials, if it has them."""
+        """Fill the bank from the store, where it is one memory for all trials; returns whether it was there."""
         found = None if self._store is None else self._store.read(self._key)
         if found is not None:
             self._fill(found["features"].to(self._device), found["truth"].to(self._device), int(found["size"]))
         return found is not None
 
     def _fill(self, features: torch.Tensor, truth: torch.Tensor, size: int) -> None:
+        """Set the bank: (rows, ...) features, and (rows,) classes or (rows, classes) findings, kept in batches of
+        ``size``."""
         self._bank, self._truth = features, truth
         counted = range(int(truth.max()) + 1) if truth.ndim == 1 else range(0)
         self._of_class = [torch.nonzero(truth == number)[:, 0] for number in counted]
@@ -96,7 +102,9 @@ class FeatureBatches:
         self._batches.close()
 
     def _drawn(self, number: int) -> Batch:
-        classes = self._kept[number % len(self._kept)][1]  # where one is there once more, it is another each time
+        """A batch drawn from the bank."""
+        # A kept batch says how many rows each class gets: which classes get one more differs from batch to batch.
+        classes = self._kept[number % len(self._kept)][1]
         random = stream(self._seed, "features", number)
         if classes.ndim == 2:  # findings, of which a film has several: any row is as good as another
             picked = random.integers(len(self._bank), size=len(classes), dtype=np.int64)
@@ -113,10 +121,10 @@ class FeatureBatches:
 def scored_features(
     head: Head, parts: Iterator[ScoredPart], store: FeatureStore | None, name: str | None
 ) -> Iterator[ScoredPart]:
-    """The same parts with features for images; without a look at the images where the store has them.
+    """The parts with features in place of images; where the store has the features, no image is even read.
 
     Args:
-        name: digest of the images and of how they are parted; None where that cannot be told.
+        name: digest of the images and of how they are divided into parts; None where that cannot be told.
     """
     key = None if store is None or name is None else digest("scored", head.fingerprint(), name)
     found = None if store is None or key is None else store.read(key)

@@ -22,7 +22,7 @@ import torch
 
 from sldd.backbones.norms import batch_norms
 from sldd.distillation.alternatives.matching import Matching
-from sldd.distillation.inner_gradient import EagerGradient, InnerGradient, TracedGradient
+from sldd.distillation.inner_gradient import EagerGradient, InnerGradient, TracedGradient, program_or_eager
 from sldd.ops.types import Weights
 from sldd.training.compute import autocast_type, outer_gradient
 
@@ -52,6 +52,7 @@ class GradientMatching(Matching):
         self._weights: Weights = []
         together = [torch.ones_like(self._classes, dtype=torch.bool)]
         each = [self._classes == number for number in self._classes.unique()]
+        # Of the (S M,) images, those that are matched together: all, or class by class.
         self._groups = together if batch_norms(self.network) else each
 
     def _matched(
@@ -62,24 +63,23 @@ class GradientMatching(Matching):
         if not since:
             self._weights = self._networks(drawn)
         change, total = self._change(), 0.0
-        gradients = [torch.zeros_like(images), torch.zeros_like(labels)]
+        to_images, to_labels = torch.zeros_like(images), torch.zeros_like(labels)
         for rows in self._groups:
-            of = torch.isin(classes, self._classes[rows])
+            alike = torch.isin(classes, self._classes[rows])  # real images of the group's classes
             leaves = [weight.detach().requires_grad_() for weight in self._weights]
-            outer = self._loss.outer
             _, wanted = outer_gradient(
-                self._unroll.forward, leaves, change(real[of]), classes[of], self._compute, outer
+                self._unroll.forward, leaves, change(real[alike]), classes[alike], self._compute, self._loss.outer
             )
-            changed, truth = change(images[rows]), labels[rows]
-            found, products = self._inner(changed, truth).linearised(self._weights, changed.detach(), truth.detach())
-            found = [gradient.requires_grad_() for gradient in found]
-            loss = distance(found, wanted)
-            nu = torch.autograd.grad(loss, found, allow_unused=True, materialize_grads=True)
-            by_images, by_labels = products([part.contiguous() for part in nu], False)
-            gradients[0] += torch.autograd.grad(changed, images, by_images)[0]
-            gradients[1][rows] += by_labels
+            made, soft = change(images[rows]), labels[rows]
+            gradient, products = self._inner(made, soft).linearised(self._weights, made.detach(), soft.detach())
+            gradient = [part.requires_grad_() for part in gradient]
+            loss = distance(gradient, wanted)
+            nu = torch.autograd.grad(loss, gradient, allow_unused=True, materialize_grads=True)  # dD / dA
+            by_made, by_labels = products([part.contiguous() for part in nu], False)
+            to_images += torch.autograd.grad(made, images, by_made)[0]  # through the augmentation
+            to_labels[rows] += by_labels
             total += loss.item()
-        return total, gradients[0], gradients[1]
+        return total, to_images, to_labels
 
     def _follow(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """The network learns from the distilled images, as its next gradients are to be met there, unless it is the
@@ -91,11 +91,11 @@ class GradientMatching(Matching):
             self._weights = list(torch._foreach_sub(self._weights, gradient, alpha=self._match.network_lr))
 
     def _inner(self, images: torch.Tensor, labels: torch.Tensor) -> InnerGradient:
+        """What gives the gradient on these images: a program, recorded at the first call on a CPU, or autograd."""
         if self._to_trace:
             self._program = TracedGradient.of(self._eager, self._weights, images.detach(), labels.detach())
             self._to_trace = False
-        fits = self._program is not None and self._program.fits(images, labels)
-        return self._program if fits and self._program is not None else self._eager
+        return program_or_eager(self._program, self._eager, images, labels)
 
     def state_dict(self) -> dict[str, Any]:
         """As of ``ImageLearner``, with the network that learns."""

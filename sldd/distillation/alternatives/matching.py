@@ -28,37 +28,38 @@ from sldd.training.siamese import Change, identity, siamese
 
 
 class Networks:
-    """Weights of freshly drawn networks, by number: Xavier's, as the known start without weights of its own has them.
+    """Weights of numbered networks, each freshly drawn: Xavier's, as the known start has without weights of its own.
 
     Args:
-        network: says where weights lie; stays as it is.
+        network: says on which device and in which layout weights lie; stays as it is.
         seed: names the draws.
-        start: give the network's own weights whatever the number.
-        blank: the network as it is built, from which others are drawn: what has one value there keeps it, as layer
-            scales do, while those of a network that was trained have others. ``network``, unless given.
+        start: give the network's own weights for every number instead.
+        blank: the network as it is built, in which fresh weights are drawn; ``network`` unless given. Drawing keeps
+            what is constant there, such as layer scales, which have other values in a network that was trained.
     """
 
     def __init__(self, network: nn.Module, seed: int, *, start: bool = False, blank: nn.Module | None = None) -> None:
         self._start = [parameter.detach() for parameter in network.parameters()]
-        self._drawn, self._seed, self._own = copy.deepcopy(blank or network).cpu(), seed, start
+        self._blank, self._seed, self._always_start = copy.deepcopy(blank or network).cpu(), seed, start
 
     def __call__(self, number: int) -> Weights:
-        """A tensor a parameter, of nobody else's memory."""
-        if self._own:
+        """The weights of network ``number``, in memory of their own."""
+        if self._always_start:
             return [weight.clone() for weight in self._start]
-        initialise(self._drawn, int(stream(self._seed, "fresh network", number).integers(2**62)))
+        initialise(self._blank, int(stream(self._seed, "fresh network", number).integers(2**62)))
         return [
             torch.empty_like(like).copy_(parameter.detach())  # on its device, and laid out as it is
-            for parameter, like in zip(self._drawn.parameters(), self._start, strict=True)
+            for parameter, like in zip(self._blank.parameters(), self._start, strict=True)
         ]
 
 
 class Matching(ImageLearner):
-    """Learns by what one outer step matches; the rates follow from the images.
+    """Base of methods that match a quantity of distilled images with that of real ones; the rates follow from the
+    images.
 
     Args:
         classes: the class that each of the M images of a batch stands for.
-        match: of its own.
+        match: settings of these methods alone.
         blank: as of ``Networks``; others as of ``ImageLearner``.
     """
 
@@ -108,8 +109,10 @@ class Matching(ImageLearner):
         """Called after each step with the images and labels that it has led to: networks may learn from these."""
 
     def _real_features(self, embedding: Embedding, weights: Weights, real: torch.Tensor) -> torch.Tensor:
-        """(batch, features) of real images, with no derivative, in parts of ``compute.micro_batch``, of which batch
-        norm takes statistics one by one."""
+        """(batch, features) of real images, with no derivative.
+
+        They are computed in parts of ``compute.micro_batch``; batch norm normalises each part by itself.
+        """
         parts = real.split(self._compute.micro_batch or len(real))
         with torch.no_grad(), Kernels(twice=False), cast(real.device, self._compute.precision):
             return torch.cat([embedding(weights, part) for part in parts]).float()

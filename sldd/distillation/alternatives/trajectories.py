@@ -46,6 +46,7 @@ class TrajectoryMatching(Matching):
         rate = torch.tensor(self._match.experts.rate, device=self._device).log()
         self._rate = torch.nn.Parameter(rate, requires_grad=True)
         self._rate_adam = torch.optim.Adam([self._rate])
+        self._by_rate = torch.zeros((), device=self._device)  # dL / d log(rate) of the last step
 
     def _matched(
         self, images: torch.Tensor, labels: torch.Tensor, real: torch.Tensor, classes: torch.Tensor
@@ -61,12 +62,12 @@ class TrajectoryMatching(Matching):
         length = _square(torch._foreach_sub(first, last))
         apart = torch._foreach_sub([weight.detach() for weight in theta], last)
         loss = float(_square(apart) / length)
-        found = self._student.backward(list(torch._foreach_mul(apart, 2 / length)))
-        self._by_rate = found.rates.sum() * rates[0, 0]  # of its logarithm
+        found = self._student.backward(list(torch._foreach_mul(apart, 2 / length)))  # from dL / d theta_{t+N}
+        self._by_rate = found.rates.sum() * rates[0, 0]  # dL / d log(rate) = rate dL / d rate
         return loss, found.images.flatten(0, 1), found.labels.flatten(0, 1)
 
     def begin(self, batches: NumberedBatches, real: Iterable[torch.Tensor]) -> NumberedBatches:
-        """None: experts have seen the real images."""
+        """Empty batches: a step reads no real images, since the experts have learned from them."""
         return Prefetch(lambda number: (torch.empty(0), torch.empty(0, dtype=torch.long)), self._device, ahead=False)
 
     def step(self, inputs: torch.Tensor, classes: torch.Tensor, rate: float) -> float:
@@ -78,6 +79,7 @@ class TrajectoryMatching(Matching):
         return loss
 
     def _parted(self, flat: torch.Tensor) -> Weights:
+        """A tensor for each parameter, from a snapshot's flat weights."""
         sizes = [weight.numel() for weight in self._unroll.start]
         parts = flat.to(self._device).split(sizes)
         return [part.view_as(like).clone() for part, like in zip(parts, self._unroll.start, strict=True)]

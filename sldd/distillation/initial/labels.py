@@ -25,7 +25,7 @@ def image_classes(images: int) -> list[int]:
 
 
 def classes_of(labels: torch.Tensor, turns: list[int]) -> list[int]:
-    """The class that each label (M, classes) has most of; where none tells any from another, each in ``turns``."""
+    """The largest class of each label (M, classes); ``turns`` instead where every label is uniform."""
     even = bool((labels == labels[:, :1]).all())
     return turns if even else labels.argmax(1).tolist()
 

@@ -49,26 +49,29 @@ def relative_rates(
         (T,) float32. Tensors that are zero (biases) take the rate of their layer's weights, or the median of all, as
         far as the inner loss falls by no more through them than through the median tensor.
     """
-    norms = torch.stack([torch.stack([g.norm() for g in batch]) for batch in gradients]).mean(0).double()
-    sizes = torch.stack([weight.norm() for weight in weights]).double().to(norms.device)
-    known = (sizes > 0) & (norms > 0)
+    gradient_norms = torch.stack([torch.stack([g.norm() for g in batch]) for batch in gradients]).mean(0).double()
+    weight_norms = torch.stack([weight.norm() for weight in weights]).double().to(gradient_norms.device)
+    known = (weight_norms > 0) & (gradient_norms > 0)  # (T,), like what follows
     if not bool(known.any()):
-        return torch.full((len(names),), share, device=norms.device)
-    ratio = sizes / norms
+        return torch.full((len(names),), share, device=gradient_norms.device)
+    ratio = weight_norms / gradient_norms
     median = ratio[known].median()
     ratio = ratio.clamp(max=median * _WIDEST)
+    # A tensor without a ratio of its own takes that of its layer, or the median.
     layers = [name.rpartition(".")[0] for name in names]
-    of_layer = {layer: ratio[number] for number, layer in enumerate(layers) if known[number]}
-    found = torch.stack([
-        ratio[number] if known[number] else of_layer.get(layer, median) for number, layer in enumerate(layers)
+    ratio_of_layer = {layer: ratio[number] for number, layer in enumerate(layers) if known[number]}
+    filled = torch.stack([
+        ratio[number] if known[number] else ratio_of_layer.get(layer, median) for number, layer in enumerate(layers)
     ])  # fmt: skip
-    factor = torch.tensor([LAST_LAYER if layer == last else 1.0 for layer in layers], device=norms.device)
-    found = factor * found
-    falls = found * norms.square()
-    most = falls[known].median()
-    found = torch.where(known | (falls <= most), found, most / norms.square())
-    gentle = (STEEPEST / (found * norms.square()).sum()).clamp(max=1.0)
-    return (share * gentle * found / (epochs * len(gradients))).float()
+    factor = torch.tensor([LAST_LAYER if layer == last else 1.0 for layer in layers], device=gradient_norms.device)
+    rates = factor * filled
+    # Through a tensor without a ratio of its own the inner loss may fall by no more than through the median one.
+    falls = rates * gradient_norms.square()  # to first order, at a share of 1
+    median_fall = falls[known].median()
+    rates = torch.where(known | (falls <= median_fall), rates, median_fall / gradient_norms.square())
+    steepness = (rates * gradient_norms.square()).sum()
+    scale = (STEEPEST / steepness).clamp(max=1.0)
+    return (share * scale * rates / (epochs * len(gradients))).float()
 
 
 def relative_rate(weights: Weights, gradients: Sequence[Weights], *, share: float, epochs: int) -> torch.Tensor:
