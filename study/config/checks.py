@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import fields, replace
 from typing import Any
 
 from sldd.backbones.start import PRETRAINED
+from sldd.data.augment import AugmentSettings
 from sldd.data.cohort import Cohort
 from sldd.data.patches import PatchSettings
 from sldd.data.settings import TOLD_WHOLE
@@ -117,9 +118,13 @@ def _of_source(*kinds: str) -> Callable[[StudyConfig], bool]:
     return lambda config: config.data.source in kinds
 
 
-def _settings_of(group: str, kind: type, *, without: str) -> tuple[str, ...]:
-    """All settings of a group but one, on which the group does not depend."""
-    return tuple(f"{group}.{each.name}" for each in fields(kind) if each.name != without)
+def _settings_of(group: str, kind: type, *, without: Container[str]) -> tuple[str, ...]:
+    """All settings of a group but those that decide whether the others do anything."""
+    return tuple(f"{group}.{each.name}" for each in fields(kind) if each.name not in without)
+
+
+def _augments(config: StudyConfig) -> bool:
+    return any(METHODS[method].augments(config.augment) for block in config.grid for method in block.method)
 
 
 _WITH_SETTINGS = ("phantom", *TOLD_WHOLE)
@@ -148,16 +153,21 @@ _NEEDED: tuple[tuple[tuple[str, ...], str, Callable[[StudyConfig], bool]], ...] 
     (("data.film_size",), _names("data.source", TOLD_WHOLE), _of_source(*TOLD_WHOLE)),
     *(((f"data.{kind}.",), f"data.source={kind}", _of_source(kind)) for kind in _WITH_SETTINGS),
     (
-        _settings_of("evaluate", FreshSettings, without="starts"),
+        _settings_of("evaluate", FreshSettings, without=["starts"]),
         "evaluate.starts=1 or more",
         lambda config: config.evaluate.starts > 0,
     ),
     (
-        ("grid.train_view", *_settings_of("patches", PatchSettings, without="input_size")),
+        ("grid.train_view", *_settings_of("patches", PatchSettings, without=["input_size"])),
         _names("task", (name for name in TASKS if name not in _FILMS_TASKS)),
         _cuts_patches,
     ),
     (("augment.",), _names("task", _FILMS_TASKS), _tells_films),
+    (
+        _settings_of("augment", AugmentSettings, without=["train", "distill"]),
+        "augment.train=true for ordinary training, or augment.distill=true for the others",
+        _augments,
+    ),
 )
 """Settings, alone or a group, that do nothing without another: what they need, in words, and whether it is there."""
 
@@ -172,21 +182,26 @@ def why_idle(config: StudyConfig, key: str) -> str | None:
 
 
 def _methods_lacking(config: StudyConfig, key: str) -> str | None:
-    """The methods that read a setting which the grid has none of, in words; None where it has one, or all read it."""
-    reading = {
-        name: max((start for start in _read_by(method) if key.startswith(start)), key=len, default="")
-        for name, method in METHODS.items()
+    """The methods that a setting is for, in words, where the grid has none of them; None where it has one, or where all
+    methods read the setting.
+
+    The longest prefix decides: ``distill.image_init`` is for methods that list it, not for all that list ``distill.``.
+    """
+    fitting = {
+        name: [prefix for prefix in _read_by(method) if key.startswith(prefix)] for name, method in METHODS.items()
     }
-    nearest = max(reading.values(), key=len)
-    readers = [name for name, start in reading.items() if start == nearest]
-    if not nearest or any(method in readers for block in config.grid for method in block.method):
+    longest = max((prefix for prefixes in fitting.values() for prefix in prefixes), key=len, default=None)
+    if longest is None:
+        return None
+    readers = [name for name, prefixes in fitting.items() if longest in prefixes]
+    if any(method in readers for block in config.grid for method in block.method):
         return None
     shown = readers if len(readers) < 5 else [*readers[:3], f"{len(readers) - 3} others"]
     return _alternatives("grid.method=" + shown[0], *shown[1:])
 
 
 def _read_by(method: Method) -> tuple[str, ...]:
-    """What keys begin with that a method reads and some others do not."""
+    """Prefixes of the keys that a method reads and some others do not."""
     return (*method.reads, *(f"search.{within}" for within in method.ranges.values()))
 
 

@@ -25,14 +25,17 @@ from study.config.schema import Grid, StudyConfig, declared
 from study.config.values import check_finite, check_truths, load_value
 from study.grid.axes import IMAGES, GridSettings
 
-# A study may grow along these and its grid; everything else is what its numbers mean.
+# What a study that is resumed may change, beside adding to its grid. All else decides what its numbers mean.
 GROWING = ("search.trials", "confirm.repeats")
-# Where, how fast and how far, not what (but for the threads, which change results), and when a count suffices, which
-# decides what is run and not what comes of it, and what else lies in packages. The fingerprint guards the data.
+"""Settings that may grow."""
 FREE = (
     "resources.", "budget.", "compute.memory", "outer.checkpoint_", "data.cache", "data.root", "minimum.",
     "package.weights", "package.key", "package.signer", "track",
 )  # fmt: skip
+"""Prefixes of settings that may take any value, since no trial's result depends on them: where data and files lie (the
+cohort's fingerprint guards the data), how fast and how long trials run, which image count suffices (it decides what is
+run, not what comes of it), and what packages hold beside the images. ``resources.threads`` is the exception: it changes
+results."""
 
 FORMER: dict[str, Any] = {
     "data.phantom.difficulty": 0.0,
@@ -40,14 +43,15 @@ FORMER: dict[str, Any] = {
     "distill.rate_unit": "absolute",
     "distill.rate_lr": "that of images, on another scale",
 }
-"""What studies did from before there was a choice, where it is not what the default does now."""
+"""What older studies did where a setting did not exist yet, if its default is something else today."""
 FORMER_OF_HEADS = {"distill.label_update": "gradient"}
-"""The same where inner steps change the last layer."""
+"""The same for studies whose inner steps change the last layer."""
 FORMER_START = {"start": XAVIER}
-"""The same of their grids' blocks."""
+"""The same for the blocks of their grids."""
 
 RENAMED = {("search", "stop"): "pruner"}
-"""Settings of before by group and name, with the name that they have now: old files and studies have theirs."""
+"""Today's names of settings that were called otherwise, by group and former name: files and studies from before have
+those."""
 
 
 def load(study: str, overrides: list[str]) -> StudyConfig:
@@ -64,10 +68,10 @@ def load(study: str, overrides: list[str]) -> StudyConfig:
 
 
 def with_effect(study: str, overrides: list[str], asked: Container[str]) -> list[str]:
-    """Those of ``overrides`` that somebody ``asked`` for, and of the others those that do something.
+    """Overrides without those that do nothing in this study, unless somebody ``asked`` for them.
 
     Raises:
-        InputError: as of ``load``, but for those that do nothing.
+        InputError: as of ``load``, but for settings that do nothing.
     """
     config = parse(read(study, overrides))
     return [
@@ -150,27 +154,47 @@ def differences(old: dict[str, Any], new: StudyConfig) -> list[str]:
     """
     old = _renamed(old)
     found = _lost_cells(old.get("grid"), new)
-    defaults, before, after = (
-        _flatten({name: value for name, value in tree.items() if name != "grid"})
-        for tree in (as_tree(StudyConfig("", [])), old, as_tree(new))
-    )
-    heads = "head" in {before.get("distill.inner_weights"), *(before.get("search.options.inner_weights") or [])}
-    former = FORMER | (FORMER_OF_HEADS if heads else {})
-    before = defaults | former | before  # a setting that there was not yet did what its default does, but for some
+    before, after = _in_force(old), _flat_without_grid(as_tree(new))
+    try:
+        begun: StudyConfig | None = parse(old)
+    except InputError:  # of a time when other settings were taken
+        begun = None
     for key in sorted(before.keys() | after.keys()):
         was, now = before.get(key), after.get(key)
-        if was == now or (key.startswith(FREE) and key != "resources.threads"):
+        if was == now or _may_change(key, was, now):
             continue
-        if key in GROWING and was is not None and now is not None and now >= was:
+        # Nothing that has run depends on it, or nothing that will: grids only grow, so it did nothing before either.
+        # What else decides that a setting does nothing is compared itself.
+        if any(config is not None and why_idle(config, key) is not None for config in (begun, new)):
             continue
-        if why_idle(new, key) is not None:
-            continue  # nor did it then, where that decides a number: grids only grow, and all else is compared
-        if key.startswith("pretrained.") and was is None:
-            continue  # study.run knows whether trials have begun without it
-        if key.startswith("sources.") and (was is None or key.endswith((".root", ".cache"))):
-            continue  # one more collection, or the same elsewhere; the fingerprint guards what is in it
         found.append(f"{key} was {was!r} and is now {now!r}")
     return found
+
+
+def _flat_without_grid(tree: dict[str, Any]) -> dict[str, Any]:
+    """Settings by their whole keys, without those of the grid."""
+    return _flatten({name: value for name, value in tree.items() if name != "grid"})
+
+
+def _in_force(old: dict[str, Any]) -> dict[str, Any]:
+    """Settings that a study began with, by their whole keys; those that did not exist yet with what it did then: what
+    their default does, but for ``FORMER``."""
+    stored = _flat_without_grid(old)
+    inner_weights = {stored.get("distill.inner_weights"), *(stored.get("search.options.inner_weights") or [])}
+    former = FORMER | (FORMER_OF_HEADS if "head" in inner_weights else {})
+    return _flat_without_grid(as_tree(StudyConfig("", []))) | former | stored
+
+
+def _may_change(key: str, was: Any, now: Any) -> bool:
+    """Whether a study may go on with another value of a setting that does something in it."""
+    if key.startswith(FREE) and key != "resources.threads":
+        return True
+    if key in GROWING and was is not None and now is not None and now >= was:
+        return True
+    if key.startswith("pretrained.") and was is None:
+        return True  # study.run knows whether trials have begun without it
+    # One more collection, or the same elsewhere; the fingerprint guards what is in it.
+    return key.startswith("sources.") and (was is None or key.endswith((".root", ".cache")))
 
 
 def _lost_cells(old: Any, new: StudyConfig) -> list[str]:

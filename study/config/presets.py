@@ -65,7 +65,7 @@ def _merged(study: str, seen: tuple[str, ...]) -> Tree:
     """Settings merged over those of their base; presets and files in the grid as names that hold anywhere."""
     if study in seen:
         raise InputError(f"{seen[0]}: base leads from {' to '.join(seen)} and back to {study}")
-    tree = _one(study)
+    tree = _own_settings(study)
     if isinstance(tree.get("grid"), str | list):
         entries = tree["grid"] if isinstance(tree["grid"], list) else [tree["grid"]]
         tree["grid"] = [_beside(study, entry) if isinstance(entry, str) else entry for entry in entries]
@@ -108,25 +108,13 @@ def _on_top(tree: Tree, below: Tree) -> Tree:
     return merged
 
 
-def _one(study: str) -> Tree:
-    path = Path(study)
-    if study in presets():
-        text, where = (resources.files("study") / "presets" / f"{study}.yaml").read_text(), f"preset {study}"
-    elif path.suffix in (".yaml", ".yml"):
-        try:
-            if path.exists() and not path.is_file():  # a pipe that nobody writes to would keep us waiting
-                raise InputError(f"{study}: not a file; name a preset or a file of settings")
-            text, where = path.read_text(encoding="utf-8"), study
-        except FileNotFoundError:
-            raise InputError(f"{study}: there is no such file") from None
-        except OSError as error:
-            raise InputError(f"{study}: cannot be read ({error.strerror})") from None
-        except UnicodeDecodeError:
-            raise InputError(f"{study}: not UTF-8 text; save it as UTF-8") from None
-    else:
-        near = difflib.get_close_matches(path.name, presets(), n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(presets())}"
-        raise InputError(f"{path.name!r} is neither a preset nor a .yaml file; {hint}")
+def _own_settings(study: str) -> Tree:
+    """The settings that a preset or a YAML file has itself, without its base; ``$VARIABLES`` in ``data.root`` replaced.
+
+    Raises:
+        InputError: no such preset or file, or a text that is no mapping.
+    """
+    text, where = _text(study)
     try:
         tree = load_settings(text)
     except ValueMeantOtherwiseError as error:
@@ -136,10 +124,35 @@ def _one(study: str) -> Tree:
         raise InputError(f"{where}: not valid YAML" + (f" at line {line + 1}" if line is not None else "")) from None
     if not isinstance(tree, dict):
         raise InputError(f"{where}: a study is a mapping of settings, see study/presets/demo.yaml")
-    root = (tree.get("data") or {}).get("root") if isinstance(tree.get("data"), dict) else None
-    if isinstance(root, str):
-        tree["data"]["root"] = os.path.expandvars(root)
+    data = tree.get("data")
+    if isinstance(data, dict) and isinstance(data.get("root"), str):
+        data["root"] = os.path.expandvars(data["root"])
     return tree
+
+
+def _text(study: str) -> tuple[str, str]:
+    """Text of a preset or a YAML file, and what messages call it.
+
+    Raises:
+        InputError: there is no such preset or file, or it cannot be read.
+    """
+    if study in presets():
+        return (resources.files("study") / "presets" / f"{study}.yaml").read_text(), f"preset {study}"
+    path = Path(study)
+    if path.suffix not in (".yaml", ".yml"):
+        near = difflib.get_close_matches(path.name, presets(), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(presets())}"
+        raise InputError(f"{path.name!r} is neither a preset nor a .yaml file; {hint}")
+    try:
+        if path.exists() and not path.is_file():  # a pipe that nobody writes to would keep us waiting
+            raise InputError(f"{study}: not a file; name a preset or a file of settings")
+        return path.read_text(encoding="utf-8"), study
+    except FileNotFoundError:
+        raise InputError(f"{study}: there is no such file") from None
+    except OSError as error:
+        raise InputError(f"{study}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{study}: not UTF-8 text; save it as UTF-8") from None
 
 
 def _set(tree: Tree, key: str, value: Any) -> None:

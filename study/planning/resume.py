@@ -56,13 +56,17 @@ def check_same_study(before: dict[str, Any], config: StudyConfig, patients: Stud
 def planned_before(before: dict[str, Any] | None, config: StudyConfig, grid: list[Cell]) -> dict[Cell, PlannedCell]:
     """Cells that the study's plan of before did not refuse, with what it found; those that it refused may run now.
 
-    Memory is told where this machine's libraries, and ``compute.memory``, are those of before.
+    Memory is told where this machine's libraries, and the settings that decide it, are those of before.
     """
     if before is None:
         return {}
     there, here = before["provenance"].get("versions") or {}, versions()
-    kept = (before["config"].get("compute") or {}).get("memory")
-    same = kept == config.compute.memory and all(there.get(name) == here[name] for name in _OF_SHAPES)
+    compute, resources = (before["config"].get(group) or {} for group in ("compute", "resources"))
+    same = (
+        compute.get("memory") == config.compute.memory
+        and resources.get("feature_cache") == config.resources.feature_cache  # where experts of mtt are kept
+        and all(there.get(name) == here[name] for name in _OF_SHAPES)
+    )
     found = {each["cell"]: each for each in before["cells"] if not each["refused"]}
     return {
         cell: PlannedCell(

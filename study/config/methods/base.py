@@ -48,11 +48,15 @@ class Method(ABC):
     @property
     @abstractmethod
     def reads(self) -> tuple[str, ...]:
-        """What settings' keys begin with that are read by such methods only as say so here, beside those of ranges."""
+        """Prefixes of the keys of settings that only some methods read, this one among them.
+
+        A setting under such a prefix does nothing in a grid without a method that lists it, and is then refused. A
+        setting that no method lists is read by all. Those in ``ranges`` count as listed.
+        """
 
     @abstractmethod
     def cells(self, cell: Cell, block: GridSettings, task: Task[Any]) -> Iterator[Cell]:
-        """A cell of this method, at every point of the axes of the block that the method has."""
+        """Cells of this method: ``cell`` at every point of those axes of the block that the method has."""
 
     def search_space(self, settings: SearchSettings, delta: Space) -> Space:
         """Search space, by the names that ``TrialSpec.parameters_in`` knows; ``delta`` is the threshold's part."""
@@ -62,7 +66,12 @@ class Method(ABC):
 
     @abstractmethod
     def outer_settings(self, config: StudyConfig, size: int, epochs: int | None) -> OuterSettings:
-        """The outer loop's budget, over so many training images, with a cell's own epochs where it has some."""
+        """The outer loop's settings, with epochs turned into steps.
+
+        Args:
+            size: training images.
+            epochs: the cell's own; None where it has the study's.
+        """
 
     @abstractmethod
     def augments(self, settings: AugmentSettings) -> bool:
@@ -73,11 +82,11 @@ class Method(ABC):
         return None
 
     def timed(self, config: StudyConfig) -> StudyConfig:
-        """The configuration with which a plan times one outer step, of a cell with one inner step."""
+        """The configuration with which a plan times one outer step of a cell, reduced to one inner step."""
         return config
 
     def timed_steps(self, cell: Cell) -> int:
-        """How often an outer step of a cell takes what that one took beside the pass over real images."""
+        """How many times an outer step of a cell takes the inner part of that timed step (``StepTime.inner``)."""
         return cell.inner_steps
 
     @abstractmethod
@@ -102,5 +111,6 @@ class Method(ABC):
         """The learner that the outer loop trains, at its start."""
 
     def lent(self, learner: Learner) -> Mapping[int, float]:
-        """Core seconds that others spent on what its learner has used, by number; 0 of what the learner made itself."""
+        """Core seconds that other trials spent on results that this learner has used (experts of ``mtt``), by the
+        result's number; 0 for those that the learner made itself."""
         return {}

@@ -19,10 +19,10 @@ from study.grid.spec import TrialSpec
 
 @dataclass(frozen=True, kw_only=True)
 class _CoreSet(Distilling):
-    """A choice of real patches that stay as they are.
+    """Real patches, chosen by their features, that stay as they are.
 
     Attributes:
-        choose: which of a class.
+        choose: chooses images of one class from their features.
     """
 
     choose: Choice
@@ -45,9 +45,13 @@ class _CoreSet(Distilling):
     ) -> torch.Tensor:
         steps, wanted = spec.cell.distill_steps or 1, data.image_classes(labels)
         assert wanted is not None
-        classes = [number for turn in range(CANDIDATES) for number, size in enumerate(data.class_sizes) if turn < size]
+        sizes = data.class_sizes
+        classes: list[int] = []  # of the candidates: in each turn one of every class that has one left
+        for turn in range(CANDIDATES):
+            classes += [number for number, size in enumerate(sizes) if turn < size]
         candidates = data.of_classes(stream(spec.seed, "core set"), classes)
-        return core_set(self.choose, network, candidates, classes, wanted * steps).unflatten(0, (steps, len(wanted)))
+        chosen = core_set(self.choose, network, candidates, classes, wanted * steps)
+        return chosen.unflatten(0, (steps, len(wanted)))
 
 
 HERDING = _CoreSet(

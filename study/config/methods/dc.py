@@ -5,5 +5,5 @@ from dataclasses import replace
 from sldd.distillation.alternatives.gradients import GradientMatching
 from study.config.methods.matching import Matched
 
-DC = Matched(name="dc", label="DC", learned=("images",), learns=GradientMatching)
+DC = Matched(name="dc", label="DC", learned=("images",), learns=GradientMatching, own=("augment", "redraw", "network_"))
 DC_SOFT = replace(DC, name="dc_soft", label="DC, soft labels", learned=("images", "labels"))

@@ -34,10 +34,11 @@ _OF_LABEL_UPDATES = ("label_update", "inner_weights", "labels")
 
 @dataclass(frozen=True, kw_only=True)
 class Distilling(Method):
-    """A method that distils.
+    """A method whose trials hand over images: distillations, and real images with learned labels or rates. It learns
+    through the inner steps of the network with the known start; subclasses may learn otherwise.
 
     Attributes:
-        learned: what changes; the rest stays as it starts.
+        learned: which of ``images``, ``labels`` and ``rates`` are learned; the others stay as they start.
         image_init: where images start, whatever ``distill.image_init`` says.
     """
 
@@ -46,8 +47,10 @@ class Distilling(Method):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        handed_over = () if self.control else ("distill.image_init", "package.")
-        return ("distill.", "evaluate.", "grid.label_init", "grid.distill_", "search.options", *handed_over)
+        shared = ("distill.", "evaluate.", "package.images", "grid.label_init", "grid.distill_", "search.options")
+        # Real images have no start of their own, and leave no package.
+        learned = () if self.control else ("distill.image_init", "package.")
+        return (*shared, "augment.distill", *learned)
 
     def cells(self, cell: Cell, block: GridSettings, task: Task[Any]) -> Iterator[Cell]:
         counted = block.images == "search"
@@ -156,12 +159,22 @@ class Distilling(Method):
     def made(
         self, cell: Cell, data: TaskData, config: StudyConfig, private: PrivateGradient | None, **given: Any
     ) -> ImageLearner:
-        """The learner of a cell, of what all of these are ``given``."""
+        """The cell's learner.
+
+        Args:
+            private: makes the outer gradient private; None where it is not.
+            given: arguments of ``ImageLearner``: images are (S, M, channels, side, side), labels (M, classes).
+        """
         return Distillation(private=private, store=feature_store(config), **given)
 
     def first_images(
         self, spec: TrialSpec, network: nn.Module, data: TaskData, distill: DistillSettings, labels: torch.Tensor
     ) -> torch.Tensor:
-        """(S, M, channels, side, side): where the images of M ``labels`` start."""
+        """(S, M, channels, side, side): images as they start.
+
+        Args:
+            network: the receiver's, at its start.
+            labels: (M, classes), the soft labels of the M images as they start.
+        """
         start = self.image_init or distill.image_init
         return data.initial_images(start, labels, spec.cell.distill_steps or 1, spec.seed)

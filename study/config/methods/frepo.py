@@ -22,5 +22,7 @@ class _FRePo(Matched):
         return super().memory(network, cell, config, outer, data) + 3 * config.match.pool * weights
 
 
-FREPO = _FRePo(name="frepo", label="FRePo", learned=("images", "labels"), learns=KernelRidge, by_class=False)
+FREPO = _FRePo(
+    name="frepo", label="FRePo", learned=("images", "labels"), learns=KernelRidge, by_class=False, own=("pool",)
+)
 FREPO_HARD = replace(FREPO, name="frepo_hard", label="FRePo, hard labels", learned=("images",))

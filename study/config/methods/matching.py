@@ -20,21 +20,25 @@ from study.grid.axes import Cell
 
 @dataclass(frozen=True, kw_only=True)
 class Matched(Distilling):
-    """A method that matches.
+    """A distillation by matching: images are learned beside other networks, so that these get from them what they get
+    from real ones (such as features, gradients, a course of training), and not through the inner steps of the network
+    with the known start.
 
     Attributes:
-        learns: what learns.
-        by_class: whether it matches class by class.
+        learns: class of the learner.
+        by_class: whether each class is matched on its own, so that each needs an image.
+        own: beginnings of the settings of ``match`` that it reads, beside ``networks``.
     """
 
     ranges: ClassVar[Mapping[str, str]] = {"outer_lr": "outer_lr", "inner_lr": "receiver_lr"}
 
     learns: type[Matching]
     by_class: bool = True
+    own: tuple[str, ...] = ()
 
     @property
     def reads(self) -> tuple[str, ...]:
-        return (*super().reads, "match.")
+        return (*super().reads, *(f"match.{name}" for name in ("networks", *self.own)))
 
     def refusal(self, cell: Cell, config: StudyConfig, data: TaskData) -> str | None:
         options, classes = config.search.options, len(data.input.classes)
@@ -73,5 +77,9 @@ class Matched(Distilling):
         return self.learns(settings=settings, classes=classes, match=config.match, blank=blank, **beside, **given)
 
     def beside(self, blank: nn.Module, data: TaskData, config: StudyConfig) -> dict[str, Any]:
-        """What else the learner takes; ``blank`` is the cell's network as it is built."""
+        """Keyword arguments of the learner that only this method has.
+
+        Args:
+            blank: the cell's network as it is built, before its start is set.
+        """
         return {}

@@ -23,10 +23,6 @@ from study.grid.axes import Cell
 
 @dataclass(frozen=True, kw_only=True)
 class _MTT(Matched):
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (*super().reads, "match.experts.")
-
     def refusal(self, cell: Cell, config: StudyConfig, data: TaskData) -> str | None:
         experts = config.match.experts
         if config.match.networks != "fresh":
@@ -81,5 +77,5 @@ class _MTT(Matched):
         return learner.experts.lent
 
 
-MTT = _MTT(name="mtt", label="MTT", learned=("images",), learns=TrajectoryMatching, by_class=False)
+MTT = _MTT(name="mtt", label="MTT", learned=("images",), learns=TrajectoryMatching, by_class=False, own=("experts.",))
 MTT_SOFT = replace(MTT, name="mtt_soft", label="MTT, soft labels", learned=("images", "labels"))

@@ -26,7 +26,7 @@ class _Train(Method):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        return ("train.", "grid.train_")
+        return ("train.", "grid.train_", "augment.train")
 
     def cells(self, cell: Cell, block: GridSettings, task: Task[Any]) -> Iterator[Cell]:
         """What a network is trained on, and after what, is the task's."""

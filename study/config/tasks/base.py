@@ -23,11 +23,18 @@ from study.grid.axes import Cell, GridSettings
 from study.grid.spec import Score, TrialSpec
 
 Objective = tuple[float, float, float]
+"""Scores that trials are ordered by, the first before the rest; higher is better."""
 
 
 @dataclass(frozen=True)
 class Learned:
-    """Inputs of a trial: training batches, batches for batch-norm statistics, and the evaluator of its states."""
+    """What a trial learns from.
+
+    Attributes:
+        evaluator: scores its states on validation patients.
+        drawn: batches that it trains on.
+        measured: batches that batch-norm statistics are measured over; never augmented.
+    """
 
     evaluator: Evaluator
     drawn: BatchSource
@@ -45,15 +52,19 @@ class TaskData(pipeline.TaskData):
 
     @abstractmethod
     def learned(self, spec: TrialSpec, config: StudyConfig, *, augment: bool) -> Learned:
-        """Inputs of a trial; its training images ``augmented`` or not."""
+        """What a trial learns from.
+
+        Args:
+            augment: whether the images that it trains on are augmented, where the task supports that.
+        """
 
     def augmented(self, settings: AugmentSettings) -> BatchSource:
-        """Its batches, augmented as the settings say where the task supports it."""
+        """Training batches, augmented as the settings say where the task supports it."""
         return self.batches
 
     @abstractmethod
     def scored(self, cell: Cell) -> int:
-        """Images that an evaluation on validation patients looks at."""
+        """Number of images that one evaluation on validation patients scores."""
 
     @property
     @abstractmethod
@@ -117,7 +128,7 @@ class Task(ABC, Generic[Data]):
 
     @abstractmethod
     def objective(self, validation: Mapping[str, Any], score: Score) -> Objective:
-        """How good a result's scores on validation patients are; higher is better, the first number before the rest.
+        """What results are ordered by, from a result's scores on validation patients.
 
         Args:
             score: as of ``search.score``.
@@ -148,9 +159,9 @@ class Task(ABC, Generic[Data]):
     def worth(self, result: Mapping[str, Any], score: Score = "headline") -> Objective:
         """``objective`` of a trial's result; the lowest value where it has none."""
         validation = result.get("validation")
-        return (
-            (0.0, 0.0, 0.0) if result["status"] != "done" or validation is None else self.objective(validation, score)
-        )
+        if result["status"] != "done" or validation is None:
+            return (0.0, 0.0, 0.0)
+        return self.objective(validation, score)
 
 
 def by_seed(confirmed: Iterable[Trial], folds: int) -> list[list[dict[str, Any]]]:

@@ -81,8 +81,15 @@ def test_what_does_not_go_together_is_refused(settings: list[str], says: str) ->
         (["grid.method=dm", "match.experts.count=3"], "match.experts.count: does nothing without grid.method=mtt or"),
         (
             ["grid.method=sldd", "match.augment=false"],
-            "match.augment: does nothing without grid.method=dm, dc, dc_soft or",
+            "match.augment: does nothing without grid.method=dm, dc or dc_soft; give that too",
         ),
+        (["grid.method=frepo", "match.augment=false"], "match.augment: does nothing without grid.method=dm, dc or"),
+        (["grid.method=mtt", "match.pool=5"], "match.pool: does nothing without grid.method=frepo or frepo_hard"),
+        (["grid.method=dm", "match.network_lr=0.5"], "match.network_lr: does nothing without grid.method=dc or dc_s"),
+        (["grid.method=train", "package.images=uint8"], "package.images: does nothing without grid.method=sldd, dd"),
+        ([*FINDINGS, "grid.method=train", "augment.distill=true"], "augment.distill: does nothing without grid.method"),
+        ([*FINDINGS, "grid.method=sldd", "augment.train=false"], "augment.train: does nothing without grid.method=tr"),
+        ([*FINDINGS, "grid.method=sldd", "augment.rotate=3"], "augment.rotate: does nothing without augment.train=tr"),
         (["grid.method=sldd", "train.steps=9"], "train.steps: does nothing without grid.method=train; give that too"),
         (["grid.method=[sldd, dd]", "grid.train_classes=NP"], "grid.train_classes: does nothing without .*=train"),
         (["grid.method=sldd", "search.train_lr=[0.1, 1]"], "search.train_lr: does nothing without grid.method=train"),
@@ -149,6 +156,8 @@ def test_what_is_typed_with_what_it_needs_is_taken() -> None:
         "demo", ["grid.method=[sldd, dm]", "match.augment=false", "evaluate.starts=0", "search.warm_trials=null"]
     )
     assert (matched.match.augment, matched.evaluate.starts) == (False, 0)
+    packed = load("demo", ["grid.method=random_real", "package.images=uint8"])
+    assert packed.package.images == "uint8", "real images are scored as they would be sent"
 
 
 @pytest.mark.parametrize("task", ["[1]", "{a: 1}"])

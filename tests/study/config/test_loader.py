@@ -225,6 +225,22 @@ def test_how_images_are_stored_is_what_a_study_means_and_the_rest_is_not() -> No
     assert differences(old, smaller) == ["package.images was 'float32' and is now 'uint8'"]
 
 
+@pytest.mark.parametrize(
+    ("began", "settings"),
+    [
+        (["grid.method=train"], ["grid.method=[train, sldd]", "distill.inner_weights=head", "evaluate.starts=2"]),
+        (["grid.method=sldd"], ["grid.method=[sldd, train]", "train.steps=900"]),
+        (["grid.method=sldd"], ["grid.method=[sldd, mtt]", "match.experts.count=5"]),
+        ([], ["grid.images=search", "search.warm_trials=3"]),
+    ],
+)
+def test_a_study_grows_by_what_has_settings_of_its_own(began: list[str], settings: list[str]) -> None:
+    """They did nothing until then, so that no trial has run by others."""
+    assert differences(as_tree(load("demo", began)), load("demo", settings)) == []
+    (line,) = differences(as_tree(load("demo", ["outer.batch_size=33", *began])), load("demo", settings))
+    assert line.startswith("outer.batch_size was 33")
+
+
 def test_a_method_that_there_is_no_longer_is_said() -> None:
     new = load("demo", [])
     old = as_tree(new)
@@ -247,6 +263,9 @@ def test_a_method_that_there_is_no_longer_is_said() -> None:
         ("demo", ["outer.epochs=3"], {"outer": {"steps": 7}}, False),
         ("demo", [], {"outer": {"steps": 7}}, True),
         ("demo", ["evaluate.starts=0"], {"evaluate": {"starts": 2}}, True),
+        ("demo", ["grid.method=random_real"], {"package": {"images": "uint8"}}, True),
+        ("demo", ["grid.method=random_real"], {"package": {"key": "mine"}}, False),
+        ("demo", ["grid.method=sldd"], {"train": {"steps": 9}}, False),
     ],
 )
 def test_a_study_goes_on_whatever_it_said_where_that_does_nothing(
