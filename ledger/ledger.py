@@ -32,7 +32,7 @@ from typing import Any
 
 import yaml
 
-from ledger import safe_yaml as plain_yaml
+from ledger import safe_yaml
 from ledger.lease import Lease
 from ledger.storage import Folder, create_whole, make, move, read_whole, store_errors, write_whole
 from ledger.trial import Trial
@@ -60,7 +60,10 @@ class Ledger:
 
     @property
     def stop_path(self) -> Folder:
-        """This driver's workers checkpoint and stop once they see this file; those of one that takes over do not."""
+        """File that tells this driver's workers to write a checkpoint and stop.
+
+        Its name is this driver's own: workers of one that takes the study over go on.
+        """
         return self.folder / (".stop" if self._lease is None else f".stop-{self._lease.token}")
 
     def header(self) -> dict[str, Any] | None:
@@ -82,7 +85,7 @@ class Ledger:
                 raise InputError(f"{self.folder} is not empty and holds no study; choose another --out or name")
             if not there:
                 return None
-            header = plain_yaml.load(read_whole(self.header_path).decode())
+            header = safe_yaml.load(read_whole(self.header_path).decode())
         except OSError as error:
             raise InputError(f"cannot read {self.folder} ({error.strerror or error}); choose another --out") from None
         except (yaml.YAMLError, UnicodeDecodeError):
@@ -124,7 +127,7 @@ class Ledger:
         it cannot be written just now, the study only looks unfinished.
         """
         with suppress(OSError), store_errors():
-            header = plain_yaml.load(read_whole(self.header_path).decode())
+            header = safe_yaml.load(read_whole(self.header_path).decode())
             header["provenance"]["finished"] = at
             write_whole(self.header_path, yaml.safe_dump(header, sort_keys=False, width=120))
 
@@ -158,7 +161,7 @@ class Ledger:
 
     @property
     def lost(self) -> bool:
-        """True once a driver on another machine has taken this one for dead, and the study over; or may have."""
+        """True once a driver on another machine has taken this one for dead and the study over, or may have."""
         return self._lease is not None and self._lease.lost
 
     @property
@@ -233,10 +236,13 @@ class Ledger:
             write_whole(path, json.dumps(trial.config, indent=1))
 
     def take_up(self, trial: Trial, scores: Sequence[float]) -> None:
-        """Go on with a trial that waits at a rung, with its result until then, from its checkpoint.
+        """Let a trial that waits at a rung go on from its checkpoint: its result until then is removed.
 
-        Its configuration has its scores by this rung and those before, and is written first: a driver that is killed
-        before the result is gone finds the trial at its rung still, and decides the same.
+        The configuration, with the scores, is written first. A driver that is killed between the two still finds the
+        trial at its rung, and decides the same.
+
+        Args:
+            scores: its scores by this rung and by each before.
         """
         trial.config = trial.config | {"taken_up": list(scores)}
         write_whole(trial.folder / "config.json", json.dumps(trial.config, indent=1))

@@ -91,12 +91,12 @@ class Axis:
     """One axis of the grid.
 
     Attributes:
-        filter: names the page's filter for it; None where there is none.
-        words: tells a value (None where a cell has none) from others, where networks are compared that are equal in
-            it; None where it is no part of what has to be equal.
-        short: the same in the terminal, `{}` the value; None where it is not told there.
+        filter: name of the page's filter for it; None where there is none.
+        words: puts a value of it (None where a cell has none) into words. Networks are compared only where they are
+            equal in every axis that has ``words`` (``SETTING``); None for an axis in which they may differ.
+        short: format of a value in the terminal's table, `{}` for the value; None for an axis that is left out there.
         of: the cells that have it: those of distilled images, those of ordinary training, or all.
-        none: what the filter calls having none, where that is a choice like any other; else such a point stays
+        none: the filter's choice for cells without a value. Empty where that is no choice: such cells are then shown
             whatever is chosen.
     """
 
@@ -139,9 +139,10 @@ AXES = {
     "stage": Axis(short="on {}"),
 }
 SETTING = [name for name, axis in AXES.items() if axis.words is not None]
-"""What has to be equal for networks to be compared, within one study: it has one protocol, and folds are pooled."""
+"""Axes in which networks of a study have to be equal to be compared. The protocol is none of them, since a study has
+one, nor is the fold: folds are pooled."""
 DISTILLED_ALIKE = [name for name in SETTING if AXES[name].of != "training"]
 """Those of SETTING that cells of distilled images have."""
 TRAINED_ALIKE = ["backbone", *(name for name in SETTING if AXES[name].of == "all" and name not in ("method", "epochs"))]
-"""What ordinary training has in common with the distillation that it is held against. Both may take epochs of their
-own."""
+"""Axes in which ordinary training is equal to the distillation that it is held against. Epochs are none of them: both
+may have their own."""

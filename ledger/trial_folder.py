@@ -69,26 +69,35 @@ class TrialFolder:
         config = self._check_driver()
         self.name, self.trials = f"{folder.parent.name}/{folder.name}", folder.parent.parent
         self.attempt: int = config.get("attempt", 1)
-        before = read_json(folder / WORKER) or {"ended": True}
+        self._worker = self._new_worker()
+        self._write_worker()
+
+    def _new_worker(self) -> dict[str, Any]:
+        """Content of ``worker.json`` for this worker, with the counts that it takes over from those before.
+
+        ``lost`` counts workers in a row that died without getting any further. The last one did where it has not said
+        that it ended, and checkpoint and measured rows are those with which it began.
+        """
+        before = read_json(self._folder / WORKER) or {"ended": True}
         step = max((int(path.stem) for path in self._checkpoints()), default=0)
         rows = len(self.measured().get("rows", ()))
-        in_vain = not before.get("ended") and (step, rows) == (before.get("step"), before.get("rows", rows))
-        self._told: dict[str, Any] = {
+        stood_still = (step, rows) == (before.get("step"), before.get("rows", rows))
+        lost_in_vain = not before.get("ended") and stood_still
+        return {
             "worker": secrets.token_hex(8),
             "host": socket.gethostname(),
             "step": step,
             "rows": rows,
-            "lost": _count(before.get("lost")) + 1 if in_vain else 0,
+            "lost": _count(before.get("lost")) + 1 if lost_in_vain else 0,
             "errors": _count(before.get("errors")),
             "error": before.get("error"),
         }
-        self._tell()
 
-    def _tell(self) -> None:
-        self._patiently(lambda: write_whole(self._folder / WORKER, json.dumps(self._told)))
+    def _write_worker(self) -> None:
+        self._wait_for_room(lambda: write_whole(self._folder / WORKER, json.dumps(self._worker)))
 
-    def _patiently(self, write: Callable[[], None]) -> None:
-        """Write, and wait for room on a full disk: what was computed is not thrown away."""
+    def _wait_for_room(self, write: Callable[[], None]) -> None:
+        """Write; on a full disk, wait for room and try again: what was computed is not thrown away."""
         while True:
             try:
                 return write()
@@ -113,18 +122,18 @@ class TrialFolder:
 
     def _check_owner(self) -> None:
         self._check_driver()
-        if (read_json(self._folder / WORKER) or {}).get("worker") != self._told["worker"]:
+        if (read_json(self._folder / WORKER) or {}).get("worker") != self._worker["worker"]:
             raise ReplacedError(f"{self.name} runs on another worker by now")
 
     @property
     def errors(self) -> int:
         """Times that the trial ended with an error, since the driver began it."""
-        return int(self._told["errors"])
+        return int(self._worker["errors"])
 
     @property
     def lost(self) -> int:
         """Workers lost in a row (the process or its machine) before any wrote a checkpoint."""
-        return int(self._told["lost"])
+        return int(self._worker["lost"])
 
     @property
     def finished(self) -> bool:
@@ -138,7 +147,7 @@ class TrialFolder:
             ReplacedError: another worker owns the trial now.
         """
         self._check_owner()
-        self._patiently(lambda: write_whole(self._folder / name, content))
+        self._wait_for_room(lambda: write_whole(self._folder / name, content))
 
     def save_checkpoint(self, step: int, state: dict[str, Any]) -> None:
         """Write the checkpoint of an outer step; the one before it stays, should this one be damaged.
@@ -199,7 +208,7 @@ class TrialFolder:
         """
         self._check_owner()
         make(self._folder / "checkpoint")
-        self._patiently(lambda: write_whole(self._folder / "checkpoint" / MEASURED, json.dumps(content)))
+        self._wait_for_room(lambda: write_whole(self._folder / "checkpoint" / MEASURED, json.dumps(content)))
 
     def measured(self) -> dict[str, Any]:
         """What ``save_measured`` kept; empty where there is nothing."""
@@ -208,8 +217,8 @@ class TrialFolder:
     def note_error(self, error: str) -> None:
         """Keep the reason for whoever tries next, and for the driver should there be no next."""
         self._check_owner()
-        self._told |= {"errors": self.errors + 1, "error": error, "ended": True}
-        self._tell()
+        self._worker |= {"errors": self.errors + 1, "error": error, "ended": True}
+        self._write_worker()
 
     def finish(self, result: dict[str, Any], *, keep_checkpoint: bool = False) -> None:
         """Write the result, then drop the checkpoint, unless it is kept for a trial that may be taken up again.
@@ -228,7 +237,7 @@ class TrialFolder:
                 raise ReplacedError(f"{self.name} was finished by another worker")
             write_whole(path, content)  # what was there is damaged
 
-        self._patiently(create)
+        self._wait_for_room(create)
         if not keep_checkpoint:
             delete(self._folder / "checkpoint")
         (self._folder / WORKER).unlink(missing_ok=True)

@@ -76,9 +76,11 @@ class Status:
         had = settled.groupby(["cell", "phase"]).size()
         left = 0
         for cell in self.study.cells:
-            each = {"search": _searches(self.study, cell), "confirm": _repeats(self.study, cell)}
-            if not cell.get("refused"):
-                left += sum(max(0, count - int(had.get((cell["cell"], phase), 0))) for phase, count in each.items())
+            if cell.get("refused"):
+                continue
+            planned = {"search": _searches(self.study, cell), "confirm": _repeats(self.study, cell)}
+            for phase, count in planned.items():
+                left += max(0, count - int(had.get((cell["cell"], phase), 0)))
         return left
 
     @property
@@ -104,13 +106,10 @@ def read_status(where: str) -> Status:
         OSError: it cannot be read just now.
     """
     study = read_study(where)
-    asked = [study.config.get(room) for room in ("search", "confirm")]
-    counts = [
-        room.get(name) if isinstance(room, dict) else None
-        for room, name in zip(asked, ("trials", "repeats"), strict=True)
-    ]
-    if not all(isinstance(count, int) for count in counts):
-        raise NotAStudyError(f"{study.folder}: its study.yaml does not say how many trials were asked for")
+    for group, name in (("search", "trials"), ("confirm", "repeats")):
+        settings = study.config.get(group)
+        if not isinstance(settings, dict) or not isinstance(settings.get(name), int):
+            raise NotAStudyError(f"{study.folder}: its study.yaml does not say how many trials were asked for")
     holder = read_json(study.folder / ".lock")
     driver, alive = _driver(study.folder, holder)
     open_trials = study.records.loc[study.records["status"] == "running", "trial"]

@@ -19,13 +19,16 @@ from analysis.records.columns import number, table
 from analysis.records.idle import idle_rates
 from analysis.records.rule import Rule
 from analysis.records.tasks import TASKS, USUAL, TaskResults, learn, task_of
-from ledger import safe_yaml as plain_yaml
+from ledger import safe_yaml
 from ledger.schema import SCHEMA
 from ledger.storage import Folder, StorageError, open_folder, reachable, write_whole
 from ledger.trial_files import TrialFiles, read_result, read_trials
 
 COLUMNS = list(SCHEMA)
-_OF_CLASSES = ("balanced_accuracy", "accuracy")
+_OF_RESULT = ["status", "error", "outer_steps", "seconds", "core_seconds", "peak_memory_mib", "device", "micro_batch"]
+_OF_RESULT += ["stopped", "ended", "best_step", "finished", "epsilon", "memory_mib", "memory_star_kb"]
+_OF_RESULT += ["compression_rate"]
+"""Columns that have a result's value as it is."""
 # What two runs of the same study on the same machine differ in.
 MEASURED = ["seconds", "core_seconds", "peak_memory_mib", "finished"]
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -62,6 +65,10 @@ class Study:
         usual: dict[str, Any] = {"label": name.replace("_", " "), "no_package": None, "control": False, "ranges": {}}
         return usual | _mapping(self.methods.get(name))
 
+    def setting(self, section: str, name: str) -> Any:
+        """A setting of the resolved configuration, `section.name`; None where it is missing or its section damaged."""
+        return _mapping(self.config.get(section)).get(name)
+
     @property
     def compared_cells(self) -> list[dict[str, Any]]:
         """The cells that are `compared`."""
@@ -92,7 +99,7 @@ def read_study(where: Folder | str) -> Study:
     if not folder.is_dir():
         raise NotAStudyError(f"{folder}: no such folder")
     try:
-        described = plain_yaml.load((folder / "study.yaml").read_text(encoding="utf-8"))
+        described = safe_yaml.load((folder / "study.yaml").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise NotAStudyError(f"{folder}: not a study folder, it has no study.yaml") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
@@ -183,6 +190,7 @@ def planned_records(study: Study) -> pd.DataFrame:
 
 
 def _row(trial: TrialFiles) -> dict[str, Any]:
+    """The row of `records` that a trial has; without a result it is `running`."""
     config, result = trial.config, trial.result
     row: dict[str, Any] = {name: config.get(name) for name in COLUMNS}
     # Folder names, not what the file says of itself: they are what leads back to the files.
@@ -190,34 +198,35 @@ def _row(trial: TrialFiles) -> dict[str, Any]:
     row |= setting_of(config) | {"options": _choices(config.get("options"))}
     if result is None:
         return row
-    own = ("outer_steps", "seconds", "peak_memory_mib", "device", "memory_mib", "memory_star_kb", "compression_rate")
-    ending = ("core_seconds", "stopped", "ended", "best_step", "finished", "micro_batch", "epsilon")
-    row |= {name: result.get(name) for name in ("status", "error", *own, *ending)}
-    fresh = [number(each.get("score")) for each in fresh_starts(result) if each.get("backbone") == row["backbone"]]
-    row["fresh_score"] = pd.Series(fresh, dtype="float64").mean()
-    row["note"] = idle_rates(result.get("rates"))
-    if isinstance(result.get("shared_bytes"), int):
-        row["shared_kb"] = result["shared_bytes"] / 1000
+    row |= {name: result.get(name) for name in _OF_RESULT}
     for name in ("attempt", "delta"):
         if result.get(name) is not None:
             row[name] = result[name]
-    validation = _mapping(result.get("validation"))
+    if isinstance(result.get("shared_bytes"), int):
+        row["shared_kb"] = result["shared_bytes"] / 1000
+    fresh = [number(each.get("score")) for each in fresh_starts(result) if each.get("backbone") == row["backbone"]]
+    row["fresh_score"] = pd.Series(fresh, dtype="float64").mean()
+    row["note"] = idle_rates(result.get("rates"))
     # A search trial may not look at test patients, so nothing of the kind is ever shown for one.
     test = _mapping(result.get("test")) if config.get("phase") == "confirm" else {}
-    for prefix, split, metrics in (
-        ("val", validation, ("hm", "auc", "patch_accuracy", *_OF_CLASSES)),
-        ("test", test, ("sensitivity", "specificity", "hm", "hm_at_0.4", "auc", "patch_accuracy", *_OF_CLASSES)),
-    ):
-        row |= {f"{prefix}_{metric}": split.get(metric) for metric in metrics}
-    row["undecided_patients"] = (test or validation).get("undecided_patients")
-    # Of films with findings: `auc` is the mean over the classes that have both kinds of film.
-    row["val_ap"] = validation.get("average_precision")
-    row["defined_classes"] = (test or validation).get("defined_classes")
-    row |= {"test_ap": test.get("average_precision"), "test_hamming_loss": test.get("hamming_loss")}
+    return row | _scores(_mapping(result.get("validation")), test)
+
+
+def _scores(validation: dict[str, Any], test: dict[str, Any]) -> dict[str, Any]:
+    """Columns of `records` from a result's `validation` and `test`; a task has some of them, the others are None.
+
+    Of films with findings `auc` is the mean over the classes that have both kinds of film.
+    """
+    on_both = ("hm", "auc", "patch_accuracy", "balanced_accuracy", "accuracy")
+    on_test = (*on_both, "sensitivity", "specificity", "hm_at_0.4", "hamming_loss")
+    row = {f"val_{name}": validation.get(name) for name in on_both}
+    row |= {f"test_{name}": test.get(name) for name in on_test}
+    row |= {"val_ap": validation.get("average_precision"), "test_ap": test.get("average_precision")}
     for end in ("low", "high"):
-        row |= {f"test_auc_{end}": test.get(f"auc_{end}"), f"test_ap_{end}": test.get(f"average_precision_{end}")}
-        row[f"test_balanced_accuracy_{end}"] = test.get(f"balanced_accuracy_{end}")
-    return row
+        row |= {f"test_{name}_{end}": test.get(f"{name}_{end}") for name in ("auc", "balanced_accuracy")}
+        row[f"test_ap_{end}"] = test.get(f"average_precision_{end}")
+    either = test or validation
+    return row | {name: either.get(name) for name in ("undecided_patients", "defined_classes")}
 
 
 def setting_of(cell_fields: dict[str, Any]) -> dict[str, Any]:

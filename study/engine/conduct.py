@@ -170,7 +170,7 @@ class _Ended:
     signal: int
     """That interrupted them, or 0."""
     used_up: str | None
-    """The budget that was, in words."""
+    """Which budget is, and how to go on, in a line; None where none is."""
 
 
 def _run_trials(

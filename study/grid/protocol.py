@@ -20,20 +20,24 @@ Protocol = Literal["validation", "paper"]
 def make_split(
     cohort: Cohort, settings: SplitSettings, protocol: Protocol, folds: int | None, fold: int | None
 ) -> Split:
-    """The patients of a fold, of the first where none is named, which checks all; without folds of the only split.
+    """Patients that train, validate and test.
 
     Under ``paper``, validation patients train, and what is chosen "on validation patients" is chosen on test patients.
+
+    Args:
+        folds: how many rotate; None for the only split.
+        fold: counts from 0; None for the first one, after all were checked.
 
     Raises:
         InputError: a part has no positive or no negative patient.
     """
     needed = ("train", "test") if protocol == "paper" else SPLITS
-    if folds and fold is None:
-        split, *_ = fold_patients(cohort, folds, settings, needed)
-    elif folds:
-        split = fold_split(cohort, folds, fold or 0, settings, needed)
-    else:
+    if not folds:
         split = split_patients(cohort, settings, needed)
+    elif fold is None:
+        split, *_ = fold_patients(cohort, folds, settings, needed)
+    else:
+        split = fold_split(cohort, folds, fold, settings, needed)
     if protocol == "paper":
         return Split(sorted(split.train + split.validation), split.test, split.test)
     return split

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -33,16 +34,20 @@ class StepTime:
     """Seconds of one outer step's parts on this machine, at the study's input and batch size."""
 
     batch: float
+    """Drawing a batch of real images, augmented where the method augments."""
     plain: float
+    """The pass over that batch: a step of ordinary training."""
     inner: float
     """What else a step takes: one inner step and its adjoint, or what its method has instead."""
     forward: float
-    """A patch at scoring time, cropping included."""
+    """Scoring one image, cropping included."""
 
 
 class StepClock:
-    """Times of steps on this machine: each network is measured with the fewest and the most images that it is to have,
-    and between the two each image is taken to make an inner step as much longer.
+    """Times of outer steps on this machine.
+
+    Each network is timed with the fewest and with the most images that it is to have. Between the two, the inner part
+    is interpolated linearly.
 
     Args:
         cells: those that will be asked for, as far as shapes do not refuse them.
@@ -113,7 +118,7 @@ def time_step(cell: Cell, config: StudyConfig, outer: OuterSettings, data: TaskD
             if device.type == "cpu" and quick / len(few) * count > _PASS_SECONDS:
                 patch, classes = few, classes[:_FEW]
             forward, _ = _timed(lambda _: plain.forward(weights, patch))
-        times = count / len(patch)
+        scale = count / len(patch)
         plain_time, _ = _timed(lambda _: plain.step(patch, classes, 1e-4))
         inner = 0.0
         if cell.images is not None:
@@ -127,11 +132,11 @@ def time_step(cell: Cell, config: StudyConfig, outer: OuterSettings, data: TaskD
     if drawn is not data.batches:  # what is scored is not changed
         cut_time, _ = _timed(lambda number: data.batches.draw(stream(0, "plan", number), count))
     # What an inner step takes depends on the distilled images, not on the batch.
-    return StepTime(draw_time, times * plain_time, inner, (times * forward + cut_time) / count)
+    return StepTime(draw_time, scale * plain_time, inner, (scale * forward + cut_time) / count)
 
 
-def _timed(work):  # type: ignore[no-untyped-def]
-    """(seconds of the second of two calls, its value); ``work`` is given 0 and 1."""
+def _timed(work: Callable[[int], Any]) -> tuple[float, Any]:
+    """Seconds of the second of two calls, and its value; ``work`` is given 0 and 1."""
     work(0)
     _wait_for_gpu()
     begun = time.perf_counter()

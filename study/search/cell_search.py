@@ -73,10 +73,7 @@ class CellSearch:
     @property
     def state(self) -> CellState:
         """The cell's current state, from its trials in the ledger."""
-        sources: list[list[str | None] | None] = []
-        for other in self._after:
-            state = None if other is None else other.state
-            sources.append([None] if state is None else [r.name for r in state.confirmed] if state.finished else None)
+        sources = [_possible_sources(earlier) for earlier in self._after]
         records = [self._record(trial) for trial in self._ledger.trials.get(self.cell.name, [])]
         state = CellState(records, self._trials, self._repeats, sources, self._given_up)
         return state if self._shared is None else self._with_preference(state, self._shared)
@@ -115,14 +112,18 @@ class CellSearch:
 
     @property
     def _affordable(self) -> int:
-        """Search trials at most; those until the search's core seconds are spent, as far as they have ended."""
-        spent, budget = 0.0, self._search.core_seconds
-        for number, trial in enumerate(self._ledger.of(self.cell.name, "search") if budget else [], 1):
+        """Search trials that the budget allows: ``search.trials``, or fewer where those that have ended have spent
+        ``search.core_seconds``."""
+        most, budget = self._search.trials, self._search.core_seconds
+        if not budget:
+            return most
+        spent = 0.0
+        for number, trial in enumerate(self._ledger.of(self.cell.name, "search"), 1):
             known = (trial.result or {}).get("core_seconds")
             spent += known if isinstance(known, int | float) else trial.seconds or 0.0
-            if trial.settled and spent >= (budget or 0.0):
-                return min(number, self._search.trials)
-        return self._search.trials
+            if trial.settled and spent >= budget:
+                return min(number, most)
+        return most
 
     @property
     def full(self) -> int:
@@ -215,19 +216,9 @@ class CellSearch:
             self._given_up.add(trial.index)
 
     def _suggest(self, number: int, starts_from: list[str | None]) -> Trial:
+        """Add search trial ``number`` to the ledger, with the settings that are suggested for it."""
         earlier = [trial for trial in self._ledger.of(self.cell.name, "search") if trial.settled]
-        known = self._known() if number == 1 else {}
-        name = f"{self._seed}/{self.cell.name}/{number}"
-        shared = None if self._shared is None else self._shared.suggest(name, self.cell, self._space)
-        if shared is not None:
-            chosen = shared
-        elif number == 0:
-            chosen = middle(self._space)
-        elif known:
-            chosen = known
-        else:
-            running = [trial for trial in self._ledger.of(self.cell.name, "search") if not trial.settled]
-            chosen = suggest(name, self._space, earlier, self._search.sampler, running)
+        chosen = self._suggested_settings(number, earlier)
         spec = self._spec(
             phase="search",
             seed=self._seed,
@@ -242,8 +233,30 @@ class CellSearch:
         )
         return self._ledger.add(self.cell.name, spec.to_json())
 
-    def _known(self) -> dict[str, Any]:
-        """Best setting of the neighbouring cell, where it shortens the search and is not tried anyway.
+    def _suggested_settings(self, number: int, earlier: Sequence[Trial]) -> dict[str, Any]:
+        """Settings for search trial ``number``, by name.
+
+        They are the shared model's, where there is one and it has enough to learn from. Else the first trial takes the
+        middle of the ranges, the second the neighbouring cell's best setting where that shortens the search, and all
+        others what Optuna's sampler suggests.
+
+        Args:
+            earlier: the cell's search trials that are settled.
+        """
+        name = f"{self._seed}/{self.cell.name}/{number}"
+        if self._shared is not None:
+            suggested = self._shared.suggest(name, self.cell, self._space)
+            if suggested is not None:
+                return suggested
+        if number == 0:
+            return middle(self._space)
+        if number == 1 and (best := self._neighbours_best()):
+            return best
+        running = [trial for trial in self._ledger.of(self.cell.name, "search") if not trial.settled]
+        return suggest(name, self._space, earlier, self._search.sampler, running)
+
+    def _neighbours_best(self) -> dict[str, Any]:
+        """Best setting of the neighbouring cell, where it shortens the search and is not tried anyway; else empty.
 
         A search that is not shortened is the full grid's own, trial by trial.
         """
@@ -268,3 +281,14 @@ class CellSearch:
             starts_from=starts_from,
         )
         return self._ledger.add(self.cell.name, spec.to_json())
+
+
+def _possible_sources(earlier: CellSearch | None) -> list[str | None] | None:
+    """Names of the trials whose network a cell may start from: those that the cell before has confirmed, or None until
+    it is finished. A body that starts pretrained has no cell before it: ``[None]``."""
+    if earlier is None:
+        return [None]
+    state = earlier.state
+    if not state.finished:
+        return None
+    return [record.name for record in state.confirmed]

@@ -34,16 +34,19 @@ Sized = tuple[Cell, int | None]
 
 
 class Encoding:
-    """Points of the model: searched settings, what cells are, and a number for each cell.
+    """Points of the model: searched settings in a cell, as a row of numbers.
+
+    The columns are the settings (rates scaled to [0, 1], options one-hot), the context (how far a run is from its end
+    where some wait at a rung, what the cell is, whether it is another study's), and last the cell's number.
 
     Args:
-        cells, others: of the study, and of another one: whether a point is of that is then a number of the context.
+        cells, others: of the study, and of another one whose trials are learned from as well.
         space: what is searched.
-        rungs: whether some scores are of runs that wait at a rung: one more number of the context.
+        rungs: whether some scores are of runs that wait at a rung.
 
     Attributes:
         settings: what is searched, without the threshold.
-        columns: how many there are of settings and of context; the last column is the cell's number.
+        columns: how many columns there are of settings and of context.
     """
 
     def __init__(
@@ -52,28 +55,26 @@ class Encoding:
         self._rungs = rungs
         self.settings = {name: each for name, each in space.items() if name != "delta"}
         # By name: a cell whose count was listed when a trial of it ran, and is searched now, is the same one.
-        listed = {
-            (sized[0].name, other): sized
-            for other, group in ((False, cells), (True, others))
-            for sized in sorted(group, key=lambda each: each[0].name)
-        }
-        numbers = [[number(*sized) for number in _NUMBERS] for sized in listed.values()]
-        spans = [(min(column), max(column)) for column in zip(*numbers, strict=True)]
-        kinds = [(kind, sorted({kind(cell) for cell, _ in listed.values()})) for kind in _KINDS]
-        self._contexts = {
-            key: [
-                *((value - low) / (high - low) for value, (low, high) in zip(row, spans, strict=True) if low < high),
-                *(float(kind(cell) == name) for kind, names in kinds if len(names) > 1 for name in names),
-                *([float(key[1])] if others else []),
-                float(place),
-            ]
-            for place, ((key, (cell, _)), row) in enumerate(zip(listed.items(), numbers, strict=True))
-        }
+        listed: dict[tuple[str, bool], Sized] = {}
+        for is_prior, group in ((False, cells), (True, others)):
+            for cell, parameters in sorted(group, key=lambda each: each[0].name):
+                listed[cell.name, is_prior] = (cell, parameters)
+        columns = _context_columns(list(listed.values()))
+        self._contexts: dict[tuple[str, bool], list[float]] = {}
+        for place, (name, is_prior) in enumerate(listed):
+            origin = [float(is_prior)] if others else []
+            self._contexts[name, is_prior] = [*(column[place] for column in columns), *origin, float(place)]
         widths = [len(e.choices) if isinstance(e, CategoricalDistribution) else 1 for e in self.settings.values()]
-        self.columns = (sum(widths), len(next(iter(self._contexts.values()))) - 1 + rungs)
+        self.columns = (sum(widths), len(columns) + bool(others) + rungs)
 
     def point(self, cell: str, settings: Mapping[str, Any], short: float = 0.0, *, prior: bool = False) -> torch.Tensor:
-        """(settings + context + 1,) float64 in [0, 1], but for the cell's number; ``cell`` is its name."""
+        """(settings + context + 1,) float64: one row, in [0, 1] but for the cell's number.
+
+        Args:
+            cell: its name.
+            short: share of its rungs that lie ahead of a run; 0 for a whole one.
+            prior: whether the cell is another study's.
+        """
         values: list[float] = []
         for name, each in self.settings.items():
             if isinstance(each, CategoricalDistribution):
@@ -82,6 +83,23 @@ class Encoding:
                 values.append(_unit(each, settings[name]))
         values += [short] if self._rungs else []
         return torch.tensor(values + self._contexts[cell, prior], dtype=torch.float64)
+
+
+def _context_columns(cells: Sequence[Sized]) -> list[list[float]]:
+    """Columns that say what cells are, with a value a cell. Numbers are scaled to [0, 1], kinds are one-hot; what is
+    the same for all cells has no column."""
+    columns: list[list[float]] = []
+    for number in _NUMBERS:
+        values = [number(cell, parameters) for cell, parameters in cells]
+        low, high = min(values), max(values)
+        if low < high:
+            columns.append([(value - low) / (high - low) for value in values])
+    for kind in _KINDS:
+        names = [kind(cell) for cell, _ in cells]
+        levels = sorted(set(names))
+        if len(levels) > 1:
+            columns += [[float(name == level) for name in names] for level in levels]
+    return columns
 
 
 def inside(distribution: Any, value: Any) -> bool:

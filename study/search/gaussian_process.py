@@ -20,12 +20,27 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import GammaPrior, LogNormalPrior
 
 _STEPS = 30
+"""Iterations of L-BFGS in a fit."""
 _LUCK = 1.0
-"""Variance of a score's noise that is expected before trials show less, in that of all scores: a few validation
-patients and a chaotic run are mostly luck. BoTorch's own, 0.02, is for scores that a second run gives again."""
+"""Median of the prior of the noise's variance, in units of the variance of all scores: with few validation patients and
+chaotic runs, scores are mostly luck until trials show less. BoTorch's own, 0.02, is for scores that a second run gives
+again."""
 
 
 def _kernel(settings: int, context: int) -> Kernel:
+    """Covariance of scores at settings x in a cell c, whose context is z:
+
+        a1 k(x, x') k(z, z') + a2 k(z, z') + a3 k(c, c') + a4 k(x, x') k(c, c')
+
+    The first two terms are the shape and the level that cells alike share, the last two a cell's own level and shape.
+    Without a context, a1 k(x, x') stands for the first two. k(x, x') and k(z, z') are RBF kernels with a length a
+    column, and k(c, c') is below 1 where the cells differ. The lengths, each term's own, and the scales a1 to a4 are
+    fitted.
+
+    Args:
+        settings, context: numbers of columns; settings come first, then context, then the cell's number.
+    """
+
     def scaled(kernel: Kernel) -> Kernel:
         return ScaleKernel(kernel, outputscale_prior=GammaPrior(2.0, 2.0))
 

@@ -32,7 +32,8 @@ def search_space(settings: SearchSettings, method: str, *, fixed_delta: bool) ->
 
 
 def score_of(settings: SearchSettings, protocol: Protocol) -> Score:
-    """What search trials are compared by: at a given threshold, as published, HM decides, of states as of trials."""
+    """Score that search trials are compared by: that of the settings, but HM under the papers' protocol. With a given
+    threshold, as published, HM chooses the states there too."""
     return settings.score if fixed_delta(protocol) is None else "headline"
 
 
@@ -58,8 +59,12 @@ def suggest(
 
 
 def observations(trial: Trial, space: Space) -> list[FrozenTrial]:
-    """What the sampler learns from a trial: what trials are compared by, with the exact best threshold. Where that is
-    HM, also HM at the threshold it suggested."""
+    """What the sampler learns from a finished trial: the score that trials are compared by, at its settings and the
+    exact best threshold.
+
+    Where that score is HM, HM at the threshold that the sampler suggested is a second observation. A trial that
+    diverged counts as 0.
+    """
     result, spec = trial.result or {}, TrialSpec.of(trial)
     parameters = spec.parameters_in(space)
     if result["status"] != "done" or result.get("validation") is None:
@@ -72,12 +77,13 @@ def observations(trial: Trial, space: Space) -> list[FrozenTrial]:
     best = min(max(result["delta"], distribution.low), distribution.high)
     if spec.score == "smooth":
         return [_frozen(parameters | {"delta": best}, space, compared)]
-    curve = result["validation"]["curve"]
+    curve, thresholds = result["validation"]["curve"], (parameters["delta"], best)
+    return [_frozen(parameters | {"delta": delta}, space, _hm_at(curve, delta)) for delta in thresholds]
 
-    def hm(delta: float) -> float:
-        return float(next(hm for end, hm in zip(curve["delta"], curve["hm"], strict=True) if delta <= end))
 
-    return [_frozen(parameters | {"delta": delta}, space, hm(delta)) for delta in (parameters["delta"], best)]
+def _hm_at(curve: dict[str, list[float]], delta: float) -> float:
+    """HM at a threshold, of a curve that is constant up to and with each of its thresholds."""
+    return float(next(hm for end, hm in zip(curve["delta"], curve["hm"], strict=True) if delta <= end))
 
 
 def _middle(distribution: BaseDistribution) -> Any:

@@ -99,18 +99,21 @@ class SharedModel:
         done, running = self._trials(space)
         if len(done) < FEWEST:
             return None
-        encoding = self._encoding(space, done)
+        encoding, own = self._encoding(space, done), cell.name
+
+        def own_points(seen: Sequence[_Seen]) -> list[torch.Tensor]:
+            return [encoding.point(own, each.settings) for each in seen if each.name == own and not each.prior]
+
         candidates = candidates_of(space, zlib.crc32(name.encode()))
-        own = cell.name
         points = torch.stack([encoding.point(own, settings) for settings in candidates])
-        tried, pending = (
-            [encoding.point(own, each.settings) for each in group if each.name == own and not each.prior]
-            for group in (done, running)
-        )
-        return candidates[self._model(done, encoding).next(points, tried, pending)]
+        return candidates[self._model(done, encoding).next(points, own_points(done), own_points(running))]
 
     def best(self, cell: Cell, space: Space) -> int | None:
-        """Index of a cell's finished search trial whose settings promise most for sure; None as ``suggest``."""
+        """Index of the cell's finished search trial whose settings gain most over the middle of the ranges, less a
+        standard deviation of that gain (``ScoreModel.sure_gains``); None as ``suggest``.
+
+        A trial at the middle gains 0: it wins where nothing is surely better.
+        """
         done, _ = self._trials(space)
         name = cell.name
         own = [seen for seen in done if seen.name == name and not seen.short and not seen.prior]
@@ -118,9 +121,11 @@ class SharedModel:
             return None
         encoding, usual = self._encoding(space, done), middle(space)
         points = torch.stack([encoding.point(name, seen.settings) for seen in own])
-        gains = self._model(done, encoding).sure_gains(points, encoding.point(name, usual)).tolist()
-        at_middle = [all(usual[each] == value for each, value in seen.settings.items()) for seen in own]
-        return max(zip(own, gains, at_middle, strict=True), key=lambda each: 0.0 if each[2] else each[1])[0].index
+        gains: list[float] = self._model(done, encoding).sure_gains(points, encoding.point(name, usual)).tolist()
+        for place, seen in enumerate(own):
+            if all(usual[each] == value for each, value in seen.settings.items()):
+                gains[place] = 0.0
+        return own[gains.index(max(gains))].index
 
     def expected(self, cell: Cell, space: Space, settings: Sequence[Mapping[str, Any]]) -> list[float]:
         """The scores that settings promise in a cell, luck left out, of a model that has enough to learn from."""
@@ -170,26 +175,36 @@ class SharedModel:
     def _model(self, done: list[_Seen], encoding: Encoding) -> Any:
         """The model of the latest of these trials, with lengths and noise fitted to the first of them."""
 
-        def data(seen: Sequence[_Seen]) -> tuple[torch.Tensor, torch.Tensor]:
+        def tensors(seen: Sequence[_Seen]) -> tuple[torch.Tensor, torch.Tensor]:
+            """(n, columns) points and (n, 1) scores, both float64."""
             points = torch.stack(
                 [encoding.point(each.name, each.settings, each.short, prior=each.prior) for each in seen]
             )
             return points, torch.tensor([[each.score] for each in seen], dtype=torch.float64)
 
-        enough = FEWEST
-        while enough * _GROWTH <= min(len(done), MOST):
-            enough = math.ceil(enough * _GROWTH)
+        enough = _fit_size(len(done))
         known = tuple((each.name, each.index, each.ended) for each in done)
         if self._latest_model[0] != (encoding, known):  # cells ask one after another, of the same trials
             prior = [seen for seen in done if seen.prior]
             latest = prior + _latest(done[len(prior) :], MOST - len(prior))
-            model = _botorch().ScoreModel(*data(latest), encoding.columns)
+            model = _botorch().ScoreModel(*tensors(latest), encoding.columns)
             key = (tuple(encoding.settings), encoding.columns, known[:enough])
             if key not in self._fitted:
-                self._fitted[key] = _botorch().fitted(*data(done[:enough]), encoding.columns)
+                self._fitted[key] = _botorch().fitted(*tensors(done[:enough]), encoding.columns)
             model.set(self._fitted[key])
             self._latest_model = ((encoding, known), model)
         return self._latest_model[1]
+
+
+def _fit_size(done: int) -> int:
+    """How many of so many trials lengths and noise are fitted to: ``FEWEST``, and from there always a quarter more.
+
+    It follows from the ledger alone, so that a driver that resumes fits what the one before it had fitted.
+    """
+    size = FEWEST
+    while size * _GROWTH <= min(done, MOST):
+        size = math.ceil(size * _GROWTH)
+    return size
 
 
 def _latest(done: list[_Seen], most: int) -> list[_Seen]:

@@ -75,7 +75,8 @@ class StudySearcher(Searcher):
         self._on_change, self._on_pause = on_change, on_pause
         self.running: dict[str, tuple[Search, Trial]] = {}
         self.stopping = self.paused = False
-        self._in_vain: bool | None = None  # whether new trials were allowed when last nothing was found
+        # Whether new trials were allowed at the last look that found none to start; None once a trial has ended since.
+        self._in_vain: bool | None = None
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The configuration of the next trial; None while all that is left waits for a running one."""

@@ -18,7 +18,11 @@ from study.trial.reference_networks import FoldReferences, References, halves, m
 
 
 class Calibration:
-    """References for all packages of a study, ``count`` of them made anew for each; of 0, those of other folds."""
+    """Membership attacks on the packages of a study, calibrated by reference networks.
+
+    Args:
+        count: references that are made anew for each package (``halves``); 0 takes those of other folds (``folds``).
+    """
 
     def __init__(self, study: OpenedStudy, count: int, device: torch.device) -> None:
         self._study, self._count, self._device = study, count, device

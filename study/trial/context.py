@@ -85,7 +85,7 @@ def weights_file(context: TrialContext, path: str) -> str:
 
 
 def _here(context: TrialContext, folder: Path, fingerprint: str) -> tuple[Path, str]:
-    """Local folder of a cohort, from the driver's folder and its fingerprint."""
+    """A cohort's folder on this machine, fetched from the driver where it is not there, and its fingerprint."""
     if not folder.is_dir() and context.shared is not None:
         folder = fetch_cohort(context.shared.cohorts[fingerprint], cache_folder(context.config.data)).folder
     return folder, fingerprint

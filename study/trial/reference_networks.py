@@ -1,10 +1,15 @@
-"""Reference networks for membership attacks: trained like the attacked one, on known patients.
+"""Reference networks for membership attacks: made like the attacked one, of patients who are known.
 
-Either the study's own, where folds rotate: the packages of the other folds and seeds, each of which left some patients
-out. Or distillations made anew on halves of the training patients, each half and its complement, so that every patient
-who trained was left out by one of two; for those who did not, one of the two is left out of account. Then both groups
-are compared with as many references, made in the same way. The folds' cannot be that even: those who trained are
-compared with networks of other patients, held-out ones with networks of the same patients and another seed.
+A patient's loss under the attacked network is compared with that under references that never saw the patient. There
+are two kinds.
+
+``halves``: the distillation (or training) is made anew on halves of the training patients, a half and its complement at
+a time. A patient who trained is unseen by one of each two. A held-out patient is unseen by both, and is compared with
+one of them, drawn at random. So both groups are compared with as many references, made in the same way.
+
+``folds``: where folds rotate, the study's own packages of the other folds and seeds, each of which left some patients
+out. These cannot be as even: those who trained are compared with networks of other patients, held-out ones with
+networks of the same patients and another seed.
 """
 
 from __future__ import annotations

@@ -108,16 +108,20 @@ def _device(gpus: float) -> torch.device:
 
 @dataclass(frozen=True)
 class _Spent:
-    """What a trial takes, from what its earlier starts took and since when this one runs.
+    """Wall and core seconds of a trial: what its earlier starts took, and a clock of this one.
 
-    What other trials made for it (``Method.lent``) costs it as much as if it had made that itself, once: whoever comes
-    first would look dear, and all others cheap.
+    Results that other trials made and this one uses (``Method.lent``) are charged to it as if it had made them, once.
+    Otherwise the trial that comes first would look expensive, and all others cheap.
+
+    Attributes:
+        seconds, core_seconds: of the earlier starts.
+        paid: numbers of the shared results that these core seconds contain, whoever made them.
+        lent: core seconds of the shared results that this start has used, by number; 0 for those that it made itself.
     """
 
     seconds: float = 0.0
     core_seconds: float = 0.0
     paid: tuple[int, ...] = ()
-    """What was lent to earlier starts, by number, or was made by them."""
     lent: Callable[[], Mapping[int, float]] = dict
     _begun: float = field(default_factory=time.monotonic)
     _core_begun: float = field(default_factory=time.process_time)
@@ -132,15 +136,19 @@ class _Spent:
 
     @property
     def all_paid(self) -> list[int]:
-        """What the core seconds of all starts until now have in them."""
+        """Numbers of the shared results that the core seconds of all starts until now contain."""
         return sorted({*self.paid, *self.lent()})
 
 
 def _resume(trial: RunningTrial, folder: TrialFolder, device: torch.device, spent: _Spent) -> tuple[_Spent, list[int]]:
     """Go on from a trial's last checkpoint, where it has one.
 
-    Returns what all of its starts take, this one what it has ``spent``, and the outer step at which each of them began:
-    [0] where nothing interrupts it.
+    Args:
+        spent: the clock of this start.
+
+    Returns:
+        The clock with what earlier starts took, and the outer step at which each start began: [0] for a trial that
+        was never interrupted.
     """
     saved, measured = folder.load_checkpoint(device) or {}, folder.measured()
     if saved:
@@ -198,7 +206,8 @@ def _fresh(trial: RunningTrial, pseudonyms: list[str], device: torch.device, kno
 def _improve(trial: RunningTrial, folder: TrialFolder, checkpoint: Callable[[], Report]) -> Iterator[Report]:
     """Take all outer steps that are left, or those until the study stops, with a report after every checkpoint."""
     every, share = trial.loop.settings.checkpoint_every, trial.loop.settings.checkpoint_share
-    polled, due = time.monotonic(), 0.0
+    polled = time.monotonic()
+    due = 0.0  # no checkpoint before this time
     while not trial.over:
         trial.loop.advance()
         if time.monotonic() - polled > _STOP_POLL_SECONDS:
@@ -210,6 +219,7 @@ def _improve(trial: RunningTrial, folder: TrialFolder, checkpoint: Callable[[], 
         if trial.over or (trial.loop.progress.step % every == 0 and begun >= due):
             report = checkpoint()
             ended = time.monotonic()
+            # Writing, which took (ended - begun), may be this share of the time: before the next, steps take the rest.
             due = 0.0 if share is None else ended + (ended - begun) * (1 / share - 1)
             yield report
 

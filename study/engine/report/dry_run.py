@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
@@ -43,52 +44,55 @@ def print_plan(
     study: Folder,
     patients: int,
 ) -> None:
-    """Print a plan, as ``--dry-run`` does; ``study`` is the folder of earlier trials, if there are any, ``patients``
-    how many test a network."""
+    """Print a plan, as ``--dry-run`` does.
+
+    Args:
+        study: the folder of earlier trials, if there are any.
+        patients: how many test a network.
+    """
+    say = partial(console.print, highlight=False, soft_wrap=True)
     console.print(plan_table(plan))
     print_refused(console, plan)
     runnable = [entry for entry in plan if entry.refused is None]
     trials = {entry.cell: trials_of(config, entry.cell, entry.seconds) for entry in runnable}
-    most = {cell: cell_budget(config, cell, data_by_stage[cell.stage]).steps for cell in trials}
-    taken = {
-        entry.cell: halved_steps(config.search.trials, entry.rungs, most[entry.cell])
-        + (trials[entry.cell] - config.search.trials) * most[entry.cell]
-        for entry in runnable
-    }
-    seconds = sum(
-        (entry.seconds or 0.0) * taken[entry.cell] / most[entry.cell]
-        + entry.fresh_seconds * confirm_settings(config, entry.cell).repeats
-        for entry in runnable
-    )
-    steps = sum(taken.values())
+    whole = {cell: cell_budget(config, cell, data_by_stage[cell.stage]).steps for cell in trials}  # of one whole trial
+    steps = {entry.cell: _all_steps(config, entry, trials[entry.cell], whole[entry.cell]) for entry in runnable}
+    seconds = sum(_all_seconds(config, entry, steps[entry.cell], whole[entry.cell]) for entry in runnable)
     impatient = config.outer.patience is not None
     ended = config.search.pruner == "median" or config.search.core_seconds is not None
     fewer = impatient or ended or any(entry.cell.counted for entry in runnable)
-    at_most = "at most " if fewer else ""
-    console.print(
-        f"{at_most}{len(runnable)} cells, {sum(trials.values())} trials ({config.search.trials} search and "
-        f"{config.confirm.repeats} confirm a cell), {steps:,} outer steps; "
-        f"about {duration(seconds)} of one trial slot on this machine",
-        highlight=False,
-        soft_wrap=True,
+    say(
+        f"{'at most ' if fewer else ''}{len(runnable)} cells, {sum(trials.values())} trials ("
+        f"{config.search.trials} search and {config.confirm.repeats} confirm a cell), "
+        f"{sum(steps.values()):,} outer steps; about {duration(seconds)} of one trial slot on this machine"
     )
     unheld = _unheld(list(trials))
     if unheld:
-        console.print(
+        say(
             f"no ordinary training to hold images against (grid.method=[sldd,train]): no count can be shown to suffice "
             f"for {', '.join(unheld)}",
             markup=False,
-            highlight=False,
-            soft_wrap=True,
         )
     if impatient:
-        shares = shares_taken(study, {cell.name: steps for cell, steps in most.items()})
-        console.print(likely(shares, seconds), highlight=False, soft_wrap=True)
+        say(likely(shares_taken(study, {cell.name: most for cell, most in whole.items()}), seconds))
     for line in reach(_design(config, plan, patients), score=TASKS[config.task].results.word):
-        console.print(line, highlight=False, soft_wrap=True)
+        say(line)
     gpus, at_once = _machine(config.resources)
     for line in outlook(config.budget, sum(trials.values()), seconds, gpus, at_once):
-        console.print(line, highlight=False, soft_wrap=True)
+        say(line)
+
+
+def _all_steps(config: StudyConfig, entry: PlannedCell, trials: int, whole: int) -> int:
+    """Outer steps of all trials of a cell: ``whole`` each, but for search trials that rungs end before."""
+    searched = config.search.trials
+    return halved_steps(searched, entry.rungs, whole) + (trials - searched) * whole
+
+
+def _all_seconds(config: StudyConfig, entry: PlannedCell, steps: int, whole: int) -> float:
+    """Expected seconds of all trials of a cell, which take so many ``steps``; one of ``whole`` steps takes those of the
+    plan's entry."""
+    fresh = entry.fresh_seconds * confirm_settings(config, entry.cell).repeats
+    return (entry.seconds or 0.0) * steps / whole + fresh
 
 
 def _unheld(cells: Sequence[Cell]) -> list[str]:

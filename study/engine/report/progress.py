@@ -18,6 +18,7 @@ from rich.text import Text
 
 from analysis.text.words import duration
 from ledger.ledger import Ledger
+from ledger.trial import Trial
 from study.config.tasks import TASKS
 from study.grid.spec import Phase, TrialSpec
 from study.planning.plan import PlannedCell
@@ -42,7 +43,7 @@ class ProgressLine:
         self._live = Live(console=console, transient=True, refresh_per_second=4) if console.is_terminal else None
         self._quiet = self._live is None and bool(os.environ.get("CI"))
         self._shown = -math.inf
-        self._hms: dict[str, float] = {}
+        self._scores: dict[str, float] = {}
         self._shares: dict[str, float] = {}
         self._placed: set[str] = set()
         self.searcher: StudySearcher | None = None
@@ -59,7 +60,10 @@ class ProgressLine:
 
     def placed(self, folder: str, there: bool) -> None:
         """A trial has got a worker, or has lost it."""
-        (self._placed.add if there else self._placed.discard)(folder)
+        if there:
+            self._placed.add(folder)
+        else:
+            self._placed.discard(folder)
         self.show()
 
     def advanced(self, folder: str, share: float) -> None:
@@ -92,26 +96,32 @@ class ProgressLine:
         begun = [str(trial.folder) for _, trial in self.searcher.running.values()] if self.searcher else []
         running = sum(folder in self._placed for folder in begun)
         remaining = sum(cell.state.remaining for search in self.searches for cell in search.waiting)
-        for trial in trials:
-            if (
-                trial.status == "done"
-                and trial.name not in self._hms
-                and (asked := TrialSpec.of(trial)).cell.stage is None
-            ):
-                self._hms[trial.name] = TASKS[asked.task].main_score((trial.result or {}).get("validation") or {})
-        best = max(self._hms.values(), default=0.0)
         grows = any(search.may_grow for search in self.searches)  # which image counts are searched hangs on results
-        parts = [f"{done}/{done + remaining}{' or more' * grows} trials done", f"{running} running", f"{failed} failed"]
+        more = " or more" if grows else ""
+        parts = [f"{done}/{done + remaining}{more} trials done", f"{running} running", f"{failed} failed"]
         if len(begun) > running:
             parts.insert(2, f"{len(begun) - running} waiting")
-        if self._hms:
-            asked = TrialSpec.of(trials[0])  # a study's protocol and task are those of each of its trials
-            group = "test" if asked.protocol == "paper" else "validation"
-            parts.append(f"best {group} {TASKS[asked.task].results.word} {best:.2f}")
+        best = self._best(trials)
+        if best is not None:
+            parts.append(best)
         left = self._seconds_left()
         if left is not None:
             parts.append(f"{'at least' if grows else 'about'} {duration(left)} left")
         return f"{self._name}: {', '.join(parts)}"
+
+    def _best(self, trials: list[Trial]) -> str | None:
+        """The best score of the trials that are done, in words; those on other collections do not count."""
+        for trial in trials:
+            if trial.status == "done" and trial.name not in self._scores:
+                spec = TrialSpec.of(trial)
+                if spec.cell.stage is None:
+                    validation = (trial.result or {}).get("validation") or {}
+                    self._scores[trial.name] = TASKS[spec.task].main_score(validation)
+        if not self._scores:
+            return None
+        spec = TrialSpec.of(trials[0])  # a study's protocol and task are those of each of its trials
+        group = "test" if spec.protocol == "paper" else "validation"
+        return f"best {group} {TASKS[spec.task].results.word} {max(self._scores.values()):.2f}"
 
     def _seconds_left(self) -> float | None:
         measured: dict[tuple[str, str], list[float]] = defaultdict(list)
