@@ -71,42 +71,52 @@ def finding_caption(distilled: Distilled, label: np.ndarray) -> list[str]:
 
 def draw(title: str, distilled: Distilled) -> Image.Image:
     """The picture: `title`, then every image of `distilled` under its label, a row a distill step where that fits."""
-    steps, images, height, width = distilled.images.shape[:4]
+    images, height, width = distilled.images.shape[1:4]
     # By a whole number and without smoothing: every pixel on the picture is one of the package.
     factor = max(1, SIDE // max(height, width))
     tile = (width * factor, height * factor)
-    places = list(np.ndindex(steps, images))
-    columns = images if 1 < images <= MOST_COLUMNS else min(len(places), MOST_COLUMNS)
-    labels = [distilled.labels[place] for place in places]
-    words = [finding_caption(distilled, label) if distilled.findings else caption(label) for label in labels]
-    captions = [
-        ([f"Step {place[0] + 1}"] if steps > 1 else []) + lines for place, lines in zip(places, words, strict=True)
-    ]
-    header, label, small = (ImageFont.load_default(size) for size in (HEADER, LABEL, SMALL))
-    column = max(tile[0], *(round(label.getlength(line)) for lines in captions for line in lines))
-    inside = max(columns * (column + GAP) - GAP, round(header.getlength(title)))
-    notes = [STRETCHED] + ([CLIPPED] if any(line.endswith("*") for lines in captions for line in lines) else [])
-    footer = [line for note in notes for line in _wrapped(note, small, inside)]
-    line_height = round(LABEL * 1.3)
-    row_height = max(map(len, captions)) * line_height + 8 + tile[1] + GAP
-    rows = -(-len(places) // columns)
+    captions = _captions(distilled)
+    all_lines = [line for lines in captions.values() for line in lines]
+    header_font, label_font, small_font = (ImageFont.load_default(size) for size in (HEADER, LABEL, SMALL))
+    # Sizes in pixels, from the parts to the whole.
+    columns = images if 1 < images <= MOST_COLUMNS else min(len(captions), MOST_COLUMNS)
+    column_width = max(tile[0], *(round(label_font.getlength(line)) for line in all_lines))
+    inside = max(columns * (column_width + GAP) - GAP, round(header_font.getlength(title)))
+    notes = [STRETCHED] + ([CLIPPED] if any(line.endswith("*") for line in all_lines) else [])
+    footer = [line for note in notes for line in _wrapped(note, small_font, inside)]
+    line_height, note_height = round(LABEL * 1.3), round(SMALL * 1.4)
+    rows = -(-len(captions) // columns)
+    row_height = max(map(len, captions.values())) * line_height + 8 + tile[1] + GAP
     top = MARGIN + round(HEADER * 1.3) + GAP
-    size = (inside + 2 * MARGIN, top + rows * row_height + len(footer) * round(SMALL * 1.4) + MARGIN - 8)
+    bottom = top + rows * row_height
+    size = (inside + 2 * MARGIN, bottom + len(footer) * note_height + MARGIN - 8)
+    left = (size[0] - columns * (column_width + GAP) + GAP) // 2
+    # Drawing.
     picture = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(picture)
-    pen.text((size[0] // 2, MARGIN), title, INK, header, anchor="ma")
-    left = (size[0] - columns * (column + GAP) + GAP) // 2
-    for number, (place, lines) in enumerate(zip(places, captions, strict=True)):
-        x = left + number % columns * (column + GAP)
+    pen.text((size[0] // 2, MARGIN), title, INK, header_font, anchor="ma")
+    for number, (place, lines) in enumerate(captions.items()):
+        x = left + number % columns * (column_width + GAP)
         y = top + (number // columns + 1) * row_height - GAP - tile[1]
-        indent = (column - max(round(label.getlength(line)) for line in lines)) // 2
+        indent = (column_width - max(round(label_font.getlength(line)) for line in lines)) // 2
         for up, line in enumerate(reversed(lines)):
-            pen.text((x + indent, y - 8 - up * line_height), line, INK, label, anchor="ld")
+            pen.text((x + indent, y - 8 - up * line_height), line, INK, label_font, anchor="ld")
         film = stretched(distilled.images[place]).resize(tile, Image.Resampling.NEAREST)
-        picture.paste(film, (x + (column - tile[0]) // 2, y))
+        picture.paste(film, (x + (column_width - tile[0]) // 2, y))
     for down, line in enumerate(footer):
-        pen.text((MARGIN, top + rows * row_height + down * round(SMALL * 1.4)), line, FAINT, small, anchor="la")
+        pen.text((MARGIN, bottom + down * note_height), line, FAINT, small_font, anchor="la")
     return picture
+
+
+def _captions(distilled: Distilled) -> dict[tuple[int, ...], list[str]]:
+    """The lines over each image, by its place (distill step, image)."""
+    steps, images = distilled.images.shape[:2]
+    captions: dict[tuple[int, ...], list[str]] = {}
+    for place in np.ndindex(steps, images):
+        label = distilled.labels[place]
+        lines = finding_caption(distilled, label) if distilled.findings else caption(label)
+        captions[place] = [f"Step {place[0] + 1}", *lines] if steps > 1 else lines
+    return captions
 
 
 def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:

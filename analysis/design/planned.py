@@ -29,14 +29,16 @@ def planned(
     Of networks that come in several settings, those of the setting with most of them: each is compared by itself. None
     where no network of known size is to be run.
     """
-    settings: dict[tuple[str, ...], dict[str, list[Mapping[str, Any]]]] = {}
+    by_setting: dict[tuple[str, ...], dict[str, list[Mapping[str, Any]]]] = {}
     for cell in cells:
         if cell.get("images") is not None and cell.get("parameters") and not cell.get("refused"):
             key = tuple(str(cell.get(name)) for name in DISTILLED_ALIKE)
-            settings.setdefault(key, {}).setdefault(str(cell["backbone"]), []).append(cell)
-    apart = len({name for own in settings.values() for name in own}) < sum(map(len, settings.values()))
-    largest = max(settings.values(), key=len, default={})
-    networks = largest if apart else {name: own for each in settings.values() for name, own in each.items()}
+            by_setting.setdefault(key, {}).setdefault(str(cell["backbone"]), []).append(cell)
+    names = [name for own in by_setting.values() for name in own]
+    if len(set(names)) < len(names):  # a network comes in several settings
+        networks = max(by_setting.values(), key=len)
+    else:
+        networks = {name: own for each in by_setting.values() for name, own in each.items()}
     offered = {name: {int(cell["images"]) for cell in own} for name, own in networks.items()}
     counts = shared(offered.values())
     if not networks or not counts:

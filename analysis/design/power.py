@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import rankdata
 
 from analysis.design.simulation import FLOOR, MARGIN, Design, curves, every_count, hms_of, right_calls, tried
 from analysis.records.bootstrap import generator
 from analysis.stats.counts import rule_bracket
 from analysis.stats.dose_response import p_value, summaries
 from analysis.stats.ranks.block_orders import block_orders, orders_count, sampled_orders
-from analysis.stats.ranks.rank_tests import SIGNIFICANT, scores
+from analysis.stats.ranks.rank_tests import SIGNIFICANT, centred_ranks, scores
 from analysis.stats.shared_counts import shared
 
 STUDIES = 400
@@ -72,9 +71,9 @@ def _tested(
     for _ in range(studies):
         parameters, curve = curves(design, rng)
         measured = measures(design, parameters, hms_of(right_calls(design, curve, rng)).mean(axis=-1))
-        sizes = _ranks(np.log10(parameters))
+        sizes = centred_ranks(np.log10(parameters))
         tests = [(values, orders[0]) for values in measured] + [(measured[2], orders[1])]
-        yield [p_value(sizes, _ranks(each), *kept) if len(np.unique(each)) > 1 else 1.0 for each, kept in tests]
+        yield [p_value(sizes, centred_ranks(each), *kept) if len(np.unique(each)) > 1 else 1.0 for each, kept in tests]
 
 
 def measures(design: Design, parameters: np.ndarray, means: np.ndarray) -> list[np.ndarray]:
@@ -96,7 +95,3 @@ def _by_points(means: np.ndarray, counts: tuple[int, ...], ran: np.ndarray) -> t
         lower[place], smallest = rule_bracket(hms, MARGIN, FLOOR)
         upper[place] = np.inf if smallest is None else smallest
     return lower, upper
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    return rankdata(values) - (len(values) + 1) / 2

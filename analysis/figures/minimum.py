@@ -161,20 +161,27 @@ def _published_trace(published: pd.DataFrame) -> go.Scatter:
 
 
 def _labelled(frame: pd.DataFrame, letter: float) -> pd.DataFrame:
-    """`text` and `side` of each point's name: once a height, beside its bar and towards the middle of the figure; above
-    the point (at the top: under it), else on the other side; of more than MOST_REASONS none where it would run into a
-    neighbour's name on either, and none at all of more than MOST_NAMED networks. A `letter` is so many decades."""
+    """`frame` with `text`, what is written beside each point, and `side`, where (plotly's `textposition`).
+
+    A network is named once at each height, on the side of its point that faces the middle of the figure: above a point
+    that has a count, below any other. Where that would run into the name before it, it goes below or above instead.
+    Where neither is free it stays unnamed, unless at most MOST_REASONS networks share the height. Of more than
+    MOST_NAMED networks none is named.
+
+    Args:
+        letter: width of a letter, in decades of parameters.
+    """
     frame = frame.assign(text="", side="top right").sort_values(["height", "log"], kind="stable")
     if frame["backbone"].nunique() > MOST_NAMED:
         return frame.sort_index()
     middle = (frame["log"].min() + frame["log"].max()) / 2
     for _, level in frame.groupby("height", sort=False):
-        ends, named = {"top": -math.inf, "bottom": -math.inf}, set()
+        few = level["backbone"].nunique() <= MOST_REASONS
+        ends, named = {"top": -math.inf, "bottom": -math.inf}, set()  # where the last name above and below ends
         for place, point in level.iterrows():
             if point["backbone"] in named:
                 continue
             words = [point["backbone"]]
-            few = level["backbone"].nunique() <= MOST_REASONS
             if few and not (point["works"] or point["by_rule"]):
                 words.append(WHY[point["outcome"]])
             width = letter * max(map(len, words))

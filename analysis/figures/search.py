@@ -7,7 +7,6 @@ thousands of trials: their hover boxes are templates over a few numbers a point,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -184,10 +183,11 @@ def _scored_on(frame: pd.DataFrame) -> str:
 
 def _points(rows: pd.DataFrame, y: str, name: str, marker: dict[str, Any], x: str = "outer_lr") -> go.Scatter:
     """A point a trial; its hover box is filled from `customdata`."""
-    hover_data: Sequence[list[Any]] = [
-        [*(None if pd.isna(value) else float(f"{value:.4g}") for value in numbers), plain(outcome)]
-        for *numbers, outcome in zip(*(rows[name] for name in _FACTS), _outcomes(rows), strict=True)
-    ]
+    facts_by_trial = zip(*(rows[fact] for fact in _FACTS), strict=True)
+    hover_data: list[list[Any]] = []
+    for facts, outcome in zip(facts_by_trial, _outcomes(rows), strict=True):
+        numbers = [None if pd.isna(fact) else float(f"{fact:.4g}") for fact in facts]
+        hover_data.append([*numbers, plain(outcome)])
     template = [
         "<b>%{text}</b>",
         f"{score_word(rows)} on {_scored_on(rows)} patients: %{{customdata[0]:.3f}}",

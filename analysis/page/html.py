@@ -94,20 +94,25 @@ def packed(data: Any) -> str:
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A small table in a box that scrolls by itself."""
-    top = "".join(f'<th scope="col">{escape(name)}</th>' for name in headings)
-    body = "\n".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    content = f"<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody>"
-    return f'<div class="scroll" tabindex="0"><table>\n{content}</table></div>'
+    return _scrolling("<table>", headings, [f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows])
 
 
 def answer_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """The table of networks; where there is no room, each is a block in which cells say what they are."""
-    labelled = (zip(headings, row, strict=True) for row in rows)
+    """The table of networks. Where there is no room, a row becomes a block, whose cells say their heading."""
+    rows_html = []
+    for row in rows:
+        pairs = zip(headings, row, strict=True)
+        cells = [f'<td data-label="{escape(name)}">{escape(value)}</td>' for name, value in pairs]
+        rows_html.append(f"<tr>{''.join(cells)}</tr>")
+    return _scrolling('<table class="answers">', headings, rows_html)
+
+
+def _scrolling(tag_html: str, headings: Sequence[str], rows_html: Sequence[str]) -> str:
+    """A table in a box that scrolls by itself."""
     top = "".join(f'<th scope="col">{escape(name)}</th>' for name in headings)
-    cells = ([f'<td data-label="{escape(name)}">{escape(value)}</td>' for name, value in pairs] for pairs in labelled)
-    body = "\n".join(f"<tr>{''.join(row)}</tr>" for row in cells)
+    body = "\n".join(rows_html)
     content = f"<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody>"
-    return f'<div class="scroll" tabindex="0"><table class="answers">\n{content}</table></div>'
+    return f'<div class="scroll" tabindex="0">{tag_html}\n{content}</table></div>'
 
 
 def _cell(value: Any) -> str:

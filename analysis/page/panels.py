@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -28,10 +27,12 @@ class Panel:
 def panels(study: Study) -> list[Panel]:
     """Panels of the figures that have data; one that would stand alone in its row takes all of it."""
     found = list(_panels(study))
-    for wide, row in itertools.groupby(range(len(found)), lambda place: found[place].wide):
-        places = list(row)
-        if not wide and len(places) % 2:
-            found[places[-1]] = replace(found[places[-1]], wide=True)
+    narrow = 0  # narrow panels one after the other, up to this one: two share a row
+    for place, panel in enumerate(found):
+        narrow = 0 if panel.wide else narrow + 1
+        ends_here = place + 1 == len(found) or found[place + 1].wide
+        if ends_here and narrow % 2:
+            found[place] = replace(panel, wide=True)
     return found
 
 

@@ -18,8 +18,13 @@ DRAWS = 4_000_000  # patients drawn at a time: bounds the memory, whatever the c
 
 
 class Resampled(NamedTuple):
-    """Scores of runs, and what they would have been on other patients: (runs,), (runs, resamples), and how many
-    patients of one kind a score is worth (`worth`)."""
+    """Scores of several runs, on the patients as they are and on bootstrap resamples of them.
+
+    Attributes:
+        scores: (runs,) on the patients as they are.
+        drawn: (runs, resamples) on resampled patients, the same ones for every run.
+        patients: effective number of patients behind a score (`worth`).
+    """
 
     scores: np.ndarray
     drawn: np.ndarray
@@ -27,8 +32,11 @@ class Resampled(NamedTuple):
 
 
 def worth(counts: Iterable[int]) -> float:
-    """How many patients a mean over classes is worth, each known by so many: K^2 / sum(1 / n), which as many of one
-    kind would make as sure."""
+    """Effective sample size of a mean over K classes: K^2 / sum(1 / n_k), with n_k patients (`counts`) in class k.
+
+    That many patients of one kind make their share as sure as the mean of the K shares is. Classes without patients are
+    left out; 0.0 where none has any.
+    """
     known = [1 / count for count in counts if count > 0]
     return len(known) ** 2 / sum(known) if known else 0.0
 

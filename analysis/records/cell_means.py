@@ -86,36 +86,42 @@ def full_training(rows: pd.DataFrame) -> pd.DataFrame:
 
 def usual_epochs(study: Study) -> int | None:
     """The epochs of cells that have no number of their own; None where outer steps are counted instead."""
-    outer = study.config.get("outer")
-    epochs = outer.get("epochs") if isinstance(outer, dict) else None
+    epochs = study.setting("outer", "epochs")
     return epochs if isinstance(epochs, int) else None
 
 
 def nearest_epochs(counts: Iterable[int | None], own: int | None, usual: int | None) -> int | None:
-    """Of the epochs that ordinary training took, those that a distilled cell is held against: its own, or else the
-    most.
+    """Epochs of the ordinary training that a distilled cell is compared with: its own number, or else the largest.
 
     Args:
-        counts: None where they are the study's.
-        own: the cell's.
-        usual: the study's; None where outer steps are counted instead.
+        counts: the epochs that ordinary training was run for, each None where it is the study's number.
+        own: the distilled cell's, likewise; also the result where there are no `counts`.
+        usual: the study's number; None where outer steps are counted instead.
     """
 
     def passes(count: int | None) -> int:
         return count or usual or 0
 
-    return max(counts, key=lambda count: (count == own, passes(count) == passes(own), passes(count)), default=own)
+    def preference(count: int | None) -> tuple[bool, bool, int]:
+        # None means the study's number, so that a cell that has this number of its own takes as many passes.
+        return count == own, passes(count) == passes(own), passes(count)
+
+    return max(counts, key=preference, default=own)
 
 
 def trained_beside(trained: pd.DataFrame, usual: int | None) -> Callable[[Mapping[Any, Any]], pd.DataFrame]:
-    """Of a distilled cell the rows of `full_training` that it is held against: those of the same network, norm, start
-    and chain; where these took several numbers of epochs, the cell's own or else the most.
+    """A function that takes a distilled cell and returns the rows of `trained` that it is compared with.
+
+    They agree with the cell in TRAINED_ALIKE (network, norm, start, transfer, chain); where they took several numbers
+    of epochs, `nearest_epochs` chooses.
 
     Args:
+        trained: runs, means or cells of ordinary training (`full_training`), with TRAINED_ALIKE and `epochs`.
         usual: `usual_epochs` of the study.
     """
     columns = [_plain(trained[name]) for name in TRAINED_ALIKE] if len(trained) else []
-    epochs, places = _plain(trained["epochs"]), defaultdict(list)
+    epochs = _plain(trained["epochs"])
+    places: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
     for place, key in enumerate(zip(*columns, strict=True)):
         places[key].append(place)
 
@@ -129,7 +135,7 @@ def trained_beside(trained: pd.DataFrame, usual: int | None) -> Callable[[Mappin
 
 
 def _plain(column: pd.Series) -> list[Any]:
-    """None for what is missing, however it is spelled."""
+    """The values of a column, with None for what is missing, however pandas spells it."""
     return [None if pd.isna(value) else value for value in column.tolist()]
 
 
@@ -157,18 +163,21 @@ def setting_labels(frame: pd.DataFrame) -> pd.Series:
     """For each row, the parts of its setting that differ within `frame`, in words; empty where nothing does."""
     words = {name: axis.words for name, axis in AXES.items() if axis.words is not None}
     differing = [name for name in words if frame[name].nunique(dropna=False) > 1]
-    differences = [
-        [words[name](None if pd.isna(row[name]) else row[name]) for name in differing] for _, row in frame.iterrows()
-    ]
-    return pd.Series([", ".join(filter(None, each)) for each in differences], index=frame.index, dtype="string")
+    labels = []
+    for _, row in frame.iterrows():
+        parts = [words[name](None if pd.isna(row[name]) else row[name]) for name in differing]
+        labels.append(", ".join(filter(None, parts)))
+    return pd.Series(labels, index=frame.index, dtype="string")
 
 
 def settings_apart(frame: pd.DataFrame) -> pd.Series:
-    """`setting_labels` where a network occurs in several settings, be it with other image counts (real images with one,
-    distilled ones with another); empty where each occurs in one, as in the papers' Tables 5 and 6: then nothing has to
-    be told apart.
+    """`setting_labels` if any network of `frame` occurs in more than one setting; otherwise empty strings.
 
-    `frame` has a row a setting, backbone and (where it has any) image count.
+    Where each network occurs in one setting, as in the papers' Tables 5 and 6, its name tells it apart. Settings count
+    as several even if their image counts differ (real images with one, distilled ones with another).
+
+    Args:
+        frame: a row a setting, backbone and (where it has any) image count.
     """
     labels = setting_labels(frame)
     several = labels.groupby(frame["backbone"]).nunique().gt(1).any()

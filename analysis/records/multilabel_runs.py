@@ -16,6 +16,7 @@ import numpy as np
 from analysis.records.bootstrap import Resampled, worth
 
 Macro = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""A score of films: weights (resamples, films), labels and probabilities (films, classes) -> scores (resamples,)."""
 DRAWS = 4_000_000  # weights of films drawn at a time: bounds the memory, whatever the cohort
 
 
@@ -75,15 +76,21 @@ def alike(runs: Sequence[FilmRun]) -> bool:
 
 
 def macro_auc(weights: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """(resamples,) mean AUC over the classes that are defined, of films that count `weights` (resamples, films) times.
+    """(resamples,) macro AUC: the mean over the classes that have positive and negative films; NaN where none has.
 
-    A class is that has both kinds of film; NaN where none has.
+    Args:
+        weights: (resamples, films) how often each film counts.
+        labels: (films, classes) 0, 1, or NaN where it is not known.
+        probabilities: (films, classes).
     """
     return _macro(_auc, weights, labels, probabilities)
 
 
 def macro_ap(weights: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """The same of average precision: precision at each score, weighted by the share of positive films that have it."""
+    """(resamples,) macro average precision; arguments and classes as in `macro_auc`.
+
+    Of a class: precision at each score that occurs, weighted by the share of positive films that have it.
+    """
     return _macro(_ap, weights, labels, probabilities)
 
 
@@ -105,15 +112,18 @@ def resampled_scores(
 def resampled_aucs(
     runs: Sequence[FilmRun], beside: Sequence[FilmRun], resamples: int, rng: np.random.Generator
 ) -> Resampled | None:
-    """Macro AUC, and that of resampled patients; before these the runs `beside`, where all are `alike`. None where
-    `runs` are not, or nothing is defined."""
+    """Macro AUC of runs, on their patients as they are and on bootstrap resamples of these.
+
+    Rows of the runs `beside` (ordinary training) come first; they are left out where they are not about the same films
+    (`alike`). None where `runs` themselves are not, or where no resample has a defined score for every run.
+    """
     return resampled_runs(runs, beside, resamples, rng, macro_auc)
 
 
 def resampled_runs(
     runs: Sequence[FilmRun], beside: Sequence[FilmRun], resamples: int, rng: np.random.Generator, macro: Macro
 ) -> Resampled | None:
-    """As `resampled_aucs`, of another score."""
+    """As `resampled_aucs`, of the score `macro`."""
     if not alike(runs):
         return None
     runs = [*beside, *runs] if alike([*runs, *beside]) else runs
@@ -130,6 +140,7 @@ def worth_of(run: FilmRun) -> float:
 
 
 def _macro(score: Macro, weights: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Mean of `score` over the classes where it is defined. It gets one class: labels and probabilities (films,)."""
     by_class = np.stack([score(weights, *column) for column in zip(labels.T, probabilities.T, strict=True)])
     defined = ~np.isnan(by_class)
     total = np.where(defined, by_class, 0).sum(axis=0)
@@ -137,11 +148,13 @@ def _macro(score: Macro, weights: np.ndarray, labels: np.ndarray, probabilities:
 
 
 def _auc(weights: np.ndarray, truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(resamples,) AUC of one class, of which `truth` and `scores` are (films,); NaN without films of both kinds."""
     positive, negative = _by_score(weights, truth, scores)
-    above = positive.cumsum(axis=1)
-    # A negative film loses against the positive ones above it, and by half against those beside it.
-    lost, pairs = (negative * (above - positive / 2)).sum(axis=1), positive.sum(axis=1) * negative.sum(axis=1)
-    return np.divide(lost, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    at_or_above = positive.cumsum(axis=1)
+    # A pair is in order where the positive film is above the negative one; a tie counts by half.
+    in_order = (negative * (at_or_above - positive / 2)).sum(axis=1)
+    pairs = positive.sum(axis=1) * negative.sum(axis=1)
+    return np.divide(in_order, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
 
 
 def _ap(weights: np.ndarray, truth: np.ndarray, scores: np.ndarray) -> np.ndarray:

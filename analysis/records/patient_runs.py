@@ -102,8 +102,11 @@ def align(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
 def resampled_hms(
     runs: Sequence[Run], beside: Sequence[Run], resamples: int, rng: np.random.Generator
 ) -> Resampled | None:
-    """HM on the patients that all `runs` have, and on resampled ones; before these the runs `beside`, where all of them
-    met the same patients. None where a label is absent."""
+    """HM of runs, on the patients that all `runs` have and on bootstrap resamples of these.
+
+    Rows of the runs `beside` (ordinary training) come first; they are left out where one of them lacks a patient. None
+    where a label is absent, so that HM is undefined.
+    """
     shared = set.intersection(*(set(run.patients) for run in runs))
     met = all(shared <= set(run.patients) for run in beside)
     labels, calls = align([*(beside if met else []), *runs])

@@ -19,8 +19,7 @@ from ledger.schema import SCHEMA
 
 def folds_of(study: Study) -> int | None:
     """How many folds the study's patients rotate through; None where they do not."""
-    confirm = study.config.get("confirm")
-    folds = confirm.get("folds") if isinstance(confirm, dict) else None
+    folds = study.setting("confirm", "folds")
     return folds if isinstance(folds, int) and folds > 0 else None
 
 

@@ -44,23 +44,25 @@ class Measure(NamedTuple):
 
 @dataclass(frozen=True)
 class TaskResults:
-    """How one task's results are read.
+    """How one task's results are read, and the words for them.
 
     Attributes:
-        like: the entry of `TASKS` whose results are read in this way.
-        score: what cells are compared by, after `val_` and `test_` in columns of `records`.
-        smooth: what states are chosen by, the mean of these, likewise.
-        word: the same for people.
-        seen: what ordinary training learns from.
-        pictures: what patients have several of.
-        pooled: the run that results of confirm trials (one a fold) make up; None where one holds nothing to score.
-        resampled: the score of runs, and that on resampled patients; before them those of runs beside, where these
-            met the same. None where it cannot be.
+        like: name of the entry of `TASKS` whose results have the same form.
+        score: the measure that cells are compared by, as in columns of `records` after `val_` and `test_`.
+        smooth: the measures whose mean chooses a state on validation patients, named likewise.
+        word: `score` in words.
+        seen: what ordinary training learns from, in the plural.
+        pictures: what a patient has several of, in the plural.
+        pooled: makes one run from the results of its confirm trials (one a fold); None where one of them holds
+            nothing to score.
+        resampled: scores of runs on the patients as they are, and on resampled ones. Arguments: the runs, the runs of
+            ordinary training beside them, how many resamples, and the random numbers. Rows of ordinary training come
+            first, and are left out where it met other patients. None where nothing can be scored.
         measures: what else is shown of a cell, by columns of `cell_means`.
-        protocol: how states were chosen, and what the score is where its name does not say.
-        chosen: what is to be known of the score on validation patients.
-        labels: what stands under distilled images; empty where these are patches.
-        cell_figure: name of the figure that is drawn of each cell.
+        protocol: sentences: what the score is, where its name does not say, and how states were chosen.
+        chosen: sentence: how far scores on validation patients are too high. Begins with a space.
+        labels: what is written under distilled images; empty for patches, which have a key of their own.
+        cell_figure: `name` of the figure that is drawn of each cell (`analysis.figures.CELL_FIGURES`).
         published: which published tables are about it, `patients` or `transfer`; None where none is.
     """
 
@@ -144,14 +146,18 @@ _WORDS = ("word", "seen", "protocol", "chosen", "labels", "pictures")
 
 
 def told(name: str, results: TaskResults) -> dict[str, dict[str, str]]:
-    """What `study.yaml` says of a task, for readers who know it by no other means."""
+    """A task's entry in `tasks` of `study.yaml`, from which `learn` makes it known; empty for a built-in one."""
     if name in _OWN:
         return {}
     return {name: {"like": results.like} | {field: getattr(results, field) for field in _WORDS}}
 
 
 def learn(tasks: Mapping[str, Any]) -> None:
-    """Add what `study.yaml` says of its tasks (`told`) to `TASKS`; what is damaged stays unknown."""
+    """Add the tasks of a `study.yaml` (`told`) to `TASKS`, for the whole process.
+
+    Each is read like the task that it names, in words of its own. Entries that are damaged, or are like no known task,
+    are left out.
+    """
     for name, said in tasks.items():
         like = TASKS.get(str(said.get("like"))) if isinstance(said, dict) and name not in _OWN else None
         if like is not None:

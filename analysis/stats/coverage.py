@@ -32,31 +32,36 @@ def confirmed_cells(study: Study) -> tuple[int, int]:
     confirmed, over = set(confirm_rows(study.records)["cell"]), _over(study)
     cells = [cell for cell in study.compared_cells if not cell.get("refused")]
     listed = {str(cell["cell"]) for cell in cells if not cell.get("counted")}
-    return len(confirmed), len(confirmed | (listed | _next_counts(study, cells, over)) - over)
+    still_to_confirm = (listed | _next_counts(study, cells, over)) - over
+    return len(confirmed), len(confirmed | still_to_confirm)
 
 
 def _over(study: Study) -> set[str]:
-    """The cells that have no trial left to run: their confirm trials have ended, or there is nothing to confirm, since
-    every search trial diverged. A failed trial is none that has ended: it is tried again."""
+    """Names of the cells that have no trial left to run.
+
+    All of their confirm trials have ended, or every search trial diverged, so that there is nothing to confirm. Once a
+    driver has seen the end of the study, any cell without a running or failed trial is over. A failed trial does not
+    count as ended: it is tried again.
+    """
     records = compared(study.records)
     left = records.loc[records["status"].isin(["running", "failed"]), "cell"]
     ended = records[~records["cell"].isin(left)]
     if study.provenance.get("finished"):  # searches may be cut short; a driver has seen the end of them
         return set(ended["cell"])
     diverged = ended["status"].eq("diverged")
+    # By cell: how many trials of the phase ended (`size`), and whether all of them diverged (`all`).
     confirm, search = (
         diverged[ended["phase"].eq(phase).fillna(False)].groupby(ended["cell"]).agg(["size", "all"])
         for phase in ("confirm", "search")
     )
-    confirm = confirm[confirm["size"].ge(_asked(study, "confirm", "repeats"))]
-    search = search[search["size"].ge(_asked(study, "search", "trials")) & search["all"]]
-    return {*confirm.index, *search.index}
+    ended_confirm = confirm[confirm["size"].ge(_asked(study, "confirm", "repeats"))]
+    nothing_to_confirm = search[search["size"].ge(_asked(study, "search", "trials")) & search["all"]]
+    return {*ended_confirm.index, *nothing_to_confirm.index}
 
 
-def _asked(study: Study, room: str, name: str) -> float:
-    """How many trials of a kind every cell gets; without end where the study does not say."""
-    settings = study.config.get(room)
-    count = settings.get(name) if isinstance(settings, dict) else None
+def _asked(study: Study, section: str, name: str) -> float:
+    """How many trials of a kind every cell gets; infinite where the study does not say."""
+    count = study.setting(section, name)
     return count if isinstance(count, int) else math.inf
 
 

@@ -22,14 +22,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from scipy.special import logit
-from scipy.stats import rankdata
 
 from analysis.records.cell_means import distilled, full_training, run_rows, settings_apart, trained_beside, usual_epochs
 from analysis.records.controls import without_controls
 from analysis.records.records import Study, score
 from analysis.records.rule import Rule
 from analysis.stats.ranks.block_orders import block_orders
-from analysis.stats.ranks.rank_tests import SIGNIFICANT
+from analysis.stats.ranks.rank_tests import SIGNIFICANT, centred_ranks
 from analysis.stats.shared_counts import shared
 from ledger.families import family
 from ledger.schema import SCHEMA, SETTING
@@ -134,52 +133,69 @@ def relation(
 
     Without a reference it takes two counts at least.
     """
-    measure, nothing = STEEPNESS if reference is None else LEVEL, len(counts) < (2 if reference is None else 1)
+    measure = STEEPNESS if reference is None else LEVEL
     found = Relation(measure, len(parameters), len(set(families)), tuple(counts))
-    if nothing or len(np.unique(parameters)) < 2:
+    fewest = 2 if reference is None else 1  # counts: a slope takes two
+    if len(counts) < fewest or len(np.unique(parameters)) < 2:
         return found
     x, values = np.log10(parameters), summaries(scores, counts, reference)
     if len(np.unique(values)) < 2:
         return found
     orders, exact = block_orders(tuple(families))
-    sizes, ranks = _ranks(x), _ranks(values)
-    placed = _placed(sizes, orders)
-    apart = x[:, None] > x[None, :]
-    slopes = np.sort((values[:, None] - values[None, :])[apart] / (x[:, None] - x[None, :])[apart])
-    low, high = (_end(x, values, slopes, placed, exact, sign) for sign in (1, -1))
-    middle = [_end(x, values, slopes, placed, exact, sign, 0.5) for sign in (1, -1)]
-    rho = float(sizes @ ranks / np.sqrt((sizes @ sizes) * (ranks @ ranks)))
-    p, rarest = (_share(sizes, each, placed, exact) for each in (ranks, sizes))
-    found = replace(found, correlation=rho, p=p, smallest_p=rarest)
+    size_ranks, value_ranks = centred_ranks(x), centred_ranks(values)
+    placed = _placed(size_ranks, orders)
+    larger = x[:, None] > x[None, :]
+    slopes = np.sort((values[:, None] - values[None, :])[larger] / (x[:, None] - x[None, :])[larger])
+    low, high = (_slope_bound(x, values, slopes, placed, exact, sign) for sign in (1, -1))
+    # The estimate is the middle of the values at which p is a half from either side.
+    middle = [_slope_bound(x, values, slopes, placed, exact, sign, 0.5) for sign in (1, -1)]
     slope = np.mean(middle) if np.isfinite(middle).all() else np.median(slopes)
-    return replace(found, slope=float(np.clip(slope, low, high)), low=low, high=high)
+    rho = float(size_ranks @ value_ranks / np.sqrt((size_ranks @ size_ranks) * (value_ranks @ value_ranks)))
+    return replace(
+        found,
+        correlation=rho,
+        p=_one_sided_p(size_ranks, value_ranks, placed, exact),
+        smallest_p=_one_sided_p(size_ranks, size_ranks, placed, exact),
+        slope=float(np.clip(slope, low, high)),
+        low=low,
+        high=high,
+    )
 
 
 def smallest_p(parameters: Sequence[int], families: Sequence[str]) -> float:
     """The smallest one-sided p that networks of these sizes and families can have, if all of them stand in order."""
-    sizes = _ranks(np.array(parameters))
+    sizes = centred_ranks(np.array(parameters))
     return p_value(sizes, sizes, *block_orders(tuple(families)))
 
 
 def p_value(x: np.ndarray, y: np.ndarray, orders: np.ndarray, exact: bool) -> float:
-    """One-sided p of sum(x y) among the orders of `y`; centred ranks. A sample counts the order that was seen, too."""
-    return _share(x, y, _placed(x, orders), exact)
+    """One-sided permutation p of sum(x y), both centred ranks (networks,).
+
+    Args:
+        orders: (orders, networks) of `block_orders`: permutations of `y` to compare with.
+        exact: whether these are all; of a sample, the order that was seen is counted as well.
+    """
+    return _one_sided_p(x, y, _placed(x, orders), exact)
 
 
 def _placed(x: np.ndarray, orders: np.ndarray) -> np.ndarray:
-    """(orders, networks): which of `x` each value stands beside; worked out once for all values that are tried."""
+    """(orders, networks): `x` rearranged so that `_placed(x, orders) @ y` is sum(x y) in every order of `y`.
+
+    Worked out once for all values whose slope is tried.
+    """
     placed = np.empty(orders.shape)
     np.put_along_axis(placed, orders, x[None], axis=1)
     return placed
 
 
-def _share(x: np.ndarray, y: np.ndarray, placed: np.ndarray, exact: bool) -> float:
+def _one_sided_p(x: np.ndarray, y: np.ndarray, placed: np.ndarray, exact: bool) -> float:
+    """`p_value`, with `placed` worked out before."""
     more = 0 if exact else 1
     # Ranks are halves at most, so that sums are exact but for rounding in the last place.
     return float((np.sum(placed @ y >= x @ y - 1e-9) + more) / (len(placed) + more))
 
 
-def _end(
+def _slope_bound(
     x: np.ndarray,
     values: np.ndarray,
     slopes: np.ndarray,
@@ -188,22 +204,29 @@ def _end(
     sign: int,
     level: float = SIGNIFICANT,
 ) -> float:
-    """The lower (sign 1) or upper end of the slopes that are not rejected: by halving, between two of `slopes`.
+    """One end of the interval of slopes that the permutation test does not reject (Sen 1968); infinite where it
+    rejects none on that side.
 
-    Where families are kept together p need not rise with the slope, and several gaps may end what is rejected. The
-    halving begins at zero, so that the end is on the side of it that p says.
+    The ranks of values - slope * x change at the slopes of pairs alone. So p is the same between two of these, and
+    bisection over the gaps between them finds the end. Where families are kept together p need not rise with the slope,
+    and rejection may end at several gaps. Bisection begins at zero, so that the end is on the side of zero that p says.
+
+    Args:
+        x: (networks,) log10 parameters.
+        values: (networks,) of `summaries`.
+        slopes: (pairs,) of any two networks of different size, ascending.
+        placed: `_placed` of the ranks of `x`.
+        exact: as in `p_value`.
+        sign: 1 for the lower end, -1 for the upper.
+        level: of the one-sided test.
     """
     slopes = slopes if sign == 1 else slopes[::-1]
     between = np.concatenate([[slopes[0] - sign], (slopes[1:] + slopes[:-1]) / 2, [slopes[-1] + sign]])
     zero = int(np.searchsorted(sign * slopes, 0.0, side="right"))
     between[zero] = 0.0
-    sizes, rejected, kept, middle = _ranks(x), -1, len(slopes), zero
+    size_ranks, rejected, kept, middle = centred_ranks(x), -1, len(slopes), zero
     while kept - rejected > 1:
-        p = _share(sizes, sign * _ranks(values - between[middle] * x), placed, exact)
+        p = _one_sided_p(size_ranks, sign * centred_ranks(values - between[middle] * x), placed, exact)
         rejected, kept = (middle, kept) if p <= level else (rejected, middle)
         middle = (kept + rejected) // 2
     return float(slopes[rejected]) if rejected >= 0 else -sign * np.inf
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    return rankdata(values) - (len(values) + 1) / 2

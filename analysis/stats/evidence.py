@@ -44,39 +44,62 @@ def count_evidence(study: Study) -> pd.DataFrame:
     Intervals are missing where no cell of the study has two seeds or the trials hold no patients' votes; shortfalls
     also where the study has no ordinary training of the network, or not on the same test patients.
     """
-    rule, by, rows = Rule.of(study.config), CELL[:-1], run_rows(study)
+    rule = Rule.of(study.config)
+    cells, references = _resampled_cells(study, rule)
+    means = cell_means(study).merge(cells, on=CELL, how="left").merge(references, on=CELL[:-1], how="left")
+    return _with_verdicts(_with_intervals(study, means, rule.level), rule)
+
+
+def _resampled_cells(study: Study, rule: Rule) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Variance parts of each distilled cell, and the ordinary training that each network and setting is compared with.
+
+    Columns of the first: CELL, PARTS and TRAINED_PARTS; of the second: CELL without images, and TRAINED.
+    """
+    by, rows = CELL[:-1], run_rows(study)
     rows = rows.assign(score=score(rows, "test"))[[*CELL, "seed", "trial", "trials", "score"]]
     rows = rows.sort_values(["images", "seed"], kind="stable")
-    of, found, beside = trained_beside(full_training(rows), usual_epochs(study)), [], []
+    beside = trained_beside(full_training(rows), usual_epochs(study))
+    cells: list[dict[Any, Any]] = []
+    references: list[dict[Any, Any]] = []
     for names, runs in distilled(rows).groupby(by, sort=False, dropna=False):
         setting = dict(zip(by, names, strict=True))
-        own = of(setting)
-        if len(own):
-            facts = {"trained_hm": own["score"].mean(), "trained_seeds": len(own)}
-            beside.append(setting | facts | {"trained_as": own["trial"].iloc[0]})
-        found += [setting | row for row in _resampled(study, names, own, runs, rule)]
-    means = cell_means(study).merge(_frame(found, CELL, [*PARTS, *TRAINED_PARTS]), on=CELL, how="left")
-    means = means.merge(_frame(beside, by, [], TRAINED), on=by, how="left")
+        trained = beside(setting)
+        if len(trained):
+            facts = {"trained_hm": trained["score"].mean(), "trained_seeds": len(trained)}
+            references.append(setting | facts | {"trained_as": trained["trial"].iloc[0]})
+        cells += [setting | row for row in _resampled(study, names, trained, runs, rule)]
+    return _frame(cells, CELL, [*PARTS, *TRAINED_PARTS]), _frame(references, by, [], TRAINED)
+
+
+def _with_intervals(study: Study, means: pd.DataFrame, level: float) -> pd.DataFrame:
+    """`means` with the intervals of the score, of ordinary training and of the shortfall, without PARTS."""
     # Cells of a group differ in their network alone.
     means = means.assign(group=means.groupby([*SETTING, "images"], dropna=False, sort=False).ngroup())
-    # Seeds of real images may differ by more or less than those of distilled ones, which alone stand beside training.
+    # Seeds of real images (controls) may differ by more or less than those of distilled ones: each kind is a pool of
+    # its own. Ordinary training is pooled with the distilled ones (`_trained_intervals`).
     control = are_controls(study, means["method"])
     pools = [means[kind] for kind in (~control, control) if kind.any()] or [means]
-    means = means.join(pd.concat([intervals(pool, rule.level) for pool in pools]))
-    reference = _trained_intervals(means, rule.level, pools[0])
+    means = means.join(pd.concat([intervals(pool, level) for pool in pools]))
+    reference = _trained_intervals(means, level, pools[0])
     means = means.join(shortfalls(means, reference))
     means = means.assign(trained_low=reference["interval_low"], trained_high=reference["interval_high"])
-    means = means.drop(columns=[*PARTS, *TRAINED_PARTS, "group", "variance", "trained_seeds", "trained_as"])
-    # Where a bound is missing, no comparison holds.
+    return means.drop(columns=[*PARTS, *TRAINED_PARTS, "group", "variance", "trained_seeds", "trained_as"])
+
+
+def _with_verdicts(means: pd.DataFrame, rule: Rule) -> pd.DataFrame:
+    """`means` with what the intervals show by the rule: `learns`, `works`, `shown` and `reaches`."""
+    # A missing bound is NaN, and no comparison with NaN holds.
     means = means.assign(learns=means["trained_low"] >= rule.floor, works=means["interval_low"] >= rule.floor)
     enough = (means["shortfall_high"] <= rule.margin + SLACK) & means["works"] & means["learns"]
     short = (means["shortfall_low"] > rule.margin + SLACK) | (means["interval_high"] < rule.floor)
-    high, low = means["interval_low"] >= rule.target - SLACK, means["interval_high"] < rule.target - SLACK
-    shown, reaches = _shown(enough, short & means["learns"]), _shown(high, low)
+    above_target = means["interval_low"] >= rule.target - SLACK
+    below_target = means["interval_high"] < rule.target - SLACK
+    shown, reaches = _shown(enough, short & means["learns"]), _shown(above_target, below_target)
     return means.assign(shown=shown, reaches=reaches, level=float(rule.level))
 
 
 def _shown(enough: pd.Series, short: pd.Series) -> pd.Series:
+    """SUFFICIENT where `enough` holds, INSUFFICIENT where `short` does, OPEN elsewhere."""
     words = np.select([enough, short], [SUFFICIENT, INSUFFICIENT], OPEN)
     return pd.Series(words, index=enough.index, dtype="string")
 

@@ -84,26 +84,39 @@ def best_of(cells: np.ndarray) -> np.ndarray:
 
 
 def importances(cells: np.ndarray, settings: Mapping[str, Values], rng: np.random.Generator) -> dict[str, Importance]:
-    """Importance of each setting; `cells` as of `best_of`."""
-    trials, best = len(cells), best_of(cells)
-    rest = np.setdiff1d(np.arange(trials), best)
-    block = np.cumsum(np.r_[False, cells[1:] != cells[:-1]])
-    shuffled = np.argsort(block + rng.random((RESAMPLES, trials)), axis=1)
-    # Apart: of a cell of two trials, half of the draws would be of one trial twice.
-    drawn, others = (rng.choice(group, (RESAMPLES, len(group))) for group in (best, rest))
-    everyone, odds = np.arange(trials)[None], len(best) / len(rest)
+    """Importance of each setting.
+
+    Args:
+        cells: (trials,) as of `best_of`.
+        settings: by name, values in these trials.
+    """
+    trials, best = np.arange(len(cells)), best_of(cells)
+    rest = np.setdiff1d(trials, best)
+    odds = len(best) / len(rest)  # v / (b (1 - b)) = b / (1 - b) D
+    # The null: trials change places within their cell.
+    cell_number = np.cumsum(np.r_[False, cells[1:] != cells[:-1]])
+    shuffled = np.argsort(cell_number + rng.random((RESAMPLES, len(cells))), axis=1)
+    # The bootstrap, best and rest apart: of a cell of two trials, half of the draws would be of one trial twice.
+    drawn_best = rng.choice(best, (RESAMPLES, len(best)))
+    drawn_rest = rng.choice(rest, (RESAMPLES, len(rest)))
+    drawn = np.hstack([drawn_best, drawn_rest])
     found = {}
     for name, values in settings.items():
-        value = odds * float(values.divergence(best[None], everyone)[0])
-        chance = odds * values.divergence(shuffled[:, best], everyone)
-        again = odds * values.divergence(drawn, np.hstack([drawn, others]))
-        again += value - again.mean()  # what is drawn twice is noisier, and noise adds to a divergence
-        usual = float(chance.mean())
-        ends = np.quantile(again, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        low, middle, high = (min(max((each - usual) / (1 - usual), 0.0), 1.0) for each in (ends[0], value, ends[1]))
-        p = (1 + int((chance >= value).sum())) / (RESAMPLES + 1)
-        found[name] = Importance(middle, low, high, p)
+        value = odds * float(values.divergence(best[None], trials[None])[0])
+        null = odds * values.divergence(shuffled[:, best], trials[None])
+        resampled = odds * values.divergence(drawn_best, drawn)
+        resampled += value - resampled.mean()  # what is drawn twice is noisier, and noise adds to a divergence
+        chance = float(null.mean())
+        ends = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        low, high = (_without_chance(float(end), chance) for end in ends)
+        p = (1 + int((null >= value).sum())) / (RESAMPLES + 1)
+        found[name] = Importance(_without_chance(value, chance), low, high, p)
     return found
+
+
+def _without_chance(importance: float, chance: float) -> float:
+    """A share of variance without the mean of the null, as a share of what that leaves; within 0 and 1."""
+    return min(max((importance - chance) / (1 - chance), 0.0), 1.0)
 
 
 def _shares(counts: np.ndarray) -> np.ndarray:

@@ -116,7 +116,7 @@ def compared_minimum(study: Study) -> pd.DataFrame:
 
 
 def _minimum(backbone: pd.DataFrame, study: Study) -> dict[str, object]:
-    """One row of the answer from one backbone's image counts."""
+    """One row of the answer, from one backbone's image counts."""
     rule = Rule.of(study.config)
     counts = backbone[backbone["hm"].notna()].sort_values("images")
     first = backbone.iloc[0]
@@ -127,31 +127,41 @@ def _minimum(backbone: pd.DataFrame, study: Study) -> dict[str, object]:
         folds = folds_of(study)
         waiting = f"no confirm run has all {folds} folds" if folds else "no confirm trial is done"
         return row | {"reason": waiting, "rule_reason": waiting}
-    images = counts["images"].tolist()
+    row |= _by_rule(counts, rule)
+    if counts["interval_low"].notna().all():
+        at_least, found = _bracket(counts["images"].tolist(), counts["reaches"])
+        row |= {"target_at_least": at_least, "target_images": found}
+    unjudged = _unjudged(study, counts, rule)
+    if unjudged is not None:
+        outcome, reason = unjudged
+        return row | {"outcome": outcome, "reason": reason}
+    return row | _beside_training(counts, rule)
+
+
+def _by_rule(counts: pd.DataFrame, rule: Rule) -> dict[str, object]:
+    """Columns about means alone: the best and the largest count, and the smallest one by the papers' rule."""
+    hms = dict(zip(counts["images"].tolist(), counts["hm"], strict=True))
     best = counts.iloc[counts["hm"].argmax()]
-    row |= {"best_images": best["images"], "best_hm": best["hm"], "largest_images": images[-1]}
-    row |= {"rule_reason": ""}
-    hms = dict(zip(images, counts["hm"], strict=True))
+    row: dict[str, object] = {"best_images": best["images"], "best_hm": best["hm"], "largest_images": max(hms)}
     row["by_points_at_least"], smallest = rule_bracket(hms, rule.margin, rule.floor)
     if smallest is None:
-        row |= {"rule_reason": f"best {_score(counts, best['hm'], rule.floor)} is under {rule.floor:g}"}
-    else:
-        row |= {"by_points": smallest, "hm_by_points": hms[smallest]}
-    if counts["interval_low"].notna().all():
-        row |= dict(zip(("target_at_least", "target_images"), _bracket(images, counts["reaches"]), strict=True))
-    outcome, reason = _unjudged(study, counts, rule) or (None, "")
-    if outcome is not None:
-        return row | {"outcome": outcome, "reason": reason}
+        return row | {"rule_reason": f"best {_score(counts, best['hm'], rule.floor)} is under {rule.floor:g}"}
+    return row | {"rule_reason": "", "by_points": smallest, "hm_by_points": hms[smallest]}
+
+
+def _beside_training(counts: pd.DataFrame, rule: Rule) -> dict[str, object]:
+    """Columns about the comparison with ordinary training: the bracket of the smallest count, and the outcome."""
+    images = counts["images"].tolist()
+    best = counts.iloc[counts["hm"].argmax()]
     at_least, found = _bracket(images, counts["shown"])
-    row |= {"at_least": at_least, "minimum_images": found}
+    row: dict[str, object] = {"at_least": at_least, "minimum_images": found}
     if found is not None:
+        hms = dict(zip(images, counts["hm"], strict=True))
         return row | {"minimum_hm": hms[found], "censored": False, "outcome": SHOWN, "reason": ""}
-    trained = _score(counts, best["trained_hm"])
     if at_least <= images[-1]:
-        return row | {
-            "outcome": UNDECIDED,
-            "reason": f"no count is shown to suffice at the {percent(rule.level)} level",
-        }
+        undecided = f"no count is shown to suffice at the {percent(rule.level)} level"
+        return row | {"outcome": UNDECIDED, "reason": undecided}
+    trained = _score(counts, best["trained_hm"])
     if counts["works"].any():
         short = f"every count tried falls short of ordinary training ({trained}; best {_score(counts, best['hm'])})"
         return row | {"outcome": MORE, "reason": short}

@@ -147,7 +147,11 @@ class Data(NamedTuple):
 
 
 def _located(data: Data, priors: Priors) -> Axes:
-    """The fine grid, over the box that holds the posterior: looked for on coarse grids, each in the box before."""
+    """Axes of the fine grid, over a box that holds the posterior.
+
+    The box begins at WIDEST prior scales. A coarse grid over it shows which range of each parameter holds all but a
+    NEGLIGIBLE part of the posterior; these ranges are the next box, until it hardly shrinks.
+    """
     box = [(-WIDEST * scale, WIDEST * scale) for scale in (priors.level, priors.slope)]
     box.append((float(np.log(NARROWEST * priors.spread)), float(np.log(WIDEST * priors.spread))))
     coarse, fine = (COARSE_KIN, FINE_KIN) if data.related else (COARSE, FINE)
@@ -156,7 +160,8 @@ def _located(data: Data, priors: Priors) -> Axes:
         for _ in range(20):
             axes = [np.linspace(*ends, points) for ends, points in zip(box, coarse, strict=True)]
             weights = _posterior(axes, data, priors)
-            tighter = [_holding(axes[axis], weights.sum(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+            marginals = [weights.sum(axis=others) for others in ((1, 2), (0, 2), (0, 1))]
+            tighter = [_holding(axis, marginal) for axis, marginal in zip(axes, marginals, strict=True)]
             if keeps_small_spreads:
                 tighter[2] = (box[2][0], tighter[2][1])
             done = all(new[1] - new[0] > 0.8 * (old[1] - old[0]) for new, old in zip(tighter, box, strict=True))
@@ -191,18 +196,21 @@ def _posterior(axes: Axes, data: Data, priors: Priors) -> np.ndarray:
 
 
 def _of_families(a: np.ndarray, b: np.ndarray, s: np.ndarray, data: Data, share: float) -> np.ndarray:
-    """Log likelihood of the families of several networks, at each grid point, with r = `share`."""
+    """Log likelihood of all families of two networks or more, at each grid point (a, b, log s).
+
+    What a family shares (f) is integrated out by Gauss-Hermite quadrature; its part of the variance, r, is `share`.
+    """
     total, own = np.zeros(np.broadcast_shapes(a.shape, b.shape, s.shape)), s * np.sqrt(1 - share)
     for family in np.flatnonzero(np.bincount(data.kin) > 1):
         members = np.flatnonzero(data.kin == family)
-        at = []
+        by_node = []
         for node, weight in zip(NODES, NODE_WEIGHTS / NODE_WEIGHTS.sum(), strict=True):
-            found = np.log(weight)
-            for place in members:
-                line = a + b * data.x[place] + s * np.sqrt(share) * node
-                found = found + _log_between((data.low[place] - line) / own, (data.high[place] - line) / own)
-            at.append(found)
-        total = total + np.logaddexp.reduce(at, axis=0)
+            log = np.log(weight)
+            for network in members:
+                line = a + b * data.x[network] + s * np.sqrt(share) * node
+                log = log + _log_between((data.low[network] - line) / own, (data.high[network] - line) / own)
+            by_node.append(log)
+        total = total + np.logaddexp.reduce(by_node, axis=0)
     return total
 
 

@@ -98,40 +98,53 @@ def searched_settings(study: Study) -> pd.DataFrame:
 
 
 def _method(study: Study, rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    networks = rows.drop_duplicates("backbone").sort_values("parameters", kind="stable")["backbone"].tolist()
-    ends = [len(networks) * third // 3 for third in range(4)]
-    thirds = [networks[first:last] for first, last in pairwise(ends)] if len(networks) > 2 else []
-    for number, group in enumerate([networks, *thirds]):
-        trials = rows[rows["backbone"].isin(group)]
+    """Rows of `searched_settings` about one method, from its `comparable` trials."""
+    settings = searched(rows)
+    for third, networks in enumerate(_groups(rows)):
+        trials = rows[rows["backbone"].isin(networks)]
         known = {
             "method": rows["method"].iloc[0],
-            "networks": len(group),
+            "networks": len(networks),
             "least": trials["parameters"].min(),
             "most": trials["parameters"].max(),
-            "third": number,
+            "third": third,
             "trials": len(trials),
         }
-        settings = searched(rows)
-        if len(trials) < FEWEST or searched(trials) != settings:
-            yield from (known | {"setting": name} for name in settings)
-            if number == 0:
-                return
+        if len(trials) >= FEWEST and searched(trials) == settings:
+            yield from (known | measured for measured in _measured(study, trials, settings, third))
             continue
-        cells = trials["order"].to_numpy()
-        values = {name: _values(trials[name]) for name in settings}
-        rng = generator(study.name, known["method"], number)
-        best = trials.iloc[best_of(cells)]
-        for name, found in importances(cells, values, rng).items():
-            measured = {
-                "setting": name,
-                "best": len(best),
-                "importance": found.value,
-                "importance_low": found.low,
-                "importance_high": found.high,
-                "p": found.p,
-                "told": found.p <= (1 - LEVEL) / (3 if number else 1),
-            }
-            yield known | measured | (_recommended(name, trials[name], best[name]) if measured["told"] else {})
+        yield from (known | {"setting": name} for name in settings)
+        if third == 0:  # too few of all networks: fewer still of a third of them
+            return
+
+
+def _groups(rows: pd.DataFrame) -> list[list[str]]:
+    """All networks of a method, and then, where there are three or more, each third of them by parameters."""
+    networks = rows.drop_duplicates("backbone").sort_values("parameters", kind="stable")["backbone"].tolist()
+    if len(networks) < 3:
+        return [networks]
+    ends = [len(networks) * third // 3 for third in range(4)]
+    return [networks, *(networks[first:last] for first, last in pairwise(ends))]
+
+
+def _measured(study: Study, trials: pd.DataFrame, settings: list[str], third: int) -> Iterator[dict[str, Any]]:
+    """Importance of each setting in these trials, and what the best of them had where it is told from chance."""
+    cells = trials["order"].to_numpy()
+    values = {name: _values(trials[name]) for name in settings}
+    rng = generator(study.name, trials["method"].iloc[0], third)
+    best = trials.iloc[best_of(cells)]
+    for name, found in importances(cells, values, rng).items():
+        told = found.p <= (1 - LEVEL) / (3 if third else 1)  # each third at a third of the level
+        measured: dict[str, Any] = {
+            "setting": name,
+            "best": len(best),
+            "importance": found.value,
+            "importance_low": found.low,
+            "importance_high": found.high,
+            "p": found.p,
+            "told": told,
+        }
+        yield measured | (_recommended(name, trials[name], best[name]) if told else {})
 
 
 def _recommended(name: str, tried: pd.Series, best: pd.Series) -> dict[str, Any]:

@@ -1,21 +1,26 @@
-"""How sure a cell's score is, and how far it is under another's: patients by the bootstrap, seeds pooled over cells.
+"""Confidence intervals of a cell's mean score, and of how far it is under ordinary training.
 
-A cell has few seeds, and two of them say next to nothing about how far seeds differ; resampling them varies less than
-seeds drawn anew would. So each cell takes its patients' variance from the bootstrap, and the variance between seeds is
-pooled over the cells of the study, on the logit scale, where it is about the same at every score. The interval is
-logit(mean) +- t * sqrt(patients + between / seeds), with the degrees of freedom of Satterthwaite (1946).
+Two sources of variance count. *Patients*: the bootstrap gives each cell a variance of its own
+(`analysis.records.bootstrap`). *Seeds*: a cell has few, and two of them say next to nothing about how far seeds differ;
+resampling them varies less than new seeds would. So the variance between seeds is pooled over the cells of the study.
+Both variances are on the logit scale, where that between seeds is about the same at every score:
 
-It is not the same in all cells: with one image, say, half of the runs may fail. So cells that differ in their network
-alone are a group; where groups differ by more than chance, each has a variance of its own, drawn to that of all (as
-Smyth 2004 does with genes; not cell by cell, where a lucky one would look steady).
+    logit(mean) +- t * sqrt(patients + between / seeds),   degrees of freedom of t by Satterthwaite (1946)
 
-Resampled patients differ from run to run in what a run made of them too, and so do seeds: that share of the variance is
-in both, and is taken off the seeds'. Degrees of freedom are of what was seen, before it is taken off: that leaves less
-variance, and as much doubt about it.
+**Groups.** It is not the same in all cells: with one image, say, half of the runs may fail. Cells that differ in their
+network alone form a group. Where groups differ by more than chance, the variance of each is shrunk towards the common
+one, as Smyth (2004) does with genes. A single cell gets none of its own: one whose few runs all worked would look
+steady.
 
-Where every call is right, resampled patients do not vary, and yet the next patient may be called wrong. So patients add
-at least the variance of half an error among them (n patients: a share of 1 / 2 (n + 1)), and a mean counts as no nearer
-to 0 or 1 than that.
+**Noise that is counted twice.** A run's own noise, given its patients, is part of the spread between runs and of the
+bootstrap's variance over patients. It is subtracted from the variance between seeds. The degrees of freedom stay those
+of the spread as observed: subtracting leaves less variance, and as much doubt about it.
+
+**Perfect scores.** Where every call is right the bootstrap has no variance, and yet the next patient may be called
+wrong. So patients add at least the variance of half an error among n patients (a share of 1 / (2 (n + 1))), and a mean
+counts as no nearer to 0 or 1 than that share.
+
+Formulas: docs/statistics.md.
 """
 
 from __future__ import annotations
@@ -26,14 +31,23 @@ from scipy.special import expit, gammaln, logit
 from scipy.stats import t
 
 PARTS = ["patients_variance", "seeds_squares", "runs_squares", "seeds_freedom", "patients_covariance", "nearest"]
-NEAREST = 0.01  # a mean of 0 or 1 has no logit: it counts as so near, and stays in its interval
-LENT = (1, 2, 4, 8, 16, 32, 64)  # degrees of freedom that all groups may lend to one; more are as good as one pool
-DIFFERS = 1.35  # by so much groups must be likelier than one pool: half of 2.71, which chance passes in 5 % of cases
+"""Columns of `parts`, one row a cell; the first three and the covariance are in logits squared.
+
+patients_variance: bootstrap variance of the cell's mean score over patients.
+seeds_squares: sum of squares between seeds, without the runs' own noise; may be negative.
+runs_squares: sum of squares between runs as observed, with that noise.
+seeds_freedom: degrees of freedom of both sums, seeds - 1.
+patients_covariance: bootstrap covariance with the mean score of ordinary training; NaN where there is none.
+nearest: how near to 0 or 1 a mean score counts at most, before its logit is taken.
+"""
+NEAREST = 0.01  # at least: a mean of 0 or 1 has no logit, and counts as so near; its interval holds it nonetheless
+LENT = (1, 2, 4, 8, 16, 32, 64)
+"""Degrees of freedom that all groups may lend to one (Smyth's d0); more are as good as one pool."""
+DIFFERS = 1.35  # log likelihood that groups must gain over one pool: half of 2.71, which chance passes in 5 % of cases
 
 
 def parts(scores: np.ndarray, resampled: np.ndarray, images: np.ndarray, patients: float) -> pd.DataFrame:
-    """What `intervals` and `shortfalls` need to know of each image count, ascending: columns PARTS, in logits squared
-    but for `nearest`, and `images`. The covariance is that with ordinary training; missing where there is none.
+    """What `intervals` and `shortfalls` need to know of each image count, ascending: columns PARTS and `images`.
 
     Args:
         scores: (runs,) HM or AUC of all patients.
@@ -54,7 +68,8 @@ def parts(scores: np.ndarray, resampled: np.ndarray, images: np.ndarray, patient
         if freedom:
             observed, noisy = scores[own].var(ddof=1), resampled[own].var(axis=0, ddof=1).mean()
             seen = freedom * observed / slope**2
-            squares = freedom * (2 * observed - noisy) / slope**2  # noisy = observed + the runs' own noise
+            # Resampling adds the runs' own noise once more: noisy - observed, which is taken off what was observed.
+            squares = freedom * (2 * observed - noisy) / slope**2
         drawn = resampled[own].mean(axis=0)
         if count == 0:
             trained = (drawn - drawn.mean()) / slope

@@ -1,12 +1,15 @@
-"""Image counts that all networks of a comparison were offered: what was tried alike can be compared.
+"""Image counts that all networks of a comparison were offered: networks are compared by these alone.
 
-If larger networks were tried at more counts, their smallest counts are known more closely and may be higher, whatever
-they need: tests would then find a relation that is the design's own. So networks are compared by the counts that every
-one of them was offered. Of a list of counts, others are left out. Where counts are searched, which ones were run
-depends on what the others showed: a network that one image is enough for was run with one image and with the most.
-Without the one it would seem to need the most. Those below the shared counts stay, therefore, and what they show is
-said of the shared ones: a network that one image suffices for needs two at most (`among`), and one of which nothing is
-known beside others that were tried at two is not one that needs two (`at_least_among`).
+A network that was tried at more counts has its smallest sufficient count known more closely, and it may come out
+higher. If larger networks were tried at more counts, a test would find a relation that the design itself made. Counts
+that some network was not offered are therefore left out.
+
+Where counts are searched (`grid.images: search`) that is not enough, since which counts were run depends on what the
+others showed. Say one image suffices for a network: it was run with one image and with the most. If one image were left
+out, because another network cannot take so few, this network would seem to need the most. So counts below the shared
+ones stay, and what they show is rounded up to the shared ones: a network that one image suffices for needs two at most
+(`among`). A network of which nothing is known, whose lower bound is one image, must not come out as needing two, so
+that bound stays (`at_least_among`).
 """
 
 from __future__ import annotations
@@ -35,16 +38,26 @@ def shared(offered: Iterable[Collection[int]]) -> tuple[int, ...]:
 
 
 def among(counts: Sequence[int], found: pd.Series, beyond: float) -> pd.Series:
-    """Smallest counts, or upper bounds of them, as the next of the shared ``counts``, ascending: the smallest of these
-    that does. Where none of them is as large it is ``beyond``; what is not known stays so."""
+    """Smallest sufficient counts, or upper bounds of them, rounded up to the next shared count.
+
+    With shared counts (2, 4, 8): 1 becomes 2, 3 becomes 4, and 9 becomes `beyond`. NaN stays NaN.
+
+    Args:
+        counts: the shared counts, ascending.
+        found: one a network, in images.
+        beyond: what stands for more than the largest shared count.
+    """
     places = np.searchsorted(counts, found.astype("float64").fillna(0))
     next_one = pd.Series(np.array([*counts, beyond])[places], index=found.index)
     return next_one.where(found.notna())
 
 
 def at_least_among(counts: Sequence[int], found: pd.Series) -> pd.Series:
-    """Lower bounds of smallest counts, likewise. One that is no higher than the smallest of ``counts`` says nothing
-    of these, and stays."""
+    """Lower bounds of smallest sufficient counts, rounded up to the shared ones; arguments as in `among`.
+
+    With shared counts (2, 4): 1 and 2 stay, since they rule none of these out, 3 becomes 4, and 5 or more becomes 5,
+    which is more than the largest. NaN stays NaN.
+    """
     return found.where(found.le(counts[0]) | found.isna(), among(counts, found, counts[-1] + 1))
 
 
@@ -78,8 +91,10 @@ def alike(study: Study) -> Study:
         extra = set(map(int, row["images"])) - set(row["shared"])
         if row["searched"] and row["shared"]:
             most = row["shared"][-1]
-            # Larger ones said what is best, of which the smaller ones say enough, unless there are no smaller ones.
-            extra = {count for count in extra if count > most and min(row["images"]) <= most}
+            # Smaller counts stay (see above). Larger ones said what is best: they go, since the others say enough of
+            # that, unless the network was run at no others.
+            larger = {count for count in extra if count > most}
+            extra = larger if min(row["images"]) <= most else set()
         dropped[name] = extra
     if not any(dropped.values()):
         return study

@@ -115,21 +115,16 @@ def _sources(studies: Sequence[Study]) -> list[str]:
         conditions = []
         if sizes := split_sizes(study):
             conditions.append(", ".join(f"{count} {split}" for split, count in sizes.items()) + " patients")
-        if side := _setting(study, "patches", "input_size"):
+        if side := study.setting("patches", "input_size"):
             conditions.append(f"input {side} x {side}")
-        if epochs := _setting(study, "outer", "epochs"):
+        if epochs := study.setting("outer", "epochs"):
             conditions.append(f"{epochs} epochs")
-        elif steps := _setting(study, "outer", "steps"):
-            conditions.append(f"{steps:,} outer steps of {_setting(study, 'outer', 'batch_size')} {study.task.seen}")
-        if _setting(study, "distill", "inner_weights") == "head":
+        elif steps := study.setting("outer", "steps"):
+            conditions.append(f"{steps:,} outer steps of {study.setting('outer', 'batch_size')} {study.task.seen}")
+        if study.setting("distill", "inner_weights") == "head":
             conditions.append("inner steps change the last layer only")
         sources.append(f"Measured in {study.folder}" + (f": {'; '.join(conditions)}." if conditions else "."))
     return sources
-
-
-def _setting(study: Study, room: str, name: str) -> object:
-    settings = study.config.get(room)
-    return settings.get(name) if isinstance(settings, dict) else None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

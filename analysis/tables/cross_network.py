@@ -26,8 +26,7 @@ def fresh_rows(study: Study) -> pd.DataFrame:
 
 def cross_table(study: Study) -> Table | None:
     """A row a cell, a column a network: the mean score over fresh starts and seeds; None where none was trained."""
-    asked = study.config.get("evaluate")
-    if not isinstance(asked, dict) or not asked.get("starts"):  # else every result would be read for nothing
+    if not study.setting("evaluate", "starts"):  # else every result would be read for nothing
         return None
     rows = fresh_rows(study)
     if rows["score"].isna().all():

@@ -161,8 +161,10 @@ def _norm(published: pd.Series, cell: pd.Series) -> str | None:
 def _start(method: str, cell: pd.Series) -> int | None:
     """0 for the published start, more for one that may stand in for it."""
     if method in _DISTILLED:
+        if cell["method"] != method.lower():
+            return None
         order = [*SEEDED, "pretrained"]
-        return None if cell["method"] != method.lower() else (*order, cell["start"]).index(cell["start"])
+        return order.index(cell["start"]) if cell["start"] in order else len(order)
     if not _TRAINED[method][0]:
         return SEEDED.index(cell["start"]) if cell["start"] in SEEDED else None
     return None if cell["start"] in SEEDED else int(cell["start"] != "pretrained")

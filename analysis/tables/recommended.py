@@ -73,9 +73,9 @@ def _to_copy(study: Study, setting: Mapping[Any, Any]) -> str | None:
     name = setting["setting"]
     if name not in RATES:
         return f"distill.{name.removeprefix('options.')}={setting['choice']}"
-    ranges, search = study.method(str(setting["method"]))["ranges"], study.config.get("search")
+    ranges = study.method(str(setting["method"]))["ranges"]
     within = ranges.get(name, name) if isinstance(ranges, dict) else name
-    tried = search.get(within) if isinstance(search, dict) else None
+    tried = study.setting("search", within)
     low, high = (float(f"{setting[end]:.2g}") for end in ("low", "high"))
     # Studies from before methods said so: ordinary training has a range of another name.
     known = isinstance(tried, list) and len(tried) == 2 and tried[0] * 0.95 <= low < high <= tried[1] * 1.05

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.records.records import Study
+from analysis.text.words import plural, whole_percent
 from ledger.storage import Folder, read_many
 from ledger.trial_files import parsed, read_json
 
@@ -163,7 +164,7 @@ def _found(found: Mapping[str, Any]) -> dict[str, Any]:
 def _compared(report: Mapping[str, Any]) -> str:
     patients, patches = report["patients"], report["patches"]
     return (
-        f"{report['trial']}: {_count(report['images'], 'distilled image')} against {patients['training']} patients who "
+        f"{report['trial']}: {plural(report['images'], 'distilled image')} against {patients['training']} patients who "
         f"trained and {patients['held_out']} held-out patients ({patches['training']:,} and {patches['held_out']:,} "
         f"{_seen(report)[1]})."
     )
@@ -210,8 +211,8 @@ def _tied(report: Mapping[str, Any]) -> str:
     parts = []
     for measure, word in MEASURES.items():
         tied = report["reidentification"][measure]
-        parts.append(f"by {word} {_percent(tied['few'])} ({_p(tied['few_p'])}) and {tied['tied']}")
-    chance = _percent(report["reidentification"]["pixel"]["chance"])
+        parts.append(f"by {word} {whole_percent(tied['few'])} ({_p(tied['few_p'])}) and {tied['tied']}")
+    chance = whole_percent(report["reidentification"]["pixel"]["chance"])
     return (
         f"Re-identification: of the five patients most like an image, those who trained are ({chance} by chance), and "
         f"images that single one of them out more than real {_seen(report)[1]} do a stranger number: "
@@ -225,7 +226,7 @@ def _membership(report: Mapping[str, Any]) -> str:
         kind = {"halves": "made anew on halves of the patients", "folds": "of other folds and seeds"}[
             references["kind"]
         ]
-        how = f"calibrated by {_count(references['number'], 'reference')} {kind}, {references['each']} for each patient"
+        how = f"calibrated by {plural(references['number'], 'reference')} {kind}, {references['each']} for each patient"
         return f"Membership inference, {how}: {_caught(attack['calibrated'])}{_control(attack.get('control'))}"
     return (
         f"Membership inference without references (--references): {_caught(attack['raw'])} Such an attack is weak: "
@@ -261,8 +262,8 @@ def _controls(report: Mapping[str, Any]) -> str:
     matched = real["reidentification"]["pixel"]["matched"]
     false = max(noise["nearest"][measure]["copies"] for measure in MEASURES)
     return (
-        f"Controls: of {_count(images, *cut)} in the images' place {found} "
-        f"were found as copies and {matched} matched to their patient; of {_count(images, 'noise image')}, {false}."
+        f"Controls: of {plural(images, *cut)} in the images' place {found} "
+        f"were found as copies and {matched} matched to their patient; of {plural(images, 'noise image')}, {false}."
     )
 
 
@@ -275,26 +276,18 @@ def _reservations(report: Mapping[str, Any]) -> Iterator[str]:
 
 def _caught(found: Mapping[str, Any]) -> str:
     alarms, held_out = found["false_alarms"], found["held_out"]
-    at = f"with {_count(alarms, 'false alarm') if alarms else 'no false alarm'} among {held_out}"
+    at = f"with {plural(alarms, 'false alarm') if alarms else 'no false alarm'} among {held_out}"
     few = f" (too few to tell 1 % from none: that takes {RESOLVES})" if held_out < RESOLVES else ""
     return (
         f"AUC {found['auc']:.2f} (95 % {found['auc_low']:.2f} to {found['auc_high']:.2f}, {_p(found['p'])}; 0.5 is "
-        f"chance); {at} held-out patients{few} it finds {_percent(found['tpr'])} ({_percent(found['tpr_low'])} to "
-        f"{_percent(found['tpr_high'])}) of those who trained."
+        f"chance); {at} held-out patients{few} it finds {whole_percent(found['tpr'])} "
+        f"({whole_percent(found['tpr_low'])} to {whole_percent(found['tpr_high'])}) of those who trained."
     )
 
 
 def _interval(found: Mapping[str, Any]) -> str:
-    return f"{_percent(found['auc'])} ({_percent(found['auc_low'])} to {_percent(found['auc_high'])})"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    return f"{whole_percent(found['auc'])} ({whole_percent(found['auc_low'])} to {whole_percent(found['auc_high'])})"
 
 
 def _p(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.{3 if value < 0.1 else 2}f}"
-
-
-def _count(number: int, word: str, words: str | None = None) -> str:
-    return f"{number} {word if number == 1 else words or word + 's'}"

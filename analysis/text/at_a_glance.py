@@ -44,28 +44,48 @@ def in_a_sentence(study: Study, answer: pd.DataFrame) -> str:
     if run_rows(study).empty:
         return "There is no answer yet: nothing is confirmed on test patients."
     found = answer[answer["outcome"] == SHOWN]
-    of = _of(answer)
+    any_of = f"{'the' if len(answer) == 1 else 'any of the'} {_of(answer)}"
     if answer["outcome"].isin([UNJUDGED, WAITING]).all():
-        return f"No image count is judged for {'the' if len(answer) == 1 else 'any of the'} {of}."
+        return f"No image count is judged for {any_of}."
     if found.empty:
-        shown = f"No image count is shown to suffice for {'the' if len(answer) == 1 else 'any of the'} {of}"
+        shown = f"No image count is shown to suffice for {any_of}"
     else:
         counts = sorted({int(count) for count in found["minimum_images"]})
         ends = images_word(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]} images"
-        whom = str(found["backbone"].iloc[0]) if len(found) == 1 else str(len(found))
-        whose = f"{whom}, one of {of}" if len(found) == 1 and len(answer) > 1 else f"{whom} of {of}"
-        whose = whom if len(answer) == 1 else f"all {of}" if len(found) == len(answer) > 1 else whose
-        shown = f"{ends} suffice{'s' * (counts == [1])} for {whose}"
+        shown = f"{ends} suffice{'s' * (counts == [1])} for {_for_whom(found, answer)}"
     tested, folds = tested_patients(study), folds_of(study)
     patients = f", {tested} {f'patients in {folds} folds' if folds else 'test patients'}" if tested else ""
-    others = answer[answer["outcome"] != SHOWN]
-    left = []
-    for words, rows in others.groupby(others["outcome"].map(_LEFT), sort=False):
-        several = "all of them" if len(rows) == len(answer) else f"{len(rows)} of them"
-        several = f"the other {len(rows)}" if len(rows) == len(others) and len(found) else several
-        left.append(str(words).format(rows["backbone"].iloc[0] if len(rows) == 1 else several))
+    left = _left_over(answer)
     rest = f" The count {listed(left)}." if left and len(answer) > 1 else ""
     return f"{shown} ({percent(answer['level'].dropna().max())} level{patients}{protocol_mark(study)}).{rest}"
+
+
+def _for_whom(found: pd.DataFrame, answer: pd.DataFrame) -> str:
+    """The networks that a count is shown for (one or more): `net`, `net, one of 3 networks`, `all 3 networks`."""
+    if len(answer) == 1:
+        return str(found["backbone"].iloc[0])
+    if len(found) == len(answer):
+        return f"all {_of(answer)}"
+    if len(found) == 1:
+        return f"{found['backbone'].iloc[0]}, one of {_of(answer)}"
+    return f"{len(found)} of {_of(answer)}"
+
+
+def _left_over(answer: pd.DataFrame) -> list[str]:
+    """What is said of networks without a count that is shown to suffice: a phrase for each kind of outcome."""
+    others = answer[answer["outcome"] != SHOWN]
+    phrases = []
+    for phrase, rows in others.groupby(others["outcome"].map(_LEFT), sort=False):
+        if len(rows) == 1:
+            whom = str(rows["backbone"].iloc[0])
+        elif len(rows) == len(answer):
+            whom = "all of them"
+        elif len(rows) == len(others):
+            whom = f"the other {len(rows)}"
+        else:
+            whom = f"{len(rows)} of them"
+        phrases.append(str(phrase).format(whom))
+    return phrases
 
 
 def _of(answer: pd.DataFrame) -> str:

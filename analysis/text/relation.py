@@ -17,7 +17,7 @@ from analysis.records.rule import Rule
 from analysis.stats.dose_response import LEVEL, Relation, curves, lose_nothing, relations, smallest_p
 from analysis.stats.ranks.block_orders import all_orders, block_orders
 from analysis.stats.ranks.rank_tests import SIGNIFICANT
-from analysis.text.words import listed
+from analysis.text.words import listed, plural, whole_percent
 
 MORE_SEEDS, MORE_PATIENTS, MORE_NETWORKS = 5, 200, (12, 20)
 WITHIN = "larger ones of a family do, and over all families larger ones do not"
@@ -44,9 +44,9 @@ def curves_verdict(study: Study) -> str:
 def _related(found: Relation, score: str) -> str:
     if found.correlation is None or found.p is None or found.smallest_p is None or found.slope is None:
         return ""
-    of = "" if found.families == found.networks else f" of {_several(found.families, 'family', 'families')}"
+    of = "" if found.families == found.networks else f" of {plural(found.families, 'family', 'families')}"
     counts = ", ".join(map(str, found.counts))
-    over = f"By the whole curves of {_several(found.networks, 'network')}{of} (images: {counts})"
+    over = f"By the whole curves of {plural(found.networks, 'network')}{of} (images: {counts})"
     what = f"fall further under the {score} of their own ordinary training"
     if found.measure != LEVEL:
         what = "gain more from more images"
@@ -89,8 +89,8 @@ def reach(design: Design | None, measured: bool = False, score: str = "HM") -> l
 
 def _possible(design: Design) -> str:
     families, sizes = len(set(design.kinds)), design.parameters or ()
-    of = f" of {_several(families, 'family', 'families')}" if families < design.networks else ""
-    networks = f"{_several(design.networks, 'network')}{of}"
+    of = f" of {plural(families, 'family', 'families')}" if families < design.networks else ""
+    networks = f"{plural(design.networks, 'network')}{of}"
     if len(set(sizes)) < 2:
         why = ", all of one size," if design.networks > 1 else ""
         return f"{networks}{why} can show nothing about growth with parameters."
@@ -114,11 +114,11 @@ def _likely(design: Design, measured: bool, score: str) -> list[str]:
     steady = replace(design, seeds=max(MORE_SEEDS, design.seeds), patients=max(MORE_PATIENTS, design.patients))
     differ = "differ" if measured else "are taken to differ"
     spread = f"{differ} by {design.seed_spread:.2g} {score}" if design.seed_spread >= 0.005 else "hardly differ"
-    run = f"simulated: {_several(design.seeds, 'seed')}, {design.patients} test patients; seeds {spread}"
+    run = f"simulated: {plural(design.seeds, 'seed')}, {design.patients} test patients; seeds {spread}"
     networks = {n: unrelated(design, n) for n in MORE_NETWORKS if n > design.networks}
     if len(set(design.parameters or ())) < 2 or smallest_p(design.parameters or (), design.kinds) > SIGNIFICANT:
         chances = [
-            f"in {_percent(power(each).level)} of studies of {n} networks of different families"
+            f"in {whole_percent(power(each).level)} of studies of {n} networks of different families"
             for n, each in networks.items()
         ]
         shown = f"A true correlation of {CORRELATION:g} with log parameters would be shown"
@@ -129,18 +129,10 @@ def _likely(design: Design, measured: bool, score: str) -> list[str]:
         "with these and seeds half as far apart": replace(steady, seed_spread=steady.seed_spread / 2),
         **{f"with {n} networks of different families": each for n, each in networks.items()},
     }
-    others = ", ".join(f"{_percent(power(each).level)} {words}" for words, each in more.items() if each != design)
+    others = ", ".join(f"{whole_percent(power(each).level)} {words}" for words, each in more.items() if each != design)
     return [
-        f"A true correlation of {CORRELATION:g} with log parameters is shown in {_percent(found.level)} of such "
-        f"studies by whole curves against ordinary training, in {_percent(found.steepness)} without that, in "
-        f"{_percent(found.counts)} by the smallest counts of the papers' rule ({run}). "
+        f"A true correlation of {CORRELATION:g} with log parameters is shown in {whole_percent(found.level)} of such "
+        f"studies by whole curves against ordinary training, in {whole_percent(found.steepness)} without that, in "
+        f"{whole_percent(found.counts)} by the smallest counts of the papers' rule ({run}). "
         f"By whole curves it would be {others}."
     ]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def _several(count: int, one: str, many: str = "") -> str:
-    return f"{count} {one if count == 1 else many or one + 's'}"

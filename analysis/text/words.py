@@ -54,3 +54,13 @@ def duration(seconds: float) -> str:
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """`1 image`, `3 images`; `many` where the plural takes more than an s."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def whole_percent(share: float) -> str:
+    """A share of one, in whole percent: `71 %`."""
+    return f"{100 * share:.0f} %"

@@ -19,9 +19,14 @@ _BETWEEN = "\x1f"  # the unit separator: in no name that a person would type
 
 
 def facet_keys(rows: pd.DataFrame) -> list[str]:
-    """The key of every row; an axis that `rows` has no column for, or no value in, is left open, unless none is a
-    value."""
-    columns = [_words(rows[name], AXES[name].none) if name in rows else [""] * len(rows) for name in FACETS]
+    """The key of every row: its values on the axes of `FACETS`.
+
+    A value is empty where `rows` has no such column, or the row nothing in it: the point then stays whatever is chosen.
+    Where having none is a choice like any other, the key has the word for it (`Axis.none`).
+    """
+    columns = [
+        [_word(value, AXES[name].none) for value in rows[name]] if name in rows else [""] * len(rows) for name in FACETS
+    ]
     return [_BETWEEN.join(values) for values in zip(*columns, strict=True)]
 
 
@@ -42,11 +47,11 @@ def choices(keys: Iterable[str]) -> dict[str, list[str]]:
     return {name: _sorted(values) for name, values in found.items() if len(values) > 1}
 
 
-def _words(column: pd.Series, missing: str) -> list[str]:
-    return [
-        missing if str(value) in MISSING else f"{value:g}" if isinstance(value, float) else str(value)
-        for value in column
-    ]
+def _word(value: object, missing: str) -> str:
+    """A value as the filter shows it: a float without trailing zeros, `missing` for what is not there."""
+    if str(value) in MISSING:
+        return missing
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _sorted(values: Sequence[str]) -> list[str]:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata, t
+from scipy.stats import t
 
-from analysis.stats.ranks.rank_tests import scores
+from analysis.stats.ranks.rank_tests import centred_ranks, scores
 
 LEVEL = 0.95
 FEWEST = 8
@@ -81,7 +81,7 @@ def partial_spearman(
 
 
 def _spearman(x: np.ndarray, y: np.ndarray) -> float:
-    one, other = (rankdata(each) - (len(each) + 1) / 2 for each in (x, y))
+    one, other = centred_ranks(x), centred_ranks(y)
     scale = float(np.sqrt((one @ one) * (other @ other)))
     return float(one @ other) / scale if scale else float("nan")
 

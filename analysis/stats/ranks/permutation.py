@@ -21,6 +21,7 @@ SEED = 0
 MOST_WORK = 3 * 10**9  # bytes added up while counting: a second or two at most, 200 MB held at once
 STEP_WORK = 20_000  # one step of counting takes as long as adding up so many bytes, however few it adds
 
+# A group is points of equal x, a class points of equal y (or that compare alike): an order places classes in groups.
 Placed = tuple[int, ...]  # how many points of each class
 Gain = Callable[[int, Placed, Placed], int]  # group, placed before it, chosen for it -> what the statistic grows by
 
@@ -79,10 +80,11 @@ def product_null(x: Sequence[int], y: Sequence[int], most_work: float | None = N
 
     Counted where that takes no more than `most_work` (MOST_WORK unless given), otherwise sampled.
     """
-    places, values = np.unique(x, return_counts=True), np.unique(y, return_counts=True)
+    x_values, x_times = np.unique(x, return_counts=True)
+    y_values, y_times = np.unique(y, return_counts=True)
     # Reduced to the smallest whole numbers from zero up, few sums are possible and none is negative.
-    (x_low, x_unit, weights), (y_low, y_unit, scores) = _reduced(places[0]), _reduced(values[0])
-    sizes, counts = places[1].tolist(), tuple(values[1].tolist())
+    (x_low, x_unit, weights), (y_low, y_unit, scores) = _reduced(x_values), _reduced(y_values)
+    sizes, counts = x_times.tolist(), tuple(y_times.tolist())
 
     def gain(group: int, placed: Placed, chosen: Placed) -> int:
         return weights[group] * sum(score * each for score, each in zip(scores, chosen, strict=True))
@@ -91,6 +93,7 @@ def product_null(x: Sequence[int], y: Sequence[int], most_work: float | None = N
     if _work(sizes, counts, top) > (MOST_WORK if most_work is None else most_work):
         columns = np.array(y)
         return _sampled(len(x), lambda orders: columns[orders] @ np.array(x))
+    # As both sides sum to zero, sum(x y) is x_unit y_unit sum(weights scores) - n x_low y_low.
     offset = len(x) * x_low * y_low
     counted = _counted(sizes, counts, gain, top)
     return Null({x_unit * y_unit * total - offset: ways for total, ways in counted.items()}, True)

@@ -89,7 +89,7 @@ def spearman(
 ) -> RankTest:
     """Spearman's rho with Gehan's scores as ranks of the minima; the usual rho where all are known."""
     sizes, low, high = checked(parameters, lower, upper)
-    x, y = _centred_ranks(sizes), scores(low, high)
+    x, y = _whole_ranks(sizes), scores(low, high)
     scale = float(np.sqrt((x @ x) * (y @ y)))
 
     def null() -> Null:
@@ -120,9 +120,14 @@ def kendall(
     return _tested(len(sizes), int((x * y).sum()) // 2, scale, null)
 
 
-def _centred_ranks(values: np.ndarray) -> np.ndarray:
-    """2 rank - (n + 1): whole numbers that sum to zero, so that statistics compare exactly."""
-    return np.rint(2 * rankdata(values)).astype(np.int64) - (len(values) + 1)
+def centred_ranks(values: np.ndarray) -> np.ndarray:
+    """(n,) average ranks less their mean, so that they sum to zero."""
+    return rankdata(values) - (len(values) + 1) / 2
+
+
+def _whole_ranks(values: np.ndarray) -> np.ndarray:
+    """Twice the `centred_ranks`: whole numbers, so that statistics compare exactly."""
+    return np.rint(2 * centred_ranks(values)).astype(np.int64)
 
 
 def _tested(backbones: int, statistic: int, scale: float, null: Callable[[], Null]) -> RankTest:
