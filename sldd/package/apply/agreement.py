@@ -1,19 +1,20 @@
 """Whether a receiver's own labelled patients agree with what a package claims: differences with intervals.
 
 Both hospitals' patients are samples, so two numbers that differ may still agree: what counts is whether the interval of
-the difference holds zero. Of the three intervals (sensitivity, specificity, AUC) one or more miss in one case of twenty
-at most.
+the difference holds zero. The intervals are wide enough to be read together (Bonferroni): of the three (sensitivity,
+specificity, AUC) one or more miss in one case of twenty at most.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sldd.errors import InputError
 from sldd.metrics.classes import ClassScores
 from sldd.metrics.intervals import Z_OF_THREE, Z_OF_TWO, Estimate, Z, difference, share
 from sldd.metrics.patient_votes import Votes, operate
-from sldd.package.format.claimed import intervals
+from sldd.package.format.claimed import headline, intervals
 from sldd.package.format.header import Claims, Scores
 
 
@@ -52,14 +53,15 @@ def class_scores_here(scores: ClassScores) -> dict[str, Estimate]:
     One or both of the intervals miss in one case of 20 at most.
     """
     subjects = len(set(scores.patients))
-    return {measure: _no_narrower(*found, subjects) for measure, found in _bootstrapped(scores).items()}
+    return {measure: _interval(found, subjects) for measure, found in _bootstrapped(scores).items()}
 
 
 def compare_classes(scores: ClassScores, claims: Claims) -> tuple[str, list[Comparison]]:
-    """As ``compare_claims``, of films of one class each: balanced accuracy and macro AUC.
+    """As ``compare_claims``, for films of one class each: balanced accuracy and macro AUC.
 
-    Claims do not say how many films each class had. What chance does to them is taken to be what it does to the
-    subjects here (a bootstrap), by the root of their numbers: so it is where the hospitals are alike.
+    Claims do not say how many films each class had, so that their interval does not follow from them. It is taken
+    from the bootstrap of the subjects here, scaled by ``sqrt(subjects here / patients there)``, which is right where
+    the hospitals are alike.
 
     Raises:
         InputError: a class is absent here, so that the means are over other classes.
@@ -67,41 +69,60 @@ def compare_classes(scores: ClassScores, claims: Claims) -> tuple[str, list[Comp
     absent = [name for number, name in enumerate(scores.classes) if not (scores.truth == number).any()]
     if absent:
         raise InputError(f"to compare with the claims takes images of every class, and none is of {absent[0]}")
-    part, claimed = _claimed(claims)
+    part, claimed = headline(claims)
     values = {"balanced accuracy": claimed.sensitivity, "auc": claimed.auc}
     subjects, found = len(set(scores.patients)), []
     ratio = (subjects / claimed.patients) ** 0.5
-    for measure, (own, down, up) in _bootstrapped(scores).items():
+    for measure, own in _bootstrapped(scores).items():
         value = values[measure]
         if value is not None:
-            here = _no_narrower(own, down, up, subjects)
-            there = _no_narrower(value, ratio * down, ratio * up, claimed.patients)
+            here = _interval(own, subjects)
+            there = _interval(_Bootstrapped(value, ratio * own.down, ratio * own.up), claimed.patients)
             found.append(Comparison(measure, here, there, difference(here, there)))
     if not found:
         raise InputError("the package claims no score that the images here have an interval of")
     return part, found
 
 
-def _bootstrapped(scores: ClassScores) -> dict[str, tuple[float, float, float]]:
-    """Balanced accuracy and AUC, each with what chance takes from it and adds to it."""
-    said = scores.describe([""] * (max(scores.patients) + 1), None, 0)
+class _Bootstrapped(NamedTuple):
+    """A mean over classes, and how far its bootstrap interval reaches ``down`` and ``up`` from it."""
+
+    value: float
+    down: float
+    up: float
+
+
+def _bootstrapped(scores: ClassScores) -> dict[str, _Bootstrapped]:
+    """Balanced accuracy and AUC, where they are defined and have an interval.
+
+    The 95 % intervals of ``ClassScores.describe`` are made as wide as two that are read together (Bonferroni).
+    """
+    no_names = [""] * (max(scores.patients) + 1)  # only averages and their intervals are used of it
+    described = scores.describe(no_names, None, 0)
+    wider = Z_OF_TWO / Z
     found = {}
     for measure in ("balanced_accuracy", "auc"):
-        value, low, high = (said[measure + end] for end in ("", "_low", "_high"))
+        value, low, high = (described[measure + end] for end in ("", "_low", "_high"))
         if None not in (value, low, high):
-            found[measure.replace("_", " ")] = (value, Z_OF_TWO / Z * (value - low), Z_OF_TWO / Z * (high - value))
+            found[measure.replace("_", " ")] = _Bootstrapped(value, wider * (value - low), wider * (high - value))
     return found
 
 
-def _no_narrower(value: float, down: float, up: float, subjects: int) -> Estimate:
-    """A mean over classes with its interval, which is as wide as that of a share of so many subjects at least: where
-    all films are told rightly, those that a bootstrap draws are, too."""
-    least = share(value, subjects, Z_OF_TWO)
-    return Estimate(value, max(0.0, min(value - down, least.low)), min(1.0, max(value + up, least.high)))
+def _interval(found: _Bootstrapped, subjects: int) -> Estimate:
+    """The mean with its bootstrap interval, or with Wilson's of a share of so many subjects where that is wider.
+
+    Where every film is told rightly, every draw of a bootstrap is right, too, and its interval has no width.
+    """
+    least = share(found.value, subjects, Z_OF_TWO)
+    low, high = min(found.value - found.down, least.low), max(found.value + found.up, least.high)
+    return Estimate(found.value, max(0.0, low), min(1.0, high))
 
 
 def compare_claims(votes: Votes, claims: Claims, delta: float) -> tuple[str, list[Comparison]]:
-    """On which of the maker's patients the scores were claimed, and the comparison of each measure.
+    """Compare each measure here with the claimed one.
+
+    Returns:
+        The group of the maker's patients that the claims are of (``headline``), and the comparisons.
 
     Args:
         votes: of patients whose labels are known.
@@ -111,17 +132,12 @@ def compare_claims(votes: Votes, claims: Claims, delta: float) -> tuple[str, lis
     """
     if not 0 < int((votes.labels == 1).sum()) < len(votes.labels):
         raise InputError("to compare with the claims takes positive and negative patients, and one label is absent")
-    part, claimed = _claimed(claims)
+    part, claimed = headline(claims)
     theirs, found = intervals(claimed, z=Z_OF_THREE), []
-    for measure, one in scores_here(votes, delta).items():
-        other = theirs[measure]
-        if other is not None:
-            found.append(Comparison(measure, one, other, difference(one, other)))
+    for measure, here in scores_here(votes, delta).items():
+        there = theirs[measure]
+        if there is not None:
+            found.append(Comparison(measure, here, there, difference(here, there)))
     if not found:
         raise InputError("the package claims no score whose interval follows from the numbers of its patients")
     return part, found
-
-
-def _claimed(claims: Claims) -> tuple[str, Scores]:
-    """On which patients scores are claimed that nothing was chosen on, or else those that chose; and the scores."""
-    return ("validation", claims.validation) if claims.test is None else ("test", claims.test)

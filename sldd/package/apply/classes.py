@@ -49,9 +49,16 @@ class ClassFilms:
 
 @dataclass(frozen=True)
 class Told:
-    """``probabilities`` (films, classes) of ``films``, those that could be read; ``unread``, what could not, and why;
-    what is odd, and files that are no films, in words; ``looks`` of the films, whose patients are the places in
-    ``subjects``."""
+    """What the network tells of a receiver's films.
+
+    Attributes:
+        films: those that could be read.
+        probabilities: (films, classes) float64.
+        unread: films that could not be read, each with the reason.
+        odd: what looks wrong with films that were read, in words.
+        looks: sizes and values of the films that were read; ``FilmLook.patient`` is a place in ``subjects``.
+        left_out: files that are no films, in words; empty where there are none.
+    """
 
     classes: tuple[str, ...]
     films: list[ClassFilm]
@@ -63,12 +70,13 @@ class Told:
 
     @property
     def subjects(self) -> list[str]:
-        """Whose films they are, each once; after these whose none could be read."""
-        return list(dict.fromkeys(film.subject for film in (*self.films, *(film for film, _ in self.unread))))
+        """Whose films they are, each once; those with no film that could be read come last."""
+        every = [*self.films, *(film for film, _ in self.unread)]
+        return list(dict.fromkeys(film.subject for film in every))
 
     @property
     def largest(self) -> np.ndarray:
-        """(subjects,) the largest probability of a film, on average over each one's films."""
+        """(subjects,) mean over a subject's films of the largest probability; of subjects with a film that was read."""
         rows = [look.patient for look in self.looks]
         sums: np.ndarray = np.bincount(rows, self.probabilities.max(1))
         return sums / np.bincount(rows)
@@ -129,11 +137,18 @@ def tell(
     Raises:
         InputError: no film can be read.
     """
-    network, reports = to_channels_last(network.to(device)), 0
-    read, unread = list[ClassFilm](), list[tuple[ClassFilm, str]]()
+    network = to_channels_last(network.to(device))
     probabilities = partial(torch.softmax, dim=1) if header.exclusive else torch.sigmoid
-    found, waiting, remarks = [], [], Remarks(header)
     batch = at_once(batch, header.channels, header.patches.input_size)
+    found: list[np.ndarray] = []
+    waiting: list[torch.Tensor] = []
+
+    def tell_waiting() -> None:
+        found.append(probabilities(network(torch.cat(waiting).to(device)).double()).cpu().numpy())
+        waiting.clear()
+
+    read, unread = list[ClassFilm](), list[tuple[ClassFilm, str]]()
+    remarks, reports = Remarks(header), 0
     subjects: dict[str, int] = {}
     for film in received.films:
         try:
@@ -149,10 +164,9 @@ def tell(
                 unread.append((film, str(error)))
         done()
         if len(waiting) == batch:
-            found.append(probabilities(network(torch.cat(waiting).to(device)).double()).cpu().numpy())
-            waiting = []
+            tell_waiting()
     if waiting:
-        found.append(probabilities(network(torch.cat(waiting).to(device)).double()).cpu().numpy())
+        tell_waiting()
     left_out = left_out_words(received.left_out | {"DICOM files without an image": reports})
     if not read:
         more = f" (and {len(unread) - 1:,} more)" if len(unread) > 1 else ""
@@ -162,25 +176,24 @@ def tell(
 
 
 def classes_csv(told: Told, names: Sequence[str]) -> bytes:
-    """The table, in the order of pseudonyms.
+    """The table: a row a film, in the order of pseudonyms.
 
     Args:
         names: pseudonyms of ``told.subjects``.
     """
-    name = dict(zip(told.subjects, names, strict=True))
+    pseudonym = dict(zip(told.subjects, names, strict=True))
     empty = [""] * (1 + len(told.classes))
-    said = [
-        (film, [told.classes[int(each.argmax())], *(f"{probability:.6f}" for probability in each)], "")
-        for film, each in zip(told.films, told.probabilities, strict=True)
-    ]
-    said += [(film, empty, "the image could not be read") for film, _ in told.unread]
-    rows = [
-        [name[film.subject], *cells, "" if film.truth is None else told.classes[film.truth], note]
-        for film, cells, note in said
-    ]
+
+    def row(film: ClassFilm, cells: list[str], note: str = "") -> list[str]:
+        return [pseudonym[film.subject], *cells, "" if film.truth is None else told.classes[film.truth], note]
+
+    rows = []
+    for film, each in zip(told.films, told.probabilities, strict=True):
+        rows.append(row(film, [told.classes[int(each.argmax())], *(f"{probability:.6f}" for probability in each)]))
+    rows += [row(film, empty, "the image could not be read") for film, _ in told.unread]
     last = [[LEFT_OUT, *empty, "", told.left_out]] if told.left_out else []
     heading = ["subject", "told", *(f"probability {each}" for each in told.classes), "class", "note"]
-    return as_csv([heading, *sorted(rows, key=lambda row: row[0]), *last])
+    return as_csv([heading, *sorted(rows, key=lambda cells: cells[0]), *last])
 
 
 def file_words(told: Told) -> Iterator[str]:

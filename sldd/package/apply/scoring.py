@@ -102,21 +102,31 @@ def score(
                 unread.append(Unread(row, film, str(error), isinstance(error, NoImageError)))
                 done()
                 continue
-            side = max(patches.geometry(0, scoring=True)[0], header.patches.input_size)
-            while True:
-                most = at_once(batch, header.channels, side)
-                try:
-                    found = count_votes(network, patches, [0], batch=most, device=device)
-                    break
-                except torch.OutOfMemoryError:
-                    if most == 1:
-                        raise InputError("no room for a single patch on the GPU; use --device cpu") from None
-                    batch = (most + 1) // 2
+            votes, batch = _film_votes(network, patches, header, batch, device)
             remarks.add(row, film, radiograph, patches.cohort.pixels(0))
-            cast.append((film, row, found.counts[0].astype(np.int64)))
+            cast.append((film, row, votes))
             done()
     labels, seconds = np.array([patient.label or 0 for patient in patients]), time.perf_counter() - begun
     return counted(cast, labels, seconds, unread, remarks.found(), remarks.looks)
+
+
+def _film_votes(
+    network: nn.Module, patches: Patches, header: Header, batch: int, device: torch.device
+) -> tuple[np.ndarray, int]:
+    """(3,) votes of one radiograph's patches, and the patches that may be in memory at a time from here on.
+
+    That is ``batch``, halved until a GPU has room.
+    """
+    side = max(patches.geometry(0, scoring=True)[0], header.patches.input_size)
+    while True:
+        most = at_once(batch, header.channels, side)
+        try:
+            found = count_votes(network, patches, [0], batch=most, device=device)
+            return found.counts[0].astype(np.int64), batch
+        except torch.OutOfMemoryError:
+            if most == 1:
+                raise InputError("no room for a single patch on the GPU; use --device cpu") from None
+            batch = (most + 1) // 2
 
 
 def counted(

@@ -24,7 +24,7 @@ from sldd.package.combine.alike import check_same_films
 from sldd.package.combine.images import delta_of
 from sldd.package.combine.votes import added
 from sldd.package.format.package import Package
-from sldd.package.rebuild.verify import verify
+from sldd.package.rebuild.verify import Verdict, verify
 from sldd.sources.folder import manifest_notes
 
 
@@ -38,18 +38,24 @@ def apply_command(options: argparse.Namespace, console: Console) -> int:
     verdicts = verify_all(paths, None if options.key is None else [options.key], options.start, console)
     if verdicts is None:
         return BAD
-    packages = [verdict.package for verdict in verdicts]
-    package, network = packages[0], verdicts[0].network
     if options.others:
-        check_same_films(packages, [path.name for path in paths])
+        check_same_films([verdict.package for verdict in verdicts], [path.name for path in paths])
+    package, network = verdicts[0].package, verdicts[0].network
     if package.exclusive and not options.others and network is not None:
         return _apply_classes(options, network, package, device, console)
-    package = replace(package, delta=delta_of(packages)) if options.others else package
+    return _apply_votes(options, verdicts, device, console)
+
+
+def _apply_votes(options: argparse.Namespace, verdicts: list[Verdict], device: torch.device, console: Console) -> int:
+    """Score patients by the votes of their patches; votes of several packages are added, their deltas averaged."""
+    package = verdicts[0].package
+    if len(verdicts) > 1:
+        package = replace(package, delta=delta_of([verdict.package for verdict in verdicts]))
     delta = package.threshold()
     received = look_through(options.films)
     for note in manifest_notes(options.films):
         console.print(note, markup=False, soft_wrap=True)
-    with progress(len(paths) * sum(len(patient.films) for patient in received.patients)) as done:
+    with progress(len(verdicts) * sum(len(patient.films) for patient in received.patients)) as done:
         parts = [
             score(
                 each.network,
@@ -63,11 +69,8 @@ def apply_command(options: argparse.Namespace, console: Console) -> int:
             for each in verdicts
             if each.network is not None
         ]
-    found = added(parts)
-    patients, found, left_out = without_reports(received, found)
-    names = pseudonyms(patients)
-    if options.names is not None:
-        write_file(options.names, names_csv(patients, names), mode=0o600, option="--names")
+    patients, found, left_out = without_reports(received, added(parts))
+    names = _write_names(options, patients)
     write_file(options.out, scores_csv(patients, found, delta, names, left_out))
     _say_scores(found, patients, package, console)
     for words in file_notes(found, left_out):
@@ -86,18 +89,24 @@ def apply_command(options: argparse.Namespace, console: Console) -> int:
 def _apply_classes(
     options: argparse.Namespace, network: nn.Module, package: Package, device: torch.device, console: Console
 ) -> int:
+    """Tell each film's class by one package for whole films."""
     received = films_of_classes(options.films, package.classes)
     with progress(len(received.films)) as done:
         told = tell(network, package, received, batch=options.batch, device=device, done=done)
-    subjects = [Patient(name, None, ()) for name in told.subjects]
-    names = pseudonyms(subjects)
-    if options.names is not None:
-        write_file(options.names, names_csv(subjects, names), mode=0o600, option="--names")
+    names = _write_names(options, [Patient(name, None, ()) for name in told.subjects])
     write_file(options.out, classes_csv(told, names))
     for words in [*file_words(told), *in_words(told, package)]:
         console.print(Text(words))
     console.print(f"classes: {options.out}")
     return BAD if told.unread else GOOD
+
+
+def _write_names(options: argparse.Namespace, patients: list[Patient]) -> list[str]:
+    """Pseudonyms of the patients; where ``--names`` asks for it, who is who is written, readable by its owner alone."""
+    names = pseudonyms(patients)
+    if options.names is not None:
+        write_file(options.names, names_csv(patients, names), mode=0o600, option="--names")
+    return names
 
 
 def fragility_command(options: argparse.Namespace, console: Console) -> int:

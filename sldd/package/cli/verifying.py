@@ -24,6 +24,7 @@ from sldd.package.apply.films import look_through
 from sldd.package.apply.score_table import file_notes, without_reports
 from sldd.package.apply.scoring import labelled, score
 from sldd.package.cli.console import BAD, GOOD, device_of, progress, say
+from sldd.package.format.claimed import headline
 from sldd.package.format.package import Package
 from sldd.package.rebuild.verify import verify
 
@@ -73,7 +74,7 @@ def _on_whole_films(package: Package, network: nn.Module, options: argparse.Name
     for words in file_words(told):
         console.print(Text(words))
     claims = package.claims
-    theirs = None if claims is None else claims.test or claims.validation
+    theirs = None if claims is None else headline(claims)[1]
     found = [*film_drifts(told.looks, package), *(() if theirs is None else score_drifts(told.largest, theirs))]
     apart = _say_drifts(found, package, console)
     scores = told.scores()

@@ -74,7 +74,10 @@ def combine(
 
 
 def pooled(packages: Sequence[Package]) -> tuple[PerChannel, PerChannel]:
-    """Mean and deviation of all hospitals' values, channel by channel, each hospital of the same weight."""
+    """Mean and deviation of all hospitals' values, channel by channel, each hospital of the same weight.
+
+    The variance is the mean of squares less the square of the mean: ``E[deviation**2 + mean**2] - E[mean]**2``.
+    """
     means = np.array([package.mean for package in packages], np.float64)
     deviations = np.array([package.deviation for package in packages], np.float64)
     mean = means.mean(0)
@@ -92,7 +95,7 @@ def delta_of(packages: Sequence[Package]) -> float | None:
 
 
 def mean_statistics(packages: Sequence[Package]) -> dict[str, torch.Tensor]:
-    """Batch-norm statistics of all hospitals' values together."""
+    """Batch-norm statistics, by buffer name, of all hospitals' values together; variances as in ``pooled``."""
     found = {}
     for name in packages[0].theta_bn:
         if name.endswith("running_mean"):
@@ -105,35 +108,43 @@ def mean_statistics(packages: Sequence[Package]) -> dict[str, torch.Tensor]:
 
 
 def _check_shapes(packages: Sequence[Package], names: Sequence[str], order: Order) -> None:
-    wanted_steps, wanted = packages[0].images.shape[:2]
+    """Raise an InputError where the packages' steps do not go together in this order, or are too many for one."""
+    first_steps, first_each = packages[0].images.shape[:2]
+    first_rates = packages[0].rates
     for package, name in zip(packages, names, strict=True):
         steps, each = package.images.shape[:2]
-        epochs, rates = len(package.rates), packages[0].rates
-        if order == "beside" and steps != wanted_steps:
-            raise InputError(f"{name} has {steps} steps, and {names[0]} {wanted_steps}: they do not lie side by side")
-        if order != "beside" and each != wanted:
-            raise InputError(f"{name} has {each} images a step, and {names[0]} {wanted}: combine them with beside")
-        if epochs != len(rates) or package.rates.shape[2:] != rates.shape[2:]:
+        epochs = len(package.rates)
+        if order == "beside" and steps != first_steps:
+            raise InputError(f"{name} has {steps} steps, and {names[0]} {first_steps}: they do not lie side by side")
+        if order != "beside" and each != first_each:
+            raise InputError(f"{name} has {each} images a step, and {names[0]} {first_each}: combine them with beside")
+        if epochs != len(first_rates) or package.rates.shape[2:] != first_rates.shape[2:]:
             raise InputError(f"{name} has rates of {epochs} epochs or of another kind than {names[0]}")
-    steps, each = (sum(package.images.shape[axis] for package in packages) for axis in (0, 1))
-    steps, each = (wanted_steps, each) if order == "beside" else (steps, wanted)
-    if (asked := too_many(len(packages[0].rates), steps, each)) is not None:
+    if order == "beside":
+        steps, each = first_steps, sum(package.images.shape[1] for package in packages)
+    else:
+        steps, each = sum(package.images.shape[0] for package in packages), first_each
+    if (asked := too_many(len(first_rates), steps, each)) is not None:
         raise InputError(f"one package of all would ask for {asked}; combine fewer, or add votes (apply --with)")
 
 
 def _joined(parts: Sequence[torch.Tensor], order: Order) -> torch.Tensor:
-    if order == "beside":
-        return torch.cat(list(parts), 1)
-    return torch.cat(list(parts)) if order == "sequence" else torch.cat(_turns(parts, 0))
+    """(S, M, ...) images or labels of one package from those of several."""
+    return torch.cat(list(parts), 1) if order == "beside" else _all_steps(parts, order, axis=0)
 
 
 def _rates(parts: Sequence[torch.Tensor], order: Order) -> torch.Tensor:
-    if order == "beside":
-        return torch.stack(list(parts)).mean(0)
-    return torch.cat(list(parts), 1) if order == "sequence" else torch.cat(_turns(parts, 1), 1)
+    """(E, S) or (E, S, T) rates of one package from those of several."""
+    return torch.stack(list(parts)).mean(0) if order == "beside" else _all_steps(parts, order, axis=1)
 
 
-def _turns(parts: Sequence[torch.Tensor], axis: int) -> list[torch.Tensor]:
-    """Slices of one step, a step of each in turn, as long as each has any."""
+def _all_steps(parts: Sequence[torch.Tensor], order: Order, *, axis: int) -> torch.Tensor:
+    """The steps of all parts, which are counted along ``axis``, in sequence or interleaved.
+
+    Interleaved, packages take turns; one whose steps are all taken is passed over.
+    """
+    if order == "sequence":
+        return torch.cat(list(parts), axis)
     longest = max(part.shape[axis] for part in parts)
-    return [part.narrow(axis, step, 1) for step in range(longest) for part in parts if step < part.shape[axis]]
+    turns = [part.narrow(axis, step, 1) for step in range(longest) for part in parts if step < part.shape[axis]]
+    return torch.cat(turns, axis)

@@ -22,12 +22,15 @@ def added(parts: Sequence[Scored]) -> Scored:
     """
     if len(parts) == 1:
         return parts[0]
+    every = [each for part in parts for each in part.unread]
     unread: dict[FilmFile, Unread] = {}
-    for each in sorted((each for part in parts for each in part.unread), key=lambda each: (each.patient, each.words)):
-        unread.setdefault(each.film, each)
+    for each in sorted(every, key=lambda each: (each.patient, each.words)):
+        unread.setdefault(each.film, each)  # one reason is enough: the same whatever the order of the networks
     cast: dict[FilmFile, tuple[FilmFile, int, np.ndarray]] = {}
-    for film, row, votes in (each for part in parts for each in part.cast if each[0] not in unread):
-        cast[film] = film, row, votes + (cast[film][2] if film in cast else 0)
+    for part in parts:
+        for film, row, votes in part.cast:
+            if film not in unread:
+                cast[film] = film, row, votes + cast[film][2] if film in cast else votes
     remarks = sorted({remark for part in parts for remark in part.remarks})
     seconds = sum(part.seconds for part in parts)
     return counted([*cast.values()], parts[0].votes.labels, seconds, [*unread.values()], remarks)

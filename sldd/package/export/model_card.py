@@ -20,7 +20,7 @@ from sldd.errors import InputError
 from sldd.metrics.intervals import Estimate
 from sldd.package.format.claimed import intervals
 from sldd.package.format.container import Container, load_json, parse
-from sldd.package.format.header import Scores, printable
+from sldd.package.format.header import Claims, Scores, printable
 from sldd.package.format.package import Package, from_container
 from sldd.package.format.signature import check
 from sldd.package.rebuild.self_test import TOLERANCE
@@ -116,6 +116,7 @@ def as_markdown(card: dict[str, Any]) -> str:
 
 
 def _scores(package: Package) -> Iterator[dict[str, Any]]:
+    """Rows of the claimed scores, a measure each."""
     claims = package.claims
     for part, scores in () if claims is None else (("test", claims.test), ("validation", claims.validation)):
         if scores is None:
@@ -136,32 +137,24 @@ def _scores(package: Package) -> Iterator[dict[str, Any]]:
 
 
 def _items(package: Package, signed: dict[str, str] | None, attacks: str | None) -> Iterator[tuple[int, str, str]]:
-    claims, patches = package.claims, package.patches
-    side, (steps, each) = patches.input_size, package.images.shape[:2]
+    """Number, name and content of each item of the checklist.
+
+    Args:
+        signed: signer and fingerprint of the key.
+        attacks: what ``study.anonymity`` found, in words.
+    """
+    claims, side = package.claims, package.patches.input_size
+    steps, each = package.images.shape[:2]
     kind = {"patches": "patients, positive or negative", "multilabel": "findings", "classes": "classes"}[package.task]
     yield 1, "Title", f"Distilled images for {printable(package.backbone)}: {steps * each} of {side} x {side} pixels"
     yield 6, "Study goal", f"classification of {kind}: {', '.join(package.classes)}"
     yield 7, "Data sources", NOT_STATED
     yield 8, "Inclusion and exclusion criteria", NOT_STATED
-    cut = (
-        f"; patches of {patches.size:g} at a stride of {patches.score_stride or patches.stride:g}"
-        if package.delta is not None
-        else "; whole films" + (f", no side above {package.film_size:,}" if package.film_size is not None else "")
-    )
-    values = f"{package.depth} bit, {'colour' if package.channels > 1 else 'gray'}"
-    if package.sides:
-        values += f", shorter sides of {package.sides[0]:.0f} to {package.sides[-1]:.0f} pixels"
-    if package.slice is not None:
-        values += f", of volumes the slice at {package.slice:g} (0 the first, 1 the last)"
-    yield 9, "Data pre-processing", f"{values}, standardised by the training patients' values{cut}, resized to {side}"
+    yield 9, "Data pre-processing", _preprocessing(package)
     yield 11, "De-identification methods", f"distilled images only; {attacks or _NO_ATTACKS}"
     yield 13, "Image acquisition protocol", NOT_STATED
     yield 14, "Reference standard", NOT_STATED
-    if claims is None:
-        divided = NOT_STATED
-    else:
-        divided = "training, validation and test patients" if claims.fold is None else f"folds; tested: {claims.fold}"
-    yield 19, "How data were assigned to partitions", divided
+    yield 19, "How data were assigned to partitions", _partitions(claims)
     yield 20, "Level at which partitions are disjoint", "patients"
     norm = {"as_is": "", "none": ", without norms"}.get(package.norm, f", {package.norm} norm")
     yield 22, "Model", f"{printable(package.backbone)}{norm}, {package.channels} x {side} x {side} input"
@@ -169,14 +162,7 @@ def _items(package: Package, signed: dict[str, str] | None, attacks: str | None)
     yield 24, "Initialization of model parameters", f"{printable(package.start)}, seed {package.seed}"
     inner = f"{package.rates.shape[0] * steps} inner steps on {each} images with soft labels and learned rates"
     yield 25, "Training approach", f"soft-label dataset distillation: {inner}"
-    chosen = NOT_STATED
-    if claims is not None:
-        voted = package.task == "patches"  # only votes have a threshold
-        chosen = f"state{' and threshold' if voted else ''} chosen on validation patients"
-        if claims.protocol == "paper":
-            fixed = ", threshold fixed at 0.4" if voted else ""
-            chosen = f"state chosen on the TEST patients{fixed} (the papers' protocol)"
-    yield 26, "Selection of the final model", chosen
+    yield 26, "Selection of the final model", _selection(package)
     yield 28, "Metrics", _METRICS[package.task] if claims else NOT_STATED
     counted = claims is not None and package.task == "patches"
     ends = "Wilson (shares) and Newcombe (AUC) intervals, from the counts" if counted else NOT_STATED
@@ -190,6 +176,36 @@ def _items(package: Package, signed: dict[str, str] | None, attacks: str | None)
     yield 41, "Intended use", NOT_STATED
     yield 43, "Availability", "this file stands for the whole network"
     yield 44, "Funding", NOT_STATED
+
+
+def _preprocessing(package: Package) -> str:
+    values = f"{package.depth} bit, {'colour' if package.channels > 1 else 'gray'}"
+    if package.sides:
+        values += f", shorter sides of {package.sides[0]:.0f} to {package.sides[-1]:.0f} pixels"
+    if package.slice is not None:
+        values += f", of volumes the slice at {package.slice:g} (0 the first, 1 the last)"
+    patches = package.patches
+    if package.delta is not None:
+        cut = f"patches of {patches.size:g} at a stride of {patches.score_stride or patches.stride:g}"
+    else:
+        cut = "whole films" + (f", no side above {package.film_size:,}" if package.film_size is not None else "")
+    standardised = "standardised by the training patients' values"
+    return f"{values}, {standardised}; {cut}, resized to {patches.input_size}"
+
+
+def _partitions(claims: Claims | None) -> str:
+    if claims is None:
+        return NOT_STATED
+    return "training, validation and test patients" if claims.fold is None else f"folds; tested: {claims.fold}"
+
+
+def _selection(package: Package) -> str:
+    if package.claims is None:
+        return NOT_STATED
+    voted = package.task == "patches"  # only votes have a threshold
+    if package.claims.protocol == "paper":
+        return f"state chosen on the TEST patients{', threshold fixed at 0.4' if voted else ''} (the papers' protocol)"
+    return f"state{' and threshold' if voted else ''} chosen on validation patients"
 
 
 def _evaluated(test: Scores | None) -> str:

@@ -1,10 +1,18 @@
-"""Intervals of the scores that a package claims, from the numbers of patients that stand beside them."""
+"""The scores that a package claims: those that count most, and intervals from the numbers of patients beside them."""
 
 from __future__ import annotations
 
 from sldd.metrics.intervals import Estimate, Z, area, share
 from sldd.ops.types import TaskName
-from sldd.package.format.header import Scores
+from sldd.package.format.header import Claims, Scores
+
+
+def headline(claims: Claims) -> tuple[str, Scores]:
+    """Name and scores of the group that counts most.
+
+    That is ``test``, patients that nothing was chosen on; where none were scored, ``validation``, patients that chose.
+    """
+    return ("validation", claims.validation) if claims.test is None else ("test", claims.test)
 
 
 def intervals(scores: Scores, task: TaskName = "patches", z: float = Z) -> dict[str, Estimate | None]:

@@ -2,9 +2,11 @@
 
 Packages come from strangers. Before anything in the file is believed, its size and that of its header are compared with
 the limits below; before a tensor is touched, all names, types, shapes and places are checked. Nothing is unpickled, no
-path in the file is opened, and no byte of it stays unaccounted for. The library's own reader allows headers of 100 MB
-and takes the later of two entries of one name, where another may take the earlier, and its writer lays the same content
-down in one order today and another tomorrow: hence these two. Files are read by the library too, and the tests do.
+path in the file is opened, and no byte of it stays unaccounted for.
+
+The safetensors library reads these files, too, and the tests hold that. We have a reader and a writer of our own since
+the library's reader allows headers of 100 MB, and takes the later of two entries of one name, where another reader may
+take the earlier; and since its writer does not promise the same bytes for the same content.
 """
 
 from __future__ import annotations
@@ -18,21 +20,21 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sldd.errors import InputError
 
 MOST_BYTES = 2 * 2**30
-"""Of a file: the weights of the largest networks that anyone distils fit several times."""
+"""Of a file: room for the weights of the largest networks that anyone distils, several times over."""
 MOST_HEADER_BYTES = 4 * 2**20
 MOST_TENSORS = 10_000
 MOST_DIMENSIONS = 8
 _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "U8": np.dtype("u1")}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,199}")
 _DIGITS = 20
-"""Of an integer in the header: a seed may have as many."""
+"""Most digits of an integer in the header: a seed may have as many."""
 
 Tensors = dict[str, np.ndarray]
 
@@ -48,6 +50,16 @@ class Container:
 
     metadata: dict[str, str]
     tensors: Tensors
+
+
+class _Place(NamedTuple):
+    """Where a tensor lies: bytes ``first`` to ``last`` (exclusive) of what follows the header."""
+
+    name: str
+    dtype: np.dtype[Any]
+    first: int
+    last: int
+    shape: tuple[int, ...]
 
 
 def digest(first: str, facts: str, tensors: Mapping[str, np.ndarray]) -> str:
@@ -151,16 +163,17 @@ def parse(content: bytes) -> Container:
         raise InputError("its metadata is not text")
     if len(header) > MOST_TENSORS:
         raise InputError(f"it lists {len(header):,} tensors, and {MOST_TENSORS:,} are allowed")
-    places = sorted((_place(name, entry) for name, entry in header.items()), key=lambda place: place[2:])
+    places = [_place(name, entry) for name, entry in header.items()]
+    places.sort(key=lambda place: (place.first, place.last, place.shape))
     tensors, end = {}, 0
     body = memoryview(content)[8 + size :]
-    for name, dtype, first, last, shape in places:
-        if first != end:
-            raise InputError(f"its tensors overlap or leave a gap at {name}")
-        end = last
+    for place in places:
+        if place.first != end:
+            raise InputError(f"its tensors overlap or leave a gap at {place.name}")
+        end = place.last
         if end > len(body):
-            raise InputError(f"it ends within {name}")
-        tensors[name] = np.frombuffer(body[first:last], dtype).reshape(shape)
+            raise InputError(f"it ends within {place.name}")
+        tensors[place.name] = np.frombuffer(body[place.first : place.last], place.dtype).reshape(place.shape)
     if end != len(body):
         raise InputError(f"{len(body) - end:,} bytes of it belong to no tensor")
     return Container(metadata, tensors)
@@ -187,8 +200,8 @@ def _header(text: bytes) -> dict[str, Any]:
     return header
 
 
-def _place(name: str, entry: Any) -> tuple[str, np.dtype[Any], int, int, tuple[int, ...]]:
-    """Name, type, first byte, end and shape of a tensor, as far as they agree with each other."""
+def _place(name: str, entry: Any) -> _Place:
+    """The place of a tensor by its entry in the header; InputError unless type, shape and place agree."""
     if not _NAME.fullmatch(name):
         raise InputError("a tensor has a name that no tensor has")
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
@@ -202,14 +215,16 @@ def _place(name: str, entry: Any) -> tuple[str, np.dtype[Any], int, int, tuple[i
     first, last = offsets
     if math.prod(shape) * dtype.itemsize != last - first:
         raise InputError(f"the shape of {name} does not fit its place")
-    return name, dtype, first, last, tuple(shape)
+    return _Place(name, dtype, first, last, tuple(shape))
 
 
 def _counts(values: Any) -> bool:
+    """Whether this is a list of whole numbers that a shape or place may have; True and 1.0 are none."""
     return isinstance(values, list) and all(type(value) is int and 0 <= value <= MOST_BYTES for value in values)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, in which no name is twice."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise InputError("its header has a name twice")
@@ -217,6 +232,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse(word: str) -> Any:
+    """What JSON does not have, though Python reads it: NaN, Infinity and -Infinity."""
     raise InputError(f"its header has the number {word}")
 
 
@@ -227,6 +243,7 @@ def _integer(digits: str) -> int:
 
 
 def _real(digits: str) -> float:
+    """A number with a point or exponent; 1e999 would be read as infinity."""
     value = float(digits)
     if not math.isfinite(value):
         raise InputError("its header has a number that is too large")

@@ -19,8 +19,10 @@ from sldd.package.format.container import load_json
 
 FORMAT = "sldd-package/5"
 FORMATS = {1: FORMAT, 3: "sldd-package/6", 0: "sldd-package/7"}
-"""By channels, and 0 of exclusive classes. Packages of what there was first are as they were; a reader of then refuses
-others by this."""
+"""Format by the number of channels, 1 or 3; under 0 that of packages with exclusive classes, whatever their channels.
+
+Packages in gray came first, and keep format 5 and their bytes. A reader from before the others refuses those by their
+format, and does not take them for what they are not."""
 _VERSIONED = ("sldd-study", "torch", "torchvision", "timm", "numpy")
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -30,11 +32,12 @@ MOST_SIDE = 1024
 MOST_CLASSES = 1000
 
 _MOST_PIXELS = 1_000_000
-"""Of a patch and its strides; no film has as many a side."""
+"""Most pixels of a patch's side and of its stride; no film has a side of as many."""
 
 Word = Annotated[str, Len(1, 200), Predicate(str.isprintable)]
-"""Shown on terminals: nothing that would steer one."""
+"""Text that is shown on terminals: it has no characters that steer one."""
 Mark = Annotated[str, Len(16, 16)]
+"""Fingerprint of a tensor: 16 hexadecimal digits."""
 Images = Literal["float32", "float16", "uint8"]
 Share = Annotated[float, Ge(0), Le(1)]
 Depth = Literal[8, 16]
@@ -42,7 +45,7 @@ _Mean = Annotated[float, Ge(0), Le(65535)]
 _Deviation = Annotated[float, Gt(0), Le(65535)]
 _Side = Annotated[float, Gt(0), Le(65535)]
 _BRANCHES = ("constrained-", "tuple[")
-"""What pydantic's names for the kinds of a value begin with, in the places of errors."""
+"""How names of types begin that pydantic puts into an error's place; a message names the value alone."""
 
 
 @dataclass(frozen=True)
@@ -189,14 +192,14 @@ class Header:
 
     @property
     def task(self) -> TaskName:
-        """Any classes but those of patches are findings, unless they exclude each other."""
+        """The task, by the classes: any but I, N and P are findings, unless they exclude each other."""
         if self.exclusive:
             return "classes"
         return "patches" if self.classes == CLASSES else "multilabel"
 
     @property
     def format(self) -> str:
-        """Of a package with this header."""
+        """The format of a package with this header."""
         return FORMATS[0 if self.exclusive else self.channels]
 
     def header(self) -> Header:
@@ -208,19 +211,24 @@ class Header:
         return _checked({f.name: _plain(getattr(self, f.name)) for f in fields(Header)})
 
     def to_text(self) -> str:
-        """The header as canonical JSON: one line, names sorted, no spaces, ASCII; what packages did not have
-        from the beginning is told where it is not as it always was before."""
+        """The header as canonical JSON: one line, names sorted, no spaces, ASCII.
+
+        Fields that packages did not have from the beginning are left out where they have their defaults, so that older
+        packages keep their bytes.
+        """
         tree = asdict(self.header())
         for name in _LATER:
             if getattr(self, name) == getattr(Header, name):
                 del tree[name]
-        for scores in (self.claims and tree["claims"][part] for part in ("validation", "test")):
+        claims = tree["claims"] or {}
+        for scores in (claims.get("validation"), claims.get("test")):
             if scores and not scores["distribution"]:
                 del scores["distribution"]
         return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 _LATER = ("channels", "exclusive", "slice", "sides", "film_size")
+"""Fields of ``Header`` that packages did not have from the beginning; each has a default."""
 _HEADER = TypeAdapter(Header)
 
 
@@ -252,6 +260,7 @@ def too_large(side: int) -> str | None:
 
 
 def _checked(tree: dict[str, Any]) -> Header:
+    """The header of these values; InputError where one cannot stand in a package, or they do not go together."""
     try:
         header = _HEADER.validate_python(tree)
     except (ValidationError, RecursionError) as error:

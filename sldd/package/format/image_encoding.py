@@ -14,7 +14,9 @@ from sldd.package.format.container import Tensors
 from sldd.package.format.header import Images, Stored
 
 _LEVELS = 255
+"""Most steps from an image's lowest to its highest value."""
 _SMALLEST = 2.0**-80
+"""Least magnitude that a step is made for: an image of zeros gets one, too, and it is a normal float32."""
 IMAGES, LOW, STEP = "images", "images_low", "images_step"
 
 
@@ -30,7 +32,7 @@ def encode(images: np.ndarray, how: Images) -> Tensors:
         if np.abs(images).max() > np.finfo(np.float16).max:
             raise InputError("package.images: these have values beyond those of float16; use float32")
         return {IMAGES: images.astype("<f2")}
-    return _levels(images)
+    return _encode_8_bit(images)
 
 
 def decode(tensors: Tensors, how: Images) -> np.ndarray:
@@ -66,13 +68,16 @@ def names(how: Images) -> set[str]:
     return {IMAGES, LOW, STEP} if how == "uint8" else {IMAGES}
 
 
-def _levels(images: np.ndarray) -> Tensors:
+def _encode_8_bit(images: np.ndarray) -> Tensors:
+    """Images as ``low + step * q``: of each image the least power of two as ``step`` under which q fits in 0..255."""
     wide = images.astype(np.float64)
     low = wide.min(axis=(2, 3, 4), keepdims=True)
     high = wide.max(axis=(2, 3, 4), keepdims=True)
-    # No finer than float32 is at these values, so that low is a multiple that it holds; images of one gray value too.
+    # No finer than float32 resolves values of this size: low, a multiple of the step, is then exact in float32. It is
+    # also what gives an image of one gray value a step.
     finest = np.maximum(np.maximum(np.abs(low), np.abs(high)), _SMALLEST) * 2.0**-22
     step = np.exp2(np.ceil(np.log2(np.maximum((high - low) / _LEVELS, finest))))
+    # Both ends are rounded to multiples of the step, which may put them one step farther apart than there are levels.
     step = np.where(np.rint(high / step) - np.rint(low / step) > _LEVELS, 2 * step, step)
     first = np.rint(low / step)
     levels = np.rint(wide / step) - first

@@ -10,12 +10,21 @@ import torch
 from sldd.package.format.package import Package
 from sldd.package.rebuild.self_test import marks
 
-_APART = ("start_fingerprints", "self_test", "stored", "claims", "versions", "patches")
+_GROUPS = ("patches", "versions", "stored", "claims")
+"""Fields of the header that have fields of their own: compared one by one."""
+_NOT_AS_VALUES = ("start_fingerprints", "self_test")
+"""Fields of the header that are compared otherwise: the start layer by layer, the self-test by its expected outputs."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A part, what the first and the second package have there, and how far apart they are."""
+    """A part in which two packages differ.
+
+    Attributes:
+        what: its name.
+        one, other: what the first and the second package have there, in words.
+        distance: how far apart these are, in words; empty where there is no such measure.
+    """
 
     what: str
     one: str
@@ -36,10 +45,9 @@ def differences(one: Package, other: Package) -> list[Difference]:
     if layers:
         one_said, other_said = (f"{len(each)} layers" for each in prints)
         found.append(Difference("start", one_said, other_said, f"{len(layers)} differ"))
-    before, after = marks(one), marks(other)
-    for name in ("images", "labels"):
-        order = sorted(sum(getattr(before, name), ())) == sorted(sum(getattr(after, name), ()))
-        found += _tensors(name, {name: getattr(one, name)}, {name: getattr(other, name)}, order)
+    here, there = marks(one), marks(other)
+    found += _tensors("images", {"": one.images}, {"": other.images}, _same_ones(here.images, there.images))
+    found += _tensors("labels", {"": one.labels}, {"": other.labels}, _same_ones(here.labels, there.labels))
     found += _tensors("rates", {"": one.rates}, {"": other.rates})
     found += _tensors("theta_bn", one.theta_bn, other.theta_bn)
     found += _tensors("included start", one.weights or {}, other.weights or {})
@@ -48,9 +56,20 @@ def differences(one: Package, other: Package) -> list[Difference]:
     return found
 
 
+def _same_ones(one: tuple[tuple[str, ...], ...], other: tuple[tuple[str, ...], ...]) -> bool:
+    """Whether the same fingerprints are in both, in whatever order and steps."""
+    return sorted(mark for step in one for mark in step) == sorted(mark for step in other for mark in step)
+
+
 def _tensors(
     what: str, one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], reordered: bool = False
 ) -> list[Difference]:
+    """How one part's tensors differ, all of them as one vector; empty where they are equal.
+
+    Args:
+        one, other: the part's tensors by name, of either package.
+        reordered: they are the same images or labels: where they differ, it is in their order.
+    """
     shapes = [{name: tuple(value.shape) for name, value in each.items()} for each in (one, other)]
     if shapes[0] != shapes[1]:
         return [Difference(what, _shapes(shapes[0]), _shapes(shapes[1]))]
@@ -76,18 +95,22 @@ def _shapes(shapes: dict[str, tuple[int, ...]]) -> str:
 
 
 def _flat(package: Package) -> dict[str, Any]:
+    """Values of the header by name, those in groups by ``group.name``."""
     tree = asdict(package.header())
-    flat = {name: value for name, value in tree.items() if name not in _APART}
-    for group in ("patches", "versions", "stored", "claims"):
+    flat = {name: value for name, value in tree.items() if name not in (*_GROUPS, *_NOT_AS_VALUES)}
+    for group in _GROUPS:
         flat |= {f"{group}.{name}": value for name, value in _leaves(tree[group] or {})}
     return flat
 
 
 def _leaves(tree: dict[str, Any]) -> list[tuple[str, Any]]:
-    found = []
+    """Values of nested dictionaries, each with its path: the names that lead to it, with dots between them."""
+    found: list[tuple[str, Any]] = []
     for name, value in tree.items():
-        inner = _leaves(value) if isinstance(value, dict) else None
-        found += [(name, value)] if inner is None else [(f"{name}.{below}", leaf) for below, leaf in inner]
+        if isinstance(value, dict):
+            found += [(f"{name}.{below}", leaf) for below, leaf in _leaves(value)]
+        else:
+            found.append((name, value))
     return found
 
 

@@ -28,14 +28,20 @@ if TYPE_CHECKING:
     from sldd.package.format.package import Package
 
 TOLERANCE = 1e-3
-"""Of a class probability."""
+"""Most change of a class probability that passes."""
 _SPREAD_SEED = 0
+"""Of the change by which ``SelfTest.spread`` is measured; one for all packages."""
 _BATCH = 8
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """``difference``: largest change of a class probability; ``votes``: of ``inputs``, those that change class."""
+    """Result of a self-test.
+
+    Attributes:
+        difference: largest change of a class probability.
+        votes: of ``inputs`` synthetic inputs, those that are voted another class.
+    """
 
     difference: float
     votes: int
@@ -47,28 +53,16 @@ class Outcome:
 
 
 def inputs(seed: int, images: torch.Tensor) -> torch.Tensor:
-    """(K, channels, h, w) float32 synthetic patches, standardised as radiographs are.
+    """(INPUTS, channels, h, w) float32 synthetic patches, standardised as radiographs are.
+
+    Every other one, from the first, is a mixture of distilled images under half the noise; the rest are noise alone.
 
     Args:
         images: (S, M, channels, h, w) distilled images.
     """
-    channels, side = images.shape[2], images.shape[-1]
-    noise = np.zeros((INPUTS, channels, side, side), np.float32)
-    scale = 2
-    while scale <= side:
-        cells = _uniform(seed, f"cells {scale}", (INPUTS, channels, scale, scale))
-        place = np.arange(side) * scale // side
-        noise += cells[:, :, place[:, None], place[None, :]]
-        scale *= 2
-    noise *= np.float32(0.5)
-    noise += _uniform(seed, "brightness", (INPUTS, 1, 1, 1))
-    flat = images.flatten(0, 1).numpy()
-    chosen = (_uniform(seed, "chosen", (2, INPUTS)) + 1) / 2 * len(flat)
-    one, other = flat[np.minimum(chosen.astype(int), len(flat) - 1)]
-    share = (_uniform(seed, "share", (INPUTS, 1, 1, 1)) + 1) / 2
-    mixed = one * share + other * (1 - share)
-    noise[::2] = noise[::2] * np.float32(0.5) + mixed[::2]
-    return torch.from_numpy(noise)
+    made = _noise(seed, images.shape[2], images.shape[-1])
+    made[::2] = made[::2] * np.float32(0.5) + _mixtures(seed, images)[::2]
+    return torch.from_numpy(made)
 
 
 @torch.no_grad()
@@ -127,11 +121,40 @@ def marks(package: Package) -> Marks:
     )
 
 
+def _noise(seed: int, channels: int, side: int) -> np.ndarray:
+    """(INPUTS, channels, side, side) float32 noise at several scales, and a brightness of each input's own.
+
+    Half the sum of noises that are constant in each of 2 x 2, 4 x 4, 8 x 8 ... cells, up to single pixels.
+    """
+    noise = np.zeros((INPUTS, channels, side, side), np.float32)
+    cells_a_side = 2
+    while cells_a_side <= side:
+        cells = _uniform(seed, f"cells {cells_a_side}", (INPUTS, channels, cells_a_side, cells_a_side))
+        cell_of = np.arange(side) * cells_a_side // side
+        noise += cells[:, :, cell_of[:, None], cell_of[None, :]]
+        cells_a_side *= 2
+    noise *= np.float32(0.5)
+    noise += _uniform(seed, "brightness", (INPUTS, 1, 1, 1))
+    return noise
+
+
+def _mixtures(seed: int, images: torch.Tensor) -> np.ndarray:
+    """(INPUTS, channels, h, w) float32: ``share * one + (1 - share) * other``, two distilled images drawn for each."""
+    flat = images.flatten(0, 1).numpy()
+    chosen = (_uniform(seed, "chosen", (2, INPUTS)) + 1) / 2 * len(flat)
+    one, other = flat[np.minimum(chosen.astype(int), len(flat) - 1)]  # rounding may reach len(flat)
+    share = (_uniform(seed, "share", (INPUTS, 1, 1, 1)) + 1) / 2
+    mixed: np.ndarray = one * share + other * (1 - share)
+    return mixed
+
+
 def _mark(value: torch.Tensor) -> str:
+    """Fingerprint of a tensor: the first 16 hexadecimal digits of the SHA-256 of its float32 bytes, little-endian."""
     return hashlib.sha256(value.contiguous().numpy().astype("<f4").tobytes()).hexdigest()[:16]
 
 
 def _largest(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Largest difference of two tensors of probabilities, 1 at most; 1 also where one of them is not a number."""
     return min(1.0, float((one - other).abs().max()))
 
 

@@ -25,12 +25,19 @@ from sldd.package.rebuild.rebuild import rebuild
 from sldd.package.rebuild.self_test import TOLERANCE, marks, run
 
 IDLE = 1e-8
-"""A step of this rate moves weights of about one by less than float32 tells apart, for gradients of about one."""
+"""An inner rate below this trains nothing: with gradients of about one, a step moves weights of about one by less than
+float32 tells apart."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """Result of one check: passed or not (None: nothing to compare with), and in words."""
+    """Result of one check.
+
+    Attributes:
+        what: name of the part that was checked.
+        passed: None where there is nothing to compare with.
+        words: what was found.
+    """
 
     what: str
     passed: bool | None
@@ -74,8 +81,9 @@ def verify(path: Path, *, start: Path | str | None = None, key: Path | None = No
         checks.append(Check("self-test", False, "the package has none, so nothing shows that it works here"))
     else:
         checks += parts(package, package.self_test.marks)
-    if float(package.rates.abs().max()) < IDLE:
-        words = f"none: the largest inner rate is {float(package.rates.abs().max()):.0e}, so the images change nothing"
+    largest_rate = float(package.rates.abs().max())
+    if largest_rate < IDLE:
+        words = f"none: the largest inner rate is {largest_rate:.0e}, so the images change nothing"
         checks.append(Check("effect", None, words))
     network = None
     try:
@@ -91,12 +99,17 @@ def verify(path: Path, *, start: Path | str | None = None, key: Path | None = No
 
 
 def parts(package: Package, made: Marks) -> Iterator[Check]:
-    """Compare every part with its fingerprint in the self-test, and guess what was done to it."""
+    """Compare every part with its fingerprint when the self-test was made, and guess what was done to one that differs.
+
+    Args:
+        made: fingerprints from the self-test.
+    """
     found = marks(package)
-    yield _part("images", found.images, made.images, "")
-    yield _part("labels", found.labels, made.labels, _rounded(package.labels))
+    yield _part("images", found.images, made.images)
+    yield _part("labels", found.labels, made.labels, _guess_rounded(package.labels))
     same = found.rates == made.rates
-    yield Check("rates", same, f"{package.rates.numel()} as learned" if same else f"not as learned{_mean(package)}")
+    words = f"{package.rates.numel()} as learned" if same else f"not as learned{_guess_mean(package.rates)}"
+    yield Check("rates", same, words)
     yield _theta_bn(found.theta_bn, made.theta_bn)
 
 
@@ -129,25 +142,31 @@ def _signature(container: Container, key: Path | None) -> Check:
     return Check("signature", True, f"signed by the given key, {found.fingerprint} ({found.signer!r})")
 
 
-Grid = tuple[tuple[str, ...], ...]
+MarksByStep = tuple[tuple[str, ...], ...]
+"""A fingerprint for each image of each step, of the image or of its label."""
 
 
-def _part(what: str, found: Grid, made: Grid, guess: str) -> Check:
+def _part(what: str, found: MarksByStep, made: MarksByStep, guess: str = "") -> Check:
+    """Compare images or labels: whether they are as many as were made, in the same order, and each unchanged.
+
+    Args:
+        guess: what may have changed them, in words.
+    """
     if found == made:
         return Check(what, True, f"{sum(map(len, made))} in the order in which they were made")
+    here, there = [mark for step in found for mark in step], [mark for step in made for mark in step]
+    if [*map(len, found)] != [*map(len, made)]:
+        return Check(what, False, f"{len(here)}, and {len(there)} were made")
     places = [f"step {s + 1}, image {m + 1}" for s, step in enumerate(made) for m in range(len(step))]
-    flat, before = [mark for step in found for mark in step], [mark for step in made for mark in step]
-    if len(flat) != len(before) or [*map(len, found)] != [*map(len, made)]:
-        return Check(what, False, f"{len(flat)}, and {len(before)} were made")
-    if sorted(flat) == sorted(before):
-        moved = sum(one != other for one, other in zip(flat, before, strict=True))
-        return Check(what, False, f"the order is another: {moved} of {len(flat)} are not in their place")
-    changed = [place for place, one, other in zip(places, flat, before, strict=True) if one != other]
-    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-    return Check(what, False, f"changed at {changed[0]}{more}{guess}")
+    differ = [place for place, one, other in zip(places, here, there, strict=True) if one != other]
+    if sorted(here) == sorted(there):
+        return Check(what, False, f"the order is another: {len(differ)} of {len(here)} are not in their place")
+    more = f" and {len(differ) - 1} more" if len(differ) > 1 else ""
+    return Check(what, False, f"changed at {differ[0]}{more}{guess}")
 
 
 def _theta_bn(found: dict[str, str], made: dict[str, str]) -> Check:
+    """Compare batch-norm statistics, by the fingerprint of each buffer name."""
     if found == made:
         return Check("theta_bn", True, f"{len(made)} statistics" if made else "none; the network has no batch norm")
     missing = sorted(made.keys() - found.keys())
@@ -160,6 +179,7 @@ def _theta_bn(found: dict[str, str], made: dict[str, str]) -> Check:
 
 
 def _outputs(package: Package, network: nn.Module) -> Check:
+    """Run the self-test; where the inner steps are chaotic, a failure may be rounding alone, and the words say so."""
     test, found = package.self_test, run(package, network)
     assert test is not None
     words = (
@@ -174,7 +194,8 @@ def _outputs(package: Package, network: nn.Module) -> Check:
     return Check("self-test", found.passed, words)
 
 
-def _rounded(labels: torch.Tensor) -> str:
+def _guess_rounded(labels: torch.Tensor) -> str:
+    """Words for labels of which none has more than three decimals; empty for others."""
     for digits in range(4):
         values = labels.double().numpy()
         if np.abs(values - np.round(values, digits)).max() < 1e-6:
@@ -182,10 +203,8 @@ def _rounded(labels: torch.Tensor) -> str:
     return ""
 
 
-def _mean(package: Package) -> str:
-    rates = package.rates.flatten()
-    return (
-        ": one and the same everywhere, as a mean would be"
-        if len(rates) > 1 and bool((rates == rates[0]).all())
-        else ""
-    )
+def _guess_mean(rates: torch.Tensor) -> str:
+    """Words for two rates or more that are all one; empty for others."""
+    values = rates.flatten()
+    alike = len(values) > 1 and bool((values == values[0]).all())
+    return ": one and the same everywhere, as a mean would be" if alike else ""
