@@ -32,9 +32,11 @@ from sldd.ops.types import PerChannel
 INDEX = "index.json"
 
 _READER = 3
-"""Raise it whenever a film would be read otherwise than before, or the index has more: films are then decoded anew.
+"""Version of the decoded files. Raise it whenever a film gets other pixels than before, or the index more fields: films
+are then decoded anew.
 
-What is read otherwise has to be in ``Radiograph.changed`` too, by which studies know whether they may go on."""
+Films that get other pixels have to say so in ``Radiograph.changed`` too, by which studies know whether they may go on.
+"""
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,24 @@ class Cohort:
     folder: Path
     fingerprint: str
     dtype: str
+    """``uint8`` or ``uint16``, of all films."""
     shapes: list[list[int]] = field(repr=False)
+    """Height and width of each film."""
     film_patients: list[int] = field(repr=False)
+    """Patient of each film."""
     has_mask: list[bool] = field(repr=False)
     labels: list[int] = field(repr=False)
+    """Of each patient, 0 or 1; where films have findings, 1 where any film has one."""
     splits: list[str | None] = field(repr=False)
+    """Of each patient, where the source fixes them."""
     sums: list[float] = field(repr=False)
+    """Sum of the values of each film, channel by channel, padding left out."""
     square_sums: list[float] = field(repr=False)
+    """Likewise, of the values' squares."""
     classes: list[str] = field(default_factory=list)
     """What can be found on a film; empty where patients have one label instead."""
     findings: list[list[float | None]] = field(default_factory=list, repr=False)
+    """Of each film, a value for each class: 0, 1, or None where it is not known."""
     left_out: list[str] = field(default_factory=list)
     """What was left out of the source, and why."""
     film_pixels: list[int] = field(default_factory=list, repr=False)
@@ -69,13 +79,13 @@ class Cohort:
     files: str = ""
     """The source's fingerprint, which ``fingerprint`` is too unless a film is read otherwise than by ``DECODING`` 1."""
     changed: dict[str, int] = field(default_factory=dict)
-    """Films that are, by the rule of docs/reading.md."""
+    """How many films are read otherwise than by ``DECODING`` 1, by the rule of docs/reading.md that changed."""
     channels: int = 1
-    """Of every film: 1 for gray, 3 for red, green and blue, whose ``sums`` and ``square_sums`` follow on each other."""
+    """Of every film: 1 for gray, 3 for red, green and blue, each of which has its sum in ``sums``, film by film."""
     slice: float | None = None
-    """``data.slice``, where volumes may be among the films."""
+    """``data.slice``, where it was given; volumes may be among the films then."""
     film_size: int | None = None
-    """``data.film_size``, where films are told whole."""
+    """``data.film_size``, where the source scales films."""
 
     @property
     def patients(self) -> int:
@@ -88,7 +98,7 @@ class Cohort:
 
     @property
     def words(self) -> tuple[str, str]:
-        """Whose films they are, and what one is, in messages: those of one class each may be of anything."""
+        """What messages call a patient and a film: images of one class each may be of anything."""
         return ("subject", "image") if self.one_class_each else ("patient", "film")
 
     @property
@@ -122,6 +132,7 @@ class Cohort:
 
     @cached_property
     def _offsets(self) -> np.ndarray:
+        """(films + 1,) pixel at which each film begins in the files, and where the last one ends."""
         return np.concatenate([[0], np.cumsum([height * width for height, width in self.shapes])])
 
     @cached_property
@@ -135,7 +146,8 @@ class Cohort:
     def pixels(self, film: int) -> np.ndarray:
         """(height, width) gray values of a film; (height, width, channels) of one in colour."""
         begin, end = self._offsets[film : film + 2] * self.channels
-        return self._pixels[begin:end].reshape(*self.shapes[film], *((self.channels,) if self.channels > 1 else ()))
+        shape = self.shapes[film] if self.channels == 1 else [*self.shapes[film], self.channels]
+        return self._pixels[begin:end].reshape(shape)
 
     def mask(self, film: int) -> np.ndarray | None:
         """(height, width) organ mask of a film, or None where the manifest names none."""
@@ -151,7 +163,10 @@ class Cohort:
         return f"films are read differently by this version ({rules}; docs/reading.md)"
 
     def intensity(self, patients: Sequence[int]) -> tuple[PerChannel, PerChannel]:
-        """Mean and standard deviation of the values of these patients' films, channel by channel, padding left out."""
+        """Mean and standard deviation of the values of these patients' films, channel by channel, padding left out.
+
+        In the films' own values: 0 .. 255, or 0 .. 65,535.
+        """
         films = [film for patient in patients for film in self.films_of[patient]]
         sizes = self.film_pixels or [height * width for height, width in self.shapes]
         count = sum(sizes[film] for film in films)
@@ -170,6 +185,8 @@ class Cohort:
 
 @dataclass(frozen=True, kw_only=True)
 class _OneFilm(Cohort):
+    """A cohort whose only film and mask are arrays, not files."""
+
     film: np.ndarray = field(repr=False)
     organ: np.ndarray | None = field(repr=False)
 
@@ -217,27 +234,37 @@ def prepare(source: Source, cache: Path) -> Cohort:
     key = " ".join(map(str, [_READER, fingerprint, known, *reading_of(source).values()]))
     folder = cache / f"cohort-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     if not (folder / INDEX).is_file():
-        try:
-            cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-            scratch = Path(tempfile.mkdtemp(prefix=".decoding-", dir=cache))
-        except OSError as error:
-            raise InputError(f"data.cache: cannot write to {cache} ({error.strerror}); name a folder you own") from None
-        try:
-            try:
-                index = decode(source, fingerprint, scratch)
-                (scratch / INDEX).write_text(json.dumps(index))
-                sync(scratch)
-            except OSError as error:
-                raise InputError(f"data.cache: cannot write to {cache} ({error.strerror}); make room there") from None
-            try:
-                scratch.rename(folder)
-            except OSError:
-                if not (folder / INDEX).is_file():  # another process was faster, unless it was not
-                    raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        _decode_into(folder, source, fingerprint)
     cohort = open_decoded(folder)
     return replace(cohort, wheres=[source.films[number].where for number in cohort.kept])
+
+
+def _decode_into(folder: Path, source: Source, fingerprint: str) -> None:
+    """Decode a source into a new folder, which appears whole or not at all; another process may be faster.
+
+    Raises:
+        InputError: as of ``prepare``.
+    """
+    cache = folder.parent
+    try:
+        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        scratch = Path(tempfile.mkdtemp(prefix=".decoding-", dir=cache))
+    except OSError as error:
+        raise InputError(f"data.cache: cannot write to {cache} ({error.strerror}); name a folder you own") from None
+    try:
+        try:
+            index = decode(source, fingerprint, scratch)
+            (scratch / INDEX).write_text(json.dumps(index))
+            sync(scratch)
+        except OSError as error:
+            raise InputError(f"data.cache: cannot write to {cache} ({error.strerror}); make room there") from None
+        try:
+            scratch.rename(folder)
+        except OSError:
+            if not (folder / INDEX).is_file():  # else another process has decoded the same, and its folder stays
+                raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def open_decoded(folder: Path) -> Cohort:

@@ -12,16 +12,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_THUMBNAIL, _SAMPLES = 8, 4
-"""Parts of a film's side, and pixels of a part's side that are looked at."""
+_THUMBNAIL = 8
+"""Pixels of a thumbnail's side: each stands for an eighth of the film's height and width."""
+_SAMPLES = 4
+"""Of a film, 4 x 4 pixels are looked at for each of the thumbnail."""
 _FEWEST = 5
-"""Films of which the middle one says what is usual."""
+"""Films that a cohort needs for its median film to say what is usual."""
 _RANGE_FACTOR = 3.5
-"""Between a film's range and the usual one: two bits are 4, and exposures of one device differ by less."""
-_MOST_ONE_VALUE, _USUAL_ONE_VALUE = 0.75, 0.5
+"""Times that a film's range is wider or narrower than the usual one, to be odd: films of two bits more differ by 4, and
+exposures of one device by less than this."""
+_MOST_ONE_VALUE = 0.75
+"""Share of pixels of one value, above which a film is saturated, or nearly empty."""
+_USUAL_ONE_VALUE = 0.5
+"""Where the median film has this share, such films are usual, and none is named."""
 _ALIKE = 0.65
-"""Cosine between a film's thumbnail and the cohort's own pattern: below minus that, a film is its negative."""
-_NAMED, _ROUNDS = 3, 8
+"""Cosine between a film's thumbnail and the cohort's pattern. Below minus this a film is a negative of the others,
+provided that half of all films are at least as much like the pattern or its negative."""
+_ROUNDS = 8
+"""In which the pattern is found."""
+_NAMED = 3
+"""Films that a message names; it counts the others."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,7 @@ def film_stats(pixels: np.ndarray, levels: np.ndarray, counts: np.ndarray) -> Fi
 
 
 def _thumbnail(pixels: np.ndarray) -> np.ndarray:
+    """See ``FilmStats.thumbnail``; of a regular sample of 32 x 32 pixels, so that large films take no longer."""
     if pixels.ndim > 2:
         pixels = pixels.sum(axis=2, dtype=np.uint32)
     side = _THUMBNAIL * _SAMPLES
@@ -62,7 +73,7 @@ def _thumbnail(pixels: np.ndarray) -> np.ndarray:
     if min(steps):
         down, across = steps
         sample = pixels[down // 2 : down * side : down, across // 2 : across * side : across]
-    else:
+    else:  # fewer pixels than the sample has on a side: some are there twice
         sample = pixels[np.ix_(*(np.arange(side) * length // side for length in pixels.shape))]
     sums = sample.reshape(_THUMBNAIL, _SAMPLES, _THUMBNAIL, _SAMPLES).sum(axis=(1, 3), dtype=np.float32).ravel()
     sums -= np.add.reduce(sums) / sums.size
@@ -72,16 +83,13 @@ def _thumbnail(pixels: np.ndarray) -> np.ndarray:
 
 def find_oddities(films: Sequence[FilmStats]) -> list[tuple[str, list[int]]]:
     """Messages on outliers, each with the numbers of its films."""
-    found = {
-        "one gray value all over": [n for n, film in enumerate(films) if film.levels == 1],
-        "two gray values only, as masks have": [n for n, film in enumerate(films) if film.levels == 2],
-    }
-    groups = [(words, numbers) for words, numbers in found.items() if numbers]
-    if len(films) < _FEWEST:
-        return groups
-    named = {number for _, numbers in groups for number in numbers}
-    others = [number for number in range(len(films)) if number not in named]
-    if not others:
+    groups = []
+    for levels, words in ((1, "one gray value all over"), (2, "two gray values only, as masks have")):
+        numbers = [number for number, film in enumerate(films) if film.levels == levels]
+        if numbers:
+            groups.append((words, numbers))
+    others = [number for number, film in enumerate(films) if film.levels > 2]
+    if len(films) < _FEWEST or not others:
         return groups
     return groups + _far(films, others) + _saturated(films, others) + _negatives(films, others)
 
@@ -120,6 +128,7 @@ def _far(films: Sequence[FilmStats], others: list[int]) -> list[tuple[str, list[
 
 
 def _saturated(films: Sequence[FilmStats], others: list[int]) -> list[tuple[str, list[int]]]:
+    """Films of which most is one value, where that is not usual."""
     shares = np.array([films[number].commonest for number in others])
     if np.median(shares) >= _USUAL_ONE_VALUE:
         return []
@@ -128,13 +137,17 @@ def _saturated(films: Sequence[FilmStats], others: list[int]) -> list[tuple[str,
 
 
 def _negatives(films: Sequence[FilmStats], others: list[int]) -> list[tuple[str, list[int]]]:
-    """Films that look like the negatives of the others, where these look alike."""
-    thumbnails = np.stack([films[number].thumbnail for number in others])
-    alike = (thumbnails * thumbnails[len(thumbnails) // 2]).sum(axis=1)
-    for _ in range(_ROUNDS):  # the pattern that most films have, or have as a negative: a film's sign is its side
+    """Films that look like the negatives of the others, where these look alike.
+
+    The pattern is the sum of all thumbnails, those of negatives with their sign turned. Which films are negatives
+    follows from the pattern, so the two are found in turns, from any film on.
+    """
+    thumbnails = np.stack([films[number].thumbnail for number in others])  # (others, 64)
+    alike = (thumbnails * thumbnails[len(thumbnails) // 2]).sum(axis=1)  # (others,) cosines
+    for _ in range(_ROUNDS):
         pattern = (thumbnails * np.sign(alike)[:, None]).sum(axis=0)
         alike = (thumbnails * pattern).sum(axis=1) / max(float((pattern * pattern).sum()) ** 0.5, 1e-9)
-    if np.median(alike) < 0 or (np.median(alike) == 0 and alike.sum() < 0):
+    if np.median(alike) < 0 or (np.median(alike) == 0 and alike.sum() < 0):  # most are its negatives: turn the pattern
         alike = -alike
     if np.median(np.abs(alike)) < _ALIKE:
         return []

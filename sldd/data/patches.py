@@ -53,7 +53,10 @@ class PatchSettings:
 
 
 def window_classes(shares: np.ndarray, label: int, settings: PatchSettings) -> np.ndarray:
-    """I below ``irrelevant_below``, the patient's class above ``organ_above``, ``DISCARDED`` between (section 3.1)."""
+    """int8 classes of windows by their share inside the organ (section 3.1), in the shape of ``shares``.
+
+    I below ``irrelevant_below``, N or P by the patient's ``label`` above ``organ_above``, ``DISCARDED`` between.
+    """
     classes = np.full(shares.shape, DISCARDED, np.int8)
     classes[shares < settings.irrelevant_below] = IRRELEVANT
     classes[shares > settings.organ_above] = POSITIVE if label else NEGATIVE
@@ -132,7 +135,7 @@ class Patches:
         return self._as_input(torch.stack(crops))
 
     def held(self, films: Sequence[int], device: torch.device) -> Patches:
-        """The same, with these films on ``device``, where their windows are cut and come out."""
+        """A copy that holds these films on ``device``: windows of them are cut there, and stay there."""
         near = copy.copy(self)
         near._held = HeldFilms({film: self.cohort.pixels(film) for film in films}, device)
         return near
@@ -163,7 +166,7 @@ class Patches:
 
 
 def class_windows(patches: Patches, patient: int) -> list[np.ndarray]:
-    """A patient's training windows of each class: (windows, 4) film, first row, first column, side.
+    """A patient's training windows of each class: (windows, 4) int64 film, first row, first column, side.
 
     Raises:
         InputError: a film has no mask.
@@ -179,8 +182,10 @@ def class_windows(patches: Patches, patient: int) -> list[np.ndarray]:
         size, stride = patches.geometry(film, scoring=False)
         for number in range(len(CLASSES)):
             rows, columns = np.nonzero(classes == number)
-            place = np.stack([rows * stride, columns * stride], axis=1)
-            found[number].append(np.insert(np.insert(place, 0, film, axis=1), 3, size, axis=1))
+            windows = np.empty((len(rows), 4), np.int64)
+            windows[:, 0], windows[:, 3] = film, size
+            windows[:, 1], windows[:, 2] = rows * stride, columns * stride
+            found[number].append(windows)
     return [np.concatenate(group) for group in found]
 
 
@@ -199,7 +204,9 @@ class BalancedBatches:
         self._patches = patches
         by_patient = [class_windows(patches, patient) for patient in patients]
         self._windows = [np.concatenate(group) for group in zip(*by_patient, strict=True)]
+        """Of each class, as of ``class_windows``."""
         self._turns = list(range(len(CLASSES)))
+        """Classes that a batch holds, in turns."""
         for name, windows in zip(CLASSES, self._windows, strict=True):
             if not len(windows):
                 raise InputError(
@@ -268,7 +275,7 @@ class BalancedBatches:
         return {name: len(windows) for name, windows in zip(CLASSES, self._windows, strict=True)}
 
     def near(self, device: torch.device, most: int) -> BalancedBatches:
-        """The same, cut on ``device`` where the films that they are drawn from take at most so many bytes; else these.
+        """The same batches, cut on ``device``; these ones where their films take more than ``most`` bytes.
 
         Values are the same where patches have the network's size already; resizing may round otherwise elsewhere.
         """

@@ -24,12 +24,12 @@ class BatchSource(Protocol):
 
 
 _SHARE = 1 / 16
-"""Of a GPU's memory that films may take: of all of it, not of what is free, so that trials beside this one change
-nothing; several may share the GPU."""
+"""Share of a GPU's memory that films may take, small since several trials may share the GPU. It is of the whole memory,
+not of what is free, so that trials beside this one change nothing."""
 
 
 def on_gpu(source: BatchSource, device: torch.device) -> BatchSource:
-    """The source with its films on a GPU, where it can cut its batches there and they fit; else as it is."""
+    """The source with its films on a GPU, where they fit and it can cut batches there (``near``); else as it is."""
     near = getattr(source, "near", None)
     if device.type != "cuda" or near is None:
         return source
@@ -38,11 +38,13 @@ def on_gpu(source: BatchSource, device: torch.device) -> BatchSource:
 
 
 def in_turns(random: np.random.Generator, count: int, classes: int) -> np.ndarray:
-    """(count,) int64 numbers of classes, in turns; where they cannot all come equally often, ``random`` draws which are
-    there once more, so that none has more weight than another.
+    """(count,) int64 classes in turns: 0, 1, 2, 0, 1, 2, ...
+
+    Where ``count`` is no multiple of the classes, some come once more than others. Which class is first is then drawn,
+    so that over many batches none has more weight than another.
 
     Raises:
-        InputError: there are more classes than that: the last would never be drawn.
+        InputError: there are more classes than ``count``, so that a batch would lack some.
     """
     if count < classes:
         raise InputError(f"a batch of {count} cannot hold each of {classes} classes; draw {classes} or more")
@@ -53,16 +55,18 @@ def in_turns(random: np.random.Generator, count: int, classes: int) -> np.ndarra
 def draw_rows(
     random: np.random.Generator, sizes: Sequence[int], classes: Sequence[int], *, apart: bool = False
 ) -> list[int]:
-    """Row of an image of each class in turn, of so many (``sizes``) that each class has.
+    """For each of ``classes``, the number of a random image among those of that class.
 
     Args:
-        apart: none twice while its class has others.
+        sizes: how many images each class has.
+        apart: draw none of a class again while it has others.
     """
     taken: defaultdict[int, set[int]] = defaultdict(set)
     rows = []
     for number in classes:
-        row, before = int(random.integers(sizes[number])), taken[number]
+        row = int(random.integers(sizes[number]))
         if apart:
+            before = taken[number]
             if len(before) == sizes[number]:
                 before.clear()
             while row in before:
@@ -77,12 +81,12 @@ class NumberedBatches(Protocol):
 
     @property
     def rows(self) -> int | None:
-        """Images of all batches there will be, at most; None where nobody knows."""
+        """Most images that all batches together can hold; None where that is not known."""
         ...
 
     @property
     def name(self) -> str | None:
-        """Digest of all of them; None where it cannot be told."""
+        """Digest of all batches; None where there is none."""
         ...
 
     def get(self, number: int) -> Batch:
@@ -95,12 +99,12 @@ class NumberedBatches(Protocol):
 
 
 class Prefetch:
-    """Batches by number on a device, the next one prefetched.
+    """``NumberedBatches`` on a device, the next one prefetched.
 
-    Batches are drawn by number, so drawing ahead changes none of them.
+    A batch depends on its number alone, so drawing ahead changes none of them.
 
     Args:
-        draw: makes batch ``number``.
+        draw: makes batch ``number``, on the CPU or with its images on ``device``.
         device: where batches are wanted.
         ahead: prepare the next one in a thread of its own; by default on a GPU only, since on a CPU it would take the
             core from the step.
@@ -137,6 +141,7 @@ class Prefetch:
             self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _pinned(self, number: int) -> Batch:
+        """Batch ``number``; where the device is a GPU, in memory that is pinned."""
         images, classes = self._draw(number)
         if self._device.type != "cuda":
             return images, classes

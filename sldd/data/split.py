@@ -38,7 +38,7 @@ class Split:
 
 
 def split_patients(cohort: Cohort, settings: SplitSettings, needed: Sequence[str] = SPLITS) -> Split:
-    """Split patients, never radiographs: as the source says, else stratified by label or findings, and seed.
+    """Split patients, never radiographs: as the source says, else by chance, stratified by label or findings.
 
     Raises:
         InputError: a ``needed`` part has no positive or no negative patient; of a cohort with findings, for no class.
@@ -73,17 +73,17 @@ def fold_patients(cohort: Cohort, folds: int, settings: SplitSettings, needed: S
     Raises:
         InputError: a ``needed`` part of a fold has no positive or no negative patient, or the manifest fixes the parts.
     """
-    tested = _tested(cohort, folds, settings)
+    tested = _test_folds(cohort, folds, settings)
     return [_fold(cohort, tested, fold, settings, needed) for fold in range(folds)]
 
 
 def fold_split(cohort: Cohort, folds: int, fold: int, settings: SplitSettings, needed: Sequence[str] = SPLITS) -> Split:
     """One of the splits of ``fold_patients``, without the others."""
-    return _fold(cohort, _tested(cohort, folds, settings), fold, settings, needed)
+    return _fold(cohort, _test_folds(cohort, folds, settings), fold, settings, needed)
 
 
-def _tested(cohort: Cohort, folds: int, settings: SplitSettings) -> np.ndarray:
-    """(patients,) the fold in which each is tested."""
+def _test_folds(cohort: Cohort, folds: int, settings: SplitSettings) -> np.ndarray:
+    """(patients,) int64: the fold in which each patient is tested."""
     if not cohort.classes and not all(cohort.has_mask):
         raise InputError(
             f"confirm.folds: every patient trains in some fold, and radiograph {cohort.has_mask.index(False) + 1} "
@@ -98,17 +98,22 @@ def _tested(cohort: Cohort, folds: int, settings: SplitSettings) -> np.ndarray:
         return stratify(patient_findings(cohort), [1 / folds] * folds, settings.seed, "folds")
     tested = np.empty(cohort.patients, np.int64)
     for label in (0, 1):
-        order = _in_order(cohort, label, settings.seed)
+        order = _shuffled(cohort, label, settings.seed)
         tested[order] = np.arange(len(order)) % folds
     return tested
 
 
-def _in_order(cohort: Cohort, label: int, seed: int) -> np.ndarray:
-    """The patients of a label, in the order in which they take their folds."""
+def _shuffled(cohort: Cohort, label: int, seed: int) -> np.ndarray:
+    """The patients of a label, in the random order in which they are dealt to the folds."""
     return stream(seed, "folds", label).permutation(np.flatnonzero(np.array(cohort.labels) == label))
 
 
 def _fold(cohort: Cohort, tested: np.ndarray, fold: int, settings: SplitSettings, needed: Sequence[str]) -> Split:
+    """The split of one fold: its patients test, of the others some validate, stratified, and the rest train.
+
+    Args:
+        tested: as of ``_test_folds``.
+    """
     test = np.flatnonzero(tested == fold).tolist()
     if cohort.classes:
         rest = np.flatnonzero(tested != fold)
@@ -118,7 +123,7 @@ def _fold(cohort: Cohort, tested: np.ndarray, fold: int, settings: SplitSettings
     train: list[int] = []
     validation: list[int] = []
     for label in (0, 1):
-        order = _in_order(cohort, label, settings.seed)
+        order = _shuffled(cohort, label, settings.seed)
         others = stream(settings.seed, "folds", label, fold).permutation(order[tested[order] != fold]).tolist()
         count = round(settings.validation * len(others))
         validation += others[:count]
@@ -127,25 +132,33 @@ def _fold(cohort: Cohort, tested: np.ndarray, fold: int, settings: SplitSettings
 
 
 def _checked(cohort: Cohort, split: Split, needed: Sequence[str]) -> Split:
+    """The split, where each ``needed`` part has both kinds of patient or of film; else an InputError."""
+    check = _check_findings if cohort.classes else _check_labels
     for part in needed:
-        patients = vars(split)[part]
-        if cohort.classes:
-            labels = cohort.film_labels[[film for patient in patients for film in cohort.films_of[patient]]]
-            if not ((labels == 1).any(0) & (labels == 0).any(0)).any():
-                (whose, what), of = cohort.words, "class" if cohort.words[1] == "image" else "finding"
-                if any(cohort.splits) and not patients:
-                    raise InputError(
-                        f"the data divide their {whose}s, and none are for {part}; add some, or no division"
-                    )
-                raise InputError(
-                    f"the {part} split has no {of} that some of its {what}s have and others have not "
-                    f"({len(patients)} {whose}s in all); change data.split or confirm.folds, or add {whose}s"
-                )
-            continue
-        for label, word in ((1, "positive"), (0, "negative")):
-            if not any(cohort.labels[patient] == label for patient in patients):
-                raise InputError(
-                    f"the {part} split has no {word} patient ({len(patients)} patients in all); "
-                    "change data.split, the manifest's split column or confirm.folds, or add patients"
-                )
+        check(cohort, part, vars(split)[part])
     return split
+
+
+def _check_findings(cohort: Cohort, part: str, patients: Sequence[int]) -> None:
+    """Raise an InputError where no class of the cohort is on some films of a part and not on others."""
+    labels = cohort.film_labels[[film for patient in patients for film in cohort.films_of[patient]]]
+    if ((labels == 1).any(0) & (labels == 0).any(0)).any():
+        return
+    whose, what = cohort.words
+    if any(cohort.splits) and not patients:
+        raise InputError(f"the data divide their {whose}s, and none are for {part}; add some, or no division")
+    class_word = "class" if what == "image" else "finding"
+    raise InputError(
+        f"the {part} split has no {class_word} that some of its {what}s have and others have not "
+        f"({len(patients)} {whose}s in all); change data.split or confirm.folds, or add {whose}s"
+    )
+
+
+def _check_labels(cohort: Cohort, part: str, patients: Sequence[int]) -> None:
+    """Raise an InputError where a part has no positive or no negative patient."""
+    for label, word in ((1, "positive"), (0, "negative")):
+        if not any(cohort.labels[patient] == label for patient in patients):
+            raise InputError(
+                f"the {part} split has no {word} patient ({len(patients)} patients in all); "
+                "change data.split, the manifest's split column or confirm.folds, or add patients"
+            )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ENDINGS = (".nii", ".nii.gz")
 _WHAT = "the NIfTI file"
 _RIGHT, _ANTERIOR, _SUPERIOR = range(3)
+"""Axes of the body, as nibabel numbers them."""
 _AT_A_TIME = 2**20
 _FARTHEST = 16 * 2**20
 """Bytes before the values: the header, and whatever programs put behind it."""
@@ -81,30 +82,48 @@ def _compressed(path: Path) -> bool:
 
 
 def _slice(image: Nifti1Image, path: Path, channels: int, place: float | None) -> Radiograph:
-    from nibabel.orientations import io_orientation
-
+    """The axial slice at ``place``, turned as the module says; ``place`` counts slices from the lowest."""
     _check(image, path)
     shape = (*image.shape, 1, 1)[:3]
-    leads = io_orientation(image.header.get_best_affine())
-    if np.isnan(leads).any():
-        raise InputError(f"{_WHAT} does not say where its axes lead; save it again")
-    # Of each axis of the file the one of the body, and whether it runs along it (1) or against it (-1).
-    axes, ways = leads[:, 0].astype(int), leads[:, 1]
-    cut = int(np.flatnonzero(axes == _SUPERIOR)[0])
-    height, width = (shape[int(np.flatnonzero(axes == axis)[0])] for axis in (_ANTERIOR, _RIGHT))
+    (right, anterior, superior), signs = _axes(image)
+    width, height, slices = shape[right], shape[anterior], shape[superior]
     if min(height, width) == 1:
         raise InputError(f"{_WHAT} has axial slices of {width} x {height} pixels; save the slice that is meant as .npy")
     check_size(height, width, _WHAT)
-    number = chosen(place, shape[cut], _WHAT)
-    index: list[Any] = [slice(None)] * 3
-    index[cut] = number if ways[cut] > 0 else shape[cut] - 1 - number
-    first, second = (axis for axis in range(3) if axis != cut)
-    values = np.asarray(image.dataobj[(*index, *[0] * len(image.shape))[: len(image.shape)]])
-    values = values.reshape(shape[first], shape[second])
-    values = values[:: -int(ways[first]), :: -int(ways[second])]  # rows lead to the back, columns to the left
-    values = values.T if axes[first] == _RIGHT else values
+    number = chosen(place, slices, _WHAT)
+    values = _plane(image, superior, number if signs[superior] > 0 else slices - 1 - number)
+    values = values.reshape(width, height).T if right < anterior else values.reshape(height, width)
+    values = values[:: -signs[anterior], :: -signs[right]]  # rows lead to the back, columns to the left
     native = values.astype(values.dtype.newbyteorder("="))
-    return replace(film_of(native, channels, _WHAT, number, shape[cut], _window(image)), notes=_notes(image))
+    return replace(film_of(native, channels, _WHAT, number, slices, _window(image)), notes=_notes(image))
+
+
+def _axes(image: Nifti1Image) -> tuple[list[int], list[int]]:
+    """Which axes of the file lead right, anterior and superior, and of each axis of the file its sign.
+
+    A sign is 1 where the axis runs to that end of the body, -1 where it runs to the opposite one.
+
+    Raises:
+        InputError: the header does not say so.
+    """
+    from nibabel.orientations import io_orientation
+
+    orientation = io_orientation(image.header.get_best_affine())  # (3, 2): of each axis the body's, and the sign
+    if np.isnan(orientation).any():
+        raise InputError(f"{_WHAT} does not say where its axes lead; save it again")
+    body, signs = orientation.astype(int).T.tolist()
+    return [body.index(axis) for axis in (_RIGHT, _ANTERIOR, _SUPERIOR)], signs
+
+
+def _plane(image: Nifti1Image, axis: int, at: int) -> np.ndarray:
+    """The values at one place of an axis of the file; nothing else is read.
+
+    The file may have fewer axes than three, or more of length 1 (``_check``).
+    """
+    axes = len(image.shape)
+    index: list[Any] = [slice(None), slice(None), slice(None), *[0] * (axes - 3)]
+    index[axis] = at
+    return np.asarray(image.dataobj[tuple(index[:axes])])
 
 
 def _check(image: Nifti1Image, path: Path) -> None:

@@ -20,7 +20,7 @@ from sldd.io.volume import SMALL, check_bytes, check_growth, check_size, chosen,
 ENDINGS = (".npy", ".npz")
 _WHAT = "the NumPy file"
 _CHANNELS = (3, 4)
-"""Of images whose shape may be taken for that of a volume: in colour, perhaps with an opacity."""
+"""Of an image in colour, without or with an opacity: (3, height, width) and (height, width, 4) look like volumes."""
 
 
 def read_numpy(path: Path, channels: int = 1, place: float | None = None) -> Radiograph:
@@ -85,6 +85,7 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 def _only(path: Path) -> np.ndarray:
+    """The only array of an archive."""
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         names = archive.namelist()
         if len(names) != 1:
@@ -94,7 +95,7 @@ def _only(path: Path) -> np.ndarray:
 
 
 def _film(values: np.ndarray, channels: int, place: float | None) -> Radiograph:
-    number, count = 0, 1
+    """The film that an array is, or the slice of a volume at ``place``; see the module for shapes."""
     if 0 in values.shape:
         raise InputError(f"{_WHAT} is empty; save it again")
     if values.ndim == 3 and values.shape[2] == 1:
@@ -105,7 +106,9 @@ def _film(values: np.ndarray, channels: int, place: float | None) -> Radiograph:
             "looks so, and is no volume; save it as height x width x 3, and of a volume of so few slices the one that "
             "is meant"
         )
-    if (values.ndim, values.shape[-1] == 3) in ((3, False), (4, True)):
+    in_colour = values.shape[-1:] == (3,)
+    number, count = 0, 1
+    if values.ndim == (4 if in_colour else 3):
         count = len(values)
         number = chosen(place, count, _WHAT)
         values = values[number]

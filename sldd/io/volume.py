@@ -14,9 +14,14 @@ from sldd.io.film import MAX_PIXELS, ChannelsError, Radiograph, VolumeError, sli
 
 MOST_BYTES = 2**30
 """Of a volume: 2,000 slices of 512 x 512 in 16 bits."""
-SMALL, _MOST_RATIO = 64 * 2**20, 100
-"""Bytes, and what larger arrays take in memory for each byte in a file; images compress to a half or a third."""
-_LIFT, _FEWEST_STEPS = 2**15, 255
+SMALL = 64 * 2**20
+"""Bytes that a file may take in memory, however few it has itself."""
+_MOST_RATIO = 100
+"""Bytes that a larger array may take in memory for each byte in its file; images compress to a half or a third."""
+_LIFT = 2**15
+"""Added to whole numbers that are signed or wide, so that Hounsfield units become uint16."""
+_FEWEST_STEPS = 255
+"""Range from which on floats that are not whole are rounded; a smaller one would lose gray levels."""
 _WHITE = np.iinfo(np.uint16).max
 
 
@@ -95,6 +100,11 @@ def film_of(
 
 
 def _gray(values: np.ndarray, low: float, high: float, what: str) -> np.ndarray:
+    """Values as uint8 or uint16, by their type: as they are, floats from 0 to 1 times 255, and others plus ``_LIFT``.
+
+    Args:
+        low, high: the least and the greatest value.
+    """
     if values.dtype == np.uint8 or (values.dtype.kind == "u" and values.dtype.itemsize == 2 and values.ndim == 2):
         return values.astype(f"u{values.dtype.itemsize}")
     if values.dtype.kind == "f" and low >= 0 and high <= 1:

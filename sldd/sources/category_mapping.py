@@ -37,11 +37,19 @@ def read_mapping(path: Path) -> dict[str, str | None]:
 
 
 def classes_of(mapping: dict[str, str | None]) -> list[str]:
-    """Classes in the order in which the mapping names them last."""
-    classes = list({name.casefold(): name for name in reversed(list(mapping.values())) if name}.values())[::-1]
+    """Classes in the order in which the mapping names them last, each as it is first spelled.
+
+    Raises:
+        InputError: there is none.
+    """
+    classes: dict[str, str] = {}
+    for name in mapping.values():
+        if name:
+            spelled = classes.pop(name.casefold(), name)
+            classes[name.casefold()] = spelled  # behind all others, where a dictionary keeps what is new
     if not classes:
         raise InputError(f"{_MAPPING}: it names no class; write lines of category: class")
-    return classes
+    return list(classes.values())
 
 
 def _table_pairs(path: Path) -> list[tuple[object, object]]:

@@ -57,7 +57,7 @@ class ClassImage:
 
 
 class _Images(LabelledFilms):
-    """Of which none is in colour where gray is read: by brightness alone, classes may not be told apart."""
+    """Films of one class each. Colour is refused where gray is read: brightness alone may not tell classes apart."""
 
     def read(self, film: int) -> tuple[Radiograph, None]:
         image = super().read(film)
@@ -91,7 +91,8 @@ def read_classes(
         InputError: no table and no folders, a missing column, a row that cannot be used, named by its line number, a
             class of one image, or a subject in two splits.
     """
-    path, notes = root / settings.table, list[str]()
+    path = root / settings.table
+    notes: list[str] = []
     if table or path.is_file():
         table = table or read_table(path, LABEL_TABLE)
         _check_headings(table[0], settings)
@@ -103,11 +104,12 @@ def read_classes(
         found = find_films(root, named=_named)
         images = list(_in_folders(root, found.paths))
         _check_divided(root, found.paths)
-        notes += [f"data.root: left out, as no images: {words}" for words in [found.in_words()] if words]
+        if left_out := found.in_words():
+            notes.append(f"data.root: left out, as no images: {left_out}")
     _check_files(images)
     _check_splits(images)
     classes = _classes(images)
-    known = images[0].subject is not None
+    known = images[0].subject is not None  # all have a subject, or none has
     rows = [
         Row(
             image.subject or f"image-{number:07d}",
@@ -164,7 +166,8 @@ def _check_headings(header: list[str], settings: ClassesSettings) -> None:
 def _check_no_table(settings: ClassesSettings, root: Path) -> None:
     """Raise an InputError where settings name columns, and there are only folders."""
     for name in ("column", "subject"):
-        if (heading := getattr(settings, name)) != (usual := getattr(ClassesSettings, name)):
+        heading, usual = getattr(settings, name), getattr(ClassesSettings, name)
+        if heading != usual:
             raise InputError(
                 f"data.classes.{name}: {heading} is a column, and there is no {settings.table} in {root}; add it, or "
                 f"write {usual} for folders, whose images are each of another subject"
@@ -172,30 +175,40 @@ def _check_no_table(settings: ClassesSettings, root: Path) -> None:
 
 
 def _named(folders: Sequence[str]) -> int:
-    """How many of a file's folders are called after its split and its class."""
-    return 1 + (len(folders) > 0 and folders[0].casefold() in _SPLITS)
+    """How many of a file's folders, from the top, are called after its split and its class: 1, or 2 with a split."""
+    has_split = len(folders) > 0 and folders[0].casefold() in _SPLITS
+    return 2 if has_split else 1
 
 
 def _in_folders(root: Path, paths: Sequence[Path]) -> Iterator[ClassImage]:
-    tops = [path.relative_to(root).parts[0].casefold() for path in paths]
-    divided = [top in _SPLITS for top in tops]
-    if any(divided) and not all(divided):
+    """The images of ``CLASS/...`` or of ``SPLIT/CLASS/...`` below ``root``.
+
+    Raises:
+        InputError: there are both, or an image lies in no folder of a class.
+    """
+    in_split = [path.relative_to(root).parts[0].casefold() in _SPLITS for path in paths]
+    divided = any(in_split)
+    if divided and not all(in_split):
         raise InputError(f"{root}: folders of splits (train, val, test) beside others; put these elsewhere")
     for number, path in enumerate(paths, 1):
         where = f"image {number} of {len(paths)} by name"
         *folders, _ = path.relative_to(root).parts
-        if len(folders) < 1 + divided[0]:
+        if len(folders) < (2 if divided else 1):
             raise InputError(f"{root}: {where} lies in no folder of a class; put it into one, or give a table")
-        split = _SPLITS[folders.pop(0).casefold()] if divided[0] else None
+        split = _SPLITS[folders.pop(0).casefold()] if divided else None
         yield ClassImage(path, _class_name(folders[0], where), None, split, where, 0)
 
 
 def _check_divided(root: Path, paths: Sequence[Path]) -> None:
-    """Raise an InputError where what is taken for classes looks like parts that hold the same classes each."""
-    below: defaultdict[str, set[str]] = defaultdict(set)
+    """Raise an InputError where the folders that are taken for classes look like splits: all hold the same folders.
+
+    Args:
+        paths: of images, each in a folder of a class (``_in_folders``).
+    """
+    below: defaultdict[str, set[str]] = defaultdict(set)  # by folder of root, the folders in it
     for path in paths:
-        top, *rest = path.relative_to(root).parts
-        below[top].update(rest[:-1][:1])
+        *folders, _ = path.relative_to(root).parts
+        below[folders[0]].update(folders[1:2])
     same = set.intersection(*below.values())
     if len(below) > 1 and len(same) > 1 and not any(top.casefold() in _SPLITS for top in below):
         raise InputError(
@@ -241,23 +254,27 @@ def _check_splits(images: Sequence[ClassImage]) -> None:
 
 
 def _classes(images: Sequence[ClassImage]) -> list[str]:
-    """The classes by name.
+    """The names of the classes, sorted.
 
     Raises:
         InputError: there is only one, one has one image or none to train on, or two are spelled alike.
     """
-    of: defaultdict[str, list[ClassImage]] = defaultdict(list)
+    by_class: defaultdict[str, list[ClassImage]] = defaultdict(list)
     for image in images:
-        of[image.name].append(image)
-    classes, spelled = sorted(of), dict[str, str]()
+        by_class[image.name].append(image)
+    classes = sorted(by_class)
+    spelled: dict[str, str] = {}
     for name in classes:
-        if (other := spelled.setdefault(plain(name), name)) != name:
-            raise InputError(f"{of[name][0].where}: class {name}, and another is {other}; spell them in one way")
+        other = spelled.setdefault(plain(name), name)
+        if other != name:
+            where = by_class[name][0].where
+            raise InputError(f"{where}: class {name}, and another is {other}; spell them in one way")
     for name in classes:
-        if len(of[name]) < 2:
-            raise InputError(f"{of[name][0].where}: the only image of class {name}; add some, or remove it")
-        if of[name][0].split and all(image.split != "train" for image in of[name]):
-            raise InputError(f"{of[name][0].where}: class {name} has no image in the train split; add some there")
+        first, *others = by_class[name]
+        if not others:
+            raise InputError(f"{first.where}: the only image of class {name}; add some, or remove it")
+        if first.split and all(image.split != "train" for image in by_class[name]):
+            raise InputError(f"{first.where}: class {name} has no image in the train split; add some there")
     if len(classes) < 2:
         raise InputError(f"data.root: all images are of class {classes[0]}; a class is told from at least one other")
     return classes

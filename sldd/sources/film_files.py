@@ -17,13 +17,15 @@ from sldd.io.radiograph import exists, is_film
 from sldd.io.safe_path import linked_outside
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".nii", ".nii.gz", ".npy")
-"""Of names that say film; an .npz archive is one where a table names it, since it may be anything."""
+"""Of files that are films by their name. An .npz archive may be anything, and is a film only where a table names it."""
 
 _SYSTEM = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "lost+found"}
 """Folders of systems; that of Synology's servers has a small JPEG of every film."""
 _KINDS = r"masks?|seg|segs|segmentations?|annotations?|rois?|contours?|ground[-_ ]?truth"
 _MASKS = re.compile(rf"(^|.*[-_ ])({_KINDS})", re.IGNORECASE)
+"""A folder's name: ``masks``, ``lung_masks``."""
 _MASK_OF = re.compile(rf".*[-_ .]({_KINDS})|({_KINDS})[-_ .].*", re.IGNORECASE)
+"""A file's name without its ending: ``1_mask``, ``mask_1``."""
 _LINKS = "folders that are links, with all that is in them"
 _ORDER = (
     "hidden files", "files in folders of masks", "masks by their names", "directories of discs", _LINKS, "other files",
@@ -53,8 +55,8 @@ def find_films(
     """Look through a folder and those below.
 
     Args:
-        named: how many of a file's folders, from the top, are called after a class: these hold films whatever their
-            names, and in a class that is called as masks are (``seg``: segmented cells) files may be so, too.
+        named: how many of a file's folders, from the top, are called after a class. Such a folder holds films even if
+            it is called as masks are (``seg``: segmented cells), and so do its files whose names say mask.
         received: whether the folder is a stranger's: a film that is a link out of it is refused then, unopened.
 
     Raises:
@@ -62,23 +64,26 @@ def find_films(
     """
     found: list[Path] = []
     left_out: Counter[str] = Counter(dict.fromkeys(_ORDER, 0))
-    linked = 0
+    first_linked: int | None = None
     for path in sorted(folder.rglob("*")):
         kind = _kind(path.relative_to(folder), named)
         if not exists(path):
             if kind is None and path.is_symlink() and path.is_dir():  # nothing looks into it
                 left_out[_LINKS] += 1
             continue
-        outside = received and linked_outside(folder, path)
+        outside = received and linked_outside(folder, path)  # which is not opened, so its name alone says film
         if kind is None and not path.name.lower().endswith(ENDINGS) and (outside or not is_film(path)):
             kind = "other files"
         if kind is not None:
             left_out[kind] += 1
             continue
         found.append(path)
-        linked = linked or len(found) * outside
-    if linked:
-        raise InputError(f"{folder}: file {linked} of {len(found)} by name is a link that leads out of the folder")
+        if outside and first_linked is None:
+            first_linked = len(found)
+    if first_linked is not None:
+        raise InputError(
+            f"{folder}: file {first_linked} of {len(found)} by name is a link that leads out of the folder"
+        )
     films = FilmFiles(found, dict(left_out))
     if not found:
         rest = films.in_words()

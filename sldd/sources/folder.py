@@ -53,35 +53,20 @@ class FolderSource:
         self.notes: Sequence[str] = rows.notes
         self._respelled = rows.respelled
         self.patient_ids = sorted({row["patient_id"] for _, row in rows})
-        number = {identifier: i for i, identifier in enumerate(self.patient_ids)}
+        number = {identifier: place for place, identifier in enumerate(self.patient_ids)}
         self.films: list[Film] = []
         self._files: list[tuple[Path, Path | None]] = []
-        first: dict[int, tuple[int, Film]] = {}
+        """Radiograph and organ mask of each film."""
+        first: dict[int, tuple[int, Film]] = {}  # by patient, the first line and its film
         for line, row in rows:
             where = f"{MANIFEST} line {line}"
-            if row["label"] not in ("0", "1"):
-                raise InputError(f"{where}: the label is neither 0 (negative) nor 1 (positive); write one of them")
-            part = (row.get("split") or "").casefold() or None
-            if part is not None and part not in SPLITS:
-                raise InputError(f"{where}: the split is not one of {', '.join(SPLITS)}; write one of them")
-            film = Film(number[row["patient_id"]], int(row["label"]), part, where)
-            earlier_line, earlier = first.setdefault(film.patient, (line, film))
-            if earlier.split != film.split:
-                raise InputError(
-                    f"{where}: the patient of line {earlier_line} is in two splits "
-                    f"({earlier.split or 'none'} and {film.split or 'none'}); give all rows of a patient one split"
-                )
-            if earlier.label != film.label:
-                raise InputError(f"{where}: the patient of line {earlier_line} has another label there; correct one")
+            film = _film(number[row["patient_id"]], row, where)
+            _check_agreement(film, *first.setdefault(film.patient, (line, film)))
             self.films.append(film)
-            image, mask = (inside(root, row[name], where) if row.get(name) else None for name in ("image", "mask"))
-            assert image is not None  # the column is required
-            self._files.append((image, mask))
+            image = inside(root, row["image"], where)
+            self._files.append((image, inside(root, row["mask"], where) if row.get("mask") else None))
         _check_masks(self._files, self.films)
-        given = sum(film.split is not None for film in self.films)
-        if 0 < given < len(self.films):
-            missing = next(film for film in self.films if film.split is None)
-            raise InputError(f"{missing.where}: the split is empty; fill the column for every row or for none")
+        _check_splits(self.films)
 
     def fingerprint(self) -> str:
         """SHA-256 over file contents, labels, splits and which rows share a patient."""
@@ -98,6 +83,38 @@ class FolderSource:
         """Decode one radiograph and its mask."""
         image, mask = self._files[film]
         return read_film(image, self._channels), read_organ(mask) if mask else None
+
+
+def _film(patient: int, row: dict[str, str], where: str) -> Film:
+    """The film that a row describes.
+
+    Raises:
+        InputError: its label is neither 0 nor 1, or its split is none of ``SPLITS``.
+    """
+    if row["label"] not in ("0", "1"):
+        raise InputError(f"{where}: the label is neither 0 (negative) nor 1 (positive); write one of them")
+    split = (row.get("split") or "").casefold() or None
+    if split is not None and split not in SPLITS:
+        raise InputError(f"{where}: the split is not one of {', '.join(SPLITS)}; write one of them")
+    return Film(patient, int(row["label"]), split, where)
+
+
+def _check_agreement(film: Film, earlier_line: int, earlier: Film) -> None:
+    """Raise an InputError where an earlier film of the same patient has another split or label."""
+    if earlier.split != film.split:
+        raise InputError(
+            f"{film.where}: the patient of line {earlier_line} is in two splits "
+            f"({earlier.split or 'none'} and {film.split or 'none'}); give all rows of a patient one split"
+        )
+    if earlier.label != film.label:
+        raise InputError(f"{film.where}: the patient of line {earlier_line} has another label there; correct one")
+
+
+def _check_splits(films: Sequence[Film]) -> None:
+    """Raise an InputError where some films have a split and others have none."""
+    without = [film for film in films if film.split is None]
+    if 0 < len(without) < len(films):
+        raise InputError(f"{without[0].where}: the split is empty; fill the column for every row or for none")
 
 
 def _check_masks(files: Sequence[tuple[Path, Path | None]], films: Sequence[Film]) -> None:

@@ -53,7 +53,7 @@ def read_hospital(root: Path, settings: HospitalSettings, film_size: int, channe
     findings = column(header, _TABLE, "findings")
     mapping = read_mapping(root / settings.mapping) if settings.mapping else None
     classes = classes_of(mapping) if mapping is not None else []
-    rows: list[tuple[int, str, Path, list[str]]] = []
+    rows: list[tuple[int, str, Path, list[str]]] = []  # line, patient, film, categories
     respelled = False
     for line, cells in lines:
         where = f"{_TABLE} line {line}"
@@ -62,11 +62,11 @@ def read_hospital(root: Path, settings: HospitalSettings, film_size: int, channe
         whose = patient_id(cells[patient], where)
         respelled |= whose != cells[patient]
         rows.append((line, whose, inside(root, cells[image], where), _categories(cells[findings], where, mapping)))
-    classes = classes or _all_categories([names for *_, names in rows])
+    classes = classes or _all_categories([categories for *_, categories in rows])
     films = []
-    for line, whose, file, names in rows:
-        named = {(name if mapping is None else mapping[name.casefold()] or "").casefold() for name in names}
-        values = tuple(float(name.casefold() in named) for name in classes)
+    for line, whose, file, categories in rows:
+        present = _mapped(categories, mapping)
+        values = tuple(float(name.casefold() in present) for name in classes)
         films.append(Row(whose, file, values, f"{_TABLE} line {line}", line))
     return LabelledFilms(classes, films, film_size, settings.smallest_class, _alike(classes), respelled, channels)
 
@@ -86,7 +86,16 @@ def _categories(cell: str, where: str, mapping: dict[str, str | None] | None) ->
     return found
 
 
+def _mapped(categories: list[str], mapping: dict[str, str | None] | None) -> set[str]:
+    """Classes of a film's categories, in lower case; without a mapping the categories themselves."""
+    if mapping is None:
+        return {category.casefold() for category in categories}
+    classes = [mapping[category.casefold()] for category in categories]
+    return {name.casefold() for name in classes if name}
+
+
 def _all_categories(rows: list[list[str]]) -> list[str]:
+    """The categories of all films, sorted, each as it is first spelled; capitals do not tell them apart."""
     named: dict[str, str] = {}
     for names in rows:
         for category in names:
@@ -97,10 +106,11 @@ def _all_categories(rows: list[list[str]]) -> list[str]:
 
 
 def _alike(classes: list[str]) -> list[str]:
-    """A line on each two classes whose names differ only in what hands write now this way and now that."""
+    """A line on each two classes whose names differ only in capitals, blanks, hyphens or underscores."""
     first: dict[str, str] = {}
-    return [
-        f"{_TABLE}: {first[plain(name)]} and {name} are two classes; if they are one finding, spell it in one way"
-        for name in classes
-        if first.setdefault(plain(name), name) != name
-    ]
+    notes = []
+    for name in classes:
+        other = first.setdefault(plain(name), name)
+        if other != name:
+            notes.append(f"{_TABLE}: {other} and {name} are two classes; if they are one finding, spell it in one way")
+    return notes

@@ -14,6 +14,9 @@ from sldd.errors import InputError
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+_RLE_HEADER = 64
+"""Bytes: the number of segments and fifteen offsets, of 32 bits each."""
+
 
 class StreamShape(NamedTuple):
     """Size and depth in the header of a JPEG, JPEG-LS or JPEG 2000 stream."""
@@ -59,35 +62,54 @@ def _rle_fits(frame: bytes, most: int) -> bool:
 
     Segments that overlap would be looked at again and again, and each is looked at up to where it is too long.
     """
-    count, *offsets = struct.unpack("<16L", frame[:64])
-    places = [offsets[0], *offsets[1:count], len(frame)]
-    if places[0] < 64 or any(start >= end for start, end in pairwise(places)):
+    segments, *offsets = struct.unpack("<16L", frame[:_RLE_HEADER])
+    bounds = [offsets[0], *offsets[1:segments], len(frame)]
+    if bounds[0] < _RLE_HEADER or any(start >= end for start, end in pairwise(bounds)):
         return False
-    for start, end in pairwise(places):
-        at, length = start, 0
-        while at < end and length <= most:
-            head = frame[at]
-            if head < 128:
-                at, length = at + head + 2, length + head + 1
-            else:
-                at, length = at + 1 + (head > 128), length + (257 - head if head > 128 else 0)
-        if length > most:
-            return False
-    return True
+    return all(_unpacked_length(frame, start, end, most) <= most for start, end in pairwise(bounds))
+
+
+def _unpacked_length(frame: bytes, start: int, end: int, most: int) -> int:
+    """Bytes that the RLE segment from ``start`` to ``end`` grows to, counted until they are more than ``most``.
+
+    A segment is runs behind a head byte (PackBits, PS3.5 G.3.1). ``head + 1`` bytes are copied where it is below 128,
+    one byte is repeated ``257 - head`` times where it is above, and 128 itself stands for nothing.
+    """
+    at, length = start, 0
+    while at < end and length <= most:
+        head = frame[at]
+        if head < 128:
+            at, length = at + 1 + head + 1, length + head + 1
+        elif head > 128:
+            at, length = at + 2, length + 257 - head
+        else:
+            at += 1
+    return length
 
 
 def _stream_shape(frame: bytes) -> StreamShape | None:
+    """What a stream's own header says; None where it is no JPEG, JPEG-LS or JPEG 2000 stream."""
     if frame[:4] == b"\xff\x4f\xff\x51":  # JPEG 2000: SOC, SIZ
         right, bottom, left, top, *_, components, depth = struct.unpack(">8LHB", frame[8:43])
         return StreamShape(bottom - top, right - left, components, (depth & 0x7F) + 1)
-    at = 2 if frame[:2] == b"\xff\xd8" else len(frame)
+    return _jpeg_shape(frame) if frame[:2] == b"\xff\xd8" else None  # SOI
+
+
+def _jpeg_shape(frame: bytes) -> StreamShape | None:
+    """What the start of frame says of a JPEG or JPEG-LS stream; the segments before it are passed over."""
+    at = 2
     while at + 9 < len(frame) and frame[at] == 0xFF:
         marker = frame[at + 1]
         if marker == 0xFF:  # a fill byte
             at += 1
-        elif marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):  # a start of frame
+        elif _starts_frame(marker):
             depth, rows, columns, components = struct.unpack(">BHHB", frame[at + 4 : at + 10])
             return StreamShape(rows, columns, components, depth)
         else:
             at += 2 + struct.unpack(">H", frame[at + 2 : at + 4])[0]
     return None
+
+
+def _starts_frame(marker: int) -> bool:
+    """SOF0 to SOF15, which DHT, JPG and DAC lie among, and SOF55 of JPEG-LS."""
+    return marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC))

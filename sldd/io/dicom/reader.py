@@ -124,7 +124,7 @@ def _clipped(pixels: np.ndarray, stored: np.ndarray, padding: np.ndarray | None)
 
 
 def read_stored(path: Path) -> tuple[Dataset, np.ndarray]:
-    """The tags that matter and the (height, width) words that hold the stored values, with all their bits."""
+    """The tags that matter, and (height, width) words: the stored values with all bits that are allocated to them."""
     return _decoded(path)[:2]
 
 
@@ -205,11 +205,10 @@ def _is_bare(head: bytes) -> bool:
     for order in orders:
         group, element = (int.from_bytes(head[at : at + 2], order) for at in (0, 2))
         if group in (2, 8) and element <= 0x0070 and len(head) > 8:
-            value = head[8:]
             length = int.from_bytes(head[4:8], order)
             if head[4:6] in (b"UL", b"UI", b"CS", b"DA", b"TM", b"SH", b"LO", b"OB"):
                 return True
-            return order == "little" and length <= len(value) and length % 2 == 0
+            return order == "little" and length <= len(head) - 8 and length % 2 == 0
     return False
 
 
@@ -228,28 +227,9 @@ class _Guarded(io.BufferedReader):
 
 
 def _check_header(header: Dataset, channels: int, place: float | None) -> None:
-    needed = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation")
-    missing = [tag for tag in needed if header.get(tag) is None]
-    if len(missing) == len(needed):
-        raise NoImageError(
-            "the DICOM file does not say how its pixels are stored, so it is no image; export the image itself"
-        )
-    if missing:
-        raise InputError(
-            f"the DICOM file does not say how its pixels are stored ({', '.join(missing)} missing); export it again"
-        )
-    if not str(header.get("PhotometricInterpretation") or "").strip():
-        raise InputError(
-            "the DICOM file does not say whether bright or dark is zero (PhotometricInterpretation is missing); "
-            "export it again"
-        )
-    colour = str(header.get("PhotometricInterpretation", "")).strip()
-    if channels > 1 and colour in _GRAY:
-        raise ChannelsError("the DICOM file is gray")
-    if colour not in (_GRAY if channels == 1 else _RGB) or int(header.get("SamplesPerPixel", 1)) != channels:
-        word = colour if colour in _COLOURS else "of another kind"  # whatever else stands there may be anything
-        wanted = "gray scale; export it as MONOCHROME1 or MONOCHROME2" if channels == 1 else "RGB; export it as RGB"
-        raise InputError(f"the DICOM file is {word}, not {wanted}")
+    """Raise an InputError where the header's pixels are of a kind or a size that is not read."""
+    _check_tags(header)
+    _check_colour(header, channels)
     frames = int(header.get("NumberOfFrames") or 1)
     if frames < 1 or (frames > 1 and place is None):
         raise VolumeError(
@@ -261,6 +241,38 @@ def _check_header(header: Dataset, channels: int, place: float | None) -> None:
         raise InputError(
             f"the DICOM file says it has {columns} x {rows} pixels, and 1 to {MAX_PIXELS:,} are read: export it again"
         )
+    _check_bits(header, channels)
+
+
+def _check_tags(header: Dataset) -> None:
+    needed = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation")
+    missing = [tag for tag in needed if header.get(tag) is None]
+    if len(missing) == len(needed):
+        raise NoImageError(
+            "the DICOM file does not say how its pixels are stored, so it is no image; export the image itself"
+        )
+    if missing:
+        raise InputError(
+            f"the DICOM file does not say how its pixels are stored ({', '.join(missing)} missing); export it again"
+        )
+
+
+def _check_colour(header: Dataset, channels: int) -> None:
+    colour = str(header.get("PhotometricInterpretation") or "").strip()
+    if not colour:
+        raise InputError(
+            "the DICOM file does not say whether bright or dark is zero (PhotometricInterpretation is missing); "
+            "export it again"
+        )
+    if channels > 1 and colour in _GRAY:
+        raise ChannelsError("the DICOM file is gray")
+    if colour not in (_GRAY if channels == 1 else _RGB) or int(header.get("SamplesPerPixel", 1)) != channels:
+        word = colour if colour in _COLOURS else "of another kind"  # whatever else stands there may be anything
+        wanted = "gray scale; export it as MONOCHROME1 or MONOCHROME2" if channels == 1 else "RGB; export it as RGB"
+        raise InputError(f"the DICOM file is {word}, not {wanted}")
+
+
+def _check_bits(header: Dataset, channels: int) -> None:
     allocated, depth = int(header.BitsAllocated), int(header.BitsStored)
     if allocated not in (8, 16) or not 1 <= depth <= allocated:
         raise InputError("the DICOM file does not store 8 to 16 bits a pixel; export it so")

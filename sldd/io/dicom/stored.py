@@ -32,11 +32,10 @@ def find_padding(header: Dataset, words: np.ndarray) -> np.ndarray | None:
     Raises:
         InputError: there is nothing but padding.
     """
-    ends = [_value(header, tag) for tag in TAGS]
-    first = ends[0]
+    first, second = (_value(header, tag) for tag in TAGS)
     if first is None:
         return None
-    second = first if ends[1] is None else ends[1]
+    second = first if second is None else second
     # The tags are written signed or not, whatever the pixels are: compared as bits of a word, they are the same.
     bits = words.dtype.itemsize * 8
     low, high = sorted(_as_pixel(value, bits, words.dtype.kind == "i") for value in (first, second))
@@ -64,7 +63,8 @@ def film_bits(header: Dataset, words: np.ndarray, stream_depth: int | None) -> t
         return words, depth, False
     shift = words.dtype.itemsize * 8 - depth
     masked = (words << shift) >> shift
-    if _roughness(masked, words) <= _roughness(words, words, masked):
+    above = words.astype(np.int32) - masked.astype(np.int32)
+    if _roughness(masked, above) <= _roughness(words, above):
         return masked, depth, True
     if stream_depth is not None and depth < stream_depth <= 16:  # the stream knows how deep it is
         return words, stream_depth, False
@@ -73,21 +73,25 @@ def film_bits(header: Dataset, words: np.ndarray, stream_depth: int | None) -> t
     )
 
 
-def _roughness(values: np.ndarray, words: np.ndarray, masked: np.ndarray | None = None) -> float:
-    """Sum of differences between neighbours of which the bits above differ.
+def _roughness(values: np.ndarray, above: np.ndarray) -> float:
+    """Sum of differences between neighbouring pixels, where the bits above BitsStored differ as well.
 
     A film is smooth and an overlay has edges, so the right one of two readings is the smoother one.
+
+    Args:
+        values: (rows, columns) one reading of the film.
+        above: (rows, columns) int32, what the bits above BitsStored add to the values of those below.
     """
-    below = values if masked is None else masked
-    above = words.astype(np.int32) - below.astype(np.int32)
     total = 0.0
-    for one, other in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])):
-        where = above[one] != above[other]
-        total += float(np.abs(values[one].astype(np.int32) - values[other].astype(np.int32))[where].sum())
+    for one, other in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])):  # beside each other, below each other
+        differs = above[one] != above[other]
+        steps = np.abs(values[one].astype(np.int32) - values[other].astype(np.int32))
+        total += float(steps[differs].sum())
     return total
 
 
 def _value(header: Dataset, tag: str) -> int | None:
+    """A tag as a whole number; None where it is missing or empty."""
     value = header.get(tag)
     if isinstance(value, bytes):  # of unknown representation
         return int.from_bytes(value[:2], "little") if len(value) >= 2 else None
@@ -95,5 +99,6 @@ def _value(header: Dataset, tag: str) -> int | None:
 
 
 def _as_pixel(value: int, bits: int, signed: bool) -> int:
+    """What the lower ``bits`` of a number are as a pixel's value (in two's complement where ``signed``)."""
     value &= (1 << bits) - 1
     return value - (1 << bits) if signed and value >> (bits - 1) else value

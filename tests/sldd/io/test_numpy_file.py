@@ -74,6 +74,7 @@ def _claiming(path: Path) -> None:
         ("a.npy", lambda path: np.save(path, GRAY.astype(int) * 400), "or int16"),
         ("a.npy", lambda path: np.save(path, 0 * VOLUME), "slice 3 of 5 of the NumPy file is empty"),
         ("a.npy", lambda path: np.save(path, VOLUME[:0]), "the NumPy file is empty"),
+        ("a.npy", lambda path: np.save(path, np.uint8(7)), "is a single value; an image is height x width"),
         ("a.npy", lambda path: np.save(path, GRAY[0]), "is 8; an image is height x width"),
         ("a.npy", lambda path: np.save(path, VOLUME[None]), "is 1 x 5 x 9 x 8; an image is"),
         ("a.npy", lambda path: np.save(path, COLOUR), r"is in colour; set data\.channels=rgb"),
