@@ -1,7 +1,8 @@
 """Metrics of images of one class each: balanced accuracy, macro one-against-rest AUC, accuracy, the confusion matrix.
 
 Balanced accuracy is the mean over the classes of their sensitivity; AUC and accuracy are MedMNIST's own (Yang et al.,
-Scientific Data 2023). A class that nothing that is scored is of, or everything, is undefined and enters no mean.
+Scientific Data 2023). A metric of a class that is undefined, since no scored film is of the class or all are, enters
+no mean.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from sldd.data.whole_films import WholeFilms
 from sldd.metrics.evaluators import Predict, SelectionKey
 from sldd.metrics.film_evaluator import film_probabilities
-from sldd.metrics.multilabel import Interval, interval, ranked, resampled
+from sldd.metrics.multilabel import Interval, interval, mean_of_defined, ranked, resampled
 from sldd.metrics.patient_votes import as_they_are
 from sldd.ops.types import Seen
 
@@ -31,8 +32,9 @@ class ClassScores:
     film, and balanced accuracy.
 
     Attributes:
-        patients: of each film, numbers.
-        truth: (films,) int64 classes.
+        classes: names.
+        patients: (films,) number of the patient of each.
+        truth: (films,) int64 numbers of classes.
         probabilities: (films, classes).
     """
 
@@ -42,24 +44,35 @@ class ClassScores:
     probabilities: np.ndarray
 
     def _measured(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """MACRO as (resamples,) and BY_CLASS, after ``of_``, as (resamples, classes), of films that count ``weights``
-        (resamples, films) times; NaN where undefined."""
-        told = self.probabilities.argmax(1)
-        true, called = (np.equal.outer(each, np.arange(len(self.classes))) for each in (self.truth, told))
+        """Metrics in each resample of films.
+
+        Args:
+            weights: (resamples, films) how often each film is in a resample.
+
+        Returns:
+            MACRO by name, (resamples,) each, and BY_CLASS by name after ``of_``, (resamples, classes) each; NaN where
+            undefined.
+        """
+        numbers = np.arange(len(self.classes))
+        is_true = np.equal.outer(self.truth, numbers)  # (films, classes)
+        is_called = np.equal.outer(self.probabilities.argmax(1), numbers)
         total = weights.sum(1, keepdims=True)
-        there = weights @ true
-        right, wrong = weights @ (true & called), weights @ (called & ~true)
-        auc = np.stack([ranked(weights, *pair)[0] for pair in zip(true.T, self.probabilities.T, strict=True)], axis=1)
+        positives = weights @ is_true
+        true_calls, false_calls = weights @ (is_true & is_called), weights @ (is_called & ~is_true)
+        auc = np.stack([ranked(weights, is_true[:, k], self.probabilities[:, k])[0] for k in numbers], axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            found = {"of_sensitivity": right / there, "of_specificity": 1 - wrong / (total - there), "of_auc": auc}
-            found |= {
-                "balanced_accuracy": _mean(found["of_sensitivity"]),
-                "auc": _mean(auc),
-                "accuracy": right.sum(1) / total[:, 0],
+            sensitivity = true_calls / positives
+            return {
+                "of_sensitivity": sensitivity,
+                "of_specificity": 1 - false_calls / (total - positives),
+                "of_auc": auc,
+                "balanced_accuracy": mean_of_defined(sensitivity),
+                "auc": mean_of_defined(auc),
+                "accuracy": true_calls.sum(1) / total[:, 0],
             }
-        return found
 
     def _once(self) -> dict[str, np.ndarray]:
+        """``_measured`` of all films, each once: a single row."""
         return self._measured(np.ones((1, len(self.truth))))
 
     @property
@@ -145,12 +158,6 @@ class ClassEvaluator:
         )
         whose = [self._films.cohort.film_patients[film] for film in films]
         return ClassScores(self._classes, whose, self._numbers[films], found)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """(resamples,) mean over the classes that are defined."""
-    known = ~np.isnan(values)
-    return np.where(known, values, 0).sum(1) / known.sum(1)
 
 
 def _plain(value: float) -> float | None:

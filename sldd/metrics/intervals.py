@@ -29,33 +29,45 @@ class Estimate:
 
 
 def share(value: float, patients: int, z: float = Z) -> Estimate:
-    """Wilson's interval of a share of so many patients, of whom there is at least one."""
-    middle, spread = (
-        value + z**2 / (2 * patients),
-        z * math.sqrt(value * (1 - value) / patients + z**2 / (4 * patients**2)),
-    )
+    """Wilson's interval of a share of ``patients``, of whom there is at least one.
+
+    Its ends are (p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n), of a share p of n.
+    """
+    middle = value + z**2 / (2 * patients)
+    spread = z * math.sqrt(value * (1 - value) / patients + z**2 / (4 * patients**2))
     scale = 1 + z**2 / patients
     return Estimate(value, max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale))
 
 
 def area(value: float, positive: int, negative: int, z: float = Z) -> Estimate:
-    """Interval of an AUC over so many patients of either label, of whom there is at least one each."""
+    """Newcombe's interval (method 5) of an AUC over m positive and n negative patients, at least one of each.
+
+    It holds every true area A from which ``value`` is no more than z standard errors away:
+
+        SE(A)^2 = A (1 - A) (1 + ((m + n) / 2 - 1) ((1 - A) / (2 - A) + A / (1 + A))) / (m n)
+    """
     pairs, more = positive * negative, (positive + negative) / 2 - 1
 
-    def end(outer: float) -> float:
-        inner = value
+    def agrees(true: float) -> bool:
+        spread = 1 + more * ((1 - true) / (2 - true) + true / (1 + true))
+        return abs(value - true) <= z * math.sqrt(true * (1 - true) * spread / pairs)
+
+    def end(outside: float) -> float:
+        """The end on this side of ``value``, by bisection: areas from there to ``value`` agree with it."""
+        inside = value
         for _ in range(60):
-            middle = (outer + inner) / 2
-            spread = 1 + more * ((1 - middle) / (2 - middle) + middle / (1 + middle))
-            agrees = abs(value - middle) <= z * math.sqrt(middle * (1 - middle) * spread / pairs)
-            outer, inner = (outer, middle) if agrees else (middle, inner)
-        return outer
+            middle = (outside + inside) / 2
+            if agrees(middle):
+                inside = middle
+            else:
+                outside = middle
+        return outside
 
     return Estimate(value, end(0.0), end(1.0))
 
 
 def difference(one: Estimate, other: Estimate) -> Estimate:
-    """One less the other, of independent groups, from the ends of both (Newcombe; Zou & Donner 2008)."""
+    """Difference of two independent groups' values, from the ends of both intervals (Newcombe; Zou & Donner 2008)."""
     middle = one.value - other.value
     low = math.hypot(one.value - one.low, other.high - other.value)
     high = math.hypot(one.high - one.value, other.value - other.low)

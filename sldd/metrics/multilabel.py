@@ -56,9 +56,10 @@ class FindingScores:
 
 
 def call_positive(probabilities: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-    """Decision rule for a finding, by the published odds: p > (1 - p) * n_pos / n_neg, a class each.
+    """(films, classes) bool: which findings are called, by the published rule of odds, p > (1 - p) n_pos / n_neg.
 
-    Which is: where p is above the share of films that have it. Without negatives nothing is called.
+    A finding is called where its probability p is above the share of films that have it, n_pos / (n_pos + n_neg).
+    Without negatives nothing is called.
 
     Args:
         probabilities: (films, classes).
@@ -126,54 +127,79 @@ def bootstrap_findings(
             known = ~np.isnan(labels[:, number])
             of_class = weights[:, known]
             auc, precision = ranked(of_class, labels[known, number] == 1, probabilities[known, number])
-            values["auc"][:, number], values["average_precision"][:, number] = auc, precision
             with np.errstate(invalid="ignore"):  # no film at all
-                values["hamming_loss"][:, number] = of_class @ wrong[known, number] / of_class.sum(1) + 0 * auc
+                loss = of_class @ wrong[known, number] / of_class.sum(1)
+            values["auc"][:, number], values["average_precision"][:, number] = auc, precision
+            values["hamming_loss"][:, number] = np.where(np.isnan(auc), np.nan, loss)  # undefined where the AUC is
         for metric in METRICS:
             drawn[metric].append(values[metric])
     return {metric: _intervals(np.concatenate(drawn[metric]), level) for metric in METRICS}
 
 
 def resampled(patients: Sequence[int], seed: int, resamples: int, name: str) -> Iterator[np.ndarray]:
-    """How often each film is drawn, (some resamples, films) at a time, by the random stream ``name``."""
-    names, places = np.unique(np.asarray(patients), return_inverse=True)
-    at_once = max(1, _DRAWN // max(len(places), 1))
+    """How often each film is in each resample of patients, by the random stream ``name``.
+
+    Args:
+        patients: (films,) whose they are; a patient's films are drawn together.
+
+    Yields:
+        (some resamples, films) float64, as many resamples at a time as memory allows, until there are ``resamples``.
+    """
+    different, row_of_film = np.unique(np.asarray(patients), return_inverse=True)
+    chance = np.full(len(different), 1 / len(different))
+    at_once = max(1, _DRAWN // max(len(row_of_film), 1))
     random = stream(seed, "bootstrap", name)
     for begin in range(0, resamples, at_once):
-        size = min(at_once, resamples - begin)
-        yield random.multinomial(len(names), np.full(len(names), 1 / len(names)), size)[:, places].astype(np.float64)
+        times = random.multinomial(len(different), chance, min(at_once, resamples - begin))
+        yield times[:, row_of_film].astype(np.float64)
 
 
 def ranked(weights: np.ndarray, truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(resamples,) AUC and average precision of films that count ``weights`` (resamples, films) times; NaN without."""
+    """AUC and average precision of one class in each resample of films, from a single ranking of all films.
+
+    Args:
+        weights: (resamples, films) how often each film is in a resample.
+        truth: (films,) bool.
+        scores: (films,), higher for the class.
+
+    Returns:
+        (resamples,) each; NaN where a resample has no positive or no negative film.
+    """
     order = np.argsort(-scores, kind="stable")
-    scored = scores[order]
-    ties = np.flatnonzero(np.r_[True, scored[1:] != scored[:-1]])  # where films of another score begin
-    positive = np.add.reduceat(weights[:, order] * truth[order], ties, axis=1)
-    negative = np.add.reduceat(weights[:, order] * ~truth[order], ties, axis=1)
-    above, false = positive.cumsum(1), negative.cumsum(1)
+    ranking = scores[order]
+    # Films of equal score are one step of the ranking: columns are steps from here on, the highest score first.
+    steps = np.flatnonzero(np.r_[True, ranking[1:] != ranking[:-1]])
+    positive = np.add.reduceat(weights[:, order] * truth[order], steps, axis=1)
+    negative = np.add.reduceat(weights[:, order] * ~truth[order], steps, axis=1)
+    # Called positive with the threshold at a step's score: that step and all before it.
+    true_calls, false_calls = positive.cumsum(1), negative.cumsum(1)
+    positives, negatives = true_calls[:, -1], false_calls[:, -1]
     with np.errstate(invalid="ignore", divide="ignore"):
-        # A negative film of a score loses against the positive ones above it, and by half against those beside it.
-        auc = (negative * (above - positive / 2)).sum(1) / (above[:, -1] * false[:, -1])
-        called = above + false
-        precision = np.where(called > 0, above / np.where(called > 0, called, 1), 0)
-        average = (positive * precision).sum(1) / above[:, -1]
-    return auc, np.where(false[:, -1] > 0, average, np.nan)
+        # Pairs that are in order: a negative film with the positive ones above it, and by half with those beside it.
+        auc = (negative * (true_calls - positive / 2)).sum(1) / (positives * negatives)
+        calls = true_calls + false_calls
+        precision = np.where(calls > 0, true_calls / np.where(calls > 0, calls, 1), 0)
+        average = (positive * precision).sum(1) / positives
+    return auc, np.where(negatives > 0, average, np.nan)
 
 
 def _intervals(values: np.ndarray, level: float) -> tuple[list[Interval], Interval]:
-    """Of each class, and of the mean over classes, from (resamples, classes)."""
-    present = ~np.isnan(values)
-    some = present.any(1)
-    means = np.full(len(values), np.nan)
-    means[some] = np.nansum(values[some], 1) / present[some].sum(1)
-    return [interval(column, level) for column in values.T], interval(means, level)
+    """Intervals of each class, and of the mean over classes, from (resamples, classes)."""
+    return [interval(column, level) for column in values.T], interval(mean_of_defined(values), level)
+
+
+def mean_of_defined(values: np.ndarray) -> np.ndarray:
+    """(resamples,) mean over the classes that are defined, of (resamples, classes); NaN where none is."""
+    defined = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        means: np.ndarray = np.where(defined, values, 0).sum(1) / defined.sum(1)
+    return means
 
 
 def interval(values: np.ndarray, level: float) -> Interval:
     """Percentile interval of resampled values; without ends where more than half of them are undefined (NaN)."""
-    there = values[~np.isnan(values)]
-    if 2 * len(there) < len(values) or not len(there):
-        return Interval(None, None, len(there))
-    low, high = np.quantile(there, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high), len(there))
+    defined = values[~np.isnan(values)]
+    if 2 * len(defined) < len(values) or not len(defined):
+        return Interval(None, None, len(defined))
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high), len(defined))

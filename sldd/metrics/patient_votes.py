@@ -91,6 +91,8 @@ def count_votes(
 ) -> Votes:
     """Let every patch of every patient vote by arg-max class; never more than ``batch`` crops on the device.
 
+    Where votes are soft, a patch's class probabilities are counted instead.
+
     Args:
         predict: (batch, channels, side, side), or what ``seen`` makes of it, -> (batch, 3) logits, in evaluation mode.
     """
@@ -99,12 +101,15 @@ def count_votes(
     films = [(row, film) for row, patient in enumerate(patients) for film in patches.cohort.films_of[patient]]
     windows = ((row, crops, classes) for row, film in films for crops, classes in patches.scan(film, batch, device))
     content = getattr(patches, "fingerprint", None)
-    # Probabilities are added film by film, as ever: together they would differ in the last digit, which votes do not.
-    most = 1 if patches.soft_votes else batch
-    for group in _together(seen(windows, content and digest(content, films, batch)), most):
+    parts = seen(windows, content and digest(content, films, batch))
+    # Soft votes are predicted part by part, as ever: in larger batches their sums would differ in the last digit, which
+    # votes by arg-max do not.
+    at_once = 1 if patches.soft_votes else batch
+    for group in _in_groups(parts, at_once):
         inputs = [part for _, part, _ in group]
-        found = predict(torch.cat(inputs) if len(inputs) > 1 else inputs[0]).split([len(part) for part in inputs])
-        for (row, _, classes), logits in zip(group, found, strict=True):
+        together = torch.cat(inputs) if len(inputs) > 1 else inputs[0]
+        logits_of_parts = predict(together).split([len(part) for part in inputs])
+        for (row, _, classes), logits in zip(group, logits_of_parts, strict=True):
             votes = logits.argmax(1).cpu().numpy()
             if patches.soft_votes:
                 counts[row] += logits.double().softmax(1).sum(0).cpu().numpy()
@@ -117,8 +122,8 @@ def count_votes(
     return Votes(list(patients), labels, counts, confusion)
 
 
-def _together(parts: Iterator[ScoredPart], batch: int) -> Iterator[list[ScoredPart]]:
-    """Films' parts in groups of at most ``batch`` patches, or one: what a patch costs falls with their number."""
+def _in_groups(parts: Iterator[ScoredPart], batch: int) -> Iterator[list[ScoredPart]]:
+    """Parts in groups of at most ``batch`` patches, or of one part: the more patches at once, the less each costs."""
     group: list[ScoredPart] = []
     for part in parts:
         if group and sum(len(inputs) for _, inputs, _ in group) + len(part[1]) > batch:
@@ -172,14 +177,15 @@ class Curve:
         """
         top = max(self.hm)
         starts = [0.0, *self.delta[:-1]]
-        intervals = [(start, end) for start, end, hm in zip(starts, self.delta, self.hm, strict=True) if hm == top]
-        merged: list[tuple[float, float]] = []
-        for start, end in intervals:
-            if merged and merged[-1][1] == start:
-                merged[-1] = (merged[-1][0], end)
+        best: list[tuple[float, float]] = []  # intervals with the highest HM, those that touch as one
+        for start, end, hm in zip(starts, self.delta, self.hm, strict=True):
+            if hm != top:
+                continue
+            if best and best[-1][1] == start:
+                best[-1] = (best[-1][0], end)
             else:
-                merged.append((start, end))
-        start, end = max(merged, key=lambda interval: interval[1] - interval[0])
+                best.append((start, end))
+        start, end = max(best, key=lambda interval: interval[1] - interval[0])
         return top, (start + end) / 2
 
 
@@ -193,14 +199,14 @@ def threshold_curve(votes: Votes) -> Curve:
     positive, negative = (np.sort(scores[votes.labels == label]) for label in (1, 0))
     if not len(positive) or not len(negative):
         raise ValueError("HM needs positive and negative patients")
-    ends = sorted({float(score) for score in scores if score > 0} | {1.0})
-    # Scores below each end, which are not called positive; the undecided are below all of them.
-    missed, spared = (group.searchsorted(ends).tolist() for group in (positive, negative))
+    deltas = sorted({float(score) for score in scores if score > 0} | {1.0})
+    # Patients below each threshold are called negative. The undecided are below all thresholds.
+    false_negatives, true_negatives = positive.searchsorted(deltas).tolist(), negative.searchsorted(deltas).tolist()
     hm = [
-        harmonic_mean((len(positive) - misses) / len(positive), spares / len(negative))
-        for misses, spares in zip(missed, spared, strict=True)
+        harmonic_mean((len(positive) - missed) / len(positive), right / len(negative))
+        for missed, right in zip(false_negatives, true_negatives, strict=True)
     ]
-    return Curve(ends, hm)
+    return Curve(deltas, hm)
 
 
 def choose_threshold(votes: Votes, delta: float | None = None) -> tuple[float, float]:

@@ -74,24 +74,19 @@ class ArraySource:
         self.patient_ids = sorted(set(names))
         patient = {name: number for number, name in enumerate(self.patient_ids)}
         parts = [None] * count if splits is None else [_split(part, row) for row, part in enumerate(splits)]
-        found = _rectangular(labels)
+        table = _rectangular(labels)
         self.classes: list[str] = []
-        findings: list[tuple[float, ...]] = [()] * count
         if masks is None:
-            self.classes, findings = _findings(found, classes)
+            self.classes, findings = _findings(table, classes)
             _check_names(self.classes)
-        values = [int(1.0 in row) for row in findings] if masks is None else _binary(found)
+            positive = [int(1.0 in row) for row in findings]
+        else:
+            findings, positive = [()] * count, _binary(table)
         self.films = [
-            Film(patient[name], value, part, f"image {row + 1}", finding)
-            for row, (name, value, part, finding) in enumerate(zip(names, values, parts, findings, strict=True))
+            Film(patient[name], label, part, f"image {row + 1}", finding)
+            for row, (name, label, part, finding) in enumerate(zip(names, positive, parts, findings, strict=True))
         ]
-        first: dict[int, Film] = {}
-        for film in self.films:
-            earlier = first.setdefault(film.patient, film)
-            if earlier.split != film.split:
-                raise InputError(f"{film.where}: the subject of {earlier.where} is in another split; give both one")
-            if masks is not None and earlier.label != film.label:
-                raise InputError(f"{film.where}: the patient of {earlier.where} has another label there; correct one")
+        _check_patients(self.films, one_label=masks is not None)
         if self._labelled:  # what the labels say is wrong is said before all films are read
             for number in range(count):
                 self._remember(number)
@@ -116,7 +111,7 @@ class ArraySource:
         return found
 
     def _remember(self, number: int) -> Any:
-        """Keep a film's digest; returns the label that comes with it, since a data set may decode it each time."""
+        """Keep a film's digest; returns the label that comes with it: asked for again, a data set would decode anew."""
         film, label = self._film(number)
         self._digests.append(_digest(*film))
         return label
@@ -139,6 +134,17 @@ class ArraySource:
                 f"{pixels.shape[0]} x {pixels.shape[1]} of bool"
             )
         return (pixels, mask), label
+
+
+def _check_patients(films: Sequence[Film], *, one_label: bool) -> None:
+    """Raise an InputError where a patient's films are of several splits, or of several labels where it is to be one."""
+    first: dict[int, Film] = {}
+    for film in films:
+        earlier = first.setdefault(film.patient, film)
+        if earlier.split != film.split:
+            raise InputError(f"{film.where}: the subject of {earlier.where} is in another split; give both one")
+        if one_label and earlier.label != film.label:
+            raise InputError(f"{film.where}: the patient of {earlier.where} has another label there; correct one")
 
 
 def _digest(pixels: np.ndarray, mask: np.ndarray | None) -> str:
@@ -210,7 +216,7 @@ def _words(values: np.ndarray) -> str:
 
 
 def _subjects(given: Any) -> list[str]:
-    """Identifiers as tables have them: None, NaN and NA would each make one patient of all whose is not known."""
+    """Identifiers, checked as a table's are: None, NaN or NA would make one patient of all whose patient is unknown."""
     values = given.tolist() if torch.is_tensor(given) else given
     names = [str(value).strip() for value in values]
     if "" in names:
@@ -239,20 +245,34 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def _findings(labels: np.ndarray, names: Sequence[str]) -> tuple[list[str], list[tuple[float, ...]]]:
-    """Names of the classes or findings, and for each film a value of each."""
-    if labels.ndim == 2:
-        if not labels.shape[1]:
-            raise InputError("labels: findings without a column; give a column for each finding")
-        known = list(names) or [f"finding {number + 1}" for number in range(labels.shape[1])]
-        try:
-            table = labels.astype(np.float64)
-        except (TypeError, ValueError):  # names among them
-            table = np.full(labels.shape, np.inf)
-        if not (np.isnan(table) | (table == 0) | (table == 1)).all():
-            raise InputError("labels: findings are 0, 1, or NaN where they are not known; another value is among them")
-        if len(known) != labels.shape[1]:
-            raise InputError(f"classes: {len(known)} names, and labels have {labels.shape[1]} columns")
-        return known, [tuple(row) for row in table.tolist()]
+    """Names of the findings or classes, and for each film a value of each; of classes 1 for its own and 0 for others.
+
+    Args:
+        labels: (films, findings), or (films,) classes by number or name.
+        names: as given; without any, findings are numbered and classes named by their labels.
+    """
+    known, table = _finding_table(labels, names) if labels.ndim == 2 else _class_table(labels, names)
+    return known, [tuple(row) for row in table.tolist()]
+
+
+def _finding_table(labels: np.ndarray, names: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Names of the findings, and (films, findings) float64 0, 1 or NaN."""
+    if not labels.shape[1]:
+        raise InputError("labels: findings without a column; give a column for each finding")
+    known = list(names) or [f"finding {number + 1}" for number in range(labels.shape[1])]
+    try:
+        table = labels.astype(np.float64)
+    except (TypeError, ValueError):  # names among them
+        table = np.full(labels.shape, np.inf)
+    if not (np.isnan(table) | (table == 0) | (table == 1)).all():
+        raise InputError("labels: findings are 0, 1, or NaN where they are not known; another value is among them")
+    if len(known) != labels.shape[1]:
+        raise InputError(f"classes: {len(known)} names, and labels have {labels.shape[1]} columns")
+    return known, table
+
+
+def _class_table(labels: np.ndarray, names: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Names of the classes, and (films, classes) float64 1 for a film's own class, else 0."""
     if labels.ndim != 1 or labels.dtype.kind not in "iubUO":
         raise InputError(
             f"labels: {_words(labels)}; give a class for each image, as a whole number or a name, or 0 and 1 for each "
@@ -277,4 +297,4 @@ def _findings(labels: np.ndarray, names: Sequence[str]) -> tuple[list[str], list
         numbers = np.array([place[str(label)] for label in labels])
     if len(known) < 2:
         raise InputError(f"labels: all images are of class {known[0]}; a class is told from at least one other")
-    return known, [tuple(row) for row in np.eye(len(known))[numbers].tolist()]
+    return known, np.eye(len(known))[numbers]

@@ -113,6 +113,7 @@ class Distilled:
         return {name: value for name, value in described.items() if value is None or isinstance(value, int | float)}
 
     def _scored(self, cohort: Cohort | None) -> tuple[Evaluator, list[int]]:
+        """What ``score`` scores with, and the patients that it scores."""
         if cohort is not None:
             return _evaluator(self.package, cohort, self._counts), list(range(cohort.patients))
         if self._data is None:
@@ -157,12 +158,14 @@ def _evaluator(package: Package, cohort: Cohort, counts: tuple[np.ndarray, np.nd
     check_films(package, cohort)
     if package.task == "patches" and not cohort.classes:
         return PatientEvaluator(Patches(cohort, package.patches, package.mean, package.deviation))
-    if package.task != "patches" and cohort.classes:  # the package says what is told: films may happen to fit both
+    if package.task != "patches" and cohort.classes:
         films = WholeFilms(cohort, package.patches.input_size, package.mean, package.deviation)
-        classes, numbers = exclusive_classes(cohort) if package.task == "classes" else (tuple(cohort.classes), None)
-        if classes == package.classes:
-            if numbers is None:
-                return FilmEvaluator(films, counts or label_counts(cohort.film_labels))
-            return ClassEvaluator(films, classes, numbers)
-    of = ", ".join(cohort.classes) or "I, N, P"
-    raise InputError(f"cohort: its classes are {of}, and the package's {', '.join(package.classes)}")
+        # The package says what is told of a film: a cohort with a class each may be read as one of findings too.
+        if package.task == "classes":
+            classes, numbers = exclusive_classes(cohort)
+            if classes == package.classes:
+                return ClassEvaluator(films, classes, numbers)
+        elif tuple(cohort.classes) == package.classes:
+            return FilmEvaluator(films, counts or label_counts(cohort.film_labels))
+    here = ", ".join(cohort.classes) or "I, N, P"
+    raise InputError(f"cohort: its classes are {here}, and the package's {', '.join(package.classes)}")

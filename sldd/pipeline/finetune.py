@@ -1,15 +1,15 @@
 """How much k of a receiver's own patients add to a package: a curve of AUC over k, with the package and without.
 
-Test patients are drawn first, unless the data say who they are, and are the same throughout. Of the others k are drawn
-for every seed, prevalence kept, smaller draws within the larger ones, and a network is trained on their patches, or
-their films, for a fixed number of steps:
+Test patients are drawn first, unless the data say who they are, and are the same throughout. From the others each seed
+draws k, at the prevalence of all of them, so that a smaller draw is part of a larger one. A network is then trained on
+their patches, or their films, for a fixed number of steps, in one of three arms:
 
     alone     from a fresh start of that seed, or from weights that are to be had without the package: published ones,
               or a file's; standardised by the k patients' own values
     package   from the network that the package stands for; at k = 0 that network itself
     beside    from the package's start, with its distilled images and soft labels beside every batch
 
-Of whole films the AUC is the mean over classes, or findings, each against the rest, and its bootstrap draws patients
+With whole films the AUC is the mean over classes, or findings, each against the rest, and its bootstrap draws patients
 with all their films. Nothing is chosen on test patients: the last state is scored.
 """
 
@@ -50,10 +50,11 @@ from sldd.training.supervised import Training
 
 ALONE, PACKAGE, BESIDE = "alone", "package", "beside"
 COUNTS = (0, 5, 10, 20, 50, 100, 200, 500)
-"""Patients, as many of them as there are; then all."""
+"""Usual values of k. Those below the number of own patients are taken, and that number itself is always added."""
 FEWEST = 2
-"""Own patients, one of each label; of classes, one of each."""
+"""Own patients to train on, at least: one of each label. Where there are more classes, one of each."""
 _TESTED = 0.4
+"""Share of the patients that is tested, unless it is given or the data say who is."""
 _CPU = torch.device("cpu")
 
 
@@ -96,7 +97,7 @@ class Point:
 
 @dataclass(frozen=True)
 class FinetuneCurve:
-    """All points, and the break-even count: None of what no tested count came to, or of nothing trained alone."""
+    """All points, and the break-even count: None where no tested count comes to it, or nothing was trained alone."""
 
     points: list[Point]
     break_even: float | None
@@ -148,18 +149,19 @@ def finetune(
         found = data.evaluator().score(
             to_channels_last(network), split.test, batch=OuterSettings.score_batch, device=_CPU
         )
-    drawn = _bootstrap(found, cohort, split, settings.seeds)
-    received = drawn.aucs(_values(found)[None])
-    aucs: dict[tuple[str, int], np.ndarray] = {(PACKAGE, 0): received}
+    bootstrap = _bootstrap(found, cohort, split, settings.seeds)
+    received = bootstrap.aucs(_values(found)[None])
+    aucs: dict[tuple[str, int], np.ndarray] = {(PACKAGE, 0): received}  # (1 + draws,) each
     arms = [(count, arm) for count in counts if count for arm in settings.arms]
     with bar(len(arms) * settings.seeds) as done:
         for count, arm in arms:
             runs = []
             for seed in range(settings.seeds):
-                own = own_patients(groups, split.train, count, seed)
-                runs.append(_trained(arm, package, start, cohort, Split(own, split.test, split.test), settings, seed))
+                own = Split(own_patients(groups, split.train, count, seed), split.test, split.test)
+                fresh = _start_of(arm, package, start, seed)
+                runs.append(_trained(arm, fresh, package, cohort, own, settings, seed))
                 done()
-            aucs[arm, count] = drawn.aucs(np.stack(runs))
+            aucs[arm, count] = bootstrap.aucs(np.stack(runs))
     return FinetuneCurve(
         [_point(arm, count, aucs) for arm, count in sorted(aucs, key=lambda key: (key[1], key[0]))],
         *break_even(received, [(count, aucs[ALONE, count]) for count in counts if (ALONE, count) in aucs]),
@@ -172,8 +174,8 @@ def finetune(
 
 
 def counts_of(settings: FinetuneSettings, own: int, fewest: int = FEWEST) -> list[int]:
-    """The counts that there are patients for, in order, and all of them; of the usual ones, those that are not too
-    few."""
+    """Counts to test, in rising order: those below ``own``, the number of own patients, and that number itself. Usual
+    counts below ``fewest`` are left out, and counts of the user's own below it are an InputError."""
     wanted = sorted(set(settings.counts))
     if settings.counts == COUNTS:
         wanted = [count for count in wanted if not 0 < count < fewest]
@@ -196,7 +198,7 @@ def _split(package: Package, cohort: Cohort, settings: FinetuneSettings) -> Spli
         )
     share = _TESTED if settings.test is None else settings.test
     split = split_patients(cohort, SplitSettings(0.0, share), needed=("train", "test"))
-    # Nothing is chosen here, so that those who would validate can train, where masks say what their patches show.
+    # Nothing is chosen here, so that validation patients can train as well, where masks say what their patches show.
     own = [
         patient
         for patient in split.validation
@@ -236,22 +238,20 @@ def _values(found: Scores) -> np.ndarray:
     return found.probabilities
 
 
-def _trained(
-    arm: str,
-    package: Package,
-    start: Path | str | None,
-    cohort: Cohort,
-    split: Split,
-    settings: FinetuneSettings,
-    seed: int,
-) -> np.ndarray:
-    """The ``_values`` of test patients after training on the split's own patients."""
+def _start_of(arm: str, package: Package, start: Path | str | None, seed: int) -> nn.Module:
+    """The network that training in an arm starts from."""
     if arm == PACKAGE:
-        network = rebuild(package, start)
-    else:
-        network = started(package, start)
-        if arm == ALONE:
-            _forget(network, package, start, seed)
+        return rebuild(package, start)
+    network = started(package, start)
+    if arm == ALONE:
+        _forget(network, package, start, seed)
+    return network
+
+
+def _trained(
+    arm: str, network: nn.Module, package: Package, cohort: Cohort, split: Split, settings: FinetuneSettings, seed: int
+) -> np.ndarray:
+    """The ``_values`` of test patients by a network, after it was trained on the split's own patients."""
     try:
         data = _data(package, cohort, split, own=arm == ALONE)
     except InputError as error:
@@ -275,10 +275,11 @@ def _trained(
 
 
 def _forget(network: nn.Module, package: Package, start: Path | str | None, seed: int) -> None:
-    """Draw a package's start anew from a seed, unless it is published weights or those of a file.
+    """Draw a package's start anew from a seed, unless it is public: published weights, or those of a file.
 
-    Where it is another package's network, or packages averaged, it knows those hospitals' patients, and of weights that
-    are in the package alone nobody can tell: those are Xavier's then. Other files count as public, whatever made them.
+    A start that came from a seed is drawn in the same way. Any other is replaced by Xavier's: another package's
+    network, or packages averaged, knows those hospitals' patients, and of weights that are only in the package nobody
+    can tell whom they know. All other files count as public, whatever made them.
     """
     public = package.start == PRETRAINED or (
         package.weights is None and start is not None and not of_packages(Path(start))

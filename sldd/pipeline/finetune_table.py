@@ -62,8 +62,8 @@ def finetune_command(options: argparse.Namespace, console: Console) -> int:
 def _opened(where: Path, package: Package) -> Cohort:
     """The cohort, its films read as the package's maker read theirs."""
     colours = "gray" if package.channels == 1 else "rgb"
-    said: dict[str, Any] = {"channels": colours, "film_size": package.film_size, "slice": package.slice}
-    return open_cohort(where, **{name: value for name, value in said.items() if value is not None})
+    settings: dict[str, Any] = {"channels": colours, "film_size": package.film_size, "slice": package.slice}
+    return open_cohort(where, **{name: value for name, value in settings.items() if value is not None})
 
 
 def as_table(curve: FinetuneCurve) -> Table:
@@ -80,11 +80,12 @@ def in_words(curve: FinetuneCurve) -> Iterator[str]:
     yield f"{curve.tested} test {curve.whose}s, {curve.own} others, {curve.seeds} seeds"
     if not curve.trained_alone:
         return
-    seen, low, high = (
-        f"more than {curve.own}" if value is None else f"{value:.0f}"
-        for value in (curve.break_even, curve.break_even_low, curve.break_even_high)
-    )
-    yield f"break-even: the package as received is worth {seen} own {curve.whose}s ({low} to {high})"
+
+    def count(value: float | None) -> str:
+        return f"more than {curve.own}" if value is None else f"{value:.0f}"
+
+    worth, low, high = count(curve.break_even), count(curve.break_even_low), count(curve.break_even_high)
+    yield f"break-even: the package as received is worth {worth} own {curve.whose}s ({low} to {high})"
 
 
 def as_csv(curve: FinetuneCurve) -> bytes:

@@ -24,11 +24,12 @@ from sldd.sources.folder import FolderSource
 from sldd.sources.subset import PartOfPatients
 
 _TABLE = "table"
-_OF_IMAGES = ("film_size", "cache")
-"""Settings that images in memory have."""
-_OF_TABLES = ("root", "channels", "part", "cache")
-_OF_CLASSES = (*_OF_TABLES, "classes", "film_size", "slice")
-"""Settings that tables in memory have: all of them, and those with a class a row."""
+_FOR_IMAGES = ("film_size", "cache")
+"""Settings that go with images in memory."""
+_FOR_PATIENT_TABLES = ("root", "channels", "part", "cache")
+"""Settings that go with a table in memory of patients, with a label and masks."""
+_FOR_CLASS_TABLES = (*_FOR_PATIENT_TABLES, "classes", "film_size", "slice")
+"""Settings that go with a table in memory of images, with a class each."""
 
 
 def open_cohort(
@@ -70,18 +71,25 @@ def open_cohort(
     if "split" in settings:
         raise InputError("data.split: patients are not divided here; give split to sldd.distill, which does that")
     cache = Path(data.cache).expanduser() if data.cache else default_cache()
-    extras = {"labels": labels, "masks": masks, "subjects": subjects, "splits": splits}
-    extras["classes"] = classes if len(classes) else None
-    given = [name for name, value in extras.items() if value is not None]
     if isinstance(films, str | Path) or films is None or _is_table(films):
-        if given:
-            raise InputError(f"{given[0]}: goes with images in memory; a folder or a table says so itself")
-        return prepare(_source(films, data, list(settings)), cache)
+        beside = {"labels": labels, "masks": masks, "subjects": subjects, "splits": splits}
+        beside["classes"] = classes if len(classes) else None
+        for name, value in beside.items():
+            if value is not None:
+                raise InputError(f"{name}: goes with images in memory; a folder or a table says so itself")
+        return prepare(_source_of_files(films, data, list(settings)), cache)
     for name in settings:
-        if name not in _OF_IMAGES:
+        if name not in _FOR_IMAGES:
             raise InputError(f"data.{name}: is for files, and images in memory are taken as they are; leave it out")
     if masks is not None:
         _check_masked(settings, classes)
+    return prepare(_source_in_memory(films, labels, classes, masks, subjects, splits, data.film_size), cache)
+
+
+def _source_in_memory(
+    films: Any, labels: Any, classes: Sequence[str], masks: Any, subjects: Any, splits: Any, film_size: int
+) -> ArraySource:
+    """Source of images in memory with ``labels``, or of a ``Dataset``, whose items have their label."""
     if isinstance(films, torch.utils.data.IterableDataset) or not hasattr(films, "__len__"):
         raise InputError("films: a data set without a length; give one whose items can be asked for by number")
     if isinstance(films, torch.utils.data.Dataset):
@@ -90,7 +98,7 @@ def open_cohort(
         classes = classes or getattr(films, "classes", ())
     elif labels is None:
         raise InputError("labels: not given; give one for each image")
-    source = ArraySource(
+    return ArraySource(
         films.__getitem__ if labels is not None else partial(_item, films),
         len(films),
         _plain(labels),
@@ -98,9 +106,8 @@ def open_cohort(
         masks=masks,
         subjects=_plain(subjects),
         splits=_plain(splits),
-        film_size=data.film_size,
+        film_size=film_size,
     )
-    return prepare(source, cache)
 
 
 def _check_masked(settings: Iterable[str], classes: Sequence[str]) -> None:
@@ -112,6 +119,7 @@ def _check_masked(settings: Iterable[str], classes: Sequence[str]) -> None:
 
 
 def _item(dataset: Any, number: int) -> tuple[Any, Any]:
+    """(image, label) of a ``Dataset``; a label that is an array or a tensor as plain numbers."""
     item = dataset[number]
     if not isinstance(item, tuple | list) or len(item) < 2:
         raise InputError(f"item {number + 1} of the Dataset is a {type(item).__name__}, not (image, label)")
@@ -120,15 +128,17 @@ def _item(dataset: Any, number: int) -> tuple[Any, Any]:
 
 
 def _plain(values: Any) -> Any:
-    """A pandas column as an array."""
+    """A pandas column as an array; anything else as it is."""
     return values.to_numpy() if hasattr(values, "to_numpy") else values
 
 
 def _is_table(films: Any) -> bool:
+    """Whether these are a pandas table, by its methods: pandas itself is never imported here."""
     return hasattr(films, "columns") and hasattr(films, "itertuples")
 
 
 def _settings(given: dict[str, Any]) -> DataSettings:
+    """The settings from keyword arguments, with every name and value checked."""
     _check_known("data", given, DataSettings())
     given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
     for name, group in vars(DataSettings()).items():
@@ -154,24 +164,32 @@ def _check_known(place: str, given: Iterable[str], group: Any) -> None:
             raise InputError(f"unknown setting {place}.{name}; {hint}")
 
 
-def _source(films: Any, data: DataSettings, given: Sequence[str]) -> Source:
+def _source_of_files(films: Any, data: DataSettings, given: Sequence[str]) -> Source:
+    """Source of films that are files, by a table in memory, by the settings alone (None), or in a folder.
+
+    Args:
+        given: names of the settings that were given; the others have their defaults.
+    """
+    if _is_table(films):
+        _check_paths(films)
+        everybody = _source_of_table(_cells(films), data, given)
+        return everybody if data.part is None else PartOfPatients(everybody, data.part)
     named = "source" in given
     if films is None:
         if not named:
             raise InputError("films: not given; give a folder, images, a Dataset or a table, or source='phantom'")
-        return _opened(data, given)
-    if not _is_table(films):
-        root = Path(films).expanduser()
-        data = replace(data, root=str(root))
-        if not named and not root.exists():
+        return _source_by_name(data, given)
+    root = Path(films).expanduser()
+    data = replace(data, root=str(root))
+    if not named:
+        if not root.exists():
             raise InputError(f"data.root: there is no {root}; name the folder that holds the files and their table")
-        return _opened(data if named else replace(data, source=find_source(root)), given)
-    _check_paths(films)
-    whole = _of_table(_cells(films), data, given)
-    return whole if data.part is None else PartOfPatients(whole, data.part)
+        data = replace(data, source=find_source(root))
+    return _source_by_name(data, given)
 
 
-def _opened(data: DataSettings, given: Sequence[str]) -> Source:
+def _source_by_name(data: DataSettings, given: Sequence[str]) -> Source:
+    """The source that ``data.source`` names; settings that it does not have are refused."""
     if "film_size" in given and data.source not in TOLD_WHOLE:
         raise InputError(f"data.film_size: films of {data.source} are cut into patches as they are; leave it out")
     if "classes" in given and data.source != "classes":
@@ -181,11 +199,13 @@ def _opened(data: DataSettings, given: Sequence[str]) -> Source:
     return open_source(data)
 
 
-def _of_table(table: Table, data: DataSettings, given: Sequence[str]) -> Source:
+def _source_of_table(table: Table, data: DataSettings, given: Sequence[str]) -> Source:
+    """Source of a table in memory: of images with a class where it has that column, else of patients with a label."""
     root, channels = Path(data.root or ".").expanduser(), CHANNELS[data.channels]
     patients = find_column(table[0], _TABLE, data.classes.column) is None
+    known = _FOR_PATIENT_TABLES if patients else _FOR_CLASS_TABLES
     for name in given:
-        if name not in (_OF_TABLES if patients else _OF_CLASSES):
+        if name not in known:
             kind = "patients with a label and masks" if patients else "images with a class"
             raise InputError(f"data.{name}: a table of {kind}, which its columns make this one, has none; leave it out")
     if patients:
@@ -219,6 +239,7 @@ def _check_paths(table: Any) -> None:
 
 
 def _is_single(value: Any) -> bool:
+    """Whether a cell holds one value, and no array or list."""
     try:
         return isinstance(value, str) or np.ndim(value) == 0
     except ValueError:  # lists of several lengths
@@ -226,5 +247,8 @@ def _is_single(value: Any) -> bool:
 
 
 def _missing(value: Any) -> bool:
-    """None, NaN and NaT, and pandas' NA, which is known by its word: compared with anything it is neither."""
+    """Whether a cell is None, NaN or NaT, which differ from themselves, or pandas' NA.
+
+    NA is known by its text: a comparison with it is neither true nor false.
+    """
     return _is_single(value) and (value is None or str(value) == "<NA>" or bool(value != value))

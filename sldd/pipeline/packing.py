@@ -28,7 +28,7 @@ from sldd.training.outer_loop import Best
 
 @dataclass(frozen=True)
 class Start:
-    """What a receiver makes the network and its first weights of.
+    """A network and its first weights, in what a receiver needs to make both again.
 
     Attributes:
         backbone, norm: of the network.
@@ -47,7 +47,7 @@ class Start:
 
 
 def store_images(best: Best, settings: PackageSettings) -> tuple[torch.Tensor, Stored]:
-    """Put the images of the best state in the place of those that a receiver gets, so that these are what is scored.
+    """Replace the images of the best state by those that a receiver gets, so that these are what is scored.
 
     Returns:
         The images as they were, and what storing them cost.
@@ -73,7 +73,7 @@ def claims(
     Args:
         validation: of the patients on which the state was chosen.
         test: of patients that nothing was chosen on, where they were scored.
-        images: how the distilled images were stored when this was measured.
+        images: format of the distilled images that this was measured with (``PackageSettings.images``).
         paper: whether the state was chosen on the test patients, at a threshold of 0.4 (Li et al. 2022).
         fold: which of several rotating parts was tested.
     """
@@ -142,10 +142,10 @@ def header_of(
 
 
 def _sides(data: TaskData) -> list[float]:
-    """The shorter side of each training patient's films, in pixels, on average."""
-    sides = [min(shape) for shape in data.cohort.shapes]
-    of = [[sides[film] for film in data.cohort.films_of[patient]] for patient in data.split.train]
-    return [sum(films) / len(films) for films in of if films]
+    """Mean shorter side of a patient's films, in pixels, for each training patient who has any."""
+    cohort = data.cohort
+    by_patient = [[min(cohort.shapes[film]) for film in cohort.films_of[patient]] for patient in data.split.train]
+    return [sum(sides) / len(sides) for sides in by_patient if sides]
 
 
 def complete(package: Package, start: Start, original: torch.Tensor, *, weights: bool) -> Package:
@@ -154,7 +154,9 @@ def complete(package: Package, start: Start, original: torch.Tensor, *, weights:
     Args:
         original: the images before they were stored.
     """
-    source = start.source if start.source == PRETRAINED or start.source.endswith(FILE_ENDINGS) else None
+    # Only these are looked up; other starts follow from the package's seed, or are in it.
+    from_outside = start.source == PRETRAINED or start.source.endswith(FILE_ENDINGS)
+    source = start.source if from_outside else None
     if start.source == GIVEN and start.own is not None:
         package = replace(package, weights=on_cpu(dict(start.own.named_parameters())))
     elif weights:

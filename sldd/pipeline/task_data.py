@@ -1,6 +1,6 @@
-"""Data of a task: what is drawn from a cohort's training patients, where images and labels start, what scores a state.
+"""Data of a task: training batches, where distilled images and labels start, and what scores a state.
 
-Patches call patients positive or negative by votes; whole films have findings, or one class each.
+Tasks are patients told positive or negative by votes of patches, and whole films with findings or with one class each.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class TaskData(ABC):
     """Data that networks are trained and scored on: a cohort's images, split by patient.
 
     Attributes:
-        loss: of its task.
+        loss: of the task.
         label_starts: where soft labels may start, the usual one first.
-        input: what networks see of an image, and tell of it.
-        batches: training images, as they are.
-        size: how many of them there are.
-        fewest: images of a batch that holds each class.
+        input: the networks' input and classes.
+        batches: training images, without augmentation.
+        size: number of training images.
+        fewest: images that a batch needs at least: one of each class, where every batch is to have all of them.
     """
 
     loss: Loss
@@ -71,7 +71,7 @@ class TaskData(ABC):
 
     @abstractmethod
     def evaluator(self, delta: float | None = None) -> Evaluator:
-        """What scores states; at the threshold ``delta`` on a patient's score, where it is fixed."""
+        """What scores states; ``delta`` is a fixed threshold on a patient's score, None each state's best one."""
 
     @abstractmethod
     def initial_labels(self, start: str, images: int, seed: int) -> torch.Tensor:
@@ -103,8 +103,8 @@ class TaskData(ABC):
         raise NotImplementedError
 
     def of_classes(self, random: np.random.Generator, classes: Sequence[int]) -> torch.Tensor:
-        """(len(classes), channels, side, side) real training images, one of each class in turn; none twice while its
-        class has others."""
+        """(len(classes), channels, side, side) real training images of these classes, in their order; an image comes
+        twice only where all of its class are drawn."""
         raise NotImplementedError
 
 
@@ -251,11 +251,11 @@ def _scores(found: Mapping[str, Any]) -> list[float]:
 
 
 def _largest(found: Mapping[str, Any]) -> list[float]:
-    """The largest probability of each patient's films, on average, from ``describe`` of whole films."""
-    of: dict[str, list[float]] = {}
+    """Each patient's mean, over the films, of a film's largest probability, from ``describe`` of whole films."""
+    by_patient: dict[str, list[float]] = {}
     for film in found["films"]:
-        of.setdefault(film["patient"], []).append(max(film["probabilities"]))
-    return [sum(films) / len(films) for films in of.values()]
+        by_patient.setdefault(film["patient"], []).append(max(film["probabilities"]))
+    return [sum(largest) / len(largest) for largest in by_patient.values()]
 
 
 def check_labels(task: TaskName, labels: Collection[str]) -> None:
@@ -269,7 +269,7 @@ def check_labels(task: TaskName, labels: Collection[str]) -> None:
 
 
 def task_of(cohort: Cohort) -> TaskName:
-    """What a cohort's networks are asked: of films of one class each that class, else their findings, else patients."""
+    """The task of a cohort: films with one class each, other films with findings, or else patients by their patches."""
     if not cohort.classes:
         return "patches"
     return "classes" if cohort.one_class_each else "multilabel"

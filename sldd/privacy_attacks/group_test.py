@@ -44,10 +44,12 @@ class GroupTest:
 
     Attributes:
         auc, auc_low, auc_high: the effect and its interval.
-        p: one-sided, that those who trained do not score higher: exchanging patients of equal label.
-        tpr, tpr_low, tpr_high: share of those who trained that are found ...
-        false_alarms: ... when at most so many of those who did not are taken for some who did: ``FALSE_ALARMS`` of them
-            in whole patients, so 0 below a hundred.
+        p: one-sided p-value, by permutation among patients of equal label, of the null hypothesis that those who
+            trained do not score higher.
+        tpr, tpr_low, tpr_high: true-positive rate, the share of those who trained that the attack finds at
+            ``false_alarms``, and its interval.
+        false_alarms: false positives allowed, in held-out patients: the share ``FALSE_ALARMS`` of them, rounded down,
+            so 0 below a hundred.
         training, held_out: patients.
     """
 
@@ -74,19 +76,20 @@ def compare(scores: np.ndarray, groups: MemberLabels, seed: int) -> GroupTest:
     pairs, member = above(columns), groups.member
     highest = columns.max(1)
     drawn = resamples(groups, seed)
-    aucs = _auc(pairs, drawn * member, drawn * ~member)
-    rates = [found_at(np.repeat(highest, times), np.repeat(member, times)) for times in drawn]
+    resampled_aucs = _auc(pairs, drawn * member, drawn * ~member)
+    resampled_tprs = [found_at(np.repeat(highest, times), np.repeat(member, times)) for times in drawn]
     exchanged = permutations(groups, seed)
+    null_aucs = _auc(pairs, exchanged, ~exchanged)
     low, high = (1 - LEVEL) / 2, (1 + LEVEL) / 2
-    found = area(scores, member)
+    auc = area(scores, member)
     return GroupTest(
-        auc=found,
-        auc_low=float(np.quantile(aucs, low)),
-        auc_high=float(np.quantile(aucs, high)),
-        p=p_value(found, _auc(pairs, exchanged, ~exchanged)),
+        auc=auc,
+        auc_low=float(np.quantile(resampled_aucs, low)),
+        auc_high=float(np.quantile(resampled_aucs, high)),
+        p=p_value(auc, null_aucs),
         tpr=found_at(highest, member),
-        tpr_low=float(np.quantile(rates, low)),
-        tpr_high=float(np.quantile(rates, high)),
+        tpr_low=float(np.quantile(resampled_tprs, low)),
+        tpr_high=float(np.quantile(resampled_tprs, high)),
         false_alarms=allowed(int((~member).sum())),
         training=int(member.sum()),
         held_out=int((~member).sum()),
@@ -100,19 +103,24 @@ def area(scores: np.ndarray, member: np.ndarray) -> float:
 
 
 def above(scores: np.ndarray) -> np.ndarray:
-    """(patients, patients): the share of a row's k scores above the column's, ties as half, for (patients, k)."""
-    order = (np.sign(column[:, None] - column[None, :]) for column in scores.T)
-    total: np.ndarray = sum(order, np.zeros((len(scores), len(scores))))
+    """(patients, patients) share of a row's k scores that are above the column's same scores; a tie counts half.
+
+    Args:
+        scores: (patients, k).
+    """
+    total = np.zeros((len(scores), len(scores)))
+    for column in scores.T:
+        total = total + np.sign(column[:, None] - column[None, :])
     return 0.5 + 0.5 * total / scores.shape[1]
 
 
 def allowed(held_out: int) -> int:
-    """False alarms that ``FALSE_ALARMS`` of so many patients are."""
+    """False alarms that an attack may raise among so many held-out patients: ``FALSE_ALARMS`` of them, rounded down."""
     return math.floor(FALSE_ALARMS * held_out)
 
 
 def permutations(groups: MemberLabels, seed: int) -> np.ndarray:
-    """(``PERMUTATIONS``, patients) bool: who trained, exchanged between patients of equal label."""
+    """(``PERMUTATIONS``, patients) bool: who trained, permuted among patients of equal label."""
     random = stream(seed, "anonymity", "permutation")
     exchanged = np.tile(groups.member, (PERMUTATIONS, 1))
     for label in np.unique(groups.labels):
@@ -122,12 +130,17 @@ def permutations(groups: MemberLabels, seed: int) -> np.ndarray:
 
 
 def p_value(found: float, null: np.ndarray) -> float:
-    """One-sided: the share of exchanges with a statistic as high as ``found``, which counts as one of them."""
+    """One-sided p-value: the share of permutations whose statistic is as high as ``found``, itself one of them.
+
+    Args:
+        found: the statistic as seen.
+        null: (permutations,) the statistic after each.
+    """
     return float(((null >= found - 1e-9).sum() + 1) / (len(null) + 1))
 
 
 def higher_p(values: np.ndarray, yardstick: np.ndarray, seed: int) -> float:
-    """One-sided, that ``values`` (n,) are no higher than ``yardstick`` (m,): their rank sum under exchange."""
+    """One-sided p-value that ``values`` (n,) are no higher than ``yardstick`` (m,): a permutation test of rank sums."""
     ranks = rankdata(np.concatenate([values, yardstick]))
     random = stream(seed, "anonymity", "ranks")
     exchanged = random.permuted(np.tile(ranks, (PERMUTATIONS, 1)), axis=1)
@@ -147,13 +160,18 @@ def resamples(groups: MemberLabels, seed: int) -> np.ndarray:
 
 
 def _auc(pairs: np.ndarray, training: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-    """(n,) means of ``above`` over the pairs of (n, patients) weights on either side."""
+    """(n,) AUCs: means of ``above`` over all pairs of a patient who trained and a held-out one.
+
+    Args:
+        pairs: (patients, patients), as of ``above``.
+        training, held_out: (n, patients) how often each patient is on that side.
+    """
     training, held_out = training.astype(np.float64), held_out.astype(np.float64)
     total = ((training @ pairs) * held_out).sum(1)
     return total / (training.sum(1) * held_out.sum(1))
 
 
 def found_at(scores: np.ndarray, member: np.ndarray) -> float:
-    """Share of those who trained that score above all but ``allowed`` of those who did not."""
+    """True-positive rate: the share of those who trained that score above all held-out patients but ``allowed``."""
     others = np.sort(scores[~member])
     return float((scores[member] > others[-1 - allowed(len(others))]).mean())

@@ -55,6 +55,7 @@ def nearest(images: Similarities, probes: Similarities, groups: MemberLabels, se
     for measure, similar in images.best.items():
         training, held_out = similar[groups.member], similar[~groups.member]
         equal = min(len(training), len(held_out))
+        # To the nearest patient who trained: (images,) of each image, (probes,) of each held-out patient's patch.
         closest, unseen = training.max(0), probes.best[measure][groups.member].max(0)
         found[measure] = Nearest(
             training=float(expected_best(training, equal).mean()),
@@ -71,18 +72,25 @@ def nearest(images: Similarities, probes: Similarities, groups: MemberLabels, se
 
 
 def expected_best(similar: np.ndarray, patients: int) -> np.ndarray:
-    """(images,): the highest of (n, images), expected when so many of the n patients are drawn without replacement.
+    """Expected similarity of the nearest patient, when ``patients`` are drawn without replacement.
 
-    The more patients, the nearer the nearest; so the larger group is compared as it would do in the smaller one's
-    number. One draw would leave out whoever was copied more often than not; this is the mean over all draws.
+    The more patients there are, the nearer is the nearest; so the larger group is compared as if it had as many as the
+    smaller one. A single draw would most often leave out whoever was copied; this is the mean over all draws.
+
+    Args:
+        similar: (n, images) similarity of each patient to each image.
+        patients: drawn, at most n.
+
+    Returns:
+        (images,).
     """
-    ordered = -np.sort(-similar, axis=0)
+    ordered = -np.sort(-similar, axis=0)  # the nearest patient of each image first
     total = len(ordered)
-    chance = np.zeros(total)  # that the k-th nearest is the nearest of those drawn: it is drawn, and none before it
-    none = 1.0
+    is_nearest = np.zeros(total)  # chance of each rank to be the nearest one drawn: it is drawn, and none before it
+    none_before = 1.0
     for rank in range(total - patients + 1):
-        drawn = patients / (total - rank)
-        chance[rank] = none * drawn
-        none *= 1 - drawn
-    expected: np.ndarray = chance @ ordered
+        drawn = patients / (total - rank)  # chance, where none before it was
+        is_nearest[rank] = none_before * drawn
+        none_before *= 1 - drawn
+    expected: np.ndarray = is_nearest @ ordered
     return expected

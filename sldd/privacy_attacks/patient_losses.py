@@ -1,6 +1,7 @@
 """Per-patient loss and batch-norm input moments, for the privacy attacks.
 
-One pass over the patient's films, of which what is seen weighs as in a training batch.
+They are means over all views of a patient (patches, or whole images), weighted as in a training batch, and take one
+pass over the patient's films.
 """
 
 from __future__ import annotations
@@ -50,53 +51,61 @@ def patient_features(
         predict: (batch, channels, side, side) -> (batch, classes) logits, by way of ``network``.
         network: in evaluation mode.
     """
-    with Kernels(twice=False), _arriving(network) as arriving:
+    with Kernels(twice=False), _norm_input_moments(network) as take_moments:
 
-        def seen(crops: torch.Tensor, classes: np.ndarray) -> torch.Tensor:
-            """(batch, 1 + 2 c) float64: the loss, and the moments."""
-            logits = views.asked(predict(crops).double())
-            wanted = torch.from_numpy(classes.astype(np.int64).clip(0)).to(device)
-            loss = F.cross_entropy(logits, wanted, reduction="none")[:, None]
-            return torch.cat([loss, *arriving(loss)], 1)
-
-        def of(patient: int) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
+        def loss_and_moments(patient: int) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
+            """(n, 1 + 2 c) float64 of a patient's views, at most ``batch`` at a time, and their (n,) classes."""
             for film in views.cohort.films_of[patient]:
                 for crops, classes in views.scan(film, batch, device):
-                    yield seen(crops, classes), classes
+                    logits = views.asked(predict(crops).double())
+                    truth = torch.from_numpy(classes.astype(np.int64).clip(0)).to(device)  # without a class: the first
+                    loss = F.cross_entropy(logits, truth, reduction="none")[:, None]
+                    yield torch.cat([loss, *take_moments(loss)], 1), classes
 
-        found = np.stack([_weighted_mean(views, of(patient)) for patient in patients])
+        found = np.stack([_weighted_mean(views, loss_and_moments(patient)) for patient in patients])
     return PatientFeatures(found[:, 0], found[:, 1:])
 
 
 def _weighted_mean(views: Views, parts: Iterator[tuple[torch.Tensor, np.ndarray]]) -> np.ndarray:
-    """(k,) mean of a patient's (n, k) values, as they weigh by their (n,) classes."""
-    sums: dict[int, torch.Tensor] = {}  # of each class, whose values weigh the same: no more is kept of a large film
+    """(k,) mean of a patient's values, weighted by ``Views.weights``.
+
+    Views of one class weigh the same, so that a sum for each class is all that is kept of a large film.
+
+    Args:
+        parts: (n, k) values of some of the patient's views, and (n,) classes of these.
+    """
+    sums: dict[int, torch.Tensor] = {}
     shown = []
     for values, classes in parts:
         for number in np.unique(classes).tolist():
-            part = values[torch.from_numpy(classes == number).to(values.device)].sum(0).cpu()
+            of_class = torch.from_numpy(classes == number).to(values.device)
+            part = values[of_class].sum(0).cpu()
             sums[number] = sums[number] + part if number in sums else part
         shown.append(classes)
     every = np.concatenate(shown)
     numbers, first = np.unique(every, return_index=True)
-    total: np.ndarray = views.weights(every)[first] @ torch.stack([sums[number] for number in numbers.tolist()]).numpy()
-    return total
+    weight_of_class = views.weights(every)[first]
+    mean: np.ndarray = weight_of_class @ torch.stack([sums[number] for number in numbers.tolist()]).numpy()
+    return mean
 
 
 @contextmanager
-def _arriving(network: nn.Module) -> Iterator[Callable[[torch.Tensor], list[torch.Tensor]]]:
-    """Context in which a function gives, beside a tensor of a batch, the (batch, 2 channels) ``_moments`` that arrived
-    at each layer of batch norm: in the order of ``batch_norms``, whatever the order in which layers were called.
+def _norm_input_moments(network: nn.Module) -> Iterator[Callable[[torch.Tensor], list[torch.Tensor]]]:
+    """Context that records what arrives at each layer of batch norm, by forward hooks.
 
-    Of a layer that is called more than once it is their mean, as running statistics are; where none is, zeros.
+    Yields:
+        A function to call once after each forward pass, with any float64 tensor of the batch (batch, ...). It returns
+        the (batch, 2 channels) ``_moments`` at each layer, in the order of ``batch_norms``, whatever the order in which
+        layers were called, and forgets them. For a layer that was called more than once it is the mean over the calls,
+        as running statistics are; for one that was not called, zeros of the given tensor's length and device.
     """
     layers = batch_norms(network)
     calls: dict[str, list[torch.Tensor]] = {name: [] for name in layers}
 
-    def arrived(beside: torch.Tensor) -> list[torch.Tensor]:
+    def take_moments(of_batch: torch.Tensor) -> list[torch.Tensor]:
         moments = []
         for name, layer in layers.items():
-            found = calls[name] or [beside.new_zeros(len(beside), 2 * layer.num_features)]
+            found = calls[name] or [of_batch.new_zeros(len(of_batch), 2 * layer.num_features)]
             moments.append(torch.stack(found).mean(0))
             calls[name] = []
         return moments
@@ -105,11 +114,14 @@ def _arriving(network: nn.Module) -> Iterator[Callable[[torch.Tensor], list[torc
         for name, layer in layers.items():
             hook = layer.register_forward_pre_hook(lambda _, given, name=name: calls[name].append(_moments(given[0])))
             stack.callback(hook.remove)
-        yield arrived
+        yield take_moments
 
 
 def norm_moments(network: nn.Module, theta_bn: dict[str, torch.Tensor]) -> np.ndarray:
-    """(2 c,) means and mean squares of ``theta_bn``: unlike a variance, both average over patients."""
+    """(2 c,) means and mean squares of ``theta_bn``: unlike a variance, a mean square is the average of patients' own.
+
+    Layers are in the order of ``batch_norms``; each has its means, then its mean squares (variance + mean^2).
+    """
     parts = []
     for name in batch_norms(network):
         mean = theta_bn[f"{name}.running_mean"].double().cpu()
@@ -118,6 +130,6 @@ def norm_moments(network: nn.Module, theta_bn: dict[str, torch.Tensor]) -> np.nd
 
 
 def _moments(given: torch.Tensor) -> torch.Tensor:
-    """(batch, 2 channels) float64 of a layer's input (batch, channels, ...)."""
+    """(batch, 2 channels) float64 mean and mean square of each channel of a layer's input (batch, channels, ...)."""
     values = given.double().flatten(2) if given.ndim > 2 else given.double()[..., None]
     return torch.cat([values.mean(2), values.square().mean(2)], 1)

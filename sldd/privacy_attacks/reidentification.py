@@ -63,15 +63,17 @@ def reidentify(
         sources: whose patch each image is, where they are real (the control).
     """
     exchanged = permutations(groups, seed)
-    # Patients come in groups: whoever is equally near is found in an order by chance, the same for all images.
+    # Rows are in order of groups, so that ties are broken by chance, for all images alike.
     shuffled = stream(seed, "anonymity", "ties").permutation(len(groups.member))
     found = {}
     for measure, similar in images.best.items():
-        order = shuffled[np.argsort(-similar[shuffled], axis=0, kind="stable")]
-        first, few = order[0], order[: min(FEW, len(order))]
+        order = shuffled[np.argsort(-similar[shuffled], axis=0, kind="stable")]  # of each image, the nearest row first
+        first, few = order[0], order[: min(FEW, len(order))]  # (images,) and (FEW, images) rows of patients
         trained = groups.member[few].mean()
         stands_out = np.where(groups.member[first], leads(similar), 0.0)
-        yardstick = leads(_without(probes.best[measure], [images.patients.index(owner) for owner in owners]))
+        # How far the nearest other patient of a real patch stands out.
+        own_rows = [images.patients.index(owner) for owner in owners]
+        yardstick = leads(_without(probes.best[measure], own_rows))
         matched = None
         if sources is not None:
             matched = sum(images.patients[row] == source for row, source in zip(first, sources, strict=True))
@@ -90,13 +92,21 @@ def reidentify(
 
 
 def leads(similar: np.ndarray) -> np.ndarray:
-    """(images,): by how much the nearest of (patients, images) is nearer than the next, in deviations of the others."""
+    """(images,) lead of the nearest patient over the second, in standard deviations of all but the nearest.
+
+    Args:
+        similar: (patients, images).
+    """
     ordered = np.sort(similar, axis=0)
     lead: np.ndarray = (ordered[-1] - ordered[-2]) / np.maximum(ordered[:-1].std(0), 1e-6)
     return lead
 
 
 def _without(similar: np.ndarray, rows: Sequence[int]) -> np.ndarray:
-    """(patients - 1, images): each image without the row that is its own."""
+    """(patients - 1, images): similarities (patients, images) without the patient that each image is of.
+
+    Args:
+        rows: (images,) that patient's row.
+    """
     columns = [np.delete(similar[:, column], row) for column, row in enumerate(rows)]
     return np.stack(columns, axis=1)

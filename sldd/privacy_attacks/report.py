@@ -1,7 +1,7 @@
 """All attacks on a package's images, and controls that show whether the attacks work.
 
-The controls go through the same pass over the same films: real patches of training patients in the images' place, which
-have to be found, and noise, which must not be.
+The controls go through the same pass over the same films, in the place of the package's images: real patches of
+training patients, which have to be found, and noise, which must not be.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Candidates:
     held_out: list[int]
 
     def __post_init__(self) -> None:
-        for label, sides in _sides(self.groups).items():
-            for part, count in zip(("training", "held-out"), sides, strict=True):
+        for label, counts in _counts_by_label(self.groups).items():
+            for part, count in zip(("training", "held-out"), counts, strict=True):
                 if count < FEWEST:
                     raise InputError(
                         f"{count} {self.views.names[label]} {part} patients are too few to tell anything; a study "
@@ -75,24 +75,34 @@ class Candidates:
 
     @cached_property
     def groups(self) -> MemberLabels:
+        """Who of ``patients`` trained, and their labels, rare ones together where the views allow it."""
         found = MemberLabels(np.arange(len(self.patients)) < len(self.training), self.views.labels[self.patients])
-        return _together(_together(found)) if self.views.rare_together else found
+        if not self.views.rare_together:
+            return found
+        # Rare labels together may still be rare: then the second time adds them to the commonest label.
+        return _merge_rare_labels(_merge_rare_labels(found))
 
 
-def _sides(groups: MemberLabels) -> dict[int, tuple[int, int]]:
-    """How many of each label trained, and how many did not."""
-    counts = {label: np.bincount(groups.member[groups.labels == label], minlength=2) for label in set(groups.labels)}
-    return {int(label): (int(trained), int(others)) for label, (others, trained) in counts.items()}
+def _counts_by_label(groups: MemberLabels) -> dict[int, tuple[int, int]]:
+    """Patients of each label: those who trained, and those who did not."""
+    counts = {}
+    for label in set(groups.labels):
+        trained = groups.member[groups.labels == label]
+        counts[int(label)] = int(trained.sum()), int((~trained).sum())
+    return counts
 
 
-def _together(groups: MemberLabels) -> MemberLabels:
-    """Labels of whom a side has fewer than ``FEWEST`` as one; one alone as the commonest of the others."""
-    sides = _sides(groups)
-    rare = [label for label, counts in sides.items() if min(counts) < FEWEST]
-    others = [label for label in sides if label not in rare]
+def _merge_rare_labels(groups: MemberLabels) -> MemberLabels:
+    """Groups in which all rare labels, with fewer than ``FEWEST`` patients on a side, are one label.
+
+    A single rare label becomes the commonest of the others; it stays where there is no other.
+    """
+    counts = _counts_by_label(groups)
+    rare = [label for label, sides in counts.items() if min(sides) < FEWEST]
+    others = [label for label in counts if label not in rare]
     if not rare or (len(rare) == 1 and not others):
         return groups
-    target = rare[0] if len(rare) > 1 else max(others, key=lambda label: sum(sides[label]))
+    target = rare[0] if len(rare) > 1 else max(others, key=lambda label: sum(counts[label]))
     return MemberLabels(groups.member, np.where(np.isin(groups.labels, rare), target, groups.labels))
 
 
@@ -133,8 +143,9 @@ def look_alike(
     sources = _sources(candidates.training, len(images), seed)
     real = views.one_each(sources, seed + 1)
     noise = torch.from_numpy(stream(seed, "anonymity", "noise").standard_normal(images.shape, dtype="float32"))
+    subjects = {"package": images.cpu().float(), "real": real, "noise": noise}  # equally many images each
     similar = most_alike(
-        torch.cat([images.cpu().float(), real, noise, probes]),
+        torch.cat([*subjects.values(), probes]),
         views,
         candidates.patients,
         standardised(network, probes.to(device)),
@@ -142,13 +153,13 @@ def look_alike(
         device=device,
     )
     count = len(images)
-    beside = similar.of(slice(3 * count, None))
-    subjects = {"package": None, "real": sources, "noise": None}
+    of_probes = similar.of(slice(len(subjects) * count, None))
     found: dict[str, Any] = {}
-    for number, (name, sources_known) in enumerate(subjects.items()):
-        these = similar.of(slice(number * count, (number + 1) * count))
-        near = nearest(these, beside, groups, seed)
-        tied = reidentify(these, beside, owners, groups, seed, sources=sources_known)
+    for number, name in enumerate(subjects):
+        of_subject = similar.of(slice(number * count, (number + 1) * count))
+        near = nearest(of_subject, of_probes, groups, seed)
+        cut_from = sources if name == "real" else None
+        tied = reidentify(of_subject, of_probes, owners, groups, seed, sources=cut_from)
         found[name] = {
             "nearest": {measure: asdict(value) for measure, value in near.items()},
             "reidentification": {measure: asdict(value) for measure, value in tied.items()},
@@ -161,6 +172,6 @@ def look_alike(
 
 
 def _sources(training: Sequence[int], count: int, seed: int) -> list[int]:
-    """So many training patients at random, each as often as the others, give or take one."""
+    """``count`` training patients at random, each as often as the others, give or take one."""
     order = stream(seed, "anonymity", "sources").permutation(training).tolist()
     return [order[number % len(order)] for number in range(count)]

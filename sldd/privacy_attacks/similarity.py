@@ -5,8 +5,8 @@ measures ignore brightness (the first two that of each channel) and contrast, wh
 
 - pixel: correlation of the values, without its sign: a negative gives a patient away as well.
 - ssim: structural similarity (Wang et al. 2004) at equal brightness and contrast, of those patches that correlate most.
-- feature: cosine of what a network makes of both that had no part in the distillation, in units of how real patches
-  differ there.
+- feature: cosine of both one's features, by a network that had no part in the distillation; each feature is
+  standardised over real patches.
 """
 
 from __future__ import annotations
@@ -69,19 +69,21 @@ def most_alike(
         features: (n, channels, side, side) -> (n, d), as ``standardised`` gives them.
     """
     images = images.to(device)
-    normal, sought = _unit(images), F.normalize(features(images), dim=1)
+    normal, image_features = _unit(images), F.normalize(features(images), dim=1)
     best = {measure: np.full((len(patients), len(images)), -1.0) for measure in MEASURES}
     windows = np.zeros(len(patients), np.int64)
     for row, patient in enumerate(patients):
-        correlating = (torch.zeros(len(images), 0, device=device), images[:, None][:, :0])
+        # Crops that correlate most with each image: none yet.
+        correlation = torch.zeros(len(images), 0, device=device)
+        kept = images.new_zeros(len(images), 0, *images.shape[1:])
         for film in views.cohort.films_of[patient]:
             for crops, _ in views.scan(film, batch, device):
                 windows[row] += len(crops)
-                alike = sought @ F.normalize(features(crops), dim=1).T
-                best["feature"][row] = np.maximum(best["feature"][row], _highest(alike))
-                correlating = _most(*correlating, normal, _unit(crops))
-        best["pixel"][row] = _highest(correlating[0].abs())
-        best["ssim"][row] = _highest(_ssim(normal, *correlating))
+                cosine = image_features @ F.normalize(features(crops), dim=1).T
+                best["feature"][row] = np.maximum(best["feature"][row], _highest(cosine))
+                correlation, kept = _most_correlating(correlation, kept, normal, _unit(crops))
+        best["pixel"][row] = _highest(correlation.abs())
+        best["ssim"][row] = _highest(_ssim(normal, correlation, kept))
     return Similarities(list(patients), windows, best)
 
 
@@ -95,7 +97,7 @@ def standardised(network: Features, real: torch.Tensor) -> Features:
     with torch.no_grad():
         known = network(real).flatten(1)
     mean, std = known.mean(0), known.std(0)
-    used = std > 1e-3 * std.max()  # a dead unit would have the loudest voice
+    used = std > 1e-3 * std.max()  # a dead unit, divided by almost nothing, would decide every cosine
     return lambda images: (network(images).flatten(1)[:, used] - mean[used]) / std[used]
 
 
@@ -107,15 +109,18 @@ def _unit(images: torch.Tensor) -> torch.Tensor:
     return centred * torch.where(flat, 0.0, 1.0 / length.clamp(min=1e-12))[:, None, None, None]
 
 
-def _most(
+def _most_correlating(
     correlation: torch.Tensor, kept: torch.Tensor, images: torch.Tensor, crops: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The ``CANDIDATES`` crops that correlate most with each image, of those kept and of some more.
+    """The ``CANDIDATES`` crops that correlate most with each image, of those kept until now and of more ``crops``.
 
     Args:
         correlation: (images, kept) of those kept, with its sign.
         kept: (images, kept, channels, side, side).
         images, crops: (images, channels, side, side) and (crops, channels, side, side), by ``_unit``.
+
+    Returns:
+        ``correlation`` and ``kept`` anew.
     """
     found = images.flatten(1) @ crops.flatten(1).T
     strongest = found.abs().topk(min(CANDIDATES, len(crops)), dim=1).indices
@@ -126,13 +131,19 @@ def _most(
 
 
 def _ssim(images: torch.Tensor, correlation: torch.Tensor, crops: torch.Tensor) -> torch.Tensor:
-    """(images, kept): structural similarity of each image to its crops, of which a negative is turned round."""
+    """(images, kept) structural similarity of each image to its crops; a negative of the image is inverted first.
+
+    Args:
+        images: (images, channels, side, side), by ``_unit``.
+        correlation: (images, kept), with its sign; where it is 0, so is the similarity.
+        crops: (images, kept, channels, side, side), by ``_unit``.
+    """
     scale = images[0].numel() ** 0.5  # from length 1 to deviation 1
-    shown = images[:, None].expand_as(crops).flatten(0, 1) * scale
-    beside = (crops * correlation.sign()[..., None, None, None]).flatten(0, 1) * scale
+    repeated = images[:, None].expand_as(crops).flatten(0, 1) * scale
+    positives = (crops * correlation.sign()[..., None, None, None]).flatten(0, 1) * scale
     values = structural_similarity_index_measure(
-        shown,
-        beside,
+        repeated,
+        positives,
         sigma=1.5 if images.shape[-1] >= 16 else 0.5,  # its window must fit into the image
         data_range=_GRAY_RANGE,
         reduction="none",
@@ -142,5 +153,6 @@ def _ssim(images: torch.Tensor, correlation: torch.Tensor, crops: torch.Tensor) 
 
 
 def _highest(values: torch.Tensor) -> np.ndarray:
+    """(images,) float64 highest of (images, n) values."""
     highest: np.ndarray = values.amax(1).double().cpu().numpy()
     return highest

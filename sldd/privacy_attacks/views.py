@@ -17,13 +17,13 @@ from sldd.rng import stream
 
 
 class Views(ABC):
-    """What is seen of each patient.
+    """What a network sees of each patient: patches or whole images, called views, each of a class.
 
     Attributes:
         cohort: of the patients.
-        words: for them, in reports.
-        names: what patients can be, of whom each is one: those of one are compared with each other.
-        labels: (patients,) which of ``names`` each is.
+        words: what reports call views, ``patches`` or ``images``.
+        names: names of the patients' labels.
+        labels: (patients,) each one's label, a place in ``names``. Patients are compared with others of their label.
         rare_together: whether patients of several rare labels may be compared with each other.
     """
 
@@ -35,28 +35,32 @@ class Views(ABC):
 
     @abstractmethod
     def scan(self, film: int, batch: int, device: torch.device) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
-        """(n, channels, side, side) of a film, at most ``batch`` at a time, and (n,) classes; below 0 for none."""
+        """(n, channels, side, side) views of a film, at most ``batch`` at once, and (n,) classes; below 0 for none."""
 
     @abstractmethod
     def weights(self, classes: np.ndarray) -> np.ndarray:
-        """(n,) float64 that sum to 1, by the (n,) classes of a patient's, as in a training batch: one a class."""
+        """(n,) float64 weights, which sum to 1, of a patient's views by their (n,) classes: a class weighs as much as
+        in a training batch, and views of one class weigh the same."""
 
     @abstractmethod
     def one_each(self, patients: Sequence[int], seed: int) -> torch.Tensor:
-        """(patients, channels, side, side): one of each patient at random."""
+        """(patients, channels, side, side): one view of each patient at random."""
 
     def asked(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits of the classes that can be right or wrong here."""
+        """(n, classes) logits for the loss: a class that no view can be judged by is taken out."""
         return logits
 
     def densely(self) -> Views:
-        """All that the network may have trained on, where patients are scored on less."""
+        """The views at the training stride, so that all that the network may have trained on is among them."""
         return self
 
 
 class PatchViews(Views):
-    """Patches, at the scoring stride; those of a patient weigh as in a batch of a third of each class: the irrelevant
-    ones a third, those of the organ two thirds."""
+    """Patches at the scoring stride, of the classes irrelevant, negative and positive.
+
+    A training batch has a third of each class. So a patient's irrelevant patches weigh a third together, and those of
+    the organ, which are all of the patient's label, two thirds.
+    """
 
     words, names = "patches", ("negative", "positive")
 
@@ -73,7 +77,8 @@ class PatchViews(Views):
             yield crops, classes
 
     def weights(self, classes: np.ndarray) -> np.ndarray:
-        return _shared([classes == IRRELEVANT, classes > IRRELEVANT], [1 / len(CLASSES), 1 - 1 / len(CLASSES)])
+        share = 1 / len(CLASSES)
+        return _weights_by_share([classes == IRRELEVANT, classes > IRRELEVANT], [share, 1 - share])
 
     def asked(self, logits: torch.Tensor) -> torch.Tensor:
         """Without masks whether a patch shows the organ is not known: only its vote counts."""
@@ -81,7 +86,7 @@ class PatchViews(Views):
         return logits if self._by_mask else logits.index_fill(1, irrelevant, -1e4)
 
     def one_each(self, patients: Sequence[int], seed: int) -> torch.Tensor:
-        """Of the organ where a mask says which."""
+        """A patch of each patient, of the organ where a mask says which are."""
         random = stream(seed, "anonymity", "probes")
         windows = []
         for patient in patients:
@@ -125,7 +130,7 @@ class ImageViews(Views):
 
     def weights(self, classes: np.ndarray) -> np.ndarray:
         parts = [classes == number for number in range(len(self.names))]
-        return _shared(parts, [1.0] * len(parts))
+        return _weights_by_share(parts, [1.0] * len(parts))
 
     def one_each(self, patients: Sequence[int], seed: int) -> torch.Tensor:
         random = stream(seed, "anonymity", "probes")
@@ -133,8 +138,13 @@ class ImageViews(Views):
         return torch.cat([self.films.image(film) for film in chosen])
 
 
-def _shared(parts: Sequence[np.ndarray], shares: Sequence[float]) -> np.ndarray:
-    """Weights that sum to 1: of each (n,) bool part its share, or more of it where others are empty."""
+def _weights_by_share(parts: Sequence[np.ndarray], shares: Sequence[float]) -> np.ndarray:
+    """(n,) float64 weights that sum to 1: each part's add up to its share of the shares of those that are not empty.
+
+    Args:
+        parts: (n,) bool each, which views are of it.
+        shares: one for each part.
+    """
     present = [(part, share) for part, share in zip(parts, shares, strict=True) if part.any()]
     if not present:  # a mask that leaves nothing to train on
         return np.full(len(parts[0]), 1 / len(parts[0]))
