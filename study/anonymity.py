@@ -125,23 +125,25 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _measure(study: OpenedStudy, options: argparse.Namespace) -> None:
+    """Attack the chosen packages that have no current report; print the verdict on every chosen one."""
     chosen = _chosen(study, options.cell, options.packages)
     views_of(study.context, chosen[0])  # refused now rather than after networks are built
     backbone, _, file = options.features.partition("=")
     asked = {"references": options.references, "features": options.features, "seed": study.config.seed}
-    asked |= {"weights": file_digest(Path(file))} if file else {}
+    if file:
+        asked["weights"] = file_digest(Path(file))
     settings = {trial.name: asked | _calibrating(study, trial, options.references) for trial in chosen}
-    waiting = [trial for trial in chosen if not _measured(trial, settings[trial.name])]
-    _check_writable(waiting)
-    if options.references and waiting:
-        print(_cost(study, waiting, options.references), flush=True)
+    outdated = [trial for trial in chosen if not _has_current_report(trial, settings[trial.name])]
+    _check_writable(outdated)
+    if options.references and outdated:
+        print(_cost(study, outdated, options.references), flush=True)
     study.config.compute.apply(study.config.resources.threads)
     device = torch.device("cuda" if study.config.resources.gpus_per_trial != 0 and torch.cuda.is_available() else "cpu")
     side, channels, seed = study.config.patches.input_size, study.cohort.channels, study.config.seed
     network = feature_network(backbone, file or XAVIER, input_size=side, channels=channels, seed=seed, device=device)
     calibration = Calibration(study, options.references, device)
     for trial in chosen:
-        if trial in waiting:
+        if trial in outdated:
             report = _report(study, trial, settings[trial.name], network, calibration, device)
             write_whole(trial.folder / REPORT, json.dumps(report, indent=1, allow_nan=False))
             write_whole(trial.folder / CARD, card_beside(trial.content, report))
@@ -151,17 +153,27 @@ def _measure(study: OpenedStudy, options: argparse.Namespace) -> None:
         print(flush=True)
 
 
-def _cost(study: OpenedStudy, waiting: list[Confirmed], references: int) -> str:
-    seconds = sum(float(trial.result["seconds"]) for trial in waiting) * references
-    parts = [f"{len(waiting) * references} distillations as references"]
-    beside = {found.name: found for trial in waiting if (found := study.training_beside(trial)) is not None}
-    if beside:
-        seconds += sum(float(trial.result["seconds"]) for trial in beside.values()) * (references + 1)
-        parts.append(f"{len(beside) * (references + 1)} trainings for the control")
+def _cost(study: OpenedStudy, outdated: list[Confirmed], references: int) -> str:
+    """How many networks are made for the attacks, and about how long that takes, in words.
+
+    Each package needs ``references`` distillations. Each ordinary training that is a control is made anew once, and has
+    as many references of its own; one control serves all packages of a network.
+    """
+    seconds = sum(float(trial.result["seconds"]) for trial in outdated) * references
+    parts = [f"{len(outdated) * references} distillations as references"]
+    controls: dict[str, Confirmed] = {}
+    for trial in outdated:
+        trained = study.training_beside(trial)
+        if trained is not None:
+            controls[trained.name] = trained
+    if controls:
+        seconds += sum(float(trained.result["seconds"]) for trained in controls.values()) * (references + 1)
+        parts.append(f"{len(controls) * (references + 1)} trainings for the control")
     return f"{' and '.join(parts)}, about {duration(seconds)} by what the trials took"
 
 
 def _chosen(study: OpenedStudy, names: list[str] | None, most: int | None) -> list[Confirmed]:
+    """The first ``most`` packages of each cell (None: all), of the cells of these names (None: of all cells)."""
     cells: dict[str, list[Confirmed]] = defaultdict(list)
     for trial in study.confirmed:
         cells[trial.cell].append(trial)
@@ -175,7 +187,7 @@ def _chosen(study: OpenedStudy, names: list[str] | None, most: int | None) -> li
 
 
 def _check_writable(trials: list[Confirmed]) -> None:
-    """Refuse now what would fail when all is measured; an object store tells only then."""
+    """Raise an InputError now where a report could not be written later; an object store tells only on writing."""
     for folder in [trial.folder for trial in trials if isinstance(trial.folder, Path)]:
         try:
             tempfile.TemporaryFile(dir=folder).close()  # some file systems refuse what they say they allow
@@ -185,7 +197,11 @@ def _check_writable(trials: list[Confirmed]) -> None:
 
 
 def _calibrating(study: OpenedStudy, trial: Confirmed, references: int) -> dict[str, Any]:
-    """What of the study calibrates the attack on a package, or is its control: a later report may have more of it."""
+    """The part of a report's settings that may change as the study goes on.
+
+    With references, that is ``control``: the trial of ordinary training, where one is done. Without, it is ``folds``:
+    the confirm trials of other folds and seeds that calibrate the attack, where folds rotate.
+    """
     if references:
         beside = study.training_beside(trial)
         return {"control": beside.name} if beside is not None else {}
@@ -193,18 +209,22 @@ def _calibrating(study: OpenedStudy, trial: Confirmed, references: int) -> dict[
     return {"folds": folds} if folds else {}
 
 
-def _measured(trial: Confirmed, settings: dict[str, Any]) -> bool:
+def _has_current_report(trial: Confirmed, settings: dict[str, Any]) -> bool:
+    """Whether a package has a report that was made of this very file with these settings."""
     report = read_report(trial.folder)  # None where it is damaged: it is made anew
     if report is None or report.get("package") != _digest(trial):
         return False
-    asked = {name: settings[name] for name in ("references", "features", "seed")}
-    said = report.get("settings")
-    return bool(said == settings or (said == asked and _calibrated_alike(report, settings)))
+    old_settings = {name: settings[name] for name in ("references", "features", "seed")}
+    reported = report.get("settings")
+    return bool(reported == settings or (reported == old_settings and _calibrated_alike(report, settings)))
 
 
 def _calibrated_alike(report: dict[str, Any], settings: dict[str, Any]) -> bool:
-    """Whether an older report has as many folds and the control that there are now, which it says elsewhere than in its
-    settings. Of a file of weights it has the name only, which has to do."""
+    """Whether a report by an earlier version used as many folds, and the same control, as there are now.
+
+    The settings of such a report name neither; its ``membership`` tells. They have the name of a file of weights but no
+    digest: whether the file has changed since cannot be known, and it counts as the same.
+    """
     membership = report["membership"]
     try:
         folds = 0 if settings["references"] else membership["references"]["number"]
@@ -227,6 +247,12 @@ def _report(
     calibration: Calibration,
     device: torch.device,
 ) -> dict[str, Any]:
+    """Attack one package: the content of its ``anonymity.json``, as this module's docstring lists it.
+
+    Args:
+        settings: as the report keeps them.
+        network: what the measure ``feature`` compares features of.
+    """
     views, split = views_of(study.context, trial), trial_data(study.context, trial.spec.cell.fold).split
     package, seed = study.package(trial), study.config.seed
     candidates = Candidates.drawn(views, split.train, split.test, seed)
@@ -252,6 +278,11 @@ def _report(
 
 
 def _traces(reading: PatientFeatures, pooled: np.ndarray, groups: MemberLabels, seed: int) -> dict[str, Any] | None:
+    """The report's ``theta_bn``: the attack on batch-norm statistics, and its control.
+
+    Args:
+        pooled: (2 c,) moments of the package's ``theta_bn``; empty for a network without batch norm.
+    """
     if not len(pooled):
         return None
     pools = control(reading.moments, groups, seed)

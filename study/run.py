@@ -99,7 +99,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         try:
             for word in options.settings:
                 load_value(*word.split("=", 1))
-        except InputError as error:  # a list that the shell has cut at its spaces
+        except InputError as error:  # a value such as [1, 2], which the shell has cut at its spaces
             parser.error(str(error))
         parser.error(f"one preset or file at a time, got {', '.join(names)}")
     options.study = names[0] if names else "demo"
@@ -107,10 +107,10 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 class _Callable(ModuleType):
-    """This module, which is ``study.run`` in Python too: called, it runs a study."""
+    """Class of this module that makes it callable: ``study.run(...)`` in Python runs a study."""
 
     def __call__(self, *given: Any, **settings: Any) -> Study:
-        """As of ``study.engine.from_python.run``."""
+        """Call ``study.engine.from_python.run``, which documents the arguments."""
         from study.engine.from_python import run
 
         return run(*given, **settings)

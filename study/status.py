@@ -29,7 +29,7 @@ from ledger.storage import Folder, store_errors
 from ledger.trial_files import read_json
 from ledger.trial_folder import WORKER
 
-_SETTLED = ["done", "diverged", "failed"]
+_SETTLED = ["done", "diverged", "failed"]  # statuses of trials that have ended
 _MOST_ROWS = 12
 _WATCH_SECONDS = 5.0
 
@@ -39,9 +39,11 @@ class Running:
     """A trial that has no result yet, as its files show it."""
 
     trial: str
+    """``<cell>/<i>``."""
     host: str | None
+    """The machine of its worker; None where it has not begun."""
     step: int
-    """Of its last checkpoint; 0 before the first."""
+    """The outer step of its last checkpoint; 0 before the first."""
     age: float | None
     """Seconds since it last wrote anything, by the storage's clock and ours; None where it has not begun."""
 
@@ -52,8 +54,11 @@ class Status:
 
     study: Study
     driver: str
+    """Who runs the study, or ran it last, in words."""
     alive: bool
+    """Whether that driver still runs, as far as its lease tells."""
     running: list[Running]
+    """Trials without a result: those that run, or that wait for the study to go on."""
 
     @property
     def finished(self) -> bool:
@@ -68,30 +73,32 @@ class Status:
 
     @property
     def remaining(self) -> int:
-        """Trials that the plan still holds; an upper bound where ``at_most``."""
+        """Trials that are planned and have not ended; an upper bound where ``at_most``."""
         if self.study.provenance.get("finished") and not self.alive and not self.running:
             return 0  # a driver saw its end: image counts that the answer did not need are no trials to go
         records = self.study.records
-        settled = records[records["status"].isin(_SETTLED)]
-        had = settled.groupby(["cell", "phase"]).size()
-        left = 0
+        settled = records[records["status"].isin(_SETTLED)].groupby(["cell", "phase"]).size()
+        remaining = 0
         for cell in self.study.cells:
             if cell.get("refused"):
                 continue
             planned = {"search": _searches(self.study, cell), "confirm": _repeats(self.study, cell)}
             for phase, count in planned.items():
-                left += max(0, count - int(had.get((cell["cell"], phase), 0)))
-        return left
+                remaining += max(0, count - int(settled.get((cell["cell"], phase), 0)))
+        return remaining
 
     @property
     def at_most(self) -> bool:
-        """True where image counts are searched, or trials end with the search's core seconds."""
+        """True where the plan may be cut short: image counts are searched, or core seconds limit the search."""
         counted = any(cell.get("counted") for cell in self.study.cells)
         return counted or bool(self.study.config["search"].get("core_seconds"))
 
     @property
     def seconds_left(self) -> float | None:
-        """By what trials took so far and how many run now; None where nothing runs or nothing has ended."""
+        """Estimate: mean seconds of a trial so far, times those that remain, over those that run now.
+
+        None where nothing runs or nothing has ended.
+        """
         took = self.study.records["seconds"].mean()
         if not self.running or math.isnan(took):
             return None
@@ -117,12 +124,17 @@ def read_status(where: str) -> Status:
 
 
 def _driver(folder: Folder, holder: dict[str, Any] | None) -> tuple[str, bool]:
+    """The study's driver in words, and whether it still runs.
+
+    Args:
+        holder: content of the lease (``.lock``); None where there is none.
+    """
     if holder is None or "process" not in holder:
         return "no driver runs it", False
     name = f"process {holder['process']} on {holder.get('host')}"
     age = _age(folder / ".lock")
     alive = lives_here(holder)
-    if alive is None:
+    if alive is None:  # it is on another machine: its lease is renewed as long as it runs
         alive = age is not None and age < EXPIRY
     if alive:
         return f"run by {name}", True
@@ -131,6 +143,7 @@ def _driver(folder: Folder, holder: dict[str, Any] | None) -> tuple[str, bool]:
 
 
 def _running(study: Study, trial: str) -> Running:
+    """A trial without a result; what it wrote last is its newest checkpoint, or before the first its worker's file."""
     folder = study.trial_folder(trial)
     worker = read_json(folder / WORKER)
     saved = _saved(folder / "checkpoint")
@@ -144,7 +157,10 @@ def _running(study: Study, trial: str) -> Running:
 
 
 def _saved(checkpoints: Folder) -> list[str]:
-    """Names of a trial's checkpoints, in order; none once it has ended, perhaps while we look."""
+    """File names of a trial's checkpoints (``<outer step>.pt``), oldest first.
+
+    None once it has ended, perhaps while we look.
+    """
     try:
         with store_errors():
             names = sorted(path.name for path in checkpoints.iterdir())
@@ -154,6 +170,7 @@ def _saved(checkpoints: Folder) -> list[str]:
 
 
 def _age(path: Folder) -> float | None:
+    """Seconds since a file was written, at least 0 where clocks disagree; None where it cannot be told."""
     try:
         return max(0.0, time.time() - path.stat().st_mtime)
     except OSError:
@@ -185,25 +202,27 @@ def describe(status: Status) -> RenderableType:
 
 
 def _searches(study: Study, cell: dict[str, Any]) -> int:
-    """Search trials that a cell gets: until its core seconds are spent, as far as they have ended."""
+    """Search trials that a cell gets: as many as were asked for, or fewer where its core seconds are spent before."""
     most, budget = int(study.config["search"]["trials"]), study.config["search"].get("core_seconds")
-    had = study.records[(study.records["cell"] == cell["cell"]) & (study.records["phase"] == "search")]
-    if not budget or had.empty:
+    searched = study.records[(study.records["cell"] == cell["cell"]) & (study.records["phase"] == "search")]
+    if not budget or searched.empty:
         return most
-    spent = had["core_seconds"].fillna(had["seconds"]).fillna(0.0).cumsum()
-    enough = ((spent >= budget) & had["status"].isin(_SETTLED)).tolist()
-    return min(most, enough.index(True) + 1) if True in enough else most
+    spent = searched["core_seconds"].fillna(searched["seconds"]).fillna(0.0).cumsum()
+    # The cell's last trial is the one by whose end the core seconds were spent.
+    is_last = ((spent >= budget) & searched["status"].isin(_SETTLED)).tolist()
+    return min(most, is_last.index(True) + 1) if True in is_last else most
 
 
 def _repeats(study: Study, cell: dict[str, Any]) -> int:
-    """Confirm trials that a cell gets: of one that others start from, a single network is enough."""
+    """Confirm trials that a cell gets; a single one where other cells start from its network (``stage``)."""
     return 1 if cell.get("stage") else int(study.config["confirm"]["repeats"])
 
 
 def _cells(study: Study) -> RenderableType:
+    """The line on cells: how many have all their confirm trials."""
     confirmed = study.records[(study.records["phase"] == "confirm") & (study.records["status"] == "done")]
-    had = confirmed.groupby("cell").size()
-    done = sum(int(had.get(cell["cell"], 0)) >= _repeats(study, cell) for cell in study.cells)
+    repeats = confirmed.groupby("cell").size()
+    done = sum(int(repeats.get(cell["cell"], 0)) >= _repeats(study, cell) for cell in study.cells)
     refused = sum(bool(cell.get("refused")) for cell in study.cells)
     more = f", {refused} refused" if refused else ""
     return Text(f"cells: {done} of {len(study.cells) - refused} confirmed{more}")
@@ -255,6 +274,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _watch(where: str, status: Status, seconds: float, console: Console) -> Status:
+    """Show the state every so many seconds while a driver is alive; returns the last one."""
     with Live(describe(status), console=console, auto_refresh=False) as live:
         while status.alive:
             time.sleep(seconds)

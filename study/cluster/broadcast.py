@@ -1,7 +1,7 @@
 """Broadcast of cohorts and weight files to worker nodes through Ray's object store, once a node.
 
-Everything goes through Ray's object store, so none of it needs to lie where other machines see it: they keep decoded
-films, which are patient data, in the cache folder of the user that runs trials, as the driver's own machine does.
+So neither has to lie where other machines see it. Decoded films are patient data: each node keeps them in the cache
+folder of the user that runs trials, as the driver's own machine does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sldd.errors import InputError
 from sldd.io.atomic_file import sync
 from sldd.io.film import file_digest
 
-_PIECE = 64 * 2**20  # bytes of a file in one object: more would have to fit into a small machine's store
+_PIECE = 64 * 2**20  # bytes of a file in one object, since each object has to fit into a small machine's store whole
 
 
 @dataclass(frozen=True)
@@ -32,34 +32,38 @@ class SharedFile:
     """A file in Ray's object store."""
 
     name: str
-    """Of it in a cache folder: its content's digest and its own."""
+    """A weight file's ``<digest of its content>-<its own name>``; a cohort file's name in the cohort's folder."""
     pieces: list[Any]
-    """Object references."""
+    """Object references of its content (uint8 arrays of ``_PIECE`` bytes, the last one shorter), in order."""
 
 
 @dataclass(frozen=True)
 class SharedCohort:
-    """A cohort in Ray's object store."""
+    """A decoded cohort in Ray's object store."""
 
     name: str
+    """Name of its folder in a cache."""
     index: dict[str, Any]
+    """Content of its ``INDEX`` file."""
     files: list[SharedFile]
+    """Pixels and masks."""
 
 
 @dataclass(frozen=True)
 class Shared:
-    """Everything shared: cohorts, and weight files by their path on the driver's machine."""
+    """Everything that is shared."""
 
     cohorts: dict[str, SharedCohort]
     """By fingerprint."""
     files: dict[str, SharedFile]
+    """Weight files by their path on the driver's machine."""
 
 
 def share(cohorts: Iterable[Cohort], files: Iterable[str]) -> Shared:
     """Put decoded films and weight files into Ray's object store."""
     return Shared(
         {cohort.fingerprint: _shared(cohort) for cohort in cohorts},
-        {path: SharedFile(_named(Path(path)), _pieces(Path(path))) for path in files},
+        {path: SharedFile(_cache_name(Path(path)), _pieces(Path(path))) for path in files},
     )
 
 
@@ -70,46 +74,50 @@ def _shared(cohort: Cohort) -> SharedCohort:
 
 
 def _pieces(path: Path) -> list[Any]:
+    """Put a file into the object store; returns the references of its pieces."""
     if not path.stat().st_size:  # masks, where films have none; an empty file cannot be mapped
         return []
     content = np.memmap(path, dtype=np.uint8, mode="r")
-    return [ray.put(np.array(content[at : at + _PIECE])) for at in range(0, len(content), _PIECE)]
+    return [ray.put(np.array(content[start : start + _PIECE])) for start in range(0, len(content), _PIECE)]
 
 
 def fetch_cohort(shared: SharedCohort, cache: Path) -> Cohort:
     """Open a shared cohort on this machine; the first trial that asks brings it here, and the others wait.
 
     Args:
-        cache: where decoded films are kept.
+        cache: folder of decoded films.
 
     Raises:
         InputError: there is no room for it.
     """
 
-    def bring(scratch: Path) -> None:
+    def fill(folder: Path) -> None:
         for file in shared.files:
-            _write(file, scratch / file.name)
-        (scratch / INDEX).write_text(json.dumps(shared.index))
+            _write(file, folder / file.name)
+        (folder / INDEX).write_text(json.dumps(shared.index))
 
-    return open_decoded(_once(shared.name, cache, bring))
+    return open_decoded(_filled_once(shared.name, cache, fill))
 
 
 def fetch_file(shared: SharedFile, cache: Path) -> Path:
-    """A shared file on this machine, under its own name; the first trial that asks brings it here.
+    """Path of a shared weight file on this machine; the first trial that asks brings it here.
+
+    The file has its own name, in a folder ``file-<digest>-<name>`` of the cache.
 
     Raises:
         InputError: there is no room for it.
     """
     name = shared.name.partition("-")[2]
-    return _once(f"file-{shared.name}", cache, lambda scratch: _write(shared, scratch / name)) / name
+    return _filled_once(f"file-{shared.name}", cache, lambda folder: _write(shared, folder / name)) / name
 
 
 def is_same(shared: SharedFile, path: Path) -> bool:
-    """Whether a file on this machine has the content of a shared one."""
-    return path.is_file() and _named(path).partition("-")[0] == shared.name.partition("-")[0]
+    """Whether a file on this machine has the content of a shared weight file, by their digests."""
+    return path.is_file() and _cache_name(path).partition("-")[0] == shared.name.partition("-")[0]
 
 
-def _named(path: Path) -> str:
+def _cache_name(path: Path) -> str:
+    """``<digest of the content>-<name>``: weight files of one name do not meet in a cache."""
     return f"{file_digest(path)[:16]}-{path.name}"
 
 
@@ -119,8 +127,18 @@ def _write(shared: SharedFile, path: Path) -> None:
             file.write(ray.get(piece))
 
 
-def _once(name: str, cache: Path, bring: Callable[[Path], None]) -> Path:
-    """A cache folder, filled by the first process on this machine that asks for it."""
+def _filled_once(name: str, cache: Path, fill: Callable[[Path], None]) -> Path:
+    """Path of a folder in the cache, filled by the first process on this machine that asks for it.
+
+    Others wait for a lock meanwhile. The folder is filled under another name and renamed, so that it is whole or not
+    there, whenever a process is killed.
+
+    Args:
+        fill: writes the content into the empty folder that it is given.
+
+    Raises:
+        InputError: there is no room for it.
+    """
     folder = cache / name
     try:
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -130,7 +148,7 @@ def _once(name: str, cache: Path, bring: Callable[[Path], None]) -> Path:
                 return folder
             scratch = Path(tempfile.mkdtemp(prefix=".fetching-", dir=cache))
             try:
-                bring(scratch)
+                fill(scratch)
                 sync(scratch)
                 scratch.rename(folder)
             finally:

@@ -18,7 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ledger.storage import Folder, open_folder, write_whole
 from sldd.errors import InputError
 
-_PATIENCE = 120.0  # seconds for every machine to answer
+_PATIENCE = 120.0  # seconds for all machines together to answer
 SAME_EVERYWHERE = ("torch", "torchvision", "timm", "ray", "sldd-study")
 """Packages whose version decides results, or whether machines understand each other."""
 
@@ -33,7 +33,7 @@ def check_nodes(folder: Folder) -> list[str]:
         InputError: a machine does not see the folder, or we do not see what it writes there.
     """
     nodes = trial_nodes()
-    token = secrets.token_hex(8)
+    token = secrets.token_hex(8)  # a folder of the same path on a machine's own disk does not have it
     ours = folder / f".probe-{token}"
     write_whole(ours, token)
     theirs = {node["NodeID"]: folder / f".probe-{token}-{node['NodeID']}" for node in nodes}
@@ -49,9 +49,8 @@ def check_nodes(folder: Folder) -> list[str]:
         for path in (ours, *theirs.values()):
             path.unlink(missing_ok=True)
     if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise InputError(
-            f"--out: {len(missing)} of {len(nodes)} machines do not see {folder}: {', '.join(missing[:3])}{more}; name "
+            f"--out: {len(missing)} of {len(nodes)} machines do not see {folder}: {_some(missing)}; name "
             "a folder that all machines share, or an object store such as s3://bucket/studies"
         )
     return _other_versions({node["NodeManagerHostname"]: found[node["NodeID"]]["versions"] for node in nodes})
@@ -60,7 +59,8 @@ def check_nodes(folder: Folder) -> list[str]:
 def check_gpus() -> None:
     """Check that PyTorch can use the GPU of every machine in which Ray has found one.
 
-    Ray asks the driver. PyTorch may have come without CUDA, and a trial would take the GPU and compute beside it.
+    Ray finds GPUs by asking their driver. Where PyTorch was built without CUDA, a trial would hold the GPU and compute
+    on the CPU.
 
     Raises:
         InputError: there is one that cannot.
@@ -69,31 +69,44 @@ def check_gpus() -> None:
     found, silent = answers(
         {node["NodeID"]: _gpu_use.options(scheduling_strategy=on(node["NodeID"])).remote() for node in nodes}
     )
-    useless = [
-        f"{node['NodeManagerHostname']} ({silent.get(name) or 'torch ' + found[name]['torch']})"
-        for node in nodes
-        if not found.get(name := node["NodeID"], {}).get("usable")
-    ]
+    useless = []
+    for node in nodes:
+        name = node["NodeID"]
+        if not found.get(name, {}).get("usable"):
+            reason = silent.get(name) or f"torch {found[name]['torch']}"
+            useless.append(f"{node['NodeManagerHostname']} ({reason})")
     if useless:
-        more = f" and {len(useless) - 3} more" if len(useless) > 3 else ""
         raise InputError(
-            f"resources: Ray has found GPUs that PyTorch cannot use on {', '.join(useless[:3])}{more}; install a build "
+            f"resources: Ray has found GPUs that PyTorch cannot use on {_some(useless)}; install a build "
             "of torch for them and their driver there, or set resources.gpus_per_trial=0"
         )
 
 
+def _some(machines: list[str]) -> str:
+    """The first three of a list of machines, and how many more there are."""
+    more = f" and {len(machines) - 3} more" if len(machines) > 3 else ""
+    return f"{', '.join(machines[:3])}{more}"
+
+
 def trial_nodes() -> list[dict[str, Any]]:
-    """Ray's word on each node that is alive and may run trials."""
+    """Ray's description (an entry of ``ray.nodes``) of each node that is alive and may run trials."""
     return [node for node in ray.nodes() if node["Alive"] and (node["Resources"].keys() & {"CPU", "GPU"})]
 
 
 def on(node: str) -> NodeAffinitySchedulingStrategy:
-    """The place of a task or actor: this node, and no other."""
+    """Scheduling strategy of a task or actor that runs on this node (its ``NodeID``), and on no other."""
     return NodeAffinitySchedulingStrategy(node, soft=False)
 
 
 def answers(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """What machines answer, by any name, and of those that do not: why, once all had the same time to."""
+    """Collect what machines answer; all have the same ``_PATIENCE`` seconds.
+
+    Args:
+        asked: object references by machine, under any name.
+
+    Returns:
+        Answers by machine; and why there is none, by machine.
+    """
     if asked:
         ray.wait(list(asked.values()), num_returns=len(asked), timeout=_PATIENCE)
     found, silent = {}, {}
@@ -106,12 +119,21 @@ def answers(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _ask(node: str, ours: str, token: str, theirs: str) -> Any:
+    """Start ``_probe`` on a node; returns the object reference of its answer."""
     return _probe.options(scheduling_strategy=on(node)).remote(ours, token, theirs)
 
 
 @ray.remote(num_cpus=0, max_retries=0)
 def _probe(ours: str, token: str, theirs: str) -> dict[str, Any]:
-    """Runs on a machine: reads the driver's file, and writes one of its own."""
+    """Runs on a machine: reads the driver's file, and writes one of its own.
+
+    Args:
+        ours: path of the driver's file, which holds ``token``.
+        theirs: path of the file that is written.
+
+    Returns:
+        ``versions`` of this machine's packages; or ``error``, why one of the two failed.
+    """
     try:
         if open_folder(ours).read_text() != token:
             return {"error": "it sees another one of that name"}
@@ -125,14 +147,18 @@ def _probe(ours: str, token: str, theirs: str) -> dict[str, Any]:
 
 @ray.remote(num_cpus=0, max_retries=0)
 def _gpu_use() -> dict[str, Any]:
-    """Runs on a machine. Ray hides GPUs from tasks that ask for none, so another process has to look."""
+    """Runs on a machine: the version of PyTorch (``torch``), and whether it can use a GPU (``usable``).
+
+    Ray hides GPUs from tasks that ask for none, by these variables, so another process looks without them.
+    """
     hidden = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     look = "import torch; print(torch.__version__, torch.cuda.is_available())"
     completed = subprocess.run(
         [sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=False
     )
-    torch, _, usable = completed.stdout.strip().rpartition("\n")[2].partition(" ")
+    last_line = completed.stdout.strip().rpartition("\n")[2]  # an import may print something before
+    torch, _, usable = last_line.partition(" ")
     return {"torch": torch or "cannot be imported", "usable": usable == "True"}
 
 
@@ -141,6 +167,7 @@ def _versions() -> dict[str, str]:
 
 
 def _other_versions(on_nodes: dict[str, dict[str, str]]) -> list[str]:
+    """A line for each package (``on_nodes``: versions by package, by host) of another version than here."""
     here = _versions()
     return [
         f"{host} has {package} {versions[package]}, and this machine {here[package]}: results may differ"

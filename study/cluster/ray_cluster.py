@@ -1,4 +1,4 @@
-"""Connection to Ray: join a running cluster or start one on this machine; compute how many trials fit."""
+"""Connection to Ray: join a running cluster or start one on this machine; count the trials that fit on it."""
 
 from __future__ import annotations
 
@@ -35,17 +35,20 @@ class Slots:
     """Resources of a trial, and the number of trials that run at once."""
 
     cpus: float
+    """CPUs of a trial."""
     gpus: float
+    """GPUs of a trial, such as 0.5; with ``resources.gpus_per_trial=auto`` a whole one where there are any, of which
+    ``GpuShares`` may give it a part."""
     concurrent: int
-    """Where trials may come to share GPUs, as many as would then fit."""
+    """Trials at once; where ``GpuShares`` may let them share GPUs, as many as would fit then."""
 
 
 def find_cluster(address: str | None) -> str | None:
     """The address of the cluster to join; None where Ray is to be started on this machine.
 
     Args:
-        address: a cluster's; ``local``: none; ``auto``: the one that runs on this machine; None: what ``RAY_ADDRESS``
-            says, else the one that runs on this machine, if any.
+        address: the address of a cluster; ``local`` for none; ``auto`` for the one that runs on this machine; None for
+            what ``RAY_ADDRESS`` says, else the one that runs on this machine, if any.
 
     Raises:
         InputError: ``auto``, and there is none.
@@ -98,13 +101,7 @@ def connect(address: str | None, settings: ResourceSettings) -> Iterator[tuple[s
     if address is None:
         _start_here()
     else:
-        try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(
-                f"--address {address}: cannot connect to Ray ({reason}); --address local starts Ray here instead"
-            ) from None
+        _join(address)
     try:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         cpus, gpus = (sum(has.get(kind, 0.0) for has in nodes) for kind in ("CPU", "GPU"))
@@ -117,8 +114,25 @@ def connect(address: str | None, settings: ResourceSettings) -> Iterator[tuple[s
         ray.shutdown()
 
 
+def _join(address: str) -> None:
+    """Connect to a running cluster.
+
+    Raises:
+        InputError: it cannot be reached.
+    """
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"--address {address}: cannot connect to Ray ({reason}); --address local starts Ray here instead"
+        ) from None
+
+
 def _start_here() -> None:
-    """Start Ray on this machine; once more where it took too long, as it may on a busy one.
+    """Start Ray on this machine. On a busy one that may take too long: it is tried twice.
 
     Raises:
         InputError: it cannot be started.
@@ -139,10 +153,17 @@ def _start_here() -> None:
 
 
 def _check_growth(settings: ResourceSettings, cpus: float, gpus: float) -> None:
-    """Refuse what cannot be told from a cluster whose workers have not come yet.
+    """Check that the settings say what trials get on a cluster that has no workers yet.
+
+    Such a cluster starts workers when trials ask for them. Until then it has no CPU, since its head takes no trial, and
+    the number of slots cannot be counted.
+
+    Args:
+        cpus: CPUs that the cluster has now.
+        gpus: GPUs that it has now.
 
     Raises:
-        InputError: it has no CPU (its head takes no trial), and the settings do not say what it will have.
+        InputError: it has no workers, and a setting is missing.
     """
     missing = []
     if settings.concurrent is None:
@@ -154,7 +175,11 @@ def _check_growth(settings: ResourceSettings, cpus: float, gpus: float) -> None:
 
 
 def memory_per_trial(settings: ResourceSettings, address: str | None) -> int | None:
-    """Bytes of this machine's memory, or of its GPU's, that a trial can have; None for a cluster, at ``address``."""
+    """Bytes of memory for each of the trials at once on this machine, on its GPU where they use one.
+
+    Args:
+        address: of the cluster that trials run on, whose machines are not known here: the answer is None then.
+    """
     if address is not None:
         return None
     slots = slots_here(settings)
@@ -178,9 +203,17 @@ def slots_here(settings: ResourceSettings) -> Slots:
 
 
 def _slots(settings: ResourceSettings, machines: Sequence[tuple[float, float]]) -> Slots:
-    """Slots on machines, told by their CPUs and GPUs: a trial runs on one of them, and never across two."""
-    per_trial, any_gpu = settings.gpus_per_trial, any(gpus for _, gpus in machines)
-    wanted = float(any_gpu) if per_trial == "auto" else per_trial
+    """Slots on all machines together; a trial runs on one of them, and never across two.
+
+    Args:
+        machines: (CPUs, GPUs) of each.
+
+    Raises:
+        InputError: no machine can hold a trial, and ``resources.concurrent`` is not set.
+    """
+    per_trial = settings.gpus_per_trial
+    any_gpu = any(gpus for _, gpus in machines)
+    wanted = float(any_gpu) if per_trial == "auto" else per_trial  # a whole GPU, where there is any
     fitting = sum(fitting_trials(settings, cpus, gpus) for cpus, gpus in machines if gpus or not wanted)
     if settings.concurrent is None and fitting < 1:
         kinds = sorted({machine for machine in machines if any(machine)}, reverse=True)  # a head may take none
@@ -193,16 +226,21 @@ def _slots(settings: ResourceSettings, machines: Sequence[tuple[float, float]]) 
 
 
 def fitting_trials(settings: ResourceSettings, cpus: float, gpus: float) -> int:
-    """Trials for which a machine has room at once; where they may come to share GPUs, as many as would then fit."""
-    fitting, per_trial = _times(cpus, settings.cpus_per_trial), settings.gpus_per_trial
+    """Trials for which a machine of these CPUs and GPUs has room at once.
+
+    With ``resources.gpus_per_trial=auto`` trials may come to share GPUs, and as many are counted as would fit then.
+    """
+    per_trial = settings.gpus_per_trial
+    by_cpus = _times(cpus, settings.cpus_per_trial)
     if per_trial == "auto":
-        return min(fitting, int(gpus) * settings.trials_per_gpu) if gpus else fitting
+        return min(by_cpus, int(gpus) * settings.trials_per_gpu) if gpus else by_cpus
     if not per_trial:
-        return fitting
-    # A share is of one GPU: what is left of two is not put together.
-    return min(fitting, int(gpus) * _times(1, per_trial) if per_trial < 1 else _times(gpus, per_trial))
+        return by_cpus
+    if per_trial < 1:  # a share is of one GPU: what is left of two is not put together
+        return min(by_cpus, int(gpus) * _times(1, per_trial))
+    return min(by_cpus, _times(gpus, per_trial))
 
 
 def _times(there: float, each: float) -> int:
-    """How often ``each`` goes into what is there; 0.2 ten times into 2."""
+    """How often ``each`` goes into ``there``. Rounding errors take nothing away: 0.2 goes ten times into 2."""
     return int(there / each + 1e-9)

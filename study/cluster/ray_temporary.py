@@ -9,13 +9,13 @@ from pathlib import Path
 from sldd.errors import InputError
 
 _MOST_BYTES = 103 if sys.platform == "darwin" else 107
-"""Of a socket's path."""
+"""The longest path that a Unix socket may have, in bytes."""
 _BELOW = "session_2000-01-01_00-00-00_000000_{pid}/sockets/plasma_store"
 """The longest path that Ray makes below its folder."""
 
 
 def temporary_folder() -> tuple[str | None, Path]:
-    """Ray's folder on this machine, after the variable that names the one it is in, if any does."""
+    """The environment variable that says where Ray's folder is on this machine (None: none does), and that folder."""
     name = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), None)
     return name, Path(os.environ[name] if name else "/tmp") / "ray"
 
@@ -29,6 +29,6 @@ def check_temporary() -> None:
         raise InputError(
             f"{message}, a path that is {over} characters too long for them; choose a shorter one (RAY_TMPDIR)"
         )
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(f"{message}, which cannot be written to; choose another folder (RAY_TMPDIR)")

@@ -12,25 +12,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from analysis.text.words import duration, listed
-from study.doctor.facts import Facts, Machine
+from study.doctor.facts import Facts
 
 GIB = 2**30
 LEAST_ROOM = 2 * GIB
-"""For studies, and for decoded films and kept features."""
+"""Bytes that have to be free on a disk for studies, and on one for decoded films and kept features."""
 LEAST_MEMORY = 1 * GIB
-"""A trial: PyTorch, timm and Ray take 0.6 GiB before there is any data."""
-_SPILLS = 0.05  # Ray takes a disk for full, and makes no more objects, from 95 % on
-_CLOCK = 5.0  # results carry times to the second, and object stores refuse requests that are minutes off
-_SLOW = 2.0
+"""Bytes of memory for a trial: PyTorch, timm and Ray take 0.6 GiB before there is any data."""
+_RAY_FREE = 0.05  # share of its disk: from 95 % on Ray takes a disk for full, and makes no more objects
+_CLOCK_SECONDS = 5.0  # results carry times to the second, and object stores refuse requests that are minutes off
+_SLOW = 2.0  # times the median step of machines of its kind
 
 Judge = Callable[[Facts], Iterator[tuple[str, str, str]]]
+"""A check: yields (where, what is wrong, cure) for each thing that is wrong."""
 CHECKS: dict[str, Judge] = {}
-"""All checks by name, in their order."""
+"""All checks by name, in the order of this file, which is that of the findings."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: something that is wrong."""
+    """One thing that is wrong: by which check, where, what, and the cure. As a string it is the user's line."""
 
     check: str
     where: str
@@ -42,20 +43,22 @@ class Finding:
 
 
 def findings(facts: Facts) -> list[Finding]:
-    """All that is wrong, check by check, once; empty on a healthy cluster."""
-    found = (Finding(name, *wrong) for name, judge in CHECKS.items() for wrong in judge(facts))
-    return list(dict.fromkeys(found))
+    """All that is wrong, check by check, without repetitions; empty on a healthy cluster."""
+    found: list[Finding] = []
+    for name, judge in CHECKS.items():
+        found += [Finding(name, *wrong) for wrong in judge(facts)]
+    return list(dict.fromkeys(found))  # the driver's machine may have been examined twice
 
 
 def check(judge: Judge) -> Judge:
-    """Register a check, which yields (where, what, cure)."""
+    """Register a check under its function's name."""
     CHECKS[judge.__name__] = judge
     return judge
 
 
 @check
 def machines(facts: Facts) -> Iterator[tuple[str, str, str]]:
-    """As many as there should be, and all answer."""
+    """There are as many machines as there should be, and all answer."""
     if len(facts.machines) < facts.wanted:
         yield (
             "cluster",
@@ -74,7 +77,7 @@ def machines(facts: Facts) -> Iterator[tuple[str, str, str]]:
 
 @check
 def versions(facts: Facts) -> Iterator[tuple[str, str, str]]:
-    """The same everywhere, since they decide results; this project's source as well."""
+    """Versions, and this project's source, are the same everywhere, since they decide results."""
     here = facts.driver.versions
     for machine in facts.everywhere:
         for name, version in machine.versions.items():
@@ -100,11 +103,11 @@ def storage(facts: Facts) -> Iterator[tuple[str, str, str]]:
 
 @check
 def room(facts: Facts) -> Iterator[tuple[str, str, str]]:
-    """For results, decoded films and Ray's own files, on every disk."""
+    """Every disk has room for what is kept there: results, decoded films, Ray's own files."""
     settings = {"studies": "--out", "cache": "data.cache", "ray": "RAY_TMPDIR"}
     for machine in facts.everywhere:
         for kind, disk in machine.rooms.items():
-            least = _SPILLS * disk.total if kind == "ray" else LEAST_ROOM
+            least = _RAY_FREE * disk.total if kind == "ray" else LEAST_ROOM
             if disk.free < least:
                 yield (
                     machine.host,
@@ -115,9 +118,9 @@ def room(facts: Facts) -> Iterator[tuple[str, str, str]]:
 
 @check
 def clock(facts: Facts) -> Iterator[tuple[str, str, str]]:
-    """The driver's, within seconds."""
+    """Clocks of all machines agree with the driver's to a few seconds."""
     for machine in facts.answering:
-        if abs(machine.ahead) > _CLOCK:
+        if abs(machine.ahead) > _CLOCK_SECONDS:
             side = "ahead of" if machine.ahead > 0 else "behind"
             yield (
                 machine.host,
@@ -136,7 +139,7 @@ def cohort(facts: Facts) -> Iterator[tuple[str, str, str]]:
 
 @check
 def fit(facts: Facts) -> Iterator[tuple[str, str, str]]:
-    """A machine has the CPUs and GPUs of a trial, which runs on one: those of two are not put together."""
+    """At least one machine has the CPUs and GPUs of a trial, which never runs across two."""
     there = facts.answering
     gpus = float(any(machine.gpus for machine in there) if facts.gpus == "auto" else facts.gpus)
     if there and not any(machine.cpus >= facts.cpus and machine.gpus >= gpus for machine in there):
@@ -149,7 +152,7 @@ def fit(facts: Facts) -> Iterator[tuple[str, str, str]]:
 
 @check
 def gpus(facts: Facts) -> Iterator[tuple[str, str, str]]:
-    """Those that there are, are known to Ray and used by PyTorch."""
+    """Ray knows all GPUs of a machine, and PyTorch can use them; not asked where trials take none."""
     if facts.gpus == 0:
         return
     for machine in facts.answering:
@@ -169,7 +172,7 @@ def gpus(facts: Facts) -> Iterator[tuple[str, str, str]]:
 
 @check
 def memory(facts: Facts) -> Iterator[tuple[str, str, str]]:
-    """Enough for as many trials as will run at once, and for Ray's object store."""
+    """Memory is enough for the trials that run at once, and shared memory for Ray's object store."""
     for machine in facts.answering:
         if machine.memory / machine.trials < LEAST_MEMORY:
             yield (
@@ -178,38 +181,39 @@ def memory(facts: Facts) -> Iterator[tuple[str, str, str]]:
                 f"{LEAST_MEMORY / GIB:.0f}",
                 "take a machine with more memory, raise resources.cpus_per_trial, or give resources.concurrent",
             )
-        if (machine.shared or 0) < machine.store:
+        shared = machine.shared or 0
+        if shared < machine.store:
             yield (
                 machine.host,
-                f"/dev/shm has {(machine.shared or 0) / GIB:.2f} GiB, and Ray's object store wants "
-                f"{machine.store / GIB:.2f}",
+                f"/dev/shm has {shared / GIB:.2f} GiB, and Ray's object store wants {machine.store / GIB:.2f}",
                 "give its container more (--shm-size), or start Ray with a smaller --object-store-memory",
             )
 
 
 @check
 def throughput(facts: Facts) -> Iterator[tuple[str, str, str]]:
-    """No machine far slower than others of its kind; the slowest is named."""
-    kinds: dict[bool, list[Machine]] = defaultdict(list)
+    """No machine is far slower than the median of those with a GPU, or of those without; only the slowest is named."""
+    steps_by_kind: dict[str, list[tuple[str, float]]] = defaultdict(list)  # (host, seconds)
     for machine in facts.answering:
         if machine.step is not None:
-            kinds[bool(machine.gpus) and machine.cuda].append(machine)
-    for alike in kinds.values():
-        usual = statistics.median_low(machine.step or 0.0 for machine in alike)
-        slowest = max(alike, key=lambda machine: machine.step or 0.0)
-        if slowest.step is not None and slowest.step > _SLOW * usual:
-            slow = sum((machine.step or 0.0) > _SLOW * usual for machine in alike)
+            kind = "gpu" if machine.gpus and machine.cuda else "cpu"
+            steps_by_kind[kind].append((machine.host, machine.step))
+    for steps in steps_by_kind.values():
+        usual = statistics.median_low(seconds for _, seconds in steps)
+        host, slowest = max(steps, key=lambda step: step[1])
+        if slowest > _SLOW * usual:
+            slow = sum(seconds > _SLOW * usual for _, seconds in steps)
             more = f"; so are {slow - 1} others" if slow > 1 else ""
             yield (
-                slowest.host,
-                f"a step takes {1000 * slowest.step:.0f} ms there, and {1000 * usual:.0f} ms as a rule{more}",
+                host,
+                f"a step takes {1000 * slowest:.0f} ms there, and {1000 * usual:.0f} ms as a rule{more}",
                 "see what else runs there, whether it is throttled or older; every trial there takes as much longer",
             )
 
 
 @check
 def trial(facts: Facts) -> Iterator[tuple[str, str, str]]:
-    """A tiny trial, from its patients to its result in the study's folder, on each machine."""
+    """A tiny trial runs on each machine, from its patients to its result in the study's folder."""
     for machine in facts.answering:
         if machine.failure is not None:
             yield (

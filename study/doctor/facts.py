@@ -1,4 +1,4 @@
-"""Facts of a cluster's machines, in plain values, on which ``study.doctor.checks`` judges."""
+"""Facts of a cluster and its machines, in plain values: what ``study.doctor.checks`` judges."""
 
 from __future__ import annotations
 
@@ -8,51 +8,55 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Room:
-    """A folder's disk, in bytes."""
+    """Room on the disk of a folder."""
 
     folder: str
     free: int
+    """Bytes."""
     total: int
+    """Bytes."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a machine says of itself, and what came of asking it; times in seconds, memory in bytes."""
+    """One machine: what it tells of itself, and what came of a training step and a tiny trial on it."""
 
     host: str
     silent: str | None = None
-    """Why it does not answer; all else is then unknown."""
+    """Why it does not answer, and all other fields have no meaning; None where it answers."""
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Of Python, packages and this project's source (a digest), by name."""
+    """Versions of Python and of packages, and a digest of this project's source, by name."""
     ahead: float = 0.0
-    """Its clock before the driver's, at least: what the question's way took is taken off."""
+    """Seconds that its clock is ahead of the driver's, at least; negative where it is behind."""
     unwritten: str | None = None
-    """Why it cannot write to the study's folder."""
+    """Why it cannot write to the study's folder; None where it can."""
     unread: Mapping[str, str] = field(default_factory=dict)
-    """Why it cannot read the file that another machine wrote there, by that machine's name."""
+    """Machines whose files in the study's folder it cannot read, each with the reason."""
     rooms: Mapping[str, Room] = field(default_factory=dict)
-    """By what is kept there: ``studies`` (``--out``), ``cache`` (``data.cache``), ``ray``."""
+    """Disks by what is kept there: ``studies`` (``--out``), ``cache`` (``data.cache``), ``ray`` (Ray's own files)."""
     cpus: float = 0.0
-    """As Ray counts them; GPUs too."""
+    """CPUs, as Ray counts them."""
     gpus: float = 0.0
+    """GPUs, as Ray counts them."""
     devices: int = 0
-    """GPUs that its operating system has."""
+    """GPUs, as its operating system counts them."""
     cuda: bool = False
-    """Whether PyTorch can use them."""
+    """Whether PyTorch can use its GPUs."""
     trials: int = 1
-    """As many as will run there at once."""
+    """Trials that will run there at once."""
     memory: int = 0
-    """For trials, as Ray counts it."""
+    """Bytes of memory for trials, as Ray counts them."""
     store: int = 0
-    """Of Ray's object store."""
+    """Bytes that Ray's object store may take."""
     shared: int | None = None
-    """Shared memory (/dev/shm), where the object store should lie; None where there is none."""
+    """Bytes of shared memory (/dev/shm), where the object store should lie; None where there is none."""
     step: float | None = None
-    """A training step of ResNet-18 on sixteen patches of 64 x 64 pixels: of the processor's time, or on a GPU."""
+    """Seconds of a training step of ResNet-18 on 16 patches of 64 x 64 pixels: CPU time, or wall-clock time on a GPU.
+    None where none was taken."""
     trial: float | None = None
-    """A tiny trial, from beginning to result."""
+    """Seconds of a tiny trial, from its beginning to its result; None where there is no result."""
     failure: str | None = None
-    """Why step or trial failed."""
+    """Why the step or the trial failed; None where neither did."""
 
 
 @dataclass(frozen=True)
@@ -60,23 +64,24 @@ class Facts:
     """A cluster as it was found, and what a study asks of it."""
 
     driver: Machine
-    """Where the command runs; it need not take trials."""
+    """The machine where the command runs; it need not take trials."""
     machines: tuple[Machine, ...]
-    """Those that take trials."""
+    """Machines that take trials."""
     out: str
     """The folder or object store for studies."""
     cohort: tuple[str, ...] = ()
     """Why the study's radiographs cannot be opened on the driver's machine: lines that begin with a setting, or with
     the line of a table."""
     wanted: int = 1
-    """Machines that there should be."""
+    """How many machines there should be."""
     cpus: float = 1.0
-    """Of a trial; GPUs too, or ``auto``."""
+    """CPUs of a trial (``resources.cpus_per_trial``)."""
     gpus: float | str = "auto"
+    """GPUs of a trial (``resources.gpus_per_trial``): a number, or ``auto`` for one where there are any."""
 
     @property
     def everywhere(self) -> tuple[Machine, ...]:
-        """The driver's process, and machines that answered; they may run on one and the same."""
+        """The driver and all that answered; the driver's machine is among them twice where it takes trials."""
         return (self.driver, *self.answering)
 
     @property

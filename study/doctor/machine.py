@@ -1,4 +1,4 @@
-"""What a machine tells of itself: versions, storage, disks, GPUs, memory, a step's time, a trial's.
+"""What a machine tells of itself: versions, storage, disks, GPUs, memory, times of a training step and of a trial.
 
 Everything here runs on the machine itself, and nothing here judges.
 """
@@ -34,16 +34,16 @@ from study.doctor.facts import Room
 from study.trial.context import TrialContext
 from study.trial.worker import run_with_retries
 
-_ROOMS = ("analysis", "ledger", "sldd", "study")
-_STEPS = 7
+_OWN_PACKAGES = ("analysis", "ledger", "sldd", "study")
+_STEPS = 7  # training steps that are timed; their median counts
 
 
 class Examiner:
-    """One machine's answers, from a process that stays there between questions.
+    """Examines the machine that it runs on, as an actor (a process that stays there between questions).
 
     Args:
-        gpu: whether steps are taken on its GPU.
-        threads: of PyTorch, as trials have.
+        gpu: take training steps on the machine's GPU.
+        threads: threads of PyTorch, as many as trials have.
     """
 
     def __init__(self, gpu: bool, threads: int) -> None:
@@ -51,35 +51,42 @@ class Examiner:
         self._gpu = gpu
 
     def now(self) -> float:
-        """Its clock."""
+        """The machine's clock, in seconds since the epoch."""
         return time.time()
 
     def told(self, out: str, cache: str | None) -> dict[str, Any]:
-        """Fields of ``Machine``: versions, disks, devices, shared memory.
+        """Fields of ``Machine`` that need no test: versions, disks, GPUs, shared memory.
 
         Args:
-            out, cache: ``--out`` and ``data.cache``.
+            out: ``--out``.
+            cache: ``data.cache``; None where it is not set.
         """
         folders = {"studies": out, "cache": cache or str(default_cache()), "ray": str(temporary_folder()[1])}
+        rooms = {kind: _room(folder) for kind, folder in folders.items()}
+        shared = _room("/dev/shm") if Path("/dev/shm").is_dir() else None
         return {
             "versions": _versions(),
-            "rooms": {kind: room for kind, folder in folders.items() if (room := _room(folder)) is not None},
+            "rooms": {kind: room for kind, room in rooms.items() if room is not None},
             "devices": sum(bool(re.fullmatch(r"nvidia\d+", path.name)) for path in Path("/dev").iterdir()),
             "cuda": torch.cuda.is_available(),
-            "shared": room.total if (room := _room("/dev/shm")) and Path("/dev/shm").is_dir() else None,
+            "shared": None if shared is None else shared.total,
         }
 
     def write(self, path: str) -> str | None:
-        """Write a file of its own, in a folder that is there already; why it cannot."""
+        """Write a file into a folder that is there already; returns why that failed, None where it did not."""
         return _reason(lambda: write_whole(open_folder(path), socket.gethostname()))
 
     def unread(self, paths: Mapping[str, str]) -> dict[str, str]:
-        """Of the files that others wrote, by those others: which it cannot read, and why."""
+        """Read the files that others wrote, given by their names; returns the reasons for those that cannot be read."""
         reasons = {other: _reason(open_folder(path).read_bytes) for other, path in paths.items()}
         return {other: reason for other, reason in reasons.items() if reason is not None}
 
     def step(self) -> float:
-        """Seconds of a training step: a GPU's, or what the processor itself took, whatever else runs there."""
+        """Seconds of one training step, forward and backward: wall-clock time on a GPU, else CPU time.
+
+        The network is a ResNet-18 on 16 patches of 64 x 64 pixels. CPU time is that of this process, whatever else runs
+        there.
+        """
         device = torch.device("cuda" if self._gpu else "cpu")
         network = build("resnet18", input_size=64, classes=3)
         initialise(network, 0)
@@ -96,7 +103,7 @@ class Examiner:
         return statistics.median(taken)
 
     def trial(self, config: dict[str, Any], context: TrialContext) -> float:
-        """Run a trial as a study's worker does; its seconds.
+        """Run a trial as a study's worker does; returns the seconds that it took.
 
         Raises:
             Exception: whatever the trial raised.
@@ -107,13 +114,18 @@ class Examiner:
         return time.monotonic() - begun
 
     def forget(self, data: DataSettings, cohort: str) -> None:
-        """Delete a cohort that was brought here."""
+        """Delete a cohort that a trial has brought into this machine's cache.
+
+        Args:
+            cohort: name of its folder there.
+        """
         folder = cache_folder(data)
         shutil.rmtree(folder / cohort, ignore_errors=True)
         (folder / f".{cohort}.lock").unlink(missing_ok=True)
 
 
 def _versions() -> dict[str, str]:
+    """Versions by name; ``missing`` for a package that is not installed. This project's has a digest of its source."""
     found = {"python": platform.python_version()}
     for package in SAME_EVERYWHERE:
         try:
@@ -126,23 +138,23 @@ def _versions() -> dict[str, str]:
 def _source() -> str:
     """Digest of this project's source as it is imported here, a checkout's or an installed one."""
     root, content = Path(__file__).parents[2], hashlib.sha256()
-    for path in sorted(path for room in _ROOMS for path in (root / room).rglob("*.py")):
+    for path in sorted(path for package in _OWN_PACKAGES for path in (root / package).rglob("*.py")):
         content.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return content.hexdigest()[:10]
 
 
 def _room(folder: str) -> Room | None:
-    """Of a folder's disk, or of that on which it would be made; None for an object store."""
+    """Room on the disk of a folder, which need not exist yet; None for an object store."""
     where = open_folder(folder)
     if not isinstance(where, Path):
         return None
-    there = next(path for path in (where, *where.parents) if os.access(path, os.F_OK))
-    disk = shutil.disk_usage(there)
+    existing = next(path for path in (where, *where.parents) if os.access(path, os.F_OK))
+    disk = shutil.disk_usage(existing)
     return Room(str(where), disk.free, disk.total)
 
 
 def _reason(act: Callable[[], object]) -> str | None:
-    """Why it failed, without the names of files."""
+    """Why an action fails, without names of files; None where it does not."""
     try:
         act()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A tiny trial on each machine: of phantom patients, through Ray's object store, to a result in the study's folder."""
+"""A tiny trial on each machine: phantom patients come through Ray's object store, results go to the study's folder."""
 
 from __future__ import annotations
 
@@ -35,25 +35,24 @@ def run_tiny_trials(
     """Run the same trial on all machines at once, and delete what it leaves.
 
     Args:
-        config: the study's, whose ``compute`` and ``data.cache`` the trials have.
-        examiners: actors by their machines' names; on a GPU or not.
+        config: the study's; the trial takes ``compute``, ``resources`` and ``data.cache`` from it.
+        out: the folder for studies.
+        examiners: actors (``Examiner``) by their machines' names.
+        on_gpu: whether the trial runs on a GPU, by machine.
 
     Returns:
-        Seconds, and of others why they failed, by machine.
+        Seconds by machine where the trial is done; why it failed by machine where it is not.
     """
     if not examiners:
         return {}, {}
     ledger = Ledger(out / f".doctor-{secrets.token_hex(8)}")
-    seed = secrets.randbelow(2**31)  # a cohort that no machine has
-    tiny = load("demo", [*_TINY, f"data.phantom={{patients: 16, size: 128, seed: {seed}}}"])
-    tiny = replace(tiny, compute=config.compute, data=replace(tiny.data, cache=config.data.cache))
-    tiny = replace(tiny, resources=replace(config.resources, retries=0))
+    tiny = _tiny_study(config)
     cache, source = cache_folder(tiny.data), open_source(tiny.data)
-    brought = None
+    decoded = None  # name of the cohort's folder in the cache, here and on the other machines
     try:
         ledger.hold()
         cohort = prepare(source, cache)
-        brought = cohort.folder.name
+        decoded = cohort.folder.name
         ledger.start({"format": FORMAT, "name": tiny.name, "config": {}, "provenance": {}})
         pseudonyms = ledger.pseudonyms(source.patient_ids)
         context = TrialContext(
@@ -79,12 +78,28 @@ def run_tiny_trials(
     finally:
         ledger.close()
         delete(ledger.folder)
-        if brought is not None:
-            delete(cache / brought)
-            answers({name: each.forget.remote(tiny.data, brought) for name, each in examiners.items()})
+        if decoded is not None:
+            delete(cache / decoded)
+            answers({name: each.forget.remote(tiny.data, decoded) for name, each in examiners.items()})
+
+
+def _tiny_study(config: StudyConfig) -> StudyConfig:
+    """Configuration of a study of one tiny trial, which runs as trials of ``config`` do; an error is not tried again.
+
+    Its phantom patients have a random seed. So no machine has them in its cache yet, and each has to fetch them.
+    """
+    seed = secrets.randbelow(2**31)
+    tiny = load("demo", [*_TINY, f"data.phantom={{patients: 16, size: 128, seed: {seed}}}"])
+    return replace(
+        tiny,
+        compute=config.compute,
+        data=replace(tiny.data, cache=config.data.cache),
+        resources=replace(config.resources, retries=0),
+    )
 
 
 def _begin(ledger: Ledger, config: StudyConfig) -> Trial:
+    """A new search trial of the only cell, with rates and a threshold that work."""
     (cell,) = cells(config.grid)
     spec = TrialSpec(cell, "search", 0, outer_lr=0.03, inner_lr=0.02, delta=0.5)
     return ledger.begin(ledger.add(cell.name, spec.to_json()))

@@ -35,12 +35,13 @@ from sldd.errors import InputError
 
 _OF_STUDY = ("study.yaml", "prior.json", LANDSCAPE)
 _LARGEST = 2 * 1024**3  # bytes of all files together: a result has a few ten thousand, a package a few million
-_NAME = r"[^/\\]+"  # and printable, as ``_is_record`` asks
+_NAME = r"[^/\\]+"  # of a study or a cell; ``_is_record`` refuses what cannot be printed, and "." and ".."
 _MEMBER = re.compile(
     rf"({_NAME})/(?:(?:{'|'.join(map(re.escape, (*_OF_STUDY, KEY)))})"
     rf"|trials/{_NAME}/[0-9]+/(?:config\.json|result\.json|{re.escape(PACKAGE)}|{re.escape(WEIGHTS)})"
     rf"|superseded/{_NAME}/[0-9]+-[0-9a-f]+/(?:config|result)\.json)"
 )
+"""Paths in the file that ``pack`` writes: below a folder of the study's name, as they are in the study's folder."""
 
 
 def pack(study: Study, file: Path, *, packages: bool = False, key: bool = False) -> int:
@@ -56,9 +57,10 @@ def pack(study: Study, file: Path, *, packages: bool = False, key: bool = False)
     content, trials, size = io.BytesIO(), 0, 0
     with tarfile.open(fileobj=content, mode="w:xz", format=tarfile.PAX_FORMAT) as archive:
         for path in _files(study.folder, packages=packages, key=key):
-            trials += path.endswith("/result.json") and path.startswith("trials/")
+            if path.startswith("trials/") and path.endswith("/result.json"):
+                trials += 1
             found = (study.folder / path).read_bytes()
-            size += len(found) + 2 * tarfile.BLOCKSIZE
+            size += len(found) + 2 * tarfile.BLOCKSIZE  # its header, and padding to a whole block
             if size > _LARGEST:
                 raise InputError(
                     f"{study.folder}: more than {_LARGEST / 2**30:.0f} GiB, which one file cannot hold; leave out "
@@ -75,7 +77,8 @@ def pack(study: Study, file: Path, *, packages: bool = False, key: bool = False)
 
 
 def _files(folder: Folder, *, packages: bool, key: bool) -> Iterator[str]:
-    for name in (*_OF_STUDY, *((KEY,) if key else ())):
+    """Paths of the files to pack, relative to the study's folder, in an order that only the study decides."""
+    for name in (*_OF_STUDY, KEY) if key else _OF_STUDY:
         if (folder / name).is_file():
             yield name
     ended = (trial for trial in read_trials(folder) if trial.result is not None)
@@ -83,13 +86,17 @@ def _files(folder: Folder, *, packages: bool, key: bool) -> Iterator[str]:
         place = f"trials/{trial.cell}/{trial.number}"
         yield f"{place}/config.json"
         yield f"{place}/result.json"
-        asked = ((PACKAGE, packages), (WEIGHTS, key and trial.config.get("stage")))
-        yield from (f"{place}/{name}" for name, wanted in asked if wanted and (folder / place / name).is_file())
-    yield from (f"superseded/{path}" for path in sorted(listing(folder / "superseded", ASIDE)))
+        if packages and (folder / place / PACKAGE).is_file():
+            yield f"{place}/{PACKAGE}"
+        # Networks that other cells start from: without the key nobody can go on with the study, nor need them.
+        if key and trial.config.get("stage") and (folder / place / WEIGHTS).is_file():
+            yield f"{place}/{WEIGHTS}"
+    for path in sorted(listing(folder / "superseded", ASIDE)):
+        yield f"superseded/{path}"
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    member = tarfile.TarInfo(name)  # of nobody, at no time: the same records are the same bytes
+    member = tarfile.TarInfo(name)  # without owner and time: the same records are the same bytes
     member.size = len(content)
     archive.addfile(member, io.BytesIO(content))
 
@@ -135,6 +142,11 @@ def _too_large(file: Path) -> InputError:
 
 
 def _read(file: Path) -> dict[str, bytes]:
+    """Content of all files in a packed study, by their names there; all names begin with the study's.
+
+    Raises:
+        InputError: the file cannot be read, or is none of ``pack``.
+    """
     members: dict[str, bytes] = {}
     size = 0
     try:

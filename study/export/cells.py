@@ -1,8 +1,8 @@
-"""Metadata of trials for export: what is named here, trial by trial, and nothing else.
+"""Metadata of trials for export: only what is named here leaves a study's folder, whatever the program it goes to.
 
-No patient is among it, not under a pseudonym either: other programs are given numbers of whole groups. Neither are
-paths or machines, but for what the one line of an error may say. Whoever adds a fact decides that it may leave the
-study's folder.
+Nothing is about a single patient, not under a pseudonym either: scores are those of whole groups. No path and no
+machine is named, but for what the one line of an error may say. Whoever adds an entry here decides that it may leave
+the study's folder.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from sldd.errors import InputError
 
 Value: TypeAlias = bool | int | float | str
 Curve: TypeAlias = list[tuple[int, dict[str, float]]]
-"""(outer step, values by the names in ``HISTORY``), in order."""
+"""(outer step, values by their names elsewhere, the values of ``HISTORY``), by ascending step."""
 
 SETTING = [*AXES, "parameters", "protocol"]
-"""What a cell is, by the columns of ``records.csv``."""
+"""Columns of ``records.csv`` that say what a trial's cell is."""
 SCORES = [
     "val_hm",
     "val_auc",
@@ -66,27 +66,31 @@ HISTORY = {
     "val_balanced_accuracy": "validation/balanced_accuracy",
     "val_accuracy": "validation/accuracy",
 }
-"""Entries of a result's history, and what they are called elsewhere."""
+"""Names of values in a result's history, and what other programs call them."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrialMetadata:
-    """One trial.
+    """What may be told of one trial.
 
     Attributes:
         trial: ``<cell>/<i>``.
+        cell: name of its cell.
+        number: the ``i`` in its name.
         attempt: counts from 1; a failed trial is tried again under the same name.
+        phase: ``search`` or ``confirm``.
         status: as in ``records.csv``.
         stopped: it ended early, because it did worse than its cell's earlier ones.
-        waits: it is at a rung, from which it may go on.
-        went_on: it has left a rung.
-        setting: the columns ``SETTING`` that it has, and its seed.
+        waits: its result is that of a rung of successive halving, from which it may go on.
+        went_on: it has gone on from a rung at least once, so that an earlier result of it may have been exported.
+        error: the line of ``records.csv`` on why it failed or diverged, if any.
+        setting: the columns ``SETTING`` that it has a value of, and its seed.
         suggested: rates, threshold and options that it was to run with.
-        scores: the columns ``SCORES`` that it has; ``chosen_delta``, the threshold at which they hold, the best one on
-            validation patients unless it is fixed; for a search trial ``hm_at_suggested_delta``, the validation HM at
-            the one that it was to try.
-        costs: the columns ``COSTS`` that it has.
-        history: of its result.
+        scores: the columns ``SCORES`` that it has a value of, and two more. ``chosen_delta`` is the threshold of these
+            scores: the best one on validation patients, unless it is fixed. ``hm_at_suggested_delta``, of a search
+            trial, is the validation HM at the threshold that it was to try.
+        costs: the columns ``COSTS`` that it has a value of.
+        history: the curves of its result.
     """
 
     trial: str
@@ -105,9 +109,14 @@ class TrialMetadata:
     costs: dict[str, float]
     history: Curve
 
+    @property
+    def last_step(self) -> int:
+        """The last outer step of its history; -1 where it has none."""
+        return self.history[-1][0] if self.history else -1
+
 
 def read_cells(study: Study) -> Iterator[tuple[str, list[TrialMetadata]]]:
-    """The trials of a study, cell by cell, each cell's in the order they were begun; cells without any are left out."""
+    """The trials of a study by cell, each cell's in the order in which they were begun; empty cells are left out."""
     rows = study.records[study.records["status"] != "refused"].set_index("trial").to_dict("index")
     for cell, files in groupby(read_trials(study.folder), key=lambda trial: trial.cell):
         # What was begun after the records were read is left to the next time.
@@ -118,7 +127,10 @@ def read_cells(study: Study) -> Iterator[tuple[str, list[TrialMetadata]]]:
 
 
 def read_exported(study: Study) -> Iterator[tuple[str, list[TrialMetadata]]]:
-    """As ``read_cells``; what waits at a rung still runs, until its cell's search is over and confirm trials begin."""
+    """As ``read_cells``, with the status ``running`` for a trial that waits at a rung and may still go on from there.
+
+    None does any more once the search of its cell is over, which the first confirm trial shows.
+    """
     for cell, trials in read_cells(study):
         searching = all(trial.phase == "search" for trial in trials)
         yield cell, [replace(trial, status="running") if searching and trial.waits else trial for trial in trials]
@@ -127,10 +139,11 @@ def read_exported(study: Study) -> Iterator[tuple[str, list[TrialMetadata]]]:
 def read_trial(study: Study, name: str) -> TrialMetadata | None:
     """The trial ``<cell>/<i>`` as its files are now; None where it has none (any more)."""
     folder = study.trial_folder(name)
-    config, cell = read_json(folder / "config.json"), name.rpartition("/")[0]
+    config = read_json(folder / "config.json")
     if config is None:
         return None
-    files = TrialFiles(cell, int(name.rpartition("/")[2]), config, read_result(folder), b"")
+    cell, _, number = name.rpartition("/")
+    files = TrialFiles(cell, int(number), config, read_result(folder), b"")
     (row,) = records_of([files]).to_dict("records")
     return _metadata(files, row)
 
@@ -145,7 +158,10 @@ def is_gone(study: Study, name: str) -> bool:
 
 
 def when(study: Study, trial: TrialMetadata) -> tuple[datetime, datetime | None]:
-    """When a trial began and ended, in local time, as its files' times tell; a copy has its own."""
+    """When a trial began and when it ended (None: it runs), in local time.
+
+    The modification times of its files tell, which in a copy of a study may be those of the copy.
+    """
     folder = study.trial_folder(trial.trial)
     try:
         ended = datetime.fromtimestamp((folder / "result.json").stat().st_mtime)
@@ -173,18 +189,17 @@ def check_same(study: Study, found: object, where: str) -> None:
 
 
 def _metadata(files: TrialFiles, row: dict[Any, Any]) -> TrialMetadata:
+    """Metadata from a trial's files and its row of ``records.csv``."""
     config, result = files.config, files.result or {}
     phase = str(config.get("phase"))
-    options = config.get("options") if isinstance(config.get("options"), dict) else {}
-    suggested = {name: _value(config.get(name)) for name in ("outer_lr", "inner_lr", "delta")}
-    suggested = {name: value for name, value in suggested.items() if value is not None}
-    suggested |= {str(name): _value(value) for name, value in (options or {}).items()}
-    known = {name: _value(row[name]) for name in [*SETTING, "seed"]}
+    suggested = _suggested(config)
+    setting = {name: _value(row[name]) for name in [*SETTING, "seed"]}
     scores = _numbers({name: row[name] for name in SCORES})
     scores |= _numbers({"chosen_delta": result.get("delta")})  # the row has the suggested one where none was chosen
     if result and phase == "search":
-        at = _hm_at(result, suggested.get("delta"))
-        scores |= {} if at is None else {"hm_at_suggested_delta": at}
+        hm = _hm_at(result, suggested.get("delta"))
+        if hm is not None:
+            scores["hm_at_suggested_delta"] = hm
     return TrialMetadata(
         trial=f"{files.cell}/{files.number}",
         cell=files.cell,
@@ -194,7 +209,7 @@ def _metadata(files: TrialFiles, row: dict[Any, Any]) -> TrialMetadata:
         status=str(row["status"]),
         stopped=result.get("stopped") is True,
         error=None if pd.isna(row["error"]) else str(row["error"]),
-        setting={name: value for name, value in known.items() if value is not None},
+        setting={name: value for name, value in setting.items() if value is not None},
         suggested=suggested,
         scores=scores,
         costs=_numbers({name: row[name] for name in COSTS}),
@@ -204,17 +219,28 @@ def _metadata(files: TrialFiles, row: dict[Any, Any]) -> TrialMetadata:
     )
 
 
+def _suggested(config: dict[str, Any]) -> dict[str, Value | None]:
+    """Rates and threshold that a trial's configuration has a value of, and all its options."""
+    rates = {name: _value(config.get(name)) for name in ("outer_lr", "inner_lr", "delta")}
+    suggested: dict[str, Value | None] = {name: value for name, value in rates.items() if value is not None}
+    options = config.get("options")
+    if not isinstance(options, dict):
+        options = {}
+    return suggested | {str(name): _value(value) for name, value in options.items()}
+
+
 def curve(entries: Any) -> Curve:
-    """A result's history, or a part of it."""
-    return [
-        (step, _numbers({title: entry.get(name) for name, title in HISTORY.items()}))
-        for entry in (entries if isinstance(entries, list) else [])
-        if isinstance(entry, dict) and (step := _whole(entry.get("step"))) is not None
-    ]
+    """The curves of a result's history, or of a part of it; entries that are damaged are left out."""
+    points: Curve = []
+    for entry in entries if isinstance(entries, list) else []:
+        step = _whole(entry.get("step")) if isinstance(entry, dict) else None
+        if step is not None:
+            points.append((step, _numbers({title: entry.get(name) for name, title in HISTORY.items()})))
+    return points
 
 
 def _hm_at(result: dict[str, Any], delta: Value | None) -> float | None:
-    """Validation HM at a threshold, from the whole curve: ``hm[k]`` holds up to and including ``delta[k]``."""
+    """Validation HM at a threshold, from the result's curve over all: ``hm[k]`` holds up to and with ``delta[k]``."""
     if not isinstance(delta, float):
         return None
     try:
@@ -225,16 +251,18 @@ def _hm_at(result: dict[str, Any], delta: Value | None) -> float | None:
 
 
 def _numbers(values: dict[str, Any]) -> dict[str, float]:
+    """Those of the values that are finite numbers; a flag counts as one."""
     known = {name: _value(value) for name, value in values.items()}
     return {name: value for name, value in known.items() if isinstance(value, int | float)}
 
 
 def _whole(value: Any) -> int | None:
+    """A whole number; None for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _value(value: Any) -> Value | None:
-    """A plain value; None where it is missing, not finite or anything else."""
+    """A flag, a text or a finite number; None for anything else."""
     if isinstance(value, bool | str):
         return value
     if not isinstance(value, int | float) or not math.isfinite(value):

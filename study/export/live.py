@@ -1,7 +1,8 @@
-"""Sends trials to a tracker while they run (``track``): from the driver, in a thread of its own.
+"""Live export: sends trials to a tracker while they run (``track``), from a thread of the driver.
 
-Workers need no tracker, network or credentials: what they report to Ray Tune and leave in the ledger is sent. A tracker
-that fails costs its own runs and nothing else: one line says so, and the same command sends later what is missing.
+Workers need no tracker, network or credentials: the driver sends what they report to Ray Tune and leave in the ledger.
+A tracker that fails costs its own runs and nothing else: one line says so, and the same command sends later what is
+missing.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ray.tune import Callback
 
@@ -21,8 +22,9 @@ from study.export.cells import Curve, TrialMetadata, curve, read_cells, read_tri
 from study.export.targets import module
 
 NONE = "none"
-_SECONDS = 60.0
-"""How long the end of a command waits for a tracker."""
+_LAST_SECONDS = 60.0
+"""How long the end of a command waits for a tracker to take what is left."""
+_LATER = "the study is not touched by it, and the same command sends later what is missing"
 
 
 class Runs(Protocol):
@@ -55,17 +57,26 @@ def check_tracker(config: StudyConfig) -> None:
             raise InputError(str(error).replace("--wandb", "track: wandb")) from None
 
 
+class _Event(NamedTuple):
+    """What Tune tells of a trial."""
+
+    trial: str
+    """``<cell>/<i>``."""
+    history: list[Any] | None
+    """New entries of its history, of which there are none when it starts; None once it has ended."""
+
+
 class LiveTracking(Callback):
-    """Tune callback and context of a study's trials: what they do is queued, and sent by a thread.
+    """Tune callback that queues what trials do, and context manager of the thread that sends it to the tracker.
 
     Args:
         folder: the study's.
-        say: told in words what goes wrong.
+        say: called with a line for the user where something goes wrong.
     """
 
     def __init__(self, config: StudyConfig, folder: Folder, say: Callable[[str], None]) -> None:
         self._config, self._folder, self._say = config, folder, say
-        self._events: queue.SimpleQueue[tuple[str, list[Any] | None] | None] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()  # None ends the thread
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
         self._failed = False
 
@@ -78,9 +89,9 @@ class LiveTracking(Callback):
         if self._config.track == NONE:
             return
         self._events.put(None)
-        self._thread.join(_SECONDS)
+        self._thread.join(_LAST_SECONDS)
         if self._thread.is_alive():
-            self._say(f"track: {self._config.track} does not answer; {self._later}")
+            self._say(f"track: {self._config.track} does not answer; {_LATER}")
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Called by Tune once a trial has a worker."""
@@ -92,22 +103,18 @@ class LiveTracking(Callback):
             self._put(trial, result["history"])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Called by Tune when a trial has left what it leaves."""
+        """Called by Tune when a trial has ended and written its files."""
         self._put(trial, None)
 
     on_trial_error = on_trial_complete
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune pickles its callbacks; a thread cannot be."""
+        """Nothing: Tune pickles its callbacks, and a thread cannot be pickled."""
         return {}
 
     def _put(self, trial: Any, history: list[Any] | None) -> None:
         if self._config.track != NONE and not self._failed:
-            self._events.put((str(trial.config["trial"]), history))
-
-    @property
-    def _later(self) -> str:
-        return "the study is not touched by it, and the same command sends later what is missing"
+            self._events.put(_Event(str(trial.config["trial"]), history))
 
     def _work(self) -> None:
         """Send what comes, until the end of the command or the first failure."""
@@ -117,10 +124,10 @@ class LiveTracking(Callback):
         except Exception as error:  # whatever a tracker raises, no trial may be lost to it
             self._failed = True
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-            self._say(f"track: {reason.removeprefix(f'--{name}: ')}; no more is sent to {name} now: {self._later}")
+            self._say(f"track: {reason.removeprefix(f'--{name}: ')}; no more is sent to {name} now: {_LATER}")
 
     def _open(self) -> Runs:
-        """The tracker, with all that ended before this start."""
+        """The study's runs at the tracker, to which all trials that ended before this start have been sent."""
         study = self._study = read_study(self._folder)
         more = {"packages": True, "pictures": True} if self._config.track == "mlflow" else {}
         found = module(self._config.track, f"track: {self._config.track}")
@@ -132,7 +139,8 @@ class LiveTracking(Callback):
         return runs
 
     def _send(self, runs: Runs) -> None:
-        left: dict[str, int] = {}  # trials that have not ended, by the last outer step of theirs that was sent
+        """Send events until the end of the command; then the trials that have a result but were not sent whole."""
+        last_sent: dict[str, int] = {}  # outer step up to which its curves were sent, by trial that is not sent whole
         try:
             while (event := self._events.get()) is not None:
                 name, history = event
@@ -140,14 +148,15 @@ class LiveTracking(Callback):
                 if trial is None:
                     continue  # a longer search has overtaken it
                 if history is not None:
-                    points = [point for point in curve(history) if point[0] > left.get(name, -1)]
-                    left[name] = points[-1][0] if points else left.get(name, -1)
+                    before = last_sent.get(name, -1)
+                    points = [(step, values) for step, values in curve(history) if step > before]
+                    last_sent[name] = points[-1][0] if points else before
                     if trial.status == "running":  # or else its end is queued
                         runs.follow(trial, points)
                 elif trial.status != "running" and not trial.waits:
                     runs.put(trial)
-                    left.pop(name, None)
-            for name in left:  # at a rung, failed, or stopped
+                    last_sent.pop(name, None)
+            for name in last_sent:  # at a rung, failed, or stopped
                 trial = read_trial(self._study, name)
                 if trial is not None and trial.status != "running":
                     runs.put(trial)

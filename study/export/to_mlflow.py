@@ -1,8 +1,8 @@
-"""MLflow export: a run a trial, in an experiment of the study's name, with parameters, results and curves.
+"""MLflow export: one run for each trial, in an experiment of the study's name, with parameters, results and curves.
 
-Runs are told apart by the tags ``sldd.trial`` and ``sldd.attempt``. One whose trial still ran is completed once the
-trial has ended; so is one that an interrupted export left behind. A confirm trial that a longer search has overtaken is
-no longer in the study: its run stays, with the tag ``sldd.superseded``.
+The tags ``sldd.trial`` and ``sldd.attempt`` identify a run. Where a trial still ran when it was exported, or an export
+was interrupted, a later export completes the run. A confirm trial that a longer search has overtaken is no longer in
+the study: its run stays, with the tag ``sldd.superseded``.
 """
 
 from __future__ import annotations
@@ -33,11 +33,13 @@ from study.export.picture import picture
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # a new database is no news
 
 _STATES = {"done": "FINISHED", "diverged": "FAILED", "failed": "FAILED"}
+"""MLflow's status of a run by its trial's, for trials that have ended."""
 _AT_ONCE = 1000  # metrics in a request, and runs in an answer
 _PACKAGE = "package.safetensors"
 _SENT = "sldd.step"
 """Tag of a run: the outer step up to which its curves were sent while its trial ran."""
 Key: TypeAlias = tuple[str | None, str | None]
+"""(trial, attempt) of a run, by its tags; None where a run has no such tag."""
 
 
 def export(study: Study, where: str, *, packages: bool = False) -> str:
@@ -50,9 +52,13 @@ def export(study: Study, where: str, *, packages: bool = False) -> str:
         InputError: the store cannot be used, or holds another study of this name.
     """
     runs = Runs(study, where, packages=packages)
-    changes = [runs.put(trial) for _, trials in read_exported(study) for trial in trials]
-    new, changed = (sum(each) for each in zip(*changes, strict=True)) if changes else (0, 0)
-    return f"{new} runs new, {changed + runs.supersede()} changed, in experiment {study.name}"
+    new = changed = 0
+    for _, trials in read_exported(study):
+        for trial in trials:
+            made, updated = runs.put(trial)
+            new, changed = new + made, changed + updated
+    changed += runs.supersede()
+    return f"{new} runs new, {changed} changed, in experiment {study.name}"
 
 
 @dataclass
@@ -60,9 +66,12 @@ class _Known:
     """A run as the store has it."""
 
     run: str
+    """MLflow's identifier."""
     status: str
+    """MLflow's, such as ``RUNNING``."""
     tags: dict[str, str]
     has_parameters: bool = False
+    """False where an export was interrupted before it sent them."""
 
 
 class Runs:
@@ -74,35 +83,41 @@ class Runs:
 
     def __init__(self, study: Study, where: str | None, *, packages: bool = False, pictures: bool = False) -> None:
         self._study, self._packages, self._pictures = study, packages, pictures
-        with _told():
+        with _as_input_error():
             self._client = MlflowClient(tracking_uri=where)
             self._experiment = _experiment(study, self._client)
             self._known = {_key(run): _known(run) for run in _runs(self._client, self._experiment)}
-        self._there: set[str | None] = set()
+        self._there: set[str | None] = set()  # names of trials that the study has
 
     def put(self, trial: TrialMetadata) -> tuple[int, int]:
         """Bring a trial's run up to date; returns the numbers of new and of changed runs."""
         self._there.add(trial.trial)
-        with _told():
+        with _as_input_error():
             changed = self._end_earlier(trial)
             run, new = self._run(trial)
-            sent, last = int(run.tags.get(_SENT, -1)), trial.history[-1][0] if trial.history else -1
-            ends = trial.status in _STATES and (run.status == "RUNNING" or (trial.went_on and last > sent))
-            # Of one that went on, the package that is there is the rung's.
-            shares = self._packages and trial.status in _STATES and (ends or "sldd.package" not in run.tags)
+            has_ended = trial.status in _STATES
+            sent = int(run.tags.get(_SENT, -1))
+            further = trial.went_on and trial.last_step > sent  # it was sent as ended at a rung, and went on since
+            ends = has_ended and (run.status == "RUNNING" or further)
+            # A run that ends gets its package even if it has one: that is of the rung from which its trial went on.
+            shares = self._packages and has_ended and (ends or "sldd.package" not in run.tags)
             shared = shares and self._add_package(run, trial)
             if ends:
-                began, ended = when(self._study, trial)
-                at = _milliseconds(ended or began) or 0
-                step = {_SENT: str(last)} if trial.history else {}  # should it go on from a rung
-                self._log(run, metrics=_metrics(trial, at, sent), tags=_tags(trial) | step)
-                self._client.set_terminated(run.run, _STATES[trial.status], end_time=at)
-                run.status = _STATES[trial.status]
+                self._end(run, trial, sent)
         return (1, changed) if new else (0, changed + int(ends or shared))
+
+    def _end(self, run: _Known, trial: TrialMetadata, sent: int) -> None:
+        """Send results, and the curves from after step ``sent``, of a trial that has ended; give its run this state."""
+        began, ended = when(self._study, trial)
+        at = _milliseconds(ended or began) or 0
+        step = {_SENT: str(trial.last_step)} if trial.history else {}  # should it go on from a rung
+        self._log(run, metrics=_metrics(trial, at, sent), tags=_tags(trial) | step)
+        self._client.set_terminated(run.run, _STATES[trial.status], end_time=at)
+        run.status = _STATES[trial.status]
 
     def follow(self, trial: TrialMetadata, points: Curve) -> None:
         """Add points to the curves of a trial that runs, but for those that were sent before."""
-        with _told():
+        with _as_input_error():
             self._end_earlier(trial)
             run, _ = self._run(trial)
             if run.status != "RUNNING":  # it waited at a rung
@@ -115,14 +130,17 @@ class Runs:
                 self._log(run, metrics=metrics, tags={_SENT: str(new[-1][0])})
 
     def supersede(self) -> int:
-        """Mark the runs of trials that are gone: a longer search has overtaken them; returns how many are new."""
-        gone = [
-            run
-            for (trial, _), run in self._known.items()
-            if trial is not None and trial not in self._there and "sldd.superseded" not in run.tags
-            if is_gone(self._study, trial)  # and was not begun after the study was read
-        ]
-        with _told():
+        """Mark the runs of trials that a longer search has overtaken; returns how many were not marked before.
+
+        To be called once all trials of the study were ``put``.
+        """
+        gone = []
+        for (trial, _), run in self._known.items():
+            if trial is None or trial in self._there or "sldd.superseded" in run.tags:
+                continue
+            if is_gone(self._study, trial):  # or else it was begun after the study was read
+                gone.append(run)
+        with _as_input_error():
             for run in gone:
                 self._client.set_tag(run.run, "sldd.superseded", "true")
         return len(gone)
@@ -163,7 +181,10 @@ class Runs:
         metrics: list[Metric] | None = None,
         tags: dict[str, str] | None = None,
     ) -> None:
-        """Metrics first: where that is interrupted, tags do not say that they were sent."""
+        """Send parameters, metrics and tags of a run, in requests of a size that MLflow takes.
+
+        Metrics go first: where they are interrupted, no tag says that they were sent.
+        """
         rest = iter(metrics or [])
         while part := list(islice(rest, _AT_ONCE)):
             self._client.log_batch(run.run, metrics=part)
@@ -190,7 +211,8 @@ class Runs:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _as_input_error() -> Iterator[None]:
+    """Raises what the store raises as an InputError, one line for the user."""
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
@@ -203,6 +225,7 @@ def _known(run: Run) -> _Known:
 
 
 def _experiment(study: Study, client: MlflowClient) -> str:
+    """Identifier of the study's experiment, which is made where there is none."""
     found = client.get_experiment_by_name(study.name)
     if found is None:
         return str(client.create_experiment(study.name, tags={"sldd.study": identity(study)}))
@@ -213,6 +236,7 @@ def _experiment(study: Study, client: MlflowClient) -> str:
 
 
 def _runs(client: MlflowClient, experiment: str) -> Iterator[Run]:
+    """All runs of an experiment, page by page."""
     token: str | None = None
     while True:
         page = client.search_runs([experiment], max_results=_AT_ONCE, page_token=token)
@@ -234,13 +258,18 @@ def _tags(trial: TrialMetadata) -> dict[str, str]:
 
 
 def _metrics(trial: TrialMetadata, time: int, sent: int) -> list[Metric]:
-    """Results at the last outer step; curves at theirs, but for those up to ``sent``. All of one time: logged twice,
-    they are the same metrics."""
+    """A trial's results, at its last outer step, and its curves from after the step ``sent``.
+
+    Args:
+        time: milliseconds since the epoch, the same for all: metrics that are sent twice are then equal, and MLflow
+            keeps them once.
+    """
     last = int(trial.costs.get("outer_steps", 0))
     results = [Metric(name, value, time, last) for name, value in (trial.scores | trial.costs).items()]
-    rest = [(step, values) for step, values in trial.history if step > sent]
-    return results + [Metric(name, value, time, step) for step, values in rest for name, value in values.items()]
+    unsent = [(step, values) for step, values in trial.history if step > sent]
+    return results + [Metric(name, value, time, step) for step, values in unsent for name, value in values.items()]
 
 
 def _milliseconds(time: datetime | None) -> int | None:
+    """Milliseconds since the epoch."""
     return None if time is None else int(1000 * time.timestamp())

@@ -25,9 +25,10 @@ from study.export.picture import picture
 
 FILE = "events.out.tfevents.0.study"  # TensorBoard goes by the middle of the name
 LIVE = "events.out.tfevents.0.live"  # before the other one, in the order in which TensorBoard reads them
-_OURS = "study.txt"
+_IDENTITY = "study.txt"
+"""File with the identity of the study whose runs a folder has."""
 COMPARED = ["result/val_hm", "result/test_hm", "result/val_auc", "result/test_auc", "result/seconds"]
-"""What the table of parameters shows beside them."""
+"""Results that TensorBoard's table of hyperparameters shows beside them."""
 
 
 def export(study: Study, where: str) -> str:
@@ -51,7 +52,7 @@ class Runs:
     def __init__(self, study: Study, where: str | None) -> None:
         self._study, self._where = study, where or str(study.folder / "tensorboard")
         self._live: dict[str, RecordWriter] = {}
-        with self._told():
+        with self._as_input_error():
             self._folder = open_folder(self._where) / study.name
             _claim(study, self._folder)
 
@@ -60,8 +61,9 @@ class Runs:
         if trial.status not in ("done", "diverged"):
             return None  # a failed trial may be tried again, and has no curve
         run = self._folder / trial.cell / str(trial.number)
-        with self._told():
-            if new := not (run / FILE).is_file() or self._older(run / FILE, trial):
+        with self._as_input_error():
+            new = not (run / FILE).is_file() or self._is_outdated(run / FILE, trial)
+            if new:
                 content = _events(self._study, trial)
                 make(run)
                 write_whole(run / FILE, content)
@@ -71,7 +73,7 @@ class Runs:
                 (run / LIVE).unlink(missing_ok=True)  # all of it is in the other
         return new
 
-    def _older(self, file: Folder, trial: TrialMetadata) -> bool:
+    def _is_outdated(self, file: Folder, trial: TrialMetadata) -> bool:
         """Whether a run's file is from when its trial waited at a rung, from which it went on since."""
         result = self._study.trial_folder(trial.trial) / "result.json"
         return trial.went_on and file.stat().st_mtime < result.stat().st_mtime
@@ -81,7 +83,7 @@ class Runs:
         run = self._folder / trial.cell / str(trial.number)
         if not isinstance(run, Path):
             return
-        with self._told():
+        with self._as_input_error():
             if trial.trial not in self._live:
                 make(run)
                 (run / FILE).unlink(missing_ok=True)  # from when it waited at a rung
@@ -101,7 +103,8 @@ class Runs:
         self._live[trial.trial].write(event.SerializeToString())
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _as_input_error(self) -> Iterator[None]:
+        """Raises what the folder's storage raises as an InputError, one line for the user."""
         try:
             yield
         except StorageError as error:
@@ -112,7 +115,8 @@ class Runs:
 
 
 def _claim(study: Study, folder: Folder) -> None:
-    mark = folder / _OURS
+    """Make a folder the study's; raise an InputError where it is another's already."""
+    mark = folder / _IDENTITY
     if mark.is_file():
         check_same(study, mark.read_text(encoding="utf-8").strip(), "--tensorboard: the folder")
     else:
@@ -121,7 +125,7 @@ def _claim(study: Study, folder: Folder) -> None:
 
 
 def _events(study: Study, trial: TrialMetadata) -> bytes:
-    """The content of a run's file."""
+    """The content of a finished trial's file: curves, results, hyperparameters, picture of the distilled images."""
     with tempfile.TemporaryDirectory() as scratch:
         with SummaryWriter(scratch) as writer:
             for step, values in trial.history:
@@ -131,11 +135,10 @@ def _events(study: Study, trial: TrialMetadata) -> bytes:
             results = {f"result/{name}": value for name, value in (trial.scores | trial.costs).items()}
             for name, value in results.items():
                 writer.add_scalar(name, value, last)
-            asked = {"phase": trial.phase, "status": trial.status, "stopped": trial.stopped}
-            asked |= trial.setting | {
-                name: "none" if value is None else value for name, value in trial.suggested.items()
-            }
-            for summary in hparams(asked, {name: results[name] for name in COMPARED if name in results}):
+            suggested = {name: "none" if value is None else value for name, value in trial.suggested.items()}
+            parameters = {"phase": trial.phase, "status": trial.status, "stopped": trial.stopped}
+            parameters |= trial.setting | suggested
+            for summary in hparams(parameters, {name: results[name] for name in COMPARED if name in results}):
                 writer.file_writer.add_summary(summary)
             if (shown := picture(study, trial)) is not None:
                 writer.add_image("distilled/images", np.asarray(shown), last, dataformats="HWC")

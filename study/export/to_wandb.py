@@ -1,7 +1,7 @@
-"""Weights & Biases: a run a trial, in a project, grouped by cell; offline where ``WANDB_MODE`` says so.
+"""Weights & Biases export: one run for each trial, in a project, grouped by cell; ``WANDB_MODE=offline`` keeps it here.
 
 A run's identifier follows from its study, trial and attempt, so that a trial never has two in a project. That a
-finished one was sent, and where to, is noted in its folder (``wandb.json``): offline, nobody could be asked. Nothing of
+finished one was sent, and where to, is noted in its folder (``wandb.json``): offline, no server could tell. Nothing of
 the machine is sent.
 """
 
@@ -74,9 +74,8 @@ class Runs:
     def __init__(self, study: Study, where: str | None, *, packages: bool = True) -> None:
         self._study, self._packages = study, packages
         self.project = where or os.environ.get("WANDB_PROJECT") or study.name
-        self._open: dict[str, Any] = {}
-        self._sent: dict[str, int] = {}
-        """The last outer step that the curves of an open run have."""
+        self._open: dict[str, Any] = {}  # wandb.Run by trial
+        self._sent: dict[str, int] = {}  # the last outer step that the curves of an open run have, by trial
 
     def put(self, trial: TrialMetadata) -> bool | None:
         """Send a trial that has ended; False where it was sent, None where it has not ended or W&B is disabled."""
@@ -85,7 +84,7 @@ class Runs:
         mark = self._study.trial_folder(trial.trial) / MARK
         if self._was_sent(trial, read_json(mark) or {}):
             return False
-        with _told():
+        with _as_input_error():
             run = self._run(trial)
             self._log(trial, trial.history)
             run.summary.update(trial.scores | trial.costs | {"status": trial.status, "stopped": trial.stopped})
@@ -97,40 +96,45 @@ class Runs:
             del self._open[trial.trial]
             if run.settings.mode == "disabled":
                 return None
-            last = trial.history[-1][0] if trial.history else -1
-            sent = {"run": self._name(trial), "project": self.project, "step": last}
-            # A run that is kept offline goes wherever wandb sync sends it.
-            write_whole(mark, json.dumps(sent | ({} if run.settings.mode == "offline" else {"server": _server()})))
+            sent: dict[str, str | int] = {"run": self._name(trial), "project": self.project, "step": trial.last_step}
+            if run.settings.mode != "offline":  # an offline run goes wherever wandb sync sends it
+                sent["server"] = _server()
+            write_whole(mark, json.dumps(sent))
         return True
 
     def _was_sent(self, trial: TrialMetadata, mark: Mapping[str, Any]) -> bool:
-        """Whether a trial's mark says that all of it went to this project; marks of old say less."""
+        """Whether a trial's mark says that all of it went to this project.
+
+        Marks by earlier versions lack ``step`` and ``server``; offline runs have no ``server`` either.
+        """
         if mark.get("run") != self._name(trial) or mark.get("project") != self.project:
             return False
-        more = bool(trial.history) and trial.went_on and trial.history[-1][0] > mark.get("step", -1)
+        further = bool(trial.history) and trial.went_on and trial.last_step > mark.get("step", -1)
         elsewhere = os.environ.get("WANDB_MODE") != "offline" and mark.get("server", _server()) != _server()
-        return not more and not elsewhere
+        return not further and not elsewhere
 
     def follow(self, trial: TrialMetadata, points: Curve) -> None:
         """Add points to the curves of a trial that runs."""
-        with _told():
+        with _as_input_error():
             (self._study.trial_folder(trial.trial) / MARK).unlink(missing_ok=True)  # from when it waited at a rung
             self._run(trial)
             self._log(trial, points)
 
     def close(self) -> None:
         """Close the runs of trials that did not end; a later start goes on with them."""
-        with _told():
+        with _as_input_error():
             for run in self._open.values():
                 run.mark_preempting()
                 run.finish(exit_code=1)
         self._open.clear()
 
     def _name(self, trial: TrialMetadata) -> str:
-        said = f"{self._study.name} {identity(self._study)} {trial.trial} {trial.attempt}"
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
+        """Identifier of a trial's run."""
+        identified = f"{self._study.name} {identity(self._study)} {trial.trial} {trial.attempt}"
+        return hashlib.sha256(identified.encode()).hexdigest()[:16]
 
     def _run(self, trial: TrialMetadata) -> Any:
+        """The open run of a trial (``wandb.Run``); begun, or online gone on with, where it is not open."""
         if trial.trial in self._open:
             return self._open[trial.trial]
         local = isinstance(self._study.folder, Path) and "WANDB_DIR" not in os.environ
@@ -155,6 +159,7 @@ class Runs:
         return run
 
     def _log(self, trial: TrialMetadata, points: Curve) -> None:
+        """Add points to the curves of an open run, but for those that it has."""
         for step, values in points:
             if step > self._sent[trial.trial]:
                 self._open[trial.trial].log({"outer_step": step, **values})
@@ -174,7 +179,8 @@ class Runs:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _as_input_error() -> Iterator[None]:
+    """Raises what W&B raises as an InputError, one line for the user."""
     try:
         yield
     except (wandb.Error, OSError) as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from study.anonymity import _calibrating, _digest, _measured
+from study.anonymity import _calibrating, _digest, _has_current_report
 from study.trial.finished_study import OpenedStudy
 from tests.analysis.reports import anonymity_report, found
 
@@ -46,9 +46,10 @@ def test_a_report_is_current_where_nothing_was_missing(
     report["membership"]["control"] = control and {"trial": control, "found": found(0.6)}
     (tmp_path / "anonymity.json").write_text(json.dumps(report))
     settings = {name: said[name] for name in ASKED} | now
-    assert _measured(trial, settings) is current
-    assert not _measured(trial, settings | {"seed": 1})
-    assert not _measured(SimpleNamespace(folder=tmp_path, content=b"another"), settings)  # type: ignore[arg-type]
+    assert _has_current_report(trial, settings) is current
+    assert not _has_current_report(trial, settings | {"seed": 1})
+    another: Any = SimpleNamespace(folder=tmp_path, content=b"another")
+    assert not _has_current_report(another, settings)
 
 
 def test_settings_name_the_folds_that_calibrate_and_the_control() -> None:
