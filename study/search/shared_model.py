@@ -197,7 +197,9 @@ class SharedModel:
 
 
 def _fit_size(done: int) -> int:
-    """How many of so many trials lengths and noise are fitted to: ``FEWEST``, and from there always a quarter more.
+    """Number of trials, of those that are ``done``, to which the model's lengths and noise are fitted.
+
+    That is ``FEWEST``, and from there always a quarter more, up to ``MOST``.
 
     It follows from the ledger alone, so that a driver that resumes fits what the one before it had fitted.
     """

@@ -48,7 +48,7 @@ class Distilling(Method):
     @property
     def reads(self) -> tuple[str, ...]:
         shared = ("distill.", "evaluate.", "package.images", "grid.label_init", "grid.distill_", "search.options")
-        # Real images have no start of their own, and leave no package.
+        # Controls have real images: these do not start as ``image_init`` says, and leave no package.
         learned = () if self.control else ("distill.image_init", "package.")
         return (*shared, "augment.distill", *learned)
 

@@ -3,4 +3,4 @@
 from sldd.distillation.alternatives.distribution import DistributionMatching
 from study.config.methods.matching import Matched
 
-DM = Matched(name="dm", label="DM", learned=("images",), learns=DistributionMatching, own=("augment",))
+DM = Matched(name="dm", label="DM", learned=("images",), learns=DistributionMatching, match_settings=("augment",))

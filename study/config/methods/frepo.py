@@ -23,6 +23,11 @@ class _FRePo(Matched):
 
 
 FREPO = _FRePo(
-    name="frepo", label="FRePo", learned=("images", "labels"), learns=KernelRidge, by_class=False, own=("pool",)
+    name="frepo",
+    label="FRePo",
+    learned=("images", "labels"),
+    learns=KernelRidge,
+    by_class=False,
+    match_settings=("pool",),
 )
 FREPO_HARD = replace(FREPO, name="frepo_hard", label="FRePo, hard labels", learned=("images",))

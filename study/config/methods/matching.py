@@ -27,18 +27,18 @@ class Matched(Distilling):
     Attributes:
         learns: class of the learner.
         by_class: whether each class is matched on its own, so that each needs an image.
-        own: beginnings of the settings of ``match`` that it reads, beside ``networks``.
+        match_settings: beginnings of the settings of ``match`` that it reads, beside ``networks``.
     """
 
     ranges: ClassVar[Mapping[str, str]] = {"outer_lr": "outer_lr", "inner_lr": "receiver_lr"}
 
     learns: type[Matching]
     by_class: bool = True
-    own: tuple[str, ...] = ()
+    match_settings: tuple[str, ...] = ()
 
     @property
     def reads(self) -> tuple[str, ...]:
-        return (*super().reads, *(f"match.{name}" for name in ("networks", *self.own)))
+        return (*super().reads, *(f"match.{name}" for name in ("networks", *self.match_settings)))
 
     def refusal(self, cell: Cell, config: StudyConfig, data: TaskData) -> str | None:
         options, classes = config.search.options, len(data.input.classes)

@@ -77,5 +77,12 @@ class _MTT(Matched):
         return learner.experts.lent
 
 
-MTT = _MTT(name="mtt", label="MTT", learned=("images",), learns=TrajectoryMatching, by_class=False, own=("experts.",))
+MTT = _MTT(
+    name="mtt",
+    label="MTT",
+    learned=("images",),
+    learns=TrajectoryMatching,
+    by_class=False,
+    match_settings=("experts.",),
+)
 MTT_SOFT = replace(MTT, name="mtt_soft", label="MTT, soft labels", learned=("images", "labels"))

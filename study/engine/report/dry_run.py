@@ -89,8 +89,13 @@ def _all_steps(config: StudyConfig, entry: PlannedCell, trials: int, whole: int)
 
 
 def _all_seconds(config: StudyConfig, entry: PlannedCell, steps: int, whole: int) -> float:
-    """Expected seconds of all trials of a cell, which take so many ``steps``; one of ``whole`` steps takes those of the
-    plan's entry."""
+    """Expected seconds of all trials of a cell.
+
+    Args:
+        entry: has those of one whole trial.
+        steps: outer steps of all trials together.
+        whole: outer steps of one whole trial.
+    """
     fresh = entry.fresh_seconds * confirm_settings(config, entry.cell).repeats
     return (entry.seconds or 0.0) * steps / whole + fresh
 
