@@ -34,13 +34,20 @@ WAIT = 600.0
 
 @dataclass
 class Count:
-    """Losses through one kind of trouble."""
+    """Losses through one kind of trouble.
+
+    Attributes:
+        times: how often the trouble was made.
+        starts: starts of trials, over all trials.
+        again: finished trials whose result is another one: they ran again.
+        lost: finished trials that have no result any more.
+        repeated: outer steps up to a checkpoint that were taken again after it was written.
+        different: rows of records.csv that the undisturbed study does not have, or has with other values.
+    """
 
     trouble: str
     times: int = 0
-    """It was made so often."""
     starts: int = 0
-    """Starts of trials, over all trials."""
     again: int = 0
     lost: int = 0
     repeated: int = 0
@@ -55,17 +62,18 @@ class Count:
 
 @dataclass
 class Disturbed:
-    """A study under disturbance, and its state before each.
+    """A study under disturbance, and what ``look`` saw of it in between.
 
     Attributes:
         more: settings beside those of ``STUDY``.
+        finished: content of each ``result.json`` of a trial that had ended.
+        checkpoints: by trial folder, the step of each checkpoint, with the starts that the trial had had by then.
     """
 
     out: Path
     more: Sequence[str] = ()
     finished: dict[Path, bytes] = field(default_factory=dict)
     checkpoints: dict[Path, dict[int, int]] = field(default_factory=dict)
-    """Steps of the checkpoints seen, of each trial, with how many starts it had had by then."""
 
     @property
     def study(self) -> Path:
@@ -87,6 +95,15 @@ class Disturbed:
         if status:
             raise RuntimeError(f"exit status {status}:\n{self.said()}")
 
+    def finish(self, driver: subprocess.Popen[bytes]) -> None:
+        """Wait for the end of a command that runs.
+
+        Raises:
+            RuntimeError: it failed; with what it said.
+        """
+        if driver.wait(WAIT):
+            raise RuntimeError(self.said())
+
     def said(self) -> str:
         """The command's output so far."""
         log = self.out.with_suffix(".log")
@@ -95,35 +112,37 @@ class Disturbed:
     def saved(self) -> dict[Path, int]:
         """The step of the last checkpoint of every trial that has not ended: it runs, or waits at a rung."""
         found = sorted(self.study.glob("trials/*/*/checkpoint/*.pt"))
-        return {path.parents[1]: int(path.stem) for path in found if _rung(path.parents[1]) != 0}
+        return {path.parents[1]: int(path.stem) for path in found if not _has_ended(path.parents[1])}
 
     def at_rungs(self) -> tuple[int, int]:
         """How often a trial has come to a rung by now, and gone on from one."""
         configs = [read_json(path) or {} for path in self.study.glob("trials/*/*/config.json")]
-        taken_up = [len(config.get("taken_up", ())) for config in configs]
-        waiting = [path for path in self.study.glob("trials/*/*/result.json") if _rung(path.parent)]
-        return len(waiting) + sum(taken_up), sum(taken_up)
+        went_on = sum(len(config.get("taken_up", ())) for config in configs)
+        waiting = sum(bool(_rung(path.parent)) for path in self.study.glob("trials/*/*/result.json"))
+        return waiting + went_on, went_on
 
     def ahead(self) -> bool:
         """Whether each trial that runs has a checkpoint of the worker that runs it now."""
         found = self.study.glob("trials/*/*/worker.json")
         running = [path for path in found if not (path.parent / "result.json").exists()]
         saved = self.saved()
-        return bool(running) and all(
-            saved.get(path.parent, 0) > (read_json(path) or {"step": math.inf})["step"] for path in running
-        )
+        for path in running:
+            began_at = (read_json(path) or {"step": math.inf})["step"]  # the checkpoint with which the worker began
+            if saved.get(path.parent, 0) <= began_at:
+                return False
+        return bool(running)
 
     def look(self) -> None:
         """Remember what is finished and what has a checkpoint: neither may be computed again."""
         for path in self.study.glob("trials/*/*/result.json"):
-            if _rung(path.parent) == 0:
+            if _has_ended(path.parent):
                 self.finished.setdefault(path, path.read_bytes())
         for folder, step in self.saved().items():
             with suppress(FileNotFoundError):  # the next has just taken its place
                 self.checkpoints.setdefault(folder, {})[step] = starts_of(folder / "checkpoint" / f"{step:09}.pt")
 
     def count(self, trouble: str, times: int, undisturbed: pd.DataFrame, remark: str = "") -> Count:
-        """Compare what is there now with what was seen, and with an undisturbed run."""
+        """Compare what is there now with what ``look`` saw, and with the records of an undisturbed run."""
         count = Count(trouble, times, remark=remark)
         for path, content in self.finished.items():
             if not path.exists():
@@ -134,18 +153,27 @@ class Disturbed:
             starts = json.loads(path.read_text())["starts"]
             count.starts += len(starts)
             for step, before in self.checkpoints.get(path.parent, {}).items():
+                # Each start says from which step it went on; none after the checkpoint should be from an earlier one.
                 count.repeated += max(0, step - min(starts[before:], default=step))
-        records = self.records()
-        rows = set(records["trial"]) ^ set(undisturbed["trial"])
-        if not rows:
-            differing = (records != undisturbed) & ~(records.isna() & undisturbed.isna())
-            rows = set(records["trial"][differing.any(axis=1)])
-        count.different = len(rows)
+        count.different = len(_different_trials(self.records(), undisturbed))
         return count
 
     def records(self) -> pd.DataFrame:
         """records.csv without what is measured."""
         return pd.read_csv(self.study / "records.csv").drop(columns=MEASURED)
+
+
+def _different_trials(records: pd.DataFrame, undisturbed: pd.DataFrame) -> set[str]:
+    """Trials that one of the two lacks; where both have the same, those whose rows differ."""
+    trials = set(records["trial"]) ^ set(undisturbed["trial"])
+    if trials:
+        return trials
+    differing = (records != undisturbed) & ~(records.isna() & undisturbed.isna())
+    return set(records["trial"][differing.any(axis=1)])
+
+
+def _has_ended(trial: Path) -> bool:
+    return _rung(trial) == 0
 
 
 def _rung(trial: Path) -> int | None:

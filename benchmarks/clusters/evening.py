@@ -40,17 +40,20 @@ from study.planning.step_time import StepTime, trial_seconds
 
 TABLES = [f"table{number}" for number in range(1, 7)]
 _SIDE, _CLASSES = 224, 3
+"""Pixels of a patch as networks see it, and its classes."""
 _FILM, _PATIENTS = 2048, 615
+"""Pixels of a radiograph's side, and patients who are scored at an evaluation."""
 
 
 @dataclass(frozen=True)
 class PaperData:
-    """Of a task's data what the model asks."""
+    """What ``trial_seconds`` asks of a task's data, for the papers' cohort."""
 
     size: int = 136_297
+    """Training patches."""
 
     def scored(self, cell: Cell) -> int:
-        """Patches, or whole radiographs, at an evaluation."""
+        """Patches, or whole radiographs, that an evaluation scores."""
         return _PATIENTS * (1 if cell.train_view == "whole" else len(window_starts(_FILM, 299, 50)) ** 2)
 
 
@@ -79,8 +82,12 @@ def operations(work: Callable[[], object]) -> int:
 
 @cache
 def counted(backbone: str, norm: str, images: int, batch: int) -> tuple[int, int, int]:
-    """Operations of a plain step, of an inner step with its adjoint, and of a patch at scoring; from shapes alone."""
-    with torch.device("meta"):
+    """Operations of a plain step, of an inner step with its adjoint, and of scoring a patch; from shapes alone.
+
+    A plain step is the gradient of the weights on a batch of real patches, an inner step that on the distilled images.
+    The adjoint is the product of a vector with that gradient's derivatives by images and weights.
+    """
+    with torch.device("meta"):  # tensors have shapes and no values
         network = build(backbone, input_size=_SIDE, norm=norm, classes=_CLASSES)
         keep_no_statistics(network)
         network.train()
@@ -90,8 +97,9 @@ def counted(backbone: str, norm: str, images: int, batch: int) -> tuple[int, int
 
     def inner() -> object:
         gradient = torch.autograd.grad(F.cross_entropy(network(distilled), soft), weights, create_graph=True)
-        pulled = torch.stack([(part * part.detach()).sum() for part in gradient]).sum()
-        return torch.autograd.grad(pulled, [distilled, *weights], allow_unused=True)
+        # Any vector does for the product; the gradient itself has the right shapes.
+        product = torch.stack([(part * part.detach()).sum() for part in gradient]).sum()
+        return torch.autograd.grad(product, [distilled, *weights], allow_unused=True)
 
     plain = operations(lambda: torch.autograd.grad(F.cross_entropy(network(real), truth), weights))
     with torch.no_grad():
@@ -101,7 +109,7 @@ def counted(backbone: str, norm: str, images: int, batch: int) -> tuple[int, int
 
 @cache
 def measured(backbone: str, images: int, batch: int) -> StepTime:
-    """Steps that are taken on the GPU; a patch is scored in a third of what a plain step takes for it."""
+    """Seconds of steps that are taken on the GPU; scoring a patch is taken for a third of a plain step on it."""
     bench = Bench(torch.device("cuda"))
     case = Problem(backbone, side=_SIDE, batch=batch, classes=_CLASSES, images=images, device=bench.device)
     plain = bench.milliseconds(case.plain()) / 1000
@@ -110,19 +118,28 @@ def measured(backbone: str, images: int, batch: int) -> StepTime:
 
 
 def plan(
-    table: str, settings: Sequence[str], epochs: int | None, seconds: Callable[[Cell, int], StepTime]
+    table: str, settings: Sequence[str], epochs: int | None, step_time: Callable[[Cell, int], StepTime]
 ) -> tuple[int, int, int, float]:
-    """Cells, trials, outer steps and hours of an experiment, at most; with other passes than the papers' if given."""
+    """Cells, trials, outer steps and hours of an experiment, at most.
+
+    Args:
+        table: one of ``TABLES``.
+        settings: other settings than the table's.
+        epochs: passes over the training patches; None for the papers'.
+        step_time: times of a cell's steps, by its batch size.
+    """
     config, data = load(table, ["data.root=/", *settings]), PaperData()
     found = cells(config.grid, config.confirm.folds, config.task)
     trials = steps = 0
     hours = 0.0
     for cell in found:
         outer = METHODS[cell.method].outer_settings(config, data.size, epochs or cell.epochs)
+        step = step_time(cell, outer.batch_size)
+        seconds = trial_seconds(cell, step, config, outer, data)  # type: ignore[arg-type]
         count = config.search.trials + confirm_settings(config, cell).repeats
-        step = seconds(cell, outer.batch_size)
-        taken = trial_seconds(cell, step, config, outer, data)  # type: ignore[arg-type]
-        trials, steps, hours = trials + count, steps + count * outer.steps, hours + count * taken / 3600
+        trials += count
+        steps += count * outer.steps
+        hours += count * seconds / 3600
     return len(found), trials, steps, hours
 
 
@@ -149,7 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 2
 
-    def seconds(cell: Cell, batch: int) -> StepTime:
+    def step_time(cell: Cell, batch: int) -> StepTime:
         if options.measure:
             return measured(cell.backbone, cell.images or 1, batch)
         plain, inner, forward = counted(cell.backbone, cell.norm, cell.images or 1, batch)
@@ -161,7 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for table in tables:
         try:
-            count, trials, steps, hours = plan(table, settings, options.epochs, seconds)
+            count, trials, steps, hours = plan(table, settings, options.epochs, step_time)
         except InputError as error:
             print(f"benchmarks.clusters.evening: {error}", file=sys.stderr)
             return 2

@@ -39,89 +39,109 @@ _DEAR = {"PutObject", "ListObjectsV2", "CopyObject", "CreateMultipartUpload", "U
 _TITLES = (
     "trials | min each | life, h | start, s | hours | ideal | lost | losses | driver | idle | requests | a second | USD"
 )
+_SPREAD = 0.25
+"""SD of the logarithm of trials' times: their mean is exp(_SPREAD^2 / 2) of their median."""
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """Machines, trials, and what both suffer; times in seconds."""
+    """Machines, trials, and what both suffer; times in seconds.
+
+    Attributes:
+        trial: median time of a trial on a usual machine; times are log-normal.
+        loss: mean time until a machine is lost.
+        notice: share of the losses that are announced, in time for a checkpoint.
+        start: from the loss of a machine until another one is there.
+        checkpoint: between two checkpoints, by the clock.
+        slow: share of machines that take twice as long.
+        driver: that the driver takes for a trial's beginning and end together.
+    """
 
     workers: int
     trial: float
-    """Median of a trial, on a usual machine; a log-normal spread of a quarter."""
     loss: float
-    """Mean time until a machine is lost."""
     notice: float
-    """Share of the losses that are announced."""
     start: float
     checkpoint: float
-    """Between checkpoints."""
     slow: float
-    """Share of machines that take twice as long."""
     driver: float
-    """Of a trial's beginning and end together."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A study on a fleet; times in seconds."""
+    """A study on a fleet.
+
+    Attributes:
+        makespan: seconds from the first trial's beginning to the last one's end.
+        lost: work that was done again, as a share of all that was needed.
+        losses: machines that were lost while they ran a trial.
+        busy: share of the time in which the driver worked.
+        waited: share of the machines' time in which they were there and had no trial.
+    """
 
     makespan: float
     lost: float
-    """Work that was done again, as a share of all that was needed."""
     losses: int
     busy: float
-    """Share of the time in which the driver worked."""
     waited: float
-    """Share of the machines' time in which they were there and had no trial."""
 
 
 def simulate(fleet: Fleet, trials: int, seed: int = 0) -> Outcome:
-    """Run a study of independent trials to its end."""
+    """Simulate a study of independent trials to its end, event by event.
+
+    An event is a machine that becomes free, or is there again after a loss. It waits until a trial is left; is replaced
+    where it was lost meanwhile; or takes a trial, once the driver has begun it, and runs it to its end or until the
+    machine is lost.
+    """
     random = stream(seed, "fleet", trials)
-    needed = fleet.trial * np.exp(random.normal(0, 0.25, trials))
-    left = list(range(trials - 1, -1, -1))  # the next one is last
-    done = np.zeros(trials)  # of each, what is safe
+    needed = fleet.trial * np.exp(random.normal(0, _SPREAD, trials))  # of each trial, seconds of a usual machine
+    done = np.zeros(trials)  # of these, what no loss can take any more
+    new = list(range(trials - 1, -1, -1))  # not begun yet; the next one is last
+    thrown_back: list[tuple[float, int]] = []  # a heap: trials that lost their machine, and when
     slowness = np.where(random.uniform(size=fleet.workers) < fleet.slow, 2.0, 1.0)
-    alive = random.exponential(fleet.loss, fleet.workers)  # when each machine is lost
-    free = [(0.0, number) for number in range(fleet.workers)]  # a heap: when a machine is free, or there
-    losses, wasted, working, waited, driver, end = 0, 0.0, 0.0, 0.0, 0.0, 0.0
-    unfinished: list[tuple[float, int]] = []  # a heap: trials that were thrown back, and when
-    while left or unfinished:
+    lost_at = random.exponential(fleet.loss, fleet.workers)  # when each machine is lost
+    free = [(0.0, machine) for machine in range(fleet.workers)]  # a heap of events
+    losses, wasted, working, waited, driver_free, end = 0, 0.0, 0.0, 0.0, 0.0, 0.0
+
+    def replace_machine(machine: int, now: float) -> None:
+        lost_at[machine] = now + fleet.start + random.exponential(fleet.loss)
+        heapq.heappush(free, (now + fleet.start, machine))
+
+    while new or thrown_back:
         now, machine = heapq.heappop(free)
-        if not left and unfinished[0][0] > now:
-            heapq.heappush(free, (unfinished[0][0], machine))
-            waited += unfinished[0][0] - now
+        if not new and thrown_back[0][0] > now:
+            heapq.heappush(free, (thrown_back[0][0], machine))
+            waited += thrown_back[0][0] - now
             continue
-        if now >= alive[machine]:
-            alive[machine] = now + fleet.start + random.exponential(fleet.loss)
-            heapq.heappush(free, (now + fleet.start, machine))
+        if now >= lost_at[machine]:
+            replace_machine(machine, now)
             continue
         # Ray goes on with what was lost before it begins anything new.
-        trial = heapq.heappop(unfinished)[1] if unfinished and unfinished[0][0] <= now else left.pop()
-        begun = max(now, driver) + fleet.driver
-        driver, working = begun, working + fleet.driver
+        trial = heapq.heappop(thrown_back)[1] if thrown_back and thrown_back[0][0] <= now else new.pop()
+        begun = max(now, driver_free) + fleet.driver
+        driver_free, working = begun, working + fleet.driver
         waited += begun - now
-        takes = (needed[trial] - done[trial]) * slowness[machine]
-        if begun + takes <= alive[machine]:
-            end = max(end, begun + takes)
-            heapq.heappush(free, (begun + takes, machine))
+        ended = begun + (needed[trial] - done[trial]) * slowness[machine]
+        if ended <= lost_at[machine]:
+            end = max(end, ended)
+            heapq.heappush(free, (ended, machine))
             continue
         losses += 1
-        gone = max(alive[machine], begun)
+        gone = max(lost_at[machine], begun)
         worked = (gone - begun) / slowness[machine]
-        kept = (gone - begun) // fleet.checkpoint * fleet.checkpoint / slowness[machine]  # by the clock, as trials do
-        safe = worked if random.uniform() < fleet.notice else kept
+        checkpointed = (gone - begun) // fleet.checkpoint * fleet.checkpoint / slowness[machine]  # by the clock
+        safe = worked if random.uniform() < fleet.notice else checkpointed
         wasted += worked - safe
         done[trial] += safe
-        heapq.heappush(unfinished, (gone, trial))
-        alive[machine] = gone + fleet.start + random.exponential(fleet.loss)
-        heapq.heappush(free, (gone + fleet.start, machine))
+        heapq.heappush(thrown_back, (gone, trial))
+        replace_machine(machine, gone)
     waited += sum(max(0.0, end - since) for since, _ in free)  # the tail, in which no trials are left
     return Outcome(end, wasted / float(needed.sum()), losses, working / end, waited / (end * fleet.workers))
 
 
 def requests(checkpoints: int) -> Counter[str]:
-    """S3's requests in a trial's life, by operation: begun, so many checkpoints of a MiB, a package, a result, read."""
+    """S3's requests in a trial's life, by operation: it is begun, writes so many checkpoints of a MiB, a package and a
+    result, and is read by the driver."""
     sent: Counter[str] = Counter()
     with _bucket(sent) as bucket:
         ledger = Ledger(open_folder(bucket) / "study")
@@ -197,14 +217,20 @@ def main(arguments: list[str] | None = None) -> int:
     cases = itertools.product(options.trials, options.minutes, options.loss_hours, options.start)
     for trials, minutes, hours, start in cases:
         fleet = Fleet(
-            options.workers, 60 * minutes, 3600 * hours, options.notice, start, options.checkpoint, options.slow,
-            options.driver,
-        )  # fmt: skip
+            workers=options.workers,
+            trial=60 * minutes,
+            loss=3600 * hours,
+            notice=options.notice,
+            start=start,
+            checkpoint=options.checkpoint,
+            slow=options.slow,
+            driver=options.driver,
+        )
         found = simulate(fleet, trials)
-        more = max(0.0, 60 * minutes / options.checkpoint - 1)  # checkpoints, each of which sends as much again
-        sent = {name: first[name] + more * (second[name] - first[name]) for name in second}
+        further = max(0.0, 60 * minutes / options.checkpoint - 1)  # checkpoints after the first
+        sent = {name: first[name] + further * (second[name] - first[name]) for name in second}
         total = trials * sum(sent.values())
-        ideal = trials * minutes / 60 * np.exp(0.25**2 / 2) / options.workers
+        ideal = trials * minutes / 60 * np.exp(_SPREAD**2 / 2) / options.workers
         print(
             f"| {trials:,} | {minutes:g} | {hours:g} | {start:g} | {found.makespan / 3600:.2f} | {ideal:.2f} "
             f"| {found.lost:.2%} | {found.losses:,} | {found.busy:.0%} | {found.waited:.0%} "
@@ -216,7 +242,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _price(sent: Mapping[str, float], dear: float, cheap: float) -> float:
-    """Of one trial's requests, at prices for a thousand."""
+    """USD for one trial's requests, by operation, at prices for a thousand of the dear and of the cheap ones."""
     writes = sum(count for name, count in sent.items() if name in _DEAR)
     reads = sum(count for name, count in sent.items() if name not in _DEAR and not name.startswith("Delete"))
     return (writes * dear + reads * cheap) / 1000

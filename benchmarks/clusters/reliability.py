@@ -4,8 +4,13 @@
     python -m benchmarks.clusters.reliability driver disk --kills 5      some of it
 
 A study of twelve short trials is run undisturbed, and then again for each kind of trouble, until it ends. Counted are
-finished trials that ran again, finished trials that were lost, steps of a checkpoint that were taken again, and rows of
-records.csv that are not the undisturbed run's (times and memory aside). The exit status is 1 where any is not zero.
+
+    run again         finished trials that ran again
+    lost              finished trials that are gone
+    steps repeated    outer steps that a checkpoint had, and that were taken again
+    rows that differ  rows of records.csv that are not those of the undisturbed run (times and memory aside)
+
+The exit status is 1 where any is not zero.
 """
 
 from __future__ import annotations
@@ -26,12 +31,14 @@ import pandas as pd
 
 from benchmarks.clusters.disturbed import WAIT, Count, Disturbed, starts_of, until, workers
 
+WORKERS_END = 4.0
+"""Seconds after which the workers of a driver that was killed have ended by themselves."""
 HALVING = ("search={trials: 8, pruner: halving, rungs: [0.2, 0.6]}",)
 
 
 def kill_driver(study: Disturbed, kills: int, chance: random.Random) -> tuple[int, str]:
-    """SIGKILL at moments of chance, from the first second of a start on: Ray and the first trials take some ten."""
-    done = met = 0
+    """SIGKILL for the driver at random, 1 to 25 s after its start; Ray and the first trials take some ten to start."""
+    done = met = 0  # kills, and those of them that met trials
     for _ in range(kills):
         driver = study.start()
         time.sleep(chance.uniform(1, 25))
@@ -41,21 +48,23 @@ def kill_driver(study: Disturbed, kills: int, chance: random.Random) -> tuple[in
         driver.kill()
         driver.wait()
         done += 1
-        time.sleep(4)  # workers of a dead driver end by themselves
+        time.sleep(WORKERS_END)
         study.look()
     study.end()
     return done, f"SIGKILL at random moments, {met} of them while trials ran"
 
 
 def kill_workers(study: Disturbed, kills: int, chance: random.Random) -> tuple[int, str]:
-    """SIGKILL for every worker process once, when its trial has a checkpoint of its own: a trial whose workers are lost
-    three times in a row before any gets ahead is taken for the cause, and reported."""
+    """SIGKILL for every worker process once, when all running trials have a checkpoint of their present worker.
+
+    Not before: a trial that loses three workers in a row before any gets ahead is taken for the cause, and reported.
+    """
     driver, killed = study.start(), set[int]()
 
-    def ripe() -> bool:
+    def may_be_killed() -> bool:
         return study.ahead() and any(worker.pid not in killed for worker in workers(driver))
 
-    while len(killed) < kills and until(ripe, driver):
+    while len(killed) < kills and until(may_be_killed, driver):
         time.sleep(chance.uniform(0, 2))
         for worker in workers(driver):
             if worker.pid not in killed and driver.poll() is None:
@@ -64,33 +73,30 @@ def kill_workers(study: Disturbed, kills: int, chance: random.Random) -> tuple[i
                 killed.add(worker.pid)
                 study.look()
                 break
-    if driver.wait(WAIT):
-        raise RuntimeError(study.said())
+    study.finish(driver)
     return len(killed), "SIGKILL for worker processes, one after another"
 
 
 def kill_at_rungs(study: Disturbed, kills: int, chance: random.Random) -> tuple[int, str]:
-    """SIGKILL for the driver and for all workers by turns, once a trial has come to a rung or goes on from one."""
+    """SIGKILL for the driver and for all workers by turns, whenever a trial comes to a rung or goes on from one."""
     driver, done, before = study.start(), 0, study.at_rungs()
     went_on = 0
     while done < kills and until(lambda: study.at_rungs() != before, driver):  # noqa: B023
         time.sleep(chance.uniform(0, 0.2))
         went_on += study.at_rungs()[1] > before[1]
         before = study.at_rungs()
-        running = workers(driver)
-        if done % 2:
-            for worker in running:
-                worker.kill()
-        else:
+        if done % 2 == 0:
             driver.kill()
             driver.wait()
-            time.sleep(4)  # workers of a dead driver end by themselves
-        study.look()
-        if not done % 2:
+            time.sleep(WORKERS_END)
+            study.look()
             driver = study.start()
+        else:
+            for worker in workers(driver):
+                worker.kill()
+            study.look()
         done += 1
-    if driver.wait(WAIT):
-        raise RuntimeError(study.said())
+    study.finish(driver)
     return done, f"SIGKILL for the driver and for all workers by turns; {went_on} as a trial went on from its rung"
 
 
@@ -104,8 +110,7 @@ def warn_workers(study: Disturbed, kills: int, chance: random.Random) -> tuple[i
             warned += 1
         time.sleep(2)
         study.look()
-    if driver.wait(WAIT):
-        raise RuntimeError(study.said())
+    study.finish(driver)
     return warned, "SIGTERM for worker processes: each wrote a checkpoint"
 
 
@@ -145,8 +150,7 @@ def fill_disk(study: Disturbed, kills: int, chance: random.Random) -> tuple[int,
     time.sleep(10)
     study.look()
     ballast.unlink()
-    if driver.wait(WAIT):
-        raise RuntimeError(study.said())
+    study.finish(driver)
     said = "trials were paused with a line that says so" if paused else "the study ended before it noticed"
     return 1, f"{said}; nothing was done by hand but freeing the disk"
 
@@ -157,8 +161,7 @@ def second_driver(study: Disturbed, kills: int, chance: random.Random) -> tuple[
     until(lambda: bool(study.saved()), driver)
     second = subprocess.run(study.command, capture_output=True, text=True, check=False)
     study.look()
-    if driver.wait(WAIT):
-        raise RuntimeError(study.said())
+    study.finish(driver)
     named = second.returncode == 2 and f"process {driver.pid} on " in second.stderr
     if not named:
         raise RuntimeError(f"the second driver was let in: {second.returncode} {second.stderr}")

@@ -12,8 +12,11 @@ import io
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import psutil
@@ -30,11 +33,11 @@ from study.config.schema import StudyConfig
 from study.engine.ray_run import run_trials
 from study.engine.study_run import StudyRun
 from study.planning.plan import PlannedCell
-from study.search import tune_searcher as search
+from study.search.tune_searcher import StudySearcher
 from study.trial.context import TrialContext
 from study.trial.worker import Worker
 
-_A_CELL = 10
+_A_CELL = 10  # trials
 _PATIENTS = 100
 _TARGETS = "targets: 0.15 s a trial, 5 s to read 10,000 trials, 50 ms a suggestion"
 
@@ -58,6 +61,7 @@ class StubWorker(Worker):
 
 
 def _result(asked: dict[str, Any]) -> dict[str, Any]:
+    """A result of a real one's size; the best outer rate is 10 ** -1.5."""
     skill = 1 / (1 + abs(np.log10(asked["outer_lr"]) + 1.5))
     labels = np.arange(_PATIENTS) % 2
     positive = 50 + skill * (40 * labels - 20) + np.random.default_rng(asked["seed"]).normal(0, 10, _PATIENTS)
@@ -72,6 +76,7 @@ def _result(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _study(trials: int) -> tuple[StudyConfig, list[PlannedCell]]:
+    """Configuration and plan of a study of so many trials: one network, at as many image counts as it takes."""
     counts = ",".join(map(str, range(1, trials // _A_CELL + 1)))
     settings = ["grid.backbone=[test_resnet]", f"grid.images=[{counts}]", "grid.method=sldd"]
     config = load("demo", ["name=scale", *settings, "search.trials=7", "confirm.repeats=3"])
@@ -84,19 +89,8 @@ def _drive(trials: int, folder: Path) -> dict[str, float]:
     ledger = Ledger(folder)
     ledger.hold()
     ledger.start({"format": FORMAT, "name": "scale", "config": {}, "provenance": {}})
-    taken: list[float] = []
-    suggest = search.StudySearcher.suggest
-
-    def timed(self: search.StudySearcher, trial_id: str) -> Any:
-        begun = time.perf_counter()
-        answer = suggest(self, trial_id)
-        if isinstance(answer, dict):
-            taken.append(time.perf_counter() - begun)
-        return answer
-
-    search.StudySearcher.suggest = timed  # type: ignore[method-assign]
     try:
-        with connect(None, config.resources) as (_, slots):
+        with _timed_suggestions() as taken, connect(None, config.resources) as (_, slots):
             memory = psutil.Process().memory_info().rss
             run = StudyRun(config, ledger, plan, slots, None, Console(file=io.StringIO()))  # type: ignore[arg-type]
             begun = time.perf_counter()
@@ -104,7 +98,6 @@ def _drive(trials: int, folder: Path) -> dict[str, float]:
             wall = time.perf_counter() - begun
             memory = psutil.Process().memory_info().rss - memory
     finally:
-        search.StudySearcher.suggest = suggest  # type: ignore[method-assign]
         ledger.close()
     done = sum(trial.status == "done" for group in ledger.trials.values() for trial in group)
     if done != trials:
@@ -116,6 +109,24 @@ def _drive(trials: int, folder: Path) -> dict[str, float]:
         "ms, the last tenth": 1000 * float(np.mean(taken[-tenth:])),
         "MiB more": memory / 2**20,
     }
+
+
+@contextmanager
+def _timed_suggestions() -> Iterator[list[float]]:
+    """Context in which suggestions are timed: a list that grows by each one's seconds. Answers that are no suggestion
+    (there is none now, or none is left) do not count."""
+    taken: list[float] = []
+    suggest = StudySearcher.suggest
+
+    def timed(self: StudySearcher, trial_id: str) -> Any:
+        begun = time.perf_counter()
+        answer = suggest(self, trial_id)
+        if isinstance(answer, dict):
+            taken.append(time.perf_counter() - begun)
+        return answer
+
+    with patch.object(StudySearcher, "suggest", timed):
+        yield taken
 
 
 def _read(folder: Path) -> float:

@@ -26,6 +26,7 @@ from benchmarks.clusters.hosts import MISSING, ROOT, Host, end, hosts
 from sldd.errors import InputError
 
 LITTLE = "--num-cpus=1 --object-store-memory=100000000"
+# Prints a line once it counts, and ends when the cluster has as many nodes as its argument says.
 WAIT = """
 import ray, sys, time
 ray.init("auto", logging_level="ERROR")
@@ -61,7 +62,11 @@ class Cluster:
         return f"ray start --address={self._head.address}:6379 {LITTLE}"
 
     def timed(self, worker: Host, steps: dict[str, str], count: int) -> dict[str, float]:
-        """Run a worker's commands; the last one's time is until the head has ``count`` nodes.
+        """Seconds of each of a worker's commands, by name; the last one's time is until the head has ``count`` nodes.
+
+        Args:
+            steps: commands of bash by name, in order.
+            count: nodes of the cluster, the head being one.
 
         Raises:
             RuntimeError: a command failed; with what it said.
@@ -83,6 +88,10 @@ class Cluster:
             if watching.poll() is None:
                 end(watching)
         return seconds
+
+    def wait_until_gone(self, worker: Host) -> None:
+        """Wait until the head no longer counts a worker whose Ray was stopped, and is alone."""
+        self.timed(worker, {"gone": "true"}, 1)  # `true` does nothing
 
 
 def by_pip(cluster: Cluster, worker: Host, wheels: Path, folder: Path) -> Start:
@@ -112,7 +121,7 @@ def from_image(cluster: Cluster, worker: Host, image: Path, folder: Path, runtim
     try:
         first = Start("image", cluster.timed(worker, steps, 2), _bytes(image))
         worker.run(["bash", "-c", f"{podman} rm --force --time 0 ray"])
-        cluster.timed(worker, {"gone": "true"}, 1)
+        cluster.wait_until_gone(worker)
         return first, Start("image, pulled before", cluster.timed(worker, {"ray": steps["ray"]}, 2), 0)
     finally:
         worker.run(["bash", "-c", f"{podman} rm --force --all --time 0; {podman} rmi --force --all > {folder}/removed"])
@@ -165,7 +174,7 @@ def measure(wheels: Path, image: Path, scratch: Path | None, runtime: str) -> No
                     ) from None
             cluster = Cluster(head)
             print(by_pip(cluster, pip, wheels, folder), flush=True)
-            cluster.timed(pip, {"gone": "true"}, 1)
+            cluster.wait_until_gone(pip)
             for start in from_image(cluster, container, image, folder, runtime):
                 print(start, flush=True)
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from benchmarks.measure import one_thread
 from benchmarks.runs_file import RunsFile
@@ -34,7 +35,7 @@ from sldd.backbones.start import NEAR_LINEAR, XAVIER, set_start
 from sldd.data.cohort import default_cache, prepare
 from sldd.data.patches import Patches, PatchSettings
 from sldd.data.settings import DataSettings, open_source
-from sldd.data.split import SplitSettings, split_patients
+from sldd.data.split import Split, SplitSettings, split_patients
 from sldd.distillation.distill import Distillation
 from sldd.distillation.image_learner import DistillSettings
 from sldd.distillation.initial.labels import initial_labels
@@ -114,37 +115,21 @@ def run(job: Job) -> dict[str, Any]:
     """Train or distil, and score the best state; returns the job and its scores."""
     one_thread()
     variant = VARIANTS[job.variant]
-    data = DataSettings(
-        phantom=PhantomSettings(patients=job.patients, difficulty=job.difficulty),
-        split=SplitSettings(validation=0.25, test=0.5),
-    )
-    cohort = prepare(open_source(data), default_cache())
-    split = split_patients(cohort, data.split)
-    settings = PatchSettings(size=48, stride=8, score_stride=40, input_size=job.side)
-    drawn = PatchData(Patches(cohort, settings, *cohort.intensity(split.train)), split)
+    drawn, split = _patients(job)
     backbone, _, norm = job.network.partition(":")
     network = build(backbone, norm=norm or "as_is", input_size=job.side)
     set_start(network, backbone=backbone, start=variant.start, seed=job.seed)
-    learner: Learner
-    if variant.distill is None:
-        learner = Training(network, device=CPU)
-    else:
-        init = variant.distill.image_init
-        labels = initial_labels("one_hot", job.images)
-        images = drawn.initial_images(init, labels, 1, job.seed)
-        learner = Distillation(
-            network,
-            images,
-            labels,
-            inner_lr=variant.inner_lr,
-            settings=variant.distill,
-            seed=job.seed,
-            device=CPU,
-        )
     outer = OuterSettings(steps=job.steps, batch_size=variant.batch_size, evaluations=5)
     outer = replace(outer, schedule=variant.schedule)  # type: ignore[arg-type]  # one of its two
     loop = OuterLoop(
-        learner, drawn.evaluator(), drawn.batches, split, outer, rate=variant.outer_lr, seed=job.seed, device=CPU
+        _learner(job, variant, network, drawn),
+        drawn.evaluator(),
+        drawn.batches,
+        split,
+        outer,
+        rate=variant.outer_lr,
+        seed=job.seed,
+        device=CPU,
     )
     begun = time.process_time()
     diverged = None
@@ -156,22 +141,55 @@ def run(job: Job) -> dict[str, Any]:
     finally:
         loop.close()
     seconds = time.process_time() - begun
-    found: dict[str, Any] = vars(job) | {"seconds": round(seconds, 1), "diverged": diverged}
     losses = loop.progress.losses
-    found["loss"] = statistics.fmean(losses[-max(1, len(losses) // 10) :]) if losses else None
+    loss = statistics.fmean(losses[-max(1, len(losses) // 10) :]) if losses else None  # of the last tenth
+    return vars(job) | {"seconds": round(seconds, 1), "diverged": diverged, "loss": loss} | _scores(loop, split)
+
+
+def _patients(job: Job) -> tuple[PatchData, Split]:
+    """Patches of the job's phantom patients, and who of them trains, validates and tests."""
+    data = DataSettings(
+        phantom=PhantomSettings(patients=job.patients, difficulty=job.difficulty),
+        split=SplitSettings(validation=0.25, test=0.5),
+    )
+    cohort = prepare(open_source(data), default_cache())
+    split = split_patients(cohort, data.split)
+    settings = PatchSettings(size=48, stride=8, score_stride=40, input_size=job.side)
+    return PatchData(Patches(cohort, settings, *cohort.intensity(split.train)), split), split
+
+
+def _learner(job: Job, variant: Variant, network: nn.Module, drawn: PatchData) -> Learner:
+    if variant.distill is None:
+        return Training(network, device=CPU)
+    labels = initial_labels("one_hot", job.images)
+    return Distillation(
+        network,
+        drawn.initial_images(variant.distill.image_init, labels, 1, job.seed),
+        labels,
+        inner_lr=variant.inner_lr,
+        settings=variant.distill,
+        seed=job.seed,
+        device=CPU,
+    )
+
+
+def _scores(loop: OuterLoop, split: Split) -> dict[str, Any]:
+    """Scores of the best state on test patients, at the threshold that validation patients choose; zeros where the run
+    diverged before there was one."""
     if loop.best is None:
-        return found | {"hm": 0.0, "auc": 0.0, "patch_accuracy": 0.0}
+        return {"hm": 0.0, "auc": 0.0, "patch_accuracy": 0.0}
     validation, test = loop.score(split.validation), loop.score(split.test)
     assert isinstance(validation, PatientScores)
     assert isinstance(test, PatientScores)
     val_hm, delta = choose_threshold(validation.votes)
     votes = test.votes
-    found |= {"val_hm": val_hm, "hm": operate(votes, delta).hm, "auc": votes.auc}
+    found: dict[str, Any] = {"val_hm": val_hm, "hm": operate(votes, delta).hm, "auc": votes.auc}
     return found | {"patch_accuracy": votes.patch_accuracy, "step": loop.best.step}
 
 
 def table(runs: Iterable[dict[str, Any]]) -> str:
-    """Mean over the seeds of a network's test HM, patch accuracy and loss, a row a variant, and of all networks."""
+    """Markdown: a row a variant, a column a network and one for all: mean HM and patch accuracy on test patients, and
+    the runs that these are of, with their mean seconds."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for each in runs:
         groups[each["variant"], each["network"]].append(each)

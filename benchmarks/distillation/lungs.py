@@ -62,6 +62,7 @@ CPU = torch.device("cpu")
 
 
 def _fold(root: str, variant: Variant, fold: int) -> tuple[Patches, Split]:
+    """Patches of all patients, and who of them trains, validates and tests in a fold."""
     cohort = prepare(open_source(DataSettings(source="folder", root=root)), default_cache())
     split = fold_patients(cohort, FOLDS, SplitSettings(validation=0.15))[fold]
     settings = PatchSettings(size=75, stride=12, score_stride=24, input_size=variant.input_size)
@@ -108,7 +109,14 @@ def _package(variant: Variant, best: Best, patches: Patches, start: str, seed: i
 
 
 def run_fold(root: str, name: str, seed: int, fold: int, folder: str, part: str) -> dict[str, Any]:
-    """Train or distil on one fold; votes of its ``part``. A distilled run leaves its package in ``folder``."""
+    """Train or distil on one fold; votes of its ``part``. A distilled run leaves its package in ``folder``.
+
+    Args:
+        root: the cohort folder.
+        name: of ``VARIANTS``.
+        folder: with the files of starts.
+        part: ``test`` or ``validation``.
+    """
     one_thread()
     variant = VARIANTS[name]
     patches, split = _fold(root, variant, fold)
@@ -205,10 +213,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def is_compared(name: str, other: str) -> bool:
-    """Whether what two variants differ by is told: every one and the network's ordinary training, one from another
-    start and those from Xavier's, and what is distilled and training from the same start."""
+    """Whether the difference of a variant to another one is told. It is
+
+    - to the variant ``train``, of all others;
+    - to those from Xavier's start, of those from another start;
+    - to ordinary training of the same network from the same start, of what is distilled.
+    """
     one, another = VARIANTS[name], VARIANTS[other]
-    return other == "train" != name or one.start != XAVIER == another.start or one.compares_fairly(another)
+    to_training = name != "train" and other == "train"
+    to_xavier = one.start != XAVIER and another.start == XAVIER
+    return to_training or to_xavier or one.compares_fairly(another)
 
 
 def _completed(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -246,24 +260,23 @@ def kept(path: Path, definition: dict[str, Any]) -> dict[str, Any] | None:
 def _runs(
     definitions: dict[str, dict[str, Any]], folder: Path, options: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
-    """Results by variant, seed and fold, kept in the folder as they come."""
+    """Results by variant, seed and fold: those that the folder has, and the others, kept in it as they come."""
     spawn, data, part = multiprocessing.get_context("spawn"), options.data, options.part
     jobs = [(name, seed, fold) for name in options.variants for seed in options.seeds for fold in range(FOLDS)]
-    paths = [folder / f"{name}-{seed}-{fold}-{part}.json" for name, seed, fold in jobs]
-    had = [kept(path, definitions[job[0]]) for job, path in zip(jobs, paths, strict=True)]
+    paths = {(name, seed, fold): folder / f"{name}-{seed}-{fold}-{part}.json" for name, seed, fold in jobs}
+    known = {job: kept(path, definitions[job[0]]) for job, path in paths.items()}
     with ProcessPoolExecutor(options.workers, spawn) as pool, ProcessPoolExecutor(1, spawn) as fresh:
-        running = [
-            pool.submit(run_fold, data, *job, str(folder), part) if run is None else None
-            for job, run in zip(jobs, had, strict=True)
-        ]
-        for job, path, run, future in zip(jobs, paths, had, running, strict=True):
-            if future is not None:
-                run = future.result()
+        running = {
+            job: pool.submit(run_fold, data, *job, str(folder), part) for job, run in known.items() if run is None
+        }
+        for job in jobs:
+            run = known[job]
+            if run is None:
+                run = running[job].result()
                 trained = VARIANTS[job[0]].method == "train"
                 again = [] if trained else fresh.submit(rebuilt_counts, data, *job, str(folder), part).result()
                 run |= {"rebuilt": trained or again == run["counts"], "definition": definitions[job[0]]}
-                write_file(path, json.dumps(run).encode(), option="--keep")
-            assert run is not None
+                write_file(paths[job], json.dumps(run).encode(), option="--keep")
             yield run
 
 

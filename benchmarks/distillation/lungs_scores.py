@@ -22,9 +22,17 @@ def pooled(runs: list[dict[str, Any]]) -> Votes:
 
 
 def pooled_auc(ones: list[Votes], others: list[Votes] | None = None, draws: int = 2000) -> tuple[float, float, float]:
-    """Pooled AUC of ``ones``, less that of ``others`` where given, a member a seed, averaged over seeds; with a 95 %
-    interval from a bootstrap over patients and seeds, paired by both. Patients who were scored in several folds, as
-    validation patients are, are drawn with all of their scores.
+    """Mean over seeds of the pooled AUC, or of the difference of two variants' AUCs, with its 95 % interval.
+
+    The interval is from a bootstrap over patients and seeds, paired by both. Patients who were scored in several folds,
+    as validation patients are, are drawn with all of their scores.
+
+    Args:
+        ones: pooled votes of each seed.
+        others: the same of the variant whose AUC is subtracted; None subtracts nothing.
+
+    Returns:
+        Value, lower and upper end.
 
     Raises:
         ValueError: the patients are not the same, in the same order.
@@ -35,14 +43,15 @@ def pooled_auc(ones: list[Votes], others: list[Votes] | None = None, draws: int 
     for row, patient in enumerate(ones[0].patients):
         rows_of[patient].append(row)
     rows = [np.array(each) for each in rows_of.values()]
-    scores = [[one.scores] for one in ones]
-    for seed, other in enumerate(others or []):
-        scores[seed].append(other.scores)
+    scores = [votes.scores for votes in ones]
+    subtracted = None if others is None else [votes.scores for votes in others]
     random = np.random.default_rng(0)
 
     def mean(drawn: np.ndarray, seeds: np.ndarray) -> float:
-        aucs = [[roc_auc_score(labels[drawn], score[drawn]) for score in scores[seed]] for seed in seeds]
-        return float(np.mean([first - sum(rest) for first, *rest in aucs]))
+        aucs = np.array([roc_auc_score(labels[drawn], scores[seed][drawn]) for seed in seeds])
+        if subtracted is not None:
+            aucs = aucs - [roc_auc_score(labels[drawn], subtracted[seed][drawn]) for seed in seeds]
+        return float(np.mean(aucs))
 
     found = []
     for _ in range(draws):

@@ -82,6 +82,7 @@ def settings_by_method(options: argparse.Namespace) -> dict[str, dict[str, str]]
 
 
 def _own_settings(options: argparse.Namespace, method: str, each: int, epochs: int) -> list[str]:
+    """Settings of a study that follow from the command's own options; ``each`` is images a class."""
     grid = {"backbone": options.backbone, "images": each * CLASSES, "method": method, "distill_epochs": epochs}
     fixed = ["task=classes", "data.source=classes", "resources.feature_cache=0"]  # no run has what another one paid for
     return [*fixed, *(f"grid.{name}={value}" for name, value in grid.items())]
@@ -139,7 +140,8 @@ _COLUMNS = ("method", "each", "epochs", "seconds", "core_seconds", "steps", "kno
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Means over the seeds that did not diverge, as Markdown; and how many runs and fresh starts did."""
+    """Markdown: a row for each method, images a class, budget and inner steps; means over the seeds that did not
+    diverge, and how many runs and fresh starts did."""
     order = {name: place for place, name in enumerate(METHODS)}
 
     def group(row: dict[str, Any]) -> tuple[float, ...]:
@@ -147,24 +149,32 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
     names = ["method", "images a class", "inner steps", "core seconds", "outer steps", "known start", "fresh starts"]
     lines = [[*names, "diverged"], ["---"] * (len(names) + 1)]
-    lines += [[*_columns(list(of))] for _, of in groupby(sorted(rows, key=group), group)]
+    lines += [_cells(list(runs)) for _, runs in groupby(sorted(rows, key=group), group)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _columns(of: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Of the runs of a method that differ in their seeds."""
-    scored = [row for row in of if row["error"] is None]
-    fresh = [value for row in scored for value in row["fresh"] if value is not None]
-    starts = sum(len(row["fresh"]) for row in scored)
-    yield from (of[0]["method"], str(of[0]["each"]), str(of[0]["epochs"]))
-    budget = of[0]["seconds"]
-    spent, steps = (statistics.mean(row[name] for row in of) for name in ("core_seconds", "steps"))
-    yield f"{spent:.0f}" if budget is None else f"{spent:.0f} of {budget:g}"
-    yield f"{steps:,.0f}"
-    yield f"{statistics.mean(row['known'] for row in scored):.3f}" if scored else "-"
-    yield f"{statistics.mean(fresh):.3f} ({min(fresh):.3f} to {max(fresh):.3f})" if fresh else "-"
-    lost = [(len(of) - len(scored), len(of), "runs"), (starts - len(fresh), starts, "starts")]
-    yield ", ".join(f"{count} of {all_of} {what}" for count, all_of, what in lost if count) or "-"
+def _cells(runs: Sequence[dict[str, Any]]) -> list[str]:
+    """The table's row for the runs of a method that differ in their seeds."""
+    scored = [run for run in runs if run["error"] is None]
+    starts = [value for run in scored for value in run["fresh"]]  # None where one diverged
+    fresh = [value for value in starts if value is not None]
+    budget = runs[0]["seconds"]
+    spent, steps = (statistics.mean(run[name] for run in runs) for name in ("core_seconds", "steps"))
+    diverged = []
+    if len(scored) < len(runs):
+        diverged.append(f"{len(runs) - len(scored)} of {len(runs)} runs")
+    if len(fresh) < len(starts):
+        diverged.append(f"{len(starts) - len(fresh)} of {len(starts)} starts")
+    return [
+        runs[0]["method"],
+        str(runs[0]["each"]),
+        str(runs[0]["epochs"]),
+        f"{spent:.0f}" if budget is None else f"{spent:.0f} of {budget:g}",
+        f"{steps:,.0f}",
+        f"{statistics.mean(run['known'] for run in scored):.3f}" if scored else "-",
+        f"{statistics.mean(fresh):.3f} ({min(fresh):.3f} to {max(fresh):.3f})" if fresh else "-",
+        ", ".join(diverged) or "-",
+    ]
 
 
 def main(arguments: list[str] | None = None) -> int:

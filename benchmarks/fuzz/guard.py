@@ -31,7 +31,7 @@ WAITING = 10.0
 """Seconds that may pass on the clock: of a reader that waits, or one that has to share its processor."""
 MEMORY = 2**30
 """Bytes above what the process had."""
-_AT_ONCE = 10_000
+_AT_ONCE = 10_000  # inputs that one process is given; then another begins
 TRAPS = ("/etc/passwd", "/dev/zero", "~/x")
 """What inputs name outside the folder (``benchmarks.fuzz.mutations``), beside the file that is laid there. Python opens
 much else outside for itself, so that these stand for all."""
@@ -45,7 +45,7 @@ _FORBIDDEN = ("socket.connect", "os.system", "os.exec", "os.posix_spawn", "subpr
 Inputs = Mapping[str, bytes | None]
 """Files that an input consists of: content by name within the folder; None removes the file."""
 Prepared = tuple[Callable[[Any], Inputs], Callable[[], object]]
-"""What makes an input from a stream of random numbers, and what reads it."""
+"""Two functions: one makes an input from a stream of random numbers, the other reads what lies in the folder."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Reader:
     """A reader under test.
 
     Args:
-        prepare: lays what the reader needs into a folder, and returns what makes an input and what reads it; it may
-            raise ``refusals`` and nothing else, and return anything.
+        prepare: lays what the reader needs into a folder, and returns what makes an input and what reads it.
+        refusals: the only exceptions that reading may raise; it may return anything.
         share: of all inputs, as a weight.
         enclosed: whether nothing outside the folder may be opened even for reading.
     """
@@ -68,13 +68,18 @@ class Reader:
 
 @dataclass
 class Tally:
-    """Outcomes of a reader's inputs; ``crashed`` and so on are counts, ``first`` an example of each kind."""
+    """Outcomes of a reader's inputs.
+
+    Attributes:
+        counts: inputs by outcome: read, refused, crashed, hung, memory or outside.
+        seconds: processor time of the slowest input.
+        memory: bytes that the process grew by, at most.
+        first: for each outcome that is bad, with its words, the first input that had it.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
-    """Of the slowest input, processor time."""
     memory: int = 0
-    """Bytes that the process grew by, at most."""
     first: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -88,12 +93,9 @@ class Tally:
 
 
 def attack(reader: Reader, numbers: range, seed: int, keep: Path | None = None) -> Tally:
-    """Run a reader on the inputs of these numbers.
-
-    Args:
-        keep: a folder for the inputs that were neither read nor refused.
-    """
-    tally, at, keep = Tally(), numbers.start, keep and keep.absolute()  # readers run in folders of their own
+    """Run a reader on the inputs of these numbers; those that are neither read nor refused go to ``keep``."""
+    tally, at = Tally(), numbers.start
+    keep = keep and keep.absolute()  # readers run in folders of their own
     context = multiprocessing.get_context("fork")
     while at < numbers.stop:
         ours, theirs = context.Pipe(duplex=False)
@@ -112,7 +114,8 @@ def attack(reader: Reader, numbers: range, seed: int, keep: Path | None = None) 
 
 
 def _listen(pipe: Connection, child: Any, tally: Tally, at: int, last: int) -> int:
-    """Count what the process says, until its end; the number of the next input."""
+    """Count the outcomes that the process sends (None first, once it is ready; words where an input cannot be made),
+    until its end; returns the number of the next input."""
     ready = False
     while at < last:
         try:
@@ -147,26 +150,20 @@ def _note(tally: Tally, kind: str, number: int, words: str) -> None:
 
 
 def _serve(reader: Reader, numbers: range, seed: int, home: Path, pipe: Connection, keep: Path | None) -> None:
-    folder = home / "given"
+    """What the reader's process does: prepare, set limits, then make and read each input and send its outcome."""
+    folder, outside = home / "given", home / "outside"
     folder.mkdir()
-    (home / "outside").mkdir()
-    (home / "outside" / "secret.png").write_bytes(b"nobody may see this")
+    outside.mkdir()
+    (outside / "secret.png").write_bytes(b"nobody may see this")
     os.chdir(folder)
     make, read = reader.prepare(folder)
     read()  # what cannot be read whole would only ever be refused
     null = os.open(os.devnull, os.O_WRONLY)
-    for stream_number in (1, 2):  # decoders write there, and it is not theirs
-        os.dup2(null, stream_number)
-    heard: list[str] = []
-    listening = [False]
-    _hear(folder, home / "outside", reader.enclosed, heard, listening)
+    for descriptor in (1, 2):  # decoders write there, and it is not theirs
+        os.dup2(null, descriptor)
+    audit = _Audit(folder, outside, reader.enclosed)
     original = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and not path.is_symlink()}
-    Path("/proc/self/clear_refs").write_text("5")  # the peak, which is the parent's
-    before = _peak()
-    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, resource.RLIM_INFINITY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    before = _limit()
     pipe.send(None)
     for number in numbers:
         try:
@@ -178,16 +175,7 @@ def _serve(reader: Reader, numbers: range, seed: int, home: Path, pipe: Connecti
         kept = keep and keep / f"{reader.name}-{number}"
         if kept is not None:
             _keep(kept, inputs)  # beforehand: an input may be the end of this process
-        heard.clear()
-        listening[0] = True
-        started = time.process_time()
-        signal.setitimer(signal.ITIMER_PROF, SECONDS)
-        kind, words = _outcome(reader, read)
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        seconds = time.process_time() - started
-        listening[0] = False
-        if heard:
-            kind, words = "outside", heard[0]
+        kind, words, seconds = _watched(reader, read, audit)
         if kind in ("read", "refused") and kept is not None:
             shutil.rmtree(kept)
         pipe.send((kind, words, seconds, max(0, _peak() - before)))
@@ -196,7 +184,32 @@ def _serve(reader: Reader, numbers: range, seed: int, home: Path, pipe: Connecti
     os._exit(0)
 
 
+def _limit() -> int:
+    """Limit the memory of this process; returns the bytes that it has already."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak, which is the parent's
+    before = _peak()
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process, when the timer of `_watched` sends it
+    return before
+
+
+def _watched(reader: Reader, read: Callable[[], object], audit: _Audit) -> tuple[str, str, float]:
+    """Read one input within limits: its outcome, words about it, and seconds of processor time."""
+    audit.heard.clear()
+    audit.on = True
+    started = time.process_time()
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    kind, words = _outcome(reader, read)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    seconds = time.process_time() - started
+    audit.on = False
+    return ("outside", audit.heard[0], seconds) if audit.heard else (kind, words, seconds)
+
+
 def _outcome(reader: Reader, read: Callable[[], object]) -> tuple[str, str]:
+    """Whether an input is read, refused, crashes or asks for too much memory; and words where it is bad."""
     try:
         read()
     except reader.refusals as error:
@@ -217,33 +230,41 @@ def _outcome(reader: Reader, read: Callable[[], object]) -> tuple[str, str]:
     return "read", ""
 
 
-def _hear(folder: Path, outside: Path, enclosed: bool, heard: list[str], listening: list[bool]) -> None:
-    """Note what is opened, written, run or called outside the folder."""
-    within = os.path.realpath(folder) + os.sep
-    traps = tuple(os.path.realpath(Path(trap).expanduser()) + os.sep for trap in (outside, *TRAPS))
+class _Audit:
+    """What Python is asked to open, write, run or call outside the folder while ``on``, in words (``heard``)."""
 
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if not listening[0]:
+    def __init__(self, folder: Path, outside: Path, enclosed: bool) -> None:
+        self.on = False
+        self.heard: list[str] = []
+        self._enclosed = enclosed
+        self._within = os.path.realpath(folder) + os.sep
+        self._traps = tuple(os.path.realpath(Path(trap).expanduser()) + os.sep for trap in (outside, *TRAPS))
+        sys.addaudithook(self._hook)  # for the rest of this process: a hook cannot be taken away
+
+    def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.on:
             return
         if event == "open":
-            path, _, flags = arguments
-            if not isinstance(path, str | bytes | os.PathLike):
-                return
-            writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-            if not writes and not enclosed:
-                return
-            place = os.path.realpath(os.fsdecode(path))
-            if (writes and not place.startswith((within, "/dev/"))) or (enclosed and f"{place}/".startswith(traps)):
-                heard.append(f"{'wrote' if writes else 'opened'} a file outside")
+            self._opens(*arguments)
         elif event in _CHANGED:
             names = [os.path.split(os.fsdecode(name)) for name in arguments[_CHANGED[event]]]
             places = [f"{os.path.realpath(head)}/{tail}" for head, tail in names]  # a link goes, not what it leads to
-            if not all(place.startswith(within) for place in places):
-                heard.append(f"{event} outside")
+            if not all(place.startswith(self._within) for place in places):
+                self.heard.append(f"{event} outside")
         elif event in _FORBIDDEN:
-            heard.append(event)
+            self.heard.append(event)
 
-    sys.addaudithook(hook)
+    def _opens(self, path: Any, _mode: Any, flags: int) -> None:
+        if not isinstance(path, str | bytes | os.PathLike):  # a descriptor, which was open before
+            return
+        writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        if not writes and not self._enclosed:
+            return
+        place = os.path.realpath(os.fsdecode(path))
+        written = writes and not place.startswith((self._within, "/dev/"))
+        trapped = self._enclosed and f"{place}/".startswith(self._traps)
+        if written or trapped:
+            self.heard.append(f"{'wrote' if writes else 'opened'} a file outside")
 
 
 def _peak() -> int:

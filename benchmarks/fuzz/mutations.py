@@ -9,7 +9,7 @@ import json
 import struct
 import unicodedata
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -40,27 +40,28 @@ def pick(random: Random, values: Sequence[T]) -> T:
 
 
 def spoil(content: bytes, random: Random) -> bytes:
-    """One to eight changes that know nothing of the format, or none but a cut."""
+    """One to eight changes of bytes that know nothing of the format."""
     changed = bytearray(content)
     for _ in range(int(random.integers(1, 9))):
-        changed = pick(random, _BLIND)(changed, random)
+        changed = pick(random, _BYTE_CHANGES)(changed, random)
     return bytes(changed)
 
 
-def _flip(data: bytearray, random: Random) -> bytearray:
+def _flip_bit(data: bytearray, random: Random) -> bytearray:
     if data:
         data[int(random.integers(len(data)))] ^= 1 << int(random.integers(8))
     return data
 
 
-def _early_flip(data: bytearray, random: Random) -> bytearray:
-    """Where formats keep what they say of themselves."""
+def _change_header_byte(data: bytearray, random: Random) -> bytearray:
+    """One of the first 512 bytes, where formats keep what they say of themselves."""
     if data:
         data[int(random.integers(min(len(data), 512)))] = int(random.integers(256))
     return data
 
 
-def _length(data: bytearray, random: Random) -> bytearray:
+def _write_length(data: bytearray, random: Random) -> bytearray:
+    """An integer of 2, 4 or 8 bytes as formats write lengths: zero, the largest, one near a limit."""
     kind = pick(random, ("<H", ">H", "<I", ">I", "<Q", ">Q"))
     size = struct.calcsize(kind)
     if len(data) > size:
@@ -69,22 +70,22 @@ def _length(data: bytearray, random: Random) -> bytearray:
     return data
 
 
-def _cut(data: bytearray, random: Random) -> bytearray:
+def _cut_end(data: bytearray, random: Random) -> bytearray:
     return data[: int(random.integers(len(data) + 1))] if random.random() < 0.3 else data
 
 
-def _drop(data: bytearray, random: Random) -> bytearray:
+def _drop_piece(data: bytearray, random: Random) -> bytearray:
     at, size = int(random.integers(len(data) + 1)), int(random.integers(1, 33))
     return data[:at] + data[at + size :]
 
 
-def _repeat(data: bytearray, random: Random) -> bytearray:
+def _repeat_piece(data: bytearray, random: Random) -> bytearray:
     at, size = int(random.integers(len(data) + 1)), int(random.integers(1, 257))
     return data[:at] + data[at : at + size] * int(random.integers(2, 5)) + data[at + size :]
 
 
-def _move(data: bytearray, random: Random) -> bytearray:
-    """A piece over another."""
+def _copy_over(data: bytearray, random: Random) -> bytearray:
+    """A piece over another one."""
     if len(data) > 64:
         size = int(random.integers(1, 65))
         source, target = (int(place) for place in random.integers(len(data) - size, size=2))
@@ -92,14 +93,16 @@ def _move(data: bytearray, random: Random) -> bytearray:
     return data
 
 
-def _insert(data: bytearray, random: Random) -> bytearray:
+def _insert_noise(data: bytearray, random: Random) -> bytearray:
     at = int(random.integers(len(data) + 1))
     return data[:at] + bytearray(random.bytes(int(random.integers(1, 65)))) + data[at:]
 
 
-_BLIND: tuple[Callable[[bytearray, Random], bytearray], ...] = (
-    _flip, _flip, _early_flip, _length, _cut, _drop, _repeat, _move, _insert,
+_BYTE_CHANGES: tuple[Callable[[bytearray, Random], bytearray], ...] = (
+    _flip_bit, _flip_bit, _change_header_byte, _write_length, _cut_end, _drop_piece, _repeat_piece, _copy_over,
+    _insert_noise,
 )  # fmt: skip
+"""One is drawn; a flipped bit twice as often as any other."""
 
 
 def spoil_tree(tree: Any, random: Random) -> Any:
@@ -114,14 +117,20 @@ def spoil_tree(tree: Any, random: Random) -> Any:
     return changed
 
 
-def _places(tree: Any) -> Any:
-    items: Any = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    for key, value in list(items):
+def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
+    """Each mapping or list in a tree with each of its keys or indices, from the root down."""
+    items: list[tuple[Any, Any]] = []
+    if isinstance(tree, dict):
+        items = list(tree.items())
+    elif isinstance(tree, list):
+        items = list(enumerate(tree))
+    for key, value in items:
         yield tree, key
         yield from _places(value)
 
 
 def _change(holder: Any, key: Any, random: Random) -> None:
+    """Change one place of a tree: remove, nest, rename, scale or resize it, or put a strange value there."""
     what = int(random.integers(8))
     value = holder[key]
     if what == 0:
@@ -143,15 +152,11 @@ def _change(holder: Any, key: Any, random: Random) -> None:
 
 def to_json(tree: Any) -> bytes:
     """JSON with whatever Python can write: NaN, lone surrogates, numbers of any length."""
-    return _json_digits(tree).encode("utf-8", "surrogatepass")
-
-
-def _json_digits(tree: Any) -> str:
-    return json.dumps(tree)
+    return json.dumps(tree).encode("utf-8", "surrogatepass")
 
 
 def deep_json(random: Random) -> bytes:
-    """Nesting that readers recurse into."""
+    """JSON of so many nested lists or mappings that readers run out of stack; or only their beginnings."""
     depth = int(pick(random, (100, 900, 5_000, 200_000)))
     start, end = pick(random, ((b"[", b"]"), (b'{"a":', b"}")))
     return start * depth + b"1" + end * depth if random.random() < 0.7 else start * depth
@@ -195,11 +200,7 @@ def _saved(table: str, random: Random) -> bytes:
 
 def spoil_png(content: bytes, random: Random) -> bytes:
     """A PNG file whose chunks are changed and whose checksums hold again."""
-    chunks, at = [], 8
-    while at + 12 <= len(content):
-        (size,) = struct.unpack(">I", content[at : at + 4])
-        chunks.append((content[at + 4 : at + 8], content[at + 8 : at + 8 + size]))
-        at += 12 + size
+    chunks = _png_chunks(content)
     for _ in range(int(random.integers(1, 4))):
         number = int(random.integers(len(chunks)))
         kind, data = chunks[number]
@@ -223,23 +224,40 @@ def spoil_png(content: bytes, random: Random) -> bytes:
     return content[:8] + body
 
 
+def _png_chunks(content: bytes) -> list[tuple[bytes, bytes]]:
+    """Type and data of each chunk: after a signature of 8 bytes, each is length, type, data and checksum."""
+    chunks, at = [], 8
+    while at + 12 <= len(content):
+        (size,) = struct.unpack(">I", content[at : at + 4])
+        chunks.append((content[at + 4 : at + 8], content[at + 8 : at + 8 + size]))
+        at += 12 + size
+    return chunks
+
+
+_TIFF_TAGS = (254, 256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 317, 320, 322, 323, 338, 339, 347, 34665)
+"""Of size, bits, compression, colours, strips and tiles, and of where EXIF data are."""
+
+
 def spoil_tiff(content: bytes, random: Random) -> bytes:
-    """A little-endian TIFF file whose entries say something else."""
+    """A little-endian TIFF file whose first directory says something else.
+
+    Bytes 4 to 8 say where the directory is: a number of entries, and 12 bytes for each: tag, type, number of values,
+    and the value or where the values are.
+    """
     data = bytearray(content)
     (at,) = struct.unpack("<I", data[4:8])
     if at + 2 > len(data):
         return spoil(content, random)
     (count,) = struct.unpack("<H", data[at : at + 2])
     for _ in range(int(random.integers(1, 4))):
-        place = at + 2 + 12 * int(random.integers(max(count, 1)))
+        entry = at + 2 + 12 * int(random.integers(max(count, 1)))
         what = int(random.integers(4))
-        if what == 0:
-            data[place + 8 : place + 12] = struct.pack("<I", pick(random, _LENGTHS))
-        elif what == 1:
-            data[place + 4 : place + 8] = struct.pack("<I", pick(random, _LENGTHS))
-        elif what == 2:
-            data[place + 2 : place + 4] = struct.pack("<H", int(random.integers(0, 20)))
+        if what == 0:  # the value
+            data[entry + 8 : entry + 12] = struct.pack("<I", pick(random, _LENGTHS))
+        elif what == 1:  # the number of values
+            data[entry + 4 : entry + 8] = struct.pack("<I", pick(random, _LENGTHS))
+        elif what == 2:  # the type
+            data[entry + 2 : entry + 4] = struct.pack("<H", int(random.integers(0, 20)))
         else:
-            tags = (254, 256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 317, 320, 322, 323, 338, 339, 347, 34665)
-            data[place : place + 2] = struct.pack("<H", pick(random, tags))
+            data[entry : entry + 2] = struct.pack("<H", pick(random, _TIFF_TAGS))
     return bytes(data)

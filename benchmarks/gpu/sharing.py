@@ -34,6 +34,7 @@ def _small(device: torch.device) -> Callable[[], object]:
 
 
 def _warmed_up(device: torch.device) -> Callable[[], object]:
+    """Such a step, after three that have been taken."""
     work = _small(device)
     for _ in range(3):
         work()
@@ -83,20 +84,15 @@ def processes(bench: Bench) -> Iterator[Row]:
         started = [
             subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(trials)
         ]
-        for process in started:  # all have warmed up
+        for process in started:  # wait until all have warmed up
             assert process.stdout is not None
             process.stdout.readline()
-        counts = [int(process.communicate()[0]) for process in _told(started)]
+        for process in started:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        counts = [int(process.communicate()[0]) for process in started]
         yield Row(f"{trials} small trials as processes", sum(counts) / seconds, "steps a second")
-
-
-def _told(started: list[subprocess.Popen[str]]) -> list[subprocess.Popen[str]]:
-    """The processes, all of which have been told to go."""
-    for process in started:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    return started
 
 
 def prefetch(bench: Bench) -> Iterator[Row]:
@@ -146,17 +142,21 @@ def kernels(bench: Bench) -> Iterator[Row]:
             for _ in range(steps):
                 work()
             bench.wait()
-        spent = "self_device_time_total" if bench.cuda else "self_cpu_time_total"
         # Operators have their kernels' time as well: counted with these, the GPU would work twice.
         device = DeviceType.CUDA if bench.cuda else DeviceType.CPU
-        averages = [event for event in record.key_averages() if event.device_type == device]
-        events = sorted(averages, key=lambda event: -float(getattr(event, spent)))
-        total = sum(float(getattr(event, spent)) for event in events)
+        column = "self_device_time_total" if bench.cuda else "self_cpu_time_total"
+        spent = [
+            (float(getattr(event, column)), event.key)  # microseconds
+            for event in record.key_averages()
+            if event.device_type == device
+        ]
+        spent.sort(key=lambda pair: -pair[0])
+        total = sum(microseconds for microseconds, _ in spent)
         if bench.cuda:
             busy = total / 1e6 / wall
             yield Row(f"{name}: the GPU works", busy, "of the time", busy >= 0.8 if name == "resnet50" else None)
-        for event in events[:3]:
-            yield Row(f"{name}: {event.key[:50]}", float(getattr(event, spent)) / total, "of it")
+        for microseconds, kernel in spent[:3]:
+            yield Row(f"{name}: {kernel[:50]}", microseconds / total, "of it")
 
 
 def main() -> None:

@@ -2,9 +2,10 @@
 
     python -m benchmarks.search.importance --studies 100
 
-A trial's score has a peak over one rate, of the size `effect` against noise, and goes with no other; cells are alike.
-Trials lie at random, or follow their cell's best so far as a sampler's do. The first trial of a cell, which takes the
-middle of all ranges, is not among them. The true importance is that of a study with 2,000 trials.
+A trial's score is -4 effect (a - 0.3)^2 plus normal noise of SD 0.5, with rates a and b in [0, 1]: it has a peak over
+one rate, and nothing to do with the other; cells are alike. Trials lie at random, or follow their cell's best so far as
+a sampler's do. The first trial of a cell, which takes the middle of all ranges, is not among them. The true importance
+is that of a study with 2,000 trials.
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ from benchmarks.measure import one_thread
 DESIGNS = ((12, 2, 0.0, False), (8, 7, 0.0, False), (8, 7, 0.0, True), (12, 2, 1.5, False), (30, 2, 1.5, False),
            (8, 7, 1.5, False), (8, 7, 1.5, True), (8, 15, 1.5, False))  # fmt: skip
 """Cells, trials a cell, effect, and whether trials follow the best."""
-_PEAK, _NOISE, _FOLLOW, _STEP = 0.3, 0.5, 0.7, 0.15
+_PEAK, _NOISE = 0.3, 0.5
+_FOLLOW, _STEP = 0.7, 0.15
+"""Share of trials that follow the best, and SD of how far from it they lie."""
 _TRUTH = 2000
+"""Trials of the study whose importance counts as true."""
 
 
 def simulated(cells: int, trials: int, effect: float, *, follow: bool, rng: np.random.Generator) -> list[Importance]:
     """Importances of the rate that matters and of the other, in one study."""
-    rates, scores = rng.random((2, cells, trials)), np.zeros((cells, trials))
+    rates = rng.random((2, cells, trials))  # of the rate that matters, and of the other
+    scores = np.zeros((cells, trials))
     noise = _NOISE * rng.normal(size=(cells, trials))
     for trial in range(trials):
         if follow and trial > 2:
@@ -35,7 +40,7 @@ def simulated(cells: int, trials: int, effect: float, *, follow: bool, rng: np.r
             near = rates[:, np.arange(cells), best] + _STEP * rng.normal(size=(2, cells))
             rates[:, :, trial] = np.where(rng.random(cells) < _FOLLOW, near.clip(0, 1), rates[:, :, trial])
         scores[:, trial] = noise[:, trial] - 4 * effect * (rates[0, :, trial] - _PEAK) ** 2
-    order = np.argsort(-scores, axis=1)
+    order = np.argsort(-scores, axis=1)  # of each cell, the best first
     values = [Values.of_range(np.take_along_axis(rate, order, 1).ravel()) for rate in rates]
     found = importances(np.repeat(np.arange(cells), trials), {"a": values[0], "b": values[1]}, rng)
     return list(found.values())

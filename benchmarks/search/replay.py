@@ -71,13 +71,13 @@ WAYS = {
 
 
 def unit(outer_lr: float, inner_lr: float) -> tuple[float, float]:
-    """Shares of the table's ranges, on log axes."""
+    """Where two rates lie in the table's ranges, from 0 to 1 on log axes."""
     ends = ((outer_lr, OUTER), (inner_lr, INNER))
     return tuple(math.log(rate / low) / math.log(high / low) for rate, (low, high) in ends)  # type: ignore[return-value]
 
 
 def expected(rows: Sequence[Row], row: Row) -> tuple[float, float]:
-    """Smooth score and HM on test patients that a setting can expect of a fresh seed."""
+    """Smooth score and HM on test patients that a row's setting can expect of a fresh seed: means of its neighbours."""
     at = unit(row.outer_lr, row.inner_lr)
     others = [each for each in rows if each.network == row.network and each.setting != row.setting]
     near = sorted(others, key=lambda each: math.dist(at, unit(each.outer_lr, each.inner_lr)))
@@ -86,14 +86,18 @@ def expected(rows: Sequence[Row], row: Row) -> tuple[float, float]:
 
 
 class Replayed:
-    """The cell of a network, whose trials are rows of the table."""
+    """The cell of a network, whose trials are rows of the table.
+
+    Attributes:
+        found: the row of each search trial so far, by the trial's index.
+    """
 
     def __init__(self, rows: Sequence[Row]) -> None:
-        norm = rows[0].network.partition(":")[2] or "as_is"
-        name = rows[0].network.partition(":")[0]
-        self.cell = Cell(name, "sldd", norm, 3, "one_hot", 1, 1)  # type: ignore[arg-type]  # a word of those
-        self.parameters, self.middle = rows[0].parameters, next(row for row in rows if row.setting == 0)
-        self._rows, self.found = list(rows), dict[int, Row]()
+        name, _, norm = rows[0].network.partition(":")
+        self.cell = Cell(name, "sldd", norm or "as_is", 3, "one_hot", 1, 1)  # type: ignore[arg-type]  # a word of those
+        self.parameters = rows[0].parameters
+        self.found: dict[int, Row] = {}
+        self._rows = list(rows)
 
     def row(self, index: int, spec: TrialSpec) -> Row:
         """The row that a search trial stands for: the same whenever it is taken up."""
@@ -106,7 +110,11 @@ class Replayed:
 
 
 def result(row: Row, spec: TrialSpec, ended: int) -> dict[str, Any]:
-    """A worker's, of a run until its rung or its end."""
+    """What a worker writes of a run of a row's setting, until its rung or its end.
+
+    Args:
+        ended: trials that had ended before it, and this one.
+    """
     scores = [row.quarter, row.half, row.smooth, row.smooth][: spec.until or _STEPS]
     history = [
         {"step": step, "val_hm": row.headline, "val_auc": score, "val_patch_accuracy": score}
@@ -138,42 +146,59 @@ def searched(rows: Sequence[Row], way: Way, trials: int, seed: int) -> tuple[lis
         ledger = Ledger(Path(folder))
         ledger.hold()
         ledger.start({"format": FORMAT, "name": "replayed", "config": {}, "provenance": {}})
-        shared = SharedModel(ledger, [(e.cell, e.parameters) for e in cells]) if way.sampler == SHARED else None
+        shared = None
+        if way.sampler == SHARED:
+            shared = SharedModel(ledger, [(replayed.cell, replayed.parameters) for replayed in cells])
         searches = [
             CellSearch(
-                each.cell, settings, ConfirmSettings(1), ledger, seed=seed, parameters=each.parameters, shared=shared,
+                replayed.cell,
+                settings,
+                ConfirmSettings(1),
+                ledger,
+                seed=seed,
+                parameters=replayed.parameters,
+                shared=shared,
                 rungs=_RUNGS if way.pruner == "halving" else (),
             )
-            for each in cells
-        ]  # fmt: skip
-        ended, open_ones = 0, list(zip(cells, searches, strict=True))
-        while open_ones:
-            for each, search in list(open_ones):
-                if search.state.searched:
-                    open_ones.remove((each, search))
-                    continue
-                trial = search.next()
-                assert trial is not None
-                ended, spec = ended + 1, TrialSpec.of(trial)
-                found = result(each.row(trial.index, spec), spec, ended)
-                TrialFolder(trial.folder, trial.config["owner"]).finish(found)
-                ledger.refresh(trial)
-                search.ended(trial, given_up=False)
+            for replayed in cells
+        ]
+        _search_all(cells, searches, ledger)
         spent = sum(trial.seconds or 0.0 for group in ledger.trials.values() for trial in group)
-        best = [each.found[state.index] for each, s in zip(cells, searches, strict=True) if (state := s.state.best)]
+        confirmed = []
+        for replayed, search in zip(cells, searches, strict=True):
+            if (best := search.state.best) is not None:
+                confirmed.append(replayed.found[best.index])
         ledger.close()
-    return best, spent / len(cells)
+    return confirmed, spent / len(cells)
+
+
+def _search_all(cells: Sequence[Replayed], searches: Sequence[CellSearch], ledger: Ledger) -> None:
+    """Run all search trials, one of each cell in turn, until no cell has any left."""
+    ended, searching = 0, list(zip(cells, searches, strict=True))
+    while searching:
+        for replayed, search in list(searching):
+            if search.state.searched:
+                searching.remove((replayed, search))
+                continue
+            trial = search.next()
+            assert trial is not None
+            ended, spec = ended + 1, TrialSpec.of(trial)
+            found = result(replayed.row(trial.index, spec), spec, ended)
+            TrialFolder(trial.folder, trial.config["owner"]).finish(found)
+            ledger.refresh(trial)
+            search.ended(trial, given_up=False)
 
 
 def lines(rows: Sequence[Row], counts: Sequence[int], seeds: int) -> Iterator[str]:
-    """Lines of the table."""
+    """Lines of the table, over the number of search trials that each way is given (``counts``)."""
     yield "| search | trials | test smooth score | test HM | most lost to the middle | core s a cell |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: |"
-    promise = {(row.network, row.setting): expected(rows, row) for row in rows}
+    expectations = {(row.network, row.setting): expected(rows, row) for row in rows}
     middle = {row.network: row for row in rows if row.setting == 0}
 
     def mean(chosen: Sequence[Row], column: int) -> float:
-        return statistics.fmean(promise[row.network, row.setting][column] for row in chosen)
+        """Of what the rows can expect: smooth score (column 0) or HM (1)."""
+        return statistics.fmean(expectations[row.network, row.setting][column] for row in chosen)
 
     best = [max((row for row in rows if row.network == name), key=lambda row: mean([row], 0)) for name in middle]
     start = list(middle.values())
@@ -188,8 +213,9 @@ def lines(rows: Sequence[Row], counts: Sequence[int], seeds: int) -> Iterator[st
                 values = [mean(chosen, column) for chosen, _ in found]
                 half = 1.96 * statistics.stdev(values) / math.sqrt(seeds) if seeds > 1 else math.nan
                 columns.append(f"{statistics.fmean(values):.3f} ± {half:.3f}")
+            confirmed = [row for chosen, _ in found for row in chosen]
             lost = max(
-                mean([row], 0) - mean([each for chosen, _ in found for each in chosen if each.network == network], 0)
+                mean([row], 0) - mean([each for each in confirmed if each.network == network], 0)
                 for network, row in middle.items()
             )
             seconds = statistics.fmean(spent for _, spent in found)

@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ from study.search.cell_search import CellSearch
 from study.search.shared_model import SharedModel
 
 DRIFTS = {"near": 0.1, "far": 0.4, "apart": None}
+"""How far the peak goes from the middle of the ranges, in shares of them, from the middle network to the largest; None
+where it lies anywhere."""
 _WIDTH = 0.3
 """Of the peak, in shares of the ranges."""
 _PATCHES = 100
@@ -65,19 +68,25 @@ class SimulatedCell:
     skill: float
 
     def share(self, spec: TrialSpec, settings: SearchSettings) -> float:
-        """Of the best skill that a setting has."""
+        """Share of the best skill that a trial's setting x has: exp(-|x - best|^2 / (2 _WIDTH^2)), in shares of the
+        ranges on log axes."""
         assert spec.inner_lr is not None
         rates = ((spec.outer_lr, settings.outer_lr), (spec.inner_lr, settings.inner_lr))
         at = [math.log(rate / low) / math.log(high / low) for rate, (low, high) in rates]
-        return math.exp(-sum((a - b) ** 2 for a, b in zip(at, self.best, strict=True)) / (2 * _WIDTH**2))
+        squared = sum((own - best) ** 2 for own, best in zip(at, self.best, strict=True))
+        return math.exp(-squared / (2 * _WIDTH**2))
 
 
 def simulated_cells(drift: float | None, seed: int, number: int = 16) -> list[SimulatedCell]:
-    """Cells of networks from 1e5 to 3e7 parameters, at one to three images."""
+    """Cells of networks from 1e5 to 3e7 parameters, at one to three images.
+
+    Args:
+        drift: one of ``DRIFTS``.
+    """
     random = stream(seed, "cells")
     made = []
     for network in range(number):
-        size = random.uniform(-1, 1)
+        size = random.uniform(-1, 1)  # on a log axis: the smallest network to the largest
         jitter = random.normal(0, 0.05, 2)
         best = random.uniform(0.1, 0.9, 2) if drift is None else 0.5 + drift * np.array([size, -size]) + jitter
         cell = Cell(f"net{network}", "sldd", "as_is", int(random.integers(1, 4)), "one_hot", 1, 1)
@@ -87,12 +96,17 @@ def simulated_cells(drift: float | None, seed: int, number: int = 16) -> list[Si
 
 
 def result(skill: float, patients: int, random: np.random.Generator, ended: int) -> dict[str, Any]:
-    """A trial's result: votes of validation patients, and of their patches, at this skill."""
+    """A trial's result: votes of validation patients, and of patches with known classes, at a skill from 0 to 1.
+
+    Args:
+        ended: trials that had ended before it, and this one.
+    """
     labels = np.arange(patients) % 2
     middle = _PATCHES * (0.5 + 0.35 * skill * (2 * labels - 1))
     positive = np.clip(np.rint(middle + random.normal(0, _SPREAD, patients)), 0, _PATCHES).astype(int)
     counts = np.stack([np.full(patients, _PATCHES), _PATCHES - positive, positive], axis=1)
-    right = np.array([0.95, *(0.5 + 0.45 * skill for _ in range(2))])
+    # Of 1000 patches of each class I, N and P; those that are called wrong: I as N, N as P, P as N.
+    right = np.array([0.95, 0.5 + 0.45 * skill, 0.5 + 0.45 * skill])
     confusion = np.diag(np.rint(1000 * right)) + np.diag(np.rint(1000 * (1 - right[:2])), 1)
     confusion[2, 1] = 1000 - confusion[2, 2]
     scores = PatientScores(Votes(list(range(patients)), labels, counts, confusion.astype(int)), None)
@@ -115,8 +129,16 @@ def confirmed_shares(
         if settings.sampler == SHARED:
             shared = SharedModel(ledger, [(each.cell, each.parameters) for each in cells])
         searches = [
-            CellSearch(e.cell, settings, ConfirmSettings(1), ledger, seed=seed, parameters=e.parameters, shared=shared)
-            for e in cells
+            CellSearch(
+                each.cell,
+                settings,
+                ConfirmSettings(1),
+                ledger,
+                seed=seed,
+                parameters=each.parameters,
+                shared=shared,
+            )
+            for each in cells
         ]
         ended, seconds = 0, 0.0
         for _ in range(settings.trials):
@@ -127,20 +149,18 @@ def confirmed_shares(
                 assert trial is not None
                 ended += 1
                 random = stream(seed, trial.name)
-                skill = float(
-                    np.clip(each.skill * each.share(TrialSpec.of(trial), settings) + random.normal(0, _LUCK), 0, 1)
-                )
+                usual = each.skill * each.share(TrialSpec.of(trial), settings)
+                skill = float(np.clip(usual + random.normal(0, _LUCK), 0, 1))
                 TrialFolder(trial.folder, trial.config["owner"]).finish(result(skill, patients, random, ended))
                 ledger.refresh(trial)
                 search.ended(trial, given_up=False)
-        chosen = [search.state.best for search in searches]
-        specs = [
-            TrialSpec.of(ledger.trials[each.cell.name][best.index])
-            for each, best in zip(cells, chosen, strict=True)
-            if best is not None
-        ]
+        shares = []
+        for each, search in zip(cells, searches, strict=True):
+            best = search.state.best
+            assert best is not None
+            shares.append(each.share(TrialSpec.of(ledger.trials[each.cell.name][best.index]), settings))
         ledger.close()
-    return [each.share(spec, settings) for each, spec in zip(cells, specs, strict=True)], seconds / ended
+    return shares, seconds / ended
 
 
 def rows(
@@ -149,7 +169,7 @@ def rows(
     """Lines of the table."""
     yield "| peak | trials | sampler | score | share of the best (SE) | worst cell | CPU ms a suggestion |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
-    for drift, count in [(drift, count) for drift in DRIFTS for count in trials]:
+    for drift, count in product(DRIFTS, trials):
         for sampler, score in [("middle", "smooth"), *((sampler, score) for sampler in samplers for score in scores)]:
             settings = SearchSettings(trials=count, sampler=sampler, score=score)
             if sampler == "middle":
@@ -158,7 +178,8 @@ def rows(
                 confirmed_shares(simulated_cells(DRIFTS[drift], seed), settings, patients=patients, seed=seed)
                 for seed in range(studies)
             ]
-            means, worst = ([by(shares) for shares, _ in found] for by in (statistics.fmean, min))
+            means = [statistics.fmean(shares) for shares, _ in found]
+            worst = [min(shares) for shares, _ in found]
             error = statistics.stdev(means) / math.sqrt(studies) if studies > 1 else math.nan
             cost = 1000 * statistics.fmean(seconds for _, seconds in found)
             yield (

@@ -76,6 +76,7 @@ class Row:
 
     Attributes:
         setting: number of the Sobol point.
+        outer_lr, inner_lr: its rates.
         seconds: of the CPU, scoring on test patients left out.
         quarter, half, smooth: mean of patient AUC and balanced patch accuracy of the best state by then, on validation
             patients; 0 where it diverged before.
@@ -111,6 +112,7 @@ def settings(count: int) -> list[tuple[float, float]]:
 
 @cache
 def _patients() -> tuple[Patches, Split]:
+    """Patches and split of the phantom patients, the same for all rows."""
     patients = _TRAIN + _VALIDATION + _TEST
     shares = SplitSettings(validation=_VALIDATION / patients, test=_TEST / patients)
     data = DataSettings(phantom=PhantomSettings(patients=patients, difficulty=0.5), split=shares)
@@ -121,33 +123,29 @@ def _patients() -> tuple[Patches, Split]:
 
 
 def distil(name: str, setting: int, outer_lr: float, inner_lr: float) -> Row:
-    """Row of one distillation."""
+    """Row of one distillation.
+
+    Args:
+        name: of ``NETWORKS``.
+        setting: number of the Sobol point that has these rates.
+    """
     patches, split = _patients()
-    drawn = PatchData(patches, split)
     backbone, _, norm = name.partition(":")
     network = build(backbone, norm=norm or "as_is", input_size=_SIDE)
     set_start(network, backbone=backbone, start=NEAR_LINEAR, seed=0)
     images = noise_images(steps=1, images=3, side=_SIDE, seed=0)
     cpu = torch.device("cpu")
-    labels = initial_labels("one_hot", 3)
-    learner = Distillation(network, images, labels, inner_lr=inner_lr, seed=0, device=cpu)
+    learner = Distillation(network, images, initial_labels("one_hot", 3), inner_lr=inner_lr, seed=0, device=cpu)
     outer = OuterSettings(steps=NETWORKS[name], batch_size=24, evaluations=4, statistics_batches=2)
+    drawn = PatchData(patches, split)
     loop = OuterLoop(learner, drawn.evaluator(), drawn.batches, split, outer, rate=outer_lr, seed=0, device=cpu)
-    begun, reached = time.process_time(), []
-    try:
-        while not loop.finished:
-            loop.advance()
-            if loop.progress.step * 4 % outer.steps == 0:
-                reached.append(loop.best.key[0] if loop.best else 0.0)
-    except DivergedError:
-        reached += [0.0] * (4 - len(reached))
-    finally:
-        loop.close()
+    begun = time.process_time()
+    quarter, half, _, smooth = _best_by_quarter(loop, outer.steps)
+    seconds = time.process_time() - begun
     row = Row(
-        name, parameter_count(network), setting, outer_lr, inner_lr, time.process_time() - begun,
-        reached[0], reached[1], reached[3], 0.0,
+        name, parameter_count(network), setting, outer_lr, inner_lr, seconds, quarter, half, smooth, headline=0.0
     )  # fmt: skip
-    if loop.best is None or reached[3] == 0.0:
+    if loop.best is None or smooth == 0.0:
         return row
     validation, test = loop.score(split.validation), loop.score(split.test)
     assert isinstance(validation, PatientScores)
@@ -163,6 +161,22 @@ def distil(name: str, setting: int, outer_lr: float, inner_lr: float) -> Row:
     )
 
 
+def _best_by_quarter(loop: OuterLoop, steps: int) -> list[float]:
+    """Run a loop to its end: the smooth score of the best state after each quarter of its steps; 0 from where it
+    diverges."""
+    reached: list[float] = []
+    try:
+        while not loop.finished:
+            loop.advance()
+            if loop.progress.step * 4 % steps == 0:
+                reached.append(loop.best.key[0] if loop.best else 0.0)
+    except DivergedError:
+        reached += [0.0] * (4 - len(reached))
+    finally:
+        loop.close()
+    return reached
+
+
 def read(path: Path = TABLE, networks: Sequence[str] | None = None, count: int | None = None) -> list[Row]:
     """Rows of a table, in the order in which they were measured; none where there is no such file.
 
@@ -172,12 +186,13 @@ def read(path: Path = TABLE, networks: Sequence[str] | None = None, count: int |
     """
     if not path.exists():
         return []
-    kinds = {"str": str, "int": int, "float": float}
+    of_type = {"str": str, "int": int, "float": float}  # annotations are words (from __future__ import annotations)
+    columns = {column.name: of_type[str(column.type)] for column in fields(Row)}
     with path.open(newline="") as file:
-        rows = [Row(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(Row)}) for row in csv.DictReader(file)]
-    return [
-        row for row in rows if (networks is None or row.network in networks) and (count is None or row.setting < count)
-    ]
+        rows = [Row(**{name: kind(line[name]) for name, kind in columns.items()}) for line in csv.DictReader(file)]
+    if networks is not None:
+        rows = [row for row in rows if row.network in networks]
+    return [row for row in rows if count is None or row.setting < count]
 
 
 def measure(path: Path, networks: Sequence[str], count: int) -> Iterator[Row]:

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from sldd.data.cohort import Cohort, prepare
 from sldd.errors import InputError
-from sldd.io.film import Radiograph, Source
+from sldd.io.film import Film, Radiograph, Source
 from sldd.rng import stream
 
 SHIFTS = ("even", "prevalence", "exposure", "device")
@@ -27,7 +27,7 @@ _DEVICES: dict[str, dict[str, tuple[float, float]]] = {
     "exposure": {"gamma": GAMMAS},
     "device": {"blur": BLURS, "noise": NOISES},
 }
-"""By shift, what hospitals' devices differ in; they are alike under the others."""
+"""By shift, the settings of ``Device`` that hospitals differ in; under the others their devices are alike."""
 
 
 def define(shift: str) -> dict[str, Any]:
@@ -67,32 +67,39 @@ class HospitalSource:
     smallest_class = None
 
     def __init__(self, source: Source, parts: dict[int, tuple[str, Device]]) -> None:
-        self._source, chosen = source, sorted(parts)
-        number = {patient: place for place, patient in enumerate(chosen)}
-        self._films = [film for film, each in enumerate(source.films) if each.patient in number]
-        self._devices = [parts[source.films[film].patient][1] for film in self._films]
-        self.patient_ids = [source.patient_ids[patient] for patient in chosen]
-        self.films = [
-            replace(each, patient=number[each.patient], split=parts[each.patient][0])
-            for each in (source.films[film] for film in self._films)
-        ]
-        self._parts = parts
+        self._source, self._parts = source, parts
+        numbers = {patient: number for number, patient in enumerate(sorted(parts))}  # old -> new
+        self.patient_ids = [source.patient_ids[patient] for patient in numbers]
+        self._in_source = [place for place, film in enumerate(source.films) if film.patient in parts]
+        self._devices: list[Device] = []
+        self.films: list[Film] = []
+        for place in self._in_source:
+            film = source.films[place]
+            split, device = parts[film.patient]
+            self._devices.append(device)
+            self.films.append(replace(film, patient=numbers[film.patient], split=split))
 
     def fingerprint(self) -> str:
-        """SHA-256 over that of the whole, and parts."""
+        """SHA-256 over the fingerprint of the whole source and the parts."""
         return hashlib.sha256(f"{self._source.fingerprint()} {sorted(self._parts.items())}".encode()).hexdigest()
 
     def read(self, film: int) -> Any:
         """One film, as its hospital takes it."""
-        number = self._films[film]
-        pixels, mask = self._source.read(number)
+        place = self._in_source[film]
+        pixels, mask = self._source.read(place)
         shown = pixels.pixels if isinstance(pixels, Radiograph) else pixels
-        return self._devices[film].take(shown, stream(0, "device", number)), mask
+        return self._devices[film].take(shown, stream(0, "device", place)), mask
 
 
 @dataclass(frozen=True)
 class Division:
-    """Patients by number: those of each hospital who train and validate, those who are tested, and devices of all."""
+    """Who is where; patients by number.
+
+    Attributes:
+        train, validation: patients of each hospital.
+        test: patients of all hospitals.
+        devices: of each patient, test patients too.
+    """
 
     train: list[list[int]]
     validation: list[list[int]]
@@ -109,38 +116,56 @@ def labels_of(source: Source) -> list[int]:
 
 
 def divide(labels: Sequence[int], hospitals: int, shift: str, seed: int = 0, tested: float = 0.4) -> Division:
-    """Divide patients, by a seed; which are tested, and by which device, does not depend on it, nor the former on how
-    many hospitals there are.
+    """Divide patients among hospitals, label by label.
+
+    The seed decides who is in which hospital. It decides neither who is tested, which does not depend on the number of
+    hospitals either, nor by which device.
+
+    Args:
+        labels: 0 or 1 of each patient.
+        shift: one of ``SHIFTS``.
+        tested: share of the patients of each label that are tested.
 
     Raises:
         InputError: a hospital has too few patients of a label to train and to validate.
     """
-    train: list[list[int]] = [[] for _ in range(hospitals)]
-    validation: list[list[int]] = [[] for _ in range(hospitals)]
-    test: list[int] = []
-    devices: dict[int, Device] = {}
-    levels = {name: np.linspace(*ends, hospitals).tolist() for name, ends in _DEVICES.get(shift, {}).items()}
-    own = [Device(**{name: values[number] for name, values in levels.items()}) for number in range(hospitals)]
+    divided = Division([[] for _ in range(hospitals)], [[] for _ in range(hospitals)], [], {})
+    own = _devices(shift, hospitals)
     for label in (0, 1):
         order = stream(0, "hospitals", label).permutation(np.flatnonzero(np.array(labels) == label)).tolist()
         count = round(tested * len(order))
-        order[count:] = stream(seed, "hospitals", "who", label).permutation(order[count:]).tolist()
-        test += order[:count]
-        devices |= {patient: own[turn % hospitals] for turn, patient in enumerate(order[:count])}
-        shares = np.linspace(*(SHARES if label else SHARES[::-1]), hospitals)
-        shares = shares if shift == "prevalence" else np.ones(hospitals)
-        ends = np.rint(np.cumsum(shares) / shares.sum() * (len(order) - count)).astype(int) + count
-        for number, (begin, end) in enumerate(zip([count, *ends[:-1]], ends, strict=True)):
-            group = order[begin:end]
+        test, others = order[:count], order[count:]
+        others = stream(seed, "hospitals", "who", label).permutation(others).tolist()
+        divided.test.extend(test)
+        divided.devices.update({patient: own[turn % hospitals] for turn, patient in enumerate(test)})
+        ends = _ends(len(others), label, shift, hospitals)
+        for number, (begin, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+            group = others[begin:end]
             if len(group) < 2:
                 raise InputError(
                     f"{hospitals} hospitals: one has {len(group)} patients of label {label}; ask for fewer"
                 )
             held = max(1, round(0.2 * len(group)))
-            validation[number] += group[:held]
-            train[number] += group[held:]
-            devices |= dict.fromkeys(group, own[number])
-    return Division(train, validation, sorted(test), devices)
+            divided.validation[number].extend(group[:held])
+            divided.train[number].extend(group[held:])
+            divided.devices.update(dict.fromkeys(group, own[number]))
+    return replace(divided, test=sorted(divided.test))
+
+
+def _devices(shift: str, hospitals: int) -> list[Device]:
+    """The device of each hospital: its settings go in equal steps from the first hospital's to the last one's."""
+    levels = {name: np.linspace(*ends, hospitals).tolist() for name, ends in _DEVICES.get(shift, {}).items()}
+    return [Device(**{name: values[number] for name, values in levels.items()}) for number in range(hospitals)]
+
+
+def _ends(patients: int, label: int, shift: str, hospitals: int) -> list[int]:
+    """Where the patients of each hospital end, in the order of so many patients of a label; in equal parts, unless
+    prevalence differs."""
+    shares = np.ones(hospitals)
+    if shift == "prevalence":
+        shares = np.linspace(*(SHARES if label else SHARES[::-1]), hospitals)
+    ends: list[int] = np.rint(np.cumsum(shares) / shares.sum() * patients).astype(int).tolist()
+    return ends
 
 
 def cohort_of(source: Source, division: Division, hospitals: Sequence[int], cache: Path) -> Cohort:

@@ -48,7 +48,7 @@ from torch import nn
 import sldd
 from benchmarks.measure import one_thread
 from benchmarks.runs_file import RunsFile, read_runs, settings_of, write_table
-from benchmarks.sharing.divide import SHIFTS, cohort_of, define, divide, labels_of
+from benchmarks.sharing.divide import SHIFTS, Division, cohort_of, define, divide, labels_of
 from benchmarks.sharing.options import add_distillation, add_patients, patch_settings, source_of
 from sldd.backbones.norms import keep_no_statistics, load_statistics, measure_statistics
 from sldd.data.cohort import Cohort, default_cache
@@ -88,6 +88,7 @@ def arms_of(packages: Sequence[Package]) -> Iterator[tuple[str, Package, nn.Modu
 
 @torch.no_grad()
 def _votes(network: nn.Module, package: Package, cohort: Cohort) -> Votes:
+    """Votes on the test patients' patches, which are standardised as the package says."""
     patients = [patient for patient, part in enumerate(cohort.splits) if part == "test"]
     patches = Patches(cohort, package.patches, package.mean, package.deviation)
     return count_votes(network, patches, patients, batch=256, device=CPU)
@@ -96,7 +97,7 @@ def _votes(network: nn.Module, package: Package, cohort: Cohort) -> Votes:
 def _measured(
     network: nn.Module, package: Package, cohort: Cohort, seed: int, options: argparse.Namespace
 ) -> nn.Module:
-    """The network with batch-norm statistics of its own, on films, as a study that starts there takes them."""
+    """The network with batch-norm statistics measured on validation patients, as a study that starts from it does."""
     patients = [patient for patient, part in enumerate(cohort.splits) if part == "validation"]
     drawn = BalancedBatches(Patches(cohort, package.patches, package.mean, package.deviation), patients)
     random = stream(seed, "hospitals", "statistics")
@@ -109,37 +110,16 @@ def _measured(
 def run(source: Source, shift: str, hospitals: int, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Columns of a run: the scores of all test patients by every arm; of ``alone`` a list for each hospital."""
     division = divide(labels_of(source), hospitals, shift, seed)
-    cache = default_cache() if options.cache is None else options.cache
 
-    def distilled(which: Sequence[int], times: int = 1, after: Package | None = None) -> tuple[Package, Cohort]:
-        cohort = cohort_of(source, division, which, cache)
-        with tempfile.TemporaryDirectory() as folder:
-            start = Path(folder, "before.safetensors")
-            if after is not None:
-                after.save(start)
-            made = sldd.distill(
-                options.backbone,
-                cohort,
-                images=times * options.images,
-                distill_steps=options.distill_steps,
-                norm=options.norm,
-                start=options.start if after is None else start,
-                outer_lr=options.outer_lr,
-                distill=sldd.DistillSettings(inner_weights=options.inner_weights),
-                patches=patch_settings(options),
-                outer=replace(_OUTER, steps=times * options.steps, batch_size=options.batch),
-                package=PackageSettings(weights=after is not None),
-                seed=seed,
-                show_progress=False,
-            )
-        return made.package, cohort
+    def distilled(which: Sequence[int], *, times: int = 1, after: Package | None = None) -> tuple[Package, Cohort]:
+        return _distilled(source, division, which, seed, options, times=times, after=after)
 
     packages = [distilled([number])[0] for number in range(hospitals)]
     relayed = packages[0]
     for number in range(1, hospitals):
         relayed = distilled([number], after=relayed)[0]
     everybody, cohort = distilled(range(hospitals))
-    matched, _ = distilled(range(hospitals), hospitals)
+    matched, _ = distilled(range(hospitals), times=hospitals)
     alone = [_votes(rebuild(package), package, cohort) for package in packages]
     whole = {"pooled": everybody, "matched": matched, "relay": relayed}
     scores = {name: _votes(rebuild(made), made, cohort) for name, made in whole.items()}
@@ -155,6 +135,45 @@ def run(source: Source, shift: str, hospitals: int, seed: int, options: argparse
     }
 
 
+def _distilled(
+    source: Source,
+    division: Division,
+    which: Sequence[int],
+    seed: int,
+    options: argparse.Namespace,
+    *,
+    times: int,
+    after: Package | None,
+) -> tuple[Package, Cohort]:
+    """Distil the patients of some hospitals (``which``); the package, and the cohort with the test patients.
+
+    Args:
+        times: factor on the images and the outer steps of one hospital.
+        after: the package whose weights it starts from; None for the start of all.
+    """
+    cohort = cohort_of(source, division, which, default_cache() if options.cache is None else options.cache)
+    with tempfile.TemporaryDirectory() as folder:
+        start = Path(folder, "before.safetensors")
+        if after is not None:
+            after.save(start)
+        made = sldd.distill(
+            options.backbone,
+            cohort,
+            images=times * options.images,
+            distill_steps=options.distill_steps,
+            norm=options.norm,
+            start=options.start if after is None else start,
+            outer_lr=options.outer_lr,
+            distill=sldd.DistillSettings(inner_weights=options.inner_weights),
+            patches=patch_settings(options),
+            outer=replace(_OUTER, steps=times * options.steps, batch_size=options.batch),
+            package=PackageSettings(weights=after is not None),
+            seed=seed,
+            show_progress=False,
+        )
+    return made.package, cohort
+
+
 def _short(votes: Votes) -> list[float]:
     """Scores, which are shares of some hundred patches, in as many digits as tell them apart."""
     return votes.scores.round(6).tolist()
@@ -166,13 +185,16 @@ _COLUMNS = ("shift", "hospitals", "labels", "alone", "scores")
 
 def table(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """A line for each shift, number of hospitals and arm: AUC, and what it is over pooling and over each alone."""
-    groups = dict.fromkeys((row["shift"], row["hospitals"]) for row in rows)
-    for shift, hospitals in groups:
-        runs = [row for row in rows if (row["shift"], row["hospitals"]) == (shift, hospitals)]
-        drawn = AucBootstrap(np.array(runs[0]["labels"]), len(runs))
-        alone = np.mean([drawn.aucs(np.array([row["alone"][n] for row in runs])) for n in range(hospitals)], 0)
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["shift"], row["hospitals"]), []).append(row)
+    for (shift, hospitals), runs in groups.items():
+        bootstrap = AucBootstrap(np.array(runs[0]["labels"]), len(runs))
+        each = [bootstrap.aucs(np.array([row["alone"][number] for row in runs])) for number in range(hospitals)]
+        alone = np.mean(each, axis=0)
         found = {"alone": alone}
-        found |= {name: drawn.aucs(np.array([row["scores"][name] for row in runs])) for name in runs[0]["scores"]}
+        for name in runs[0]["scores"]:
+            found[name] = bootstrap.aucs(np.array([row["scores"][name] for row in runs]))
         for name, aucs in found.items():
             yield {
                 "shift": shift,

@@ -46,44 +46,65 @@ from sldd.rng import stream
 from sldd.training.outer_loop import DivergedError
 
 PLAIN, CONTROL = "plain", "trained"
+_MEASURES = (
+    ("test AUC", "scores", "labels"),
+    ("membership AUC", "membership", "member"),
+    ("theta_bn AUC", "traces", "member"),
+)
+"""Columns of the table; which scores of a run's patients they are of, and what these are to tell apart."""
 
 
 def run(arm: str, seed: int, cohort: Cohort, public: Cohort, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Rows of all forms of an arm: test scores, and by how much each candidate looks like one who trained."""
+    """Rows of all forms of an arm: scores of the test patients, and scores of the candidates (those who trained, then
+    those held out), the higher, the more a candidate looks like one who trained."""
     split = split_patients(cohort, SplitSettings(validation=0.15, test=options.test))
     candidates = [*split.train, *split.test]
     groups = MemberLabels(
         np.arange(len(candidates)) < len(split.train), np.array([cohort.labels[patient] for patient in candidates])
     )
-    found = {form: (made, _read(made, candidates)) for form, made in make(arm, cohort, split, seed, options, public)}
-    losses: dict[str, list[np.ndarray]] = {form: [] for form in found}
-    unseen = []
-    for half, compared in _halves(cohort, split, options.references, seed):
-        for form, made in make(arm, cohort, Split(half, split.validation, split.test), seed, options, public):
-            losses[form].append(_read(made, candidates).losses)
-        unseen.append(compared)
+    attacked = {
+        form: (made, _features(made, candidates)) for form, made in make(arm, cohort, split, seed, options, public)
+    }
+    references, unseen = _references(arm, seed, cohort, public, split, options)
     rows = []
-    for form, (made, read) in found.items():
-        members = calibrated(read.losses, np.stack(losses[form]), np.stack(unseen))
+    for form, (made, features) in attacked.items():
         votes = count_votes(made.network, made.patches, split.test, batch=256, device=CPU)
-        package = made.package
-        traced = (
-            []
-            if package is None or not package.theta_bn
-            else trace_scores(read.moments, norm_moments(made.network, package.theta_bn), groups, seed).tolist()
-        )
         rows.append(
             {
                 "form": form,
                 "labels": votes.labels.tolist(),
                 "scores": votes.scores.tolist(),
                 "member": groups.member.astype(int).tolist(),
-                "membership": members.tolist(),
-                "traces": traced,
+                "membership": calibrated(features.losses, np.stack(references[form]), unseen).tolist(),
+                "traces": _traces(made, features, groups, seed),
                 "epsilon": _epsilon(arm, len(split.train), options),
             }
         )
     return rows
+
+
+def _references(
+    arm: str, seed: int, cohort: Cohort, public: Cohort, split: Split, options: argparse.Namespace
+) -> tuple[dict[str, list[np.ndarray]], np.ndarray]:
+    """Losses of all candidates (candidates,) by networks of halves of the training patients, a list for each form; and
+    which candidates each is compared for (references, candidates)."""
+    candidates = [*split.train, *split.test]
+    losses: dict[str, list[np.ndarray]] = {}
+    unseen = []
+    for half, compared in _halves(cohort, split, options.references, seed):
+        for form, made in make(arm, cohort, Split(half, split.validation, split.test), seed, options, public):
+            losses.setdefault(form, []).append(_features(made, candidates).losses)
+        unseen.append(compared)
+    return losses, np.stack(unseen)
+
+
+def _traces(made: Made, features: PatientFeatures, groups: MemberLabels, seed: int) -> list[float]:
+    """Scores of the candidates by the package's batch-norm statistics; none without a package, or where it has none."""
+    if made.package is None or not made.package.theta_bn:
+        return []
+    pooled = norm_moments(made.network, made.package.theta_bn)
+    found: list[float] = trace_scores(features.moments, pooled, groups, seed).tolist()
+    return found
 
 
 def _run(arm: str, seed: int, cohort: Cohort, public: Cohort, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -100,14 +121,18 @@ def _run(arm: str, seed: int, cohort: Cohort, public: Cohort, options: argparse.
     return []
 
 
-def _read(made: Made, patients: Sequence[int]) -> PatientFeatures:
+def _features(made: Made, patients: Sequence[int]) -> PatientFeatures:
     views = PatchViews(made.patches)
     return patient_features(made.network, made.network, views, patients, batch=256, device=CPU)
 
 
 def _halves(cohort: Cohort, split: Split, count: int, seed: int) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Halves of the training patients by label, each with its complement, and which candidates they are compared for:
-    those who trained and are not in it, and of the held-out ones one half of the two."""
+    """Pairs of random halves of the training patients, of each label a half.
+
+    Beside each half: for which candidates (training patients, then held-out ones) it is compared, (candidates,) bool.
+    Of the training patients it is those of the other half. Each held-out patient is drawn for one half of the pair, so
+    that all candidates have equally many references.
+    """
     training = np.array(split.train)
     labels = np.array([cohort.labels[patient] for patient in split.train])
     for pair in range(count // 2):
@@ -115,12 +140,13 @@ def _halves(cohort: Cohort, split: Split, count: int, seed: int) -> Iterator[tup
         orders = [random.permutation(training[labels == label]) for label in (0, 1)]
         first = sorted(np.concatenate([order[: len(order) // 2] for order in orders]).tolist())
         second = sorted(set(split.train) - set(first))
-        turn = random.integers(2, size=len(split.test))
+        turn = random.integers(2, size=len(split.test))  # of each held-out patient, the half
         for number, half in enumerate((first, second)):
             yield half, np.concatenate([~np.isin(training, half), turn == number])
 
 
 def _epsilon(name: str, patients: int, options: argparse.Namespace) -> float | None:
+    """Epsilon of the arm's differential privacy, by patient; None where it has none."""
     privacy = ARMS[name].privacy
     if privacy is None or privacy.noise is None or privacy.noise <= NO_NOISE:
         return None
@@ -132,7 +158,8 @@ _COLUMNS = ("arm", "form", "seed", "labels", "scores", "member", "membership", "
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """A line for each form: score, membership and traces, and what they are over plain packages on the same seeds."""
+    """A line for each form: AUCs of test scores, membership and traces, and what they are over plain packages of the
+    same seeds (where each of its seeds has one)."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in sorted(rows, key=lambda row: row["seed"]):
         groups.setdefault((row["arm"], row["form"]), []).append(row)
@@ -140,8 +167,7 @@ def table(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for (arm, form), runs in groups.items():
         line = {"form": form, "arm": arm, "seeds": len(runs), "epsilon": _words(runs[0]["epsilon"])}
         others = [plain[run["seed"]] for run in runs if run["seed"] in plain]
-        for what, labels in (("scores", "labels"), ("membership", "member"), ("traces", "member")):
-            title = {"scores": "test AUC", "membership": "membership AUC", "traces": "theta_bn AUC"}[what]
+        for title, what, labels in _MEASURES:
             line |= {title: "", f"{title} over plain": ""}
             if not runs[0][what]:
                 continue

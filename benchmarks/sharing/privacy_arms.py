@@ -53,12 +53,27 @@ CPU = torch.device("cpu")
 NO_NOISE = 1e-6
 """Clipping alone: a private gradient needs some."""
 EVALUATIONS = 4
+"""Times in a run at which an ``early`` arm has a package, the last one at its end."""
 FormOf = Callable[[Package], Package]
+"""What makes another form of a package."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One distillation, and the forms in which its package is attacked, by name."""
+    """One distillation, and the forms in which its package is attacked.
+
+    Attributes:
+        forms: what is done to the package afterwards, by name.
+        learned: of images, labels and rates.
+        privacy: clipping and noise of each patient's gradient; None for neither.
+        norm: of networks with batch norm; others keep theirs.
+        public: measure batch-norm statistics on public films.
+        images: distilled ones, where not as many as the other arms have.
+        steps, batch: shares of the outer steps, and of a batch's patches.
+        early: attack the states on the way, too.
+        control: train on the patients instead; there is no package.
+        needs_statistics: only for networks with batch norm.
+    """
 
     forms: dict[str, FormOf] = field(default_factory=dict)
     learned: tuple[str, ...] = LEARNED
@@ -66,12 +81,9 @@ class Arm:
     norm: Literal["as_is", "group"] = "as_is"
     public: bool = False
     images: int | None = None
-    """Distilled ones, where not as many as the other arms have."""
     steps: float = 1.0
-    """Of the outer steps, and of a batch's patches, these shares."""
     batch: float = 1.0
     early: bool = False
-    """Attack the states on the way too."""
     control: bool = False
     needs_statistics: bool = False
 
@@ -109,7 +121,7 @@ ARMS = {
 
 @dataclass(frozen=True)
 class Made:
-    """A network of an arm, with how films are standardised for it; ``package`` where it is one's."""
+    """A network of an arm, patches standardised for it, and the package that it is rebuilt from (control: None)."""
 
     network: nn.Module
     patches: Patches
@@ -124,15 +136,19 @@ def applies(arm: Arm, options: argparse.Namespace) -> bool:
 def make(
     name: str, cohort: Cohort, split: Split, seed: int, options: argparse.Namespace, public: Cohort
 ) -> Iterator[tuple[str, Made]]:
-    """What comes of an arm, by name, from the training patients of a split; the start is that of the seed.
+    """What an arm makes of the training patients of a split, by form; the start is that of the seed.
 
     Args:
         public: films of nobody who is to be protected, for statistics.
+
+    Yields:
+        The early states, the last state, and its other forms; of the control only the network.
     """
     arm = ARMS[name]
     settings = patch_settings(options)
     patches = Patches(cohort, settings, *cohort.intensity(split.train))
-    data, (steps, batch) = PatchData(patches, split), _budget(arm, options)
+    data = PatchData(patches, split)
+    steps, batch = _budget(arm, options)
     norm = arm.norm if batch_norms(_network(options, "as_is")) else "as_is"
     network = _network(options, norm)
     set_start(network, backbone=options.backbone, start=options.start, seed=seed)
@@ -170,8 +186,9 @@ def make(
                 yield f"early-{100 * share // EVALUATIONS}", _made(package, patches)
     finally:
         loop.close()
-    for form, change in {name: lambda same: same, **arm.forms}.items():
-        yield form, _made(change(package), patches)
+    yield name, _made(package, patches)
+    for form, changed in arm.forms.items():
+        yield form, _made(changed(package), patches)
 
 
 def _budget(arm: Arm, options: argparse.Namespace) -> tuple[int, int]:
@@ -224,7 +241,8 @@ def _made(package: Package, patches: Patches) -> Made:
 
 
 def _fitted(network: nn.Module, data: PatchData, steps: int, seed: int, options: argparse.Namespace) -> nn.Module:
-    """The network with its last layer fitted to the features of training patches."""
+    """The control of the last layer: the network with that layer fitted to the features of as many training patches
+    as a distillation keeps, by L-BFGS."""
 
     def drawn(what: str, count: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         random = stream(seed, "privacy benchmark", what)
@@ -251,6 +269,7 @@ def _fitted(network: nn.Module, data: PatchData, steps: int, seed: int, options:
 
 @torch.no_grad()
 def _trained(loop: OuterLoop) -> nn.Module:
+    """The control of all weights: the network of the last state, with its batch-norm statistics."""
     assert loop.best is not None
     network = loop.learner.network
     load_statistics(network, loop.best.theta_bn)

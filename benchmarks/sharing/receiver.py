@@ -33,7 +33,7 @@ from benchmarks.measure import one_thread
 from benchmarks.runs_file import RunsFile, read_runs, settings_of, write_table
 from benchmarks.sharing.divide import Device, HospitalSource, divide, labels_of
 from benchmarks.sharing.options import add_distillation, add_patients, patch_settings, source_of
-from sldd.data.cohort import default_cache, prepare
+from sldd.data.cohort import Cohort, default_cache, prepare
 from sldd.errors import InputError
 from sldd.io.film import Source
 from sldd.package.rebuild.rebuild import rebuild
@@ -50,14 +50,16 @@ FILMS = {
 def curve(source: Source, films: str, seed: int, options: argparse.Namespace) -> FinetuneCurve:
     """A package of the maker, and what the receiver's patients add to it."""
     division = divide(labels_of(source), 2, "even", seed)
-    cache = default_cache() if options.cache is None else options.cache
-    parts = {"train": division.train[0], "validation": division.validation[0], "test": division.test}  # not scored
-    maker = {patient: (part, Device()) for part, patients in parts.items() for patient in patients}
-    parts = {"train": division.train[1] + division.validation[1], "test": division.test}
-    receiver = {patient: (part, FILMS[films]) for part, patients in parts.items() for patient in patients}
+
+    def cohort_of(parts: dict[str, list[int]], device: Device) -> Cohort:
+        places = {patient: (part, device) for part, patients in parts.items() for patient in patients}
+        return prepare(HospitalSource(source, places), default_cache() if options.cache is None else options.cache)
+
+    maker = {"train": division.train[0], "validation": division.validation[0], "test": division.test}  # not scored
+    receiver = {"train": division.train[1] + division.validation[1], "test": division.test}
     package = sldd.distill(
         options.backbone,
-        prepare(HospitalSource(source, maker), cache),
+        cohort_of(maker, Device()),
         images=options.images,
         start=options.start,
         outer_lr=options.outer_lr,
@@ -68,7 +70,7 @@ def curve(source: Source, films: str, seed: int, options: argparse.Namespace) ->
         show_progress=False,
     ).package
     settings = FinetuneSettings(tuple(options.counts), steps=options.train_steps, seeds=options.draws)
-    return finetune(package, rebuild(package), prepare(HospitalSource(source, receiver), cache), settings)
+    return finetune(package, rebuild(package), cohort_of(receiver, FILMS[films]), settings)
 
 
 def _columns(found: FinetuneCurve) -> dict[str, Any]:
@@ -83,22 +85,26 @@ _COLUMNS = ("films", "seed", "points", "break_even")
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """A line for each kind of films and count: AUC alone and from the package, what that adds, as the mean of all
-    packages and from the lowest to the highest; and each package's break-even count."""
+    """A line for each kind of films and count of the receiver's patients: AUC alone and from the package, and what the
+    package adds, each as the mean of all packages with the lowest and the highest. In the first line of its films, that
+    of no patients, each package's break-even count."""
     groups: dict[tuple[str, int], list[tuple[dict[str, Any], dict[str, Any]]]] = {}
     for row in rows:
         for point in row["points"]:
             groups.setdefault((row["films"], point["count"]), []).append((row, point))
-    for (films, count), points in sorted(groups.items(), key=lambda group: ([*FILMS].index(group[0][0]), group[0][1])):
+    order = {films: place for place, films in enumerate(FILMS)}
+    for films, count in sorted(groups, key=lambda key: (order[key[0]], key[1])):
+        points = groups[films, count]
         line = {"films": films, "own patients": count, "packages": len({row["seed"] for row, _ in points})}
-        of = {arm: [point["auc"] for _, point in points if point["arm"] == arm] for arm in (ALONE, PACKAGE)}
-        line |= {arm: _spread(aucs) for arm, aucs in of.items()}
+        for arm in (ALONE, PACKAGE):
+            line[arm] = _spread([point["auc"] for _, point in points if point["arm"] == arm])
         line["package adds"] = _spread([point["advantage"] for _, point in points if point["advantage"] is not None])
         even = [row["break_even"][1] for row, point in points if point["arm"] == PACKAGE and not count]
         yield line | {"break-even": ", ".join("none" if value is None else f"{value:.0f}" for value in even)}
 
 
 def _spread(found: Sequence[dict[str, float]]) -> str:
+    """Mean, lowest and highest of estimates' values, in words; nothing where there are none."""
     values = [each["value"] for each in found]
     if not values:
         return ""
