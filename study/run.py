@@ -10,7 +10,7 @@
     python -m study.run chest-transfer data.root=DIR sources.nih.root=DIR
     python -m study.run table5-small                       an experiment of the papers, on phantom patients
     python -m study.run demo budget.price=1.01 --dry-run   its cost, at this price of the machine an hour
-    python -m study.run demo budget.hours=20               ends when it is used up; resume with a larger one
+    python -m study.run demo budget.hours=20               ends after 20 hours; the same command goes on
     python -m study.run demo search.trials=20 search.pruner=median
 
 The same command again resumes. More trials, repeats or grid points than before run only what is new.

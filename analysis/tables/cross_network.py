@@ -36,6 +36,6 @@ def cross_table(study: Study) -> Table | None:
     frame.insert(0, "study", study.name)
     columns = [words("cell", "Cell"), *(decimals(str(name), str(name)) for name in means.columns)]
     failed = rows.loc[rows["error"].notna(), "backbone"].unique()
-    lines = [f"Mean {study.task.word} on test patients over fresh starts, trained on the images alone until converged."]
+    lines = [f"Mean {study.task.word} on test patients over fresh starts, trained on the images alone."]
     lines += [f"Could not be trained so: {', '.join(map(str, failed))}."] if len(failed) else []
     return Table(f"{study.name}: fresh starts", list[Column](columns), frame, lines)

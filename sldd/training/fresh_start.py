@@ -1,4 +1,4 @@
-"""Training on distilled images from a start that nobody has seen, until it has converged: the literature's protocol.
+"""Training on distilled images alone from a start that nobody has seen: the literature's protocol.
 
 Gradient descent with momentum, weight decay, and a rate that falls to a tenth half way, over batches of the distilled
 images in random order (Zhao et al. 2021: rate 0.01, momentum 0.9, decay 0.0005). Neither real images nor rates of the
