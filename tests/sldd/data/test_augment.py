@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -46,3 +47,41 @@ def test_a_batch_keeps_its_findings() -> None:
     images, truth = Augmented(Drawn(), AugmentSettings()).draw(stream(0, "batch", 0), 4)
     assert images.shape == (4, 1, 24, 24)
     assert truth.tolist() == [0, 1, 2, 3]
+
+
+def _points(row: int, column: int, films: int = 80) -> torch.Tensor:
+    images = torch.zeros(films, 1, 25, 25)
+    images[:, 0, row, column] = 1.0
+    return images
+
+
+def _moved(settings: AugmentSettings, row: int = 12, column: int = 12) -> np.ndarray:
+    """(films, 2) rows and columns by which a point has moved in each film of a batch."""
+    images = augment(_points(row, column), settings, stream(0, "batch", 0))
+    places = np.array([np.unravel_index(int(image.argmax()), (25, 25)) for image in images])
+    return np.abs(places - (row, column))
+
+
+def test_amounts_are_what_the_settings_say_and_each_film_has_its_own() -> None:
+    shifted = _moved(replace(OFF, shift=0.2))
+    assert shifted.max(0).tolist() == [5, 5], "a fifth of the side, either way"
+    assert len(np.unique(shifted, axis=0)) > 10
+    turned = _moved(replace(OFF, rotate=30), column=22)
+    assert turned[:, 0].max() == 5, "ten pixels out, by thirty degrees"
+    assert len(np.unique(turned, axis=0)) > 3
+
+
+def test_films_are_scaled_up_and_down() -> None:
+    images = torch.zeros(80, 1, 25, 25)
+    images[:, :, 8:17, 8:17] = 1.0
+    sizes = augment(images, replace(OFF, zoom=0.4), stream(0, "batch", 0)).sum((1, 2, 3)) / 81
+    assert 0.6**2 * 0.9 < sizes.min() < 0.75**2
+    assert 1.25**2 < sizes.max() < 1.4**2 * 1.1
+
+
+def test_noise_has_its_deviation_and_flips_their_share() -> None:
+    noise = augment(_films(), replace(OFF, noise=0.5), stream(0, "batch", 0)) - _films()
+    assert float(noise.std()) == pytest.approx(0.5, rel=0.05)
+    images = augment(_points(3, 5, films=300), replace(OFF, flip_horizontal=0.3), stream(0, "batch", 0))
+    assert float(images[:, 0, 3, 19].round().mean()) == pytest.approx(0.3, abs=0.08)
+    assert bool((images[:, 0, 3, 5].round() + images[:, 0, 3, 19].round() == 1).all())

@@ -57,6 +57,17 @@ def test_distilled_films_start_from_those_with_the_nearest_findings(films: Whole
     assert len({tuple(image.flatten().tolist()) for image in started.flatten(0, 1)}) == 6, "no film twice"
 
 
+def test_findings_that_are_not_known_make_a_film_neither_nearer_nor_farther(films: WholeFilms, tmp_path: Path) -> None:
+    """The mean square is over what is known: 0.19 / 3 to the film without any, and 0.18 / 2 where one is not known."""
+    batches = FilmBatches(films, [0, 1, 2, 3])
+    (started,) = nearest_films(batches, torch.tensor([[0.3, 0.3, 0.1]]), steps=1, seed=0)
+    assert torch.equal(started, films.image(0))
+    cohort = finding_cohort(tmp_path / "unknown", [[NAN, NAN, NAN], [1, 1, 1]], [0, 1])
+    two = WholeFilms(cohort, 16, 0.0, 1.0)
+    (started,) = nearest_films(FilmBatches(two, [0, 1]), torch.zeros(1, 3), steps=1, seed=0)
+    assert torch.equal(started, two.image(1)), "one of which nothing is known comes last"
+
+
 def test_scaled_films_are_kept_only_while_there_is_room(films: WholeFilms, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whole, "KEPT", 2 * 4 * 16 * 16)
     first = [films.image(number).clone() for number in range(4)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,14 @@ def test_shares_of_the_side_cut_the_same_patches(cohort: Cohort) -> None:
     by_pixel = Patches(cohort, SETTINGS, 100.0, 50.0)
     for one, other in zip(by_share.scan(0, 999, CPU), by_pixel.scan(0, 999, CPU), strict=True):
         assert torch.equal(one[0], other[0])
+
+
+def test_shares_are_of_the_shorter_side(cohort: Cohort) -> None:
+    for shape in ([64, 40], [40, 64]):
+        oblong = replace(cohort, shapes=[shape] * len(cohort.shapes))
+        patches = Patches(oblong, PatchSettings(size=0.25, stride=0.125, score_stride=7, input_size=16), 0.0, 1.0)
+        assert patches.geometry(0, scoring=False) == (10, 5)
+        assert patches.geometry(0, scoring=True) == (10, 7)
 
 
 def test_scan_covers_every_window_in_small_parts(cohort: Cohort) -> None:

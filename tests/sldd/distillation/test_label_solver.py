@@ -14,7 +14,7 @@ from torch import nn
 
 from sldd.distillation.distill import Distillation
 from sldd.distillation.image_learner import DistillSettings
-from sldd.distillation.label_solver import solved_labels
+from sldd.distillation.label_solver import FIRST_UPDATES, UPDATES, solved_labels
 from sldd.distillation.unroll import Unroll
 from sldd.errors import InputError
 from sldd.rng import stream
@@ -130,6 +130,18 @@ def _losses(learner: Distillation, steps: int = 60) -> list[float]:
 def test_images_learn_sooner_under_solved_labels() -> None:
     solved, followed = (_losses(_learner(replace(HEAD, label_update=how))) for how in ("solved", "gradient"))
     assert sum(solved[-10:]) < 0.95 * sum(followed[-10:])
+
+
+def test_labels_that_may_be_far_off_are_solved_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def solve(*given: Any, updates: int, **others: Any) -> torch.Tensor:
+        asked.append(updates)
+        return solved_labels(*given, updates=updates, **others)
+
+    monkeypatch.setattr("sldd.distillation.distill.solved_labels", solve)
+    _losses(_learner(), 3)
+    assert asked == [FIRST_UPDATES, UPDATES, UPDATES]
 
 
 def test_auto_solves_where_that_can_be() -> None:

@@ -80,3 +80,23 @@ def test_runs_are_resampled_by_subject_and_beside_each_other() -> None:
     assert drawn[1].min() < SCORES.headline < drawn[1].max()
     other = ClassRun(run.patients[1:], run.labels[1:], run.probabilities[1:])
     assert resampled_balanced_accuracies([run, other], [], 200, np.random.default_rng(0)) is None
+
+
+def test_states_are_compared_by_the_mean_of_auc_and_balanced_accuracy() -> None:
+    balanced, auc = SCORES.history()["val_balanced_accuracy"], SCORES.history()["val_auc"]
+    assert balanced is not None
+    assert auc is not None
+    assert abs(balanced - auc) > 0.01
+    assert SCORES.key == pytest.approx(((balanced + auc) / 2, balanced, auc))
+
+
+def test_intervals_of_a_class_are_of_the_same_draws_as_those_of_the_mean() -> None:
+    """Of two classes, of which one is always told: balanced accuracy is half the other's sensitivity, and a half."""
+    truth = np.arange(60) % 2
+    told = np.where(np.arange(60) % 5, truth, 1)
+    described = ClassScores(["a", "b"], list(range(60)), truth, np.eye(2)[told]).describe([""] * 60, None, 1)
+    a, b = described["classes"]
+    assert (b["sensitivity_low"], b["sensitivity_high"]) == (1.0, 1.0)
+    for end in ("low", "high"):
+        assert described[f"balanced_accuracy_{end}"] == pytest.approx((1 + a[f"sensitivity_{end}"]) / 2)
+    assert a["sensitivity_low"] < a["sensitivity"] < a["sensitivity_high"]

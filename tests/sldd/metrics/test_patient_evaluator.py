@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -25,3 +27,14 @@ def test_a_threshold_is_chosen_once(delta: float | None, monkeypatch: pytest.Mon
     assert (scores.headline, scores.threshold, scores.history()["val_hm"]) == (hm, at, hm)
     assert scores.key[0 if delta else 1] == hm
     assert chosen == [delta]
+
+
+def test_states_are_compared_by_auc_and_patch_accuracy_or_at_a_given_threshold_by_hm() -> None:
+    votes = replace(VOTES, confusion=np.array([[4, 0, 0], [1, 1, 0], [0, 0, 2]]))
+    accuracy = (1 + 1 / 2 + 1) / 3  # of each true class by itself
+    assert (votes.auc, votes.patch_accuracy) == pytest.approx((0.75, accuracy))
+    best, given = PatientScores(votes, None), PatientScores(votes, 0.5)
+    assert best.key == pytest.approx(((0.75 + accuracy) / 2, best.headline, 0.75))
+    assert given.key == pytest.approx((given.headline, 0.75, accuracy))
+    unmasked = PatientScores(replace(votes, confusion=np.zeros((3, 3))), None)
+    assert unmasked.key == (0.75, best.headline, 0.75)

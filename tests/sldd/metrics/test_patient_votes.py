@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -55,6 +56,17 @@ def test_two_patients_counted_by_hand(cohort_folder: Path) -> None:
     curve = threshold_curve(votes)
     assert (curve.delta, curve.hm) == ([1 / 9, 1.0], [1.0, 0.0])
     assert curve.best() == (1.0, pytest.approx(1 / 18))
+
+
+def test_patches_of_known_class_are_counted_by_class_down_and_vote_across() -> None:
+    classes = np.array([-1, 0, 0, 2])
+    seen = torch.eye(3)[[1, 1, 0, 2]]  # a patch is what it votes; the first has no class
+    cohort = SimpleNamespace(films_of=[[0]], labels=[1])
+    film: Any = SimpleNamespace(cohort=cohort, soft_votes=False, scan=lambda *_: iter([(seen, classes)]))
+    votes = count_votes(lambda images: images, film, [0], batch=9, device=torch.device("cpu"))
+    assert votes.counts.tolist() == [[1, 2, 1]]
+    assert votes.confusion.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
+    assert votes.patch_accuracy == (1 / 2 + 1) / 2, "N, of which there is none, is in no mean"
 
 
 def test_sen_spe_hm_by_hand() -> None:

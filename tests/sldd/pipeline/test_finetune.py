@@ -25,6 +25,7 @@ from sldd.package.format.package import MADE_OF_PACKAGES
 from sldd.package.rebuild.rebuild import rebuild
 from sldd.pipeline.finetune import ALONE, BESIDE, PACKAGE, FinetuneSettings, counts_of, finetune
 from sldd.pipeline.finetune import _forget as forget
+from sldd.pipeline.task_data import TaskData, task_data
 from tests.conftest import write_cohort
 from tests.sldd.package.conftest import make
 
@@ -71,9 +72,26 @@ def test_a_good_package_is_worth_patients(file: Path, cohort: Cohort) -> None:
     assert points[PACKAGE, 0].auc.value == 1.0
     assert points[ALONE, 2].auc.value < 1.0  # three steps teach little
     assert points[PACKAGE, 2].auc.value > points[ALONE, 2].auc.value
-    assert points[PACKAGE, 2].advantage is not None
+    more = points[PACKAGE, 2].advantage
+    assert more is not None
+    assert more.value == pytest.approx(points[PACKAGE, 2].auc.value - points[ALONE, 2].auc.value)
     assert curve.break_even is None or curve.break_even > 0
     assert (curve.tested, curve.own) == (4, 8)
+
+
+def test_only_who_trains_alone_sees_films_by_own_gray_values(
+    file: Path, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, means = Package.load(file), list[float]()
+
+    def seen(*given: Any, **more: Any) -> TaskData:
+        means.append(task_data(*given, **more).input.mean)  # type: ignore[arg-type]
+        return task_data(*given, **more)
+
+    monkeypatch.setattr("sldd.pipeline.finetune.task_data", seen)
+    settings = dataclasses.replace(TINY, counts=(4,), seeds=1, steps=1)
+    finetune(package, rebuild(package), cohort, settings)
+    assert [mean == package.mean for mean in means[:4]] == [True, False, True, True], "of all, and of four in each arm"
 
 
 def test_the_command_writes_the_curve(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sldd.privacy_attacks import batch_norm
 from sldd.privacy_attacks.batch_norm import control, scores, trace
 from sldd.privacy_attacks.group_test import MemberLabels, area
 
@@ -57,3 +58,19 @@ def test_the_smaller_the_pool_the_surer_the_attack() -> None:
     assert pools[0].auc > 0.95
     assert pools[0].auc >= pools[-1].auc > 0.6
     assert pools[0].tpr > pools[-1].tpr
+
+
+def test_every_yardstick_is_of_as_many_patients_and_never_of_the_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments, groups = _patients(0)
+    moments[:, 7] = np.arange(len(moments))  # who it is
+    found: list[int] = []
+
+    def score(values: np.ndarray, pooled: np.ndarray, others: dict[int, np.ndarray], label: int) -> float:
+        assert values[7] not in others[label][:, 7]
+        assert {number: len(rows) for number, rows in others.items()} == {label: HELD_OUT // 2 - 1, 1 - label: 10}
+        found.append(label)
+        return 0.0
+
+    monkeypatch.setattr(batch_norm, "_score", score)
+    scores(moments, moments.mean(0), groups, 0)
+    assert found == groups.labels.tolist()

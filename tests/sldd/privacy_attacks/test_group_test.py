@@ -80,3 +80,21 @@ def test_one_false_alarm_in_a_hundred_is_none_below_a_hundred() -> None:
 def test_the_order_found_counts_as_one_of_the_permutations() -> None:
     assert p_value(1.0, np.zeros(9)) == pytest.approx(0.1)
     assert p_value(1.0, np.ones(9)) == 1.0
+
+
+def test_the_share_found_has_an_interval_of_its_own() -> None:
+    """Half of twelve are above everybody: of as many drawn, a quarter to three quarters. The area is 3 / 4 at that."""
+    groups = _groups(12, 16)
+    found = compare(np.where(np.arange(28) < 6, 1.0, 0.0), groups, 0)
+    assert (found.auc, found.tpr) == (0.75, 0.5)
+    assert (found.tpr_low, found.tpr_high) == pytest.approx((0.25, 0.75), abs=0.09)
+
+
+def test_of_several_scores_a_patient_is_found_by_the_highest() -> None:
+    groups = _groups(10, 12)
+    scores = np.zeros((22, 3))
+    scores[:10] = -5.0
+    scores[np.arange(10), np.arange(10) % 3] = 1.0
+    found = compare(scores, groups, 0)
+    assert (found.tpr, found.tpr_low) == (1.0, 1.0)
+    assert found.auc < 0.5

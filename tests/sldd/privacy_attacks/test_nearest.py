@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sldd.privacy_attacks.group_test import MemberLabels
-from sldd.privacy_attacks.nearest import expected_best, nearest
+from sldd.privacy_attacks.nearest import COPY, expected_best, nearest
 from sldd.privacy_attacks.similarity import MEASURES, Similarities
 
 
@@ -45,3 +45,22 @@ def test_images_near_all_who_trained_are_found_without_any_copy() -> None:
     assert found.effect.auc_low > 0.6
     assert (found.copies, found.beyond) == (0, 0)
     assert found.copy_p > 0.9
+
+
+@pytest.mark.parametrize("training", [6, 18])
+def test_of_groups_of_other_sizes_neither_is_nearer_by_being_larger(training: int) -> None:
+    groups = MemberLabels(np.arange(24) < training, np.arange(24) % 2)
+    images = np.random.default_rng(2).random((24, 400))
+    found = nearest(_similarities(images), _similarities(np.full((24, 12), 0.7)), groups, 0)["pixel"]
+    assert found.training == pytest.approx(found.held_out, abs=0.03)
+
+
+def test_the_yardstick_is_how_near_held_out_patches_are_to_those_who_trained() -> None:
+    groups = MemberLabels(np.arange(24) < 12, np.arange(24) % 2)
+    probes = np.zeros((24, 3))
+    probes[3], probes[12:] = [0.1, 0.2, 0.9], 1.0  # to other held-out patients they may be as near as they like
+    images = np.zeros((24, 4))
+    images[5] = [0.3, 0.95, COPY, 1.0]
+    found = nearest(_similarities(images), _similarities(probes), groups, 0)["pixel"]
+    assert (found.unseen, found.unseen_highest, found.highest) == (0.2, 0.9, 1.0)
+    assert (found.beyond, found.copies) == (3, 2)

@@ -68,3 +68,13 @@ def test_equally_near_patients_are_found_in_an_order_by_chance() -> None:
 def test_a_lead_is_in_deviations_of_the_others() -> None:
     similar = np.array([[0.0, 0.0], [0.2, 0.2], [0.9, 0.2]])
     assert leads(similar) == pytest.approx([7.0, 0.0])
+
+
+def test_images_near_whoever_trained_have_small_p_values() -> None:
+    random = np.random.default_rng(0)
+    images = 0.5 + 0.1 * random.random((20, 8)) + 0.2 * GROUPS.member[:, None]
+    images[np.arange(8), np.arange(8)] += 0.05  # another patient is nearest to each
+    found = reidentify(_similarities(images), _similarities(_probes(random)), OWNERS, GROUPS, 0)["pixel"]
+    assert (found.first, found.few) == (8, 1.0)
+    assert found.first_p < 0.01
+    assert found.few_p < 0.01

@@ -111,3 +111,12 @@ def test_clip_lets_go_what_was_zero_at_first() -> None:
         gradient = {"labels": torch.full((4,), value)}
         clip.apply(gradient)
         assert torch.equal(gradient["labels"], torch.full((4,), value))
+
+
+def test_what_is_usual_is_the_average_of_clipped_norms() -> None:
+    clip, norms = AdaptiveClip(2.0), []
+    for value in (1.0, 100.0, 100.0):
+        gradient = {"images": torch.full((4,), value)}
+        clip.apply(gradient)
+        norms.append(float(gradient["images"].norm()))
+    assert norms == pytest.approx([2.0, 4.0, 2 * (0.95 * 2 + 0.05 * 4)])

@@ -52,3 +52,16 @@ def test_one_that_diverged_is_no_network() -> None:
     settings = FreshSettings(steps=40, rate=1e38)
     with pytest.raises(ValueError, match="training from a fresh start diverged: the loss is nan"):
         train_fresh(_network(), IMAGES, torch.eye(2)[None], settings=settings, seed=0)
+
+
+def test_steps_are_gradient_descent_with_momentum_and_decay_at_a_tenth_of_the_rate_from_half_way() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False))
+    initialise(network, 0)
+    images, wanted = IMAGES[0].flatten(1), torch.eye(2)
+    weight, velocity = network[1].weight.detach().clone(), torch.zeros(2, 2)
+    for rate in (0.5, 0.5, 0.05):
+        wrong = (images @ weight.T).softmax(1) - wanted  # by hand: d loss / d logits
+        velocity = 0.9 * velocity + wrong.T @ images / 2 + 5e-4 * weight
+        weight = weight - rate * velocity
+    train_fresh(network, IMAGES, torch.eye(2)[None], settings=FreshSettings(steps=3, rate=0.5), seed=0)
+    assert torch.allclose(network[1].weight, weight, atol=1e-6)

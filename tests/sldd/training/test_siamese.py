@@ -38,3 +38,22 @@ def test_a_cut_out_square_is_the_mean() -> None:
     change = kinds._cut(np.random.default_rng(3))
     lost = (change(torch.ones(1, 1, 8, 8)) == 0).sum()
     assert 4 <= lost <= 16  # a square of half a side, of which some may lie outside
+
+
+class _Most(np.random.Generator):
+    """Draws the most of every amount."""
+
+    def uniform(self, low, high, size=None):  # type: ignore[no-untyped-def]
+        return high if size is None else np.full(size, high)
+
+
+def test_changes_at_their_most_are_what_the_settings_say() -> None:
+    most = _Most(np.random.PCG64(0))
+    images = torch.from_numpy(stream(0, "x").standard_normal((2, 1, 8, 8), "float32"))
+    shifted = kinds._shift(most)(images)  # by an eighth of the side
+    assert torch.allclose(shifted[..., :-1, :-1], images[..., 1:, 1:], atol=1e-5)
+    assert not shifted[..., -1, :].any()
+    assert torch.allclose(kinds._brightness(most)(images), images + 0.5)
+    stronger = kinds._contrast(most)(images)
+    assert torch.allclose(stronger.std((1, 2, 3)), 1.5 * images.std((1, 2, 3)))
+    assert torch.allclose(stronger.mean((1, 2, 3)), images.mean((1, 2, 3)), atol=1e-6)

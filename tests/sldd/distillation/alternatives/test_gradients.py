@@ -75,6 +75,15 @@ def test_the_network_learns_until_it_is_drawn_anew() -> None:
     for _ in range(4):
         learner.step(real, classes, 0.01)
         seen.append(learner._weights[0].clone())
+        if len(seen) == 1:
+            state, by_hand = learner._inner_inputs(learner._learned), [p.detach() for p in network.parameters()]
+            for _ in range(2):  # network_steps
+                weight, bias = (part.clone().requires_grad_() for part in by_hand)
+                logits = state["images"][0].flatten(1) @ weight.T + bias
+                loss = -(state["labels"][0] * logits.log_softmax(1)).sum(1).mean()
+                parts = torch.autograd.grad(loss, [weight, bias])
+                by_hand = [part - 0.5 * g for part, g in zip(by_hand, parts, strict=True)]
+            assert torch.allclose(seen[0], by_hand[0], atol=1e-6)
     assert not torch.equal(seen[0], seen[1])
     assert torch.equal(seen[1], seen[2])  # the third does not learn: it is the last
     assert torch.equal(learner.state_dict()["network"][0], seen[3])

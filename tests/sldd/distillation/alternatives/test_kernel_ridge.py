@@ -14,6 +14,8 @@ from sldd.rng import stream
 def _learner(**match: object) -> KernelRidge:
     network = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False), nn.Linear(2, 2))
     network[1].weight.data.copy_(torch.eye(2))
+    network[2].weight.data.copy_(torch.tensor([[1.0, -0.5], [0.3, 0.8]]))
+    network[2].bias.data.zero_()
     images = torch.eye(2).view(1, 2, 1, 1, 2)
     return KernelRidge(
         network, images, torch.eye(2), classes=[0, 1], learned=("images", "labels"), inner_lr=0.1, seed=0,
@@ -49,13 +51,19 @@ def test_the_pool_learns_as_adam_does_and_is_drawn_anew() -> None:
         adam.step()
     assert torch.allclose(ours.weights[0], theirs)
 
-    learner = _learner(pool=1, pool_updates=9)
+    learner, other = _learner(pool=1, pool_updates=9), _learner(pool=1, pool_updates=9)
+    for each in (learner, other):
+        each._pool.append(each._new())
+        each._pool[0].limit = 9  # drawn, it may be one step, after which the network is another
     real, classes = torch.eye(2).view(2, 1, 1, 2), torch.tensor([0, 1])
     learner.step(real, classes, 0.5)  # the network learns from the images that the step led to
-    other = _learner(pool=1, pool_updates=9)
-    other._pool.append(other._new())
-    other._follow(learner._learned["images"].flatten(0, 1), learner.state()["labels"].flatten(0, 1))
+    other._follow(learner._learned["images"].flatten(0, 1), learner._learned["labels"].flatten(0, 1))
     assert torch.equal(learner._pool[0].weights[0], other._pool[0].weights[0])
+    assert not torch.equal(learner._pool[0].weights[0], other._new().weights[0]), (
+        "it has learned, and is not drawn anew"
+    )
+    limits = {other._new().limit for _ in range(60)}
+    assert limits == set(range(1, 10)), "networks of all ages"
 
     learner = _learner(pool=2, pool_updates=1)
     real, classes = torch.eye(2).view(2, 1, 1, 2), torch.tensor([0, 1])

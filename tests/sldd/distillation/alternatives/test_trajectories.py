@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -58,3 +60,18 @@ def test_a_student_that_stays_is_as_far_away_as_the_expert_went() -> None:
         learner._rate.fill_(-50.0)
     loss, _, _ = learner._matched(torch.zeros(2, 1, 1, 2), torch.eye(2), torch.empty(0), torch.empty(0))
     assert loss == pytest.approx(1.0)
+
+
+def test_the_students_rate_is_learned_at_the_pace_of_rates_and_goes_on_where_it_was() -> None:
+    images = torch.from_numpy(stream(0, "images").standard_normal((2, 2, 1, 1, 2), "float32"))
+    network, nothing = nn.Sequential(nn.Flatten(), nn.Linear(2, 2)), torch.empty(0)
+    learner, resumed = _learner(network, images), _learner(network, images)
+    begun = float(learner._rate.detach())
+    learner.step(nothing, nothing, 0.01)
+    assert abs(float(learner._rate.detach()) - begun) == pytest.approx(0.01 * 3, rel=1e-3)  # rate_lr; Adam's first step
+    learner.step(nothing, nothing, 0.01)
+    resumed.load_state_dict(copy.deepcopy(learner.state_dict()))
+    learner.step(nothing, nothing, 0.01)
+    resumed.step(nothing, nothing, 0.01)
+    assert torch.equal(learner._rate, resumed._rate)
+    assert torch.equal(learner.state()["images"], resumed.state()["images"])

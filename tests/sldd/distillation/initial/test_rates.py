@@ -130,3 +130,15 @@ def test_absolute_rates_are_what_they_say() -> None:
     rates = learner.state()["rates"]
     assert rates.shape == (2, 2, len(list(network.parameters())))
     torch.testing.assert_close(rates, torch.full_like(rates, 0.07))
+
+
+def test_rates_are_by_the_mean_norm_over_batches_and_shared_by_all_steps() -> None:
+    weights, gradients = _tensors(0), _tensors(1)
+    once, twice, thrice = ([factor * g for g in gradients] for factor in (1, 2, 3))
+    share = {"share": 0.1, "epochs": 1}
+    mixed, even = ([once, thrice], [twice, twice])
+    one, other = (relative_rates(NAMES, weights, each, last="head", **share) for each in (mixed, even))  # type: ignore[arg-type]
+    torch.testing.assert_close(one, other)
+    torch.testing.assert_close(relative_rate(weights, mixed, **share), relative_rate(weights, even, **share))  # type: ignore[arg-type]
+    nine, single = relative_rate(weights, [once] * 3, share=0.1, epochs=3), relative_rate(weights, [once], **share)  # type: ignore[arg-type]
+    torch.testing.assert_close(nine, single / 9)

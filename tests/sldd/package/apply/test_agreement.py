@@ -16,8 +16,9 @@ from sldd.metrics.intervals import Estimate
 from sldd.metrics.patient_votes import Votes
 from sldd.package import Claims, Package, Scores
 from sldd.package.apply.agreement import compare_claims, scores_here
-from sldd.package.apply.drift import Drift, drifts, not_kept, patch_words, score_drifts
+from sldd.package.apply.drift import Drift, drifts, film_drifts, not_kept, patch_words, score_drifts
 from sldd.package.apply.films import find_patients
+from sldd.package.apply.remarks import FilmLook
 from sldd.package.apply.scoring import Scored, labelled, score
 from sldd.package.cli.commands import main
 from sldd.package.rebuild.rebuild import rebuild
@@ -102,6 +103,18 @@ def test_films_that_the_package_was_made_of_do_not_drift(films: Path, like: Pack
     assert [what for what, _ in not_kept(like)] == ["resolution", "scores"]
     small = replace(like, patches=replace(like.patches, size=0.2))
     assert "patches of 19 are shown at 32, so that patches are enlarged" in patch_words(scored.looks, small)
+
+
+def test_gray_values_are_those_of_all_pixels_however_films_divide_them(package: Package) -> None:
+    values = np.random.default_rng(0).normal(100, 20, 400)
+    values[100:] += 50
+    parts = [values[:100], values[100:]]
+    looks = [FilmLook(row, 10, 10, len(part), (part.mean(),), (part.std(),)) for row, part in enumerate(parts)]
+    exposure, contrast = film_drifts(looks, replace(package, sides=()))
+    assert isinstance(package.mean, float)
+    assert isinstance(package.deviation, float)
+    assert exposure.apart.value == pytest.approx((values.mean() - package.mean) / package.deviation)
+    assert contrast.apart.value == pytest.approx(values.std() / package.deviation)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from pydicom import dcmread
 from sldd.data.cohort import prepare
 from sldd.data.whole_films import WholeFilms
 from sldd.package import Package
-from sldd.package.apply.classes import films_of_classes, tell
+from sldd.package.apply.classes import Told, films_of_classes, tell
+from sldd.package.apply.remarks import FilmLook
 from sldd.package.cli.commands import main
 from sldd.package.rebuild.rebuild import rebuild
 from sldd.sources.classes import ClassesSettings, read_classes
@@ -114,3 +115,10 @@ def test_a_table_whose_film_is_a_link_out_of_the_folder_is_refused(
     status, said, rows = _applied(package, root, capsys)
     assert (status, rows) == (2, [])
     assert "label table line 3: a symbolic link leads out of the table's folder; copy the image there" in said
+
+
+def test_a_subjects_score_is_the_mean_of_the_largest_probabilities_of_the_films() -> None:
+    looks = [FilmLook(subject, 8, 8, 64, (0.0,), (1.0,)) for subject in (0, 1, 0)]
+    probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.5, 0.4], [0.3, 0.3, 0.4]])
+    told = Told(("a", "b", "c"), [], probabilities, [], [], looks, "")
+    assert told.largest == pytest.approx([0.55, 0.5])

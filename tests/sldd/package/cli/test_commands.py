@@ -262,7 +262,8 @@ def test_compare(saved: Path, package: Package, file_of: Files, capsys: pytest.C
     assert status == 1
     rows = {line.split()[0]: line for line in said.splitlines() if line.strip()}
     assert rows["delta"].split()[1:] == ["0.45", "0.5"]
-    assert "at most 0.5" in rows["images"]
+    share = float((images - package.images).norm() / package.images.norm())
+    assert f"at most 0.5, {share:.2%} of the norm" in rows["images"]
     assert "the same ones in another order" in rows["labels"]
     assert "rates" not in rows
 

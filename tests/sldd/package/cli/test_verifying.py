@@ -15,6 +15,7 @@ from sldd.metrics.classes import ClassScores
 from sldd.metrics.intervals import Z_OF_TWO, share
 from sldd.package import Claims, Scores
 from sldd.package.__main__ import main
+from sldd.package.apply import agreement
 from sldd.package.apply.agreement import class_scores_here, compare_classes
 from sldd.package.rebuild.self_test import with_self_test
 
@@ -145,3 +146,12 @@ def test_claims_that_cannot_be_compared_say_why() -> None:
     some = replace(scores, truth=scores.truth % 2)
     with pytest.raises(InputError, match="takes images of every class, and none is of top"):
         compare_classes(some, _claims(scores))
+
+
+def test_the_interval_of_a_claim_is_scaled_by_the_root_of_how_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = {"auc": agreement._Bootstrapped(0.7, 0.3, 0.2)}
+    monkeypatch.setattr(agreement, "_bootstrapped", lambda _: drawn)
+    claims = Claims("validation", Scores(4 * 60, 0, 0, None, None, None, 0.6), None)
+    _, (found,) = compare_classes(_scores(60, 0.7, 0), claims)
+    assert (found.here.value, found.here.low, found.here.high) == pytest.approx((0.7, 0.4, 0.9))
+    assert (found.claimed.value, found.claimed.low, found.claimed.high) == pytest.approx((0.6, 0.45, 0.7))
