@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ledger import lease as module
@@ -120,6 +121,33 @@ def test_where_the_system_does_not_tell_itself_the_name_has_to_do(
     lease.take()
     assert module.lives_here(json.loads(lease.path.read_text())) is True
     lease.release()
+
+
+def test_another_process_under_the_holders_number_is_not_the_holder(held: Lease, path: Path) -> None:
+    ours = json.loads(path.read_text())
+    assert module.lives_here(ours | {"since": ours["since"] - 60}) is False
+
+
+def test_a_holder_that_nobody_has_buried_yet_is_dead(held: Lease, path: Path) -> None:
+    with subprocess.Popen(["true"]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        of_child = {"process": child.pid, "since": psutil.Process(child.pid).create_time()}
+        assert module.lives_here(json.loads(path.read_text()) | of_child) is False
+
+
+def test_of_two_that_take_a_dead_lease_over_at_once_the_earlier_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_text("damaged")
+    monkeypatch.setattr(module.time, "sleep", lambda _: path.write_text(json.dumps(ELSEWHERE)))
+    with pytest.raises(InputError, match="is being run by process 1 on elsewhere"):
+        Lease(path).take()
+
+
+def test_a_lease_that_is_gone_was_taken_over_and_let_go(held: Lease, path: Path) -> None:
+    path.unlink()
+    assert _soon(lambda: held.lost)
+    assert not path.exists(), "it is not taken back"
 
 
 def test_a_damaged_lease_is_nobodys(path: Path) -> None:

@@ -166,6 +166,7 @@ def test_superseded_trial_is_moved_not_lost(ledger: Ledger) -> None:
     ledger.supersede(trial)
     assert ledger.of("cell", "confirm") == []
     assert len(list(ledger.folder.glob("superseded/cell/*/result.json"))) == 1
+    assert ledger.add("cell", dict(CONFIG)).index == 1, "its name is given to no other"
 
 
 def test_what_else_lies_among_superseded_trials_is_left_alone(ledger: Ledger, open_ledger: OpenLedger) -> None:
@@ -209,6 +210,26 @@ def test_what_was_measured_counts_as_getting_ahead(ledger: Ledger) -> None:
     assert TrialFolder(trial.folder, trial.config["owner"]).lost == 0
     assert TrialFolder(trial.folder, trial.config["owner"]).lost == 1, "this one measured nothing"
     assert lost == [0, 1, 0]
+
+
+def test_a_result_is_never_replaced_unless_it_is_damaged(ledger: Ledger) -> None:
+    """Of a worker that was replaced and had begun to write."""
+    trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
+    worker, path = TrialFolder(trial.folder, trial.config["owner"]), trial.folder / "result.json"
+    path.write_text('{"status": "diverged"}')
+    with pytest.raises(ReplacedError, match="was finished by another worker"):
+        worker.finish({"status": "done"})
+    assert json.loads(path.read_text()) == {"status": "diverged"}
+    path.write_text('{"status": "do')
+    worker.finish({"status": "done"})
+    assert json.loads(path.read_text()) == {"status": "done"}
+
+
+def test_a_reason_that_is_told_stands_before_what_the_worker_noted(ledger: Ledger) -> None:
+    trial = ledger.begin(ledger.add("cell", dict(CONFIG)))
+    TrialFolder(trial.folder, trial.config["owner"]).note_error("OSError: disk")
+    ledger.fail(trial, "the cohort on this node differs")
+    assert (trial.result or {})["error"] == "the cohort on this node differs"
 
 
 def test_result_of_an_orphaned_worker_is_kept(ledger: Ledger, open_ledger: OpenLedger) -> None:

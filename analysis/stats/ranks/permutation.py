@@ -48,18 +48,6 @@ class Null:
         far = abs(value - self.centre)
         return self._share(ways for each, ways in self.ways.items() if abs(each - self.centre) >= far)
 
-    def critical(self, level: Fraction) -> int | None:
-        """The smallest value with a one-sided p-value of at most `level`; None if no order has one."""
-        rarest = None
-        reached, total = (0, 0) if self.exact else (1, 1)
-        total += self.orders
-        for value in sorted(self.ways, reverse=True):
-            reached += self.ways[value]
-            if Fraction(reached, total) > level:
-                break
-            rarest = value
-        return rarest
-
     @property
     def smallest_p(self) -> Fraction | None:
         """One-sided p-value of the most favourable order; None where orders were sampled, which cannot tell."""

@@ -18,6 +18,7 @@ from analysis.records.multilabel_runs import (
     macro_ap,
     macro_auc,
     pooled_film_run,
+    resampled_aucs,
     resampled_scores,
     worth_of,
 )
@@ -64,6 +65,16 @@ def test_resamples_are_the_same_patients_for_every_run() -> None:
     assert np.nanmin(found[1]) == 1
     assert abs(np.nanmean(found[0]) - run.auc) < 0.05
     assert not alike([run, FilmRun(PATIENTS[::-1], LABELS, SCORES)])
+
+
+def test_ordinary_training_of_other_films_is_left_out_and_runs_of_other_films_have_no_scores() -> None:
+    run, other = FilmRun(PATIENTS, LABELS, SCORES), FilmRun(PATIENTS[::-1], LABELS, SCORES)
+    for beside, rows in ((run, 2), (other, 1)):
+        found = resampled_aucs([run], [beside], 20, generator("test"))
+        assert found is not None
+        assert found.scores == pytest.approx([run.auc] * rows)
+        assert len(found.drawn) == rows
+    assert resampled_aucs([run, other], [], 20, generator("test")) is None
 
 
 def test_a_mean_over_classes_is_worth_what_its_classes_are_known_by() -> None:

@@ -33,6 +33,27 @@ def test_searched_counts_that_the_answer_does_not_need_are_not_to_be_confirmed(l
     assert confirmed_cells(read_study(study.folder)) == (3, 3), "begun for another reason, and still not needed"
 
 
+@pytest.mark.parametrize(
+    ("trained", "hms", "wanted"),
+    [
+        (0.95, {4: 0.8}, 0),  # the most images fall short of it, so that no count suffices
+        (0.85, {4: 0.8, 1: 0.78}, 0),  # one image suffices
+        (0.45, {4: 0.8, 1: 0.5}, 1),  # it does not learn itself, and is nothing to come close to
+        (None, {4: 0.8}, 1),
+    ],
+)
+def test_ordinary_training_is_what_searched_counts_are_held_against(ledger, trained, hms, wanted):
+    study = ledger()
+    for count in (1, 2, 3, 4):
+        cell = study.cell("net", 10, count, counted=True)
+        if count in hms:
+            study.done(cell, 0, hm=hms[count])
+    if trained is not None:
+        study.done(study.cell("net", 10, None, method="train"), 0, hm=trained)
+    confirmed = len(hms) + (trained is not None)
+    assert confirmed_cells(read_study(study.folder)) == (confirmed, confirmed + wanted)
+
+
 def test_a_count_that_failed_for_good_is_passed_over(ledger):
     study = ledger(config=ASKED)
     cells = {count: study.cell("net", 10, count, counted=True) for count in (1, 2, 3, 4)}

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 from scipy.stats import spearmanr
 
-from analysis.stats.dose_response import LEVEL, STEEPNESS, relation, smallest_p, summaries
+from analysis.stats.dose_response import LEVEL, STEEPNESS, p_value, relation, smallest_p, summaries
 
 COUNTS = (1, 2, 4)
 SIZES = 10.0 ** np.arange(5, 11)
@@ -56,6 +56,23 @@ def test_the_interval_leaves_zero_out_exactly_where_p_is_below_a_twentieth(seed,
     found = relation(SIZES, shapes(level, np.zeros(6)), COUNTS, np.full(6, 0.7), kin)
     assert (found.low > 0) == (found.p <= 0.05)
     assert found.low <= found.slope <= found.high
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("kin", [KIN, list("aabbcc"), list("aaabbb")])
+def test_levels_turned_round_turn_the_interval_round(seed, kin):
+    level = np.random.default_rng(seed).standard_normal(6) + 0.4 * (np.log10(SIZES) - 7.5)
+    found, turned = (
+        relation(SIZES, shapes(each, np.zeros(6)), COUNTS, np.full(6, 0.7), kin) for each in (level, -level)
+    )
+    assert turned.correlation == pytest.approx(-found.correlation)
+    assert (turned.low, turned.slope, turned.high) == pytest.approx((-found.high, -found.slope, -found.low))
+
+
+def test_of_a_sample_of_orders_the_one_that_was_seen_is_counted_as_well():
+    ranks, others = np.array([-1.0, 0.0, 1.0]), np.array([[2, 1, 0], [1, 0, 2], [0, 2, 1]])
+    assert p_value(ranks, ranks, others, exact=False) == 1 / 4
+    assert p_value(ranks, ranks, np.array(list(permutations(range(3)))), exact=True) == pytest.approx(1 / 6)
 
 
 def test_families_kept_together_can_show_less():

@@ -54,6 +54,24 @@ def test_the_trait_that_decides_stands_first(ledger: Callable[..., Ledger]) -> N
     assert len(headings) == len(next(iter(rows)))
 
 
+def test_a_trait_that_goes_against_the_count_stands_first_as_well(ledger: Callable[..., Ledger]) -> None:
+    study = atlas(ledger)
+    study.described["networks"] = [each | {"depth": 50 - each["depth"]} for each in study.described["networks"]]
+    study.save()
+    found = leads(read_study(study.folder))
+    assert found["trait"].tolist() == ["depth", "linearity"]
+    assert found["value"].iloc[0] == pytest.approx(-1.0)
+
+
+def test_a_study_that_compares_settings_has_none(ledger: Callable[..., Ledger]) -> None:
+    """Each of them would have an answer of its own."""
+    study = atlas(ledger)
+    cell = study.cell(NETWORKS[0], 10_000, 1, cell="other", label_init="uniform")
+    for seed in range(3):
+        study.done(cell, seed, hm=0.95, patients=voters(0.95, each=100))
+    assert leads(read_study(study.folder)).empty
+
+
 def test_a_study_of_few_networks_has_none(ledger: Callable[..., Ledger]) -> None:
     assert leads(read_study(atlas(ledger, NETWORKS[:5]).folder)).empty
 

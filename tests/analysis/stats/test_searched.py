@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from analysis.records.records import read_study
-from analysis.stats.importance import FEWEST
+from analysis.stats import searched as module
+from analysis.stats.importance import FEWEST, Importance
 from analysis.stats.searched import comparable, searched_settings
 from tests.analysis.conftest import Ledger
 
@@ -129,6 +130,35 @@ def test_an_option_of_distill_is_a_choice(ledger: Callable[..., Ledger]) -> None
     frame = searched_settings(study)
     assert frame["setting"].tolist()[:1] == ["options.labels"]  # clip had one value
     assert frame["choice"].iloc[0] == '"softmax"'
+
+
+def test_thirds_are_of_networks_by_size_in_whatever_order_they_were_run() -> None:
+    rows = pd.DataFrame({"backbone": list("cabfedc"), "parameters": [30, 10, 20, 60, 50, 40, 30]})
+    assert module._groups(rows) == [list("abcdef"), ["a", "b"], ["c", "d"], ["e", "f"]]
+    assert module._groups(rows[rows["parameters"] <= 20]) == [["a", "b"]]
+
+
+def test_a_third_of_the_networks_is_told_at_a_third_of_the_level(
+    ledger: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def importances(_: Any, values: dict[str, Any], __: Any) -> dict[str, Importance]:
+        return {name: Importance(0.5, 0.4, 0.6, {"outer_lr": 0.03, "inner_lr": 0.01}[name]) for name in values}
+
+    monkeypatch.setattr(module, "importances", importances)
+    frame = frame_of(searched_study(ledger(), trials=11).folder)
+    assert frame["trials"].tolist() == [60, 60] + [20] * 6
+    assert frame[["least", "most"]].drop_duplicates().to_numpy().tolist() == [
+        [1000, 1000 * 4**5], [1000, 4000], [16_000, 64_000], [256_000, 1_024_000],
+    ]  # fmt: skip
+    assert frame["told"].tolist() == [True, True] + [False, True] * 3
+
+
+@pytest.mark.parametrize(("best", "edge"), [(0.01, "lower"), (0.1, "higher")])
+def test_rates_that_end_where_the_tried_ones_do_may_be_better_beyond(
+    ledger: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch, best: float, edge: str
+) -> None:
+    monkeypatch.setitem(globals(), "BEST_RATE", best)
+    assert frame_of(searched_study(ledger(), trials=21).folder)["edge"].iloc[0] == edge
 
 
 @pytest.mark.parametrize(("trials", "said"), [(FEWEST // 4, True), (FEWEST // 4 - 1, False)])

@@ -7,7 +7,7 @@ from scipy.special import expit, logit
 from scipy.stats import t
 
 from analysis.records.bootstrap import generator, hms, resample
-from analysis.stats.seeds import PARTS, intervals, parts, shortfalls
+from analysis.stats.seeds import PARTS, _lent, intervals, parts, shortfalls
 
 
 def cells(*rows: tuple[float, int, float, float, float]) -> pd.DataFrame:
@@ -54,6 +54,23 @@ def groups(*spreads: tuple[float, int]) -> pd.DataFrame:
 def test_groups_that_are_alike_are_one_pool():
     apart, together = groups((0.2, 6), (0.3, 6)), groups((0.2, 6), (0.3, 6)).drop(columns="group")
     pd.testing.assert_frame_equal(intervals(apart, 0.95), intervals(together, 0.95))
+
+
+def test_groups_that_differ_by_chance_alone_are_one_pool_and_others_are_not():
+    drawn, freedom = np.random.default_rng(0).chisquare(4, (100, 6)) / 4, np.full(6, 4.0)
+    assert sum(_lent(seen, freedom)[0] > 0 for seen in drawn) <= 5
+    lent, variance = _lent(np.array([1.0, 0.2]), np.array([20.0, 20.0]))
+    assert lent > 0
+    assert 0.2 < variance < 0.6, "nearer to the steadier one than the pool is"
+
+
+def test_what_groups_lend_is_without_what_patients_add():
+    """Of the variance that is seen 0.05 is the runs' own luck; a group without second seeds has what is lent alone."""
+    pool, alone = groups((7.0, 6), (0.1, 6)), cells((0.9, 1, 0.0, 0.0, 0.0)).assign(group=2)
+    lent, seen = _lent(np.array([7.0, 0.1]), np.array([6.0, 6.0]))
+    found = intervals(pd.concat([pool.assign(seeds_squares=pool["seeds_squares"] - 0.05), alone]), 0.95).iloc[-1]
+    reach = t.ppf(0.975, lent * ((seen - 0.05) / seen) ** 2) * np.sqrt(seen - 0.05)
+    assert found["interval_low"] == pytest.approx(expit(logit(0.9) - reach))
 
 
 def test_a_group_whose_runs_fail_does_not_make_the_others_unsure():

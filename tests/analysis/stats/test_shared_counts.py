@@ -73,6 +73,21 @@ def test_searched_counts_are_alike_if_the_same_ones_could_have_been_run():
     assert alike(found).records["images"].tolist() == [1, 1, 4]
 
 
+def test_a_network_that_was_run_at_larger_counts_than_the_shared_ones_alone_stays():
+    tried = {"a": {8: 0.3}, "b": {1: 0.5, 4: 0.8}}
+    cells = [SEARCHED | {"backbone": name, "images": count} for name in tried for count in (1, 2, 4, 8)]
+    cells[-1]["refused"] = "too large"
+    found = study(tried, cells)
+    assert alike(found).records["images"].tolist() == [8, 1, 4]
+    assert compared_minimum(found)["largest_images"].tolist() == [4, 4], "more is all that is said of it"
+
+
+def test_where_counts_of_one_network_are_searched_its_series_is_compared_as_searched():
+    tried = {"a": {1: 0.5, 4: 0.9}, "b": {1: 0.5, 2: 0.8, 4: 0.9}}
+    found = study(tried, [SEARCHED | {"backbone": "a", "images": count} for count in (1, 2, 4)])
+    assert offered_counts(found)["searched"].tolist() == [True, True]
+
+
 def test_a_network_that_needs_the_fewest_images_never_counts_as_one_that_needs_the_most():
     """Some cannot take a single image; which counts of the others were run depends on what one image showed."""
     needs = {"a": 1, "b": 1, "c": 1, "d": 2, "e": 2, "f": 3, "g": 3}
@@ -157,3 +172,10 @@ def test_curves_are_held_against_the_networks_own_ordinary_training():
     del tried["a1"][None]
     assert relations(study(tried))[""].measure == STEEPNESS
     assert relations(study({})) == {}
+
+
+def test_curves_are_means_over_seeds():
+    first, second = study({"a1": {1: 0.8, 2: 0.9, None: 0.9}}), study({"a1": {1: 0.6, 2: 0.9, None: 0.7}}, seed=1)
+    (row,) = curves(replace(first, records=pd.concat([first.records, second.records]))).to_dict("records")
+    assert row["scores"] == pytest.approx({1: 0.7, 2: 0.9})
+    assert row["reference"] == pytest.approx(0.8)

@@ -71,17 +71,28 @@ def test_p_values_are_corrected_for_their_number(report: dict[str, Any]) -> None
     assert all("adjusted" not in row for row in adjusted(report) if row["subject"] != "package")
 
 
+def test_a_corrected_p_value_is_no_smaller_than_that_of_a_smaller_one(report: dict[str, Any]) -> None:
+    report["membership"]["calibrated"]["p"] = 0.003  # 14 tests: 0.042
+    report["theta_bn"]["found"]["p"] = 0.0031  # 13 left: 0.0403
+    rows = {row["attack"]: row for row in adjusted(report) if row["subject"] == "package"}
+    assert rows["membership"]["adjusted"] == rows["theta_bn"]["adjusted"] == pytest.approx(0.042)
+
+
 @pytest.mark.parametrize(
-    ("control", "measure", "change"),
+    ("control", "attack", "measure", "change"),
     [
-        ("real", "pixel", {"copies": 2}),
-        ("noise", "feature", {"copies": 1}),
+        ("real", "nearest", "pixel", {"copies": 2}),
+        ("real", "nearest", "feature", {"copies": 2}),
+        ("real", "reidentification", "pixel", {"matched": 2}),
+        ("noise", "nearest", "pixel", {"copies": 1}),
+        ("noise", "nearest", "ssim", {"copies": 1}),
+        ("noise", "nearest", "feature", {"copies": 1}),
     ],
 )
 def test_attacks_whose_controls_fail_say_nothing(
-    report: dict[str, Any], control: str, measure: str, change: dict[str, int]
+    report: dict[str, Any], control: str, attack: str, measure: str, change: dict[str, int]
 ) -> None:
-    report["controls"][control]["nearest"][measure].update(change)
+    report["controls"][control][attack][measure].update(change)
     assert not works(report)
     assert sentences(report)[1].startswith("Verdict: none. The controls failed")
 

@@ -14,6 +14,7 @@ from analysis.text.controls import control_sentences
 
 METHODS = {
     "random_real": {"label": "random real patches", "control": True},
+    "herding": {"label": "herding", "control": True},
     "dm": {"label": "DM"},
     "sldd": {"label": "SLDD"},
 }
@@ -34,6 +35,14 @@ def test_a_method_that_does_not_beat_real_images_is_named(ledger: Callable[..., 
     said = "DM does not beat real images in HM: 3 images on net (0.60 against 0.70 of random real patches)."
     assert list(control_sentences(study)) == [said]
     assert said in methods.FIGURE.caption(study)
+
+
+def test_the_best_of_real_images_is_what_has_to_be_beaten(ledger: Callable[..., Any]) -> None:
+    study = _study(ledger, {"herding": 0.8, "random_real": 0.7, "dm": 0.75, "sldd": 0.8})
+    assert list(control_sentences(study)) == [
+        "DM does not beat real images in HM: 3 images on net (0.75 against 0.80 of herding).",
+        "SLDD does not beat real images in HM: 3 images on net (0.80 against 0.80 of herding).",
+    ]
 
 
 def test_without_real_images_that_is_said(ledger: Callable[..., Any]) -> None:

@@ -88,6 +88,7 @@ def test_networks_that_others_start_from_come_with_the_key(tmp_path: Path, capsy
     assert main(["pack", str(study.folder), str(tmp_path / "x.tar.xz"), "--key"]) == 0
     assert main(["unpack", str(tmp_path / "x.tar.xz"), "--out", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out/chained/trials/a/1" / WEIGHTS).read_bytes() == b"weights"
+    assert (tmp_path / "out/chained" / KEY).stat().st_mode & 0o077 == 0, "the key is its owner's"
 
 
 def test_what_could_not_be_unpacked_is_not_packed(

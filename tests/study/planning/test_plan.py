@@ -27,7 +27,7 @@ from study.config.tasks.patches import PatchData
 from study.grid.axes import Cell
 from study.grid.spec import TrialSpec
 from study.planning import shape_check, step_time
-from study.planning.plan import PlannedCell, plan_cells
+from study.planning.plan import PlannedCell, plan_cells, trials_of
 from study.planning.shape_check import Shapes
 from study.planning.step_time import StepTime, trial_seconds
 from study.trial.network import build_network, set_transfer_start
@@ -229,6 +229,13 @@ def test_planning_looks_at_each_cell_a_few_times(cache: Path, monkeypatch: pytes
     monkeypatch.setattr(Cell, "__hash__", counted)
     assert _plan(config, cache, timed=set(), known=known) == known
     assert looked < 60 * len(steps)
+
+
+def test_trials_are_those_that_core_seconds_buy_and_one_confirm_trial_of_what_only_prepares() -> None:
+    config = load("demo", ["search={trials: 9, core_seconds: 50}", "confirm.repeats=3"])
+    cell = Cell("lenet", "train", "as_is")
+    assert [trials_of(config, cell, seconds) for seconds in (None, 20.0, 1.0)] == [9 + 3, 3 + 3, 9 + 3]
+    assert trials_of(config, replace(cell, stage="nih"), 20.0) == 3 + 1
 
 
 def test_unknown_backbone_ends_the_plan(cache: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -97,5 +98,9 @@ def test_what_a_plan_found_is_read_back(cohort_folder: Path, tmp_path: Path) -> 
     assert planned_before(None, config, grid) == {}
     keeping = load("demo", ["compute.memory=keep"])
     assert planned_before(told, keeping, grid) == {first: replace(ran, memory=None)}
-    told["provenance"]["versions"]["timm"] = "0.9"
-    assert planned_before(told, config, grid) == {first: replace(ran, memory=None)}
+    elsewhere = load("demo", ["resources.feature_cache=0"])
+    assert planned_before(told, elsewhere, grid) == {first: replace(ran, memory=None)}
+    for library in ("torch", "torchvision", "timm"):
+        with_another = copy.deepcopy(told)
+        with_another["provenance"]["versions"][library] = "0.9"
+        assert planned_before(with_another, config, grid) == {first: replace(ran, memory=None)}, library

@@ -1,8 +1,10 @@
-"""Which image counts of a network are timed, what is said of those between, and when a clock starts and stops."""
+"""Which image counts of a network are timed, what is said of those between, when a clock starts and stops, and what
+scoring adds to a trial."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -11,7 +13,7 @@ from sldd.training.outer_settings import OuterSettings
 from study.config.loader import load
 from study.grid.axes import Cell
 from study.planning import step_time
-from study.planning.step_time import StepClock, StepTime
+from study.planning.step_time import StepClock, StepTime, fresh_seconds, trial_seconds
 
 OUTER, DATA = OuterSettings(), cast(Any, None)
 
@@ -75,3 +77,14 @@ def test_a_clock_waits_for_the_gpu_before_it_starts_and_before_it_stops(monkeypa
     monkeypatch.setattr(step_time.time, "perf_counter", lambda: events.append("clock") or 0.0)
     step_time._timed(lambda number: events.append(f"work {number}"))
     assert events == ["work 0", "wait", "clock", "work 1", "wait", "clock"]
+
+
+def test_patients_are_scored_at_every_evaluation_and_once_at_the_end() -> None:
+    """By a step whose only cost is a second for each image that is scored."""
+    outer = OuterSettings(steps=5, evaluations=4, batch_size=12, statistics_batches=2)
+    data: Any = SimpleNamespace(scored=lambda _: 30, split=SimpleNamespace(validation=range(3), test=range(6)))
+    step = StepTime(batch=0.0, plain=0.0, inner=0.0, forward=1.0)
+    config = load("demo", ["evaluate.starts=2"])
+    assert trial_seconds(_cell(None), step, config, outer, data) == (30 + 2 * 12) * 5
+    # A fresh start is scored on validation patients, for its threshold, and on twice as many who test it.
+    assert fresh_seconds(_cell(3), [step, "not here"], config, outer, data) == 2 * (30 + 60)

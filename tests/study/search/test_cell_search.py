@@ -172,6 +172,25 @@ def test_failed_trial_is_given_up_until_the_next_start(tmp_path: Path, open_ledg
     assert (again.index, again.config["attempt"]) == (0, 2)
 
 
+def test_what_an_earlier_start_left_unfinished_comes_first(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    begun = _searches(open_ledger(tmp_path), _settings(2))[1].next()
+    ledger = open_ledger(tmp_path)
+    config = StudySearcher(_searches(ledger, _settings(2)), ledger).suggest("one")
+    assert isinstance(config, dict)
+    assert isinstance(begun, Trial)
+    assert config["trial"] == begun.name
+
+
+def test_a_trial_that_ends_because_the_study_stops_has_not_failed(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path)
+    searcher = StudySearcher(_searches(ledger, _settings(2)), ledger)
+    searcher.suggest("one")
+    searcher.stopping = True
+    searcher.on_trial_complete("one")
+    assert searcher.suggest("two") == "FINISHED"
+    assert [trial.status for trial in ledger.trials[CELLS[0].name]] == ["running"]
+
+
 def test_options_are_chosen_learned_from_and_confirmed(open_ledger: OpenLedger, tmp_path: Path) -> None:
     settings = _settings(12, 2, options={"clip": [None, 3.0], "labels": ["raw", "softmax"]})
     ledger = open_ledger(tmp_path)
@@ -261,6 +280,13 @@ def test_core_seconds_end_a_search_where_they_are_spent(
         assert len(ledger.of(cell.name, "search")) == trials
         assert len(ledger.of(cell.name, "confirm")) == 1
     assert _run(open_ledger(tmp_path), _settings(6, 1, core_seconds=budget)) == []
+
+
+def test_what_is_spent_is_what_cores_took_and_not_what_the_clock_says(tmp_path: Path, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(tmp_path)
+    searches = _searches(ledger, _settings(6, 1, core_seconds=5.0))
+    run_stub(searches, ledger, lambda config: _result(config) | {"core_seconds": 3.0})  # in a second each
+    assert {len(ledger.of(cell.name, "search")) for cell in CELLS} == {2}
 
 
 @pytest.mark.parametrize("sampler", ["qmc", "random"])

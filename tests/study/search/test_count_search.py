@@ -26,9 +26,11 @@ from tests.study.conftest import run_stub
 HM = {1: 0.3, 2: 0.5, 3: 0.84, 4: 0.85, 5: 0.9, 6: 0.92}
 
 
-def _searches(ledger: Ledger, folds: int | None = None, trials: int = 4, repeats: int = 2) -> list[CountSearch]:
+def _searches(
+    ledger: Ledger, folds: int | None = None, trials: int = 4, repeats: int = 2, warm: int | None = None
+) -> list[CountSearch]:
     grid = cells([GridSettings(["a", "b"], "search", most_images=6)], folds)
-    settings = SearchSettings(trials=trials), ConfirmSettings(repeats, folds)
+    settings = SearchSettings(trials=trials, warm_trials=warm), ConfirmSettings(repeats, folds)
     made = {cell: CellSearch(cell, *settings, ledger, seed=0) for cell in grid}
     return [CountSearch([made[cell] for cell in group], Rule()) for group in series(grid)]
 
@@ -39,9 +41,9 @@ def _result(config: dict[str, Any]) -> dict[str, Any]:
         hm -= min(0.02, abs(config["outer_lr"] - 0.05))
     scores: dict[str, Any] = {"hm": hm, "auc": hm, "patch_accuracy": hm, "sensitivity": hm, "specificity": hm}
     scores |= {"curve": {"delta": [1.0], "hm": [hm]}, "patients": voters(hm, 100, first=200 * (config["fold"] or 0))}
-    result = {"status": "done", "delta": 0.5, "validation": scores, "test": None}
+    result = {"status": "done", "delta": 0.5, "validation": scores, "test": None, "seconds": 1.0}
     if config["phase"] == "confirm":
-        result["test"] = scores
+        result |= {"test": scores, "seconds": 4.0}
     return result
 
 
@@ -82,6 +84,14 @@ def test_only_the_counts_that_decide_are_run_and_their_searches_are_shorter(
     assert all(search.finished and not search.waiting for search in searches)
     assert searches[0].hm(3) == pytest.approx(0.84)
     assert searches[0].spared_trials == (4 + 2) + 4 * 2, "a cell, and half the search of the others but the first"
+    assert searches[0].seconds == pytest.approx((12 * 1 + 10 * 4) / 22), "the mean over all trials"
+
+
+@pytest.mark.parametrize(("warm", "trials"), [(1, 1), (3, 3), (9, 4)])
+def test_how_short_the_others_are_may_be_told(tmp_path: Path, open_ledger: OpenLedger, warm: int, trials: int) -> None:
+    ledger = open_ledger(tmp_path)
+    _run(_searches(ledger, warm=warm), ledger)
+    assert _counts(ledger, "a") == {6: 4, 1: trials, 2: trials, 4: trials, 3: trials}
 
 
 def test_the_second_trial_takes_what_was_best_at_the_nearest_count_that_suffices(

@@ -12,6 +12,7 @@ import pytest
 from ledger import ledger as ledger_module
 from ledger import trial_folder
 from ledger.ledger import Ledger
+from ledger.trial import Trial
 from sldd.errors import InputError
 from sldd.rng import stream
 from sldd.training.outer_settings import OuterSettings
@@ -49,6 +50,15 @@ def test_the_better_half_goes_on_once_all_are_there() -> None:
     there = [_record(1, 0.4, 0.5, rung=2, taken_up=(0.4,)), _record(3, 0.4, 0.6, rung=2, taken_up=(0.4,))]
     assert promoted([records[0], there[0], on_its_way, records[2]], 4) == [], "the second rung waits too"
     assert [record.index for record in promoted([records[0], there[0], records[2], there[1]], 4)] == [3]
+
+
+def test_a_trial_is_held_against_others_by_its_best_score_until_the_rung() -> None:
+    spec = TrialSpec(CELLS[0], "search", 7, 0.03, rungs=list(STEPS[:2]), taken_up=[0.5])
+    scores = ("val_hm", "val_auc", "val_patch_accuracy")
+    history = [{"step": step} | dict.fromkeys(scores, score) for step, score in ((10, 0.5), (15, 0.8), (20, 0.6))]
+    result = {"status": "done", "validation": None, "history": history, "rung": 2}
+    record = TrialRecord.of(Trial(Path(), spec.to_json() | {"cell": "a", "index": 0}, result))
+    assert (record.rung, record.rungs, record.rung_scores) == (2, 2, [0.5, 0.8])
 
 
 def test_rungs_are_evaluations_before_the_last() -> None:

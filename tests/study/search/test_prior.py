@@ -101,6 +101,16 @@ def test_scores_are_those_that_this_study_compares_by(tmp_path: Path) -> None:
     assert [each.score for each in published] == pytest.approx([1 - score for score in smooth]), "HM, at its threshold"
 
 
+def test_trials_that_are_over_count_and_what_diverged_is_worth_nothing(tmp_path: Path) -> None:
+    prior = _earlier(tmp_path / "theirs")
+    for number, changed in enumerate(({"rung": 1}, {"status": "diverged"}, {"status": "failed"})):
+        (path,) = prior.glob(f"trials/*/{number}/result.json")
+        path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    scores = [each.score for each in _taken(tmp_path / "ours", prior)]
+    assert len(scores) == 4, "one waits at a rung, and one failed"
+    assert scores[0] == 0 < min(scores[1:])
+
+
 def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no study"):
         _taken(tmp_path / "ours", tmp_path / "none")

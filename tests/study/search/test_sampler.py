@@ -35,6 +35,16 @@ def _rates(sampler: str, best: float) -> list[float]:
     return [suggest(f"0/cell/{number}", SPACE, _earlier(best), sampler)["outer_lr"] for number in range(8)]
 
 
+def test_a_threshold_that_is_best_beyond_the_range_counts_as_its_end() -> None:
+    space = search_space(SearchSettings(delta=(0.05, 0.95)), "sldd", fixed_delta=False)
+    curve = {"delta": [0.6, 1.0], "hm": [0.5, 0.8]}
+    validation = {"hm": 0.8, "auc": 0.7, "patch_accuracy": 0.5, "curve": curve}
+    spec = TrialSpec(Cell("net", "sldd", "as_is"), "search", 0, 0.02, inner_lr=0.02, delta=0.3)
+    trial = Trial(Path(), spec.to_json(), {"status": "done", "delta": 0.99, "validation": validation})
+    seen = [(each.params["delta"], each.value) for each in observations(trial, space)]
+    assert seen == [(0.3, 0.5), (0.95, 0.8)]
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_suggestion_follows_from_the_name_and_the_earlier_trials(sampler: str) -> None:
     first, *others = (suggest(name, SPACE, _earlier(0.02), sampler) for name in ("0/a/5", "0/a/5", "0/a/6"))

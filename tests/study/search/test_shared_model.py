@@ -114,6 +114,25 @@ def test_what_is_confirmed_is_not_the_luckiest() -> None:
     assert SharedModel(_ledger(others + clear), SIZED).best(CELLS[3], SPACE) == 1, "unless by far"
 
 
+@pytest.mark.parametrize(
+    ("ended", "short", "score", "elsewhere"),
+    [({"rung": 1}, 1.0, 0.95, 0.09), ({"rung": 2}, 0.5, 0.95, 0.09), ({"status": "diverged"}, 0.0, 0.0, 0.02)],
+)
+def test_what_waits_at_a_rung_or_diverged_is_not_confirmed(
+    ended: dict[str, Any], short: float, score: float, elsewhere: float
+) -> None:
+    """Though its score is the best by far."""
+    ledger = _learned(elsewhere, CELLS[:3])
+    ledger.trials |= _ledger([(CELLS[3], 0.021, 0.2), (CELLS[3], 0.09, 0.95)]).trials
+    assert SharedModel(ledger, SIZED).best(CELLS[3], SPACE) == 1
+    trial = ledger.trials[CELLS[3].name][1]
+    trial.config["rungs"], trial.result = [10, 20], (trial.result or {}) | ended
+    model = SharedModel(ledger, SIZED)
+    assert model.best(CELLS[3], SPACE) == 0
+    (seen,) = (each for each in model._trials(SPACE)[0] if each.name == CELLS[3].name and each.index == 1)
+    assert (seen.short, seen.score) == (short, score)
+
+
 def test_running_trials_are_not_suggested_again() -> None:
     ledger = _learned(0.03, CELLS)
     first = SharedModel(ledger, SIZED).suggest("0/a/6", CELLS[0], SPACE)

@@ -53,6 +53,10 @@ def test_p_values_count_the_orders_that_keep_families(test):
     }
     at_least = sum(value >= found.value - 1e-12 for value in values.values())
     assert found.p == Fraction(at_least, len(values))
+    middle = sum(values.values()) / len(values)  # families stay together, so that it need not be zero
+    assert abs(middle) > 0.1
+    as_far = sum(abs(value - middle) >= abs(found.value - middle) - 1e-12 for value in values.values())
+    assert found.p_two_sided == Fraction(as_far, len(values))
     assert found.p >= found.smallest_p >= Fraction(1, 8)
     assert test(sizes, minima, minima, tuple("abcde")) == test(sizes, minima, minima)
 
