@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.records.records import Study
 from analysis.records.rule import Rule
 from analysis.stats.counts import rule_bracket
-from analysis.stats.dose_response import related, relation_of
+from analysis.stats.dose_response import curves, related, relation_of
 from analysis.stats.minimum import minimum_images, percent
 from analysis.stats.ranks.rank_tests import spearman
 from analysis.stats.shared_counts import alike, among, at_least_among, offered_counts
@@ -57,9 +57,11 @@ def _without_a_family(rows: pd.DataFrame) -> str:
 
 
 def _with_counts(study: Study) -> pd.DataFrame:
-    """The rows of `related`, with the counts among which their smallest are compared as `shared`; NaN for all."""
+    """The rows of `curves` of known size, with the counts among which their smallest are compared as `shared`; NaN for
+    all. The papers' rule asks for no ordinary training, so networks that have nothing to lose by it are among them."""
     by, offered = [*SETTING, "backbone"], offered_counts(study)
-    return related(study).merge(offered[offered["searched"]][[*by, "shared"]], on=by, how="left")
+    rows = curves(study).dropna(subset="parameters")
+    return rows.merge(offered[offered["searched"]][[*by, "shared"]], on=by, how="left")
 
 
 def _by_margin(rows: pd.DataFrame, rule: Rule) -> str:

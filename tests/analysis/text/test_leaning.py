@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from analysis.design.simulation import Design
 from analysis.stats.dose_response import relations
+from analysis.stats.minimum import compared_minimum, rule_points
+from analysis.stats.ranks.rank_tests import spearman
 from analysis.text.leaning import leaning
 from benchmarks.statistics import simulate
 from tests.analysis.stats.test_shared_counts import SEARCHED, study
@@ -38,6 +40,22 @@ def test_other_margins_are_those_of_searched_counts():
     cells[-3]["refused"] = "batch norm"
     *_, margins = leaning(study(tried, cells))
     assert margins.endswith("by the papers' rule is 0.2, 0.2, 0.2 and 0.2."), margins
+
+
+def test_at_its_own_margin_the_papers_rule_says_what_the_answer_says_of_it():
+    """Of all networks, also of one whose ordinary training hardly learns, and which whole curves leave out."""
+    needs = {"a": 1, "b": 1, "c": 2, "d": 2, "e": 4, "f": 1}
+    tried: dict[str, dict[int | None, float]] = {
+        name: {count: 0.9 if count >= need else 0.5 for count in (1, 2, 4)} | {None: 0.9}
+        for name, need in needs.items()
+    }
+    tried["f"] = {1: 0.52, 2: 0.53, 4: 0.55, None: 0.55}
+    found = study(tried)
+    points = rule_points(compared_minimum(found))
+    p = spearman(points["parameters"], points["lower"], points["upper"], points["backbone"].tolist()).p
+    assert p is not None
+    *_, margins = leaning(found)
+    assert margins.split(" is ")[1].split(", ")[1] == f"{float(p):.2g}"
 
 
 def test_one_network_or_family_leans_on_nothing_that_could_be_left_out():
