@@ -4,9 +4,9 @@
     python -m benchmarks.fuzz dicom raster --inputs 20000
     python -m benchmarks.fuzz dicom --first 712 --inputs 1 --keep found
 
-An input must be read or refused with one line, within 2 s of processor time and 1 GiB more memory than before, and
-nothing may be opened, written, run or called outside the folder that it lies in. Exit status 1 where one is not. The
-same inputs come up under the same --seed, whatever the other readers do.
+An input must be read or refused with one line, within 2 s of processor time (a page, which is drawn: 20 s) and 1 GiB
+more memory than before, and nothing may be opened, written, run or called outside the folder that it lies in. Exit
+status 1 where one is not. The same inputs come up under the same --seed, whatever the other readers do.
 """
 
 from __future__ import annotations

@@ -57,6 +57,7 @@ class Reader:
         refusals: the only exceptions that reading may raise; it may return anything.
         share: of all inputs, as a weight.
         enclosed: whether nothing outside the folder may be opened even for reading.
+        patience: times ``SECONDS`` and ``WAITING``, for a reader that does more than read.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Reader:
     refusals: tuple[type[Exception], ...]
     share: int = 1
     enclosed: bool = False
+    patience: float = 1.0
 
 
 @dataclass
@@ -105,7 +107,7 @@ def attack(reader: Reader, numbers: range, seed: int, keep: Path | None = None) 
         child.start()
         theirs.close()
         try:
-            at = _listen(ours, child, tally, at, last)
+            at = _listen(ours, child, tally, at, last, reader.patience)
         finally:
             child.kill()
             child.join()
@@ -113,14 +115,14 @@ def attack(reader: Reader, numbers: range, seed: int, keep: Path | None = None) 
     return tally
 
 
-def _listen(pipe: Connection, child: Any, tally: Tally, at: int, last: int) -> int:
+def _listen(pipe: Connection, child: Any, tally: Tally, at: int, last: int, patience: float) -> int:
     """Count the outcomes that the process sends (None first, once it is ready; words where an input cannot be made),
     until its end; returns the number of the next input."""
     ready = False
     while at < last:
         try:
-            if not pipe.poll(WAITING if ready else 120):
-                _note(tally, "hung", at, f"nothing for {WAITING:.0f} s")
+            if not pipe.poll(WAITING * patience if ready else 120):
+                _note(tally, "hung", at, f"nothing for {WAITING * patience:.0f} s")
                 return at + 1
             said = pipe.recv()
         except EOFError:
@@ -129,7 +131,7 @@ def _listen(pipe: Connection, child: Any, tally: Tally, at: int, last: int) -> i
                 raise RuntimeError("the reader's process ended before its first input") from None
             died = -(child.exitcode or 0)
             hung = died == signal.SIGPROF
-            _note(tally, "hung" if hung else "crashed", at, f"{SECONDS:g} s" if hung else f"signal {died}")
+            _note(tally, "hung" if hung else "crashed", at, f"{SECONDS * patience:g} s" if hung else f"signal {died}")
             return at + 1
         if said is None:
             ready = True
@@ -200,7 +202,7 @@ def _watched(reader: Reader, read: Callable[[], object], audit: _Audit) -> tuple
     audit.heard.clear()
     audit.on = True
     started = time.process_time()
-    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS * reader.patience)
     kind, words = _outcome(reader, read)
     signal.setitimer(signal.ITIMER_PROF, 0)
     seconds = time.process_time() - started

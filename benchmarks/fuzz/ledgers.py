@@ -158,5 +158,5 @@ def _checkpoint(folder: Path) -> Prepared:
 READERS = [
     Reader("checkpoint", _checkpoint, (InputError,), share=4, enclosed=True),
     Reader("ledger", _ledger, (InputError, NotAStudyError), share=5),
-    Reader("page", _page, (NotAStudyError,), share=1),
+    Reader("page", _page, (NotAStudyError,), share=1, patience=10),  # it is drawn, and its design simulated
 ]

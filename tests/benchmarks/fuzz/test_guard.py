@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,18 @@ def test_traps_are_what_tables_name() -> None:
 def test_names_that_come_or_go_outside_are_heard(acts: Callable[[], object], heard: str | None) -> None:
     tally = attack(_reader(acts), range(1), 0)
     assert [*tally.first] == ([] if heard is None else [f"outside: {heard}"])
+
+
+def test_a_reader_that_does_more_than_read_has_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def takes_longer() -> None:
+        end = time.process_time() + 0.3
+        while time.process_time() < end:
+            pass
+
+    monkeypatch.setattr(guard, "SECONDS", 0.1)
+    reader = _reader(takes_longer)
+    assert attack(reader, range(1), 0).counts == {"hung": 1}
+    assert attack(replace(reader, patience=20), range(1), 0).counts == {"read": 1}
 
 
 def _spins() -> None:
