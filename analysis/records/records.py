@@ -71,8 +71,10 @@ class Study:
 
     @property
     def compared_cells(self) -> list[dict[str, Any]]:
-        """The cells that are `compared`."""
-        return [cell for cell in self.cells if not cell.get("stage") and isinstance(cell.get("backbone"), str)]
+        """The cells that are `compared`. Damaged numbers of images or parameters count as absent."""
+        named = (cell for cell in self.cells if not cell.get("stage") and isinstance(cell.get("backbone"), str))
+        counts = ("images", "parameters")
+        return [cell | {name: None for name in counts if not _is_count(cell.get(name))} for cell in named]
 
     @cached_property  # every run that is read asks for it
     def task(self) -> TaskResults:
@@ -187,6 +189,10 @@ def records_of(trials: Iterable[TrialFiles]) -> pd.DataFrame:
 def planned_records(study: Study) -> pd.DataFrame:
     """What the study's `compared_cells` would have in `records` before any trial: network, image count and setting."""
     return table([{name: cell.get(name) for name in COLUMNS} | setting_of(cell) for cell in study.compared_cells])
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _row(trial: TrialFiles) -> dict[str, Any]:

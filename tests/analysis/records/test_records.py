@@ -126,6 +126,19 @@ def test_a_damaged_configuration_costs_its_own_trial_and_not_the_page(ledger, da
     assert write_dashboard(study.folder).is_file()
 
 
+@pytest.mark.parametrize("damage", [{}, [{}], "many", -1, 0, 1.5, True])
+def test_damaged_numbers_of_a_cell_count_as_absent_and_do_not_cost_the_page(ledger, damage):
+    study = ledger()
+    for name in ("net", "other"):
+        study.done(study.cell(name, 100, 1), 0, "confirm")
+    study.described["cells"][0] |= {"parameters": damage, "images": damage}
+    study.save()
+    first, second = read_study(study.folder).compared_cells
+    assert (first["parameters"], first["images"]) == (None, None)
+    assert (second["parameters"], second["images"]) == (100, 1)
+    assert write_dashboard(study.folder).is_file()
+
+
 def test_a_rule_that_is_none_is_refused(ledger):
     for number, minimum in enumerate(({"margin": "P-0"}, {"margin": -1}, {"level": 1.5}, {"resamples": 3})):
         study = ledger(str(number), config={"minimum": minimum})
