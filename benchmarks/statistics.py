@@ -139,7 +139,7 @@ def _claims_of_cells(study: Study, design: Design, trained: np.ndarray, distille
         trained, distilled: (networks, 1) and (networks, counts) true HM.
     """
     cells = count_evidence(study).set_index(["backbone", "images"])
-    cells = cells.reindex([(name, count) for name in names(design) for count in np.array(every_count(design))])
+    cells = cells.reindex([(name, count) for name in names(design) for count in every_count(design)])
     ends = ("interval_low", "interval_high", "shortfall_low", "shortfall_high")
     low, high, gap_low, gap_high = (cells[end].to_numpy().reshape(distilled.shape) for end in ends)
     known, gap = ~np.isnan(low), trained - distilled

@@ -1,4 +1,4 @@
-"""A picture of a study's page, for the README: python docs/screenshot.py results/demo docs/demo.png
+"""A picture of a study's page: python docs/screenshot.py results/atlas-phantom docs/atlas.png
 
 The top of the page as it opens at 1280 pixels, down to the first figures; with --cell NAME, that cell.
 """

@@ -10,15 +10,15 @@ import pandas as pd
 
 from ledger.schema import SCHEMA
 
-_COUNTS = ("parameters", "images")  # one or more
+COUNTS = ("parameters", "images")
+"""Columns whose values are one or more."""
 
 
 def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Rows as a frame with the columns and types of `SCHEMA`; a key for each column is in every row."""
     convert = {"Int64": _integer, "float64": number, "string": _text, "boolean": _truth}
-    for row, name in itertools.product(rows, _COUNTS):
-        count = _integer(row[name])
-        row[name] = count if count is not None and count > 0 else None
+    for row, name in itertools.product(rows, COUNTS):
+        row[name] = count(row[name])
     return pd.DataFrame(
         {name: pd.Series([convert[dtype](row[name]) for row in rows], dtype=dtype) for name, dtype in SCHEMA.items()},
         columns=list(SCHEMA),
@@ -30,6 +30,12 @@ def _integer(value: Any) -> int | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and -(2**63) <= value < 2**63 else None
+
+
+def count(value: Any) -> int | None:
+    """A number of images or parameters, one or more; None for anything else, as where a file is damaged."""
+    found = None if isinstance(value, bool) else _integer(value)
+    return found if found is not None and found > 0 else None
 
 
 def _truth(value: Any) -> bool | None:

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from analysis.records.columns import number, table
+from analysis.records.columns import COUNTS, count, number, table
 from analysis.records.idle import idle_rates
 from analysis.records.rule import Rule
 from analysis.records.tasks import TASKS, USUAL, TaskResults, learn, task_of
@@ -73,8 +73,7 @@ class Study:
     def compared_cells(self) -> list[dict[str, Any]]:
         """The cells that are `compared`. Damaged numbers of images or parameters count as absent."""
         named = (cell for cell in self.cells if not cell.get("stage") and isinstance(cell.get("backbone"), str))
-        counts = ("images", "parameters")
-        return [cell | {name: None for name in counts if not _is_count(cell.get(name))} for cell in named]
+        return [cell | {name: count(cell.get(name)) for name in COUNTS} for cell in named]
 
     @cached_property  # every run that is read asks for it
     def task(self) -> TaskResults:
@@ -189,10 +188,6 @@ def records_of(trials: Iterable[TrialFiles]) -> pd.DataFrame:
 def planned_records(study: Study) -> pd.DataFrame:
     """What the study's `compared_cells` would have in `records` before any trial: network, image count and setting."""
     return table([{name: cell.get(name) for name in COLUMNS} | setting_of(cell) for cell in study.compared_cells])
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _row(trial: TrialFiles) -> dict[str, Any]:
