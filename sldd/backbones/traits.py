@@ -14,9 +14,12 @@ import torch
 from torch import nn
 
 from sldd.backbones.head import caught_inputs, last_layer
+from sldd.rng import stream
 
 _LAYERS = ("Convolution", "Mkldnn", "Cudnn", "Addmm", "Mm", "Linear")
 """What autograd calls the derivative of a layer of weights, up to its ending."""
+_PROBES = 8
+"""Random combinations of a unit's channels whose derivatives are taken, of each image."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Traits:
     """Outputs of a layer of weights, the last one aside: geometric mean over all of them."""
     receptive_field: float | None
     """Share of the input's pixels that the unit in the middle of the last feature map depends on: their effective
-    number by the squared gradient, (sum g^2)^2 / sum g^4 (after Luo et al. 2016, who fit a Gaussian)."""
+    number (sum e)^2 / sum e^2, where e is a pixel's squared derivative, summed over the unit's channels (after Luo et
+    al. 2016, who fit a Gaussian)."""
     batch_norm: float
     """Share of the norms that are batch norm."""
     linearity: float
@@ -118,11 +122,24 @@ def _receptive_field(network: nn.Module, images: torch.Tensor) -> float | None:
         first = int(getattr(network, "num_prefix_tokens", 0))
         side = math.isqrt(features.shape[1] - first)
         unit = features[:, first + side // 2 * side + side // 2]
-    (gradient,) = torch.autograd.grad(unit.square().sum(), seen)
-    energy = gradient.double().square().sum(1).mean(0).flatten()
+    energy = _squared_derivatives(unit, seen)
     if not float(energy.sum()):
         return None
     return float(energy.sum().square() / energy.square().sum()) / energy.numel()
+
+
+def _squared_derivatives(unit: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """Mean squared derivative of all of a unit's channels by each pixel: (N, channels), (N, C, H, W) -> (H W).
+
+    Channels are combined with random signs (Hutchinson 1990), whose squares have the sum over channels as their mean.
+    No fixed combination would do: behind a layer norm the channels' sum and the sum of their squares are constants.
+    """
+    energy = torch.zeros(images[0, 0].numel(), dtype=torch.float64, device=images.device)
+    signs = 2 * stream(0, "signs of channels").integers(0, 2, size=(_PROBES, *unit.shape)) - 1
+    for probe in torch.from_numpy(signs).to(unit):
+        (gradient,) = torch.autograd.grad(unit, images, probe, retain_graph=True)
+        energy += gradient.double().square().sum(1).mean(0).flatten() / _PROBES
+    return energy
 
 
 def _last_features(network: nn.Module, images: torch.Tensor) -> torch.Tensor | None:

@@ -98,6 +98,40 @@ def test_the_middle_of_tokens_is_that_of_their_square() -> None:
     assert _traits(Tokens(), 24).receptive_field is None, "what is in the middle is always zero"
 
 
+def test_behind_a_layer_norm_a_unit_sees_its_kernel() -> None:
+    """There the sum of a unit's channels and the sum of their squares have no derivative but rounding errors."""
+
+    class Normed(nn.Module):
+        num_features = 64
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution, self.norm = nn.Conv2d(1, 64, 5, padding=2), nn.LayerNorm(64)
+            self.head = nn.Linear(64, 3)
+
+        def forward_features(self, images: torch.Tensor) -> torch.Tensor:
+            return self.norm(self.convolution(images).movedim(1, -1))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.head(self.forward_features(images).mean((1, 2)))
+
+    network = Normed()
+    nn.init.normal_(network.convolution.weight, generator=torch.Generator().manual_seed(0))
+    seen = _traits(network).receptive_field
+    assert seen is not None
+    assert 0.6 * 5**2 < seen * 32**2 <= 5**2
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_convnext"])
+def test_the_receptive_field_is_no_rounding_error(name: str) -> None:
+    def of(dtype: torch.dtype) -> float | None:
+        network = _started(name).to(dtype)
+        images = torch.randn(8, 1, 32, 32, generator=torch.Generator().manual_seed(0)).to(dtype)
+        return measure_traits(network, images, torch.arange(8) % 3, cross_entropy).receptive_field
+
+    assert of(torch.float32) == pytest.approx(of(torch.float64), rel=1e-3)
+
+
 def test_attention_sees_more_than_a_convolution() -> None:
     vit, convnet = (_traits(_started(name)).receptive_field for name in ("test_vit", "convnet_w32"))
     assert vit is not None
