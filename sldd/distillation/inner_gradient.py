@@ -13,8 +13,8 @@ from typing import Protocol
 from zlib import crc32
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from sldd.ops.attention import plain_attention
 from sldd.ops.dispatch import Kernels
 from sldd.ops.trace import Recorder
 from sldd.ops.types import Weights
@@ -81,8 +81,7 @@ class EagerGradient:
     ) -> tuple[Weights, list[torch.Tensor]]:
         x, y = (value.detach().requires_grad_(differentiable) for value in (images, labels))
         weights = [weight.detach().requires_grad_() for weight in theta]
-        # Fused attention has no second derivative; the math kernel gives the same values up to rounding.
-        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+        with torch.enable_grad(), plain_attention():
             with self._precision(x), self._kernels.seeing(x):
                 logits = self._forward(weights, x)
             loss = self._loss(logits.to(y.dtype), y)
