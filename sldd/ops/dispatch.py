@@ -32,7 +32,8 @@ class Kernels(TorchFunctionMode):
 
     Args:
         twice: whether what is computed will be differentiated twice. If not, only the pools are ours, with PyTorch's
-            own bits: for one derivative or none PyTorch's convolutions are faster.
+            own bits: without a derivative PyTorch's convolutions are faster, and in small networks with one. Where late
+            layers are wide, as in ResNet18, ours take 0.7 of the time with one.
     """
 
     def __init__(self, *, twice: bool = True) -> None:
