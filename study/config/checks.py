@@ -17,6 +17,7 @@ from sldd.training.fresh_start import FreshSettings
 from study.config.cells import cells
 from study.config.methods import METHODS
 from study.config.methods.base import Method
+from study.config.methods.distilling import Distilling
 from study.config.pruners import PRUNERS
 from study.config.samplers import SHARED
 from study.config.schema import StudyConfig
@@ -127,10 +128,22 @@ def _augments(config: StudyConfig) -> bool:
     return any(METHODS[method].augments(config.augment) for block in config.grid for method in block.method)
 
 
+def _learns_labels_by_steps(config: StudyConfig) -> bool:
+    """Whether the soft labels of some cell may follow their gradient."""
+    learning = [
+        (method, cell)
+        for cell in cells(config.grid, task=config.task)
+        if isinstance(method := METHODS[cell.method], Distilling) and "labels" in method.learned
+    ]
+    return not learning or not all(method.solves_labels(cell, config) for method, cell in learning)
+
+
 _WITH_SETTINGS = ("phantom", *TOLD_WHOLE)
 """Sources that have settings of their own."""
 _WITH_FILES = ("folder", *TOLD_WHOLE)
 """Sources that read ``data.root``."""
+_SEARCHED = "search.options."
+"""Before the name of a setting of ``distill`` that is searched."""
 _FILMS_TASKS = [name for name, task in TASKS.items() if isinstance(task, FilmsTask)]
 _NEEDED: tuple[tuple[tuple[str, ...], str, Callable[[StudyConfig], bool]], ...] = (
     (("search.rungs",), "search.pruner=halving", lambda config: PRUNERS[config.search.pruner].rungs),
@@ -143,6 +156,7 @@ _NEEDED: tuple[tuple[tuple[str, ...], str, Callable[[StudyConfig], bool]], ...] 
         "distill.inner_weights=head",
         lambda config: "head" in config.search.options.get("inner_weights", [config.distill.inner_weights]),
     ),
+    (("distill.label_lr",), "distill.label_update=gradient: these labels are solved", _learns_labels_by_steps),
     (
         ("search.delta",),
         "a task whose threshold is searched, and protocol=validation",
@@ -176,8 +190,9 @@ def why_idle(config: StudyConfig, key: str) -> str | None:
     """Why a setting does nothing here, and what to do, in words to follow its key; None where it does something."""
     if key == "outer.steps":
         return _why_steps_are_idle(config)
-    lacking = (needed for keys, needed, there in _NEEDED if key.startswith(keys) and not there(config))
-    needed = next(lacking, None) or _methods_lacking(config, key)
+    searched = key.replace(_SEARCHED, "distill.") if key.startswith(_SEARCHED) else key
+    lacking = (needed for keys, needed, there in _NEEDED if searched.startswith(keys) and not there(config))
+    needed = next(lacking, None) or _methods_lacking(config, key) or _methods_lacking(config, searched)
     return needed and f"does nothing without {needed}; give that too, or leave it out"
 
 
@@ -206,6 +221,9 @@ def _read_by(method: Method) -> tuple[str, ...]:
 
 
 def _why_steps_are_idle(config: StudyConfig) -> str | None:
+    trains = all("train." in METHODS[method].reads for block in config.grid for method in block.method)
+    if trains and config.train.steps is not None:
+        return f"train.steps decides in this study ({config.train.steps}), which only trains; give that"
     deciding = "outer" if config.outer.epochs is not None else "grid"
     if deciding == "grid" and any(block.epochs is None for block in config.grid):
         return None

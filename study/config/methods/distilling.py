@@ -20,6 +20,7 @@ from sldd.package.format.header import too_large
 from sldd.package.format.package import too_many
 from sldd.training.dp_sgd import PrivateGradient
 from sldd.training.learner import Learner
+from sldd.training.losses import LOSSES, Loss
 from sldd.training.outer_settings import OuterSettings
 from study.config.methods.base import Method, Space
 from study.config.paths import feature_store
@@ -28,8 +29,6 @@ from study.config.search_settings import SearchSettings
 from study.config.tasks.base import Task, TaskData
 from study.grid.axes import Cell, GridSettings
 from study.grid.spec import TrialSpec
-
-_OF_LABEL_UPDATES = ("label_update", "inner_weights", "labels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +49,8 @@ class Distilling(Method):
         shared = ("distill.", "evaluate.", "package.images", "grid.label_init", "grid.distill_", "search.options")
         # Controls have real images: these do not start as ``image_init`` says, and leave no package.
         learned = () if self.control else ("distill.image_init", "package.")
-        return (*shared, "augment.distill", *learned)
+        paces = {"labels": ("distill.label_lr", "distill.label_update"), "rates": ("distill.rate_lr",)}
+        return (*shared, "augment.distill", *learned, *(key for part in self.learned for key in paces.get(part, ())))
 
     def cells(self, cell: Cell, block: GridSettings, task: Task[Any]) -> Iterator[Cell]:
         counted = block.images == "search"
@@ -69,7 +69,7 @@ class Distilling(Method):
     def refusal(self, cell: Cell, config: StudyConfig, data: TaskData) -> str | None:
         private = config.privacy.noise is not None
         if config.compute.cuda_graph:
-            for window in config.search.options.get("window", [config.distill.window]):
+            for window in _wanted(config, "window"):
                 if (reason := ungraphable(replace(config.distill, window=window), private=private)) is not None:
                     return reason
         if self.no_package is None and cell.images is not None:
@@ -78,15 +78,16 @@ class Distilling(Method):
             asked = too_many(cell.distill_epochs or 1, cell.distill_steps or 1, cell.images)
             if asked is not None:
                 return f"grid.distill_epochs x grid.distill_steps x grid.images: {asked}; set them lower"
-        wanted = {name: config.search.options.get(name, [getattr(config.distill, name)]) for name in _OF_LABEL_UPDATES}
-        if "labels" not in self.learned or "solved" not in wanted["label_update"]:
+        if "labels" not in self.learned or "solved" not in _wanted(config, "label_update"):
             return None
-        for part, labels in itertools.product(wanted["inner_weights"], wanted["labels"]):
-            settings = replace(config.distill, inner_weights=part, labels=labels)
-            reason = unsolvable(settings, data.loss, inner_steps=cell.inner_steps, private=private)
-            if reason is not None:
-                return reason
-        return None
+        return next((reason for reason in _unsolvable(cell, config, data.loss) if reason is not None), None)
+
+    def solves_labels(self, cell: Cell, config: StudyConfig) -> bool:
+        """Whether labels of a cell are sure to be solved, whatever the search chooses."""
+        if config.task not in LOSSES:  # one's own, whose loss only its data know
+            return False
+        solved = "labels" in self.learned and "gradient" not in _wanted(config, "label_update")
+        return solved and not any(_unsolvable(cell, config, LOSSES[config.task]))
 
     def search_space(self, settings: SearchSettings, delta: Space) -> Space:
         options = {name: CategoricalDistribution(choices) for name, choices in settings.options.items()}
@@ -107,9 +108,8 @@ class Distilling(Method):
         """The largest over the options, where the search chooses which weights inner steps change."""
         assert cell.images is not None
         bank = min(config.distill.feature_bank, outer.steps * outer.batch_size)
-        searched: list[Any] = config.search.options.get("inner_weights", [config.distill.inner_weights])
         wanted = []
-        for part in searched:
+        for part in _wanted(config, "inner_weights"):
             need = needs(
                 network,
                 images=cell.images,
@@ -178,3 +178,17 @@ class Distilling(Method):
         """
         start = self.image_init or distill.image_init
         return data.initial_images(start, labels, spec.cell.distill_steps or 1, spec.seed)
+
+
+def _wanted(config: StudyConfig, name: str) -> list[Any]:
+    """What a setting of ``distill`` may be: the choices of the search, or what is set."""
+    choices: list[Any] = config.search.options.get(name, [getattr(config.distill, name)])
+    return choices
+
+
+def _unsolvable(cell: Cell, config: StudyConfig, loss: Loss) -> Iterator[str | None]:
+    """Why labels of a cell cannot be solved, at each of the search's choices; None where they can."""
+    private = config.privacy.noise is not None
+    for part, labels in itertools.product(_wanted(config, "inner_weights"), _wanted(config, "labels")):
+        settings = replace(config.distill, inner_weights=part, labels=labels)
+        yield unsolvable(settings, loss, inner_steps=cell.inner_steps, private=private)

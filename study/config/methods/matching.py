@@ -55,6 +55,9 @@ class Matched(Distilling):
             return f"{self.name} matches class by class, and {len(set(found))} of {classes} have an image; ask for more"
         return super().refusal(cell, config, data)
 
+    def solves_labels(self, cell: Cell, config: StudyConfig) -> bool:
+        return False
+
     def timed_steps(self, cell: Cell) -> int:
         return 1
 

@@ -99,6 +99,18 @@ def test_what_does_not_go_together_is_refused(settings: list[str], says: str) ->
         (["grid.method=herding", "distill.image_init=pink"], "distill.image_init: does nothing without grid.method="),
         (["grid.method=herding", "package.key=mine.key"], "package.key: does nothing without grid.method=sldd"),
         (["distill.feature_bank=90"], "distill.feature_bank: does nothing without distill.inner_weights=head"),
+        (
+            ["grid.method=dd", "distill.label_lr=3"],
+            "distill.label_lr: does nothing without grid.method=sldd, random_re",
+        ),
+        (["grid.method=dd", "search.options={label_lr: [1, 3]}"], "search.options.label_lr: does nothing without grid"),
+        (["grid.method=dd", "distill.label_update=solved"], "distill.label_update: does nothing without grid.method="),
+        (["grid.method=[dm, dc_soft]", "distill.rate_lr=1"], "distill.rate_lr: does nothing without grid.method=sldd"),
+        (
+            ["grid.method=sldd", "grid.distill_epochs=1", "distill={inner_weights: head, label_lr: 3}"],
+            "distill.label_lr: does nothing without distill.label_update=gradient: these labels are solved; give that",
+        ),
+        (["grid.method=train", "train.steps=9", "outer.steps=5"], "outer.steps: train.steps decides in this study .9."),
         (["confirm.folds=3", "data.split.test=0.2"], "data.split.test: does nothing without confirm.folds=null"),
         (["protocol=paper", "search.delta=[0.1, 0.2]"], "search.delta: does nothing without a task whose threshold"),
         ([*FINDINGS, "search.delta=[0.1, 0.2]"], "search.delta: does nothing without a task whose threshold"),
@@ -143,6 +155,20 @@ def test_a_setting_for_every_block_may_leave_some_without_a_cell() -> None:
     assert len(cells(load("chest-transfer", ["data.root=films", "grid.chain=[nih]"]).grid, None, "multilabel")) == 2
     with pytest.raises(InputError, match=r"grid\.transfer: mixed and co_trained take .* there is no cell"):
         load("chest-transfer", ["data.root=films", "grid.chain=[]", "grid.transfer=mixed"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["distill={inner_weights: head, label_update: gradient}"],
+        ["distill.inner_weights=head", "grid.distill_epochs=[1, 3]"],
+        ["search.options={inner_weights: [all, head]}"],
+        ["distill.inner_weights=head", "distill.labels=softmax"],
+        ["distill.inner_weights=head", "grid.method=[sldd, dc_soft]"],
+    ],
+)
+def test_labels_have_a_rate_where_some_may_follow_their_gradient(words: list[str]) -> None:
+    assert load("demo", ["grid.method=sldd", *words, "distill.label_lr=3"]).distill.label_lr == 3
 
 
 def test_what_is_typed_with_what_it_needs_is_taken() -> None:

@@ -19,7 +19,7 @@ from sldd.data.split import split_patients
 from sldd.errors import InputError
 from sldd.training.outer_loop import OuterLoop
 from study.config.cells import cells
-from study.config.loader import load
+from study.config.loader import parse, read
 from study.config.methods import METHODS
 from study.config.methods.matching import Matched
 from study.config.schema import StudyConfig
@@ -51,14 +51,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(cache: Path) -> PatchData:
-    config = load("demo", SETTINGS)
+    config = parse(read("demo", SETTINGS))
     cohort = prepare(open_source(config.data), cache)
     split = split_patients(cohort, config.data.split)
     return PatchData(Patches(cohort, config.patches, *cohort.intensity(split.train)), split)
 
 
 def _config(cache: Path, method: str, *more: str) -> StudyConfig:
-    return load("demo", [*SETTINGS, f"data.cache={cache}", f"grid.method={method}", *more])
+    """As a file of settings may have it, where some do nothing (``study.config.checks.why_idle``)."""
+    return parse(read("demo", [*SETTINGS, f"data.cache={cache}", f"grid.method={method}", *more]))
 
 
 def _loop(data: PatchData, config: StudyConfig) -> OuterLoop:
