@@ -71,9 +71,15 @@ def _tested(
     for _ in range(studies):
         parameters, curve = curves(design, rng)
         measured = measures(design, parameters, hms_of(right_calls(design, curve, rng)).mean(axis=-1))
-        sizes = centred_ranks(np.log10(parameters))
-        tests = [(values, orders[0]) for values in measured] + [(measured[2], orders[1])]
-        yield [p_value(sizes, centred_ranks(each), *kept) if len(np.unique(each)) > 1 else 1.0 for each, kept in tests]
+        yield p_values(parameters, measured, orders)
+
+
+def p_values(parameters: np.ndarray, measured: list[np.ndarray], orders: list[tuple[np.ndarray, bool]]) -> list[float]:
+    """The p-values of a study, of `measures`; orders and order as in `_tested`."""
+    sizes, counts = centred_ranks(np.log10(parameters)), measured[2]
+    # Scores of smallest counts as they are, as in `rank_tests.spearman`: where brackets overlap they are no ranks.
+    tests = [(centred_ranks(each), orders[0]) for each in measured[:2]] + [(counts, each) for each in orders]
+    return [p_value(sizes, each, *kept) if len(np.unique(each)) > 1 else 1.0 for each, kept in tests]
 
 
 def measures(design: Design, parameters: np.ndarray, means: np.ndarray) -> list[np.ndarray]:

@@ -169,7 +169,7 @@ def smallest_p(parameters: Sequence[int], families: Sequence[str]) -> float:
 
 
 def p_value(x: np.ndarray, y: np.ndarray, orders: np.ndarray, exact: bool) -> float:
-    """One-sided permutation p of sum(x y), both centred ranks (networks,).
+    """One-sided permutation p of sum(x y), centred ranks or scores (networks,).
 
     Args:
         orders: (orders, networks) of `block_orders`: permutations of `y` to compare with.

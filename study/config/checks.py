@@ -142,6 +142,8 @@ _WITH_SETTINGS = ("phantom", *TOLD_WHOLE)
 """Sources that have settings of their own."""
 _WITH_FILES = ("folder", *TOLD_WHOLE)
 """Sources that read ``data.root``."""
+_DECIDING_STEPS = ("outer.steps", "outer.epochs", "grid.epochs")
+"""What says how many outer steps are taken, beside ``train.steps``."""
 _SEARCHED = "search.options."
 """Before the name of a setting of ``distill`` that is searched."""
 _FILMS_TASKS = [name for name, task in TASKS.items() if isinstance(task, FilmsTask)]
@@ -188,8 +190,8 @@ _NEEDED: tuple[tuple[tuple[str, ...], str, Callable[[StudyConfig], bool]], ...] 
 
 def why_idle(config: StudyConfig, key: str) -> str | None:
     """Why a setting does nothing here, and what to do, in words to follow its key; None where it does something."""
-    if key == "outer.steps":
-        return _why_steps_are_idle(config)
+    if key in _DECIDING_STEPS and (reason := _why_steps_are_idle(config, key)) is not None:
+        return reason
     searched = key.replace(_SEARCHED, "distill.") if key.startswith(_SEARCHED) else key
     lacking = (needed for keys, needed, there in _NEEDED if searched.startswith(keys) and not there(config))
     needed = next(lacking, None) or _methods_lacking(config, key) or _methods_lacking(config, searched)
@@ -220,10 +222,12 @@ def _read_by(method: Method) -> tuple[str, ...]:
     return (*method.reads, *(f"search.{within}" for within in method.ranges.values()))
 
 
-def _why_steps_are_idle(config: StudyConfig) -> str | None:
+def _why_steps_are_idle(config: StudyConfig, key: str) -> str | None:
     trains = all("train." in METHODS[method].reads for block in config.grid for method in block.method)
     if trains and config.train.steps is not None:
-        return f"train.steps decides in this study ({config.train.steps}), which only trains; give that"
+        return f"train.steps decides in this study ({config.train.steps}), which only trains; give that, or null"
+    if key != "outer.steps":
+        return None
     deciding = "outer" if config.outer.epochs is not None else "grid"
     if deciding == "grid" and any(block.epochs is None for block in config.grid):
         return None

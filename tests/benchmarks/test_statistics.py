@@ -5,13 +5,14 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from analysis.design.power import measures
+from analysis.design.power import measures, p_values
 from analysis.design.simulation import Design, hms_of
 from analysis.records.records import read_study
 from analysis.stats.dose_response import curves, relations, summaries
 from analysis.stats.evidence import count_evidence
 from analysis.stats.minimum import compared_minimum, minimum_images, rule_points
-from analysis.stats.ranks.rank_tests import scores
+from analysis.stats.ranks.block_orders import block_orders
+from analysis.stats.ranks.rank_tests import scores, spearman
 from benchmarks import statistics
 from benchmarks.leads import main as leads
 from benchmarks.statistics import claimed, drawn, main, measured, names, significant, simulate
@@ -83,6 +84,19 @@ def test_power_is_of_what_the_study_itself_tests(design):
     means = np.array([[own[count] for count in shared] for own in rows["scores"]])
     assert summaries(means, shared, rows["reference"].to_numpy()) == pytest.approx(level)
     assert summaries(means, shared, None) == pytest.approx(steepness)
+
+
+def test_smallest_counts_are_tested_alike_where_their_brackets_overlap():
+    """Scores of brackets that overlap are no ranks: here p of their ranks would be 0.79."""
+    design = Design(networks=4, counts=(1, 2, 3, 4, 6, 8), searched=True)
+    study, _ = simulate(design, 2)
+    parameters, _, right = drawn(design, 2)
+    answer = compared_minimum(study).set_index("backbone").loc[names(design)]
+    points = rule_points(answer.reset_index())
+    whole = spearman(points["parameters"], points["lower"], points["upper"], design.kinds)
+    found = measures(design, parameters, hms_of(right).mean(axis=-1))
+    p = p_values(parameters, found, [block_orders(design.kinds)] * 2)
+    assert p[2] == p[3] == float(whole.p) == 0.875
 
 
 def test_power_is_as_promised(monkeypatch):

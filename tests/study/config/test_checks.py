@@ -111,6 +111,8 @@ def test_what_does_not_go_together_is_refused(settings: list[str], says: str) ->
             "distill.label_lr: does nothing without distill.label_update=gradient: these labels are solved; give that",
         ),
         (["grid.method=train", "train.steps=9", "outer.steps=5"], "outer.steps: train.steps decides in this study .9."),
+        (["grid.method=train", "outer.epochs=5"], "outer.epochs: train.steps decides in this study .250., which only"),
+        (["grid.method=train", "grid.epochs=5"], "grid.epochs: train.steps decides in this study .250., which only tr"),
         (["confirm.folds=3", "data.split.test=0.2"], "data.split.test: does nothing without confirm.folds=null"),
         (["protocol=paper", "search.delta=[0.1, 0.2]"], "search.delta: does nothing without a task whose threshold"),
         ([*FINDINGS, "search.delta=[0.1, 0.2]"], "search.delta: does nothing without a task whose threshold"),
