@@ -83,7 +83,8 @@ def pooled_run(results: Sequence[Mapping[str, Any]]) -> Run | None:
         except (KeyError, TypeError, ValueError, OverflowError):
             return None
         deciding = votes[:, 1] + votes[:, 2]
-        scores.append(np.divide(votes[:, 2], deciding, out=np.full(len(votes), np.nan), where=deciding > 0))
+        shares = np.divide(votes[:, 2], deciding, out=np.full(len(votes), np.nan), where=deciding > 0)
+        scores.append(shares if (votes % 1 == 0).all() else shares.round(12))  # as `sldd.metrics.patient_votes` does
         calls.append(scores[-1] >= delta)
     if not patients:
         return None

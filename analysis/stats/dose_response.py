@@ -70,12 +70,14 @@ def summaries(scores: np.ndarray, counts: Sequence[int], reference: np.ndarray |
     Args:
         scores: (..., networks, counts) mean HM or AUC.
         reference: (..., networks) the same of ordinary training.
+
+    Rounded to nine places: flat curves differ in the last digit else, and would be ranked by it.
     """
     curves = logit(np.clip(scores, *ENDS))
     if reference is not None:
-        return logit(np.clip(reference, *ENDS)) - curves.mean(axis=-1)
+        return np.round(logit(np.clip(reference, *ENDS)) - curves.mean(axis=-1), 9)
     doses = np.log2(counts) - np.log2(counts).mean()
-    return curves @ doses / max(float(doses @ doses), 1e-9)
+    return np.round(curves @ doses / max(float(doses @ doses), 1e-9), 9)
 
 
 def curves(study: Study) -> pd.DataFrame:

@@ -7,17 +7,26 @@ which of them go along with the number of images that a network needs.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.autograd.graph import Node
 
 from sldd.backbones.head import caught_inputs, last_layer
 from sldd.rng import stream
 
-_LAYERS = ("Convolution", "Mkldnn", "Cudnn", "Addmm", "Mm", "Linear")
-"""What autograd calls the derivative of a layer of weights, up to its ending."""
+_CONVOLUTIONS = ("Convolution", "MkldnnConvolution", "CudnnConvolution")
+"""What autograd calls the derivative of a convolution, up to its ending."""
+_PRODUCTS = ("Addmm", "Mm", "Bmm", "Baddbmm", "Linear", "_Trilinear")
+"""That of a product of matrices, such as a linear layer has, and attention between what it has computed."""
+_VIEWS = ("T", "Transpose", "Permute", "View", "UnsafeView", "Expand", "Unsqueeze", "Squeeze", "Split", "Slice")
+"""Those of what may stand between a layer's weight and its product."""
+_NORMS = re.compile("(Rms|Simple|Evo|FilterResponse|FrozenBatch)Norm")
+"""Classes of norms that timm adds to PyTorch's."""
+_RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 _PROBES = 8
 """Random combinations of a unit's channels whose derivatives are taken, of each image."""
 
@@ -26,8 +35,9 @@ _PROBES = 8
 class Traits:
     """Traits of one network at one start; None where a network has no such thing."""
 
-    depth: int
-    """Layers of weights (convolutions and linear layers) on the longest way from the input to the output."""
+    depth: int | None
+    """Layers of weights (convolutions and linear layers) on the longest way from the input to the output; None of
+    recurrent networks, whose way is as long as their input."""
     width: float
     """Outputs of a layer of weights, the last one aside: geometric mean over all of them."""
     receptive_field: float | None
@@ -58,7 +68,7 @@ def measure_traits(network: nn.Module, images: torch.Tensor, targets: torch.Tens
     """
     network.train()
     outputs = network(images)
-    depth = _depth(outputs)
+    depth = None if any(isinstance(module, _RECURRENT) for module in network.modules()) else _depth(outputs)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     gradients = torch.autograd.grad(loss(outputs, targets), weights, allow_unused=True)
     steepness = sum(
@@ -79,8 +89,8 @@ def measure_traits(network: nn.Module, images: torch.Tensor, targets: torch.Tens
 
 
 def _is_norm(module: nn.Module) -> bool:
-    kinds = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
-    return isinstance(module, kinds) or type(module).__name__.endswith("RmsNorm")
+    kinds = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+    return isinstance(module, kinds) or _NORMS.match(type(module).__name__) is not None
 
 
 def _depth(outputs: torch.Tensor) -> int:
@@ -93,22 +103,38 @@ def _depth(outputs: torch.Tensor) -> int:
             continue
         before = [each for each, _ in node.next_functions if each is not None]
         if done:
-            most[node] = max((most[each] for each in before), default=0) + node.name().startswith(_LAYERS)
+            most[node] = max((most[each] for each in before), default=0) + _is_layer(node)
         else:
             waiting.append((node, True))
             waiting += [(each, False) for each in before]
     return most[outputs.grad_fn]
 
 
+def _is_layer(node: Node) -> bool:
+    """Whether it is a convolution, or a product with a weight."""
+    if node.name().startswith(_PRODUCTS):
+        return any(before is not None and _leads_to_weight(before) for before, _ in node.next_functions)
+    return node.name().startswith(_CONVOLUTIONS)
+
+
+def _leads_to_weight(node: Node) -> bool:
+    while (name := node.name().partition("Backward")[0]) in _VIEWS:
+        before = node.next_functions[0][0]
+        if before is None:
+            return False
+        node = before
+    return "AccumulateGrad" in name and node.variable.ndim > 1  # type: ignore[attr-defined]
+
+
 def _width(network: nn.Module) -> float:
     _, last = last_layer(network)
-    layers = [
-        module
+    outputs = [
+        module.out_features if isinstance(module, nn.Linear) else module.out_channels
         for module in network.modules()
         if isinstance(module, nn.modules.conv._ConvNd | nn.Linear) and module is not last
     ]
-    logs = [math.log(module.weight.shape[0]) for module in layers]
-    return math.exp(sum(logs) / len(logs)) if logs else 0.0
+    # Rounded: networks of the same width differ in the last digit else, and would be ranked by it.
+    return round(math.exp(sum(map(math.log, outputs)) / len(outputs)), 9) if outputs else 0.0
 
 
 def _receptive_field(network: nn.Module, images: torch.Tensor) -> float | None:

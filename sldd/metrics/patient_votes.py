@@ -52,7 +52,9 @@ class Votes:
     def scores(self) -> np.ndarray:
         """#P / (#N + #P) a patient (Eq. 9); ``UNDECIDED`` where no patch voted N or P."""
         decided = self.counts[:, NEGATIVE] + self.counts[:, POSITIVE]
-        return np.where(decided > 0, self.counts[:, POSITIVE] / np.where(decided > 0, decided, 1), UNDECIDED)
+        shares = np.where(decided > 0, self.counts[:, POSITIVE] / np.where(decided > 0, decided, 1), UNDECIDED)
+        # Of soft votes, equal shares of one film and of several differ in the last digit, which says nothing.
+        return shares if (self.counts % 1 == 0).all() else shares.round(12)
 
     @property
     def undecided(self) -> int:
@@ -179,7 +181,7 @@ class Curve:
         starts = [0.0, *self.delta[:-1]]
         best: list[tuple[float, float]] = []  # intervals with the highest HM, those that touch as one
         for start, end, hm in zip(starts, self.delta, self.hm, strict=True):
-            if hm != top:
+            if hm < top - 1e-9:  # the same HM of other calls may differ in the last digit
                 continue
             if best and best[-1][1] == start:
                 best[-1] = (best[-1][0], end)

@@ -87,7 +87,8 @@ def train_fresh(
     last = float(torch.stack(losses[-max(1, settings.steps // 20) :]).mean())
     if not math.isfinite(last):  # the network calls all images alike, which would be a score
         raise ValueError(f"training from a fresh start diverged: the loss is {last}; evaluate.rate may be too high")
-    load_statistics(network, measure_statistics(network, network, flat.split(BATCH)))
+    parts = flat.tensor_split(math.ceil(len(flat) / BATCH))  # as large as one another: all count alike
+    load_statistics(network, measure_statistics(network, network, parts))
     network.eval().requires_grad_(False)
     return last
 

@@ -19,9 +19,10 @@ from study.trial.network import build_network
 FEWEST = 8
 """Networks from which traits are worth their seconds: of fewer, ``analysis.stats.ranks.partial`` says nothing."""
 _PATCHES = 16
-_VERSION = 3
+_VERSION = 4
 """Of how traits are measured; rows of another one are measured anew. 1: receptive fields of maps with an even side were
-those of a unit at the edge. 2: those behind a layer norm were of rounding errors."""
+those of a unit at the edge. 2: those behind a layer norm were of rounding errors. 3: any product of matrices was
+a layer, widths of transposed convolutions were those of their input, and some norms were not known."""
 
 
 def traits_of(

@@ -51,7 +51,8 @@ def partial_spearman(
         upper: the same, infinite where none is shown to suffice.
 
     Returns:
-        None where fewer than ``FEWEST`` families have it, or one of the three does not vary.
+        None where fewer than ``FEWEST`` families have it, where one of the three does not vary, or where the order is
+        perfect without any one family: a jackknife has no width there.
     """
     columns = [np.asarray(column, np.float64) for column in (trait, sizes, lower, upper)]
     there = np.isfinite(columns[0])
@@ -72,7 +73,7 @@ def partial_spearman(
     without = np.array([fisher(named != kind) for kind in kinds])
     count = len(kinds)
     error = np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum())
-    if not np.isfinite(error):
+    if not np.isfinite(error) or error < 1e-9:
         return None
     reach = t.ppf((1 + LEVEL) / 2, count - 2) * error
     centre = fisher(everyone)

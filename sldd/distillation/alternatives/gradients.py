@@ -27,7 +27,8 @@ from sldd.ops.types import Weights
 from sldd.training.compute import autocast_type, outer_gradient
 
 _SMALLEST = 1e-6
-"""Added to norms, as a node that is never active has no gradient."""
+"""Added to the product of norms, as in the authors' code: a node that is never active has no gradient. Nodes whose
+product is far smaller, as behind ConvNeXt's layer scales, count for little, whatever their direction."""
 
 
 def distance(made: Weights, real: Weights) -> torch.Tensor:

@@ -24,6 +24,8 @@ from sldd.ops.types import Weights
 from sldd.rng import stream
 
 _RIDGE = 1e-6
+_TINY = 1e-20
+"""Of the ridge where no image has a feature; small enough beside any feature, with a derivative that float32 holds."""
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 
 
@@ -33,8 +35,9 @@ def ridge_predictions(
     """(real, classes) predictions for features (real, d), from those (made, d) of images with these targets."""
     real, made, targets = real.double(), made.double(), targets.double()
     kernel = made @ made.T
-    strength = ridge * kernel.diagonal().mean()
-    return real @ made.T @ torch.linalg.solve(kernel + strength * torch.eye(len(made), device=made.device), targets)
+    strength = ridge * kernel.diagonal().mean() + _TINY
+    identity = torch.eye(len(made), dtype=made.dtype, device=made.device)
+    return real @ made.T @ torch.linalg.solve(kernel + strength * identity, targets)
 
 
 class _Pooled:

@@ -17,6 +17,7 @@ theta_bn: receiver  measured anew on patches of the receiver's cohort (precise s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -182,7 +183,8 @@ def _own_statistics(package: Package, patients: Sequence[Patient], start: Path |
 def _measure(network: nn.Module, images: torch.Tensor) -> None:
     """Measure batch-norm statistics on batches of up to 64 of (images, channels, h, w), and put them in place."""
     keep_no_statistics(network)
-    load_statistics(network, measure_statistics(network, network, images.split(64)))
+    parts = images.tensor_split(math.ceil(len(images) / 64))  # as large as one another: all count alike
+    load_statistics(network, measure_statistics(network, network, parts))
 
 
 def _cohort_patches(package: Package, patients: Sequence[Patient]) -> torch.Tensor:

@@ -113,3 +113,13 @@ def test_interval_and_p_agree_where_families_of_unequal_size_are_kept_together(k
         found = relation(sizes, expit(1 - level)[:, None], (1,), np.full(len(kin), 0.8), list(kin))
         assert (found.low > 0) == (found.p <= 0.05)
         assert found.low <= found.slope <= found.high
+
+
+@pytest.mark.parametrize("counts", [(1, 2, 3), (1, 2, 3, 5), (1, 3, 5)])
+@pytest.mark.parametrize("trained", [False, True])
+def test_flat_curves_are_not_ranked_by_rounding(counts: tuple[int, ...], trained: bool):
+    levels = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
+    scores = np.repeat(levels[:, None], len(counts), axis=1)
+    found = relation(np.geomspace(1e5, 3e7, 6), scores, counts, levels if trained else None, list("abcdef"))
+    assert found.p is None
+    assert found.slope is None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from timm.layers import RmsNorm2d
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -168,3 +169,66 @@ def test_a_network_of_no_map_has_no_receptive_field() -> None:
     found = _traits(Flat())
     assert found.receptive_field is None
     assert (found.depth, found.width) == (1, 0.0)
+
+
+class _Around(nn.Module):
+    """A layer of one's own between a flat image and a last layer."""
+
+    def __init__(self, inner: nn.Module, features: int) -> None:
+        super().__init__()
+        self.inner, self.head = inner, nn.Linear(features, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.inner(images.flatten(1)))
+
+
+class _Summed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1024, 8))
+
+    def forward(self, flat: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("bi,io->bo", flat, self.weight)
+
+
+class _Attending(nn.Module):
+    """Products of what was computed, behind a layer of weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1024, 8)
+
+    def forward(self, flat: torch.Tensor) -> torch.Tensor:
+        found = self.layer(flat)
+        return (found @ found.T).softmax(1) @ found
+
+
+class _Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.GRU(64, 8, batch_first=True)
+
+    def forward(self, flat: torch.Tensor) -> torch.Tensor:
+        return self.layer(flat.view(-1, 16, 64))[0][:, -1]
+
+
+@pytest.mark.parametrize(
+    ("inner", "features", "depth"), [(_Summed(), 8, 2), (_Attending(), 8, 2), (_Recurrent(), 8, None)]
+)
+def test_depth_counts_layers_of_weights(inner: nn.Module, features: int, depth: int | None) -> None:
+    assert _traits(_Around(inner, features)).depth == depth
+
+
+def test_width_is_of_outputs_and_the_same_for_any_number_of_layers() -> None:
+    up = nn.Sequential(nn.Conv2d(1, 4, 1), nn.ConvTranspose2d(4, 64, 1), nn.Flatten(), nn.Linear(65536, 3))
+    assert _traits(up).width == pytest.approx(16.0)
+    widths = {
+        _traits(nn.Sequential(nn.Flatten(), nn.Linear(1024, 32), *[nn.Linear(32, 32)] * more, nn.Linear(32, 3))).width
+        for more in range(8)
+    }
+    assert widths == {32.0}
+
+
+def test_other_norms_are_norms() -> None:
+    maps = [nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4), RmsNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    assert _traits(nn.Sequential(*maps, nn.RMSNorm(4), nn.Linear(4, 3))).batch_norm == pytest.approx(1 / 3)

@@ -148,3 +148,23 @@ def test_best_is_the_maximum_and_is_reached(rows: list[tuple[int, int, int, int]
     hm, delta = threshold_curve(votes).best()
     assert operate(votes, delta).hm == hm
     assert hm >= max(operate(votes, trial).hm or 0.0 for trial in np.linspace(0.001, 1, 97))
+
+
+@pytest.mark.parametrize("films", [1, 2, 3, 7])
+def test_the_same_said_of_every_film_tells_nobody_apart_however_many_films_there_are(films: int) -> None:
+    """Soft votes: sums over one film and over several have equal shares but for the last digit."""
+    said = torch.tensor([-1.0, 2.0, 0.5]).double().softmax(0).numpy()
+    counts = [sum(said for _ in range(each)) for each in [films] * 10 + [1] * 10]
+    votes = _votes(counts, [1] * 10 + [0] * 10)  # type: ignore[arg-type]
+    assert votes.auc == 0.5
+    assert threshold_curve(votes).best()[0] == 0
+
+
+def test_the_widest_interval_is_found_among_equal_values_of_other_calls() -> None:
+    """HM is 2/3 in (0.369, 0.376] and in (0.419, 0.477], by other calls, and differs in the last digit."""
+    positive = [0.376, 0.393, 0.477, 0.569, 0.612, 0.628, 0.721, 0.96]
+    negative = [0.04, 0.091, 0.206, 0.277, 0.369, 0.419, 0.537, 0.589, 0.589, 0.731]
+    counts = [[0, 1000 - round(1000 * score), round(1000 * score)] for score in positive + negative]
+    top, delta = threshold_curve(_votes(counts, [1] * 8 + [0] * 10)).best()
+    assert top == pytest.approx(2 / 3)
+    assert delta == pytest.approx(0.448)

@@ -98,3 +98,13 @@ def test_of_several_scores_a_patient_is_found_by_the_highest() -> None:
     found = compare(scores, groups, 0)
     assert (found.tpr, found.tpr_low) == (1.0, 1.0)
     assert found.auc < 0.5
+
+
+def test_rounding_tells_nobody_apart() -> None:
+    """Means of few equal values and of many differ in the last digit."""
+    losses = np.array([np.mean([0.1] * count) for count in [3] * 10 + [1] * 10])
+    assert len(np.unique(losses)) == 2
+    groups = _groups(10, 10)
+    assert area(losses, groups.member) == area(-losses, groups.member) == 0.5
+    assert compare(losses, groups, 0).auc == 0.5
+    assert area(np.array([1e-9, 2e-9]), np.array([False, True])) == 1, "small differences are differences"

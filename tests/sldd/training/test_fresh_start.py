@@ -65,3 +65,12 @@ def test_steps_are_gradient_descent_with_momentum_and_decay_at_a_tenth_of_the_ra
         weight = weight - rate * velocity
     train_fresh(network, IMAGES, torch.eye(2)[None], settings=FreshSettings(steps=3, rate=0.5), seed=0)
     assert torch.allclose(network[1].weight, weight, atol=1e-6)
+
+
+def test_every_image_counts_alike_in_the_statistics() -> None:
+    """257 images: batches of 256 and of one would give the last as much weight as all others."""
+    images = torch.zeros(1, 257, 1, 1, 2)
+    images[0, 256] = 100.0
+    network = _network()
+    train_fresh(network, images, torch.eye(2)[torch.arange(257) % 2][None], settings=FreshSettings(steps=1), seed=0)
+    assert network[0].running_mean == pytest.approx(100 / 257, rel=0.01)

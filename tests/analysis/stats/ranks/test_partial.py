@@ -94,3 +94,15 @@ def test_too_few_families_or_nothing_that_varies_is_no_answer() -> None:
     assert partial_spearman(np.ones(28), sizes, counts, counts, families) is None
     assert partial_spearman(trait, sizes, np.ones(28), np.ones(28), families) is None
     assert partial_spearman(np.full(28, np.nan), sizes, counts, counts, families) is None
+
+
+def test_a_perfect_order_has_no_interval() -> None:
+    """A trait that splits the counts does so without any one family, too: the jackknife has no width."""
+    trait = np.array([1.0] * 6 + [0.0] * 4)
+    lower, upper = np.where(trait == 1, 1.0, 9.0), np.where(trait == 1, 2.0, np.inf)
+    sizes = np.array([3, 1, 2, 5, 4, 8, 6, 7, 9, 0.5])
+    assert partial_spearman(trait, sizes, lower, upper, list("abcdefghij")) is None
+    lower[0], upper[0] = 9.0, np.inf
+    found = partial_spearman(trait, sizes, lower, upper, list("abcdefghij"))
+    assert found is not None
+    assert found.low < found.value < found.high

@@ -70,3 +70,8 @@ def test_the_pool_learns_as_adam_does_and_is_drawn_anew() -> None:
     for _ in range(3):
         learner.step(real, classes, 0.01)
     assert learner.state_dict()["drawn"] == 5  # two at first, and each after its only step
+
+
+def test_images_without_a_feature_predict_nothing() -> None:
+    found = ridge_predictions(torch.ones(3, 2), torch.zeros(4, 2), torch.ones(4, 3))
+    assert torch.equal(found, torch.zeros(3, 3, dtype=torch.float64))
