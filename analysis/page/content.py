@@ -167,7 +167,9 @@ def _tiles(study: Study, article: str) -> Section:
 def _cells(content: Content, study: Study, article: str) -> Iterable[Section]:
     """One cell at a time: a menu of all that are confirmed, and a piece of data for each."""
     rows = study.records.set_index("trial", drop=False)
-    options, room = [], CELLS_BYTES
+    options = []
+    # Studies before this one have taken some of it.
+    room = max(0, CELLS_BYTES - sum(len(piece["html"]) for piece in content.cells.values()))
     for panel in cell_panels(study):
         name = f"{article}/{panel.cell}"
         chart = _chart(content, panel.figure)

@@ -4,15 +4,13 @@ import json
 import re
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 
 from analysis.dashboard import main, write_dashboard
-from analysis.page.content import LEFT_OUT, make_content
 from analysis.records.records import read_study
 from analysis.records.tasks import TASKS, USUAL
 from analysis.text.summary import ONCE, headline, highlights, smallest_counts
-from tests.analysis.conftest import save_package, voters
+from tests.analysis.conftest import voters
 from tests.analysis.pages import cells_of, data_of, everything_in, page_of
 
 PANELS = [
@@ -296,10 +294,6 @@ def test_the_page_says_what_six_points_can_show_and_how_many_it_takes(demo, tmp_
     assert "What such a study can show" in page
 
 
-def test_negative_label_weights_are_footnoted(demo, tmp_path):
-    assert "A weight was negative and is shown as zero" in page_of(write_dashboard(demo, out=tmp_path / "page.html"))
-
-
 def test_several_studies_share_a_page(demo, ledger, tmp_path, capsys):
     out = tmp_path / "both.html"
     assert main([str(demo), str(ledger("second").folder), "--out", str(out)]) == 0
@@ -327,18 +321,6 @@ def test_a_page_that_cannot_be_written_is_status_2(ledger, tmp_path, capsys, out
     said = capsys.readouterr().err
     assert said.startswith(f"dashboard: {out}: ")
     assert said.count("\n") == 1
-
-
-def test_a_page_without_room_leaves_out_images_where_there_are_any(ledger, monkeypatch):
-    study = ledger()
-    for images in (3, 2, None):
-        cell = study.cell("net", 10, images, method="sldd" if images else "train")
-        trial = study.done(cell, 0)
-        if images:
-            save_package(trial / "package.safetensors", np.random.default_rng(1), images)
-    monkeypatch.setattr("analysis.page.content.CELLS_BYTES", 1)
-    pieces = make_content([read_study(study.folder)]).cells.values()
-    assert [LEFT_OUT in piece["html"] for piece in pieces] == [True, True, False]
 
 
 def test_help_has_an_example(capsys):

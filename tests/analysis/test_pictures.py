@@ -43,7 +43,7 @@ def test_captions(label, lines):
 @pytest.mark.parametrize(
     ("backbone", "rates", "ending"),
     [
-        ("paper/resnet18", np.full((3, 3), 0.00734), "Arch: ResNet18, Step: 9, LR: 0.0073 (mean of 9)"),
+        ("paper/resnet18", np.arange(9).reshape(3, 3) / 1000, "Arch: ResNet18, Step: 9, LR: 0.0040 (mean of 9)"),
         ("paper/resnet18/8", np.full((1, 1), 0.0618), "Arch: paper/resnet18/8, Step: 1, LR: 0.0618"),
         ("resnet18", np.full((1, 2, 10), 0.00002), "Arch: resnet18, Step: 2, LR: 2e-05 (mean of 20)"),
     ],
@@ -94,6 +94,19 @@ def test_every_confirmed_cell_gets_a_picture_the_same_every_time(demo, tmp_path,
     assert again[0].read_bytes() == (tmp_path / "a" / again[0].name).read_bytes()
     with Image.open(again[0]) as picture:
         assert (picture.format, picture.mode) == ("PNG", "RGB")
+
+
+def test_a_cell_is_shown_by_its_first_confirm_trial(ledger: Callable[..., Ledger]):
+    written = ledger()
+    cell = written.cell("net", 10, 1)
+    packed(written, cell)
+    later = written.done(cell, 1) / "package.safetensors"
+    save_package(later, np.random.default_rng(2), 1)
+    study = read_study(written.folder)
+    shown = [write_pictures(study, written.folder / "two")[0][0].read_bytes()]
+    later.unlink()
+    shown.append(write_pictures(study, written.folder / "one")[0][0].read_bytes())
+    assert shown[0] == shown[1]
 
 
 def test_the_labels_of_a_package_add_up(demo):

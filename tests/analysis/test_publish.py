@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from analysis.figures.parts.theme import FAINT, INK, PALETTE
+from analysis.figures.parts.theme import FAINT, INK, PALETTE, TEMPLATE
 from analysis.page.panels import panels
-from analysis.publish import POINTS_PER_MM, _drawer, figures, main, printed
+from analysis.publish import POINTS_PER_MM, TYPE, _drawer, figures, main, printed
 from analysis.records.records import read_study
 
 
@@ -43,9 +43,17 @@ def test_the_figures_are_the_pages_and_each_cells(demo):
 
 def test_type_has_the_same_size_on_paper_whatever_the_width(demo):
     (_, figure), *_ = figures(read_study(demo))
-    narrow, wide = printed(figure, 85), printed(figure, 170)
-    assert wide.layout.width == 2 * narrow.layout.width
-    assert wide.layout.font.size == narrow.layout.font.size
+    for width in (85, 170):
+        scale = width * POINTS_PER_MM / printed(figure, width).layout.width
+        assert scale * TEMPLATE.layout.font.size == pytest.approx(TYPE)
+
+
+@pytest.mark.parametrize("width", ["19", "1001", "nan"])
+def test_a_width_that_is_none_is_refused(tmp_path, capsys, width):
+    with pytest.raises(SystemExit) as exit_:
+        main([str(tmp_path), "--width", width])
+    assert exit_.value.code == 2
+    assert "--width: between 20 and 1000 millimetres" in capsys.readouterr().err
 
 
 def test_what_cannot_be_drawn_is_one_line(study, ledger, capsys):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
+import socket
 import threading
 from collections.abc import Callable, ItemsView, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
@@ -36,6 +39,10 @@ def finish(study: Path, index: int) -> None:
     shutil.copytree(folder / "2", folder / str(index))
     config = json.loads((folder / "2" / "config.json").read_text())
     (folder / str(index) / "config.json").write_text(json.dumps(config | {"index": index, "seed": index}))
+
+
+def fail(*_: object) -> None:
+    raise OSError("away")
 
 
 def test_nothing_new_is_no_news(running):
@@ -87,7 +94,7 @@ def counting(ledger: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch) -> 
     made = itertools.count(1)
 
     def content(*_: object) -> Content:
-        return Content(sections={"study-0": [Section("made", "card", f"{next(made)} times")]})
+        return Content({"study-0": "ours"}, sections={"study-0": [Section("made", "card", f"{next(made)} times")]})
 
     monkeypatch.setattr("analysis.page.live.make_content", content)
     return ledger()
@@ -134,6 +141,65 @@ def test_news_that_are_read_while_the_next_are_made_are_of_one_edition(counting:
     later = live.edition.news(1)
     assert later is not None
     assert later["sections"] == {"study-0": [["made", "card", "2 times"]]}
+
+
+def test_what_could_not_be_made_is_made_at_the_next_look(counting: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = Live([counting.folder])
+    counting.cell("net", 10, 1)
+    with monkeypatch.context() as away:
+        away.setattr("analysis.page.live.make_content", fail)
+        with pytest.raises(OSError, match="away"):
+            live.look()
+    assert live.edition.revision == 1
+    live.look()
+    assert live.edition.revision == 2
+
+
+def test_what_is_numbered_keeps_its_number_while_others_come_before_it(
+    counting: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or every chart would be sent for a trial that only one of them shows."""
+
+    shown = iter((["old"], ["first", "old"]))
+
+    def content(_: object, begun: Content) -> Content:
+        names = next(shown)
+        begun.charts["old"] = {"keys": begun.code(names)[-1:], "words": begun.spell(names)[-1:]}
+        return begun
+
+    monkeypatch.setattr("analysis.page.live.make_content", content)
+    live = Live([counting.folder])
+    counting.cell("net", 10, 1)
+    live.look()
+    news = live.edition.news(1)
+    assert news is not None
+    assert (news["charts"], news["words"]) == ({}, ["old", "first"])
+
+
+def test_a_page_loads_from_its_server_alone_and_stays_while_its_study_is_away(
+    counting: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_app(Live([counting.folder]), every=5).server.test_client()
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', client.get("/").text)
+    rules = {name: allowed for name, *allowed in map(str.split, policy.split(";"))}
+    assert rules.pop("default-src") == ["'none'"]
+    assert {source for allowed in rules.values() for source in allowed} == {
+        "'self'", "'unsafe-inline'", "data:", "blob:"
+    }  # fmt: skip
+
+    def asked(known: int | None) -> Any:
+        """The answer to a page that has this revision."""
+        output = {
+            "output": "news.data",
+            "outputs": {"id": "news", "property": "data"},
+            "changedPropIds": ["asked.data"],
+        }
+        value = {"id": "asked", "property": "data", "value": [1, known]}
+        return client.post("/_dash-update-component", json=output | {"inputs": [value]}).json
+
+    monkeypatch.setattr("analysis.page.live.listing", fail)
+    assert [asked(known)["response"] for known in (None, 1)] == [{}, {}], "no news"
+    assert asked(0)["response"]["news"]["data"]["revision"] == 1
 
 
 @pytest.fixture
@@ -185,3 +251,11 @@ def test_a_clock_that_never_ticks_or_never_rests_is_refused(tmp_path, capsys, ev
         main([str(tmp_path), f"--every={every}"])
     assert exit_.value.code == 2
     assert "--every: a number of seconds above zero" in capsys.readouterr().err
+
+
+def test_this_machine_alone_can_open_it_and_a_port_that_is_taken_is_one_line(counting: Ledger, capsys) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main([str(counting.folder), "--port", str(port)]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"serve: cannot listen on 127.0.0.1:{port} (")

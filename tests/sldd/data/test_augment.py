@@ -49,6 +49,20 @@ def test_a_batch_keeps_its_findings() -> None:
     assert truth.tolist() == [0, 1, 2, 3]
 
 
+def test_the_fingerprint_follows_the_films_and_what_is_done_to_them() -> None:
+    class Drawn:
+        def __init__(self, fingerprint: str | None) -> None:
+            self.fingerprint = fingerprint
+
+        def draw(self, random: object, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+            raise AssertionError
+
+    how = [("a", OFF), ("b", OFF), ("a", replace(OFF, noise=0.1))]
+    found = [Augmented(Drawn(films), settings).fingerprint for films, settings in how]
+    assert len({*found, "a", "b"}) == 5
+    assert Augmented(Drawn(None), OFF).fingerprint is None
+
+
 def _points(row: int, column: int, films: int = 80) -> torch.Tensor:
     images = torch.zeros(films, 1, 25, 25)
     images[:, 0, row, column] = 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +41,8 @@ def test_cache_names_no_patient(cohort_folder: Path) -> None:
     cohort = _prepare(cohort_folder)
     for path in cohort.folder.iterdir():
         assert b"patient-" not in path.read_bytes()
+    for folder in (cohort.folder, cohort.folder.parent):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700, "films are the user's alone"
     assert cohort == open_decoded(cohort.folder)
 
 
@@ -54,6 +57,17 @@ def test_intensity_is_that_of_the_named_patients(cohort_folder: Path) -> None:
     cohort = _prepare(cohort_folder)
     pixels = np.concatenate([cohort.pixels(patient).ravel() for patient in (1, 4)]).astype(float)
     assert cohort.intensity([1, 4]) == pytest.approx((pixels.mean(), pixels.std()))
+
+
+def test_intensity_is_that_of_all_pixels_of_all_films_of_a_patient(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    random, sizes = np.random.default_rng(3), ((20, 30), (40, 50), (16, 16))
+    films = [random.integers(60 * n, 60 * n + 90, size).astype(np.uint8) for n, size in enumerate(sizes)]
+    for number, film in enumerate(films):
+        Image.fromarray(film).save(tmp_path / "films" / f"{number}.png")
+    write_manifest(tmp_path / "films", ["a,0.png,,1", "b,1.png,,0", "a,2.png,,1"])
+    values = np.concatenate([films[0].ravel(), films[2].ravel()]).astype(float)
+    assert _prepare(tmp_path / "films").intensity([0]) == pytest.approx((values.mean(), values.std()))
 
 
 def test_a_cohort_that_is_read_as_ever_keeps_its_fingerprint(cohort_folder: Path) -> None:

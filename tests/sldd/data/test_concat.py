@@ -44,6 +44,16 @@ def test_each_film_is_standardised_as_its_own_collection(parts: list[WholeFilms]
         torch.testing.assert_close(joined.image(number), parts[part].image(film), rtol=0, atol=0)
 
 
+def test_the_fingerprint_follows_every_collection(parts: list[WholeFilms]) -> None:
+    first, second = parts
+    brighter = WholeFilms(second.cohort, 16, 121.0, 5.0)
+    nameless = WholeFilms(replace(second.cohort, fingerprint=""), 16, 120.0, 5.0)
+    joined = [JoinedFilms(each).fingerprint for each in (parts, [first, brighter], [second, first])]
+    assert JoinedFilms(parts).fingerprint == joined[0] is not None
+    assert len(set(joined)) == 3
+    assert JoinedFilms([first, nameless]).fingerprint is None
+
+
 def test_batches_are_of_training_patients_and_what_is_not_known_is_in_no_loss(parts: list[WholeFilms]) -> None:
     split = join_splits([Split([0], [1], []), Split([1], [], [0])], [2, 2])
     assert split == Split([0, 3], [1], [2])

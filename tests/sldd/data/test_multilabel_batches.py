@@ -41,6 +41,12 @@ def test_films_are_drawn_from_training_patients_with_what_is_not_known(films: Wh
         assert torch.equal(image, films.image(film)[0])
 
 
+def test_the_fingerprint_follows_the_patients(films: WholeFilms) -> None:
+    one, again, other = (FilmBatches(films, patients).fingerprint for patients in ([0, 2], [0, 2], [0, 1]))
+    assert one == again is not None
+    assert one != other
+
+
 def test_counts_leave_out_what_is_not_known(films: WholeFilms) -> None:
     positives, negatives = FilmBatches(films, [0, 1, 2, 3]).counts
     assert positives.tolist() == [3, 2, 0]

@@ -47,6 +47,14 @@ def test_fewer_bits_in_a_file_of_sixteen(tmp_path: Path, bits: int) -> None:
     assert "another bit depth?" in note
 
 
+def test_more_bits_than_the_others(tmp_path: Path) -> None:
+    films = [_chest(number) >> 4 for number in range(12)]
+    films[3] = _chest(3)
+    (note,) = _notes(tmp_path / "a", films)
+    assert note.startswith("manifest.csv line 5: values of ")
+    assert "(wider); another bit depth?" in note
+
+
 def test_half_of_the_films_with_fewer_bits(tmp_path: Path) -> None:
     films = [_chest(number) >> (4 * (number % 2)) for number in range(12)]
     (note,) = _notes(tmp_path / "a", films)
@@ -85,6 +93,17 @@ def test_saturated_films(tmp_path: Path) -> None:
     films[4] = np.where(np.arange(64) < 58, 255, films[4]).astype(np.uint8)
     notes = _notes(tmp_path / "a", films)
     assert any(note.startswith("manifest.csv line 6: most of it is one gray value") for note in notes)
+
+
+def test_what_is_usual_is_not_odd(tmp_path: Path) -> None:
+    narrow = [np.where(np.arange(64) < 56, 0, _chest(number, deep=False)).astype(np.uint8) for number in range(12)]
+    assert not any("most of it" in note for note in _notes(tmp_path / "narrow", narrow))
+    random = np.random.default_rng(0)
+    unlike = [np.kron(random.integers(0, 256, (8, 8)), np.ones((8, 8), int)).astype(np.uint8) for _ in range(7)]
+    few = [_chest(number, deep=False) for number in range(5)]
+    few[2] = 255 - few[2]
+    notes = _notes(tmp_path / "unlike", few + unlike)
+    assert not any("inverted" in note for note in notes), "half of all films have to be alike for that"
 
 
 def test_few_films_are_not_compared(tmp_path: Path) -> None:

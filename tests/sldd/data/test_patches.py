@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sldd.data.cohort import Cohort, prepare
+from sldd.data.cohort import Cohort, one_film, prepare
 from sldd.data.patches import (
     DISCARDED,
     BalancedBatches,
     Patches,
     PatchSettings,
+    class_windows,
     window_classes,
 )
 from sldd.errors import InputError
@@ -157,6 +158,14 @@ def test_fewer_patches_of_fewer_classes(cohort: Cohort) -> None:
         whole.subset(stream(0, "subset"), classes="P", per_class=9999)
 
 
+def test_fewer_patches_are_drawn_without_replacement(cohort: Cohort) -> None:
+    whole = BalancedBatches(Patches(cohort, SMALL, 0.0, 1.0), [0, 1])
+    most = min(whole.counts["N"], whole.counts["P"])
+    images, classes = whole.subset(stream(0, "x"), classes="NP", per_class=most).draw(stream(1, "batch"), 1000)
+    for number in (1, 2):
+        assert len({image.numpy().tobytes() for image in images[classes == number]}) == most > 5
+
+
 def test_batches_hold_their_own_patients_only(cohort: Cohort) -> None:
     """Every crop drawn is found again, at some window, on a film of the patients that were named."""
     patches = Patches(cohort, SMALL, 0.0, 1.0)
@@ -180,6 +189,44 @@ def test_crops_are_resized(cohort: Cohort) -> None:
     mean = np.array(cohort.pixels(0)[:32, :32], float).mean()
     assert crops.shape == (1, 1, 16, 16)
     assert crops.mean().item() == pytest.approx(mean, rel=0.02)
+
+
+def test_all_films_of_a_patient_have_the_patients_class_and_train_at_their_own_stride(cohort: Cohort) -> None:
+    several = replace(cohort, film_patients=[film // 4 for film in range(12)], labels=[0, 1, 0])
+    patches = Patches(several, replace(SMALL, score_stride=9), 0.0, 1.0)
+    for film, scoring, side in ((0, True, 6), (0, False, 9), (0, True, 6)):
+        classes = patches.classes(film, scoring=scoring)
+        assert classes is not None
+        assert classes.shape == (side, side)
+    for patient, label in enumerate(several.labels):
+        windows = class_windows(patches, patient)
+        films = set(range(4 * patient, 4 * patient + 4))
+        wanted = [films, set() if label else films, films if label else set()]
+        assert [set(group[:, 0].tolist()) for group in windows] == wanted
+        rows = {row for group in windows for row in group[:, 1].tolist()}
+        assert rows <= set(range(0, 53, 6))
+
+
+def test_what_is_made_smaller_is_averaged_and_not_picked() -> None:
+    """One bright row of four: whatever a filter without anti-aliasing sees of it, it is no quarter."""
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[::4] = 200
+    patches = Patches(one_film(pixels), PatchSettings(size=64, stride=64, input_size=16), 0.0, 1.0)
+    assert np.abs(patches.crop([Window(0, 0, 0, 64)])[0, 0, 1:-1].numpy() - 50).max() < 1
+
+
+def test_the_fingerprint_follows_whatever_changes_a_batch(cohort: Cohort) -> None:
+    def batches(settings: PatchSettings = SMALL, mean: float = 100.0, std: float = 50.0) -> BalancedBatches:
+        return BalancedBatches(Patches(cohort, settings, mean, std), range(8))
+
+    whole = batches()
+    others = [
+        batches(replace(SMALL, input_size=11)), batches(mean=99.0), batches(std=49.0),
+        BalancedBatches(Patches(cohort, SMALL, 100.0, 50.0), range(7)), whole.subset(stream(0, "x"), classes="NP"),
+        whole.subset(stream(0, "x"), per_class=5), whole.subset(stream(1, "x"), per_class=5),
+    ]  # fmt: skip
+    assert batches().fingerprint == whole.fingerprint is not None
+    assert len({each.fingerprint for each in (whole, *others)}) == 8
 
 
 def test_patch_larger_than_a_radiograph(cohort: Cohort) -> None:

@@ -40,6 +40,13 @@ def test_no_patient_is_in_two_parts(positives: int, negatives: int, seed: int, s
     assert split == split_patients(cohort, SplitSettings(*shares, seed=seed))
 
 
+def test_another_seed_is_another_division() -> None:
+    one, other = (split_patients(_cohort([0, 1] * 20), SplitSettings(seed=seed)) for seed in (0, 1))
+    for part in ("train", "validation", "test"):
+        assert vars(one)[part] != vars(other)[part]
+        assert len(vars(one)[part]) == len(vars(other)[part])
+
+
 def test_split_column_wins() -> None:
     splits = ["train", "train", "validation", "validation", "test", "test"]
     split = split_patients(_cohort([0, 1] * 3, list(splits)), SplitSettings())
@@ -54,13 +61,19 @@ def test_part_without_positives_is_refused() -> None:
 @given(folds=st.integers(2, 5), positives=st.integers(10, 40), negatives=st.integers(10, 40), seed=st.integers(0, 9))
 def test_folds_test_every_patient_once_and_mix_nobody(folds: int, positives: int, negatives: int, seed: int) -> None:
     cohort = _cohort([1] * positives + [0] * negatives)
-    splits = fold_patients(cohort, folds, SplitSettings(validation=0.25, seed=seed))
+    settings = SplitSettings(validation=0.3, seed=seed)
+    splits = fold_patients(cohort, folds, settings)
     assert sorted(patient for split in splits for patient in split.test) == list(range(cohort.patients))
     for split in splits:
         assert sorted(split.train + split.validation + split.test) == list(range(cohort.patients))
-        assert {cohort.labels[patient] for patient in split.validation} == {0, 1}
-    assert splits == fold_patients(cohort, folds, SplitSettings(validation=0.25, seed=seed))
-    assert splits != fold_patients(cohort, folds, SplitSettings(validation=0.25, seed=seed + 1))
+        for label, all_of_them in ((1, positives), (0, negatives)):
+            tested, validating = (
+                sum(cohort.labels[patient] == label for patient in part) for part in (split.test, split.validation)
+            )
+            assert 0 <= tested - all_of_them // folds <= 1
+            assert abs(validating - 0.3 * (all_of_them - tested)) <= 0.5
+    assert splits == fold_patients(cohort, folds, settings)
+    assert splits != fold_patients(cohort, folds, replace(settings, seed=seed + 1))
 
 
 def test_folds_that_cannot_be_are_refused() -> None:

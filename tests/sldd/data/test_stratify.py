@@ -64,6 +64,18 @@ def test_folds_test_every_patient_once_and_are_the_same_again(seed: int, folds: 
     assert splits != fold_patients(cohort, folds, SplitSettings(validation=0.2, seed=seed + 1))
 
 
+def test_another_seed_is_another_division() -> None:
+    one, other = (split_patients(_made_up(0), SplitSettings(seed=seed)) for seed in (0, 1))
+    assert one.validation != other.validation
+    assert one.test != other.test
+
+
+def test_of_those_who_are_not_tested_the_share_validates_that_was_asked_for() -> None:
+    cohort = _made_up(1)
+    for split in fold_patients(cohort, 4, SplitSettings(validation=0.1)):
+        assert len(split.validation) / (cohort.patients - len(split.test)) == pytest.approx(0.1, abs=0.03)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_folds_are_better_balanced_than_plain_ones(seed: int) -> None:
     cohort = _made_up(seed)
@@ -101,7 +113,8 @@ def test_the_sources_own_division_wins() -> None:
 
 
 def test_a_part_in_which_nothing_can_be_scored_is_refused() -> None:
-    findings = np.array([[1.0], [0.0], [1.0], [1.0], [1.0], [np.nan]])
+    unknown = [np.nan, np.nan]
+    findings = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0], unknown])  # the next-to-last too
     splits = ["train", "train", "validation", "validation", "test", "test"]
     with pytest.raises(InputError, match="the validation split has no finding that some of its films have"):
         split_patients(_cohort(findings, [*range(6)], list(splits)), SplitSettings())

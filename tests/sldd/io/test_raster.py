@@ -88,6 +88,9 @@ def test_orientation_is_one_rule_for_all_formats(tmp_path: Path, orientation: in
         "png16": read_radiograph(tmp_path / "deep.png") // 257,
         "jpeg": read_radiograph(tmp_path / "a.jpg"),
     }
+    # What was once read otherwise: nothing was turned, and rows were taken for columns where a TIFF lies on its side.
+    turned = [name for name in ("raw.tif", "a.png", "a.jpg") if read_film(tmp_path / name).changed == ("orientation",)]
+    assert turned == ["raw.tif"] * (orientation > 4) + ["a.png", "a.jpg"] * (orientation > 1)
     for compression in ("tiff_lzw", "tiff_adobe_deflate"):
         info = TiffImagePlugin.ImageFileDirectory_v2()
         info[274] = orientation

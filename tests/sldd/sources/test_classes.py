@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,21 @@ def test_the_splits_are_in_the_fingerprint(tmp_path: Path) -> None:
         "\n".join([HEADER, *ROWS[:5], *(row.replace("test", "val") for row in ROWS[5:])])
     )
     assert _source(root).fingerprint() != before
+
+
+def test_channels_and_the_slice_are_in_the_fingerprint(tmp_path: Path) -> None:
+    root = str(_table(tmp_path / "images", ROWS))
+    gray = DataSettings(source="classes", root=root)
+    how = [gray, replace(gray, channels="rgb"), replace(gray, slice=0.0), replace(gray, slice=0.5)]
+    assert len({open_source(settings).fingerprint() for settings in how}) == 4
+
+
+def test_colour_is_not_read_as_brightness_unasked(tmp_path: Path) -> None:
+    source = open_source(DataSettings(source="classes", root=str(_table(tmp_path / "images", ROWS))))
+    with pytest.raises(
+        InputError, match=r"line 2: the image is in colour; set data\.channels=rgb, or save all of them"
+    ):
+        prepare(source, tmp_path / "cache")
 
 
 @pytest.mark.parametrize("splits", [(), ("train", "val", "test"), ("Training", "validation", "Testing")])

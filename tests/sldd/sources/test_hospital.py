@@ -74,6 +74,13 @@ def test_small_classes_are_dropped_and_named(tmp_path: Path) -> None:
         _cohort(tmp_path / "films", smallest_class=5)
 
 
+def test_a_patient_whose_only_finding_was_dropped_has_none(tmp_path: Path) -> None:
+    cohort = _cohort(_folder(tmp_path / "films", [*ROWS[:-1], "LOE-LISA,f6.dcm,fracture"]))
+    assert cohort.classes == ["cardiac hypertrophy", "scoliosis"]
+    assert cohort.film_labels[6].tolist() == [0, 0]
+    assert cohort.labels == [1, 1, 0, 1, 0], "of Jane, John, Lisa, Pete and Rick"
+
+
 def test_copies_are_left_out_and_their_findings_kept(tmp_path: Path) -> None:
     """As an archive searched finding by finding gives them; another file, the same pixels."""
     root = _folder(tmp_path / "films", [*ROWS, "DOE-JOHN,copy.dcm,scoliosis", "DOE-JOHN,copy.dcm,pacemaker"])
@@ -150,6 +157,17 @@ def test_no_header_field_and_no_identifier_is_in_the_cache(tmp_path: Path) -> No
         content = path.read_bytes()
         for word in (b"KANARIENVOGEL", b"DOE", b".dcm", b"4711"):
             assert word not in content
+
+
+def test_identifiers_that_are_read_otherwise_than_written_change_the_fingerprint(tmp_path: Path) -> None:
+    """Pseudonyms are others than when accents were not composed."""
+    prints = []
+    for name in ("JOS\u00c9", "JOSE\u0301"):
+        root = _folder(tmp_path / name, [row.replace("DOE-JANE", name) for row in ROWS])
+        source = open_source(DataSettings(source="hospital", root=str(root)))
+        assert "JOS\u00c9" in source.patient_ids
+        prints.append(source.fingerprint())
+    assert prints[0] != prints[1]
 
 
 @pytest.mark.parametrize("mapping", ["[" * 100_000, "heart: &a Heart\nlung: *a\n", "heart: " + "1" * 6_000])

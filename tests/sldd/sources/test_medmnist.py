@@ -12,6 +12,7 @@ from sldd.data.settings import DataSettings, open_source
 from sldd.data.split import SplitSettings, split_patients
 from sldd.errors import InputError
 from sldd.sources.medmnist import MedMnistSettings, MedMnistSource
+from sldd.sources.subset import PartOfPatients
 from tests.shared_data import DATA
 
 REAL = DATA / "medmnist"
@@ -184,6 +185,8 @@ def test_of_volumes_a_slice_is_read(tmp_path: Path) -> None:
         np.testing.assert_array_equal(source.read(1)[0], wanted[1])
         prints.add(source.fingerprint())
     assert len(prints) == 3
+    part = PartOfPatients(source, "1/2")
+    assert (part.slice, part.film_size) == (1.0, 512), "packages say how their films were read"
     np.savez(file, **arrays)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"data\.slice: train_images are no volumes; leave it out"):
         MedMnistSource(file, MedMnistSettings(), 512, place=0.5)

@@ -80,9 +80,20 @@ def test_the_label_changes_the_mucosa_and_nothing_around_it() -> None:
     assert changed[~mask].mean() < 0.05
 
 
-def test_difficulty_changes_no_easy_patient_and_no_stomach() -> None:
+def test_easy_patients_are_as_they_were_before_there_was_a_choice() -> None:
+    """As they are drawn is in published figures; means, since a last bit may be another on another machine."""
+    image, _ = draw_stomach(stream(0, "one"), 64, 1, difficulty=0.0)
+    was = [
+        [98.8, 121.5, 111.8, 77.5],
+        [106.2, 151.8, 167.7, 90.5],
+        [98.0, 158.1, 178.4, 87.4],
+        [100.6, 157.4, 145.5, 92.3],
+    ]
+    np.testing.assert_allclose(image.reshape(4, 16, 4, 16).mean((1, 3)), was, atol=0.3)
+
+
+def test_difficulty_changes_no_stomach() -> None:
     easy, mask = draw_stomach(stream(0, "one"), 128, 1)
-    assert np.array_equal(draw_stomach(stream(0, "one"), 128, 1, difficulty=0.0)[0], easy)
     hard, same_mask = draw_stomach(stream(0, "one"), 128, 1, difficulty=1.0)
     assert np.array_equal(mask, same_mask)
     assert (np.abs(hard.astype(int) - easy) > 2).mean() > 0.3

@@ -17,6 +17,8 @@ def test_parts_are_disjoint_and_whole() -> None:
     identifiers = [name for part in parts for name in part.patient_ids]
     assert sorted(identifiers) == sorted(whole.patient_ids)
     assert [len(part.patient_ids) for part in parts] == [4, 3, 3]
+    in_turns = [whole.patient_ids[number::3] for number in range(3)]
+    assert not any(list(part.patient_ids) in in_turns for part in parts), "by chance, and not as identifiers are given"
     assert len({part.fingerprint() for part in parts} | {whole.fingerprint()}) == 4
     for part in parts:
         assert part.patient_ids == sorted(part.patient_ids)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,8 +49,29 @@ def test_a_cohort_reaches_a_machine_once(
     for film in range(len(cohort.shapes)):
         np.testing.assert_array_equal(fetched.pixels(film), cohort.pixels(film))
         np.testing.assert_array_equal(fetched.mask(film), cohort.mask(film))
+    assert (tmp_path / "cache").stat().st_mode & 0o077 == 0, "films are patients' data"
     store.clear()
     assert fetch_cohort(shared, tmp_path / "cache") == fetched, "the second trial asks for nothing"
+
+
+def test_of_trials_that_ask_at_once_one_fetches_and_the_other_waits(tmp_path: Path) -> None:
+    begun, go_on, filled = threading.Event(), threading.Event(), []
+
+    def fill(folder: Path) -> None:
+        filled.append(folder)
+        begun.set()
+        assert go_on.wait(60)
+        (folder / "pixels.bin").touch()
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(sharing._filled_once, "films", tmp_path, fill)
+        assert begun.wait(60)
+        second = pool.submit(sharing._filled_once, "films", tmp_path, fill)
+        with pytest.raises(TimeoutError):
+            second.result(0.2)
+        go_on.set()
+        assert first.result() == second.result() == tmp_path / "films"
+    assert len(filled) == 1
 
 
 def test_films_with_findings_have_no_masks_to_share(tmp_path: Path) -> None:

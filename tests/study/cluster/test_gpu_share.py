@@ -14,13 +14,13 @@ from study.cluster.ray_cluster import Slots
 from study.config.resource_settings import ResourceSettings
 
 
-def _share(peak: float | None, **settings: Any) -> float:
+def _share(peak: float | None, status: str = "done", **settings: Any) -> float:
     """Of a second trial, after a first that took so many MiB of a GPU of 24 GiB."""
     ledger, gpus = Ledger(Path()), settings.get("gpus_per_trial", 1.0)
     first, second = (Trial(Path(), {"cell": "a", "index": index}) for index in range(2))
     ledger.trials["a"] = [first, second]
     if peak is not None:
-        first.result = {"status": "done", "peak_memory_mib": peak, "device_memory_mib": 24 * 1024.0}
+        first.result = {"status": status, "peak_memory_mib": peak, "device_memory_mib": 24 * 1024.0}
     return GpuShares(ResourceSettings(**settings), Slots(1, 1.0 if gpus == "auto" else gpus, 4), ledger).of(second)
 
 
@@ -35,6 +35,10 @@ def test_what_is_given_is_kept_to() -> None:
     assert _share(100.0, gpus_per_trial=0.5) == 0.5
     assert _share(100.0, trials_per_gpu=1) == 1.0
     assert _share(100.0, gpus_per_trial=0) == 0
+
+
+def test_what_did_not_come_to_its_end_shows_no_peak() -> None:
+    assert _share(900.0, "failed") == 1.0
 
 
 def test_the_largest_of_a_cells_trials_decides() -> None:

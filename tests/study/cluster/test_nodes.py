@@ -14,7 +14,7 @@ import torch
 
 from sldd.errors import InputError
 from study.cluster import nodes
-from study.cluster.nodes import check_gpus, check_nodes
+from study.cluster.nodes import check_gpus, check_nodes, trial_nodes
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +81,12 @@ def test_a_gpu_that_pytorch_can_use_passes(machine: None, tmp_path: Path, monkey
     monkeypatch.setattr(nodes, "answers", usable)
     check_gpus()
     assert [answer["torch"] for answer in told] == [torch.__version__], "the machine with a GPU was asked, once"
+
+
+def test_trials_run_on_machines_that_are_alive_and_have_what_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = [{"Alive": True, "Resources": {kind: 1.0}} for kind in ("CPU", "GPU", "memory")]
+    monkeypatch.setattr(nodes.ray, "nodes", lambda: [{"Alive": False, "Resources": {"CPU": 1.0}}, *there])
+    assert trial_nodes() == there[:2]
 
 
 def test_other_versions_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ray._private.utils import validate_socket_filepath
@@ -56,6 +57,17 @@ def test_a_plan_counts_what_a_container_may_have(monkeypatch: pytest.MonkeyPatch
     settings = ResourceSettings(gpus_per_trial=0)
     assert slots_here(settings) == Slots(1, 0, 3)
     assert memory_per_trial(settings, None) == 2 * 2**30
+    assert memory_per_trial(settings, "10.0.0.1:6379") is None, "its machines are not known here"
+
+
+@pytest.mark.parametrize(("gpus", "gib"), [("auto", 24), (0.5, 12), (2, 24)])
+def test_a_trial_on_a_gpu_has_its_share_of_it_however_much_is_free(
+    monkeypatch: pytest.MonkeyPatch, gpus: Any, gib: int
+) -> None:
+    monkeypatch.setattr("ray._private.utils.get_num_cpus", lambda **_: 8)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (2**30, 24 * 2**30))
+    assert memory_per_trial(ResourceSettings(gpus_per_trial=gpus), None) == gib * 2**30
 
 
 @pytest.mark.parametrize("name", ["RAY_TMPDIR", "TMPDIR"])
@@ -128,6 +140,18 @@ def test_a_cluster_is_counted_machine_by_machine(monkeypatch: pytest.MonkeyPatch
     with connect("10.0.0.1:6379", ResourceSettings(cpus_per_trial=4)) as (where, slots):
         assert slots == Slots(4, 0.0, 3)
         assert where.endswith("10.0.0.1:6379 (4 nodes now): 18 CPUs, 0 GPUs; trials at once: 3")
+
+
+def test_a_cluster_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(**_: object) -> None:
+        raise ConnectionError("no such address\nand much more")
+
+    monkeypatch.setattr("ray.init", unreachable)
+    says = (
+        r"^--address 10.0.0.1:6379: cannot connect to Ray \(no such address\); --address local starts Ray here instead$"
+    )
+    with pytest.raises(InputError, match=says), connect("10.0.0.1:6379", ResourceSettings()):
+        pass
 
 
 @pytest.mark.parametrize(

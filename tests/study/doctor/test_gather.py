@@ -98,8 +98,33 @@ def test_what_goes_wrong_is_told_of_its_machine(two: dict[str, Stand], tmp_path:
     assert one.unwritten == "Read-only file system"
     assert one.trial is None, "it would fail there once more"
     assert one.ahead < -1e9
+    assert facts.driver.unread == {}, "what was never written is not missed"
     assert [message.partition(": ")[0] for message in facts.cohort] == ["data.root"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_does_not_see_what_others_wrote_is_told_and_tries_no_trial(two: dict[str, Stand], tmp_path: Path) -> None:
+    for name, there in (("one", {}), ("two", {"one": "there is none"})):
+        act = {"unread": lambda _, there=there: there, "trial": lambda *_: 1.0, "step": lambda: 0.01}
+        two[name] = Stand(Examiner(gpu=False, threads=1), **act)
+    facts = gather(load("demo", [f"data.cache={tmp_path / 'cache'}"]), tmp_path, None)
+    assert [machine.unread for machine in facts.everywhere] == [{}, {}, {"one": "there is none"}]
+    assert [machine.failure for machine in facts.machines] == ["its result does not appear here", None]
+
+
+def test_a_gpu_that_pytorch_cannot_use_is_told_and_not_tried(
+    two: dict[str, Stand], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [each | {"Resources": RESOURCES | {"GPU": 1.0}} for each in module.trial_nodes()]
+    monkeypatch.setattr(module, "trial_nodes", lambda: known)
+    examiner = Examiner(gpu=False, threads=1)
+    told = {**examiner.told(str(tmp_path), None), "cuda": False}
+    for name in two:
+        two[name] = Stand(examiner, told=lambda *_: told, step=lambda: pytest.fail("a step was tried"))
+    facts = gather(load("demo", [f"data.cache={tmp_path / 'cache'}"]), tmp_path, None)
+    assert [(each.gpus, each.step, each.trial, each.failure) for each in facts.machines] == [
+        (1.0, None, None, None)
+    ] * 2
 
 
 def test_a_folder_that_nobody_may_write_to_is_found(
@@ -220,13 +245,14 @@ def test_a_folder_that_is_not_shared_is_unread(tmp_path: Path) -> None:
 
 
 def test_another_source_is_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for folder in ("sldd", "study/doctor"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "sldd" / "a.py").write_text("1")
     monkeypatch.setattr(machine_module, "__file__", str(tmp_path / "study" / "doctor" / "machine.py"))
-    before = machine_module._source()
-    (tmp_path / "sldd" / "a.py").write_text("2")
-    assert machine_module._source() != before
+    found = [machine_module._source()]
+    for folder in ("analysis", "ledger", "sldd", "study/doctor"):
+        (tmp_path / folder).mkdir(parents=True)
+        for content in "12":
+            (tmp_path / folder / "a.py").write_text(content)
+            found.append(machine_module._source())
+    assert len(set(found)) == 9
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from ledger.ledger import KEY
+from ledger.trial_files import LANDSCAPE
 from ledger.trial_folder import WEIGHTS
 from study.export.archive import main
 from tests.analysis.conftest import Ledger
@@ -89,6 +90,24 @@ def test_networks_that_others_start_from_come_with_the_key(tmp_path: Path, capsy
     assert main(["unpack", str(tmp_path / "x.tar.xz"), "--out", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out/chained/trials/a/1" / WEIGHTS).read_bytes() == b"weights"
     assert (tmp_path / "out/chained" / KEY).stat().st_mode & 0o077 == 0, "the key is its owner's"
+
+
+def test_all_that_is_read_of_a_study_comes_also_what_a_longer_search_overtook(tmp_path: Path) -> None:
+    study = Ledger(tmp_path / "ours")
+    cell = study.cell("net", 1, 3)
+    for index in (0, 1):
+        study.done(cell, index)
+    (study.folder / "superseded" / cell).mkdir(parents=True)
+    (study.folder / "trials" / cell / "1").rename(study.folder / "superseded" / cell / "1-0a1b")
+    for name in ("prior.json", LANDSCAPE):
+        (study.folder / name).write_text("{}")
+    assert main(["pack", str(study.folder), str(tmp_path / "x.tar.xz")]) == 0
+    assert main(["unpack", str(tmp_path / "x.tar.xz"), "--out", str(tmp_path / "out")]) == 0
+    packed, there = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in (study.folder, tmp_path / "out" / "ours")
+    )
+    assert there == packed
 
 
 def test_what_could_not_be_unpacked_is_not_packed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +14,9 @@ from mlflow.tracking import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ledger.trial_files import read_json
+from sldd.errors import InputError
 from study.config.schema import StudyConfig
-from study.export.live import LiveTracking
+from study.export.live import LiveTracking, check_tracker
 from study.export.to_tensorboard import LIVE
 from study.run import main
 from tests.analysis.conftest import Ledger
@@ -134,8 +136,9 @@ def test_a_trial_that_is_interrupted_has_one_run_and_each_point_once(started, st
         return in_tensorboard(Path(to)) if track == "tensorboard" else in_mlflow(to, name)
 
     def begun(tracking: LiveTracking, trial: Any) -> None:
-        tracking.on_trial_start(0, [], trial)
-        tracking.on_trial_result(0, [], trial, {"step": 100, "history": HISTORY[:1]})
+        for _ in range(2):  # its machine is lost, and it goes on elsewhere from before its last report
+            tracking.on_trial_start(0, [], trial)
+            tracking.on_trial_result(0, [], trial, {"step": 100, "history": HISTORY[:1]})
 
     def goes_on(tracking: LiveTracking, trial: Any) -> None:
         tracking.on_trial_start(0, [], trial)
@@ -192,6 +195,22 @@ def test_a_tracker_that_fails_says_so_once_and_loses_no_trial(tmp_path, monkeypa
     assert {name: run["loss"] for name, run in in_tensorboard(study.folder).items()} == histories(study.folder)
 
 
+def test_a_tracker_that_hangs_holds_nobody_up(started, tmp_path, monkeypatch):
+    threads, answers = [], threading.Event()
+
+    def hang(tracking: LiveTracking) -> Any:
+        threads.append(tracking._thread)
+        assert answers.wait(60)
+        return SimpleNamespace(close=lambda: None)
+
+    monkeypatch.setattr("study.export.live._LAST_SECONDS", 0.05)
+    monkeypatch.setattr(LiveTracking, "_open", hang)
+    (line,) = started(lambda *_: None, "tensorboard", str(tmp_path / "logs"))
+    assert line.startswith("track: tensorboard does not answer; the study is not touched by it")
+    answers.set()
+    threads[0].join()
+
+
 def test_a_store_that_is_another_studys_is_told(started, study, tmp_path):
     assert started(lambda *_: None, "tensorboard", str(tmp_path / "logs")) == []
     study.described["provenance"]["started"] = "2026-11-22T22:30:00+00:00"
@@ -218,6 +237,14 @@ def test_a_tracker_that_is_not_installed_is_refused_at_the_start(tmp_path, monke
 def test_where_to_without_a_tracker_is_refused(tmp_path, capsys):
     assert main([*TINY, "track_to=logs", "--out", str(tmp_path / "out")]) == 2
     assert "track_to: does nothing without track=" in capsys.readouterr().err
+
+
+def test_a_tracker_that_will_want_a_key_is_refused_at_the_start(tmp_path, monkeypatch):
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with pytest.raises(InputError, match=r"^track: wandb: there is no key here"):
+        check_tracker(StudyConfig("ours", [], track="wandb"))
 
 
 def test_other_studies_have_nothing_to_do_with_it(study):

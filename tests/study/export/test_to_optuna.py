@@ -11,7 +11,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from study.export.__main__ import main
-from tests.study.export.conftest import HISTORY, confirm, interrupted, search, told, validation
+from tests.analysis.conftest import Ledger
+from tests.study.export.conftest import HISTORY, SEARCH, confirm, interrupted, search, told, validation
 
 
 def optuna_trials(where: str, cell: str = "net-m2-one_hot-as_is-sldd-s1e1") -> list[FrozenTrial]:
@@ -46,11 +47,35 @@ def test_optuna_has_a_study_a_cell_and_its_search_trials(run, tmp_path):
     assert trials[2].user_attrs["error"] == "the loss is nan"
 
 
-def test_a_range_that_was_narrowed_since_still_holds_what_was_tried(run, tmp_path):
+def test_a_range_that_was_narrowed_since_still_holds_what_was_tried(run, study, tmp_path):
+    study.described["config"] = {
+        "search": SEARCH | {"outer_lr": [0.03, 0.2], "inner_lr": [0.005, 0.04], "delta": [0.5, 0.95]}
+    }
+    study.save()
+    run("--optuna", told(tmp_path))
+    first = optuna_trials(told(tmp_path))[0]
+    assert first.params == {"outer_lr": 0.02, "inner_lr": 0.05, "delta": 0.37, "clip": 3.0}
+    assert first.distributions["outer_lr"] == FloatDistribution(0.02, 0.2, log=True)
+    assert first.distributions["inner_lr"] == FloatDistribution(0.005, 0.05, log=True)
+    assert first.distributions["delta"] == FloatDistribution(0.37, 0.95)
+
+
+def test_ordinary_training_has_a_range_of_its_own(run, tmp_path):
     run("--optuna", told(tmp_path))
     (train,) = optuna_trials(told(tmp_path), "net-train")
     assert train.params == {"outer_lr": 0.001, "delta": 0.37}
     assert train.distributions["outer_lr"] == FloatDistribution(0.0003, 0.01, log=True)
+
+
+def test_a_trial_has_the_score_of_its_studys_task(tmp_path):
+    written = Ledger(tmp_path / "ours", config={"task": "classes", "search": SEARCH})
+    history = [{"step": 100, "loss": 1.5, "val_balanced_accuracy": 0.55, "val_accuracy": 0.5}]
+    scores = {"balanced_accuracy": 0.6, "accuracy": 0.7, "auc": 0.8}
+    cell = written.cell("net", 10, 1, task="classes")
+    written.end(written.trial(cell, 0, "search"), validation=scores, history=history)
+    assert main([str(written.folder), "--optuna", told(tmp_path)]) == 0
+    (trial,) = optuna_trials(told(tmp_path), cell)
+    assert (trial.state, trial.value, trial.intermediate_values) == (TrialState.COMPLETE, 0.6, {100: 0.55})
 
 
 def test_confirm_trials_are_an_attribute_and_no_optuna_trial(run, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.study.export.conftest import search
+from tests.study.export.conftest import HISTORY, search, validation
 
 
 @pytest.fixture
@@ -60,3 +60,11 @@ def test_tensorboard_writes_each_run_once(events, run, study, tmp_path):
     assert run("--tensorboard", tmp_path / "logs")[0].startswith("tensorboard: 1 runs new, 5 there before")
     assert {path: path.read_bytes() for path in files} == files
     assert not [path for path in (tmp_path / "logs").rglob("*") if path.name.startswith(".")]
+
+
+def test_tensorboard_leaves_a_trial_that_failed_to_when_it_is_tried_again(run, study, tmp_path):
+    trial = study.folder / "trials" / "net-m2-one_hot-as_is-sldd-s1e1" / "10"
+    study.end(trial, status="failed", error="OSError: no", history=[])
+    assert run("--tensorboard", tmp_path / "logs")[0].startswith("tensorboard: 5 runs new, 0 there before")
+    study.end(trial, validation=validation(), history=HISTORY, attempt=2)
+    assert run("--tensorboard", tmp_path / "logs")[0].startswith("tensorboard: 1 runs new, 5 there before")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,16 @@ def test_wandb_sends_to_another_server_what_one_has(study, monkeypatch):
     assert runs._was_sent(trial, mark), "by an earlier version, or offline"
     assert runs._was_sent(trial, mark | {"server": "https://one.example"})
     assert not runs._was_sent(trial, mark | {"server": "https://two.example"})
+
+
+@pytest.mark.usefixtures("offline")
+def test_wandb_has_a_trial_again_that_went_on_from_a_rung(study):
+    runs, (_, (trial, *_)) = Runs(read_study(study.folder), "ours"), next(read_cells(read_study(study.folder)))
+    mark = {"run": runs._name(trial), "project": "ours"}
+    further = replace(trial, went_on=True)
+    assert [runs._was_sent(further, mark | {"step": step}) for step in (100, 200)] == [False, True]
+    assert not runs._was_sent(further, mark), "by an earlier version, which did not say up to where"
+    assert runs._was_sent(trial, mark | {"step": 100})
 
 
 @pytest.mark.usefixtures("offline")

@@ -13,7 +13,7 @@ import torch
 from sldd.errors import InputError
 from sldd.metrics.group_means import group_means
 from sldd.metrics.intervals import Estimate
-from sldd.metrics.patient_votes import Votes
+from sldd.metrics.patient_votes import UNDECIDED, Votes
 from sldd.package import Claims, Package, Scores
 from sldd.package.apply.agreement import compare_claims, scores_here
 from sldd.package.apply.drift import Drift, drifts, film_drifts, not_kept, patch_words, score_drifts
@@ -166,6 +166,29 @@ def test_calls_are_compared_with_what_the_claims_let_expect(films: Path, like: P
         drift = {each.what: each for each in drifts(scored, replace(like, claims=claims))}
         assert drift["called"].apart.value == pytest.approx(called - expected)
         assert drift["undecided"].apart.value == pytest.approx(scored.votes.undecided / 6)
+
+
+def test_patients_are_drawn_and_not_films(package: Package) -> None:
+    dark, bright = (FilmLook(0, side, side, 100, (mean,), (20.0,)) for side, mean in ((50, 80.0), (150, 160.0)))
+    sized = replace(package, sides=(100.0, 100.0))
+    exposure, contrast, resolution = film_drifts([dark, bright], sized)
+    for drift in (exposure, contrast, resolution):  # of one patient, whose films are always drawn together
+        assert drift.apart.low == drift.apart.high == pytest.approx(drift.apart.value)
+    assert resolution.apart.value == pytest.approx(1), "a mean side for each patient"
+    exposure, *_ = film_drifts([dark, replace(bright, patient=1)], sized)
+    assert exposure.apart.low < exposure.apart.value < exposure.apart.high
+
+
+def test_patients_whose_films_could_not_be_read_are_not_undecided(films: Path, like: Package) -> None:
+    scored, _ = _found(films, like)
+    counts = scored.votes.counts.copy()
+    counts[0] = 0
+    unread = replace(scored, votes=replace(scored.votes, counts=counts), read=(0, *scored.read[1:]))
+    claims = Claims("validation", Scores(200, 100, 0, 0.5, 0.5, None, None), None)
+    drift = {each.what: each for each in drifts(unread, replace(like, claims=claims))}
+    rest = scored.votes.scores[1:]
+    assert drift["undecided"].apart.value == pytest.approx((rest == UNDECIDED).mean())
+    assert drift["called"].apart.value == pytest.approx((rest >= 0.45).mean() - 0.5)
 
 
 @pytest.mark.parametrize(

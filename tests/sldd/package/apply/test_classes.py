@@ -15,7 +15,8 @@ from pydicom import dcmread
 from sldd.data.cohort import prepare
 from sldd.data.whole_films import WholeFilms
 from sldd.package import Package
-from sldd.package.apply.classes import Told, films_of_classes, tell
+from sldd.package.apply.classes import ClassFilm, Told, classes_csv, films_of_classes, tell
+from sldd.package.apply.films import FilmFile
 from sldd.package.apply.remarks import FilmLook
 from sldd.package.cli.commands import main
 from sldd.package.rebuild.rebuild import rebuild
@@ -122,3 +123,26 @@ def test_a_subjects_score_is_the_mean_of_the_largest_probabilities_of_the_films(
     probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.5, 0.4], [0.3, 0.3, 0.4]])
     told = Told(("a", "b", "c"), [], probabilities, [], [], looks, "")
     assert told.largest == pytest.approx([0.55, 0.5])
+
+
+def test_rows_are_in_the_order_of_pseudonyms() -> None:
+    film = FilmFile(Path("x.png"), "film 1 of 1 by name")
+    films = [ClassFilm(film, subject, None) for subject in ("Doe", "Poe", "Roe")]
+    told = Told(("a", "b"), films, np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]), [], [], [], "")
+    rows = csv.DictReader(classes_csv(told, ["P-c", "P-a", "P-b"]).decode().splitlines())
+    assert [(row["subject"], row["told"]) for row in rows] == [("P-a", "b"), ("P-b", "a"), ("P-c", "a")]
+
+
+def test_findings_have_a_probability_each_and_classes_share_one(package: Path, tmp_path: Path) -> None:
+    made, cpu = Package.load(package), torch.device("cpu")
+    received = films_of_classes(_film(tmp_path / "films" / "0.png").parent, made.classes)
+    classes = tell(rebuild(made), made, received, batch=2, device=cpu).probabilities
+    network, findings = rebuild(made), replace(made, exclusive=False)
+    found = tell(network, findings, received, batch=2, device=cpu).probabilities
+    pixels = np.asarray(Image.open(tmp_path / "films" / "0.png")).astype(np.float32)
+    assert isinstance(made.mean, float)
+    assert isinstance(made.deviation, float)
+    with torch.no_grad():
+        logits = network(torch.from_numpy((pixels - made.mean) / made.deviation)[None, None]).double()
+    assert np.allclose(found, logits.sigmoid().numpy(), atol=1e-6)
+    assert np.allclose(classes, logits.softmax(1).numpy(), atol=1e-6)

@@ -13,14 +13,17 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from sldd.data.patches import PatchSettings
 from sldd.errors import InputError
 from sldd.package import Package
 from sldd.package.apply.films import find_patients
 from sldd.package.apply.scoring import score
 from sldd.package.cli.commands import main
+from sldd.package.combine.alike import check_alike
 from sldd.package.combine.images import combine
 from sldd.package.combine.votes import added
 from sldd.package.combine.weights import average
+from sldd.package.format.image_encoding import stored
 from sldd.package.format.package import is_package, of_packages
 from sldd.package.format.signature import generate
 from sldd.package.rebuild.rebuild import rebuild, started
@@ -101,7 +104,9 @@ def test_statistics_are_those_of_all_hospitals_values(inner_weights: str) -> Non
         assert torch.allclose(found[f"{name}.running_var"], torch.stack(variances).mean(0) + 0.25, atol=1e-4)
 
 
-def test_an_ensemble_adds_votes(pair: list[Package], films: Path, tmp_path: Path) -> None:
+def test_an_ensemble_adds_votes(
+    pair: list[Package], films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     patients = find_patients(films)
     parts = [score(rebuild(p), p, patients, batch=64, device=torch.device("cpu")) for p in pair]
     assert np.array_equal(added(parts).votes.counts, parts[0].votes.counts + parts[1].votes.counts)
@@ -109,6 +114,7 @@ def test_an_ensemble_adds_votes(pair: list[Package], films: Path, tmp_path: Path
         package.save(tmp_path / name)
     out = tmp_path / "scores.csv"
     assert main(["apply", str(tmp_path / "a"), str(films), "--with", str(tmp_path / "b"), "--out", str(out)]) == 0
+    assert "called positive at delta 0.5," in capsys.readouterr().out, "the mean of theirs, 0.45 and 0.55"
     total = sum(int(line.split(",")[4]) for line in out.read_text().splitlines()[1:])
     assert total == sum(part.votes.counts[:, 2].sum() for part in parts)
 
@@ -156,6 +162,43 @@ def test_others_are_not_combined(pair: list[Package], change: dict[str, Any], wo
     for combined in others:
         with pytest.raises(InputError, match=words):
             combined()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"norm": "batch"}, {"start": "near_linear"}, {"exclusive": True}, {"slice": 0.5}, {"film_size": 64},
+        {"inner_weights": "head"}, {"momentum": 0.5}, {"inner_precision": "bfloat16"},
+        {"patches": PatchSettings(size=32, stride=16, score_stride=20, input_size=32)},
+    ],
+)  # fmt: skip
+def test_nor_are_those_of_other_steps_or_other_films(pair: list[Package], change: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=rf"b cannot be combined with a: its {next(iter(change))} is "):
+        check_alike([pair[0], replace(pair[1], **change)], NAMES)
+
+
+def test_votes_of_other_films_are_not_added(
+    pair: list[Package], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair[0].save(tmp_path / "a")
+    with_self_test(replace(pair[1], depth=16)).save(tmp_path / "b")
+    a, b, out = (str(tmp_path / name) for name in ("a", "b", "scores.csv"))
+    assert main(["apply", a, str(tmp_path), "--with", b, "--out", out]) == 2
+    assert "b cannot be combined with a: its depth is 16, and there 8" in capsys.readouterr().err
+
+
+def test_images_stay_encoded_as_those_of_all_are(pair: list[Package], tmp_path: Path) -> None:
+    received, cost = zip(*(stored(package.images.numpy(), "uint8") for package in pair), strict=True)
+    small = [
+        replace(package, images=torch.from_numpy(images), stored=each)
+        for package, images, each in zip(pair, received, cost, strict=True)
+    ]
+    joined = combine(small, NAMES, "sequence")
+    joined.save(tmp_path / "joined.safetensors")
+    found = Package.load(tmp_path / "joined.safetensors")
+    assert found.stored.images == "uint8"
+    assert torch.equal(found.images, torch.cat([small[0].images, small[1].images]))
+    assert combine([small[0], pair[1]], NAMES, "sequence").stored.images == "float32"
 
 
 def test_other_shapes_are_not_combined(pair: list[Package]) -> None:

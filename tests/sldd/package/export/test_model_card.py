@@ -66,6 +66,26 @@ def test_a_card_without_claims_states_no_scores(saved: Path, package: Package) -
     assert "no scores are claimed" in text
 
 
+def test_a_card_says_what_makes_its_scores_and_its_network_doubtful(saved: Path, package: Package) -> None:
+    assert package.claims is not None
+    assert package.self_test is not None
+    shaky = replace(package.self_test, spread=0.2)
+    for change, words in (
+        ({"claims": replace(package.claims, protocol="paper")}, "chosen on test patients: scores are too high"),
+        ({"claims": replace(package.claims, test=None)}, "no test patients: validation scores are too high"),
+        ({"self_test": shaky}, "chaotic inner steps: another machine may get another network"),
+        ({"self_test": None, "expected": None}, "no self-test"),
+    ):
+        package.save(saved)
+        assert words not in _said(_card(saved), 40)
+        replace(package, **change).save(saved)
+        assert words in _said(_card(saved), 40)
+    words = "batch-norm statistics can give members away"
+    assert words in _said(_card(saved), 40)
+    replace(package, theta_bn={}).save(saved)
+    assert words not in _said(_card(saved), 40)
+
+
 def test_scores_over_classes_have_no_counts_for_an_interval(saved: Path, package: Package) -> None:
     scores = Scores(24, 0, 0, 0.8, None, None, 0.9)
     replace(

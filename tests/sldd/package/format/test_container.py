@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +28,7 @@ from sldd.package.format.container import (
     read,
     to_bytes,
 )
+from sldd.package.format.image_encoding import stored
 from sldd.package.format.package import from_container
 
 TENSORS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([1, 2], np.uint8)}
@@ -148,6 +151,30 @@ def content(package: Package) -> bytes:
     return package.to_bytes()
 
 
+@pytest.fixture(scope="session")
+def content_of_8_bit(package: Package) -> bytes:
+    received, cost = stored(package.images.numpy(), "uint8")
+    return replace(package, images=torch.from_numpy(received), stored=cost).to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "more", "less", "says"),
+    [
+        ({}, {"films": np.zeros(3, np.float32)}, "", "it has a tensor films that no package has"),
+        ({}, {}, "labels", "it has no labels"),
+        ({"note": "of Jane Doe"}, {}, "", "its header is not one of this format"),
+        ({"format": "sldd-package/6"}, {}, "", "its format is sldd-package/6, and what it says of itself is of sldd-p"),
+    ],
+)
+def test_a_package_holds_what_packages_hold_and_nothing_else(
+    content: bytes, metadata: dict[str, str], more: dict[str, np.ndarray], less: str, says: str
+) -> None:
+    container = parse(content)
+    tensors = {name: value for name, value in container.tensors.items() if name != less} | more
+    with pytest.raises(InputError, match=says):
+        from_container(Container(container.metadata | metadata, tensors))
+
+
 @settings(max_examples=300)
 @given(data=st.data())
 def test_cut_and_flipped_files(content: bytes, data: st.DataObject) -> None:
@@ -185,9 +212,9 @@ def test_crafted_facts(content: bytes, data: st.DataObject) -> None:
 
 @settings(max_examples=200)
 @given(data=st.data())
-def test_crafted_tensors(content: bytes, data: st.DataObject) -> None:
+def test_crafted_tensors(content: bytes, content_of_8_bit: bytes, data: st.DataObject) -> None:
     """Any tensor of another shape, type or value, or under another name."""
-    container = parse(content)
+    container = parse(data.draw(st.sampled_from([content, content_of_8_bit])))
     tensors = dict(container.tensors)
     name = data.draw(st.sampled_from(sorted(tensors)))
     value = tensors.pop(name)
@@ -199,7 +226,8 @@ def test_crafted_tensors(content: bytes, data: st.DataObject) -> None:
             tensors[name] = value.astype(data.draw(st.sampled_from([np.float16, np.uint8])))
         case "value":
             bad = value.copy()
-            bad.flat[data.draw(st.integers(0, value.size - 1))] = data.draw(st.floats(width=32))
+            values = st.integers(0, 255) if value.dtype == np.uint8 else st.floats(width=32)
+            bad.flat[data.draw(st.integers(0, value.size - 1))] = data.draw(values)
             tensors[name] = bad
         case "name":
             tensors[data.draw(st.text("abz_/.", min_size=1, max_size=8))] = value

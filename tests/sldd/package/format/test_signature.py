@@ -7,9 +7,12 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from sldd.errors import InputError
 from sldd.package import Package
+from sldd.package.cli.commands import main
 from sldd.package.format.container import Container, read, to_bytes
 from sldd.package.format.signature import check, generate, read_private, read_public, sign, to_signed_bytes
 from sldd.package.rebuild.verify import Check, verify
@@ -83,6 +86,12 @@ def test_keys_are_private_and_never_overwritten(keys: dict[str, Path]) -> None:
     assert stat.S_IMODE(keys["ours"].stat().st_mode) == 0o600
     with pytest.raises(InputError, match="a key is never overwritten"):
         generate(keys["ours"])
+    half = keys["ours"].with_name("half")
+    half.with_name("half.pub").write_text("somebody's")
+    with pytest.raises(InputError, match=r"half\.pub: exists already"):
+        generate(half)
+    assert half.with_name("half.pub").read_text() == "somebody's"
+    assert not half.exists()
 
 
 def test_files_that_are_no_keys(tmp_path: Path, keys: dict[str, Path], package: Package) -> None:
@@ -91,7 +100,27 @@ def test_files_that_are_no_keys(tmp_path: Path, keys: dict[str, Path], package: 
         read_private(tmp_path / "key")
     with pytest.raises(InputError, match="no public key"):
         read_public(keys["ours"])
+    other = X25519PrivateKey.generate()
+    pem, kind = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (tmp_path / "x").write_bytes(other.private_bytes(pem, kind, serialization.NoEncryption()))
+    public = other.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "x.pub").write_bytes(public)
+    for read_key, name in ((read_private, "x"), (read_public, "x.pub")):
+        with pytest.raises(InputError, match="a key of another kind than Ed25519"):
+            read_key(tmp_path / name)
     with pytest.raises(InputError, match="there is no such key file"):
         read_private(tmp_path / "missing")
     with pytest.raises(InputError, match="say who signs"):
         sign(package.to_container(), read_private(keys["ours"]), "two\nlines")
+
+
+def test_a_file_that_was_changed_is_not_signed_nor_shown_as_whole(
+    saved: Path, keys: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved.write_bytes(saved.read_bytes()[:-1] + bytes([saved.read_bytes()[-1] ^ 1]))
+    out = tmp_path / "out.safetensors"
+    assert main(["sign", str(saved), "--key", str(keys["ours"]), "--signer", "A", "--out", str(out)]) == 2
+    assert "its content was changed after it was made; nobody should sign it" in capsys.readouterr().err
+    assert not out.exists()
+    assert main(["info", str(saved)]) == 0
+    assert "DOES NOT HOLD" in capsys.readouterr().out

@@ -17,7 +17,7 @@ from sldd.package import Package
 from sldd.package.format.container import Container, read, to_bytes
 from sldd.package.format.package import INPUTS
 from sldd.package.rebuild.rebuild import rebuild, with_weights
-from sldd.package.rebuild.self_test import TOLERANCE, inputs, marks, outputs, with_self_test
+from sldd.package.rebuild.self_test import TOLERANCE, inputs, marks, outputs, run, with_self_test
 from sldd.package.rebuild.verify import Verdict, verify
 from tests.sldd.package.conftest import Files, make, reseal
 
@@ -38,6 +38,11 @@ def _brighter(package: Package) -> Package:
     images = package.images.clone()
     images[1, 2] += 0.05
     return replace(package, images=images)
+
+
+def _shifted(package: Package) -> Package:
+    name = next(name for name in package.theta_bn if name.endswith("running_mean"))
+    return replace(package, theta_bn=package.theta_bn | {name: package.theta_bn[name] + 0.5})
 
 
 BROKEN: dict[str, tuple[Change, str, str]] = {
@@ -68,6 +73,7 @@ BROKEN: dict[str, tuple[Change, str, str]] = {
         "changed at step 1, image 1 and 5 more; they look rounded to whole numbers",
     ),
     "another start": (_other_start, "self-test", "synthetic inputs differ by"),
+    "theta_bn shifted": (_shifted, "theta_bn", "1 of 4 statistics were changed: "),
     "theta_bn dropped": (lambda p: replace(p, theta_bn={}), "theta_bn", "4 of 4 statistics are missing"),
 }
 
@@ -146,6 +152,31 @@ def test_weights_that_were_changed_are_no_start(package: Package, file_of: Files
     assert "another layer 0.0.weight" in _failures(verify(file_of(replace(included, weights=weights))))["rebuild"]
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda p: {"theta_bn": {n: v[:2] for n, v in p.theta_bn.items()}}, "is of 2 channels, the network's of "),
+        (
+            lambda p: {"theta_bn": p.theta_bn | {"x.running_mean": torch.zeros(2)}},
+            "network has no x.running_mean",
+        ),
+        (
+            lambda p: {"theta_bn": dict([*p.theta_bn.items()][1:])},
+            "the statistics .* of the network are missing",
+        ),
+        (
+            lambda p: {"rates": p.rates[..., None].repeat(1, 1, 5)},
+            "its rates are those of 5 tensors, and ",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_network_is_said(
+    package: Package, change: Callable[[Package], dict[str, object]], says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        rebuild(replace(package, **change(package)))  # type: ignore[arg-type]
+
+
 def test_a_package_without_a_self_test_does_not_pass(package: Package, file_of: Files) -> None:
     verdict = verify(file_of(replace(package, self_test=None, expected=None)))
     assert _failures(verdict) == {"self-test": "the package has none, so nothing shows that it works here"}
@@ -163,12 +194,27 @@ def test_chaotic_inner_steps_are_said_to_be(package: Package, file_of: Files) ->
     moved = package.expected.roll(1, 0)
     said = _failures(verify(file_of(replace(package, self_test=shaky, expected=moved))))["self-test"]
     assert "chaotic (a change of a millionth in the images moved outputs by 2.0e-01" in said
+    calm = replace(package.self_test, spread=TOLERANCE / 20)
+    said = _failures(verify(file_of(replace(package, self_test=calm, expected=moved))))["self-test"]
+    assert "chaotic" not in said
+
+
+def test_votes_that_change_are_counted(package: Package) -> None:
+    network = rebuild(package)
+    assert (run(package, network).votes, run(package, network).passed) == (0, True)
+    assert package.expected is not None
+    turned = run(replace(package, expected=package.expected.roll(1, 1)), network)
+    assert (turned.votes, turned.inputs, turned.passed) == (INPUTS, INPUTS, False)
 
 
 def test_synthetic_inputs_are_the_same_bits_everywhere(package: Package) -> None:
     seen = inputs(5, torch.zeros(1, 1, 1, 32, 32))
     assert seen.shape == (INPUTS, 1, 32, 32)
     assert hashlib.sha256(seen.numpy().tobytes()).hexdigest()[:16] == "a42a3ebadfe70207"
+    images = (torch.arange(6 * 32 * 32).reshape(2, 3, 1, 32, 32) % 97 - 48).float() / 16
+    mixed = inputs(5, images)
+    assert hashlib.sha256(mixed.numpy().tobytes()).hexdigest()[:16] == "e14ab3306c37c618"
+    assert torch.equal(mixed[1::2], seen[1::2]), "noise alone"
     assert 0.5 < float(seen.std()) < 2
 
 
@@ -178,7 +224,7 @@ def test_the_tolerance_lies_between_rounding_and_what_breaks_a_package(package: 
     assert package.expected is not None
     assert package.self_test is not None
     assert float((found - package.expected).abs().max()) > 3 * TOLERANCE
-    assert package.self_test.spread < TOLERANCE / 3
+    assert 0 < package.self_test.spread < TOLERANCE / 3
 
 
 def test_facts_that_nothing_is_computed_from_are_the_word_of_whoever_made_the_digest(
