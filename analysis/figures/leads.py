@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from analysis.figures.parts.spec import FigureSpec, Table
 from analysis.figures.parts.theme import FAINT, PALETTE, figure, hover, plain
 from analysis.records.records import Study
-from analysis.stats.leads import leads
+from analysis.stats.leads import interval_words, leads
 from analysis.stats.minimum import percent
 from analysis.stats.ranks.partial import LEVEL
 
@@ -59,14 +59,10 @@ def leads_figure(frame: pd.DataFrame) -> go.Figure:
     )
 
 
-def _interval(row: Mapping[Any, Any]) -> str:
-    return f"{row['low']:+.2f} to {row['high']:+.2f}"
-
-
 def _hover(row: Mapping[Any, Any]) -> str:
     return hover(
         row["label"],
-        given_parameters=f"{row['value']:+.2f} ({_interval(row)})",
+        given_parameters=f"{row['value']:+.2f} ({interval_words(row['low'], row['high'])})",
         whatever_the_size=f"{row['alone']:+.2f}",
         networks=f"{row['networks']} of {row['families']} families",
     )
@@ -75,7 +71,13 @@ def _hover(row: Mapping[Any, Any]) -> str:
 def _table(frame: pd.DataFrame) -> Table:
     headings = ["trait", "given parameters", f"{percent(LEVEL)} interval", "whatever the size", "networks"]
     return headings, [
-        [row["label"], f"{row['value']:+.2f}", _interval(row), f"{row['alone']:+.2f}", str(row["networks"])]
+        [
+            row["label"],
+            f"{row['value']:+.2f}",
+            interval_words(row["low"], row["high"]),
+            f"{row['alone']:+.2f}",
+            str(row["networks"]),
+        ]
         for row in frame.to_dict("records")
     ]
 
@@ -84,9 +86,9 @@ def _caption(study: Study) -> str:
     return (
         "Leads for a next study, not findings: whether networks of one size that are deeper, wider, more linear (...) "
         "need more images (right of zero) or fewer. Partial rank correlations given parameters with 95 % intervals, "
-        "families kept together; hollow where zero is within. Several traits are looked at, so that one of them may be "
-        "off zero by chance, and they go along with each other. All are measured on one batch before anything is "
-        "learned, but for ordinary training's score."
+        "families kept together; hollow where zero is within, or where a perfect order leaves no interval. Several "
+        "traits are looked at, so that one of them may be off zero by chance, and they go along with each other. All "
+        "are measured on one batch before anything is learned, but for ordinary training's score."
     )
 
 

@@ -109,7 +109,7 @@ def importances(cells: np.ndarray, settings: Mapping[str, Values], rng: np.rando
         chance = float(null.mean())
         ends = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         low, high = (_without_chance(float(end), chance) for end in ends)
-        p = (1 + int((null >= value).sum())) / (RESAMPLES + 1)
+        p = (1 + int((null >= value - 1e-9).sum())) / (RESAMPLES + 1)
         found[name] = Importance(_without_chance(value, chance), low, high, p)
     return found
 

@@ -7,6 +7,8 @@ traits are looked at, all of the same few networks, and none was varied by itsel
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from analysis.records.cell_means import settings_apart
@@ -52,7 +54,8 @@ def network_traits(study: Study) -> pd.DataFrame:
 
 def leads(study: Study) -> pd.DataFrame:
     """A row a trait: its rank correlation with the smallest count, `alone` and given parameters (`value`, with the
-    interval `low` to `high`); by how far that is from zero. Empty where there are too few networks."""
+    interval `low` to `high`, NaN where it is not known); by how far that is from zero. Empty where there are too few
+    networks."""
     points = network_traits(study)
     families = points["backbone"].astype(str).map(family).tolist()
     sizes, lower, upper = (points[name] for name in ("parameters", "lower", "upper"))
@@ -64,3 +67,8 @@ def leads(study: Study) -> pd.DataFrame:
             rows.append({"trait": trait, "label": label} | vars(found))
     frame = pd.DataFrame(rows, columns=list(SCHEMA)).astype(SCHEMA)
     return frame.sort_values("value", key=abs, ascending=False, kind="stable").reset_index(drop=True)
+
+
+def interval_words(low: float, high: float) -> str:
+    """The interval of a row of `leads`."""
+    return "not known" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"

@@ -53,7 +53,7 @@ def comparable(study: Study) -> pd.DataFrame:
     ended = records["phase"].eq("search") & records["status"].isin(["done", "diverged"])
     rows = records[ended.fillna(False).astype(bool) & records["protocol"].ne("paper")]
     rows = rows[(rows[list(RATES)].fillna(1.0) > 0).all(axis=1)]
-    reached = rows[[f"val_{name}" for name in study.task.smooth]].mean(axis=1)
+    reached = rows[[f"val_{name}" for name in study.task.smooth]].mean(axis=1).round(12)
     rows = rows.assign(reached=reached.where(rows["status"].eq("done"), -1.0)).dropna(subset="reached")
     chosen = pd.DataFrame([_choices(text) for text in rows["options"]], index=rows.index)
     rows = rows.join(chosen.add_prefix("options."))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.records.records import Study, score_word
-from analysis.stats.leads import leads
+from analysis.stats.leads import interval_words, leads
 from analysis.stats.minimum import minimum_images, percent
 from analysis.stats.ranks.partial import LEVEL
 from analysis.tables.formats import Column, Table, decimals, words
@@ -56,7 +56,7 @@ def _leads_table(study: Study, found: pd.DataFrame) -> Table:
     columns = [
         words("label", "Trait"),
         Column("Given\nparameters", lambda row: f"{row['value']:+.2f}"),
-        Column(f"{percent(LEVEL)}\ninterval", lambda row: f"{row['low']:+.2f} to {row['high']:+.2f}"),
+        Column(f"{percent(LEVEL)}\ninterval", lambda row: interval_words(row["low"], row["high"])),
         Column("Whatever\nthe size", lambda row: f"{row['alone']:+.2f}"),
         Column("Networks", lambda row: f"{row['networks']} of {row['families']} families"),
     ]

@@ -33,4 +33,4 @@ class AdaptiveClip:
             # Nothing is known about the norm of what was zero so far.
             allowed = torch.where(usual > 0, torch.minimum(norm, self._times * usual), norm)
             gradient.mul_(torch.where(norm > 0, allowed / norm, 1.0))
-            self.norms[name] = _DECAY * usual + (1 - _DECAY) * allowed
+            self.norms[name] = torch.where(usual > 0, _DECAY * usual + (1 - _DECAY) * allowed, allowed)

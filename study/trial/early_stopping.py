@@ -17,6 +17,8 @@ from study.config.search_settings import SearchSettings
 
 Reached = Callable[[Mapping[str, Any]], float]
 """What trials are compared by, of an entry of a history."""
+_SAME = 1e-9
+"""Difference of scores up to which one does as well as the other: medians are means of two."""
 
 
 def stop_below(earlier: Iterable[Trial], settings: SearchSettings, reached: Reached) -> list[list[float]]:
@@ -36,7 +38,7 @@ def is_below(limits: Sequence[Sequence[float]], history: Sequence[dict[str, Any]
     if not limits or not history:
         return False
     step = history[-1]["step"]
-    return any(step == at and _best(history, step, reached) < limit for at, limit in limits)
+    return any(step == at and _best(history, step, reached) < limit - _SAME for at, limit in limits)
 
 
 def stopped_early(ledger: Ledger) -> str | None:

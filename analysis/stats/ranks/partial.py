@@ -29,7 +29,10 @@ _NEAR_ONE = 1 - 1e-9
 
 @dataclass(frozen=True)
 class Partial:
-    """A partial rank correlation in [-1, 1] with its interval; `alone` is without taking the size out."""
+    """A partial rank correlation in [-1, 1] with its interval; `alone` is without taking the size out.
+
+    `low` and `high` are NaN where the order is perfect without any one family: a jackknife has no width there.
+    """
 
     networks: int
     families: int
@@ -51,8 +54,7 @@ def partial_spearman(
         upper: the same, infinite where none is shown to suffice.
 
     Returns:
-        None where fewer than ``FEWEST`` families have it, where one of the three does not vary, or where the order is
-        perfect without any one family: a jackknife has no width there.
+        None where fewer than ``FEWEST`` families have it, or one of the three does not vary.
     """
     columns = [np.asarray(column, np.float64) for column in (trait, sizes, lower, upper)]
     there = np.isfinite(columns[0])
@@ -73,8 +75,10 @@ def partial_spearman(
     without = np.array([fisher(named != kind) for kind in kinds])
     count = len(kinds)
     error = np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum())
-    if not np.isfinite(error) or error < 1e-9:
+    if not np.isfinite(error):
         return None
+    if error < 1e-9:
+        return Partial(len(x), count, _spearman(x, y), value, float("nan"), float("nan"))
     reach = t.ppf((1 + LEVEL) / 2, count - 2) * error
     centre = fisher(everyone)
     ends = np.tanh([centre - reach, centre + reach])

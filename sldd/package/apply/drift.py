@@ -54,7 +54,7 @@ class Drift:
     def beyond(self) -> bool:
         """The whole interval lies farther away than may be."""
         low, high = (1 / self.most, self.most) if self.same else (-self.most, self.most)
-        return self.apart.low > high or self.apart.high < low
+        return self.apart.low > high + 1e-9 or self.apart.high < low - 1e-9  # a factor is the exponential of a mean
 
 
 def drifts(scored: Scored, header: Header) -> Iterator[Drift]:

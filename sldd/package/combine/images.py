@@ -13,6 +13,7 @@ their own.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -76,12 +77,12 @@ def combine(
 def pooled(packages: Sequence[Package]) -> tuple[PerChannel, PerChannel]:
     """Mean and deviation of all hospitals' values, channel by channel, each hospital of the same weight.
 
-    The variance is the mean of squares less the square of the mean: ``E[deviation**2 + mean**2] - E[mean]**2``.
+    The variance is that within hospitals and that between them: ``E[deviation**2] + E[(mean - E[mean])**2]``.
     """
     means = np.array([package.mean for package in packages], np.float64)
     deviations = np.array([package.deviation for package in packages], np.float64)
     mean = means.mean(0)
-    deviation = np.sqrt((deviations**2 + means**2).mean(0) - mean**2)
+    deviation = np.sqrt((deviations**2 + (means - mean) ** 2).mean(0))
     if mean.ndim == 0:
         return float(mean), float(deviation)
     (r, g, b), (dr, dg, db) = mean.tolist(), deviation.tolist()
@@ -89,9 +90,10 @@ def pooled(packages: Sequence[Package]) -> tuple[PerChannel, PerChannel]:
 
 
 def delta_of(packages: Sequence[Package]) -> float | None:
-    """The mean of their thresholds; None where whole films are told."""
+    """The mean of their thresholds, rounded once, so that of equal ones it is theirs and has no order; None where whole
+    films are told."""
     known = [package.delta for package in packages if package.delta is not None]
-    return sum(known) / len(known) if known else None
+    return float(statistics.mean(known)) if known else None
 
 
 def mean_statistics(packages: Sequence[Package]) -> dict[str, torch.Tensor]:

@@ -27,3 +27,10 @@ def test_draws_without_an_auc_say_nothing() -> None:
     unknown = np.full(30, np.nan)
     drawn = [(count, np.concatenate([aucs, unknown])) for count, aucs in alone]
     assert break_even(np.concatenate([received, unknown]), drawn) == break_even(received, alone)
+
+
+def test_a_mean_of_equal_scores_reaches_that_score() -> None:
+    """(0.7 + 0.7 + 0.7) / 3 is less in the last digit."""
+    mean = (0.7 + 0.7 + 0.7) / 3
+    assert mean < 0.7
+    assert break_even(_of(0.7, 0.7, 0.7), [(5, _of(mean, mean, mean))]) == (5, 5, 5)

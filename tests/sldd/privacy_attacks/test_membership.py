@@ -95,3 +95,14 @@ def test_the_control_what_is_known_by_heart_is_found(by_heart: tuple[np.ndarray,
     assert found.auc > 0.95
     assert found.tpr > 0.8
     assert found.p < 0.001
+
+
+def test_networks_to_which_all_patients_are_alike_tell_nobody_apart() -> None:
+    """Means over few patches and over many differ in the last digit, and calibration leaves nothing else."""
+    counts = [346] * 10 + [269] * 10
+    losses = [np.array([np.average([1.1] * count, weights=np.full(count, 1 / count)) for count in counts])]
+    losses += [losses[0] + apart for apart in (0.02, 0.003, 1.2)]
+    references, member = np.stack(losses[1:]), np.arange(20) < 10
+    scores = calibrated(losses[0] + 1e-16 * member, references * (1 + 1e-16), np.ones((3, 20), bool))
+    assert area(scores, member) == 0.5
+    assert compare(scores, MemberLabels(member, np.zeros(20)), 0).p == 1

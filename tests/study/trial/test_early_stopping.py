@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ledger.ledger import Ledger
 from ledger.trial import Trial
+from sldd.metrics.patient_votes import harmonic_mean
 from sldd.rng import stream
 from study.config.pruners import PRUNERS, Pruner
 from study.config.search_settings import ConfirmSettings, SearchSettings
@@ -144,3 +145,12 @@ def test_nothing_is_said_where_nothing_was_stopped(tmp_path: Path, open_ledger: 
     ledger = open_ledger(tmp_path)
     run_stub(_searches(ledger, 2), ledger, _result)
     assert stopped_early(ledger) is None
+
+
+def test_what_equals_the_median_is_not_stopped() -> None:
+    """HM 0.4 of other calls differs in the last digit."""
+    equal, other = harmonic_mean(0.3, 0.6), harmonic_mean(0.4, 0.4)
+    assert equal < other
+    limits = stop_below([_trial([other] * 4)] * 3, MEDIAN, REACHED)
+    assert _stops_at(limits, [equal] * 4) is None
+    assert not is_below([[20, other]], _history([equal] * 2), REACHED)

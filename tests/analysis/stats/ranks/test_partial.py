@@ -101,7 +101,11 @@ def test_a_perfect_order_has_no_interval() -> None:
     trait = np.array([1.0] * 6 + [0.0] * 4)
     lower, upper = np.where(trait == 1, 1.0, 9.0), np.where(trait == 1, 2.0, np.inf)
     sizes = np.array([3, 1, 2, 5, 4, 8, 6, 7, 9, 0.5])
-    assert partial_spearman(trait, sizes, lower, upper, list("abcdefghij")) is None
+    perfect = partial_spearman(trait, sizes, lower, upper, list("abcdefghij"))
+    assert perfect is not None
+    assert perfect.value == -1
+    assert math.isnan(perfect.low)
+    assert math.isnan(perfect.high)
     lower[0], upper[0] = 9.0, np.inf
     found = partial_spearman(trait, sizes, lower, upper, list("abcdefghij"))
     assert found is not None

@@ -200,6 +200,7 @@ def test_patients_whose_films_could_not_be_read_are_not_undecided(films: Path, l
         (Estimate(0.5, 0.4, 0.6), 1.0, 1.5, True),
         (Estimate(0.7, 0.6, 0.8), 1.0, 1.5, False),
         (Estimate(2.0, 1.6, 2.5), 1.0, 1.5, True),
+        (Estimate(1.5000000000000004, 1.5000000000000004, 1.5000000000000004), 1.0, 1.5, False),
     ],
 )
 def test_the_whole_interval_has_to_lie_beyond(apart: Estimate, same: float, most: float, beyond: bool) -> None:

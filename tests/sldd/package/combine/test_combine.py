@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from sldd.package.apply.films import find_patients
 from sldd.package.apply.scoring import score
 from sldd.package.cli.commands import main
 from sldd.package.combine.alike import check_alike
-from sldd.package.combine.images import combine
+from sldd.package.combine.images import combine, delta_of, pooled
 from sldd.package.combine.votes import added
 from sldd.package.combine.weights import average
 from sldd.package.format.image_encoding import stored
@@ -273,3 +274,14 @@ def test_the_command_writes_a_package_or_weights(
     assert "unsigned" in capsys.readouterr().out
     assert main(["combine", str(paths[0]), str(paths[0]), "--how", "sequence", "--out", str(out)]) == 2
     assert "named twice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("deltas", [[0.4] * 3, [0.1, 0.2, 0.3], [0.3, 0.2, 0.1]])
+def test_the_threshold_of_several_has_no_order_and_of_equal_ones_is_theirs(deltas: list[float]) -> None:
+    packages = [SimpleNamespace(delta=delta) for delta in deltas]
+    assert delta_of(packages) == (0.4 if deltas[0] == 0.4 else 0.2)  # type: ignore[arg-type]
+
+
+def test_values_of_hospitals_that_are_nearly_constant_have_a_deviation() -> None:
+    alike = [SimpleNamespace(mean=mean, deviation=1e-6) for mean in (200.1, 200.1, 200.1)]
+    assert pooled(alike)[1] == pytest.approx(1e-6)  # type: ignore[arg-type]
