@@ -47,6 +47,12 @@ def tracking_statistics(network: nn.Module) -> Iterator[None]:
             layer.track_running_stats = False
 
 
+def even_batches(images: torch.Tensor, most: int) -> tuple[torch.Tensor, ...]:
+    """Batches of at most ``most`` images, as large as one another: statistics are plain averages over batches, and a
+    last one of few images would count as much as the others."""
+    return images.tensor_split(math.ceil(len(images) / most))
+
+
 @torch.no_grad()
 def measure_statistics(
     network: nn.Module, forward: Callable[[torch.Tensor], object], batches: Iterable[torch.Tensor]

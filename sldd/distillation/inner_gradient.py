@@ -14,7 +14,7 @@ from zlib import crc32
 
 import torch
 
-from sldd.ops.attention import plain_attention
+from sldd.ops.attention import math_attention
 from sldd.ops.dispatch import Kernels
 from sldd.ops.trace import Recorder
 from sldd.ops.types import Weights
@@ -81,7 +81,7 @@ class EagerGradient:
     ) -> tuple[Weights, list[torch.Tensor]]:
         x, y = (value.detach().requires_grad_(differentiable) for value in (images, labels))
         weights = [weight.detach().requires_grad_() for weight in theta]
-        with torch.enable_grad(), plain_attention():
+        with torch.enable_grad(), math_attention():
             with self._precision(x), self._kernels.seeing(x):
                 logits = self._forward(weights, x)
             loss = self._loss(logits.to(y.dtype), y)

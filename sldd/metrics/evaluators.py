@@ -19,9 +19,9 @@ DIGITS = 12
 """Behind the point, to which scores are compared."""
 
 
-def told_apart(key: SelectionKey) -> SelectionKey:
-    """Scores as they are compared: equal ones of other calls differ in the last digit, which is not to decide before
-    what comes next in the key."""
+def rounded(key: SelectionKey) -> SelectionKey:
+    """The key, rounded as it is compared: equal scores of other calls differ in the last digit, which is not to decide
+    before what comes next in the key."""
     first, second, third = (round(value, DIGITS) for value in key)
     return first, second, third
 

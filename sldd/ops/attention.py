@@ -13,7 +13,7 @@ _inside = 0
 
 
 @contextmanager
-def plain_attention() -> Iterator[None]:
+def math_attention() -> Iterator[None]:
     """Inside it, attention is computed by PyTorch's math kernel: fused ones have no second derivative. Values are the
     same up to rounding.
 

@@ -17,7 +17,7 @@ import torch
 from annotated_types import Ge, Gt
 from torch import nn
 
-from sldd.backbones.norms import keep_no_statistics, load_statistics, measure_statistics
+from sldd.backbones.norms import even_batches, keep_no_statistics, load_statistics, measure_statistics
 from sldd.ops.dispatch import Kernels
 from sldd.rng import stream
 from sldd.training.losses import CROSS_ENTROPY, Loss
@@ -87,8 +87,7 @@ def train_fresh(
     last = float(torch.stack(losses[-max(1, settings.steps // 20) :]).mean())
     if not math.isfinite(last):  # the network calls all images alike, which would be a score
         raise ValueError(f"training from a fresh start diverged: the loss is {last}; evaluate.rate may be too high")
-    parts = flat.tensor_split(math.ceil(len(flat) / BATCH))  # as large as one another: all count alike
-    load_statistics(network, measure_statistics(network, network, parts))
+    load_statistics(network, measure_statistics(network, network, even_batches(flat, BATCH)))
     network.eval().requires_grad_(False)
     return last
 

@@ -19,7 +19,7 @@ from torch import nn
 from sldd.backbones.norms import load_statistics
 from sldd.data.prefetch import Batch, BatchSource, Prefetch, on_gpu
 from sldd.data.split import Split
-from sldd.metrics.evaluators import Evaluator, Scores, SelectionKey, told_apart
+from sldd.metrics.evaluators import Evaluator, Scores, SelectionKey, rounded
 from sldd.ops.digest import digest
 from sldd.ops.dispatch import Kernels
 from sldd.ops.layout import channels_last, to_channels_last
@@ -246,7 +246,7 @@ class OuterLoop:
                 **scores.history(),
             }
         )
-        key = told_apart(scores.key)
+        key = rounded(scores.key)
         if self._last or self.best is None or key > self.best.key:
             kept = {name: value.clone() for name, value in state.items()}
             self.best = Best(self.progress.step, key, kept, theta_bn, scores.headline)

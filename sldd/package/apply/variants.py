@@ -17,7 +17,6 @@ theta_bn: receiver  measured anew on patches of the receiver's cohort (precise s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,14 @@ import torch
 from torch import nn
 
 from sldd.backbones.init import layer_fingerprints
-from sldd.backbones.norms import batch_norms, keep_no_statistics, load_statistics, measure_statistics, statistics
+from sldd.backbones.norms import (
+    batch_norms,
+    even_batches,
+    keep_no_statistics,
+    load_statistics,
+    measure_statistics,
+    statistics,
+)
 from sldd.backbones.registry import build
 from sldd.backbones.start import SEEDED, XAVIER, set_start
 from sldd.errors import InputError
@@ -183,8 +189,7 @@ def _own_statistics(package: Package, patients: Sequence[Patient], start: Path |
 def _measure(network: nn.Module, images: torch.Tensor) -> None:
     """Measure batch-norm statistics on batches of up to 64 of (images, channels, h, w), and put them in place."""
     keep_no_statistics(network)
-    parts = images.tensor_split(math.ceil(len(images) / 64))  # as large as one another: all count alike
-    load_statistics(network, measure_statistics(network, network, parts))
+    load_statistics(network, measure_statistics(network, network, even_batches(images, 64)))
 
 
 def _cohort_patches(package: Package, patients: Sequence[Patient]) -> torch.Tensor:

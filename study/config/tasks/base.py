@@ -15,7 +15,7 @@ from sldd.data.cohort import Cohort
 from sldd.data.patches import PatchSettings
 from sldd.data.prefetch import BatchSource
 from sldd.data.split import Split
-from sldd.metrics.evaluators import DIGITS, Evaluator, told_apart
+from sldd.metrics.evaluators import DIGITS, Evaluator, rounded
 from sldd.pipeline import task_data as pipeline
 from sldd.privacy_attacks.views import Views
 from study.config.schema import StudyConfig
@@ -154,14 +154,14 @@ class Task(ABC, Generic[Data]):
         """What search trials are compared by first, of a result's or history's scores, as of ``main_score``."""
         if score == "headline":
             return round(self.main_score(scores, prefix), DIGITS)
-        return told_apart(self.objective({name.removeprefix(prefix): each for name, each in scores.items()}, score))[0]
+        return rounded(self.objective({name.removeprefix(prefix): each for name, each in scores.items()}, score))[0]
 
     def worth(self, result: Mapping[str, Any], score: Score = "headline") -> Objective:
         """``objective`` of a trial's result; the lowest value where it has none."""
         validation = result.get("validation")
         if result["status"] != "done" or validation is None:
             return (0.0, 0.0, 0.0)
-        return told_apart(self.objective(validation, score))
+        return rounded(self.objective(validation, score))
 
 
 def by_seed(confirmed: Iterable[Trial], folds: int) -> list[list[dict[str, Any]]]:

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import pytest
 import torch
 
-from sldd.ops.attention import plain_attention
+from sldd.ops.attention import math_attention
 
 
 def _fused() -> bool:
@@ -16,8 +16,8 @@ def test_fused_attention_is_off_until_the_last_has_left() -> None:
     """As two threads do that come and go by turns."""
     one, other = ExitStack(), ExitStack()
     assert _fused()
-    one.enter_context(plain_attention())
-    other.enter_context(plain_attention())
+    one.enter_context(math_attention())
+    other.enter_context(math_attention())
     one.close()
     assert not _fused(), "the other is still inside"
     other.close()
@@ -25,7 +25,7 @@ def test_fused_attention_is_off_until_the_last_has_left() -> None:
 
 
 def test_an_error_inside_switches_back() -> None:
-    with pytest.raises(ZeroDivisionError), plain_attention():
+    with pytest.raises(ZeroDivisionError), math_attention():
         raise ZeroDivisionError
     assert _fused()
 
@@ -33,7 +33,7 @@ def test_an_error_inside_switches_back() -> None:
 def test_what_was_off_before_stays_off() -> None:
     torch.backends.cuda.enable_flash_sdp(False)
     try:
-        with plain_attention():
+        with math_attention():
             pass
         assert not _fused()
     finally:
@@ -42,7 +42,7 @@ def test_what_was_off_before_stays_off() -> None:
 
 def test_attention_is_differentiable_twice() -> None:
     value = torch.randn(1, 2, 3, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    with plain_attention():
+    with math_attention():
         out = torch.nn.functional.scaled_dot_product_attention(value, value, value)
     (first,) = torch.autograd.grad(out.square().sum(), value, create_graph=True)
     (second,) = torch.autograd.grad(first.square().sum(), value)
