@@ -256,24 +256,39 @@ class Ledger:
         self.trials[trial.cell].remove(trial)
         self._superseded[trial.cell] = max(trial.index, self._superseded.get(trial.cell, -1))
 
+    @property
+    def has_key(self) -> bool:
+        return (self.folder / KEY).is_file()
+
+    def write_key(self, key: str) -> None:
+        """Write the key of the pseudonyms, for its owner alone."""
+        write_whole(self.folder / KEY, key, mode=0o600)
+
     def check_key(self) -> None:
         """Raise an InputError where there are trials and no key, as in a study that came without it."""
-        path = self.folder / KEY
-        if not path.is_file() and self.begun():
+        if not self.has_key and self.begun():
             raise InputError(
-                f"{path} is missing: patients of new trials would go by other names than in the trials that are there; "
-                "put the key back, or give this study another name (name=...)"
+                f"{self.folder / KEY} is missing: patients of new trials would go by other names than in the trials "
+                "that are there; put the key back, or give this study another name (name=...)"
             )
 
-    def pseudonyms(self, patient_ids: Sequence[str]) -> list[str]:
-        """``P-3f9a12bc04``-like names, one a patient: a keyed hash under a key that only this study's folder has.
+    def pseudonyms(self, patient_ids: Sequence[str], key: str | None = None) -> list[str]:
+        """``P-3f9a12bc04``-like names, one a patient: a keyed hash, under the study's key unless another is given.
 
         Raises:
             InputError: as ``check_key``.
         """
-        path = self.folder / KEY
-        if not path.is_file():
+        if key is None and not self.has_key:
             self.check_key()
-            write_whole(path, secrets.token_hex(32), mode=0o600)
-        key = read_whole(path)
-        return ["P-" + hmac.new(key, patient.encode(), hashlib.sha256).hexdigest()[:10] for patient in patient_ids]
+            self.write_key(secrets.token_hex(32))
+        used = read_whole(self.folder / KEY) if key is None else key.encode()
+        return ["P-" + hmac.new(used, patient.encode(), hashlib.sha256).hexdigest()[:10] for patient in patient_ids]
+
+    def named_patients(self) -> set[str]:
+        """Pseudonyms of the patients in one trial that has scores; none while no trial has."""
+        for cell in (self.folder / "trials" / name for name in sorted(self.begun())):
+            for trial in cell.iterdir() if cell.is_dir() else ():
+                scores = (read_result(trial) or {}).get("validation") or {}
+                if rows := scores.get("patients") or scores.get("films"):
+                    return {row["patient"] for row in rows}
+        return set()

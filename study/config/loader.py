@@ -30,12 +30,12 @@ GROWING = ("search.trials", "confirm.repeats")
 """Settings that may grow."""
 FREE = (
     "resources.", "budget.", "compute.memory", "outer.checkpoint_", "data.cache", "data.root", "minimum.",
-    "package.weights", "package.key", "package.signer", "track",
+    "package.weights", "package.key", "package.signer", "pseudonyms", "track",
 )  # fmt: skip
 """Prefixes of settings that may take any value, since no trial's result depends on them: where data and files lie (the
 cohort's fingerprint guards the data), how fast and how long trials run, which image count suffices (it decides what is
-run, not what comes of it), and what packages hold beside the images. ``resources.threads`` is the exception: it changes
-results."""
+run, not what comes of it), what packages hold beside the images, and whose key makes pseudonyms (``check_pseudonyms``
+guards the names). ``resources.threads`` is the exception: it changes results."""
 
 FORMER: dict[str, Any] = {
     "data.phantom.difficulty": 0.0,

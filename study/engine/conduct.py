@@ -47,6 +47,7 @@ from study.search.prior import Observed, keep_prior, take_prior
 from study.search.tune_searcher import Search
 from study.trial.context import TrialContext
 from study.trial.early_stopping import stopped_early
+from study.trial.pseudonyms import check_pseudonyms, keep_key
 
 
 def conduct(
@@ -133,7 +134,8 @@ def _open(config: StudyConfig, out: str, console: Console, *, dry_run: bool) -> 
     check_cohort(config, patients.cohort)
     if before is not None:
         check_same_study(before, config, patients, ledger.folder)
-        ledger.check_key()
+        others = [patient for each in patients.collections.values() for patient in each.patient_ids]
+        check_pseudonyms(config, ledger, patients.cohort, patients.patient_ids, others)
     split = make_split(patients.cohort, config.data.split, config.protocol, config.confirm.folds, None)
     tested = list(range(patients.cohort.patients)) if config.confirm.folds else split.test
     prior = take_prior(config, patients.cohort.fingerprint, ledger.folder)
@@ -191,6 +193,7 @@ def _run_trials(
             shared = share(cohorts, weights_files(config))
         ledger.start(header)
         keep_prior(study.prior, ledger.folder)
+        keep_key(config, ledger, patients.cohort, patients.patient_ids)
         pseudonyms = ledger.pseudonyms(patients.patient_ids)
         others = contexts(patients.collections, ledger.pseudonyms)
         own = patients.cohort

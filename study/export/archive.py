@@ -10,8 +10,9 @@ The file holds ``study.yaml``, ``config.json`` and ``result.json`` of trials tha
 
 Patients stand in results under the study's pseudonyms. The key that makes them stays behind, so nobody who reads the
 file can name a patient, or go on with the study. ``--key`` puts it in, for phantoms or for a place that has the
-patients anyway: there ``python -m study.run`` goes on with the study where the file ends. The networks that chained
-cells start from come with the key.
+patients anyway: there ``python -m study.run`` goes on with the study where the file ends. A study with
+``pseudonyms=cohort``, as of public data, needs none: whoever has the films can make it. The networks that chained cells
+start from come where the study can go on.
 """
 
 from __future__ import annotations
@@ -49,14 +50,15 @@ def pack(study: Study, file: Path, *, packages: bool = False, key: bool = False)
 
     Args:
         packages: distilled images too.
-        key: the key of its pseudonyms too, and networks that other trials start from.
+        key: the key of its pseudonyms too.
 
     Raises:
         InputError: the file cannot be written or would be too large to be read again, or no trial has ended.
     """
     content, trials, size = io.BytesIO(), 0, 0
+    goes_on = key or study.config.get("pseudonyms") == "cohort"
     with tarfile.open(fileobj=content, mode="w:xz", format=tarfile.PAX_FORMAT) as archive:
-        for path in _files(study.folder, packages=packages, key=key):
+        for path in _files(study.folder, packages=packages, key=key, starts=goes_on):
             if path.startswith("trials/") and path.endswith("/result.json"):
                 trials += 1
             found = (study.folder / path).read_bytes()
@@ -64,7 +66,7 @@ def pack(study: Study, file: Path, *, packages: bool = False, key: bool = False)
             if size > _LARGEST:
                 raise InputError(
                     f"{study.folder}: more than {_LARGEST / 2**30:.0f} GiB, which one file cannot hold; leave out "
-                    "--packages, or --key where cells start from each other"
+                    "--packages, or --key and pseudonyms=cohort where cells start from each other"
                 )
             _add(archive, f"{study.name}/{path}", found)
     if not trials:
@@ -76,8 +78,12 @@ def pack(study: Study, file: Path, *, packages: bool = False, key: bool = False)
     return trials
 
 
-def _files(folder: Folder, *, packages: bool, key: bool) -> Iterator[str]:
-    """Paths of the files to pack, relative to the study's folder, in an order that only the study decides."""
+def _files(folder: Folder, *, packages: bool, key: bool, starts: bool) -> Iterator[str]:
+    """Paths of the files to pack, relative to the study's folder, in an order that only the study decides.
+
+    Args:
+        starts: networks that other trials start from, which only who goes on with the study needs.
+    """
     for name in (*_OF_STUDY, KEY) if key else _OF_STUDY:
         if (folder / name).is_file():
             yield name
@@ -88,8 +94,7 @@ def _files(folder: Folder, *, packages: bool, key: bool) -> Iterator[str]:
         yield f"{place}/result.json"
         if packages and (folder / place / PACKAGE).is_file():
             yield f"{place}/{PACKAGE}"
-        # Networks that other cells start from: without the key nobody can go on with the study, nor need them.
-        if key and trial.config.get("stage") and (folder / place / WEIGHTS).is_file():
+        if starts and trial.config.get("stage") and (folder / place / WEIGHTS).is_file():
             yield f"{place}/{WEIGHTS}"
     for path in sorted(listing(folder / "superseded", ASIDE)):
         yield f"superseded/{path}"

@@ -21,6 +21,7 @@ from study.config.schema import StudyConfig
 from study.grid.ordinary_training import trained_beside, trains_on_all
 from study.grid.spec import TrialSpec
 from study.trial.context import TrialContext, weights_file
+from study.trial.pseudonyms import keep_key
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ def open_study(where: str, *, root: str | None = None, cache: str | None = None)
     found.sort(key=lambda trial: (trial.cell, int(trial.folder.name)))
     packed = [trial for trial in found if (trial.folder / PACKAGE).is_file()]
     trained = [trial for trial in found if trains_on_all(trial.spec.cell)]
+    keep_key(config, ledger, cohort, source.patient_ids)
     pseudonyms = ledger.pseudonyms(source.patient_ids)
     context = TrialContext(config, cohort.folder, cohort.fingerprint, pseudonyms, ledger.stop_path)
     return OpenedStudy(config, cohort, context, packed, trained)

@@ -1,0 +1,54 @@
+"""Patients' pseudonyms in a study, under a key of its own or under one that its cohort gives (``pseudonyms``)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+
+from ledger.ledger import Ledger
+from sldd.data.cohort import Cohort
+from sldd.errors import InputError
+from study.config.schema import StudyConfig
+
+
+def keep_key(config: StudyConfig, ledger: Ledger, cohort: Cohort, patient_ids: Sequence[str]) -> None:
+    """Write the key that the cohort gives into the study's folder, where it is to have that and has none yet."""
+    if config.pseudonyms == "cohort" and not ledger.has_key:
+        ledger.write_key(key_of(cohort, patient_ids))
+
+
+def check_pseudonyms(
+    config: StudyConfig, ledger: Ledger, cohort: Cohort, patient_ids: Sequence[str], others: Iterable[str]
+) -> None:
+    """Check that patients of new trials will go by the names that they have in the trials that are there.
+
+    Args:
+        patient_ids: of the study's own patients.
+        others: of patients of the collections that its networks are trained on first.
+
+    Raises:
+        InputError: the key is missing, or it gives other names: it is another's, or identifiers were changed.
+    """
+    given = None if ledger.has_key or config.pseudonyms == "study" else key_of(cohort, patient_ids)
+    if given is None:
+        ledger.check_key()
+    known = ledger.named_patients()
+    if known and not known <= {*ledger.pseudonyms([*patient_ids, *others], key=given)}:
+        raise InputError(
+            f"{ledger.folder}: patients of new trials would go by other names than in the trials that are there; put "
+            "back the key, and the table's identifiers, that it began with, or give this study another name (name=...)"
+        )
+
+
+def key_of(cohort: Cohort, patient_ids: Sequence[str]) -> str:
+    """64 hexadecimal digits of SHA-256 over all films' pixels and whose they are.
+
+    Whoever has the cohort can make it. Nobody can with the fingerprint that studies show, nor with a part of the films,
+    nor with all of them and none of the identifiers, which is what may be published.
+    """
+    whose = [patient_ids[patient] for patient in cohort.film_patients]
+    digest = hashlib.sha256(json.dumps(["pseudonyms", whose, cohort.shapes]).encode())
+    for film in range(len(whose)):
+        digest.update(cohort.pixels(film))
+    return digest.hexdigest()
