@@ -50,5 +50,5 @@ def key_of(cohort: Cohort, patient_ids: Sequence[str]) -> str:
     whose = [patient_ids[patient] for patient in cohort.film_patients]
     digest = hashlib.sha256(json.dumps(["pseudonyms", whose, cohort.shapes]).encode())
     for film in range(len(whose)):
-        digest.update(cohort.pixels(film))
+        digest.update(cohort.pixels(film).tobytes())
     return digest.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import tarfile
 from pathlib import Path
@@ -67,6 +68,23 @@ def test_without_its_key_a_study_is_read_but_not_gone_on_with(undisturbed: Study
     assert resumed.status == 2
     assert "key" in resumed.log.read_text().splitlines()[-1]
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+
+def test_where_the_cohort_gives_the_key_the_file_goes_on_without_one(undisturbed: Study, tmp_path: Path) -> None:
+    """A public cohort's study, packed without a key, ends as the one that nothing disturbed did, names and all."""
+    whole, file = Here(tmp_path / "whole", "pseudonyms=cohort"), tmp_path / "tiny.study.tar.xz"
+    results = {path.relative_to(whole.folder): path.read_bytes() for path in whole.trials("result.json")}
+    whole.trials("result.json")[-1].unlink()
+    assert main(["pack", str(whole.folder), str(file)]) == 0
+    assert not any(KEY in name for name in _names(file))
+    assert main(["unpack", str(file), "--out", str(tmp_path / "out")]) == 0
+    resumed = Here(tmp_path / "out", "pseudonyms=cohort")
+    assert resumed.status == 0, resumed.log.read_text()
+    for path, content in results.items():
+        again = json.loads((resumed.folder / path).read_bytes())
+        assert again["validation"]["patients"] == json.loads(content)["validation"]["patients"]
+    assert (resumed.folder / KEY).read_bytes() == (whole.folder / KEY).read_bytes()
+    pd.testing.assert_frame_equal(resumed.records(), undisturbed.records(), check_exact=True)
 
 
 def test_packages_come_where_they_are_asked_for(undisturbed: Study, tmp_path: Path) -> None:
