@@ -6,7 +6,8 @@
 
 The file holds ``study.yaml``, ``config.json`` and ``result.json`` of trials that have ended, and what a search left
 (``prior.json``, ``landscape.json``). It holds no radiograph, no checkpoint and no log; packages only with
-``--packages``. Two files of one study at one time are equal to the byte.
+``--packages``. It does not say where films lie (``data.root``). Two files of one study at one time are equal to the
+byte.
 
 Patients stand in results under the study's pseudonyms. The key that makes them stays behind, so nobody who reads the
 file can name a patient, or go on with the study. ``--key`` puts it in, for phantoms or for a place that has the
@@ -21,13 +22,17 @@ import argparse
 import io
 import lzma
 import re
+import shlex
 import shutil
 import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+import yaml
+
 from analysis.records.records import NotAStudyError, Study, read_study
+from ledger import safe_yaml
 from ledger.ledger import KEY
 from ledger.storage import Folder, listing, make, write_whole
 from ledger.trial_files import ASIDE, LANDSCAPE, read_trials
@@ -43,6 +48,9 @@ _MEMBER = re.compile(
     rf"|superseded/{_NAME}/[0-9]+-[0-9a-f]+/(?:config|result)\.json)"
 )
 """Paths in the file that ``pack`` writes: below a folder of the study's name, as they are in the study's folder."""
+
+_PLACE = re.compile(r"((?:data|sources\.\w+)\.(?:root|cache))=.*", re.DOTALL)
+"""An argument of ``study.run`` that says where films lie."""
 
 
 def pack(study: Study, file: Path, *, packages: bool = False, key: bool = False) -> int:
@@ -62,6 +70,8 @@ def pack(study: Study, file: Path, *, packages: bool = False, key: bool = False)
             if path.startswith("trials/") and path.endswith("/result.json"):
                 trials += 1
             found = (study.folder / path).read_bytes()
+            if path == "study.yaml":
+                found = _without_places(found.decode())
             size += len(found) + 2 * tarfile.BLOCKSIZE  # its header, and padding to a whole block
             if size > _LARGEST:
                 raise InputError(
@@ -98,6 +108,16 @@ def _files(folder: Folder, *, packages: bool, key: bool, starts: bool) -> Iterat
             yield f"{place}/{WEIGHTS}"
     for path in sorted(listing(folder / "superseded", ASIDE)):
         yield f"superseded/{path}"
+
+
+def _without_places(described: str) -> bytes:
+    """The content of ``study.yaml`` without the folders of films and of their cache, which may be others elsewhere."""
+    header = safe_yaml.load(described)
+    config = header.get("config") or {}
+    for data in (config.get("data") or {}, *(config.get("sources") or {}).values()):
+        data |= {place: None for place in ("root", "cache") if place in data}
+    words = [_PLACE.sub(r"\1=FOLDER", word) for word in shlex.split(str(header.get("command") or ""))]
+    return yaml.safe_dump(header | {"command": shlex.join(words)}, sort_keys=False, width=120).encode()
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:

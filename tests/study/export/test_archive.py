@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import shutil
 import tarfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from ledger.ledger import KEY
 from ledger.trial_files import LANDSCAPE
@@ -85,6 +87,31 @@ def test_where_the_cohort_gives_the_key_the_file_goes_on_without_one(undisturbed
         assert again["validation"]["patients"] == json.loads(content)["validation"]["patients"]
     assert (resumed.folder / KEY).read_bytes() == (whole.folder / KEY).read_bytes()
     pd.testing.assert_frame_equal(resumed.records(), undisturbed.records(), check_exact=True)
+
+
+def test_where_films_lie_is_not_told(tmp_path: Path) -> None:
+    place = "/secret place/films"
+    data = {"source": "folder", "root": place, "cache": f"{place}/cache"}
+    words = ["ours", f"data.root={place}", f"sources.nih.root={place}", "search.trials=2"]
+    study = Ledger(
+        tmp_path / "ours",
+        command=f"python -m study.run {shlex.join(words)}",
+        config={"seed": 3, "data": data, "sources": {"nih": dict(data), "none": {"source": "phantom"}}},
+    )
+    study.done(study.cell("resnet18", 11_000_000, 1), 0)
+    file = tmp_path / "x.tar.xz"
+    assert main(["pack", str(study.folder), str(file)]) == 0
+    assert main(["unpack", str(file), "--out", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out/ours/study.yaml").read_text()
+    assert "secret" not in text
+    there = yaml.safe_load(text)
+    assert there["command"] == "python -m study.run ours data.root=FOLDER sources.nih.root=FOLDER search.trials=2"
+    assert there["config"]["data"] == {"source": "folder", "root": None, "cache": None}
+    assert there["config"]["sources"]["none"] == {"source": "phantom"}
+    described = yaml.safe_load((study.folder / "study.yaml").read_text())
+    assert {key: there[key] for key in described if key not in ("command", "config")} == {
+        key: described[key] for key in described if key not in ("command", "config")
+    }
 
 
 def test_packages_come_where_they_are_asked_for(undisturbed: Study, tmp_path: Path) -> None:
