@@ -258,6 +258,7 @@ class Ledger:
 
     @property
     def has_key(self) -> bool:
+        """Whether the key of the pseudonyms is there."""
         return (self.folder / KEY).is_file()
 
     def write_key(self, key: str) -> None:
@@ -285,10 +286,14 @@ class Ledger:
         return ["P-" + hmac.new(used, patient.encode(), hashlib.sha256).hexdigest()[:10] for patient in patient_ids]
 
     def named_patients(self) -> set[str]:
-        """Pseudonyms of the patients in one trial that has scores; none while no trial has."""
+        """Pseudonyms of the study's own patients in one trial that has scores; none while no trial has.
+
+        Collections that networks are trained on first do not count: one may be missing when a study goes on.
+        """
         for cell in (self.folder / "trials" / name for name in sorted(self.begun())):
             for trial in cell.iterdir() if cell.is_dir() else ():
                 scores = (read_result(trial) or {}).get("validation") or {}
-                if rows := scores.get("patients") or scores.get("films"):
+                rows = scores.get("patients") or scores.get("films")
+                if rows and not (read_json(trial / "config.json") or {}).get("stage"):
                     return {row["patient"] for row in rows}
         return set()

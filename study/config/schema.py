@@ -74,6 +74,10 @@ class StudyConfig:
     sources: dict[Annotated[str, AfterValidator(_plain_name)], DataSettings] = field(default_factory=dict)
     """Other collections of films with findings, by their names in ``grid.chain``. Where one is missing, its cells do
     not run, and all others do."""
+    pseudonyms: Literal["study", "cohort"] = "study"
+    """Whose key makes them: ``study``, a random one in the study's folder; or ``cohort``, one made of all films and
+    identifiers, for public data: studies of a cohort then name a patient alike, and whoever has the cohort can go on
+    with a study's packed records."""
     patches: PatchSettings = field(default_factory=PatchSettings)
     distill: DistillSettings = field(default_factory=DistillSettings)
     match: MatchSettings = field(default_factory=MatchSettings)
@@ -85,10 +89,6 @@ class StudyConfig:
     package: PackageSettings = field(default_factory=PackageSettings)
     compute: ComputeSettings = field(default_factory=ComputeSettings)
     privacy: PrivacySettings = field(default_factory=PrivacySettings)
-    pseudonyms: Literal["study", "cohort"] = "study"
-    """Whose key makes them: ``study``, a random one in the study's folder; or ``cohort``, one made of all films and
-    identifiers, for public data: studies of a cohort then name a patient alike, and whoever has the cohort can go on
-    with a study's packed records."""
     search: SearchSettings = field(default_factory=SearchSettings)
     confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
     protocol: Protocol = "validation"

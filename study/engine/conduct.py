@@ -134,8 +134,7 @@ def _open(config: StudyConfig, out: str, console: Console, *, dry_run: bool) -> 
     check_cohort(config, patients.cohort)
     if before is not None:
         check_same_study(before, config, patients, ledger.folder)
-        others = [patient for each in patients.collections.values() for patient in each.patient_ids]
-        check_pseudonyms(config, ledger, patients.cohort, patients.patient_ids, others)
+        check_pseudonyms(config, ledger, patients.cohort, patients.patient_ids)
     split = make_split(patients.cohort, config.data.split, config.protocol, config.confirm.folds, None)
     tested = list(range(patients.cohort.patients)) if config.confirm.folds else split.test
     prior = take_prior(config, patients.cohort.fingerprint, ledger.folder)

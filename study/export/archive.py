@@ -76,7 +76,7 @@ def pack(study: Study, file: Path, *, packages: bool = False, key: bool = False)
             if size > _LARGEST:
                 raise InputError(
                     f"{study.folder}: more than {_LARGEST / 2**30:.0f} GiB, which one file cannot hold; leave out "
-                    "--packages, or --key and pseudonyms=cohort where cells start from each other"
+                    "--packages, or --key where cells start from each other"
                 )
             _add(archive, f"{study.name}/{path}", found)
     if not trials:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ledger.ledger import Ledger
 from sldd.data.cohort import Cohort
@@ -18,23 +18,19 @@ def keep_key(config: StudyConfig, ledger: Ledger, cohort: Cohort, patient_ids: S
         ledger.write_key(key_of(cohort, patient_ids))
 
 
-def check_pseudonyms(
-    config: StudyConfig, ledger: Ledger, cohort: Cohort, patient_ids: Sequence[str], others: Iterable[str]
-) -> None:
+def check_pseudonyms(config: StudyConfig, ledger: Ledger, cohort: Cohort, patient_ids: Sequence[str]) -> None:
     """Check that patients of new trials will go by the names that they have in the trials that are there.
-
-    Args:
-        patient_ids: of the study's own patients.
-        others: of patients of the collections that its networks are trained on first.
 
     Raises:
         InputError: the key is missing, or it gives other names: it is another's, or identifiers were changed.
     """
-    given = None if ledger.has_key or config.pseudonyms == "study" else key_of(cohort, patient_ids)
-    if given is None:
+    if config.pseudonyms == "study":
         ledger.check_key()
     known = ledger.named_patients()
-    if known and not known <= {*ledger.pseudonyms([*patient_ids, *others], key=given)}:
+    if not known:
+        return
+    key = None if ledger.has_key else key_of(cohort, patient_ids)
+    if not known <= set(ledger.pseudonyms(patient_ids, key=key)):
         raise InputError(
             f"{ledger.folder}: patients of new trials would go by other names than in the trials that are there; put "
             "back the key, and the table's identifiers, that it began with, or give this study another name (name=...)"
@@ -42,7 +38,7 @@ def check_pseudonyms(
 
 
 def key_of(cohort: Cohort, patient_ids: Sequence[str]) -> str:
-    """64 hexadecimal digits of SHA-256 over all films' pixels and whose they are.
+    """The key that a cohort gives: SHA-256 over all films' pixels and whose they are, 64 hexadecimal digits.
 
     Whoever has the cohort can make it. Nobody can with the fingerprint that studies show, nor with a part of the films,
     nor with all of them and none of the identifiers, which is what may be published.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,9 +32,10 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 
 
 @pytest.fixture
-def trial_of(ledger: Ledger, begin: Callable[[], Trial]) -> Callable[[list[str]], None]:
-    def end(names: list[str]) -> None:
+def trial_of(begin: Callable[[], Trial]) -> Callable[..., None]:
+    def end(names: list[str], **changed: str) -> None:
         trial = begin()
+        (trial.folder / "config.json").write_text(json.dumps(trial.config | changed))
         scores = {"patients": [{"patient": name, "label": 0, "votes": [1, 0, 0]} for name in names]}
         TrialFolder(trial.folder, trial.config["owner"]).finish({"status": "done", "validation": scores})
 
@@ -68,33 +70,39 @@ def test_a_cohorts_key_is_kept_and_a_studys_own_left_alone(ledger: Ledger, cohor
 
 
 def test_a_study_without_its_key_goes_on_only_under_the_names_that_it_has(
-    ledger: Ledger, cohort: Cohort, trial_of: Callable[[list[str]], None]
+    ledger: Ledger, cohort: Cohort, trial_of: Callable[..., None]
 ) -> None:
-    check_pseudonyms(OF_STUDY, ledger, cohort, IDS, [])
+    check_pseudonyms(OF_STUDY, ledger, cohort, IDS)
     trial_of(ledger.pseudonyms(IDS[:2], key=key_of(cohort, IDS)))
     assert not ledger.has_key
-    check_pseudonyms(OF_COHORT, ledger, cohort, IDS, [])
+    check_pseudonyms(OF_COHORT, ledger, cohort, IDS)
     assert not ledger.has_key, "a check writes nothing"
     with pytest.raises(InputError, match="key is missing"):
-        check_pseudonyms(OF_STUDY, ledger, cohort, IDS, [])
+        check_pseudonyms(OF_STUDY, ledger, cohort, IDS)
     with pytest.raises(InputError, match="other names"):
-        check_pseudonyms(OF_COHORT, ledger, cohort, [f"{name}x" for name in IDS], [])
+        check_pseudonyms(OF_COHORT, ledger, cohort, [f"{name}x" for name in IDS])
 
 
 def test_another_studys_key_and_other_identifiers_are_refused(
-    ledger: Ledger, cohort: Cohort, trial_of: Callable[[list[str]], None]
+    ledger: Ledger, cohort: Cohort, trial_of: Callable[..., None]
 ) -> None:
-    trial_of(ledger.pseudonyms([IDS[0], "of a collection"]))
-    check_pseudonyms(OF_STUDY, ledger, cohort, IDS, ["of a collection"])
-    with pytest.raises(InputError, match="other names"):
-        check_pseudonyms(OF_STUDY, ledger, cohort, IDS, [])
+    trial_of(ledger.pseudonyms(IDS[:2]))
+    check_pseudonyms(OF_STUDY, ledger, cohort, IDS)
     renamed = [f"{name}-renamed" for name in IDS]
     with pytest.raises(InputError, match="other names") as refused:
-        check_pseudonyms(OF_STUDY, ledger, cohort, renamed, ["of a collection"])
+        check_pseudonyms(OF_STUDY, ledger, cohort, renamed)
     assert not any(name in str(refused.value) for name in (*IDS, *renamed))
     (ledger.folder / KEY).write_text("another study's")
     with pytest.raises(InputError, match="other names"):
-        check_pseudonyms(OF_STUDY, ledger, cohort, IDS, ["of a collection"])
+        check_pseudonyms(OF_STUDY, ledger, cohort, IDS)
+
+
+def test_patients_of_a_collection_are_not_asked_for_where_it_may_be_missing(
+    ledger: Ledger, cohort: Cohort, trial_of: Callable[..., None]
+) -> None:
+    trial_of(ledger.pseudonyms(["of a collection"]), stage="nih")
+    assert ledger.named_patients() == set()
+    check_pseudonyms(OF_STUDY, ledger, cohort, IDS)
 
 
 def test_trials_without_scores_and_stray_files_name_nobody(ledger: Ledger, begin: Callable[[], Trial]) -> None:
