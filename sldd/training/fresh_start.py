@@ -104,5 +104,5 @@ def _batches(count: int, seed: int) -> Iterator[np.ndarray]:
     number = 0
     while True:
         order = stream(seed, "fresh order", number).permutation(count)
-        yield from (order[begin : begin + BATCH] for begin in range(0, count, BATCH))
+        yield from np.array_split(order, math.ceil(count / BATCH))  # batch norm is never given a last one alone
         number += 1

@@ -23,6 +23,13 @@ from analysis.records.records import MEASURED
 from benchmarks.clusters.hosts import HOME, MISSING, ROOT, USER, Host, hosts
 from ledger.trial_files import read_json
 from ledger.trial_folder import WORKER
+from sldd.data.cohort import prepare
+from sldd.data.settings import open_source
+from sldd.data.split import split_patients
+from study.config.cells import cells
+from study.config.loader import load
+from study.config.tasks import TASKS
+from study.planning.step_time import StepTime, time_step, trial_seconds
 from study.trial.worker import PROCESS
 
 pytestmark = pytest.mark.slow
@@ -31,11 +38,13 @@ STUDY = [
     "demo", "grid.backbone=[test_resnet]", "grid.images=[2,3,4]", "grid.method=sldd",
     "data.phantom={patients: 16, size: 128}", "data.split={validation: 0.2, test: 0.4}",
     "patches={size: 24, stride: 8, input_size: 32}",
-    "outer={steps: 160, batch_size: 12, evaluations: 2, statistics_batches: 2, checkpoint_every: 10}",
+    "outer={batch_size: 12, evaluations: 2, statistics_batches: 2, checkpoint_every: 10}",
     "outer.checkpoint_share=null",
     "search.trials=1", "confirm.repeats=1",
 ]  # fmt: skip
 TRIALS = 3 * (1 + 1)
+SECONDS = 6.0
+"""A trial's, on one idle core: hosts are to be caught in the middle of it twice, by a look every twentieth."""
 # Ray gives a silent node up after a minute; here, after some seconds.
 HASTE = "RAY_health_check_period_ms=1000 RAY_health_check_timeout_ms=2000 RAY_health_check_failure_threshold=3"
 _IDLE = {"sshd", "cat"}  # what runs on a host of its own accord
@@ -50,6 +59,7 @@ class Cluster:
         self.machines = machines
         self.head, *self.workers = machines
         self.file = folder / "local.yaml"
+        self.steps = _steps(folder / "cohorts")
 
     def configure(self) -> None:
         """``clusters/local.yaml``, edited as its first lines say, and what keeps the hosts small and hasty."""
@@ -82,7 +92,7 @@ class Study:
 
     def __init__(self, cluster: Cluster, name: str) -> None:
         self.cluster, self.folder, self.log = cluster, cluster.folder / "studies" / name, cluster.folder / f"{name}.log"
-        words = [*STUDY, f"name={name}", "--out", str(self.folder.parent)]
+        words = [*STUDY, f"outer.steps={cluster.steps}", f"name={name}", "--out", str(self.folder.parent)]
         self.command = f"cd ~/sldd-study && python -m study.run {shlex.join(words)}"
 
     def start(self) -> subprocess.Popen[str]:
@@ -146,6 +156,17 @@ class Study:
 
         self.until(happened)
         return stopped
+
+
+def _steps(cache: Path) -> int:
+    """Outer steps that take a trial ``SECONDS`` on this machine, as a study's plan reckons them."""
+    config = load(STUDY[0], STUDY[1:])
+    cohort = prepare(open_source(config.data), cache)
+    data = TASKS[config.task].data(cohort, config.patches, split_patients(cohort, config.data.split))
+    cell = cells(config.grid)[0]
+    step = time_step(cell, config, config.outer, data)
+    assert isinstance(step, StepTime), step
+    return max(160, round(SECONDS * config.outer.steps / trial_seconds(cell, step, config, config.outer, data)))
 
 
 def _go_on(stopped: list[psutil.Process]) -> None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from sldd.backbones.features.embedding import Embedding
-from sldd.backbones.norms import keep_no_statistics
+from sldd.backbones.norms import even_batches, keep_no_statistics
+from sldd.rng import stream
 
 CANDIDATES = 300
 """Images of each class that are chosen from."""
@@ -26,11 +28,14 @@ def herding(features: torch.Tensor, count: int) -> list[int]:
     """Rows whose mean is nearest the mean of all, one after the other (Welling 2009; Rebuffi et al. 2017, Algorithm 4):
 
     p_k = argmin_x || mu - (phi(x) + sum_{j<k} phi(p_j)) / k ||
+
+    Features and means are scaled to unit length, as there.
     """
     chosen: list[int] = []
-    mean, summed = features.mean(0), torch.zeros_like(features[0])
-    for number in range(1, count + 1):
-        distance = (mean - (features + summed) / number).norm(dim=1)
+    features = F.normalize(features)
+    mean, summed = F.normalize(features.mean(0), dim=0), torch.zeros_like(features[0])
+    for _ in range(count):
+        distance = (mean - F.normalize(features + summed)).norm(dim=1)
         distance[chosen] = torch.inf
         chosen.append(int(distance.argmin()))
         summed = summed + features[chosen[-1]]
@@ -69,8 +74,11 @@ def core_set(
     """
     keep_no_statistics(network.train())
     embedding, weights = Embedding(network), [parameter.detach() for parameter in network.parameters()]
+    # In random order: batch norm is to see every class in each batch, as in training.
+    order = torch.from_numpy(stream(0, "core set order").permutation(len(images)))
     with torch.no_grad():
-        features = torch.cat([embedding(weights, part) for part in images.to(weights[0].device).split(_AT_ONCE)])
+        parts = even_batches(images[order].to(weights[0].device), _AT_ONCE)
+        features = torch.cat([embedding(weights, part) for part in parts])[order.argsort()]
     known, rows = torch.tensor(classes), torch.empty(len(wanted), dtype=torch.long)
     for which in set(wanted):
         of_class, places = torch.nonzero(known == which)[:, 0], [n for n, each in enumerate(wanted) if each == which]

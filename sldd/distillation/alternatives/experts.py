@@ -27,6 +27,7 @@ from sldd.ops.digest import digest, outputs_digest
 from sldd.ops.dispatch import Kernels
 from sldd.ops.types import Weights
 from sldd.rng import stream
+from sldd.training.siamese import identity, siamese
 
 _SEED = 0
 """Of all experts: they are nobody's in particular."""
@@ -46,6 +47,7 @@ class ExpertBuffer:
         network: says what is trained, as it is built (``Networks``).
         batches: real training images, as they are.
         settings: how many experts there are, and how they learn.
+        augment: they see each batch changed at random (``sldd.training.siamese``).
         store: keeps them; None keeps them in memory only.
 
     Attributes:
@@ -54,9 +56,15 @@ class ExpertBuffer:
     """
 
     def __init__(
-        self, network: nn.Module, batches: BatchSource, settings: ExpertSettings, store: FeatureStore | None
+        self,
+        network: nn.Module,
+        batches: BatchSource,
+        settings: ExpertSettings,
+        store: FeatureStore | None,
+        *,
+        augment: bool,
     ) -> None:
-        self._network, self._batches, self._settings = network, batches, settings
+        self._network, self._batches, self._settings, self._augment = network, batches, settings, augment
         content = getattr(batches, "fingerprint", None)
         self._store = store if content is not None else None
         self._content = content
@@ -98,7 +106,7 @@ class ExpertBuffer:
             "expert and cost", str(network), [[name, list(p.shape)] for name, p in network.named_parameters()],
             self._first(), self._content, {name: getattr(self._settings, name) for name in _DECIDING},
             torch.__version__, torch.get_num_threads(), torch.backends.cpu.get_cpu_capability(),
-            str(next(network.parameters()).device),
+            str(next(network.parameters()).device), self._augment,
         )  # fmt: skip
 
     def _first(self) -> str:
@@ -111,10 +119,11 @@ class ExpertBuffer:
         """(batch, C) logits of an expert's batch, and its (batch,) classes."""
         random = stream(_SEED, "expert", number, step)
         images, classes = self._batches.draw(random, self._settings.batch_size)
+        change = siamese(stream(_SEED, "expert change", number, step)) if self._augment else identity
         names = [name for name, _ in self._network.named_parameters()]
         with Kernels(twice=False):
             logits = functional_call(
-                self._network, dict(zip(names, weights, strict=True)), (images.to(weights[0].device),)
+                self._network, dict(zip(names, weights, strict=True)), (change(images.to(weights[0].device)),)
             )
         return logits, classes.to(logits.device)
 

@@ -10,8 +10,9 @@ lead to node i; vectors (biases, scales of norm layers) have one weight a node, 
 Through ``d D / d A = nu`` the gradient of L with respect to images and labels is d<A, nu>, the same product that
 an inner step's adjoint takes, by the same traced kernels (``sldd.distillation.inner_gradient``).
 
-The network is drawn anew after ``match.redraw`` steps, between which it learns from the distilled images. One with
-batch norm sees all classes in one batch: of a class by itself, statistics would be of that class.
+The network is drawn anew after ``match.redraw`` steps, between which it learns from the distilled images, augmented.
+One with batch norm sees all classes in one batch: of a class by itself, statistics would be of that class. Its real
+batch has as large a share of each class as the distilled images have.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class GradientMatching(Matching):
         change, total = self._change(), 0.0
         to_images, to_labels = torch.zeros_like(images), torch.zeros_like(labels)
         for rows in self._groups:
-            alike = torch.isin(classes, self._classes[rows])  # real images of the group's classes
+            alike = self._alike(classes, self._classes[rows])
             leaves = [weight.detach().requires_grad_() for weight in self._weights]
             _, wanted = outer_gradient(
                 self._unroll.forward, leaves, change(real[alike]), classes[alike], self._compute, self._loss.outer
@@ -87,9 +88,20 @@ class GradientMatching(Matching):
         next one's turn (Algorithm 1)."""
         if not self._taken % self._match.redraw:
             return
-        for _ in range(self._match.network_steps):
-            gradient = self._eager.gradient(self._weights, images, labels)
+        for step in range(self._match.network_steps):
+            gradient = self._eager.gradient(self._weights, self._change(step)(images), labels)
             self._weights = list(torch._foreach_sub(self._weights, gradient, alpha=self._match.network_lr))
+
+    @staticmethod
+    def _alike(classes: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
+        """Rows of real images, in the order of the batch, of the classes ``made`` of distilled images and in their
+        proportions. Of real images in others the gradient, and what batch norm subtracts, would be another one, however
+        good the distilled images are."""
+        places = [torch.nonzero(classes == which)[:, 0] for which in made.unique()]
+        counts = [int((made == which).sum()) for which in made.unique()]
+        scale = min((len(found) / count for found, count in zip(places, counts, strict=True) if len(found)), default=0)
+        kept = [found[: round(scale * count)] for found, count in zip(places, counts, strict=True)]
+        return torch.cat(kept).sort().values
 
     def _inner(self, images: torch.Tensor, labels: torch.Tensor) -> InnerGradient:
         """What gives the gradient on these images: a program, recorded at the first call on a CPU, or autograd."""

@@ -6,8 +6,8 @@ K_ts = f(x_t) f(x_s)' of real and distilled images, and targets y less 1 / C (Eq
     L = 1/2 mean_t || y_t - K_ts (K_ss + lambda I)^-1 y_s ||^2,      lambda = 1e-6 trace(K_ss) / (S M)
 
 One derivative takes L back to images and labels; nothing is unrolled. The network of a step comes from a pool. It then
-learns from the images for a step of Adam, on the receiver's loss, and is drawn anew after a number of these that is
-itself drawn, so that the pool holds networks of all ages.
+learns from the images for a step of Adam, on the receiver's loss, and is drawn anew after ``match.pool_updates`` of
+these. The pool's first networks are drawn anew after fewer, each another number, so that it holds networks of all ages.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ class KernelRidge(Matching):
 
     def _new(self) -> _Pooled:
         number, self._drawn = self._drawn, self._drawn + 1
-        limit = int(stream(self._seed, "pool limit", number).integers(1, self._match.pool_updates + 1))
-        return _Pooled(self._networks(number), limit)
+        first_have = self._match.pool_updates * (number + 1) // self._match.pool
+        return _Pooled(self._networks(number), max(1, min(first_have, self._match.pool_updates)))
 
     def state_dict(self) -> dict[str, Any]:
         """As of ``ImageLearner``, with the pool."""

@@ -28,7 +28,7 @@ from sldd.training.siamese import Change, identity, siamese
 
 
 class Networks:
-    """Weights of numbered networks, each freshly drawn: Xavier's, as the known start has without weights of its own.
+    """Weights of numbered networks, each freshly drawn by Xavier's rule (``sldd.backbones.init``).
 
     Args:
         network: says on which device and in which layout weights lie; stays as it is.
@@ -122,9 +122,9 @@ class Matching(ImageLearner):
         found = self.learned()
         return found | {"rates": self._rates_at(found)}
 
-    def _change(self) -> Change:
-        """The augmentation of this step."""
-        return siamese(stream(self._seed, "siamese", self._taken)) if self._match.augment else identity
+    def _change(self, *inner: int) -> Change:
+        """The augmentation of this step, or of inner steps within it."""
+        return siamese(stream(self._seed, "siamese", self._taken, *inner)) if self._match.augment else identity
 
 
 def class_means(features: torch.Tensor, classes: torch.Tensor, known: torch.Tensor) -> torch.Tensor:

@@ -41,7 +41,7 @@ class MatchSettings:
     ``mtt`` are drawn anew."""
     augment: bool = True
     """Siamese augmentation of ``dm`` and ``dc``: real and distilled images of a step are shifted, turned, scaled, cut
-    or lit alike."""
+    or lit alike. Experts and students of ``mtt`` each see their own images changed so, at every step another way."""
     redraw: Annotated[int, Ge(1)] = 1
     """Outer steps after which the network of ``dc`` is drawn anew; in between it learns from the distilled images."""
     network_steps: Annotated[int, Ge(1)] = 10
@@ -51,7 +51,7 @@ class MatchSettings:
     pool: Annotated[int, Ge(1)] = 10
     """Networks of ``frepo``'s pool."""
     pool_updates: Annotated[int, Ge(1)] = 100
-    """Steps at most that each learns from the distilled images before it is drawn anew."""
+    """Steps that each learns from the distilled images before it is drawn anew; the first ones fewer."""
     pool_lr: Annotated[float, Gt(0)] = 0.0003
     """Adam's rate of these."""
     experts: ExpertSettings = ExpertSettings()

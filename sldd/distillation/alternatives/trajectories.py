@@ -5,8 +5,9 @@ expert was M snapshots later (Eq. 2 and Alg. 1):
 
     L = || theta_{t+N} - theta*_{t+M} ||^2 / || theta*_t - theta*_{t+M} ||^2
 
-t is drawn from the first ``match.experts.latest`` snapshots. The student's rate is learned on a log scale. Its steps
-and the way back through them are those of any unrolled distillation (``sldd.distillation.unroll``), from another start.
+t is drawn from the first ``match.experts.latest`` snapshots. Each step of the student sees the images under another
+augmentation, as experts see real ones (``match.augment``). The student's rate is learned on a log scale. Its steps and
+the way back through them are those of any unrolled distillation (``sldd.distillation.unroll``), from another start.
 The rates that receivers get are not the student's, which suit a network that has been trained, but follow from the
 images like those of other methods that match.
 """
@@ -51,20 +52,24 @@ class TrajectoryMatching(Matching):
     def _matched(
         self, images: torch.Tensor, labels: torch.Tensor, real: torch.Tensor, classes: torch.Tensor
     ) -> tuple[float, torch.Tensor, torch.Tensor]:
-        settings, shape = self._match.experts, self._learned["images"].shape[:2]
+        settings, (batches, size) = self._match.experts, self._learned["images"].shape[:2]
         random = stream(self._seed, "expert", self._taken)
         trajectory = self.experts.trajectory(int(random.integers(settings.count)))
         begin = int(random.integers(settings.latest))
         first, last = (self._parted(trajectory[place]) for place in (begin, begin + settings.span))
         self._student.start = first
-        rates = self._rate.detach().exp().expand(settings.student_epochs, shape[0])
-        theta = self._student.steps(images.unflatten(0, shape), labels.unflatten(0, shape), rates)
+        seen = images.split(size) * settings.student_epochs
+        made = torch.stack([self._change(step)(batch) for step, batch in enumerate(seen)])
+        soft = labels.unflatten(0, (batches, size)).repeat(settings.student_epochs, 1, 1)
+        rates = self._rate.detach().exp().expand(1, len(seen))
+        theta = self._student.steps(made, soft, rates)
         length = _square(torch._foreach_sub(first, last))
         apart = torch._foreach_sub([weight.detach() for weight in theta], last)
         loss = float(_square(apart) / length)
         found = self._student.backward(list(torch._foreach_mul(apart, 2 / length)))  # from dL / d theta_{t+N}
         self._by_rate = found.rates.sum() * rates[0, 0]  # dL / d log(rate) = rate dL / d rate
-        return loss, found.images.flatten(0, 1), found.labels.flatten(0, 1)
+        by_images, by_labels = torch.autograd.grad([made, soft], [images, labels], [found.images, found.labels])
+        return loss, by_images, by_labels
 
     def begin(self, batches: NumberedBatches, real: Iterable[torch.Tensor]) -> NumberedBatches:
         """Empty batches: a step reads no real images, since the experts have learned from them."""

@@ -4,14 +4,14 @@ One inner rate means a thousandfold different thing in different networks: at a 
 weights of a deep network without normalisation by a thousandth, and those of a narrow one with batch norm by half. So
 rates are given as the share of a tensor's norm that the inner steps would change, as in LARS (You et al. 2017):
 
-    a_t = share ||w_t|| / (S E mean_s ||g_{t,s}||)
+    a_t = share c_t ||w_t|| / (S E mean_s ||g_{t,s}||)
 
-with ``g_{t,s}`` the inner gradient of tensor t on the s-th batch of distilled images at ``theta_0``. The last layer
-gets ten times the share: its weights say nothing yet, and the logits hang on it.
+with ``g_{t,s}`` the inner gradient of tensor t on the s-th batch of distilled images at ``theta_0``. ``c_t`` is 1, and
+10 in the last layer: its weights say nothing yet, and the logits hang on it.
 
 All tensors change at once and downhill, so a deep network leaps where a shallow one steps. To first order the inner
-loss falls by ``share sum_t ||w_t|| ||g_t||``; where that sum, the network's steepness, is above ``STEEPEST``, the share
-is scaled down with it.
+loss falls by ``share sum_t c_t ||w_t|| ||g_t||``; where that sum, the network's steepness, is above ``STEEPEST``, the
+share is scaled down with it.
 """
 
 from __future__ import annotations

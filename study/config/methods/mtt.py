@@ -70,7 +70,8 @@ class _MTT(Matched):
         return max(super().memory(network, student, config, outer, data), expert.training()) + (0 if room else experts)
 
     def beside(self, blank: nn.Module, data: TaskData, config: StudyConfig) -> dict[str, Any]:
-        return {"experts": ExpertBuffer(blank, data.batches, config.match.experts, feature_store(config))}
+        match, store = config.match, feature_store(config)
+        return {"experts": ExpertBuffer(blank, data.batches, match.experts, store, augment=match.augment)}
 
     def lent(self, learner: Learner) -> Mapping[int, float]:
         assert isinstance(learner, TrajectoryMatching)
@@ -83,6 +84,6 @@ MTT = _MTT(
     learned=("images",),
     learns=TrajectoryMatching,
     by_class=False,
-    match_settings=("experts.",),
+    match_settings=("augment", "experts."),
 )
 MTT_SOFT = replace(MTT, name="mtt_soft", label="MTT, soft labels", learned=("images", "labels"))

@@ -40,10 +40,19 @@ def test_labels_become_shares() -> None:
     assert torch.allclose(shares(labels), torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.25, 0.75]]))
 
 
+def test_no_batch_has_an_image_alone() -> None:
+    """257 images, a step of which batch norm would refuse where it saw one value a channel."""
+    network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(2), nn.Linear(2, 2))
+    initialise(network, 0)
+    images, labels = torch.randn(1, 257, 1, 1, 2, generator=torch.Generator().manual_seed(0)), torch.ones(1, 257, 2)
+    train_fresh(network, images, labels, settings=FreshSettings(steps=4), seed=0)
+    assert [len(next(batches)) for batches in [_batches(257, 0)] for _ in range(4)] == [129, 128, 129, 128]
+
+
 def test_batches_pass_over_all_images() -> None:
     batches = _batches(300, 0)
     first = [next(batches), next(batches)]
-    assert [len(batch) for batch in first] == [256, 44]
+    assert [len(batch) for batch in first] == [150, 150]
     assert sorted(row for batch in first for row in batch) == list(range(300))
     assert list(next(batches)) != list(first[0])
 

@@ -14,6 +14,7 @@ from sldd.backbones.features.feature_store import FeatureStore
 from sldd.distillation.alternatives.experts import ExpertBuffer, experts_bytes
 from sldd.distillation.alternatives.settings import ExpertSettings
 from sldd.rng import stream
+from sldd.training.siamese import identity, siamese
 
 SETTINGS = ExpertSettings(count=2, snapshots=2, every=3, batch_size=4, rate=0.1)
 
@@ -29,19 +30,25 @@ class Batches:
         return noise + classes.view(-1, 1, 1, 1), classes
 
 
-def _buffer(folder: Path | None, settings: ExpertSettings = SETTINGS, batches: Batches | None = None) -> ExpertBuffer:
+def _buffer(
+    folder: Path | None,
+    settings: ExpertSettings = SETTINGS,
+    batches: Batches | None = None,
+    *,
+    augment: bool = False,
+) -> ExpertBuffer:
     network = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
-    return ExpertBuffer(
-        network, batches or Batches(), settings, None if folder is None else FeatureStore(folder, 2**20)
-    )
+    store = None if folder is None else FeatureStore(folder, 2**20)
+    return ExpertBuffer(network, batches or Batches(), settings, store, augment=augment)
 
 
-def test_an_expert_takes_the_steps_of_gradient_descent() -> None:
-    found = _buffer(None).trajectory(0)
+@pytest.mark.parametrize("augment", [False, True])
+def test_an_expert_takes_the_steps_of_gradient_descent(augment: bool) -> None:
+    found = _buffer(None, augment=augment).trajectory(0)
     weight, bias = (part.view(shape) for part, shape in zip(found[0].split([4, 2]), [(2, 2), (2,)], strict=True))
     for step in range(3):
         images, classes = Batches().draw(stream(0, "expert", 0, step), 4)
-        x = images.flatten(1)
+        x = (siamese(stream(0, "expert change", 0, step)) if augment else identity)(images).flatten(1)
         wrong = (x @ weight.T + bias).softmax(1) - torch.eye(2)[classes]  # by hand: d loss / d logits
         weight, bias = weight - 0.1 * wrong.T @ x / 4, bias - 0.1 * wrong.mean(0)
     assert torch.allclose(found[1], torch.cat([weight.flatten(), bias]), atol=1e-5)
@@ -67,9 +74,10 @@ def test_more_experts_leave_those_that_there_are(tmp_path: Path) -> None:
     more = _buffer(tmp_path, ExpertSettings(**{**vars(SETTINGS), "count": 5, "span": 1, "latest": 1}))
     more.trajectory(0)
     assert more.made == 0
-    other = _buffer(tmp_path, ExpertSettings(**{**vars(SETTINGS), "rate": 0.2}))
-    other.trajectory(0)
-    assert other.made == 1
+    hotter = ExpertSettings(**{**vars(SETTINGS), "rate": 0.2})
+    for other in (_buffer(tmp_path, hotter), _buffer(tmp_path, augment=True)):
+        other.trajectory(0)
+        assert other.made == 1
 
 
 def test_what_is_torn_is_made_again(tmp_path: Path) -> None:
@@ -163,6 +171,6 @@ class _Times(nn.Module):
 def test_networks_that_look_alike_and_compute_otherwise_have_experts_of_their_own(tmp_path: Path) -> None:
     for factor, made in ((1.0, 1), (2.0, 1), (1.0, 0)):
         network = nn.Sequential(nn.Flatten(), _Times(factor), nn.Linear(2, 2))
-        buffer = ExpertBuffer(network, Batches(), SETTINGS, FeatureStore(tmp_path, 2**20))
+        buffer = ExpertBuffer(network, Batches(), SETTINGS, FeatureStore(tmp_path, 2**20), augment=False)
         buffer.trajectory(0)
         assert buffer.made == made

@@ -10,6 +10,7 @@ from torch import nn
 from sldd.distillation.alternatives.gradients import GradientMatching, distance
 from sldd.distillation.alternatives.settings import MatchSettings
 from sldd.rng import stream
+from sldd.training.siamese import siamese
 
 CPU = torch.device("cpu")
 
@@ -18,10 +19,13 @@ def _normal(name: str, *shape: int) -> torch.Tensor:
     return torch.from_numpy(stream(0, name).standard_normal(shape, "float32"))
 
 
-def _learner(network: nn.Module, images: torch.Tensor, **match: object) -> GradientMatching:
+def _learner(
+    network: nn.Module, images: torch.Tensor, classes: tuple[int, ...] = (0, 1), *, augment: bool = False, **match: int
+) -> GradientMatching:
     return GradientMatching(
-        network, images[None], torch.eye(2), classes=[0, 1], learned=("images", "labels"), inner_lr=0.1, seed=0,
-        match=MatchSettings(networks="start", augment=False, **match), device=CPU,
+        network, images[None], torch.eye(max(classes) + 1)[list(classes)], classes=classes,
+        learned=("images", "labels"), inner_lr=0.1, seed=0,
+        match=MatchSettings(networks="start", augment=augment, **match), device=CPU,
     )  # fmt: skip
 
 
@@ -66,6 +70,42 @@ def test_gradients_are_those_of_autograd(norm: bool) -> None:
     assert loss == pytest.approx(total.item(), rel=1e-4)
     for one, other in zip(found, expected, strict=True):
         assert torch.allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_copies_of_the_real_images_are_a_minimum_whatever_the_counts(norm: bool) -> None:
+    """Two images of the first class, one of the others: real ones are of all classes alike."""
+    layers = [nn.Conv2d(1, 3, 3), *([nn.BatchNorm2d(3, track_running_stats=False)] if norm else []), nn.Tanh()]
+    network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(3 * 4, 3))
+    of_class = _normal("means", 3, 1, 4, 4)
+    made, classes = (0, 0, 1, 2), torch.tensor([2, 0, 1, 0, 2, 1, 1, 0, 2, 0, 1, 2])
+    learner = _learner(network, of_class[list(made)], made)
+    images, labels = of_class[list(made)].requires_grad_(), torch.eye(3)[list(made)].requires_grad_()
+    loss, _, _ = learner._matched(images, labels, of_class[classes], classes)
+    assert loss == pytest.approx(0.0, abs=1e-3)
+    assert learner._alike(classes, torch.tensor(made)).tolist() == [0, 1, 2, 3, 4, 5, 7, 9]
+
+
+def test_a_class_that_the_batch_lacks_leaves_the_others_in_proportion() -> None:
+    alike = GradientMatching._alike(torch.tensor([0, 1, 0, 0, 1]), torch.tensor([0, 1, 2]))
+    assert alike.tolist() == [0, 1, 2, 4]
+
+
+def test_the_network_learns_from_augmented_images() -> None:
+    learners = [
+        _learner(nn.Sequential(nn.Flatten(), nn.Linear(2, 2)), _normal("images", 2, 1, 1, 2), redraw=3, augment=augment)
+        for augment in (False, True)
+    ]
+    for learner in learners:
+        learner._weights, learner._taken = [torch.ones(2, 2), torch.zeros(2)], 1
+        learner._follow(learner._learned["images"][0], torch.eye(2))
+    weight, bias = torch.ones(2, 2), torch.zeros(2)
+    for step in range(10):  # network_steps
+        x = siamese(stream(0, "siamese", 1, step))(learners[1]._learned["images"][0]).flatten(1)
+        wrong = (x @ weight.T + bias).softmax(1) - torch.eye(2)
+        weight, bias = weight - 0.01 * wrong.T @ x / 2, bias - 0.01 * wrong.mean(0)
+    assert torch.allclose(learners[1]._weights[0], weight, atol=1e-6)
+    assert not torch.allclose(learners[0]._weights[0], weight, atol=1e-4)
 
 
 def test_the_network_learns_until_it_is_drawn_anew() -> None:

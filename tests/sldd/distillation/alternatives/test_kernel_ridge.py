@@ -54,7 +54,6 @@ def test_the_pool_learns_as_adam_does_and_is_drawn_anew() -> None:
     learner, other = _learner(pool=1, pool_updates=9), _learner(pool=1, pool_updates=9)
     for each in (learner, other):
         each._pool.append(each._new())
-        each._pool[0].limit = 9  # drawn, it may be one step, after which the network is another
     real, classes = torch.eye(2).view(2, 1, 1, 2), torch.tensor([0, 1])
     learner.step(real, classes, 0.5)  # the network learns from the images that the step led to
     other._follow(learner._learned["images"].flatten(0, 1), learner._learned["labels"].flatten(0, 1))
@@ -62,14 +61,18 @@ def test_the_pool_learns_as_adam_does_and_is_drawn_anew() -> None:
     assert not torch.equal(learner._pool[0].weights[0], other._new().weights[0]), (
         "it has learned, and is not drawn anew"
     )
-    limits = {other._new().limit for _ in range(60)}
-    assert limits == set(range(1, 10)), "networks of all ages"
 
     learner = _learner(pool=2, pool_updates=1)
     real, classes = torch.eye(2).view(2, 1, 1, 2), torch.tensor([0, 1])
     for _ in range(3):
         learner.step(real, classes, 0.01)
     assert learner.state_dict()["drawn"] == 5  # two at first, and each after its only step
+
+
+def test_the_pool_holds_networks_of_all_ages_from_the_beginning() -> None:
+    learner = _learner(pool=4, pool_updates=10)
+    assert [learner._new().limit for _ in range(6)] == [2, 5, 7, 10, 10, 10]
+    assert [_learner(pool=4, pool_updates=1)._new().limit for _ in range(2)] == [1, 1]
 
 
 def test_images_without_a_feature_predict_nothing() -> None:
