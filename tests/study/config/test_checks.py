@@ -81,9 +81,9 @@ def test_what_does_not_go_together_is_refused(settings: list[str], says: str) ->
         (["grid.method=dm", "match.experts.count=3"], "match.experts.count: does nothing without grid.method=mtt or"),
         (
             ["grid.method=sldd", "match.augment=false"],
-            "match.augment: does nothing without grid.method=dm, dc or dc_soft; give that too",
+            "match.augment: does nothing without grid.method=dm, dc, dc_soft or 2 others; give that too",
         ),
-        (["grid.method=frepo", "match.augment=false"], "match.augment: does nothing without grid.method=dm, dc or"),
+        (["grid.method=frepo", "match.augment=false"], "match.augment: does nothing without grid.method=dm, dc, dc"),
         (["grid.method=mtt", "match.pool=5"], "match.pool: does nothing without grid.method=frepo or frepo_hard"),
         (["grid.method=dm", "match.network_lr=0.5"], "match.network_lr: does nothing without grid.method=dc or dc_s"),
         (["grid.method=train", "package.images=uint8"], "package.images: does nothing without grid.method=sldd, dd"),
