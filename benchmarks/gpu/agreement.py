@@ -81,7 +81,7 @@ def too_large(bench: Bench) -> Iterator[Row]:
     if not bench.cuda:
         yield Row("a batch that does not fit", "needs CUDA")
         return
-    from study.trial.memory import out_of_memory
+    from sldd.ops.memory import out_of_memory
 
     known = False
     try:

@@ -19,15 +19,20 @@ _FIRST_CALLS = 3
 """Calls that run as they are: meanwhile libraries choose their kernels, which a graph cannot wait for."""
 
 
-def recorded(work: Callable[[], T]) -> tuple[T, Callable[[], None]]:
-    """Record the kernels of a call, without running them.
+def recorded(work: Callable[[], T], device: torch.device) -> tuple[T, Callable[[], None]]:
+    """Record the kernels of a call on a GPU, without running them.
 
     Returns:
         What the call returned, and what runs its kernels again, into the same tensors.
     """
     graph = torch.cuda.CUDAGraph()
-    # Of this thread alone: another may be preparing the next batch.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+    # Kernels of another device are not recorded, without a word. A recording that fails leaves its stream to whoever
+    # comes next, so the one that was there is put back. Of this thread alone: another may be preparing the next batch.
+    with (
+        torch.cuda.device(device),
+        torch.cuda.stream(torch.cuda.current_stream(device)),
+        torch.cuda.graph(graph, stream=torch.cuda.Stream(device), capture_error_mode="thread_local"),
+    ):
         results = work()
     return results, graph.replay
 
@@ -72,7 +77,7 @@ class GraphedCall(Generic[T]):
     def _record(self, *given: torch.Tensor) -> None:
         self._inputs = [tensor.clone() for tensor in given]
         try:
-            self._recorded = recorded(lambda: self._work(*self._inputs))
+            self._recorded = recorded(lambda: self._work(*self._inputs), given[0].device)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:  # one that is not allowed leaves the stream unusable: no way to go on without

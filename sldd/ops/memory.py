@@ -1,4 +1,4 @@
-"""Memory: what is free, what autograd saves, and freed memory that stays with the process."""
+"""Memory: what is free, what autograd saves, freed memory that stays with the process, and errors for want of it."""
 
 from __future__ import annotations
 
@@ -46,6 +46,13 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return int(psutil.virtual_memory().available)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """True for errors of a GPU's allocator, libraries or driver, and of this machine's allocator."""
+    # The last is cuDNN's, where no algorithm's workspace could be had.
+    words = ("can't allocate memory", "out of memory", "ALLOC_FAILED", "unable to find an engine to execute")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
 def keep_freed_memory() -> None:

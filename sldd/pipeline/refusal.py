@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch
+from sldd.ops.memory import out_of_memory
 
 
 def why_not(error: Exception, backbone: str, images: int | None, side: int) -> str:
@@ -17,7 +17,7 @@ def why_not(error: Exception, backbone: str, images: int | None, side: int) -> s
             f"batch norm sees one value a channel: {images} image a step and a last map of 1 x 1 at "
             f"{side} x {side}; use more images, a larger patches.input_size, or grid.norm=group"
         )
-    if isinstance(error, torch.OutOfMemoryError):
+    if out_of_memory(error):
         return f"{backbone} at {side} x {side}: out of memory; lower outer.batch_size or patches.input_size"
     if "derivative" in str(error):
         return f"{backbone} cannot be differentiated twice: {_first_line(error)}"

@@ -42,7 +42,8 @@ class ComputeSettings:
     graph, recorded after the first three: for small networks on a GPU, whose steps take longer to launch than to run.
     Not measured yet."""
     deterministic: bool = False
-    """Only algorithms that always add in the same order; an operation without one is an error."""
+    """Only algorithms that always add in the same order; an operation without one is an error. Without it, cuDNN takes
+    what is fastest at the moment, and a run on a GPU comes out another each time."""
 
     def apply(self, threads: int) -> None:
         """Set what PyTorch and the C library keep for the whole process."""

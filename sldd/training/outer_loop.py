@@ -203,7 +203,8 @@ class OuterLoop:
             return self._evaluator.score(predict, patients, batch=batch, device=self._device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to resume bit for bit on the same machine and thread count."""
+        """Everything needed to resume bit for bit on the same machine and thread count; on a GPU, with deterministic
+        algorithms (``ComputeSettings.deterministic``)."""
         return {
             "learner": self.learner.state_dict(),
             "progress": vars(self.progress).copy(),

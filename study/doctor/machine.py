@@ -67,7 +67,7 @@ class Examiner:
         return {
             "versions": _versions(),
             "rooms": {kind: room for kind, room in rooms.items() if room is not None},
-            "devices": sum(bool(re.fullmatch(r"nvidia\d+", path.name)) for path in Path("/dev").iterdir()),
+            "devices": sum(_allowed(path) for path in Path("/dev").iterdir() if re.fullmatch(r"nvidia\d+", path.name)),
             "cuda": torch.cuda.is_available(),
             "shared": None if shared is None else shared.total,
         }
@@ -141,6 +141,17 @@ def _source() -> str:
     for path in sorted(path for package in _OWN_PACKAGES for path in (root / package).rglob("*.py")):
         content.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return content.hexdigest()[:10]
+
+
+def _allowed(device: Path) -> bool:
+    """Whether this container may use a GPU: its file is there even if not. A broken driver fails in other ways."""
+    try:
+        os.close(os.open(device, os.O_RDWR))
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _room(folder: str) -> Room | None:

@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from sldd.backbones.init import initialise
+from sldd.ops.memory import out_of_memory
 from sldd.rng import stream
 from sldd.training.fresh_start import FreshSettings, train_fresh
 from sldd.training.learner import State
 from study.config.tasks.base import Task, TaskData
 from study.grid.axes import Cell
-from study.trial.memory import out_of_memory
 from study.trial.network import build_network
 
 
@@ -35,7 +35,7 @@ def fresh_scores(
     seed: int,
     device: torch.device,
     known: int = 0,
-    may_halve: bool = False,
+    retriable: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """A row a network and start: ``backbone``, ``start``, ``loss`` of its training, ``score`` and ``auc`` on test
     patients, or ``error``, why that network cannot be trained so.
@@ -45,10 +45,10 @@ def fresh_scores(
         score: test scores of a network, as of ``Scores.describe``.
         seed: of the trial; names the starts.
         known: rows that are there already, the first ones, and are left out.
-        may_halve: whether the trial can be tried with fewer patches in memory at a time.
+        retriable: whether the trial can be tried again with less in memory at a time.
 
     Raises:
-        Exception: out of memory while test patients are scored, and fewer patches at a time may help (``may_halve``).
+        Exception: out of memory while test patients are scored, and less at a time may help (``retriable``).
     """
     backbones = dict.fromkeys([cell.backbone, *settings.backbones])
     for backbone, start in list(itertools.product(backbones, range(settings.starts)))[known:]:
@@ -64,7 +64,7 @@ def fresh_scores(
             row |= {"loss": loss, "score": task.main_score(found), "auc": found.get("auc")}
         # Whatever a network says of its input, or becomes by it.
         except (ArithmeticError, AssertionError, MemoryError, RuntimeError, ValueError) as error:
-            if trained and may_halve and out_of_memory(error):  # training takes as much, however few are scored at once
+            if trained and retriable and out_of_memory(error):  # training takes as much, however few are scored at once
                 raise
             row["error"] = (str(error).splitlines() or [type(error).__name__])[0]
         yield row

@@ -1,4 +1,4 @@
-"""Memory of a trial, of its GPU or of its process: its peak, and errors for want of it."""
+"""Memory of a trial, of its GPU or of its process: its peak, and settings that take less of it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,14 @@ def reset_peak_memory(device: torch.device) -> None:
         Path("/proc/self/clear_refs").write_text("5")  # Linux: the resident peak
 
 
-def out_of_memory(error: Exception) -> bool:
-    """True for errors of a GPU's allocator, libraries or driver, and of this machine's allocator."""
-    words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
-
-
-def halved(config: StudyConfig) -> StudyConfig | None:
-    """The configuration with half as many patches in memory at a time; None where it is one already.
+def with_less(config: StudyConfig) -> StudyConfig | None:
+    """The configuration that takes less memory: inner steps recomputed, which changes no number, or else half as many
+    patches in memory at a time; None where it is one already.
 
     What does not fit may be scoring; how many crops are scored at a time changes nothing.
     """
+    if config.compute.memory != "recompute":
+        return replace(config, compute=replace(config.compute, memory="recompute"))
     patches = config.compute.micro_batch or config.outer.batch_size
     if patches < 2:
         return None

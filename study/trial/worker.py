@@ -1,9 +1,10 @@
-"""Ray Tune trainable: runs trials, retries errors, checkpoints on SIGTERM, halves the batch when out of memory.
+"""Ray Tune trainable: runs trials, retries errors, checkpoints on SIGTERM, takes less when out of memory.
 
 An error is tried again in a process of its own; so is a trial whose machine was lost, which goes on from its last
-checkpoint elsewhere, as often as it takes while it gets ahead. Out of memory halves the patches that are in memory at a
-time. A warning (SIGTERM, as before a spot machine is taken away) and the study's own end write a checkpoint. A full
-disk is waited out, and so is, for a while, a machine that does not see the study's folder.
+checkpoint elsewhere, as often as it takes while it gets ahead. Out of memory, it recomputes the inner steps, then
+halves the patches that are in memory at a time. A warning (SIGTERM, as before a spot machine is taken away) and the
+study's own end write a checkpoint. A full disk is waited out, and so is, for a while, a machine that does not see the
+study's folder.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from ray import tune
 from ledger.storage import no_room, open_folder
 from ledger.trial_folder import LOST, FolderNotVisibleError, ReplacedError, TrialFolder, failure
 from sldd.errors import InputError
+from sldd.ops.memory import out_of_memory
 from study.grid.spec import TrialSpec
 from study.trial.context import TrialContext
-from study.trial.memory import halved, out_of_memory
+from study.trial.memory import with_less
 from study.trial.trial import Report, run_trial
 
 LOSSES = 20
@@ -135,13 +137,13 @@ def _wait_for_folder(config: dict[str, Any], stopping: Callable[[], bool]) -> Ge
 
 
 def _within_memory(spec: TrialSpec, gpus: float, context: TrialContext, folder: TrialFolder) -> Iterator[Report]:
-    """Run a trial; out of memory, go on from its checkpoint with half as many patches at a time."""
+    """Run a trial; out of memory, go on from its checkpoint with what takes less."""
     while True:
         try:
             yield from run_trial(spec, context, folder, gpus)
             return
         except (MemoryError, RuntimeError) as error:
-            smaller = halved(context.config)
+            smaller = with_less(context.config)
             if not out_of_memory(error) or smaller is None:
                 raise
         # Out here the error is gone, and with it the frames that hold the trial's tensors.

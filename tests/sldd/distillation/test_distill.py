@@ -42,12 +42,12 @@ def graphs_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_recorded_step_is_the_same_step(graphs_anywhere: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    def recorded(work: Any) -> Any:
+    def recorded(work: Any, device: torch.device) -> Any:
         def flat() -> list[torch.Tensor]:
             loss, gradients = work()
             return [loss, *gradients.values()]
 
-        (loss, *gradients), again = rerun(flat)
+        (loss, *gradients), again = rerun(flat, device)
         return (loss, dict(zip(("images", "labels", "rates"), gradients, strict=True))), again
 
     monkeypatch.setattr(cuda_graph, "recorded", recorded)

@@ -17,7 +17,7 @@ from sldd.ops.cuda_graph import GraphedCall
 Work = Callable[[], list[torch.Tensor]]
 
 
-def rerun(work: Work) -> tuple[list[torch.Tensor], Callable[[], None]]:
+def rerun(work: Work, device: torch.device) -> tuple[list[torch.Tensor], Callable[[], None]]:
     """As ``recorded``, where kernels cannot be: the work itself runs again."""
     results = [result.clone() for result in work()]
 
@@ -42,9 +42,9 @@ class _Sum:
 def record(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     done: list[str] = []
 
-    def recorded(work: Work) -> tuple[list[torch.Tensor], Callable[[], None]]:
+    def recorded(work: Work, device: torch.device) -> tuple[list[torch.Tensor], Callable[[], None]]:
         done.append("recorded")
-        return rerun(work)
+        return rerun(work, device)
 
     monkeypatch.setattr(cuda_graph, "recorded", recorded)
     return done
@@ -74,7 +74,7 @@ def test_other_shapes_run_as_they_are(record: list[str]) -> None:
 
 
 def test_what_cannot_be_recorded_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuses(work: Work) -> None:
+    def refuses(work: Work, device: torch.device) -> None:
         raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore of it")
 
     monkeypatch.setattr(cuda_graph, "recorded", refuses)
@@ -88,7 +88,7 @@ def test_what_cannot_be_recorded_names_the_setting(monkeypatch: pytest.MonkeyPat
 def test_out_of_memory_stays_that(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials halve their batch then."""
 
-    def refuses(work: Work) -> None:
+    def refuses(work: Work, device: torch.device) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(cuda_graph, "recorded", refuses)
@@ -109,3 +109,25 @@ def test_a_gpu_replays_what_it_recorded() -> None:
         assert torch.equal(product, given * weight[0, 0])
         assert total.item() == pytest.approx(3 * weight[0, 0].item())
         weight.mul_(2.0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that PyTorch can use")
+def test_a_recording_that_fails_leaves_the_stream_as_it_was() -> None:
+    before, one = torch.cuda.current_stream(), torch.ones(1, device="cuda")
+    call = GraphedCall(lambda x: [x * x.item()])  # it waits for the GPU
+    for _ in range(3):
+        call(one)
+    with pytest.raises(InputError, match="cannot be recorded"):
+        call(one)
+    assert torch.cuda.current_stream() == before
+    assert (one + 1).item() == 2.0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="no second GPU that PyTorch can use")
+def test_another_device_than_the_current_one_is_recorded() -> None:
+    call = GraphedCall(lambda x: [x + 1])
+    for number in range(6):
+        (found,) = call(torch.full((2,), float(number), device="cuda:1"))
+        assert found.tolist() == [number + 1.0] * 2

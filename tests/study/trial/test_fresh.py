@@ -47,12 +47,12 @@ def test_confirm_trials_train_other_starts_and_networks(tmp_path: Path) -> None:
 CELL = Cell("convnet_w32", "sldd", "as_is", 2, "one_hot", 1, 1)
 
 
-def _rows(score: Callable[[nn.Module], dict[str, Any]], *, may_halve: bool = False) -> list[dict[str, Any]]:
+def _rows(score: Callable[[nn.Module], dict[str, Any]], *, retriable: bool = False) -> list[dict[str, Any]]:
     """Of a fresh start of two networks, scored as told."""
     data: Any = SimpleNamespace(input=InputSpec(16, ("I", "N", "P"), 0.0, 1.0), loss=CROSS_ENTROPY)
     state = {"images": torch.randn(1, 2, 1, 16, 16), "labels": torch.eye(3)[None, :2]}
     settings, cpu = FreshSettings(starts=1, backbones=["lenet"], steps=1), torch.device("cpu")
-    return list(fresh_scores(CELL, state, data, PATCHES, settings, score, seed=0, device=cpu, may_halve=may_halve))
+    return list(fresh_scores(CELL, state, data, PATCHES, settings, score, seed=0, device=cpu, retriable=retriable))
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA"), MemoryError("out of memory")])
@@ -63,7 +63,7 @@ def test_out_of_memory_says_nothing_of_a_network_while_it_may_be_the_trials(erro
         return {"hm": 0.5}
 
     with pytest.raises(type(error)):
-        _rows(score, may_halve=True)
+        _rows(score, retriable=True)
     fits, other = _rows(score)
     assert (fits["score"], other["error"], "score" in other) == (0.5, str(error), False)
 
@@ -80,7 +80,7 @@ def test_a_network_too_large_to_be_trained_leaves_its_row_at_once(monkeypatch: p
         return made
 
     monkeypatch.setattr(fresh, step, too_large)
-    fits, other = _rows(lambda _: {"hm": 0.5}, may_halve=True)
+    fits, other = _rows(lambda _: {"hm": 0.5}, retriable=True)
     assert (fits["score"], other["error"]) == (0.5, "CUDA out of memory")
 
 
@@ -89,7 +89,7 @@ def test_a_network_that_diverges_leaves_its_row(monkeypatch: pytest.MonkeyPatch)
         raise ValueError("training diverged after step 3\n")
 
     monkeypatch.setattr(fresh, "train_fresh", diverge)
-    rows = _rows(lambda _: {"hm": 0.5}, may_halve=True)
+    rows = _rows(lambda _: {"hm": 0.5}, retriable=True)
     assert [row["error"] for row in rows] == ["training diverged after step 3"] * 2
 
 

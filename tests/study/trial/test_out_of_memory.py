@@ -1,4 +1,4 @@
-"""Out of memory, a trial goes on with fewer patches at a time, down to one."""
+"""Out of memory, a trial goes on by recomputing, then with fewer patches at a time, down to one."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ from tests.study.trial.conftest import asked, outcome, stub
         RuntimeError("DefaultCPUAllocator: can't allocate memory"),
         RuntimeError("CUDA error: out of memory"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
     ],
 )
-def test_out_of_memory_halves_the_patches_at_a_time(
+def test_out_of_memory_recomputes_and_then_halves_the_patches_at_a_time(
     error: Exception,
     ledger: Ledger,
     context: TrialContext,
@@ -41,14 +42,14 @@ def test_out_of_memory_halves_the_patches_at_a_time(
     tried = []
 
     def need(context: TrialContext, _: TrialFolder) -> None:
-        tried.append(context.config.compute.micro_batch)
+        tried.append((context.config.compute.memory, context.config.compute.micro_batch))
         if (context.config.compute.micro_batch or context.config.outer.batch_size) > 3:
             raise error
 
     stub(monkeypatch, need)
     trial = begin()
     list(run_with_retries(asked(trial), context))
-    assert tried == [None, 6, 3]
+    assert tried == [("auto", None), ("recompute", None), ("recompute", 6), ("recompute", 3)]
     assert outcome(ledger, trial) == {"status": "done", "micro_batch": 3}
 
 
@@ -80,7 +81,7 @@ def test_out_of_memory_in_a_fresh_start_is_tried_with_less(
 
     monkeypatch.setattr(OuterLoop, "score_network", need)
     list(run_with_retries(asked(trial), replace(context, config=config)))
-    assert scored == [config.outer.score_batch, 6, *[3] * 4]
+    assert scored == [*[config.outer.score_batch] * 2, 6, *[3] * 4]
     assert ["error" in row for row in outcome(ledger, trial)["fresh"]] == [False, False]
     assert (trial.result or {})["starts"] == [0, 12], "its steps are taken once"
 
