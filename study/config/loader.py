@@ -191,8 +191,8 @@ def _may_change(key: str, was: Any, now: Any) -> bool:
         return True
     if key in GROWING and was is not None and now is not None and now >= was:
         return True
-    if key.startswith("pretrained.") and was is None:
-        return True  # study.run knows whether trials have begun without it
+    if key.startswith("pretrained.") and now is not None:
+        return True  # study.run knows whether trials have begun without it, and whether it is the same file elsewhere
     # One more collection, or the same elsewhere; the fingerprint guards what is in it.
     return key.startswith("sources.") and (was is None or key.endswith((".root", ".cache")))
 

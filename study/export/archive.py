@@ -6,8 +6,8 @@
 
 The file holds ``study.yaml``, ``config.json`` and ``result.json`` of trials that have ended, and what a search left
 (``prior.json``, ``landscape.json``). It holds no radiograph, no checkpoint and no log; packages only with
-``--packages``. It does not say where films lie (``data.root``). Two files of one study at one time are equal to the
-byte.
+``--packages``. It does not say where films and pretrained weights lie (``data.root``, ``pretrained``). Two files of
+one study at one time are equal to the byte.
 
 Patients stand in results under the study's pseudonyms. The key that makes them stays behind, so nobody who reads the
 file can name a patient, or go on with the study. ``--key`` puts it in, for phantoms or for a place that has the
@@ -49,8 +49,8 @@ _MEMBER = re.compile(
 )
 """Paths in the file that ``pack`` writes: below a folder of the study's name, as they are in the study's folder."""
 
-_PLACE = re.compile(r"((?:data|sources\.\w+)\.(?:root|cache))=.*", re.DOTALL)
-"""An argument of ``study.run`` that says where films lie."""
+_PLACE = re.compile(r"((?:data|sources\.\w+)\.(?:root|cache)|pretrained[^=]*)=.*", re.DOTALL)
+"""An argument of ``study.run`` that says where films or pretrained weights lie."""
 
 
 def pack(study: Study, file: Path, *, packages: bool = False, key: bool = False) -> int:
@@ -111,13 +111,25 @@ def _files(folder: Folder, *, packages: bool, key: bool, starts: bool) -> Iterat
 
 
 def _without_places(described: str) -> bytes:
-    """The content of ``study.yaml`` without the folders of films and of their cache, which may be others elsewhere."""
+    """The content of ``study.yaml`` without the folders of films, of their cache, and of pretrained weights, which may
+    be others elsewhere; weights are known by their digests."""
     header = safe_yaml.load(described)
-    config = header.get("config") or {}
+    config, provenance = header.get("config") or {}, header.get("provenance") or {}
+    files = config.get("pretrained") or {}
+    if digests := provenance.get("weights"):
+        named = {_elsewhere(name, path): digests[path] for name, path in files.items() if path in digests}
+        provenance["weights"] = named | {path: d for path, d in digests.items() if path not in files.values()}
+    if files:
+        config["pretrained"] = {name: _elsewhere(name, path) for name, path in files.items()}
     for data in (config.get("data") or {}, *(config.get("sources") or {}).values()):
         data |= {place: None for place in ("root", "cache") if place in data}
     words = [_PLACE.sub(r"\1=FOLDER", word) for word in shlex.split(str(header.get("command") or ""))]
     return yaml.safe_dump(header | {"command": shlex.join(words)}, sort_keys=False, width=120).encode()
+
+
+def _elsewhere(backbone: str, path: str) -> str:
+    """What stands in a packed study for a file of pretrained weights."""
+    return f"FOLDER/{backbone}{PurePosixPath(path).suffix}"
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -68,7 +68,7 @@ def describe(
                 "splits": splits,
             },
             **_sources(collections, before),
-            **_weights(config, before),
+            **_weights(config),
             "threads": config.resources.threads,
             "started": before["provenance"]["started"] if before else now,
         },
@@ -119,10 +119,9 @@ def _sources(collections: Mapping[str, Collection], before: dict[str, Any] | Non
     return {"sources": known} if known else {}
 
 
-def _weights(config: StudyConfig, before: dict[str, Any] | None) -> dict[str, Any]:
+def _weights(config: StudyConfig) -> dict[str, Any]:
     """Digests of the files that networks start from, by path: the same path may hold another file later."""
-    known = (before or {}).get("provenance", {}).get("weights") or {}
-    known = known | {path: file_digest(Path(path)) for path in weights_files(config)}
+    known = {path: file_digest(Path(path)) for path in weights_files(config)}
     return {"weights": known} if known else {}
 
 

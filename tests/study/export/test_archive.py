@@ -92,12 +92,16 @@ def test_where_the_cohort_gives_the_key_the_file_goes_on_without_one(undisturbed
 def test_where_films_lie_is_not_told(tmp_path: Path) -> None:
     place = "/secret place/films"
     data = {"source": "folder", "root": place, "cache": f"{place}/cache"}
-    words = ["ours", f"data.root={place}", f"sources.nih.root={place}", "search.trials=2"]
+    words = ["ours", f"data.root={place}", f"sources.nih.root={place}", f"pretrained={place}", "search.trials=2"]
+    starts, weights = {"resnet18": f"{place}/a.pt", "paper/vgg16": f"{place}/a.pt"}, {f"{place}/a.pt": 64 * "0"}
     study = Ledger(
         tmp_path / "ours",
         command=f"python -m study.run {shlex.join(words)}",
-        config={"seed": 3, "data": data, "sources": {"nih": dict(data), "none": {"source": "phantom"}}},
-    )
+        config={
+            "seed": 3, "data": data, "sources": {"nih": dict(data), "none": {"source": "phantom"}}, "pretrained": starts
+        },
+        provenance={"weights": weights},
+    )  # fmt: skip
     study.done(study.cell("resnet18", 11_000_000, 1), 0)
     file = tmp_path / "x.tar.xz"
     assert main(["pack", str(study.folder), str(file)]) == 0
@@ -105,12 +109,16 @@ def test_where_films_lie_is_not_told(tmp_path: Path) -> None:
     text = (tmp_path / "out/ours/study.yaml").read_text()
     assert "secret" not in text
     there = yaml.safe_load(text)
-    assert there["command"] == "python -m study.run ours data.root=FOLDER sources.nih.root=FOLDER search.trials=2"
+    command = "python -m study.run ours data.root=FOLDER sources.nih.root=FOLDER pretrained=FOLDER search.trials=2"
+    assert there["command"] == command
+    assert there["config"]["pretrained"] == {"resnet18": "FOLDER/resnet18.pt", "paper/vgg16": "FOLDER/paper/vgg16.pt"}
+    assert there["provenance"]["weights"] == dict.fromkeys(there["config"]["pretrained"].values(), 64 * "0")
     assert there["config"]["data"] == {"source": "folder", "root": None, "cache": None}
     assert there["config"]["sources"]["none"] == {"source": "phantom"}
     described = yaml.safe_load((study.folder / "study.yaml").read_text())
-    assert {key: there[key] for key in described if key not in ("command", "config")} == {
-        key: described[key] for key in described if key not in ("command", "config")
+    changed = ("command", "config", "provenance")
+    assert {key: there[key] for key in described if key not in changed} == {
+        key: described[key] for key in described if key not in changed
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from sldd.data.cohort import Cohort, prepare
 from sldd.data.split import split_patients
@@ -16,6 +17,7 @@ from sldd.errors import InputError
 from sldd.sources.folder import FolderSource
 from study.config.cells import cells
 from study.config.loader import as_tree, load
+from study.export.archive import _without_places
 from study.planning.cohorts import StudyPatients
 from study.planning.header import describe
 from study.planning.plan import PlannedCell
@@ -55,6 +57,34 @@ def test_another_file_of_weights_under_the_same_path_is_said(cohort_folder: Path
         check_same_study(told, config, patients, Path("results/demo"))
     del told["provenance"]["weights"]  # as in a study of before
     check_same_study(told, config, patients, Path("results/demo"))
+
+
+def test_the_same_pretrained_weights_elsewhere_go_on_and_others_are_said(cohort_folder: Path, tmp_path: Path) -> None:
+    """Also of a study that was packed, which does not say where they lay."""
+    cohort, place = prepare(FolderSource(cohort_folder), tmp_path / "cache"), tmp_path / "here" / "lenet.safetensors"
+    moved = tmp_path / "there" / "lenet.safetensors"
+    for file in (place, moved):
+        file.parent.mkdir()
+        file.write_bytes(b"first")
+    config, later = (
+        load("demo", ["grid.backbone=lenet", "grid.start=pretrained", f"pretrained={file.parent}"])
+        for file in (place, moved)
+    )
+    split, patients = split_patients(cohort, config.data.split), StudyPatients(cohort, [], {}, {})
+    told = describe(config, cohort, split, [], [], None)
+    packed = yaml.safe_load(_without_places(yaml.safe_dump(told | {"command": ""})))
+    assert packed["config"]["pretrained"] == {"lenet": "FOLDER/lenet.safetensors"}
+    assert str(tmp_path) not in str([packed["provenance"]["weights"], packed["config"]["pretrained"]])
+    for before in (told, packed):
+        check_same_study(before, later, patients, Path("results/demo"))
+    assert list(describe(later, cohort, split, [], [], packed)["provenance"]["weights"]) == [str(moved)]
+    moved.write_bytes(b"second")
+    for before in (told, packed):
+        with pytest.raises(InputError, match=rf"the content of {moved} changed"):
+            check_same_study(before, later, patients, Path("results/demo"))
+    del told["provenance"]["weights"]  # as in a study of before
+    with pytest.raises(InputError, match=rf"pretrained weights were of {place} and are of {moved} now"):
+        check_same_study(told, later, patients, Path("results/demo"))
 
 
 @pytest.mark.parametrize(
