@@ -39,15 +39,15 @@ def check_same_study(before: dict[str, Any], config: StudyConfig, patients: Stud
         if name in patients.collections:
             changed += _changed_data(f"sources.{name}: ", fingerprint, patients.collections[name].cohort)
     began = provenance.get("weights") or {}  # older studies have none
-    files = before["config"].get("pretrained") or {}
-    places = dict(zip(config.pretrained.values(), map(files.get, config.pretrained), strict=True))
-    for path in weights_files(config):
-        former = places.get(path) or path
-        if former != path and former not in began:
-            changed.append(f"pretrained weights were of {former} and are of {path} now")
-        if former in began and began[former] != file_digest(Path(path)):
+    former = before["config"].get("pretrained") or {}
+    places = [(path, path) for path in weights_files(config)]  # where each file was, and where it is
+    places += [(former.get(name, path), path) for name, path in config.pretrained.items()]
+    for was, path in dict.fromkeys(places):
+        if was != path and was not in began:
+            changed.append(f"pretrained weights were of {was} and are of {path} now")
+        if was in began and began[was] != file_digest(Path(path)):
             changed.append(f"the content of {path} changed")
-    for name in config.pretrained.keys() - files.keys():
+    for name in config.pretrained.keys() - former.keys():
         of_name = (cell for cell in before["cells"] if cell["backbone"] == name and not cell["refused"])
         if any(PRETRAINED in (cell["start"], *(cell.get("chain") or ())) for cell in of_name):
             changed.append(f"pretrained weights of {name} came from elsewhere")

@@ -23,7 +23,7 @@ def reset_peak_memory(device: torch.device) -> None:
         Path("/proc/self/clear_refs").write_text("5")  # Linux: the resident peak
 
 
-def with_less(config: StudyConfig) -> StudyConfig | None:
+def with_less_memory(config: StudyConfig) -> StudyConfig | None:
     """The configuration that takes less memory: inner steps recomputed, which changes no number, or else half as many
     patches in memory at a time; None where it is one already.
 

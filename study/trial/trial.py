@@ -24,7 +24,7 @@ from study.config.tasks import TASKS
 from study.grid.spec import TrialSpec
 from study.trial.context import TrialContext, patient_pseudonyms
 from study.trial.fresh import fresh_scores
-from study.trial.memory import device_memory_mib, peak_memory_mib, reset_peak_memory, with_less
+from study.trial.memory import device_memory_mib, peak_memory_mib, reset_peak_memory, with_less_memory
 from study.trial.network import to_bytes
 from study.trial.result import describe_result, score_fresh
 from study.trial.running_trial import RunningTrial, build_trial
@@ -199,7 +199,7 @@ def _fresh(trial: RunningTrial, pseudonyms: list[str], device: torch.device, kno
     return fresh_scores(
         spec.cell, best.state, trial.data, TASKS[spec.task], config.evaluate,
         lambda network: score_fresh(trial.loop, network, trial.data.split, pseudonyms),
-        seed=spec.seed, device=device, known=known, retriable=with_less(config) is not None,
+        seed=spec.seed, device=device, known=known, retriable=with_less_memory(config) is not None,
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from sldd.errors import InputError
 from sldd.ops.memory import out_of_memory
 from study.grid.spec import TrialSpec
 from study.trial.context import TrialContext
-from study.trial.memory import with_less
+from study.trial.memory import with_less_memory
 from study.trial.trial import Report, run_trial
 
 LOSSES = 20
@@ -143,7 +143,7 @@ def _within_memory(spec: TrialSpec, gpus: float, context: TrialContext, folder: 
             yield from run_trial(spec, context, folder, gpus)
             return
         except (MemoryError, RuntimeError) as error:
-            smaller = with_less(context.config)
+            smaller = with_less_memory(context.config)
             if not out_of_memory(error) or smaller is None:
                 raise
         # Out here the error is gone, and with it the frames that hold the trial's tensors.

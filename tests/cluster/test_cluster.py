@@ -44,7 +44,7 @@ STUDY = [
 ]  # fmt: skip
 TRIALS = 3 * (1 + 1)
 SECONDS = 6.0
-"""A trial's, on one idle core: hosts are to be caught in the middle of it twice, by a look every twentieth."""
+"""A trial's, on one idle core: looks every twentieth of a second are to catch hosts in the middle of it, twice."""
 # Ray gives a silent node up after a minute; here, after some seconds.
 HASTE = "RAY_health_check_period_ms=1000 RAY_health_check_timeout_ms=2000 RAY_health_check_failure_threshold=3"
 _IDLE = {"sshd", "cat"}  # what runs on a host of its own accord

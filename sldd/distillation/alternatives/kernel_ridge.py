@@ -97,8 +97,8 @@ class KernelRidge(Matching):
 
     def _new(self) -> _Pooled:
         number, self._drawn = self._drawn, self._drawn + 1
-        first_have = self._match.pool_updates * (number + 1) // self._match.pool
-        return _Pooled(self._networks(number), max(1, min(first_have, self._match.pool_updates)))
+        size, updates = self._match.pool, self._match.pool_updates
+        return _Pooled(self._networks(number), max(1, updates * min(number + 1, size) // size))
 
     def state_dict(self) -> dict[str, Any]:
         """As of ``ImageLearner``, with the pool."""

@@ -87,6 +87,22 @@ def test_the_same_pretrained_weights_elsewhere_go_on_and_others_are_said(cohort_
         check_same_study(told, later, patients, Path("results/demo"))
 
 
+def test_one_file_for_two_networks_is_held_against_both_of_before(cohort_folder: Path, tmp_path: Path) -> None:
+    cohort = prepare(FolderSource(cohort_folder), tmp_path / "cache")
+    files = {name: tmp_path / f"{name}.safetensors" for name in ("lenet", "test_resnet", "both")}
+    for name, file in files.items():
+        file.write_bytes(b"first" if name == "both" else name.encode())
+    files["test_resnet"].write_bytes(b"first")
+    words = ["grid.backbone=[lenet,test_resnet]", "grid.start=pretrained"]
+    begun, later = (
+        load("demo", [*words, f"pretrained={{lenet: {one}, test_resnet: {other}}}"])
+        for one, other in ((files["lenet"], files["test_resnet"]), (files["both"], files["both"]))
+    )
+    split, patients = split_patients(cohort, begun.data.split), StudyPatients(cohort, [], {}, {})
+    with pytest.raises(InputError, match=f"the content of {files['both']} changed"):
+        check_same_study(describe(begun, cohort, split, [], [], None), later, patients, Path("results/demo"))
+
+
 @pytest.mark.parametrize(
     ("cell", "refused"),
     [
